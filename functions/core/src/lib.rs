@@ -1,1 +1,22 @@
-//! x
+//! Carteiro's rules, as functions over values.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness: `now` and random words are arguments, so that every
+//! decision can be tested exactly. No AWS crate, no async runtime and no HTTP crate is in its dependency tree; CI
+//! checks that. The adapters do what these functions decide, and the handlers wire the two.
+
+pub mod address;
+pub mod cursor;
+pub mod delivery;
+pub mod id;
+pub mod idempotency;
+pub mod item;
+pub mod key;
+pub mod ndjson;
+pub mod outcome;
+pub mod problem;
+pub mod retention;
+pub mod retry;
+pub mod settlement;
+pub mod signature;
+pub mod slot;
+pub mod webhook;

@@ -1,0 +1,236 @@
+//! A delivery: one item on its way to one webhook, as the queue carries it.
+//!
+//! The item's bytes are the message's body where SQS allows their characters, else base64 of them; everything else
+//! stands in message attributes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use crate::id::{AccountId, ItemId, WebhookId};
+use crate::item::{ItemType, Source};
+
+/// The most entries of a send batch (SQS).
+pub const MAX_BATCH_ENTRIES: usize = 10;
+
+/// The most bytes of a send batch, bodies and attributes (SQS: 1 MiB).
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// One item on its way to one webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whose item and webhook it is.
+    pub account: AccountId,
+    /// Where it goes.
+    pub webhook: WebhookId,
+    /// What receivers see as `webhook-id`.
+    pub item: ItemId,
+    /// What the item is.
+    pub item_type: ItemType,
+    /// Where it came from.
+    pub source: Source,
+    /// When it was accepted. It orders what is held.
+    pub accepted_at: Timestamp,
+    /// The number of the next attempt: 1, 2, …
+    pub attempt: u32,
+    /// The item's bytes, which never change on the way.
+    pub body: Vec<u8>,
+}
+
+/// A delivery as a queue message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The message's body.
+    pub body: String,
+    /// The message's attributes, all of type String.
+    pub attributes: BTreeMap<&'static str, String>,
+}
+
+/// Why a queue message is no delivery.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// An attribute is missing or malformed.
+    #[error("the message's attribute {0} is missing or malformed")]
+    Attribute(&'static str),
+    /// The body is not of its encoding.
+    #[error("the message's body is not base64")]
+    Body,
+}
+
+const ACCOUNT: &str = "account";
+const WEBHOOK: &str = "webhook";
+const ITEM: &str = "item";
+const ITEM_TYPE: &str = "type";
+const SOURCE: &str = "source";
+const ACCEPTED_AT: &str = "accepted_at";
+const ATTEMPT: &str = "attempt";
+const ENCODING: &str = "encoding";
+
+/// The names of the attributes, to ask the queue for.
+pub const ATTRIBUTES: [&str; 8] = [ACCOUNT, WEBHOOK, ITEM, ITEM_TYPE, SOURCE, ACCEPTED_AT, ATTEMPT, ENCODING];
+
+impl Delivery {
+    /// The delivery as a queue message.
+    #[must_use]
+    pub fn to_message(&self) -> Message {
+        let (body, encoding) = match std::str::from_utf8(&self.body) {
+            Ok(text) if !text.is_empty() && text.chars().all(is_allowed_in_a_message) => {
+                (text.to_owned(), "text")
+            }
+            _ => (STANDARD.encode(&self.body), "base64"),
+        };
+        let attributes = BTreeMap::from([
+            (ACCOUNT, self.account.to_string()),
+            (WEBHOOK, self.webhook.to_string()),
+            (ITEM, self.item.to_string()),
+            (ITEM_TYPE, self.item_type.to_string()),
+            (SOURCE, self.source.to_string()),
+            (ACCEPTED_AT, self.accepted_at.as_millisecond().to_string()),
+            (ATTEMPT, self.attempt.to_string()),
+            (ENCODING, encoding.to_owned()),
+        ]);
+        Message { body, attributes }
+    }
+
+    /// Reads a queue message. `attribute` gives an attribute's text by its name.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub fn from_message<'a>(
+        body: &str,
+        attribute: impl Fn(&'static str) -> Option<&'a str>,
+    ) -> Result<Self, MessageError> {
+        let accepted_at = parsed::<i64>(&attribute, ACCEPTED_AT)?;
+        let body = match attribute(ENCODING) {
+            Some("text") => body.as_bytes().to_vec(),
+            Some("base64") => STANDARD.decode(body).map_err(|_| MessageError::Body)?,
+            _ => return Err(MessageError::Attribute(ENCODING)),
+        };
+        Ok(Self {
+            account: parsed(&attribute, ACCOUNT)?,
+            webhook: parsed(&attribute, WEBHOOK)?,
+            item: parsed(&attribute, ITEM)?,
+            item_type: parsed(&attribute, ITEM_TYPE)?,
+            source: parsed(&attribute, SOURCE)?,
+            accepted_at: Timestamp::from_millisecond(accepted_at)
+                .map_err(|_| MessageError::Attribute(ACCEPTED_AT))?,
+            attempt: parsed(&attribute, ATTEMPT)?,
+            body,
+        })
+    }
+}
+
+fn parsed<'a, T: std::str::FromStr>(
+    attribute: &impl Fn(&'static str) -> Option<&'a str>,
+    name: &'static str,
+) -> Result<T, MessageError> {
+    attribute(name).and_then(|text| text.parse().ok()).ok_or(MessageError::Attribute(name))
+}
+
+/// The characters that SQS takes in a body: `#x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF`.
+fn is_allowed_in_a_message(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+impl Message {
+    /// What SQS counts: the body, and every attribute's name, type and value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let attributes =
+            self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
+    }
+}
+
+/// Cuts messages of these sizes, in order, into send batches of at most [`MAX_BATCH_ENTRIES`] and
+/// [`MAX_BATCH_BYTES`]. A message that is too large by itself stands alone, for the queue to refuse.
+#[must_use]
+pub fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0_usize);
+    for (index, size) in sizes.iter().enumerate() {
+        let full = index - start == MAX_BATCH_ENTRIES || bytes.saturating_add(*size) > MAX_BATCH_BYTES;
+        if full && index > start {
+            batches.push(start..index);
+            (start, bytes) = (index, 0);
+        }
+        bytes = bytes.saturating_add(*size);
+    }
+    if start < sizes.len() {
+        batches.push(start..sizes.len());
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn delivery(body: &[u8]) -> Delivery {
+        Delivery {
+            account: AccountId::from_bits(1),
+            webhook: WebhookId::from_bits(2),
+            item: ItemId::from_bits(3),
+            item_type: ItemType::MESSAGE,
+            source: "bot:b".parse().unwrap(),
+            accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
+            attempt: 4,
+            body: body.to_vec(),
+        }
+    }
+
+    fn there_and_back(delivery: &Delivery) -> Delivery {
+        let message = delivery.to_message();
+        Delivery::from_message(&message.body, |name| message.attributes.get(name).map(String::as_str))
+            .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_survive_the_queue(body: Vec<u8>) {
+            prop_assert_eq!(&there_and_back(&delivery(&body)), &delivery(&body));
+        }
+
+        #[test]
+        fn any_text_survives_the_queue_in_characters_that_it_allows(text: String) {
+            let message = delivery(text.as_bytes()).to_message();
+            prop_assert!(!message.body.is_empty() || text.is_empty());
+            prop_assert!(message.body.chars().all(is_allowed_in_a_message));
+            prop_assert_eq!(there_and_back(&delivery(text.as_bytes())).body, text.into_bytes());
+        }
+
+        #[test]
+        fn batches_keep_the_order_and_both_limits(sizes in prop::collection::vec(0..600_000_usize, 0..60)) {
+            let batches = batches(&sizes);
+            let joined: Vec<usize> = batches.iter().cloned().flatten().collect();
+            prop_assert_eq!(joined, (0..sizes.len()).collect::<Vec<_>>());
+            for batch in batches {
+                prop_assert!(batch.len() <= MAX_BATCH_ENTRIES);
+                prop_assert!(batch.len() == 1 || sizes[batch].iter().sum::<usize>() <= MAX_BATCH_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_json_travels_as_it_is() {
+        let message = delivery("{\"a\":\"é😃\"}\n".as_bytes()).to_message();
+        assert_eq!(message.body, "{\"a\":\"é😃\"}\n");
+        assert_eq!(delivery("{\"a\":\"\u{ffff}\"}".as_bytes()).to_message().attributes[ENCODING], "base64");
+    }
+
+    #[test]
+    fn a_message_that_is_no_delivery_says_what_is_wrong_with_it() {
+        let message = delivery(b"{}").to_message();
+        for name in ATTRIBUTES {
+            let without = |asked: &'static str| {
+                message.attributes.get(asked).filter(|_| asked != name).map(String::as_str)
+            };
+            assert_eq!(Delivery::from_message(&message.body, without), Err(MessageError::Attribute(name)));
+        }
+    }
+}

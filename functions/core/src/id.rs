@@ -1,0 +1,116 @@
+//! Identifiers: a prefix that names the kind, and 128 bits as 32 lower-case hexadecimal digits.
+//!
+//! They hold no `.` (Standard Webhooks signs `id.timestamp.body`) and no character that a key of a table, a header
+//! or a URL would have to escape.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A text that is not an identifier of the kind that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an identifier of the form {prefix}…")]
+pub struct InvalidId {
+    prefix: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Makes an identifier of 128 bits: random ones, or a digest's.
+            #[must_use]
+            pub fn from_bits(bits: u128) -> Self {
+                Self(format!(concat!($prefix, "{:032x}"), bits))
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let digits = text.strip_prefix($prefix).ok_or(InvalidId { prefix: $prefix })?;
+                let hexadecimal = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+                if digits.len() == 32 && digits.bytes().all(hexadecimal) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidId { prefix: $prefix })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A customer.
+    AccountId,
+    "acc_"
+);
+id!(
+    /// An API key of an account. Not the key itself.
+    KeyId,
+    "key_"
+);
+id!(
+    /// A webhook.
+    WebhookId,
+    "wh_"
+);
+id!(
+    /// An item; what receivers see as `webhook-id`.
+    ItemId,
+    "item_"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_survives_its_text() {
+        let id = WebhookId::from_bits(u128::MAX - 7);
+        assert_eq!(id.as_str().parse::<WebhookId>().unwrap(), id);
+        assert!(!id.as_str().contains('.'));
+    }
+
+    #[test]
+    fn another_kinds_identifier_is_refused() {
+        assert!(AccountId::from_bits(1).as_str().parse::<WebhookId>().is_err());
+        for text in
+            ["", "wh_", "wh_00", "wh_0000000000000000000000000000000G", "wh_0000000000000000000000000000000A"]
+        {
+            assert!(text.parse::<WebhookId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Problem details (RFC 9457): how the API says what went wrong.
+
+use serde::Serialize;
+
+/// A field that is wrong, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field, as a path: `url`, `headers.x-a`.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// A wrong field.
+    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), detail: detail.into() }
+    }
+}
+
+/// What went wrong, as the answer's body. It holds nothing that its reader must not see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Names the kind, for programs: `urn:carteiro:problem:<kind>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind, for people.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// The fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// The media type of a [`Problem`].
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident = $status:literal, $kind:literal, $title:literal;)*) => {
+        impl Problem {
+            $(
+                $(#[$doc])*
+                pub fn $name(detail: impl Into<String>) -> Self {
+                    Self {
+                        kind: concat!("urn:carteiro:problem:", $kind).to_owned(),
+                        title: $title,
+                        status: $status,
+                        detail: detail.into(),
+                        errors: Vec::new(),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+problems! {
+    /// The request cannot be read.
+    bad_request = 400, "bad-request", "The request cannot be read";
+    /// No key, or one that is not known.
+    unauthorized = 401, "unauthorized", "A valid key is needed";
+    /// A key that may not do this.
+    forbidden = 403, "forbidden", "This key may not do that";
+    /// Nothing is there, or nothing of this account.
+    not_found = 404, "not-found", "Not found";
+    /// Somebody else changed the same thing at the same time.
+    conflict = 409, "conflict", "Changed by another request";
+    /// More bytes or lines than are taken.
+    too_large = 413, "too-large", "Too large";
+    /// Fields are wrong.
+    invalid = 422, "invalid", "Some fields are not valid";
+    /// An idempotency key that was used for other bytes.
+    idempotency_conflict = 422, "idempotency-conflict", "The idempotency key was used for another item";
+    /// Our own fault.
+    internal = 500, "internal", "Something went wrong here";
+    /// For the moment it cannot be done; a repeat is welcome.
+    unavailable = 503, "unavailable", "Try again";
+}
+
+impl Problem {
+    /// Fields are wrong, all of them named.
+    #[must_use]
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let names: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        let detail = format!("not valid: {}", names.join(", "));
+        Self { errors, ..Self::invalid(detail) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_every_wrong_field() {
+        let problem = Problem::invalid_fields(vec![
+            FieldError::new("url", "not a URL"),
+            FieldError::new("items", "empty"),
+        ]);
+        let json = serde_json::to_value(&problem).unwrap();
+        assert_eq!(json["status"], 422);
+        assert_eq!(json["type"], "urn:carteiro:problem:invalid");
+        assert_eq!(json["detail"], "not valid: url, items");
+        assert_eq!(json["errors"][1]["field"], "items");
+        assert!(serde_json::to_value(Problem::not_found("no webhook")).unwrap().get("errors").is_none());
+    }
+}

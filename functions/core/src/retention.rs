@@ -1,0 +1,60 @@
+//! How long what waits is kept.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// How much longer than its retention a row stays before the table's own expiry may delete it, so that a tick moves
+/// it first, even after a day without ticks.
+const MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// `RetentionDays`: an item is held so long at most, counted from its acceptance, and kept so long again when dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention(Duration);
+
+impl Retention {
+    /// The retention of a deployment. At most 365 days.
+    #[must_use]
+    pub fn from_days(days: u16) -> Self {
+        Self(Duration::from_secs(u64::from(days.min(365)) * 24 * 3600))
+    }
+
+    /// When an item that was accepted then stops being held.
+    #[must_use]
+    pub fn held_until(self, accepted_at: Timestamp) -> Timestamp {
+        after(accepted_at, self.0)
+    }
+
+    /// When a held row may be deleted by the table: later than any tick needs to move it.
+    #[must_use]
+    pub fn held_row_expires(self, accepted_at: Timestamp) -> Timestamp {
+        after(self.held_until(accepted_at), MARGIN)
+    }
+
+    /// When an item that died then is forgotten.
+    #[must_use]
+    pub fn dead_until(self, died_at: Timestamp) -> Timestamp {
+        after(died_at, self.0)
+    }
+}
+
+/// The time that is `wait` after `at`, or the last one that there is.
+#[must_use]
+pub fn after(at: Timestamp, wait: Duration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_row_outlives_its_retention() {
+        let retention = Retention::from_days(14);
+        let accepted: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        assert_eq!(retention.held_until(accepted), "2026-11-15T00:00:00Z".parse().unwrap());
+        assert_eq!(retention.held_row_expires(accepted), "2026-11-22T00:00:00Z".parse().unwrap());
+        assert_eq!(retention.dead_until(accepted), "2026-11-15T00:00:00Z".parse().unwrap());
+        assert_eq!(retention.held_until(Timestamp::MAX), Timestamp::MAX);
+    }
+}
