@@ -1,0 +1,236 @@
+//! The server: connections, and the answers of webhook endpoints.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::behaviour::{Answer, DropAt};
+use crate::delivery::{Delivery, copy_headers};
+use crate::secrets::Signed;
+use crate::{Shared, control, page};
+
+/// What goes out. An error in it closes the connection.
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+const MAX_CONNECTIONS: usize = 20_000;
+/// The head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long a connection may idle or take over a request's head.
+const HEAD_LIMIT: Duration = Duration::from_secs(300);
+/// How long a request's body may take.
+const BODY_LIMIT: Duration = Duration::from_secs(60);
+const LARGE_CHUNK: &[u8] = &[b'.'; 64 * 1024];
+
+/// Accepts connections until it is told to stop or the handle is gone; then closes all of them.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Ends with an error when the handle is gone, which is a stop too.
+            () = async { _ = stop.wait_for(|stop| *stop).await } => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => _ = connections.spawn(serve_connection(stream, Arc::clone(&shared))),
+                Err(error) => {
+                    // Out of file descriptors, most likely: accepting at once again would only spin.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    // Without it a dripped byte may wait for the acknowledgement of the one before.
+    _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { answer(&shared, request).await }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        // Connections that are dropped on purpose end here as well.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(shared: &Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let for_people = parts.uri.path() == "/" && [Method::GET, Method::HEAD].contains(&parts.method);
+    if for_people {
+        return Ok(page::answer(shared, &parts));
+    }
+    let body = match read(body, shared.store.limits().body_bytes).await {
+        Ok(body) => body,
+        Err(ReadError::TooLarge) => {
+            shared.store.add_refused();
+            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
+        }
+        Err(ReadError::CutShort) => {
+            shared.store.add_cut_short();
+            return Err(closed());
+        }
+    };
+    if parts.uri.path().starts_with(control::PREFIX) {
+        return Ok(control::answer(shared, &parts, &body));
+    }
+    let answer = shared.behaviours.next(parts.uri.path());
+    shared.store.add(delivery(shared, &parts, body, answer.seen_status()));
+    respond(answer).await
+}
+
+fn delivery(shared: &Shared, parts: &request::Parts, body: Bytes, answered: Option<u16>) -> Delivery {
+    let received_at_ms = shared.clock.now_ms();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let signed = Signed {
+        path: parts.uri.path(),
+        id: header("webhook-id"),
+        timestamp: header("webhook-timestamp"),
+        signature: header("webhook-signature"),
+        body: &body,
+    };
+    let now = i64::try_from(received_at_ms / 1000).unwrap_or(i64::MAX);
+    let signature = shared.secrets.check(&signed, now);
+    Delivery {
+        number: 0,
+        received_at_ms,
+        method: parts.method.clone(),
+        path: parts.uri.path().into(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: copy_headers(&parts.headers),
+        // A copy, so that what is kept holds on to no more than its own bytes.
+        body: Bytes::copy_from_slice(&body),
+        signature,
+        answered,
+    }
+}
+
+async fn respond(mut answer: Answer) -> io::Result<Response<Body>> {
+    while let Answer::Delay { by, then } = answer {
+        tokio::time::sleep(by).await;
+        answer = *then;
+    }
+    match answer {
+        Answer::Status { code, headers, body } => Ok(with_headers(plain(code, body), headers)),
+        Answer::Hang { limit } => {
+            // The connection notices when the client leaves, and drops this future.
+            tokio::time::sleep(limit).await;
+            Err(closed())
+        }
+        Answer::Drip { every, bytes } => Ok(Response::new(drip(every, bytes))),
+        Answer::Drop(DropAt::BeforeResponse) => Err(closed()),
+        Answer::Drop(DropAt::InBody) => {
+            let mut response = Response::new(half());
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(2 * HALF.len()));
+            Ok(response)
+        }
+        Answer::Large { bytes } => {
+            let mut response = Response::new(large(bytes));
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+            Ok(response)
+        }
+        Answer::Redirect { code, location } => {
+            let mut response = plain(code, Bytes::new());
+            response.headers_mut().insert(LOCATION, location);
+            Ok(response)
+        }
+        // The loop above has taken every delay off.
+        Answer::Delay { .. } => Err(closed()),
+    }
+}
+
+pub(crate) fn plain(code: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response =
+        Response::new(Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync());
+    *response.status_mut() = code;
+    response
+}
+
+fn with_headers(mut response: Response<Body>, mut headers: HeaderMap) -> Response<Body> {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is closed on purpose")
+}
+
+fn drip(every: Duration, bytes: Option<u64>) -> Body {
+    let frames = stream::unfold(bytes, move |left| async move {
+        if left == Some(0) {
+            return None;
+        }
+        tokio::time::sleep(every).await;
+        Some((Ok(Frame::data(Bytes::from_static(b"."))), left.map(|left| left - 1)))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+const HALF: &[u8] = &[b'.'; 512];
+
+fn half() -> Body {
+    let frames = stream::unfold(false, |sent| async move {
+        if sent {
+            // The connection flushes while it waits for more; an error at once would take the headers along.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return Some((Err(closed()), true));
+        }
+        Some((Ok(Frame::data(Bytes::from_static(HALF))), true))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+fn large(bytes: u64) -> Body {
+    let frames = stream::unfold(bytes, |left| async move {
+        let chunk = usize::try_from(left).unwrap_or(usize::MAX).min(LARGE_CHUNK.len());
+        let rest = left - u64::try_from(chunk).unwrap_or(left);
+        LARGE_CHUNK
+            .get(..chunk)
+            .filter(|chunk| !chunk.is_empty())
+            .map(|chunk| (Ok(Frame::data(Bytes::from_static(chunk))), rest))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+enum ReadError {
+    TooLarge,
+    CutShort,
+}
+
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limit {
+        return Err(ReadError::TooLarge);
+    }
+    let whole = tokio::time::timeout(BODY_LIMIT, Limited::new(body, limit).collect());
+    match whole.await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
+        Ok(Err(_)) | Err(_) => Err(ReadError::CutShort),
+    }
+}
