@@ -1,1 +1,23 @@
-//! x
+//! What Carteiro's functions do to the world: tables, queues, HTTP, time and randomness.
+//!
+//! Each module is one capability, small, and decides nothing that the core can decide. Every conditional write is
+//! built in the module of its table, each clause named and explained there.
+
+pub mod authentication;
+pub mod aws;
+pub mod clock;
+pub mod config_table;
+pub mod dead_table;
+pub mod deliver_queue;
+pub mod error;
+pub mod held_table;
+pub mod http_api;
+pub mod idempotency_table;
+pub mod log;
+pub mod random;
+mod row;
+pub mod sender;
+pub mod settings;
+pub mod tick_table;
+mod tls_roots;
+pub mod work_queue;

@@ -1,0 +1,467 @@
+//! The configuration: accounts, keys and webhooks.
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | account | `accounts` | account id |
+//! | key, by its hash (to authenticate) | `key#<sha-256>` | `key` |
+//! | key, by its account (to revoke) | `account#<id>` | `key#<key id>` |
+//! | webhook | `account#<id>` | `webhook#<webhook id>` |
+//!
+//! A webhook is one row, changed only on condition that its `version` is the one that was read, so that no change is
+//! lost to another. All reads that decide something are consistent: routing sees every webhook whose creation was
+//! answered before.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
+use carteiro_core::id::{AccountId, KeyId, WebhookId};
+use carteiro_core::key::KeyHash;
+use carteiro_core::webhook::Webhook;
+use jiff::Timestamp;
+
+use crate::error::AdapterError;
+use crate::row::{Reader, Row, milliseconds, number, text};
+
+const TABLE: &str = "config";
+
+/// Nothing is at this key yet.
+const IS_NEW: &str = "attribute_not_exists(pk)";
+/// Something is at this key.
+const EXISTS: &str = "attribute_exists(pk)";
+/// Nobody changed the webhook since it was read. A webhook that was deleted has no version either.
+const IS_AS_READ: &str = "version = :read";
+
+/// The most webhooks or keys that are read of an account.
+const MAX_ROWS: usize = 1000;
+
+/// Accounts, keys and webhooks.
+#[derive(Clone, Debug)]
+pub struct ConfigTable {
+    client: Client,
+    name: String,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name, in the operator's words.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A new key of an account, to be stored.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// What is stored of it.
+    pub hash: KeyHash,
+}
+
+/// How a change of a webhook ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is stored.
+    Done,
+    /// Somebody else changed or deleted it since it was read.
+    ChangedMeanwhile,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub data: Vec<T>,
+    /// The last sort key, where there is more.
+    pub last: Option<String>,
+}
+
+impl ConfigTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Whose key this is.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn find_key(&self, hash: &KeyHash) -> Result<Option<AccountId>, AdapterError> {
+        let row = self.get(format!("key#{}", hash.as_str()), "key".to_owned(), "finding a key").await?;
+        row.map(|row| Reader { table: TABLE, row: &row }.parsed("account")).transpose()
+    }
+
+    /// Stores an account with its first key.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_account(&self, account: &Account, key: &NewKey) -> Result<(), AdapterError> {
+        let row = Row::from([
+            ("pk".to_owned(), text("accounts")),
+            ("sk".to_owned(), text(account.id.as_str())),
+            ("name".to_owned(), text(account.name.as_str())),
+            ("created_at".to_owned(), milliseconds(account.created_at)),
+        ]);
+        let mut writes = vec![self.put(row)?];
+        writes.extend(self.key_rows(&account.id, key, account.created_at)?);
+        self.transact(writes, "creating an account").await.map(|_| ())
+    }
+
+    /// The accounts, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn list_accounts(
+        &self,
+        limit: u16,
+        after: Option<&str>,
+    ) -> Result<Page<Account>, AdapterError> {
+        let (rows, last) = self.query_page("accounts", "acc_", i32::from(limit), after).await?;
+        let account = |row: &Row| {
+            let row = Reader { table: TABLE, row };
+            Ok(Account {
+                id: row.parsed("sk")?,
+                name: row.text("name")?.to_owned(),
+                created_at: row.milliseconds("created_at")?,
+            })
+        };
+        Ok(Page { data: rows.iter().map(account).collect::<Result<_, AdapterError>>()?, last })
+    }
+
+    /// Whether an account exists.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn account_exists(&self, account: &AccountId) -> Result<bool, AdapterError> {
+        let row = self.get("accounts".to_owned(), account.to_string(), "finding an account").await?;
+        Ok(row.is_some())
+    }
+
+    /// Deletes an account's row, the last step of deleting an account.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_account_row(&self, account: &AccountId) -> Result<(), AdapterError> {
+        self.delete("accounts".to_owned(), account.to_string(), "deleting an account").await.map(|_| ())
+    }
+
+    /// Stores a further key. False where the account does not exist.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_key(
+        &self,
+        account: &AccountId,
+        key: &NewKey,
+        now: Timestamp,
+    ) -> Result<bool, AdapterError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .key("pk", text("accounts"))
+            .key("sk", text(account.as_str()))
+            .condition_expression(EXISTS)
+            .build();
+        let check = check.map_err(|error| AdapterError::unavailable("creating a key", error))?;
+        let mut writes = vec![TransactWriteItem::builder().condition_check(check).build()];
+        writes.extend(self.key_rows(account, key, now)?);
+        self.transact(writes, "creating a key").await
+    }
+
+    /// Revokes a key. False where the account has none of this id.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_key(&self, account: &AccountId, key: &KeyId) -> Result<bool, AdapterError> {
+        let row = self.get(account_pk(account), format!("key#{key}"), "finding a key").await?;
+        let Some(row) = row else { return Ok(false) };
+        let hash = Reader { table: TABLE, row: &row }.text("hash")?.to_owned();
+        // The row that authenticates first: a deletion that is cut short leaves a key that is dead and can be deleted.
+        self.delete(format!("key#{hash}"), "key".to_owned(), "deleting a key").await?;
+        self.delete(account_pk(account), format!("key#{key}"), "deleting a key").await
+    }
+
+    /// The ids of an account's keys.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn list_keys(&self, account: &AccountId) -> Result<Vec<KeyId>, AdapterError> {
+        let rows = self.query_all(&account_pk(account), "key#").await?;
+        let id = |row: &Row| {
+            let reader = Reader { table: TABLE, row };
+            let sk = reader.text("sk")?;
+            let id = sk.strip_prefix("key#").and_then(|id| id.parse().ok());
+            id.ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
+        };
+        rows.iter().map(id).collect()
+    }
+
+    /// Stores a new webhook.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_webhook(&self, webhook: &Webhook) -> Result<(), AdapterError> {
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(webhook_row(webhook)));
+        let sent = call.condition_expression(IS_NEW).send().await;
+        // A refused condition is this very write, repeated by the client after a lost answer: ids are random.
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) if is_refused_condition(&error) => Ok(()),
+            Err(error) => Err(AdapterError::of_call("creating a webhook", error)),
+        }
+    }
+
+    /// A webhook of an account.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn find_webhook(
+        &self,
+        account: &AccountId,
+        webhook: &WebhookId,
+    ) -> Result<Option<Webhook>, AdapterError> {
+        let row = self.get(account_pk(account), format!("webhook#{webhook}"), "finding a webhook").await?;
+        row.as_ref().map(read_webhook).transpose()
+    }
+
+    /// Those of these webhooks that exist, in one call. At most 100.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or not all of it.
+    pub async fn find_webhooks(
+        &self,
+        wanted: &[(AccountId, WebhookId)],
+    ) -> Result<HashMap<WebhookId, Webhook>, AdapterError> {
+        const OPERATION: &str = "finding webhooks";
+        let key = |(account, webhook): &(AccountId, WebhookId)| {
+            Row::from([
+                ("pk".to_owned(), text(account_pk(account))),
+                ("sk".to_owned(), text(format!("webhook#{webhook}"))),
+            ])
+        };
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(wanted.iter().map(key).collect()))
+            .consistent_read(true);
+        let keys = keys.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let mut left = HashMap::from([(self.name.clone(), keys)]);
+        let mut found = HashMap::new();
+        for _ in 0..5 {
+            let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            for row in answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows) {
+                let webhook = read_webhook(&row)?;
+                found.insert(webhook.id.clone(), webhook);
+            }
+            left = answer.unprocessed_keys.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(found);
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    /// All webhooks of an account.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn all_webhooks(&self, account: &AccountId) -> Result<Vec<Webhook>, AdapterError> {
+        let rows = self.query_all(&account_pk(account), "webhook#").await?;
+        rows.iter().map(read_webhook).collect()
+    }
+
+    /// A page of an account's webhooks, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn list_webhooks(
+        &self,
+        account: &AccountId,
+        limit: u16,
+        after: Option<&str>,
+    ) -> Result<Page<Webhook>, AdapterError> {
+        let (rows, last) = self.query_page(&account_pk(account), "webhook#", i32::from(limit), after).await?;
+        Ok(Page { data: rows.iter().map(read_webhook).collect::<Result<_, _>>()?, last })
+    }
+
+    /// Stores a changed webhook, if it is still the one whose version precedes its own.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn replace_webhook(&self, changed: &Webhook) -> Result<Replaced, AdapterError> {
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(webhook_row(changed)));
+        let call = call.condition_expression(IS_AS_READ);
+        match call.expression_attribute_values(":read", number(changed.version - 1)).send().await {
+            Ok(_) => Ok(Replaced::Done),
+            Err(error) if is_refused_condition(&error) => Ok(Replaced::ChangedMeanwhile),
+            Err(error) => Err(AdapterError::of_call("changing a webhook", error)),
+        }
+    }
+
+    /// Deletes a webhook. False where there was none.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_webhook(
+        &self,
+        account: &AccountId,
+        webhook: &WebhookId,
+    ) -> Result<bool, AdapterError> {
+        self.delete(account_pk(account), format!("webhook#{webhook}"), "deleting a webhook").await
+    }
+
+    async fn get(
+        &self,
+        pk: String,
+        sk: String,
+        operation: &'static str,
+    ) -> Result<Option<Row>, AdapterError> {
+        let call = self.client.get_item().table_name(&self.name).key("pk", text(pk)).key("sk", text(sk));
+        let answer = call.consistent_read(true).send().await;
+        answer.map(|answer| answer.item).map_err(|error| AdapterError::of_call(operation, error))
+    }
+
+    async fn delete(&self, pk: String, sk: String, operation: &'static str) -> Result<bool, AdapterError> {
+        let call = self.client.delete_item().table_name(&self.name).key("pk", text(pk)).key("sk", text(sk));
+        match call.condition_expression(EXISTS).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused_condition(&error) => Ok(false),
+            Err(error) => Err(AdapterError::of_call(operation, error)),
+        }
+    }
+
+    async fn query_page(
+        &self,
+        pk: &str,
+        prefix: &str,
+        limit: i32,
+        after: Option<&str>,
+    ) -> Result<(Vec<Row>, Option<String>), AdapterError> {
+        let start = after.map(|sk| Row::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":prefix", text(prefix))
+            .consistent_read(true)
+            .limit(limit)
+            .set_exclusive_start_key(start);
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("reading the configuration", error))?;
+        let last = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
+            Some(AttributeValue::S(sk)) => Some(sk.clone()),
+            _ => None,
+        });
+        Ok((answer.items.unwrap_or_default(), last))
+    }
+
+    async fn query_all(&self, pk: &str, prefix: &str) -> Result<Vec<Row>, AdapterError> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let (page, last) = self.query_page(pk, prefix, 1000, after.as_deref()).await?;
+            rows.extend(page);
+            after = last;
+            if after.is_none() || rows.len() >= MAX_ROWS {
+                return Ok(rows);
+            }
+        }
+    }
+
+    fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
+        let put =
+            Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW).build();
+        let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn key_rows(
+        &self,
+        account: &AccountId,
+        key: &NewKey,
+        now: Timestamp,
+    ) -> Result<[TransactWriteItem; 2], AdapterError> {
+        let by_hash = Row::from([
+            ("pk".to_owned(), text(format!("key#{}", key.hash.as_str()))),
+            ("sk".to_owned(), text("key")),
+            ("account".to_owned(), text(account.as_str())),
+            ("key".to_owned(), text(key.id.as_str())),
+        ]);
+        let by_account = Row::from([
+            ("pk".to_owned(), text(account_pk(account))),
+            ("sk".to_owned(), text(format!("key#{}", key.id))),
+            ("hash".to_owned(), text(key.hash.as_str())),
+            ("created_at".to_owned(), milliseconds(now)),
+        ]);
+        Ok([self.put(by_hash)?, self.put(by_account)?])
+    }
+
+    /// False where a condition was refused.
+    async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        operation: &'static str,
+    ) -> Result<bool, AdapterError> {
+        // The client gives the transaction a token of its own, so its repeats are one transaction.
+        let sent = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(service) if service.is_transaction_canceled_exception() => {
+                    let text = service.message().unwrap_or_default();
+                    if text.contains("ConditionalCheckFailed") {
+                        Ok(false)
+                    } else {
+                        Err(AdapterError::unavailable(operation, error))
+                    }
+                }
+                _ => Err(AdapterError::of_call(operation, error)),
+            },
+        }
+    }
+
+    /// Revokes every key of an account, the first step of deleting it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_all_keys(&self, account: &AccountId) -> Result<(), AdapterError> {
+        for key in self.list_keys(account).await? {
+            self.delete_key(account, &key).await?;
+        }
+        Ok(())
+    }
+}
+
+fn account_pk(account: &AccountId) -> String {
+    format!("account#{account}")
+}
+
+fn webhook_row(webhook: &Webhook) -> Row {
+    // Everything but what conditions look at is one document, in the core's own form.
+    let document = serde_json::to_string(webhook).unwrap_or_default();
+    Row::from([
+        ("pk".to_owned(), text(account_pk(&webhook.account))),
+        ("sk".to_owned(), text(format!("webhook#{}", webhook.id))),
+        ("version".to_owned(), number(webhook.version)),
+        ("webhook".to_owned(), text(document)),
+    ])
+}
+
+fn read_webhook(row: &Row) -> Result<Webhook, AdapterError> {
+    let document = Reader { table: TABLE, row }.text("webhook").map(str::to_owned)?;
+    serde_json::from_str(&document)
+        .map_err(|_| AdapterError::Malformed { table: TABLE, attribute: "webhook" })
+}
+
+/// Whether a write was refused by its own condition.
+pub(crate) fn is_refused_condition<E: ProvideErrorMetadata>(
+    error: &aws_sdk_dynamodb::error::SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>,
+) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}

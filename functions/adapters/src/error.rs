@@ -1,0 +1,111 @@
+//! What can go wrong between a function and the world.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+type Source = Box<dyn Error + Send + Sync>;
+
+/// What went wrong. It says whether a repeat may help, and holds no item, token or secret.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// It could not be done now; whether it was done all the same is not known.
+    #[error("{operation} could not be done now")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Source,
+    },
+    /// It was refused: a missing permission, a wrong name, a limit. A repeat does not help.
+    #[error("{operation} was refused")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Source,
+    },
+    /// A row is not as this version writes it.
+    #[error("a row of the {table} table cannot be read: {attribute}")]
+    Malformed {
+        /// The table.
+        table: &'static str,
+        /// The attribute that is missing or malformed.
+        attribute: &'static str,
+    },
+    /// Others changed the same row again and again.
+    #[error("{operation} met other changes of the same row again and again")]
+    Contended {
+        /// What was tried.
+        operation: &'static str,
+    },
+}
+
+impl AdapterError {
+    /// It could not be done now.
+    pub fn unavailable(operation: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Unavailable { operation, source: Box::new(source) }
+    }
+
+    /// Whether a repeat may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Contended { .. })
+    }
+
+    /// Sorts an AWS call's error: what a service certainly refused will be refused again, all else may pass.
+    pub fn of_call<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let refused = match &error {
+            SdkError::ServiceError(service) => {
+                let throttled = service.err().code().is_some_and(is_throttle);
+                !throttled && service.raw().status().as_u16() < 500
+            }
+            SdkError::ConstructionFailure(_) => true,
+            _ => false,
+        };
+        let source: Source = Box::new(error);
+        if refused { Self::Refused { operation, source } } else { Self::Unavailable { operation, source } }
+    }
+
+    /// The error and its causes, in one line, for the log.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error and its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {source}");
+        next = source.source();
+    }
+    text
+}
+
+/// The codes by which DynamoDB and SQS say "slower".
+fn is_throttle(code: &str) -> bool {
+    matches!(
+        code,
+        "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "ThrottledException"
+            | "TransactionInProgressException"
+            | "TransactionConflictException"
+            | "LimitExceededException"
+            | "AWS.SimpleQueueService.OverLimit"
+    )
+}

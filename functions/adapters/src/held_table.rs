@@ -1,0 +1,362 @@
+//! Held items: rows that wait until they come due.
+//!
+//! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
+//! shared by all webhooks; its `sk` is `<type>#<accepted at>#<item>`, so that a shard's rows of a type are read in
+//! the order of acceptance, and holding an item again keeps its place. The index `due` finds what comes due, spread
+//! by item over shards of its own.
+//!
+//! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
+//! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
+//! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
+//! item is sent again, under the same id.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{ReturnValue, Select};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::WebhookId;
+use jiff::Timestamp;
+
+use crate::config_table::is_refused_condition;
+use crate::error::AdapterError;
+use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+
+const TABLE: &str = "held";
+
+/// Over how many partitions a webhook's held rows are spread.
+pub const SHARDS: u8 = 8;
+
+/// Over how many partitions the index of what comes due is spread.
+pub const DUE_SHARDS: u8 = 16;
+
+/// The row is still there,
+const EXISTS: &str = "attribute_exists(pk)";
+/// it is due (it may have been held again, for later, since the index was read),
+const IS_DUE: &str = "due_at <= :until";
+/// and nobody else moves it, or its mover died.
+const IS_FREE: &str = "(attribute_not_exists(claimed_until) OR claimed_until <= :now)";
+/// The claim is still the one that this mover made.
+const IS_OURS: &str = "claimed_until = :claim";
+
+/// Items that wait.
+#[derive(Clone, Debug)]
+pub struct HeldTable {
+    client: Client,
+    name: String,
+}
+
+/// Where a held row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    pk: String,
+    sk: String,
+}
+
+/// Why an item is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldFor {
+    /// Its next attempt is more than 15 minutes away.
+    Retry,
+    /// Its webhook is disabled.
+    Disabled,
+}
+
+impl HeldFor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// How a claim of a held row ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldClaim {
+    /// It is ours to move, until then.
+    Claimed {
+        /// What is held.
+        delivery: Box<Delivery>,
+        /// When it comes due.
+        due_at: Timestamp,
+        /// When the claim ends, which also tells it from others.
+        until: Timestamp,
+    },
+    /// It was moved, is being moved, or was held again for later.
+    NotOurs,
+}
+
+impl HeldTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Holds a delivery until it comes due. The table may delete the row by itself after `expires_at`.
+    ///
+    /// Holding the same delivery again replaces the row: the item has one place in the order.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn hold(
+        &self,
+        delivery: &Delivery,
+        reason: HeldFor,
+        due_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let mut row = delivery_row(delivery);
+        row.insert("held_for".to_owned(), text(reason.as_str()));
+        row.insert("due_shard".to_owned(), text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
+        row.insert("due_at".to_owned(), milliseconds(due_at));
+        row.insert("expires_at".to_owned(), seconds(expires_at));
+        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
+    }
+
+    /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
+    /// moments; [`HeldTable::claim`] decides.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn due(&self, shard: u8, until: Timestamp, limit: u16) -> Result<Vec<HeldKey>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("due")
+            .key_condition_expression("due_shard = :shard AND due_at <= :until")
+            .expression_attribute_values(":shard", text(due_shard_name(shard)))
+            .expression_attribute_values(":until", milliseconds(until))
+            .limit(i32::from(limit));
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
+        answer.items.unwrap_or_default().iter().map(held_key).collect()
+    }
+
+    /// Claims a row that is due by `due_until`, for a lease that ends at `lease_until`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn claim(
+        &self,
+        key: &HeldKey,
+        due_until: Timestamp,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<HeldClaim, AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(key.pk.as_str()))
+            .key("sk", text(key.sk.as_str()))
+            .condition_expression(format!("{EXISTS} AND {IS_DUE} AND {IS_FREE}"))
+            .update_expression("SET claimed_until = :claim")
+            .expression_attribute_values(":until", milliseconds(due_until))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":claim", milliseconds(lease_until))
+            .return_values(ReturnValue::AllNew);
+        match call.send().await {
+            Ok(answer) => {
+                let row = answer.attributes.unwrap_or_default();
+                let due_at = Reader { table: TABLE, row: &row }.milliseconds("due_at")?;
+                Ok(HeldClaim::Claimed {
+                    delivery: Box::new(read_delivery(TABLE, &row)?),
+                    due_at,
+                    until: lease_until,
+                })
+            }
+            Err(error) if is_refused_condition(&error) => Ok(HeldClaim::NotOurs),
+            Err(error) => Err(AdapterError::of_call("claiming a held item", error)),
+        }
+    }
+
+    /// Deletes a row that was moved, if the claim is still ours. What was held again meanwhile stays.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn finish(&self, key: &HeldKey, claim: Timestamp) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key("pk", text(key.pk.as_str()))
+            .key("sk", text(key.sk.as_str()))
+            .condition_expression(IS_OURS)
+            .expression_attribute_values(":claim", milliseconds(claim));
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_refused_condition(&error) => Ok(()),
+            Err(error) => Err(AdapterError::of_call("deleting a moved item", error)),
+        }
+    }
+
+    /// How many items of a webhook are held, counted up to `most` in each shard.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn count(
+        &self,
+        webhook: &WebhookId,
+        item_type: &str,
+        most: u16,
+    ) -> Result<usize, AdapterError> {
+        let mut held = 0;
+        for shard in 0..SHARDS {
+            let call = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
+                .expression_attribute_values(":pk", text(pk(webhook, shard)))
+                .expression_attribute_values(":type", text(format!("{item_type}#")))
+                .consistent_read(true)
+                .select(Select::Count)
+                .limit(i32::from(most));
+            let answer =
+                call.send().await.map_err(|error| AdapterError::of_call("counting held items", error))?;
+            held += usize::try_from(answer.count).unwrap_or_default();
+        }
+        Ok(held)
+    }
+
+    /// Up to `most` keys of a webhook's rows in a shard.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn keys_of(
+        &self,
+        webhook: &WebhookId,
+        shard: u8,
+        most: u16,
+    ) -> Result<Vec<HeldKey>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(pk(webhook, shard)))
+            .projection_expression("pk, sk")
+            .consistent_read(true)
+            .limit(i32::from(most));
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading held items", error))?;
+        answer.items.unwrap_or_default().iter().map(held_key).collect()
+    }
+
+    /// Drops a row, whoever claims it. For webhooks that were deleted.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
+        let call = self.client.delete_item().table_name(&self.name);
+        let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a held item", error))
+    }
+}
+
+fn held_key(row: &Row) -> Result<HeldKey, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    Ok(HeldKey { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned() })
+}
+
+fn pk(webhook: &WebhookId, shard: u8) -> String {
+    format!("{webhook}#{shard:02}")
+}
+
+fn due_shard_name(shard: u8) -> String {
+    format!("due#{shard:02}")
+}
+
+/// The shard that an item's id falls into; ids are random or digests, so shards fill evenly.
+fn shard_of(delivery: &Delivery, shards: u8) -> u8 {
+    let digits = delivery.item.as_str();
+    let last_two = &digits[digits.len() - 2..];
+    u8::from_str_radix(last_two, 16).unwrap_or_default() % shards
+}
+
+/// A delivery as a row of the held or the dead items: the same key in both.
+pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
+    let shard = shard_of(delivery, SHARDS);
+    let place = format!(
+        "{}#{:013}#{}",
+        delivery.item_type,
+        delivery.accepted_at.as_millisecond().max(0),
+        delivery.item
+    );
+    Row::from([
+        ("pk".to_owned(), text(pk(&delivery.webhook, shard))),
+        ("sk".to_owned(), text(place)),
+        ("account".to_owned(), text(delivery.account.as_str())),
+        ("webhook".to_owned(), text(delivery.webhook.as_str())),
+        ("item".to_owned(), text(delivery.item.as_str())),
+        ("type".to_owned(), text(delivery.item_type.as_str())),
+        ("source".to_owned(), text(delivery.source.to_string())),
+        ("accepted_at".to_owned(), milliseconds(delivery.accepted_at)),
+        ("attempt".to_owned(), number(delivery.attempt)),
+        ("body".to_owned(), bytes(&delivery.body)),
+    ])
+}
+
+pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, AdapterError> {
+    let row = Reader { table, row };
+    Ok(Delivery {
+        account: row.parsed("account")?,
+        webhook: row.parsed("webhook")?,
+        item: row.parsed("item")?,
+        item_type: row.parsed("type")?,
+        source: row.parsed("source")?,
+        accepted_at: row.milliseconds("accepted_at")?,
+        attempt: row.number("attempt")?,
+        body: row.bytes("body")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use carteiro_core::id::{AccountId, ItemId};
+    use carteiro_core::item::ItemType;
+
+    use super::*;
+
+    fn delivery(item: u128, accepted_ms: i64) -> Delivery {
+        Delivery {
+            account: AccountId::from_bits(1),
+            webhook: WebhookId::from_bits(2),
+            item: ItemId::from_bits(item),
+            item_type: ItemType::CONTACT,
+            source: "bot:b".parse().unwrap(),
+            accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
+            attempt: 3,
+            body: vec![0, 255],
+        }
+    }
+
+    #[test]
+    fn a_delivery_survives_its_row() {
+        let delivery = delivery(7, 1_795_000_000_123);
+        assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
+    }
+
+    #[test]
+    fn rows_sort_by_acceptance_and_an_item_has_one_place() {
+        let sk = |delivery: &Delivery| match &delivery_row(delivery)["sk"] {
+            AttributeValue::S(sk) => sk.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert!(sk(&delivery(9, 999_999_999_999)) < sk(&delivery(1, 1_000_000_000_000)));
+        let mut again = delivery(9, 5);
+        again.attempt = 8;
+        assert_eq!(sk(&again), sk(&delivery(9, 5)));
+    }
+
+    #[test]
+    fn a_missing_attribute_is_named() {
+        let mut row = delivery_row(&delivery(1, 1));
+        row.remove("body");
+        let error = read_delivery(TABLE, &row).unwrap_err();
+        assert_eq!(error.to_string(), "a row of the held table cannot be read: body");
+        assert!(!error.is_transient());
+    }
+}

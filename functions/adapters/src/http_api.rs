@@ -1,0 +1,131 @@
+//! Requests and answers of the HTTP API (API Gateway, payload format 2.0).
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use carteiro_core::problem::{self, Problem};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use crate::error::AdapterError;
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    event: ApiGatewayV2httpRequest,
+    /// The body's bytes, as they were sent.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Reads the platform's event.
+    ///
+    /// # Errors
+    /// 400 where the body is marked as base64 and is not.
+    pub fn new(mut event: ApiGatewayV2httpRequest) -> Result<Self, Failure> {
+        let body = event.body.take().unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            STANDARD.decode(body).map_err(|_| Problem::bad_request("the body cannot be read"))?
+        } else {
+            body.into_bytes()
+        };
+        Ok(Self { event, body })
+    }
+
+    /// The route that took it: `POST /bots/{bot}/messages`.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.event.route_key.as_deref().unwrap_or_default()
+    }
+
+    /// The platform's id of the request, for the log.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.event.request_context.request_id.as_deref().unwrap_or_default()
+    }
+
+    /// A header's value, where it is there and ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.event.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// A part of the path, by the name that the route gives it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        let part = self.event.path_parameters.get(name).map(String::as_str).unwrap_or_default();
+        // The platform hands some of them over as they were sent, so that %40 may still stand for @.
+        percent_decode_str(part).decode_utf8_lossy().into_owned()
+    }
+
+    /// A query parameter's value; the last, where it is there more than once.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.event.query_string_parameters.all(name).and_then(|values| values.last().copied())
+    }
+}
+
+/// What a request ends with when it does not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The caller is told what is wrong.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// A table or queue failed; the caller is told to try again, or that it is our fault.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+/// An answer with a JSON body.
+#[must_use]
+pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
+    let body = serde_json::to_string(body).unwrap_or_default();
+    answer(status, "application/json", body)
+}
+
+/// An answer without a body.
+#[must_use]
+pub fn empty(status: u16) -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = i64::from(status);
+    response
+}
+
+/// An answer with a body of any text.
+#[must_use]
+pub fn answer(status: u16, content_type: &'static str, body: String) -> ApiGatewayV2httpResponse {
+    let mut response = empty(status);
+    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.body = Some(Body::Text(body));
+    response
+}
+
+/// The answer to a request that failed. Failures of ours are logged here, once, and not told.
+#[must_use]
+pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2httpResponse {
+    let problem = match failure {
+        Failure::Problem(problem) => *problem,
+        Failure::Adapter(error) => {
+            tracing::error!(request_id, route, error = error.chain(), "request.failed");
+            if error.is_transient() {
+                Problem::unavailable("it could not be done now; try again")
+            } else {
+                Problem::internal("it could not be done; the cause is in the log")
+            }
+        }
+    };
+    let mut response =
+        answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&problem).unwrap_or_default());
+    if problem.status == 503 {
+        response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

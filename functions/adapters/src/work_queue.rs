@@ -1,0 +1,61 @@
+//! The work queue of the collector: what a tick plans, a message each.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AdapterError;
+
+/// A piece of work. A work message never begets another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Moves the held items of one shard of the index that come due until then.
+    MoveDue {
+        /// The shard.
+        shard: u8,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Brings the delivery queue's dead letters into the dead items.
+    BuryDeadLetters,
+}
+
+/// The queue of work.
+#[derive(Clone, Debug)]
+pub struct WorkQueue {
+    client: Client,
+    url: String,
+}
+
+impl WorkQueue {
+    /// The queue at this URL.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Queues work.
+    ///
+    /// # Errors
+    /// Where not all of it is certainly in the queue. What was queued will be done, and is planned again.
+    pub async fn send(&self, work: &[Work]) -> Result<(), AdapterError> {
+        const OPERATION: &str = "queueing work";
+        for batch in work.chunks(10) {
+            let mut call = self.client.send_message_batch().queue_url(&self.url);
+            for (index, work) in batch.iter().enumerate() {
+                let body = serde_json::to_string(work)
+                    .map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+                let entry =
+                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
+                call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
+            }
+            let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            if !answer.failed.is_empty() {
+                return Err(AdapterError::Contended { operation: OPERATION });
+            }
+        }
+        Ok(())
+    }
+}
