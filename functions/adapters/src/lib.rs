@@ -10,6 +10,7 @@ pub mod config_table;
 pub mod dead_table;
 pub mod deliver_queue;
 pub mod error;
+pub mod function;
 pub mod held_table;
 pub mod http_api;
 pub mod idempotency_table;

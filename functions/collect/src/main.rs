@@ -1,2 +1,130 @@
-//! x
-fn main() {}
+//! `CollectFunction`: the tick, and its work.
+//!
+//! Every 15 minutes a *tick* plans: it looks what comes due before the next one and sends a work message for each
+//! part of it. A *work message* moves held items to the delivery queue, delayed to their time, or brings dead letters
+//! into the dead items. Work never begets work, so no chain of invocations grows: tick, work, delivery, retries.
+//!
+//! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
+//! only after it is in the queue or among the dead. The window that remains: a mover that dies between sending and
+//! deleting leaves its row to the next tick, and the item is sent again, under the same id.
+
+mod bury;
+mod move_due;
+mod plan;
+mod settings;
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use carteiro_adapters::aws;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::ConfigTable;
+use carteiro_adapters::dead_table::DeadTable;
+use carteiro_adapters::deliver_queue::DeliverQueue;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::held_table::HeldTable;
+use carteiro_adapters::settings::environment;
+use carteiro_adapters::tick_table::TickTable;
+use carteiro_adapters::work_queue::{Work, WorkQueue};
+use carteiro_core::retention::Retention;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+/// What the function works with.
+struct Collect {
+    config: ConfigTable,
+    held: HeldTable,
+    dead: DeadTable,
+    ticks: TickTable,
+    deliveries: DeliverQueue,
+    dead_letters: DeliverQueue,
+    work: WorkQueue,
+    retention: Retention,
+    /// Minutes between two ticks.
+    minutes: u8,
+}
+
+/// Why an invocation failed. The platform repeats it.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error("the event is neither a tick nor work: {0}")]
+    Event(#[source] serde_json::Error),
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Fatal> {
+    function::start_log();
+    let settings = settings::read(&environment)?;
+    let aws = aws::config(&environment).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let collect = Collect {
+        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        held: HeldTable::new(dynamodb.clone(), settings.held_table),
+        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        ticks: TickTable::new(dynamodb, settings.tick_table),
+        deliveries: DeliverQueue::new(sqs.clone(), settings.deliver_queue_url),
+        dead_letters: DeliverQueue::new(sqs.clone(), settings.deliver_dead_queue_url),
+        work: WorkQueue::new(sqs, settings.work_queue_url),
+        retention: settings.retention,
+        minutes: settings.minutes,
+    };
+    let collect = &collect;
+    let timeout: Duration = settings.timeout;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let clock = InvocationClock::start(event.context.deadline, timeout);
+        let answered = handle(collect, event.payload, clock).await;
+        answered.map_err(|error| {
+            tracing::error!(error = carteiro_adapters::error::chain(&error), "collect.failed");
+            Fatal::from(error)
+        })
+    }))
+    .await
+}
+
+/// A batch of work has `Records`; everything else is a tick.
+async fn handle(collect: &Collect, event: Value, clock: InvocationClock) -> Result<Value, CollectError> {
+    if event.get("Records").is_some() {
+        let event: SqsEvent = serde_json::from_value(event).map_err(CollectError::Event)?;
+        let response = work(collect, event, clock).await;
+        return serde_json::to_value(response).map_err(CollectError::Event);
+    }
+    let tick: plan::Tick = serde_json::from_value(event).map_err(CollectError::Event)?;
+    let planned = plan::tick(collect, &tick, clock).await?;
+    serde_json::to_value(planned).map_err(CollectError::Event)
+}
+
+/// Does a batch of work, and names the messages that the queue is to hand out again.
+async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for record in event.records {
+        let message = record.message_id.unwrap_or_default();
+        let work = serde_json::from_str::<Work>(record.body.as_deref().unwrap_or_default());
+        let done = match work {
+            Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
+            Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
+            Err(error) => Err(CollectError::Event(error)),
+        };
+        match done {
+            Ok(Progress::Done) => {}
+            Ok(Progress::MoreIsLeft) => response.add_failure(message),
+            Err(error) => {
+                tracing::error!(message, error = carteiro_adapters::error::chain(&error), "work.failed");
+                response.add_failure(message);
+            }
+        }
+    }
+    response
+}
+
+/// How far a piece of work came in the time that it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing is left of it.
+    Done,
+    /// The queue is to hand it out again.
+    MoreIsLeft,
+}

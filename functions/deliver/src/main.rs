@@ -1,2 +1,65 @@
-//! x
-fn main() {}
+//! `DeliverFunction`: attempts each delivery of a batch, and settles it by its outcome.
+//!
+//! A batch goes through three steps: *read* the webhooks of all its deliveries in one consistent read; *attempt* them
+//! concurrently; *settle* each: it arrived, it goes back to the queue with a delay, it is held, or it is dead.
+//!
+//! Guaranteed: a message is answered as done only after its item arrived or was durably put somewhere else. What
+//! cannot be read, attempted or settled is answered as failed, alone, and the queue hands it out again. So delivery
+//! is at least once; a duplicate is possible where an attempt was made and what follows from it could not be stored,
+//! or where the queue handed out a message twice, and carries the same `webhook-id`.
+
+mod attempt;
+mod batch;
+mod settings;
+mod settle;
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::SqsEvent;
+use carteiro_adapters::aws;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::ConfigTable;
+use carteiro_adapters::dead_table::DeadTable;
+use carteiro_adapters::deliver_queue::DeliverQueue;
+use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::held_table::HeldTable;
+use carteiro_adapters::sender::Sender;
+use carteiro_adapters::settings::environment;
+use carteiro_core::retention::Retention;
+use lambda_runtime::{LambdaEvent, service_fn};
+
+/// What the function works with.
+#[derive(Clone)]
+struct Deliver {
+    config: ConfigTable,
+    held: HeldTable,
+    dead: DeadTable,
+    queue: DeliverQueue,
+    sender: Sender,
+    retention: Retention,
+    /// The deadline of one attempt.
+    attempt: Duration,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Fatal> {
+    function::start_log();
+    let settings = settings::read(&environment)?;
+    let aws = aws::config(&environment).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let deliver = Deliver {
+        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        held: HeldTable::new(dynamodb.clone(), settings.held_table),
+        dead: DeadTable::new(dynamodb, settings.dead_table),
+        queue: DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url),
+        sender: Sender::new(settings.private_targets, settings.attempt)?,
+        retention: settings.retention,
+        attempt: settings.attempt,
+    };
+    let deliver = &deliver;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        let clock = InvocationClock::start(event.context.deadline, settings.timeout);
+        Ok::<_, Fatal>(batch::handle(deliver, event.payload, clock).await)
+    }))
+    .await
+}

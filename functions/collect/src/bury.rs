@@ -1,0 +1,46 @@
+//! Bringing the delivery queue's dead letters into the dead items.
+
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::deliver_queue::delivery_of;
+use carteiro_core::settlement::DeathCause;
+
+use crate::{Collect, CollectError, Progress};
+
+/// A batch is taken only with this much time left.
+const BATCH_TIME: Duration = Duration::from_secs(10);
+
+/// Buries what the dead-letter queue holds. A message that is no delivery stays there, for a person to read.
+pub(crate) async fn dead_letters(
+    collect: &Collect,
+    clock: InvocationClock,
+) -> Result<Progress, CollectError> {
+    let (mut buried, mut unreadable) = (0_usize, 0_usize);
+    while clock.left() > BATCH_TIME {
+        let messages = collect.dead_letters.receive().await?;
+        if messages.is_empty() {
+            tracing::info!(buried, unreadable, "dead_letters.buried");
+            return Ok(Progress::Done);
+        }
+        for message in messages {
+            let delivery = match delivery_of(&message) {
+                Ok(delivery) => delivery,
+                Err(error) => {
+                    unreadable += 1;
+                    let id = message.message_id();
+                    tracing::error!(message = id, error = error.to_string(), "dead_letter.unreadable");
+                    continue;
+                }
+            };
+            let now = clock.now();
+            let until = collect.retention.dead_until(now);
+            collect.dead.bury(&delivery, DeathCause::DeadLetter, now, until).await?;
+            // Only now that it is among the dead; one that is not deleted is buried again, into the same row.
+            collect.dead_letters.delete(message.receipt_handle().unwrap_or_default()).await?;
+            buried += 1;
+        }
+    }
+    tracing::info!(buried, unreadable, "dead_letters.buried");
+    Ok(Progress::MoreIsLeft)
+}

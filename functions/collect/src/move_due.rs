@@ -1,0 +1,140 @@
+//! Moving held items that come due to the delivery queue, delayed to their time.
+
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::deliver_queue::Outgoing;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::held_table::{HeldClaim, HeldKey};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::retention::after;
+use carteiro_core::settlement::DeathCause;
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+
+use crate::{Collect, CollectError, Progress};
+
+/// How many rows are claimed, sent and deleted together.
+const STEP: u16 = 100;
+
+/// How many rows are claimed or deleted at once.
+const CONCURRENT_ROWS: usize = 16;
+
+/// How long a mover keeps a row to itself: longer than the function runs.
+const LEASE: Duration = Duration::from_secs(90);
+
+/// A step begins only with this much time left.
+const STEP_TIME: Duration = Duration::from_secs(15);
+
+/// A row that is ours to move.
+struct Claimed {
+    key: HeldKey,
+    delivery: Delivery,
+    due_at: Timestamp,
+    until: Timestamp,
+}
+
+/// Moves what comes due in a shard until then.
+pub(crate) async fn shard(
+    collect: &Collect,
+    shard: u8,
+    until: Timestamp,
+    clock: InvocationClock,
+) -> Result<Progress, CollectError> {
+    let mut moved = 0;
+    while clock.left() > STEP_TIME {
+        let keys = collect.held.due(shard, until, STEP).await?;
+        if keys.is_empty() {
+            break;
+        }
+        let found = keys.len();
+        let claimed = claim(collect, keys, until, clock).await;
+        let step = claimed.len();
+        if step > 0 {
+            move_step(collect, claimed, clock).await?;
+        }
+        moved += step;
+        // The index still shows rows that were moved a moment ago; a page of nothing else is the end for now.
+        if step == 0 || found < usize::from(STEP) {
+            tracing::info!(shard, moved, "held.moved");
+            return Ok(Progress::Done);
+        }
+    }
+    tracing::info!(shard, moved, "held.moved");
+    let left = collect.held.due(shard, until, 1).await?;
+    Ok(if left.is_empty() { Progress::Done } else { Progress::MoreIsLeft })
+}
+
+async fn claim(
+    collect: &Collect,
+    keys: Vec<HeldKey>,
+    until: Timestamp,
+    clock: InvocationClock,
+) -> Vec<Claimed> {
+    let claims = stream::iter(keys).map(|key| async move {
+        let now = clock.now();
+        match collect.held.claim(&key, until, now, after(now, LEASE)).await {
+            Ok(HeldClaim::Claimed { delivery, due_at, until }) => {
+                Some(Claimed { key, delivery: *delivery, due_at, until })
+            }
+            Ok(HeldClaim::NotOurs) => None,
+            Err(error) => {
+                tracing::error!(error = error.chain(), "held.not_claimed");
+                None
+            }
+        }
+    });
+    claims.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
+}
+
+/// Sends a step's items to the queue, or buries those whose retention is over, then deletes the rows of what is safe.
+async fn move_step(
+    collect: &Collect,
+    claimed: Vec<Claimed>,
+    clock: InvocationClock,
+) -> Result<(), CollectError> {
+    let now = clock.now();
+    let over = |claimed: &Claimed| collect.retention.held_until(claimed.delivery.accepted_at) <= now;
+    let (over, alive): (Vec<_>, Vec<_>) = claimed.into_iter().partition(over);
+    let outgoing: Vec<_> = alive
+        .iter()
+        .map(|claimed| {
+            let delay = Duration::try_from(claimed.due_at.duration_since(now)).unwrap_or_default();
+            Outgoing::new(&claimed.delivery, delay)
+        })
+        .collect();
+    let sent = collect.deliveries.send(&outgoing).await;
+    let unsent = sent.iter().filter(|sent| sent.is_err()).count();
+    let safe = alive.into_iter().zip(sent).filter_map(|(claimed, sent)| sent.is_ok().then_some(claimed));
+    let buried = stream::iter(over).map(|claimed| async move {
+        let burial = collect.dead.bury(
+            &claimed.delivery,
+            DeathCause::RetentionOver,
+            now,
+            collect.retention.dead_until(now),
+        );
+        match burial.await {
+            Ok(()) => Some(claimed),
+            Err(error) => {
+                tracing::error!(error = error.chain(), "held.not_buried");
+                None
+            }
+        }
+    });
+    let buried: Vec<_> =
+        buried.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await;
+    let finishing = stream::iter(safe.chain(buried)).map(|claimed| finish(collect, claimed));
+    finishing.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
+    if unsent > 0 {
+        // Their claims run out, and the next one who looks moves them.
+        return Err(AdapterError::Contended { operation: "queueing held items" }.into());
+    }
+    Ok(())
+}
+
+async fn finish(collect: &Collect, claimed: Claimed) {
+    if let Err(error) = collect.held.finish(&claimed.key, claimed.until).await {
+        // The row is moved once more when its claim has run out: a duplicate, not a loss.
+        tracing::warn!(error = error.chain(), "held.not_deleted");
+    }
+}

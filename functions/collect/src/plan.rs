@@ -1,0 +1,87 @@
+//! The tick: plans everything that comes due before the next one.
+
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::held_table::DUE_SHARDS;
+use carteiro_adapters::tick_table::SlotClaim;
+use carteiro_adapters::work_queue::Work;
+use carteiro_core::retention::after;
+use carteiro_core::slot::Slot;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Collect, CollectError};
+
+/// How long a tick may take to plan before another may take its slot over: longer than the function runs.
+const LEASE: Duration = Duration::from_secs(90);
+
+/// How many shards are looked at at once.
+const CONCURRENT_LOOKS: usize = 8;
+
+/// What wakes a tick. The schedule names the slot's time; without one the tick plans now, whatever was planned.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tick {
+    scheduled_at: Option<Timestamp>,
+}
+
+/// What a tick planned, as its answer and in the log.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Planned {
+    /// False where the slot was planned before.
+    planned: bool,
+    /// Shards of held items in which something comes due.
+    due_shards: usize,
+    /// Whether there are dead letters to bring in.
+    dead_letters: bool,
+}
+
+/// Plans.
+pub(crate) async fn tick(
+    collect: &Collect,
+    tick: &Tick,
+    clock: InvocationClock,
+) -> Result<Planned, CollectError> {
+    let now = clock.now();
+    let slot = tick.scheduled_at.map(|at| Slot::containing(at, collect.minutes));
+    if let Some(slot) = slot
+        && collect.ticks.claim(slot, now, after(now, LEASE)).await? == SlotClaim::Taken
+    {
+        return Ok(Planned::default());
+    }
+    let planned = plan(collect, now).await?;
+    if let Some(slot) = slot {
+        collect.ticks.complete(slot, now).await?;
+    }
+    tracing::info!(due_shards = planned.due_shards, dead_letters = planned.dead_letters, "tick.planned");
+    Ok(planned)
+}
+
+async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError> {
+    let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
+    let looks = stream::iter(0..DUE_SHARDS).map(|shard| async move {
+        let first = collect.held.due(shard, until, 1).await?;
+        Ok::<_, CollectError>((!first.is_empty()).then_some(Work::MoveDue { shard, until }))
+    });
+    let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
+    let mut work: Vec<_> = found.into_iter().flatten().collect();
+    let due_shards = work.len();
+    let dead_letters = collect.dead_letters.depth().await? > 0;
+    work.extend(dead_letters.then_some(Work::BuryDeadLetters));
+    collect.work.send(&work).await?;
+    Ok(Planned { planned: true, due_shards, dead_letters })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_names_its_slot_or_plans_now() {
+        let scheduled: Tick = serde_json::from_str(r#"{"scheduled_at":"2026-11-21T21:30:00Z"}"#).unwrap();
+        assert_eq!(scheduled.scheduled_at, Some("2026-11-21T21:30:00Z".parse().unwrap()));
+        assert!(serde_json::from_str::<Tick>("{}").unwrap().scheduled_at.is_none());
+        assert!(serde_json::from_str::<Tick>(r#"{"scheduled_at":"soon"}"#).is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! The function's settings, as the template sets them.
+
+use std::time::Duration;
+
+use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_core::retention::Retention;
+
+/// The function's settings.
+pub(crate) struct Settings {
+    pub(crate) timeout: Duration,
+    pub(crate) retention: Retention,
+    pub(crate) minutes: u8,
+    pub(crate) config_table: String,
+    pub(crate) held_table: String,
+    pub(crate) dead_table: String,
+    pub(crate) tick_table: String,
+    pub(crate) deliver_queue_url: String,
+    pub(crate) deliver_dead_queue_url: String,
+    pub(crate) work_queue_url: String,
+}
+
+pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+    let mut reader = SettingsReader::new(lookup);
+    let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
+    let settings = Settings {
+        timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
+        retention: Retention::from_days(days),
+        minutes: u8::try_from(reader.number("COLLECT_MINUTES", 1, 15)).unwrap_or(15),
+        config_table: reader.text("CONFIG_TABLE"),
+        held_table: reader.text("HELD_TABLE"),
+        dead_table: reader.text("DEAD_TABLE"),
+        tick_table: reader.text("TICK_TABLE"),
+        deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
+        deliver_dead_queue_url: reader.text("DELIVER_DEAD_QUEUE_URL"),
+        work_queue_url: reader.text("WORK_QUEUE_URL"),
+    };
+    reader.finish(Some(settings))
+}

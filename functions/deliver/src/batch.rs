@@ -1,0 +1,102 @@
+//! A batch of deliveries: read, attempt, settle.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_core::delivery::{Delivery, MessageError};
+use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::webhook::Webhook;
+
+use crate::Deliver;
+use crate::attempt::{self, Finished};
+use crate::settle;
+
+/// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
+const RESERVE: Duration = Duration::from_secs(8);
+
+/// A message of the batch and the delivery that it is.
+pub(crate) struct Received {
+    pub(crate) message: String,
+    pub(crate) delivery: Arc<Delivery>,
+}
+
+/// Handles a batch, and names the messages that the queue is to hand out again.
+pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
+    let mut failed = Vec::new();
+    let mut batch = Vec::new();
+    for record in event.records {
+        // A message that cannot be named cannot be answered as failed by itself; the platform names them all.
+        let message = record.message_id.clone().unwrap_or_default();
+        match read(&record) {
+            Ok(delivery) => batch.push(Received { message, delivery: Arc::new(delivery) }),
+            Err(error) => {
+                tracing::error!(message, error = error.to_string(), "delivery.unreadable");
+                failed.push(message);
+            }
+        }
+    }
+    failed.extend(deliver_all(deliver, batch, clock).await);
+    let mut response = SqsBatchResponse::default();
+    for message in failed {
+        response.add_failure(message);
+    }
+    response
+}
+
+fn read(record: &SqsMessage) -> Result<Delivery, MessageError> {
+    Delivery::from_message(record.body.as_deref().unwrap_or_default(), |name| {
+        record.message_attributes.get(name).and_then(|value| value.string_value.as_deref())
+    })
+}
+
+/// Answers the messages that could not be settled.
+async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationClock) -> Vec<String> {
+    let all = |batch: &[Received]| batch.iter().map(|received| received.message.clone()).collect();
+    if batch.is_empty() {
+        return Vec::new();
+    }
+    if clock.left() < deliver.attempt + RESERVE {
+        tracing::warn!(messages = batch.len(), "batch.out_of_time");
+        return all(&batch);
+    }
+    let webhooks = match deliver.config.find_webhooks(&wanted(&batch)).await {
+        Ok(webhooks) => webhooks,
+        Err(error) => {
+            // No read, no attempt.
+            tracing::error!(messages = batch.len(), error = error.chain(), "batch.webhooks_not_read");
+            return all(&batch);
+        }
+    };
+    let webhooks: HashMap<WebhookId, Arc<Webhook>> =
+        webhooks.into_iter().map(|(id, webhook)| (id, Arc::new(webhook))).collect();
+    let (finished, failed) = attempt::all(deliver, batch, &webhooks, clock).await;
+    disable_gone(deliver, &finished, clock).await;
+    settle::all(deliver, finished, failed, clock).await
+}
+
+fn wanted(batch: &[Received]) -> Vec<(AccountId, WebhookId)> {
+    let distinct: BTreeSet<_> =
+        batch.iter().map(|one| (&one.delivery.account, &one.delivery.webhook)).collect();
+    distinct.into_iter().map(|(account, webhook)| (account.clone(), webhook.clone())).collect()
+}
+
+/// Disables the webhooks whose URL answered 410 Gone, if they still have the revision that was attempted. Where that
+/// cannot be stored now, the next attempt's 410 does it.
+async fn disable_gone(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
+    let gone = finished.iter().filter_map(Finished::gone);
+    let gone: HashMap<_, _> = gone.map(|webhook| (&webhook.id, webhook)).collect();
+    for webhook in gone.into_values() {
+        let Some(changed) = webhook.gone(webhook.revision, clock.now()) else { continue };
+        match deliver.config.replace_webhook(&changed).await {
+            Ok(replaced) => {
+                tracing::info!(webhook = webhook.id.as_str(), replaced = ?replaced, "webhook.gone");
+            }
+            Err(error) => {
+                tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "webhook.not_disabled");
+            }
+        }
+    }
+}

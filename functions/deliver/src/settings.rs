@@ -1,0 +1,36 @@
+//! The function's settings, as the template sets them.
+
+use std::time::Duration;
+
+use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_core::address::PrivateTargets;
+use carteiro_core::retention::Retention;
+
+/// The function's settings.
+pub(crate) struct Settings {
+    pub(crate) timeout: Duration,
+    pub(crate) attempt: Duration,
+    pub(crate) retention: Retention,
+    pub(crate) private_targets: PrivateTargets,
+    pub(crate) config_table: String,
+    pub(crate) held_table: String,
+    pub(crate) dead_table: String,
+    pub(crate) deliver_queue_url: String,
+}
+
+pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+    let mut reader = SettingsReader::new(lookup);
+    let private_targets = reader.parsed("ALLOWED_PRIVATE_TARGETS");
+    let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
+    let settings = Settings {
+        timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
+        attempt: Duration::from_secs(reader.number("ATTEMPT_SECONDS", 1, 20)),
+        retention: Retention::from_days(days),
+        private_targets: private_targets.unwrap_or_default(),
+        config_table: reader.text("CONFIG_TABLE"),
+        held_table: reader.text("HELD_TABLE"),
+        dead_table: reader.text("DEAD_TABLE"),
+        deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
+    };
+    reader.finish(Some(settings))
+}

@@ -1,0 +1,312 @@
+//! Accepting items: claim the keys, queue the deliveries, mark the keys.
+//!
+//! Items are taken in chunks, each of which is claimed, queued and marked before the next, so that memory is bounded
+//! and every chunk is queued within the lease of its claims ([`carteiro_core::idempotency`]).
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::deliver_queue::Outgoing;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::idempotency_table::KeyClaim;
+use carteiro_adapters::random;
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId};
+use carteiro_core::idempotency::{self, Claim, IdempotencyKey, LEASE, Progress, REMEMBERED, Remembered};
+use carteiro_core::item::{self, ItemHead, ItemType, Source};
+use carteiro_core::retention::after;
+use carteiro_core::webhook::Webhook;
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+
+use crate::Ingest;
+
+/// The most deliveries that are queued at once.
+const CHUNK_DELIVERIES: usize = 1000;
+
+/// The most bytes of deliveries that are queued at once.
+const CHUNK_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many keys are claimed or marked at once.
+const CONCURRENT_KEYS: usize = 64;
+
+/// What an answer and a late table call still need; nothing is begun in the last of it.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// How often a request looks whether the other one with its key is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// An item that passed its checks.
+pub(crate) struct Incoming<'a> {
+    pub(crate) item_type: ItemType,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) head: ItemHead,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+/// An item that is durably queued for every webhook that takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) item: ItemId,
+    pub(crate) webhooks: usize,
+}
+
+/// Why an item was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its key was used for other bytes.
+    KeyOfAnotherItem,
+    /// Another request with its key is under way, for longer than this one can wait.
+    InProgress,
+    /// It is not certainly queued for every webhook. The cause was logged.
+    NotQueued,
+}
+
+/// Everything that items of one request share.
+pub(crate) struct Acceptance<'a> {
+    pub(crate) ingest: &'a Ingest,
+    pub(crate) account: &'a AccountId,
+    pub(crate) source: &'a Source,
+    pub(crate) webhooks: &'a [Webhook],
+    pub(crate) clock: InvocationClock,
+}
+
+/// What is to be done with an item.
+enum Task {
+    /// Queue it.
+    Queue(Ready),
+    /// Nothing: this is the answer.
+    Answer(Result<Accepted, Refusal>),
+    /// Nothing yet: another request with its key is under way.
+    Later,
+}
+
+/// An item that may be queued.
+struct Ready {
+    item: ItemId,
+    accepted_at: Timestamp,
+    claim: Option<KeptClaim>,
+}
+
+/// A claim of a key, to be marked when its item is queued.
+struct KeptClaim {
+    key: String,
+    claim: Remembered,
+    /// The end of the lease.
+    until: Timestamp,
+}
+
+/// What an item does whose key another request is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfBusy {
+    /// It lets the rest of its chunk go first, whose leases run.
+    Yield,
+    /// It waits for the other request, as long as the time allows.
+    Wait,
+}
+
+impl Acceptance<'_> {
+    /// Accepts items, each by itself, and answers in their order.
+    pub(crate) async fn accept(&self, items: &[Incoming<'_>]) -> Vec<Result<Accepted, Refusal>> {
+        let repeats = self.repeats(items);
+        let mut results: Vec<Result<Accepted, Refusal>> = vec![Err(Refusal::NotQueued); items.len()];
+        let mut busy = Vec::new();
+        for chunk in self.chunks(items) {
+            if self.clock.left() < LEASE + RESERVE {
+                tracing::warn!(left_out = items.len() - chunk.start, "accept.out_of_time");
+                break;
+            }
+            let fresh: Vec<usize> = chunk.filter(|index| !repeats.contains_key(index)).collect();
+            for (index, result) in self.accept_chunk(items, &fresh, IfBusy::Yield).await {
+                match result {
+                    Some(result) => results[index] = result,
+                    None => busy.push(index),
+                }
+            }
+        }
+        for index in busy {
+            for (index, result) in self.accept_chunk(items, &[index], IfBusy::Wait).await {
+                results[index] = result.unwrap_or(Err(Refusal::InProgress));
+            }
+        }
+        for (index, first) in repeats {
+            let same = items[index].bytes == items[first].bytes;
+            results[index] = if same { results[first].clone() } else { Err(Refusal::KeyOfAnotherItem) };
+        }
+        results
+    }
+
+    /// Items whose key stands at an earlier item of the same request: they get that one's answer, for a claim of
+    /// their own would wait for it in vain.
+    fn repeats(&self, items: &[Incoming<'_>]) -> HashMap<usize, usize> {
+        let mut first = HashMap::new();
+        let mut repeats = HashMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let Some(key) = &item.key else { continue };
+            match first.entry((&item.item_type, key)) {
+                std::collections::hash_map::Entry::Vacant(entry) => _ = entry.insert(index),
+                std::collections::hash_map::Entry::Occupied(entry) => _ = repeats.insert(index, *entry.get()),
+            }
+        }
+        repeats
+    }
+
+    fn chunks(&self, items: &[Incoming<'_>]) -> Vec<Range<usize>> {
+        let copies = self.webhooks.len().max(1);
+        let mut chunks = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (index, item) in items.iter().enumerate() {
+            let full = (index - start + 1) * copies > CHUNK_DELIVERIES
+                || bytes + item.bytes.len() * copies > CHUNK_BYTES;
+            if full && index > start {
+                chunks.push(start..index);
+                (start, bytes) = (index, 0);
+            }
+            bytes += item.bytes.len() * copies;
+        }
+        if start < items.len() {
+            chunks.push(start..items.len());
+        }
+        chunks
+    }
+
+    /// Accepts some of the items. None stands for one whose key another request is at.
+    async fn accept_chunk(
+        &self,
+        items: &[Incoming<'_>],
+        chunk: &[usize],
+        if_busy: IfBusy,
+    ) -> Vec<(usize, Option<Result<Accepted, Refusal>>)> {
+        let settle = |&index: &usize| async move { (index, self.settle_key(&items[index], if_busy).await) };
+        let tasks: Vec<_> = stream::iter(chunk).map(settle).buffered(CONCURRENT_KEYS).collect().await;
+        let mut results = Vec::with_capacity(chunk.len());
+        let mut queueing = Vec::new();
+        for (index, task) in tasks {
+            match task {
+                Task::Answer(answer) => results.push((index, Some(answer))),
+                Task::Later => results.push((index, None)),
+                Task::Queue(ready) => queueing.push((index, ready)),
+            }
+        }
+        let mut outgoing = Vec::new();
+        let mut shares = Vec::with_capacity(queueing.len());
+        for (index, ready) in &queueing {
+            let start = outgoing.len();
+            outgoing.extend(self.deliveries(&items[*index], ready));
+            shares.push(start..outgoing.len());
+        }
+        let left = self.lease_left(queueing.iter().map(|(_, ready)| ready));
+        let queued = tokio::time::timeout(left, self.ingest.queue.send(&outgoing)).await.unwrap_or_default();
+        let mark = |((index, ready), share): ((usize, Ready), Range<usize>)| {
+            let webhooks = share.len();
+            let complete = queued.get(share).is_some_and(|share| share.iter().all(Result::is_ok));
+            async move {
+                if !complete {
+                    return (index, Some(Err(Refusal::NotQueued)));
+                }
+                self.mark(ready.claim, webhooks).await;
+                (index, Some(Ok(Accepted { item: ready.item, webhooks })))
+            }
+        };
+        let marking = stream::iter(queueing.into_iter().zip(shares)).map(mark).buffered(CONCURRENT_KEYS);
+        results.extend(marking.collect::<Vec<_>>().await);
+        results
+    }
+
+    /// How long these may still be queued. Nothing is queued after a lease: whoever repeats the request then must be
+    /// the only one who does.
+    fn lease_left<'r>(&self, ready: impl Iterator<Item = &'r Ready>) -> Duration {
+        let now = self.clock.now();
+        let ends = ready.filter_map(|ready| ready.claim.as_ref()).map(|claim| claim.until);
+        ends.min().map_or(LEASE, |end| Duration::try_from(end.duration_since(now)).unwrap_or_default())
+    }
+
+    fn deliveries(&self, incoming: &Incoming<'_>, ready: &Ready) -> Vec<Outgoing> {
+        let takers = self.webhooks.iter().filter(|webhook| webhook.takes(&incoming.item_type, self.source));
+        let delivery = |webhook: &Webhook| Delivery {
+            account: self.account.clone(),
+            webhook: webhook.id.clone(),
+            item: ready.item.clone(),
+            item_type: incoming.item_type.clone(),
+            source: self.source.clone(),
+            accepted_at: ready.accepted_at,
+            attempt: 1,
+            body: incoming.bytes.to_vec(),
+        };
+        takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()
+    }
+
+    async fn settle_key(&self, incoming: &Incoming<'_>, if_busy: IfBusy) -> Task {
+        match self.try_settle_key(incoming, if_busy).await {
+            Ok(task) => task,
+            Err(error) => {
+                tracing::error!(error = error.chain(), "accept.key_failed");
+                Task::Answer(Err(Refusal::NotQueued))
+            }
+        }
+    }
+
+    async fn try_settle_key(&self, incoming: &Incoming<'_>, if_busy: IfBusy) -> Result<Task, AdapterError> {
+        let item = self.new_id(incoming)?;
+        let Some(key) = &incoming.key else {
+            return Ok(Task::Queue(Ready { item, accepted_at: self.clock.now(), claim: None }));
+        };
+        let key = idempotency::scoped(self.account, self.source, &incoming.item_type, key);
+        let fingerprint = idempotency::fingerprint(incoming.bytes);
+        loop {
+            let now = self.clock.now();
+            let claim = Remembered {
+                item: item.clone(),
+                accepted_at: now,
+                fingerprint: fingerprint.clone(),
+                progress: Progress::Queueing { until: after(now, LEASE) },
+                expires_at: after(now, REMEMBERED),
+            };
+            let remembered = match self.ingest.idempotency.claim(&key, &claim, now).await? {
+                KeyClaim::Claimed => {
+                    let claim = Some(KeptClaim { key, claim, until: after(now, LEASE) });
+                    return Ok(Task::Queue(Ready { item, accepted_at: now, claim }));
+                }
+                KeyClaim::Taken(remembered) => remembered,
+            };
+            match idempotency::claim(Some(&remembered), &fingerprint, now) {
+                Claim::Answer { item, webhooks } => return Ok(Task::Answer(Ok(Accepted { item, webhooks }))),
+                Claim::Conflict => return Ok(Task::Answer(Err(Refusal::KeyOfAnotherItem))),
+                Claim::Finish(read) => {
+                    if self.ingest.idempotency.take_over(&key, &read, after(now, LEASE)).await? {
+                        let (item, accepted_at) = (read.item.clone(), read.accepted_at);
+                        let claim = Some(KeptClaim { key, claim: read, until: after(now, LEASE) });
+                        return Ok(Task::Queue(Ready { item, accepted_at, claim }));
+                    }
+                }
+                Claim::Wait { .. } if if_busy == IfBusy::Yield => return Ok(Task::Later),
+                Claim::Wait { .. } if self.clock.left() < LEASE + RESERVE + LOOK_AGAIN => {
+                    return Ok(Task::Answer(Err(Refusal::InProgress)));
+                }
+                Claim::Wait { .. } => tokio::time::sleep(LOOK_AGAIN).await,
+                // It was forgotten between the write and now.
+                Claim::New => {}
+            }
+        }
+    }
+
+    fn new_id(&self, incoming: &Incoming<'_>) -> Result<ItemId, AdapterError> {
+        match &incoming.head.own_id {
+            Some(own_id) if incoming.item_type == ItemType::MESSAGE => {
+                Ok(item::derived_id(self.account, self.source, &incoming.item_type, own_id, incoming.bytes))
+            }
+            _ => random::bits128().map(ItemId::from_bits),
+        }
+    }
+
+    async fn mark(&self, claim: Option<KeptClaim>, webhooks: usize) {
+        let Some(KeptClaim { key, claim, .. }) = claim else { return };
+        if let Err(error) = self.ingest.idempotency.complete(&key, &claim, webhooks).await {
+            // The item is queued, which is what the answer says; only a repeat would queue it once more.
+            tracing::warn!(error = error.chain(), "accept.key_not_marked");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What bots send: one item, or many as lines.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_core::id::AccountId;
+use carteiro_core::idempotency::IdempotencyKey;
+use carteiro_core::item::{self, ItemError, ItemType, Source};
+use carteiro_core::ndjson::{self, BulkError};
+use carteiro_core::problem::{FieldError, Problem};
+use serde_json::{Value, json};
+
+use crate::Ingest;
+use crate::accept::{Acceptance, Incoming, Refusal};
+
+/// Takes one item, as the whole body.
+pub(crate) async fn single(
+    ingest: &Ingest,
+    request: &Request,
+    item_type: ItemType,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let (account, source) = sender(ingest, request).await?;
+    let head = item::read_head(&request.body).map_err(|error| item_problem(&error))?;
+    let key = request.header("idempotency-key").map(str::parse::<IdempotencyKey>).transpose();
+    let key = key.map_err(|error| {
+        Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", error.to_string())])
+    })?;
+    let webhooks = ingest.config.all_webhooks(&account).await?;
+    let acceptance = Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, clock };
+    let incoming = Incoming { item_type, bytes: &request.body, head, key };
+    match acceptance.accept(&[incoming]).await.pop() {
+        Some(Ok(accepted)) => Ok(json(202, &json!({"id": accepted.item, "webhooks": accepted.webhooks}))),
+        Some(Err(refusal)) => Err(refusal_problem(refusal).into()),
+        None => Err(Problem::internal("nothing was accepted").into()),
+    }
+}
+
+/// Takes many items, one a line. Lines stand alone.
+pub(crate) async fn bulk(
+    ingest: &Ingest,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let (account, source) = sender(ingest, request).await?;
+    let lines = ndjson::lines(&request.body).map_err(|error| bulk_problem(&error))?;
+    let webhooks = ingest.config.all_webhooks(&account).await?;
+    let acceptance = Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, clock };
+    let mut results: Vec<Value> = Vec::with_capacity(lines.len());
+    let mut good = Vec::new();
+    let mut places = Vec::new();
+    for line in lines {
+        match line {
+            Ok(line) => {
+                places.push(results.len());
+                results.push(Value::Null);
+                good.push(Incoming {
+                    item_type: line.item_type,
+                    bytes: line.item,
+                    head: line.head,
+                    key: line.key,
+                });
+            }
+            Err(error) => results.push(line_error(&Problem::invalid(error.to_string()))),
+        }
+    }
+    for (place, accepted) in places.into_iter().zip(acceptance.accept(&good).await) {
+        results[place] = match accepted {
+            Ok(accepted) => json!({"id": accepted.item}),
+            Err(refusal) => line_error(&refusal_problem(refusal)),
+        };
+    }
+    Ok(json(202, &json!({"results": results})))
+}
+
+async fn sender(ingest: &Ingest, request: &Request) -> Result<(AccountId, Source), Failure> {
+    let account = caller(request, &ingest.config, None).await?.account()?;
+    let bot = request.path("bot").parse();
+    let bot = bot.map_err(|error: item::InvalidBotName| {
+        Problem::invalid_fields(vec![FieldError::new("bot", error.to_string())])
+    })?;
+    Ok((account, Source::Bot(bot)))
+}
+
+fn item_problem(error: &ItemError) -> Problem {
+    match error {
+        ItemError::TooLarge { .. } => Problem::too_large(error.to_string()),
+        ItemError::NotUtf8 { .. } | ItemError::NotAnObject { .. } => Problem::bad_request(error.to_string()),
+    }
+}
+
+fn bulk_problem(error: &BulkError) -> Problem {
+    match error {
+        BulkError::TooLarge { .. } | BulkError::TooManyLines => Problem::too_large(error.to_string()),
+        BulkError::Empty => Problem::bad_request(error.to_string()),
+    }
+}
+
+fn refusal_problem(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::KeyOfAnotherItem => Problem::idempotency_conflict(
+            "within the last 24 hours this key was used for other bytes; nothing was queued",
+        ),
+        Refusal::NotQueued => {
+            Problem::unavailable("the item is not queued for every webhook that takes it; try again")
+        }
+        Refusal::InProgress => {
+            Problem::unavailable("another request with this key is under way; try again in a few seconds")
+        }
+    }
+}
+
+fn line_error(problem: &Problem) -> Value {
+    json!({"error": problem})
+}
