@@ -16,6 +16,7 @@
 //! A behaviour is an answer, or a list of answers of which the last repeats: `[500, 500, 200]`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -167,8 +168,8 @@ impl From<StatusCode> for Behaviour {
 #[error("{0}")]
 pub struct InvalidBehaviour(String);
 
-fn invalid(detail: impl ToString) -> InvalidBehaviour {
-    InvalidBehaviour(detail.to_string())
+fn invalid(detail: impl fmt::Display) -> InvalidBehaviour {
+    InvalidBehaviour(format!("{detail}"))
 }
 
 #[derive(Deserialize)]

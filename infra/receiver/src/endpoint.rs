@@ -98,11 +98,11 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> io::Result<Respo
         return Ok(control::answer(shared, &parts, &body));
     }
     let answer = shared.behaviours.next(parts.uri.path());
-    shared.store.add(delivery(shared, &parts, body, answer.seen_status()));
+    shared.store.add(delivery(shared, &parts, &body, answer.seen_status()));
     respond(answer).await
 }
 
-fn delivery(shared: &Shared, parts: &request::Parts, body: Bytes, answered: Option<u16>) -> Delivery {
+fn delivery(shared: &Shared, parts: &request::Parts, body: &[u8], answered: Option<u16>) -> Delivery {
     let received_at_ms = shared.clock.now_ms();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let signed = Signed {
@@ -110,7 +110,7 @@ fn delivery(shared: &Shared, parts: &request::Parts, body: Bytes, answered: Opti
         id: header("webhook-id"),
         timestamp: header("webhook-timestamp"),
         signature: header("webhook-signature"),
-        body: &body,
+        body,
     };
     let now = i64::try_from(received_at_ms / 1000).unwrap_or(i64::MAX);
     let signature = shared.secrets.check(&signed, now);
@@ -122,7 +122,7 @@ fn delivery(shared: &Shared, parts: &request::Parts, body: Bytes, answered: Opti
         query: parts.uri.query().map(str::to_owned),
         headers: copy_headers(&parts.headers),
         // A copy, so that what is kept holds on to no more than its own bytes.
-        body: Bytes::copy_from_slice(&body),
+        body: Bytes::copy_from_slice(body),
         signature,
         answered,
     }
@@ -141,7 +141,8 @@ async fn respond(mut answer: Answer) -> io::Result<Response<Body>> {
             Err(closed())
         }
         Answer::Drip { every, bytes } => Ok(Response::new(drip(every, bytes))),
-        Answer::Drop(DropAt::BeforeResponse) => Err(closed()),
+        // The loop above has taken every delay off.
+        Answer::Drop(DropAt::BeforeResponse) | Answer::Delay { .. } => Err(closed()),
         Answer::Drop(DropAt::InBody) => {
             let mut response = Response::new(half());
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(2 * HALF.len()));
@@ -157,8 +158,6 @@ async fn respond(mut answer: Answer) -> io::Result<Response<Body>> {
             response.headers_mut().insert(LOCATION, location);
             Ok(response)
         }
-        // The loop above has taken every delay off.
-        Answer::Delay { .. } => Err(closed()),
     }
 }
 
