@@ -18,7 +18,6 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::ConfigTable;
 use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::error::AdapterError;
@@ -33,7 +32,6 @@ use serde_json::Value;
 
 /// What the function works with.
 struct Collect {
-    config: ConfigTable,
     held: HeldTable,
     dead: DeadTable,
     ticks: TickTable,
@@ -62,7 +60,6 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let collect = Collect {
-        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),

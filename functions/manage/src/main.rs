@@ -1,2 +1,85 @@
-//! x
-fn main() {}
+//! `ManageFunction`: the configuration API.
+//!
+//! Accounts and keys are the operator's, by the deployment's admin key; webhooks are an account's, by its own. What
+//! belongs to another account is answered as not found. A webhook is changed on condition that nobody else changed it
+//! since it was read, so that two changes at once are both kept or one is told to try again.
+
+mod accounts;
+mod body;
+mod lists;
+mod openapi;
+mod settings;
+mod test_attempt;
+mod view;
+mod webhooks;
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::caller;
+use carteiro_adapters::aws;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::ConfigTable;
+use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::held_table::HeldTable;
+use carteiro_adapters::http_api::{Failure, Request};
+use carteiro_adapters::sender::Sender;
+use carteiro_adapters::settings::environment;
+use carteiro_core::address::PrivateTargets;
+use carteiro_core::key::KeyHash;
+use carteiro_core::problem::Problem;
+
+/// What the function works with.
+struct Manage {
+    config: ConfigTable,
+    held: HeldTable,
+    sender: Sender,
+    admin: KeyHash,
+    private_targets: PrivateTargets,
+    /// The deployment's threshold, where a webhook sets none.
+    threshold: u32,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Fatal> {
+    function::start_log();
+    let settings = settings::read(&environment)?;
+    let aws = aws::config(&environment).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let manage = Manage {
+        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        held: HeldTable::new(dynamodb, settings.held_table),
+        sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
+        admin: settings.admin,
+        private_targets: settings.private_targets,
+        threshold: settings.threshold,
+    };
+    let manage = &manage;
+    let timeout: Duration = settings.timeout;
+    function::serve_http(timeout, move |request, clock| route(manage, request, clock)).await
+}
+
+async fn route(
+    manage: &Manage,
+    request: Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    if request.route() == "GET /openapi.json" {
+        return Ok(openapi::document());
+    }
+    let caller = caller(&request, &manage.config, Some(&manage.admin)).await?;
+    match request.route() {
+        "POST /accounts" => accounts::create(manage, caller, &request, clock).await,
+        "GET /accounts" => accounts::list(manage, caller, &request).await,
+        "DELETE /accounts/{account}" => accounts::delete(manage, caller, &request, clock).await,
+        "POST /accounts/{account}/keys" => accounts::create_key(manage, caller, &request, clock).await,
+        "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(manage, caller, &request).await,
+        "POST /webhooks" => webhooks::create(manage, caller, &request, clock).await,
+        "GET /webhooks" => webhooks::list(manage, caller, &request).await,
+        "GET /webhooks/{webhook}" => webhooks::read(manage, caller, &request).await,
+        "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
+        "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
+        "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,
+        route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
+    }
+}

@@ -1,0 +1,138 @@
+//! Accounts and their keys: the operator's.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::{Account, NewKey};
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::http_api::{Failure, Request, empty, json};
+use carteiro_adapters::random;
+use carteiro_core::id::{AccountId, KeyId};
+use carteiro_core::key::ApiKey;
+use carteiro_core::problem::Problem;
+use serde_json::json;
+
+use crate::{Manage, body, lists, webhooks};
+
+/// The longest name of an account, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// The most keys of an account.
+const MAX_KEYS: usize = 100;
+
+/// The list of accounts, as cursors name it.
+const LIST: &str = "accounts";
+
+pub(crate) async fn create(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    caller.admin()?;
+    let given = body::object(request)?;
+    let mut errors = body::only(&given, &["name"]);
+    let name =
+        body::text(&given, "name", MAX_NAME_BYTES).map_err(|error| errors.push(error)).unwrap_or_default();
+    if !errors.is_empty() {
+        return Err(Problem::invalid_fields(errors).into());
+    }
+    let account = Account { id: AccountId::from_bits(random::bits128()?), name, created_at: clock.now() };
+    let (key, new_key) = make_key()?;
+    manage.config.create_account(&account, &new_key).await?;
+    Ok(json(
+        201,
+        &json!({
+            "id": account.id,
+            "name": account.name,
+            "created_at": account.created_at.to_string(),
+            "key_id": new_key.id,
+            "key": key.reveal(),
+        }),
+    ))
+}
+
+pub(crate) async fn list(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    caller.admin()?;
+    let position = lists::position(request, LIST)?;
+    let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
+    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": account.created_at.to_string()});
+    Ok(json(200, &lists::page(LIST, page, view)))
+}
+
+/// Deletes an account: its keys first, so that nobody adds to it, then its webhooks with what waits for them, its own
+/// row last. A deletion that is cut short is finished by the next one.
+pub(crate) async fn delete(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    caller.admin()?;
+    let account = account(request)?;
+    if !manage.config.account_exists(&account).await? {
+        return Err(not_found().into());
+    }
+    manage.config.delete_all_keys(&account).await?;
+    let mut dropped = webhooks::Dropped::default();
+    for webhook in manage.config.all_webhooks(&account).await? {
+        manage.config.delete_webhook(&account, &webhook.id).await?;
+        dropped += webhooks::drop_waiting(manage, &webhook.id, clock).await?;
+    }
+    manage.config.delete_account_row(&account).await?;
+    Ok(json(200, &dropped.view()))
+}
+
+pub(crate) async fn create_key(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    caller.admin()?;
+    let account = account(request)?;
+    if manage.config.list_keys(&account).await?.len() >= MAX_KEYS {
+        return Err(
+            Problem::invalid(format!("an account has at most {MAX_KEYS} keys; delete one first")).into()
+        );
+    }
+    let (key, new_key) = make_key()?;
+    if !manage.config.create_key(&account, &new_key, clock.now()).await? {
+        return Err(not_found().into());
+    }
+    Ok(json(201, &json!({"id": new_key.id, "key": key.reveal()})))
+}
+
+pub(crate) async fn delete_key(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    caller.admin()?;
+    let account = account(request)?;
+    let key: Option<KeyId> = request.path("key").parse().ok();
+    let key = key.ok_or_else(|| Problem::not_found("the account has no such key"))?;
+    if manage.config.delete_key(&account, &key).await? {
+        Ok(empty(204))
+    } else {
+        Err(Problem::not_found("the account has no such key").into())
+    }
+}
+
+fn make_key() -> Result<(ApiKey, NewKey), AdapterError> {
+    let key = ApiKey::from_random(random::bytes()?);
+    let new_key = NewKey { id: KeyId::from_bits(random::bits128()?), hash: key.hash() };
+    Ok((key, new_key))
+}
+
+fn account(request: &Request) -> Result<AccountId, Failure> {
+    request.path("account").parse().map_err(|_| not_found().into())
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("there is no such account")
+}

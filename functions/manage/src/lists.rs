@@ -1,0 +1,38 @@
+//! Lists: `?limit&cursor` in, `{"data":[…],"next":cursor|null}` out.
+
+use carteiro_adapters::config_table::Page;
+use carteiro_adapters::http_api::Request;
+use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use carteiro_core::problem::{FieldError, Problem};
+use serde_json::{Value, json};
+
+/// Where a page begins, and how long it is.
+pub(crate) struct Position {
+    pub(crate) limit: u16,
+    pub(crate) after: Option<String>,
+}
+
+/// Reads where a page of a list begins.
+pub(crate) fn position(request: &Request, list: &str) -> Result<Position, Problem> {
+    let mut errors = Vec::new();
+    let limit = request.query("limit").map_or(Some(DEFAULT_LIMIT), |limit| {
+        limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+    });
+    if limit.is_none() {
+        errors.push(FieldError::new("limit", format!("a whole number from 1 to {MAX_LIMIT} is expected")));
+    }
+    let after = request.query("cursor").map(|text| cursor::decode(list, text)).transpose();
+    if let Err(error) = &after {
+        errors.push(FieldError::new("cursor", error.to_string()));
+    }
+    match (limit, after) {
+        (Some(limit), Ok(after)) => Ok(Position { limit, after }),
+        _ => Err(Problem::invalid_fields(errors)),
+    }
+}
+
+/// A page as it is answered.
+pub(crate) fn page<T>(list: &str, page: Page<T>, view: impl Fn(T) -> Value) -> Value {
+    let next = page.last.map(|last| cursor::encode(list, &last));
+    json!({"data": page.data.into_iter().map(view).collect::<Vec<_>>(), "next": next})
+}

@@ -1,0 +1,76 @@
+//! The function's settings, as the template sets them.
+
+use std::time::Duration;
+
+use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_core::address::PrivateTargets;
+use carteiro_core::key::KeyHash;
+
+/// The function's settings.
+pub(crate) struct Settings {
+    pub(crate) timeout: Duration,
+    pub(crate) attempt: Duration,
+    pub(crate) admin: KeyHash,
+    pub(crate) private_targets: PrivateTargets,
+    pub(crate) threshold: u32,
+    pub(crate) config_table: String,
+    pub(crate) held_table: String,
+}
+
+pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+    let mut reader = SettingsReader::new(lookup);
+    let hash = reader.text("ADMIN_KEY_SHA256");
+    let admin =
+        reader.accept("ADMIN_KEY_SHA256", KeyHash::parse(&hash).ok_or("64 hexadecimal digits are expected"));
+    let private_targets = reader.parsed("ALLOWED_PRIVATE_TARGETS");
+    let timeout = Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900));
+    let attempt = Duration::from_secs(reader.number("ATTEMPT_SECONDS", 1, 20));
+    let threshold = u32::try_from(reader.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1);
+    let config_table = reader.text("CONFIG_TABLE");
+    let held_table = reader.text("HELD_TABLE");
+    let settings = admin.zip(private_targets).map(|(admin, private_targets)| Settings {
+        timeout,
+        attempt,
+        admin,
+        private_targets,
+        threshold,
+        config_table,
+        held_table,
+    });
+    reader.finish(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(name: &str) -> Option<String> {
+        Some(match name {
+            "ADMIN_KEY_SHA256" => "0".repeat(64),
+            "ALLOWED_PRIVATE_TARGETS" => String::new(),
+            "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
+            "ATTEMPT_SECONDS" => "15".to_owned(),
+            "FAILURE_THRESHOLD" => "1000".to_owned(),
+            "CONFIG_TABLE" | "HELD_TABLE" => "t".to_owned(),
+            _ => return None,
+        })
+    }
+
+    #[test]
+    fn complete_settings_are_taken() {
+        assert_eq!(read(&complete).unwrap().threshold, 1000);
+    }
+
+    #[test]
+    fn a_malformed_admin_hash_or_network_is_named() {
+        let lookup = |name: &str| match name {
+            "ADMIN_KEY_SHA256" => Some("secret".to_owned()),
+            "ALLOWED_PRIVATE_TARGETS" => Some("10.0.0.0/40".to_owned()),
+            name => complete(name),
+        };
+        let Err(error) = read(&lookup) else { panic!("taken") };
+        let error = error.to_string();
+        assert!(error.contains("ADMIN_KEY_SHA256") && error.contains("ALLOWED_PRIVATE_TARGETS"), "{error}");
+        assert!(!error.contains("secret"));
+    }
+}

@@ -1,0 +1,174 @@
+//! Webhooks: an account's own.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::Replaced;
+use carteiro_adapters::held_table::SHARDS;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::random;
+use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::problem::Problem;
+use carteiro_core::signature::Secret;
+use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+use crate::{Manage, body, lists, view};
+
+/// How often a change is tried again when somebody else changed the same webhook meanwhile.
+const CHANGE_TRIES: usize = 5;
+
+/// How many rows are dropped at once.
+const CONCURRENT_DROPS: usize = 16;
+
+/// What an answer still needs; nothing is dropped in the last of it.
+const RESERVE: Duration = Duration::from_secs(3);
+
+pub(crate) async fn create(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let given = body::object(request)?;
+    let settings = Settings::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
+    if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
+        let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
+        return Err(Problem::invalid(detail).into());
+    }
+    let id = WebhookId::from_bits(random::bits128()?);
+    let secret = Secret::from_random(random::bytes()?);
+    let webhook = Webhook::new(id, account, settings, secret.clone(), clock.now());
+    manage.config.create_webhook(&webhook).await?;
+    let mut shown = view::webhook(&webhook);
+    shown["secret"] = Value::String(secret.reveal());
+    Ok(json(201, &shown))
+}
+
+pub(crate) async fn list(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    // The account is part of the name, so that a cursor is of no use to another.
+    let list = format!("webhooks {account}");
+    let position = lists::position(request, &list)?;
+    let page = manage.config.list_webhooks(&account, position.limit, position.after.as_deref()).await?;
+    Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook))))
+}
+
+pub(crate) async fn read(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = find(manage, &caller.account()?, request).await?;
+    let status = view::status(manage, &webhook).await?;
+    let mut shown = view::webhook(&webhook);
+    shown["status"] = status;
+    Ok(json(200, &shown))
+}
+
+pub(crate) async fn change(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let patch = body::object(request)?;
+    for _ in 0..CHANGE_TRIES {
+        let webhook = find(manage, &account, request).await?;
+        let settings =
+            webhook.settings.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        let Some(changed) = webhook.changed(settings, clock.now()) else {
+            return Ok(json(200, &view::webhook(&webhook)));
+        };
+        if manage.config.replace_webhook(&changed).await? == Replaced::Done {
+            return Ok(json(200, &view::webhook(&changed)));
+        }
+    }
+    Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
+}
+
+pub(crate) async fn delete(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let webhook = find(manage, &account, request).await?;
+    if !manage.config.delete_webhook(&account, &webhook.id).await? {
+        return Err(not_found().into());
+    }
+    Ok(json(200, &drop_waiting(manage, &webhook.id, clock).await?.view()))
+}
+
+/// The webhook that the path names, if it is the account's.
+pub(crate) async fn find(
+    manage: &Manage,
+    account: &AccountId,
+    request: &Request,
+) -> Result<Webhook, Failure> {
+    let id: WebhookId = request.path("webhook").parse().map_err(|_| not_found())?;
+    let webhook = manage.config.find_webhook(account, &id).await?;
+    webhook.ok_or_else(|| not_found().into())
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("there is no such webhook")
+}
+
+/// How many waiting items were dropped with a webhook.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dropped {
+    rows: usize,
+    /// Whether there was no time for all; the rest is dropped when it comes due.
+    more: bool,
+}
+
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.more |= other.more;
+    }
+}
+
+impl Dropped {
+    pub(crate) fn view(self) -> Value {
+        json!({"dropped": self.rows, "dropped_more": self.more})
+    }
+}
+
+/// Drops what waits for a webhook that was deleted. What is in the queue is dropped as it comes out.
+pub(crate) async fn drop_waiting(
+    manage: &Manage,
+    webhook: &WebhookId,
+    clock: InvocationClock,
+) -> Result<Dropped, Failure> {
+    let mut dropped = Dropped::default();
+    for shard in 0..SHARDS {
+        loop {
+            let keys = manage.held.keys_of(webhook, shard, 500).await?;
+            if keys.is_empty() {
+                break;
+            }
+            if clock.left() < RESERVE {
+                dropped.more = true;
+                return Ok(dropped);
+            }
+            let drops =
+                stream::iter(&keys).map(|key| manage.held.drop_row(key)).buffer_unordered(CONCURRENT_DROPS);
+            drops.try_collect::<()>().await?;
+            dropped.rows += keys.len();
+        }
+    }
+    Ok(dropped)
+}
