@@ -3,7 +3,7 @@
 Linting the SAM template itself lets an invalid runtime, a timeout of 1,200 s or a batch of 100,000 pass; linting
 what the translator makes of it does not. Schedule expressions pass either way, so they are checked here.
 
-Usage: expand.py template.yaml expanded.json
+Usage: expand_template.py template.yaml expanded.json
 """
 
 import json
