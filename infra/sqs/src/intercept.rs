@@ -1,0 +1,74 @@
+//! The seam for injected faults: what comes through the HTTP front passes one hook.
+//!
+//! The hook sees a call after it was parsed and before it is done. It is asked once a call, and its answer is
+//! followed to the letter: a call that fails before its effect has none, one that fails after it has all of it.
+//! Calls through the in-process handle do not pass it.
+
+use std::time::Duration;
+
+/// A call that came through the HTTP front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// `SendMessage`, `ReceiveMessage`, …
+    pub action: &'a str,
+    /// The queue it names, if it names one; whether that exists is not known yet.
+    pub queue: Option<&'a str>,
+}
+
+/// An error to answer with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The HTTP status: 503 for an outage, 400 or 403 for a throttle, as the real service uses them.
+    pub status: http::StatusCode,
+    /// The code, as clients see it: `ServiceUnavailable`, `RequestThrottled`, …
+    pub code: String,
+    /// The text.
+    pub message: String,
+}
+
+/// What becomes of a call, after its delay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing out of the ordinary.
+    #[default]
+    Proceed,
+    /// No effect, and this answer.
+    FailBefore(Fault),
+    /// The whole effect, and this answer in place of its own.
+    FailAfter(Fault),
+    /// No effect, and the connection is closed without an answer.
+    DropBefore,
+    /// The whole effect, and the connection is closed without an answer.
+    DropAfter,
+}
+
+/// The hook's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How long the call waits before anything else happens to it, in platform time.
+    pub delay: Duration,
+    /// What then becomes of it.
+    pub fate: Fate,
+}
+
+impl From<Fate> for Verdict {
+    fn from(fate: Fate) -> Self {
+        Self { delay: Duration::ZERO, fate }
+    }
+}
+
+/// Decides what becomes of calls. It is asked concurrently and must not block.
+pub trait Intercept: Send + Sync + 'static {
+    /// What becomes of this call.
+    fn verdict(&self, call: Call<'_>) -> Verdict;
+}
+
+/// Lets everything through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFaults;
+
+impl Intercept for NoFaults {
+    fn verdict(&self, _: Call<'_>) -> Verdict {
+        Verdict::default()
+    }
+}
