@@ -1,1 +1,35 @@
-//! x
+//! The local stack: the whole bundle on one machine, wired as the template says.
+//!
+//! [`Stack::start`] reads the template and runs what it describes: the real function binaries, each behind a Lambda
+//! Runtime API ([`lambda`]), the HTTP API ([`http_api`]), queue mappings ([`event_source`]), schedules ([`scheduler`]),
+//! an embedded DynamoDB ([`dynamodb`]) and an embedded SQS (the crate `carteiro-sqs`), all on the loopback interface
+//! and on one clock that a test can move.
+//!
+//! **Guaranteed:** what the template has and this does not understand is an error, never ignored ([`template`] lists
+//! what means nothing here); functions see nothing of this process's environment; when the stack stops, its functions
+//! have ended; when it dies, they end as soon as they next use their Runtime API, which an idle one is always doing.
+//!
+//! **Not guaranteed:** asynchronous invocations that wait are lost with the process; permissions are not enforced;
+//! nothing is throttled by rate. Real time, not the movable clock, bounds what happens in real time: a function's
+//! timeout, its init, the HTTP API's wait for it.
+
+mod dynamodb;
+mod event_source;
+mod http_api;
+mod http_server;
+mod ids;
+mod invoke_api;
+mod lambda;
+mod log_sink;
+mod moments;
+mod queues;
+mod scheduler;
+mod stack;
+pub mod template;
+
+pub use carteiro_sqs::{Call as SqsCall, Fate, Fault, Intercept as InterceptSqs, Verdict};
+pub use dynamodb::{DynamodbCall, DynamodbError, InterceptDynamodb};
+pub use lambda::{Invocation, InvokeError};
+pub use log_sink::{LogLines, LogSink};
+pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};
+pub use template::{Template, TemplateError};

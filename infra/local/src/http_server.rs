@@ -1,0 +1,122 @@
+//! The HTTP/1.1 server under every front of the stack.
+//!
+//! A handler answers, or drops the connection without an answer. Stopping ends every connection at once: whoever waits
+//! on the other side sees it break, which is what ends a function whose Runtime API goes away.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// The most connections of one server at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// An answer with its whole body.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// The connection breaks without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped")]
+pub(crate) struct Dropped;
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `listener` until [`Server::stop`], or until this is dropped.
+    pub(crate) fn start<H, F>(listener: TcpListener, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, Dropped>> + Send + 'static,
+    {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(accept(listener, Arc::new(handler), stopped));
+        Self { stop, task }
+    }
+
+    /// Breaks every connection and waits until they are gone.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "a server did not end by itself");
+        }
+    }
+}
+
+async fn accept<H, F>(listener: TcpListener, handler: Arc<H>, mut stopped: watch::Receiver<bool>)
+where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, Dropped>> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // A closed channel means that the server was dropped: that stops it too.
+            _ = stopped.changed() => break,
+            accepted = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (listener.accept().await, slot)
+            } => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let (Ok((stream, peer)), Ok(slot)) = accepted else {
+            // Out of file descriptors, most likely: give others the time to close some.
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "set_nodelay");
+        }
+        let handler = Arc::clone(&handler);
+        connections.spawn(async move {
+            let service = service_fn(move |request| handler(request, peer));
+            let served = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "connection");
+            }
+            drop(slot);
+        });
+    }
+    connections.shutdown().await;
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// It is longer than the limit.
+    TooLarge,
+    /// The connection broke.
+    Broken,
+}
+
+/// Reads a whole body of at most `limit` bytes.
+pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
+    }
+}
+
+/// An answer of JSON.
+pub(crate) fn json_reply(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    reply
+}

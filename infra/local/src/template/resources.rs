@@ -1,0 +1,309 @@
+//! The resources: what each answers to references, and how each type is read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::evaluate::{Attributes, Scope};
+use super::model::{Queue, Table, Template, function_arn, queue_arn, queue_url, table_arn};
+use super::parameters::{ACCOUNT, REGION};
+use super::properties::Properties;
+use super::yaml::Node;
+use super::{TemplateError, function};
+
+/// The types that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Function,
+    HttpApi,
+    Queue,
+    Table,
+    /// Means nothing on one machine; its references must hold.
+    Inert,
+}
+
+/// A resource that the conditions do not take away.
+#[derive(Debug)]
+pub(crate) struct Declared<'a> {
+    pub(crate) name: String,
+    pub(crate) attributes: Attributes,
+    kind: Kind,
+    node: &'a Node,
+}
+
+/// The resources that exist, with what they answer to references.
+pub(crate) fn declared<'a>(
+    entries: &'a [(String, Node)],
+    scope: &Scope,
+    sqs: &str,
+) -> Result<Vec<Declared<'a>>, TemplateError> {
+    let mut found = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        let path = format!("Resources.{name}");
+        if let Some(condition) = node.get("Condition") {
+            let Node::Text(condition) = condition else {
+                return Err(TemplateError::at(&path, "Condition is not a name"));
+            };
+            if !scope.named_condition(condition, &path)? {
+                continue;
+            }
+        }
+        let Some(Node::Text(type_name)) = node.get("Type") else {
+            return Err(TemplateError::at(&path, "Type is required"));
+        };
+        let kind = kind_of(type_name)
+            .ok_or_else(|| TemplateError::at(&path, &format!("the type {type_name} is not understood")))?;
+        let attributes = attributes_of(kind, type_name, name, sqs);
+        found.push(Declared { name: name.clone(), attributes, kind, node });
+    }
+    Ok(found)
+}
+
+fn kind_of(type_name: &str) -> Option<Kind> {
+    Some(match type_name {
+        "AWS::Serverless::Function" => Kind::Function,
+        "AWS::Serverless::HttpApi" => Kind::HttpApi,
+        "AWS::SQS::Queue" => Kind::Queue,
+        "AWS::DynamoDB::Table" => Kind::Table,
+        "AWS::Logs::LogGroup"
+        | "AWS::Logs::MetricFilter"
+        | "AWS::CloudWatch::Alarm"
+        | "AWS::CloudWatch::CompositeAlarm"
+        | "AWS::CloudWatch::Dashboard"
+        | "AWS::SNS::Topic"
+        | "AWS::SQS::QueuePolicy" => Kind::Inert,
+        _ => return None,
+    })
+}
+
+fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attributes {
+    let named = |arn: String| Attributes { reference: name.to_owned(), attributes: [("Arn", arn)].into() };
+    match (kind, type_name) {
+        (Kind::Function, _) => named(function_arn(name)),
+        (Kind::Table, _) => named(table_arn(name)),
+        (Kind::Queue, _) => {
+            let url = queue_url(sqs, name);
+            let attributes =
+                [("Arn", queue_arn(name)), ("QueueName", name.to_owned()), ("QueueUrl", url.clone())].into();
+            Attributes { reference: url, attributes }
+        }
+        (Kind::HttpApi, _) => {
+            Attributes { reference: crate::http_api::API_ID.to_owned(), ..Attributes::default() }
+        }
+        (Kind::Inert, "AWS::Logs::LogGroup") => {
+            named(format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"))
+        }
+        (Kind::Inert, "AWS::SNS::Topic") => {
+            let arn = format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}");
+            Attributes {
+                reference: arn.clone(),
+                attributes: [("TopicArn", arn), ("TopicName", name.to_owned())].into(),
+            }
+        }
+        (Kind::Inert, _) => named(format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}")),
+    }
+}
+
+impl Declared<'_> {
+    /// Reads the resource into the model.
+    pub(crate) fn read(
+        &self,
+        scope: &Scope,
+        globals: &Value,
+        into: &mut Template,
+    ) -> Result<(), TemplateError> {
+        let path = format!("Resources.{}", self.name);
+        let mut properties = json!({});
+        let mut metadata = json!({});
+        for (name, node) in super::entries(self.node, &path)? {
+            let path = format!("{path}.{name}");
+            match name.as_str() {
+                "Type" | "Condition" | "DeletionPolicy" | "UpdateReplacePolicy" => {}
+                "DependsOn" => self.check_depends_on(node, scope, &path)?,
+                "Properties" => properties = scope.value(node, &path)?.unwrap_or(properties),
+                "Metadata" => metadata = scope.value(node, &path)?.unwrap_or(metadata),
+                _ => return Err(TemplateError::at(&path, "this is not understood")),
+            }
+        }
+        let at = format!("{path}.Properties");
+        match self.kind {
+            Kind::Inert => Ok(()),
+            Kind::HttpApi => read_http_api(Properties::new(properties, &at)?),
+            Kind::Queue => {
+                let queue = read_queue(&self.name, Properties::new(properties, &at)?)?;
+                into.queues.insert(self.name.clone(), queue);
+                Ok(())
+            }
+            Kind::Table => {
+                let table = read_table(&self.name, Properties::new(properties, &at)?)?;
+                into.tables.insert(self.name.clone(), table);
+                Ok(())
+            }
+            Kind::Function => {
+                let metadata = Properties::new(metadata, &format!("{path}.Metadata"))?;
+                function::read(&self.name, properties, metadata, globals, &at, into)
+            }
+        }
+    }
+
+    fn check_depends_on(&self, node: &Node, scope: &Scope, path: &str) -> Result<(), TemplateError> {
+        let names = match node {
+            Node::Text(name) => vec![name.clone()],
+            Node::List(items) => items
+                .iter()
+                .map(|item| match item {
+                    Node::Text(name) => Ok(name.clone()),
+                    _ => Err(TemplateError::at(path, "expected names")),
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err(TemplateError::at(path, "expected names")),
+        };
+        match names.iter().find(|name| !scope.resources.contains_key(*name)) {
+            Some(name) => Err(TemplateError::at(path, &format!("refers to {name}, which does not exist"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_http_api(mut properties: Properties) -> Result<(), TemplateError> {
+    properties.choice("StageName", &["$default"])?;
+    properties.ignore(&[
+        "AccessLogSettings",
+        "DefaultRouteSettings",
+        "Description",
+        "FailOnWarnings",
+        "RouteSettings",
+        "Tags",
+    ]);
+    properties.finish()
+}
+
+fn read_queue(name: &str, mut properties: Properties) -> Result<Queue, TemplateError> {
+    let mut attributes = BTreeMap::new();
+    // Names and bounds: SQS API reference, SetQueueAttributes.
+    for (property, attribute, allowed) in [
+        ("DelaySeconds", "DelaySeconds", 0..=900),
+        ("MaximumMessageSize", "MaximumMessageSize", 1024..=1_048_576),
+        ("MessageRetentionPeriod", "MessageRetentionPeriod", 60..=1_209_600),
+        ("ReceiveMessageWaitTimeSeconds", "ReceiveMessageWaitTimeSeconds", 0..=20),
+        ("VisibilityTimeout", "VisibilityTimeout", 0..=43_200),
+    ] {
+        if let Some(value) = properties.integer(property, allowed)? {
+            attributes.insert(attribute.to_owned(), value.to_string());
+        }
+    }
+    if let Some(mut redrive) = properties.map("RedrivePolicy")? {
+        let target = redrive.required_text("deadLetterTargetArn")?;
+        let path = redrive.path_of("maxReceiveCount");
+        let count = redrive
+            .integer("maxReceiveCount", 1..=1000)?
+            .ok_or_else(|| TemplateError::at(&path, "is required"))?;
+        redrive.finish()?;
+        let policy = json!({"deadLetterTargetArn": target, "maxReceiveCount": count});
+        attributes.insert("RedrivePolicy".to_owned(), policy.to_string());
+    }
+    properties.ignore(&["KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "SqsManagedSseEnabled", "Tags"]);
+    properties.finish()?;
+    let seconds = attributes.get("VisibilityTimeout").and_then(|text| text.parse().ok()).unwrap_or(30);
+    Ok(Queue { name: name.to_owned(), attributes, visibility: Duration::from_secs(seconds) })
+}
+
+fn read_table(name: &str, mut properties: Properties) -> Result<Table, TemplateError> {
+    properties.choice("BillingMode", &["PAY_PER_REQUEST"])?.ok_or_else(|| {
+        TemplateError::at(&properties.path_of("BillingMode"), "is required (only PAY_PER_REQUEST)")
+    })?;
+    let mut create = json!({"TableName": name, "BillingMode": "PAY_PER_REQUEST"});
+    for key in ["AttributeDefinitions", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes"] {
+        if let Some(items) = properties.list(key)? {
+            create[key] = Value::Array(items);
+        }
+    }
+    for key in ["AttributeDefinitions", "KeySchema"] {
+        if create.get(key).is_none() {
+            return Err(TemplateError::at(&properties.path_of(key), "is required"));
+        }
+    }
+    let mut time_to_live = None;
+    if let Some(mut specification) = properties.map("TimeToLiveSpecification")? {
+        let attribute = specification.required_text("AttributeName")?;
+        if specification.boolean("Enabled")?.unwrap_or(false) {
+            time_to_live = Some(attribute);
+        }
+        specification.finish()?;
+    }
+    properties.ignore(&[
+        "ContributorInsightsSpecification",
+        "DeletionProtectionEnabled",
+        "OnDemandThroughput",
+        "PointInTimeRecoverySpecification",
+        "SSESpecification",
+        "TableClass",
+        "Tags",
+    ]);
+    properties.finish()?;
+    Ok(Table { name: name.to_owned(), create, time_to_live })
+}
+
+impl Template {
+    /// What one resource asks of another: the queue of a mapping must exist, be visible long enough, and so on.
+    pub(crate) fn check_references(&self) -> Result<(), TemplateError> {
+        for mapping in &self.queue_mappings {
+            let path = format!("Resources.{}.Properties.Events", mapping.function);
+            let queue = self.queue_at(&mapping.queue, &path)?;
+            let timeout = self.functions.get(&mapping.function).map(|function| function.timeout);
+            // As CreateEventSourceMapping refuses it.
+            if timeout.is_some_and(|timeout| queue.visibility < timeout) {
+                let why = format!(
+                    "the visibility timeout of {} is shorter than the function's timeout",
+                    queue.name
+                );
+                return Err(TemplateError::at(&path, &why));
+            }
+        }
+        for function in self.functions.values() {
+            let path = format!("Resources.{}.Properties", function.name);
+            for queue in function.asynchronous.on_failure.iter().chain(&function.asynchronous.dead_letter) {
+                self.queue_at(queue, &path)?;
+            }
+        }
+        for schedule in &self.schedules {
+            if let Some(queue) = &schedule.dead_letter {
+                self.queue_at(queue, &format!("Resources.{}.Properties.Events", schedule.function))?;
+            }
+        }
+        self.check_redrive_targets()?;
+        self.check_routes()
+    }
+
+    fn queue_at(&self, name: &str, path: &str) -> Result<&Queue, TemplateError> {
+        self.queues
+            .get(name)
+            .ok_or_else(|| TemplateError::at(path, &format!("the queue {name} is not in the template")))
+    }
+
+    fn check_redrive_targets(&self) -> Result<(), TemplateError> {
+        for queue in self.queues.values() {
+            let Some(policy) = queue.attributes.get("RedrivePolicy") else { continue };
+            let path = format!("Resources.{}.Properties.RedrivePolicy", queue.name);
+            let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+            let target = policy["deadLetterTargetArn"].as_str().unwrap_or_default();
+            if !self.queues.keys().any(|name| queue_arn(name) == target) {
+                return Err(TemplateError::at(&path, "deadLetterTargetArn is no queue of the template"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_routes(&self) -> Result<(), TemplateError> {
+        for (at, route) in self.routes.iter().enumerate() {
+            let same = |other: &&super::Route| other.method == route.method && other.path == route.path;
+            if let Some(other) = self.routes[..at].iter().find(same) {
+                let path = format!("Resources.{}.Properties.Events", route.function);
+                let why = format!("{} has the same route as {}", route.path, other.function);
+                return Err(TemplateError::at(&path, &why));
+            }
+        }
+        Ok(())
+    }
+}

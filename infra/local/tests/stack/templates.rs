@@ -1,0 +1,272 @@
+//! Templates: the repository's own is understood, and what is not understood is refused with its path.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use carteiro_local::Template;
+
+const SQS: &str = "http://127.0.0.1:3003";
+
+fn parse(text: &str) -> Result<Template, String> {
+    Template::parse(text, &BTreeMap::new(), SQS).map_err(|error| error.to_string())
+}
+
+fn read(parameters: &[(&str, &str)]) -> Result<Template, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let given = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Template::read(&path, &given, SQS).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_repositorys_template_is_understood() {
+    let key = "0".repeat(64);
+    let template =
+        read(&[("AdminKeySha256", &key), ("CollectMinutes", "5"), ("DeliverConcurrency", "7")]).unwrap();
+    for name in ["IngestFunction", "CollectFunction", "DeliverFunction", "ManageFunction"] {
+        assert!(template.functions.contains_key(name), "{name}");
+    }
+    let deliver = &template.functions["DeliverFunction"];
+    assert_eq!((deliver.binary.as_str(), deliver.timeout), ("deliver", Duration::from_secs(30)));
+    assert_eq!(deliver.environment["DELIVER_QUEUE_URL"], format!("{SQS}/000000000000/DeliverQueue"));
+    let mapping = template.queue_mappings.iter().find(|mapping| mapping.queue == "DeliverQueue").unwrap();
+    assert_eq!((mapping.batch_size, mapping.maximum_concurrency), (10, Some(7)));
+    assert!(mapping.report_item_failures);
+    let tick = template.schedules.iter().find(|schedule| schedule.name == "carteiro-tick").unwrap();
+    assert_eq!((tick.every, tick.function.as_str()), (Duration::from_secs(300), "CollectFunction"));
+    let one = read(&[("AdminKeySha256", &key), ("CollectMinutes", "1")]).unwrap();
+    assert_eq!(one.schedules[0].every, Duration::from_secs(60));
+    assert!(template.routes.iter().any(|route| route.path == "/bots/{bot}/messages"));
+    assert!(template.tables.contains_key("ConfigTable"));
+}
+
+#[test]
+fn the_repositorys_parameters_are_checked() {
+    assert_eq!(read(&[]).unwrap_err(), "parameter AdminKeySha256 has no default and must be given");
+    let key = "0".repeat(64);
+    for (name, value, expected) in [
+        ("AdminKeySha256", "short", "parameter AdminKeySha256 does not match ^(?:^[0-9a-f]{64}$)$"),
+        ("CollectMinutes", "16", "parameter CollectMinutes must be at most 15"),
+        ("DeliverConcurrency", "1", "parameter DeliverConcurrency must be at least 2"),
+        ("FailureThreshold", "many", "parameter FailureThreshold is not a number"),
+        ("Architecture", "mips", "parameter Architecture must be one of arm64, x86_64"),
+        ("Nonsense", "1", "the template has no parameter Nonsense"),
+    ] {
+        let mut given = BTreeMap::from([("AdminKeySha256", key.as_str())]);
+        given.insert(name, value);
+        let given: Vec<_> = given.into_iter().collect();
+        assert_eq!(read(&given).unwrap_err(), expected);
+    }
+}
+
+/// A function with these lines among its properties, and a queue.
+fn with_function(lines: &str) -> String {
+    let indented: String = lines.lines().map(|line| format!("      {line}\n")).collect();
+    format!(
+        "Transform: AWS::Serverless-2016-10-31\n\
+         Resources:\n\
+         \x20 Api:\n    Type: AWS::Serverless::HttpApi\n\
+         \x20 Q:\n    Type: AWS::SQS::Queue\n\
+         \x20 F:\n    Type: AWS::Serverless::Function\n\
+         \x20   Metadata: {{BuildMethod: rust-cargolambda, BuildProperties: {{Binary: f}}}}\n\
+         \x20   Properties:\n      Runtime: provided.al2023\n{indented}"
+    )
+}
+
+#[test]
+fn a_function_that_is_not_understood_is_refused_with_its_path() {
+    let at = "Resources.F.Properties";
+    let event =
+        |kind: &str, properties: &str| format!("Events: {{E: {{Type: {kind}, Properties: {properties}}}}}");
+    let http = |properties: &str| event("HttpApi", &format!("{{ApiId: !Ref Api, {properties}}}"));
+    let sqs = |properties: &str| event("SQS", &format!("{{Queue: !GetAtt Q.Arn, {properties}}}"));
+    let schedule = |properties: &str| event("ScheduleV2", &format!("{{Input: '{{}}', {properties}}}"));
+    for (lines, expected) in [
+        ("Layers: [x]".into(), format!("{at}.Layers: this property is not understood")),
+        ("Timeout: 901".into(), format!("{at}.Timeout: 901 is not a whole number from 1 to 900")),
+        ("Timeout: 1.5".into(), format!("{at}.Timeout: 1.5 is not a whole number from 1 to 900")),
+        ("Tracing: Active".into(), format!("{at}.Tracing: this property is not understood")),
+        (
+            "RecursiveLoop: Maybe".into(),
+            format!("{at}.RecursiveLoop: Maybe is not understood (only Allow, Terminate)"),
+        ),
+        ("Architectures: [mips]".into(), format!("{at}.Architectures: only arm64 and x86_64 are understood")),
+        (
+            "Environment: {Variables: {A: !Ref Nothing}}".into(),
+            format!("{at}.Environment.Variables.A: refers to Nothing, which does not exist"),
+        ),
+        (
+            "Environment: {Variables: {A: [1]}}".into(),
+            format!("{at}.Environment.Variables.A: expected a text"),
+        ),
+        (
+            "Environment: {Variables: {AWS_LAMBDA_X: a}}".into(),
+            format!("{at}.Environment.Variables.AWS_LAMBDA_X: Lambda does not allow this name"),
+        ),
+        (
+            "Policies: [{Statement: [{Effect: Allow, Action: a}]}]".into(),
+            format!("{at}.Policies[0].Statement[0]: Resource is required"),
+        ),
+        (
+            "Policies: [{Statement: [{Effect: Allow, Action: a, Resource: !GetAtt X.Arn}]}]".into(),
+            format!("{at}.Policies[0].Statement[0].Resource: refers to X, which does not exist"),
+        ),
+        (
+            "Policies: [{SQSPollerPolicy: {QueueName: a}}]".into(),
+            format!("{at}.Policies[0]: Statement is required (policy templates are not understood)"),
+        ),
+        (
+            "EventInvokeConfig: {MaximumRetryAttempts: 3}".into(),
+            format!("{at}.EventInvokeConfig.MaximumRetryAttempts: 3 is not a whole number from 0 to 2"),
+        ),
+        (
+            "EventInvokeConfig: {DestinationConfig: {OnSuccess: {Type: SQS}}}".into(),
+            format!("{at}.EventInvokeConfig.DestinationConfig.OnSuccess: this property is not understood"),
+        ),
+        (event("S3", "{}"), format!("{at}.Events.E: the event type S3 is not understood")),
+        (http("Method: GET, Path: a"), format!("{at}.Events.E.Properties.Path: does not begin with /")),
+        (
+            http("Method: FETCH, Path: /a"),
+            format!("{at}.Events.E.Properties.Method: the method FETCH is not understood"),
+        ),
+        (
+            http("Method: GET, Path: /a, Auth: {}"),
+            format!("{at}.Events.E.Properties.Auth: this property is not understood"),
+        ),
+        (
+            sqs("BatchSize: 11"),
+            format!(
+                "{at}.Events.E.Properties.BatchSize: above 10 needs a MaximumBatchingWindowInSeconds of at least 1"
+            ),
+        ),
+        (
+            sqs("ScalingConfig: {MaximumConcurrency: 1}"),
+            format!(
+                "{at}.Events.E.Properties.ScalingConfig.MaximumConcurrency: 1 is not a whole number from 2 to 1000"
+            ),
+        ),
+        (
+            sqs("FilterCriteria: {}"),
+            format!("{at}.Events.E.Properties.FilterCriteria: this property is not understood"),
+        ),
+        (
+            format!("Timeout: 31\n{}", sqs("BatchSize: 1")),
+            format!("{at}.Events: the visibility timeout of Q is shorter than the function's timeout"),
+        ),
+        (
+            schedule("ScheduleExpression: every(15 minutes)"),
+            format!(
+                "{at}.Events.E.Properties.ScheduleExpression: every(15 minutes): only rate(…) is understood"
+            ),
+        ),
+        (
+            schedule("ScheduleExpression: rate(1 minute), StartDate: x"),
+            format!("{at}.Events.E.Properties.StartDate: this property is not understood"),
+        ),
+    ] {
+        assert_eq!(parse(&with_function(&lines)).map(|_| ()), Err(expected), "{lines}");
+    }
+    assert!(parse(&with_function("Timeout: 5")).is_ok());
+}
+
+#[test]
+fn a_template_that_is_not_understood_is_refused_with_its_path() {
+    for (text, expected) in [
+        ("a: [", "not a YAML template"),
+        ("Resources: {}\nRules: {}", "Rules: this section is not understood"),
+        (
+            "Transform: AWS::Include\nResources: {}",
+            "Transform: only AWS::Serverless-2016-10-31 is understood",
+        ),
+        ("Outputs: {}", "Resources: is required"),
+        (
+            "Resources: {A: {Type: AWS::S3::Bucket}}",
+            "Resources.A: the type AWS::S3::Bucket is not understood",
+        ),
+        ("Resources: {A: {}}", "Resources.A: Type is required"),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, CreationPolicy: {}}}",
+            "Resources.A.CreationPolicy: this is not understood",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, DependsOn: B}}",
+            "Resources.A.DependsOn: refers to B, which does not exist",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {QueueName: b}}}",
+            "Resources.A.Properties.QueueName: this property is not understood",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}}",
+            "Resources.A.Properties.FifoQueue: this property is not understood",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: 901}}}",
+            "Resources.A.Properties.DelaySeconds: 901 is not a whole number from 0 to 900",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: b, maxReceiveCount: 1}}}}",
+            "Resources.A.Properties.RedrivePolicy: deadLetterTargetArn is no queue of the template",
+        ),
+        (
+            "Resources: {A: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PROVISIONED}}}",
+            "Resources.A.Properties.BillingMode: PROVISIONED is not understood (only PAY_PER_REQUEST)",
+        ),
+        (
+            "Resources: {A: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST}}}",
+            "Resources.A.Properties.AttributeDefinitions: is required",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Serverless::HttpApi, Properties: {CorsConfiguration: true}}}",
+            "Resources.A.Properties.CorsConfiguration: this property is not understood",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Logs::LogGroup, Properties: {RetentionInDays: !Ref Days}}}",
+            "Resources.A.Properties.RetentionInDays: refers to Days, which does not exist",
+        ),
+        ("Globals: {Api: {}}\nResources: {}", "Globals.Api: these globals are not understood"),
+        (
+            "Outputs: {O: {Value: !Ref X}}\nResources: {}",
+            "Outputs.O.Value: refers to X, which does not exist",
+        ),
+        ("Conditions: {C: !Equals [1]}\nResources: {}", "Conditions.C: expected 2 arguments"),
+        (
+            "Conditions: {C: !Equals [1, 2]}\nResources: {A: {Type: AWS::SQS::Queue, Condition: C}}\nOutputs: {O: {Value: !Ref A}}",
+            "Outputs.O.Value: refers to A, which does not exist",
+        ),
+    ] {
+        let error = parse(text).map(|_| ()).unwrap_err();
+        assert!(error.starts_with(expected), "{text}\n  expected {expected}\n  found    {error}");
+    }
+}
+
+#[test]
+fn two_functions_may_not_have_the_same_route() {
+    let properties = "{Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /a}}}}";
+    let metadata = "{BuildProperties: {Binary: f}}";
+    let function =
+        format!("{{Type: AWS::Serverless::Function, Metadata: {metadata}, Properties: {properties}}}");
+    let text =
+        format!("Resources: {{Api: {{Type: AWS::Serverless::HttpApi}}, F: {function}, G: {function}}}");
+    assert_eq!(
+        parse(&text).map(|_| ()),
+        Err("Resources.G.Properties.Events: /a has the same route as F".to_owned())
+    );
+}
+
+#[test]
+fn globals_and_a_functions_own_properties_are_merged_as_sam_merges_them() {
+    let text = "
+Globals:
+  Function: {Timeout: 7, MemorySize: 512, Environment: {Variables: {A: global, B: global}}}
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildProperties: {Binary: f}}
+    Properties: {Timeout: 9, Environment: {Variables: {B: own}}}
+";
+    let template = parse(text).unwrap();
+    let function = &template.functions["F"];
+    assert_eq!((function.timeout, function.memory_mb), (Duration::from_secs(9), 512));
+    assert_eq!((function.environment["A"].as_str(), function.environment["B"].as_str()), ("global", "own"));
+}
