@@ -1,0 +1,132 @@
+//! Builds the functions' binaries with Cargo, as the program itself was built.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use carteiro_local::Template;
+use tokio::process::Command;
+
+/// Why there are no binaries.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    /// The program does not lie where Cargo puts what it builds.
+    #[error("{} does not lie in a target folder of Cargo, so the functions cannot be built beside it; \
+             --functions names a folder with them", .0.display())]
+    NoTargetFolder(PathBuf),
+    /// Cargo cannot be started.
+    #[error("cannot run {cargo}: {source}")]
+    Cargo {
+        /// Cargo's path.
+        cargo: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Cargo failed; it has said why.
+    #[error("the functions were not built: cargo ended with {0}")]
+    Failed(ExitStatus),
+}
+
+/// Where the program was built, and how.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// Cargo's target folder.
+    target: PathBuf,
+    /// Where the binaries of the profile lie.
+    binaries: PathBuf,
+    profile: String,
+}
+
+impl Place {
+    /// From the program's path, `<target>/<profile>/carteiro`.
+    fn of(program: &Path) -> Option<Self> {
+        let binaries = program.parent()?;
+        let profile = match binaries.file_name()?.to_str()? {
+            "debug" => "dev",
+            other => other,
+        };
+        let target = binaries.parent().filter(|target| target.file_name().is_some())?;
+        Some(Self { target: target.to_owned(), binaries: binaries.to_owned(), profile: profile.to_owned() })
+    }
+}
+
+/// Builds the binaries that the template names, and returns the folder in which they are. Cargo's progress goes to
+/// standard error. Dropping the future ends Cargo.
+pub(crate) async fn build(workspace: &Path, template: &Template) -> Result<PathBuf, BuildError> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let place = Place::of(&program).ok_or(BuildError::NoTargetFolder(program))?;
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let cargo = environment.iter().find(|(name, _)| name == "CARGO").map(|(_, value)| value.clone());
+    let cargo = cargo.unwrap_or_else(|| "cargo".into());
+    let failed = |source| BuildError::Cargo { cargo: cargo.to_string_lossy().into_owned(), source };
+    let status = Command::new(&cargo)
+        .args(arguments(&place, template))
+        .current_dir(workspace)
+        .env_clear()
+        .envs(environment.into_iter().filter(|(name, _)| is_handed_on(name)))
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(failed)?;
+    if status.success() { Ok(place.binaries) } else { Err(BuildError::Failed(status)) }
+}
+
+fn arguments(place: &Place, template: &Template) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["build".into(), "--locked".into()];
+    let binaries: BTreeSet<_> = template.functions.values().map(|function| &function.binary).collect();
+    for binary in binaries {
+        arguments.extend(["-p".into(), binary.into()]);
+    }
+    arguments.extend(["--profile".into(), place.profile.clone().into()]);
+    arguments.extend(["--target-dir".into(), place.target.clone().into()]);
+    arguments
+}
+
+/// Cargo sets variables for what it runs. Handed on to a Cargo within, they change what build scripts see, and much
+/// would be built anew at every run.
+fn is_handed_on(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    !name.starts_with("CARGO_") || name == "CARGO_HOME" || name == "CARGO_TARGET_DIR"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_and_the_target_folder_follow_from_the_programs_path() {
+        let place = |path: &str| Place::of(Path::new(path)).map(|place| (place.target, place.profile));
+        assert_eq!(place("/a/target/debug/carteiro"), Some(("/a/target".into(), "dev".to_owned())));
+        assert_eq!(place("/a/t/release/carteiro"), Some(("/a/t".into(), "release".to_owned())));
+        assert_eq!(place("/carteiro"), None);
+        assert_eq!(place(""), None);
+    }
+
+    #[test]
+    fn every_binary_of_the_template_is_built_in_one_call() {
+        let text = include_str!("../../../template.yaml");
+        let hash = "0".repeat(64);
+        let parameters = [("AdminKeySha256".to_owned(), hash)].into();
+        let template = Template::parse(text, &parameters, "http://127.0.0.1:1").unwrap();
+        let arguments = arguments(&Place::of(Path::new("/a/target/debug/carteiro")).unwrap(), &template);
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap()).collect();
+        let line = arguments.join(" ");
+        assert!(line.starts_with("build --locked -p collect -p deliver -p ingest -p manage"), "{line}");
+        assert!(line.ends_with("--profile dev --target-dir /a/target"), "{line}");
+    }
+
+    #[test]
+    fn only_cargos_own_variables_are_kept_back() {
+        let handed_on = |name: &str| is_handed_on(&name.into());
+        for name in
+            ["PATH", "HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO", "CARGO_HOME", "CARGO_TARGET_DIR"]
+        {
+            assert!(handed_on(name), "{name}");
+        }
+        assert!(!handed_on("CARGO_PKG_NAME") && !handed_on("CARGO_MANIFEST_DIR"));
+    }
+}

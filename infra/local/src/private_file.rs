@@ -1,0 +1,57 @@
+//! Files that only their owner may read, and the randomness for what they hold.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Replaces the file at `path`, or makes it, with mode 0600. A crash leaves the old content or the new.
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    // One that a crash left may have another mode.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+/// What is in the file at `path`, if it is there.
+pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// 256 random bits.
+pub(crate) fn random() -> io::Result<[u8; 32]> {
+    let mut bits = [0; 32];
+    #[expect(clippy::disallowed_methods, reason = "this is where the command draws its randomness")]
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_replaced_whole_and_readable_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert_eq!(read(&path).unwrap(), None);
+        for content in ["one", "two"] {
+            write(&path, content.as_bytes()).unwrap();
+            assert_eq!(read(&path).unwrap().as_deref(), Some(content));
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
