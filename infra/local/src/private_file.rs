@@ -1,9 +1,14 @@
 //! Files that only their owner may read, and the randomness for what they hold.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+/// Makes the folder, with mode 0700, and those above it; one that is there is left as it is.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// Replaces the file at `path`, or makes it, with mode 0600. A crash leaves the old content or the new.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -44,14 +49,19 @@ mod tests {
 
     #[test]
     fn a_private_file_is_replaced_whole_and_readable_by_its_owner_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("data");
+        for _ in 0..2 {
+            make_folder(&folder).unwrap();
+        }
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let path = folder.join("key");
         assert_eq!(read(&path).unwrap(), None);
         for content in ["one", "two"] {
             write(&path, content.as_bytes()).unwrap();
             assert_eq!(read(&path).unwrap().as_deref(), Some(content));
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

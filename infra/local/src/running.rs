@@ -20,6 +20,7 @@ use crate::demonstration::{self, Demonstration, DemonstrationAccount, Demonstrat
 use crate::function_build::{self, BuildError};
 use crate::local_parameters::{self, ADMIN_KEY_PARAMETER};
 use crate::networks::Networks;
+use crate::private_file;
 
 /// Why the program ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +149,7 @@ impl Surroundings {
             Receiver::start(receiver.0, options).map_err(|reason| port_error(receiver.1, reason))?;
         let folder = (!cli.memory).then(|| cli.data.clone());
         if let Some(folder) = &folder {
-            std::fs::create_dir_all(folder)
+            private_file::make_folder(folder)
                 .map_err(|reason| RunError::Data { folder: folder.clone(), reason })?;
         }
         let admin_key = if foreign_key { None } else { Some(admin_key::load_or_make(folder.as_deref())?) };
