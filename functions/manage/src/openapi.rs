@@ -1,4 +1,8 @@
 //! The API's own description, OpenAPI 3.1.
+//!
+//! The document is written by hand. The tests hold it to the template's routes, to the core's limits and to what the
+//! handlers take and answer; whether it is good OpenAPI otherwise they do not tell. Limits that JSON Schema has no word
+//! for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::http_api::answer;
@@ -8,4 +12,545 @@ pub(crate) const DOCUMENT: &str = include_str!("openapi.json");
 
 pub(crate) fn document() -> ApiGatewayV2httpResponse {
     answer(200, "application/json", DOCUMENT.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+    use aws_lambda_events::encodings::Body;
+    use carteiro_adapters::http_api::Request;
+    use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
+    use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
+    use carteiro_core::id::{AccountId, ItemId, KeyId, WebhookId};
+    use carteiro_core::idempotency;
+    use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
+    use carteiro_core::key::ApiKey;
+    use carteiro_core::ndjson::{self, LineError, MAX_BULK_BYTES, MAX_BULK_LINES};
+    use carteiro_core::outcome::FailureKind;
+    use carteiro_core::problem::Problem;
+    use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
+    use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
+    use carteiro_core::webhook::{
+        MAX_BLOCK_SECONDS, MAX_DESCRIPTION_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_SOURCES, MAX_THRESHOLD,
+        MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook,
+    };
+    use jiff::Timestamp;
+    use saphyr::{LoadableYamlNode, Yaml};
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::{body, view};
+
+    const TEMPLATE: &str = include_str!("../../../template.yaml");
+
+    const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+    fn parsed() -> Value {
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    /// What is at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
+    fn at(document: &Value, pointer: &str) -> Value {
+        document.pointer(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}")).clone()
+    }
+
+    fn object(value: &Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    fn names(value: &Value) -> BTreeSet<String> {
+        object(value).into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn texts(value: &Value) -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn schema(document: &Value, name: &str) -> Value {
+        at(document, &format!("/components/schemas/{name}"))
+    }
+
+    /// The operations below `paths` or `webhooks`, by `METHOD path`.
+    fn operations(document: &Value, below: &str) -> BTreeMap<String, Value> {
+        let mut operations = BTreeMap::new();
+        for (path, of_path) in object(&document[below]) {
+            for (method, operation) in object(&of_path) {
+                assert!(METHODS.contains(&method.as_str()), "{path} {method}");
+                operations.insert(format!("{} {path}", method.to_ascii_uppercase()), operation);
+            }
+        }
+        operations
+    }
+
+    /// A node with its reference followed.
+    fn resolved<'a>(document: &'a Value, node: &'a Value) -> &'a Value {
+        match node.get("$ref").and_then(Value::as_str) {
+            Some(reference) => document.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+            None => node,
+        }
+    }
+
+    fn visit(node: &Value, seen: &mut impl FnMut(&Map<String, Value>)) {
+        match node {
+            Value::Object(members) => {
+                seen(members);
+                members.values().for_each(|member| visit(member, seen));
+            }
+            Value::Array(entries) => entries.iter().for_each(|entry| visit(entry, seen)),
+            _ => {}
+        }
+    }
+
+    /// The `METHOD path` of every event of type HttpApi.
+    fn template_routes() -> BTreeSet<String> {
+        fn collect(node: &Yaml<'_>, routes: &mut BTreeSet<String>) {
+            match node {
+                Yaml::Mapping(entries) => {
+                    if node.as_mapping_get("Type").and_then(Yaml::as_str) == Some("HttpApi") {
+                        let properties = node.as_mapping_get("Properties").unwrap();
+                        let text = |name| properties.as_mapping_get(name).unwrap().as_str().unwrap();
+                        routes.insert(format!("{} {}", text("Method"), text("Path")));
+                    }
+                    entries.values().for_each(|entry| collect(entry, routes));
+                }
+                Yaml::Sequence(entries) => entries.iter().for_each(|entry| collect(entry, routes)),
+                _ => {}
+            }
+        }
+        let mut routes = BTreeSet::new();
+        Yaml::load_from_str(TEMPLATE).unwrap().iter().for_each(|document| collect(document, &mut routes));
+        routes
+    }
+
+    #[test]
+    fn the_document_is_openapi_3_1_of_this_version_and_licence() {
+        let document = parsed();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(document["info"]["license"]["identifier"], "Apache-2.0");
+        assert_eq!(super::document().status_code, 200);
+    }
+
+    #[test]
+    fn the_routes_are_those_of_the_template() {
+        let routes = template_routes();
+        assert!(routes.contains("GET /openapi.json"), "{routes:?}");
+        let described: BTreeSet<String> = operations(&parsed(), "paths").into_keys().collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn every_part_of_a_path_in_braces_is_a_required_parameter_and_the_other_way_round() {
+        let document = parsed();
+        for (route, operation) in operations(&document, "paths") {
+            let in_path: BTreeSet<String> = route
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}').map(str::to_owned))
+                .collect();
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let parameters = parameters.iter().map(|parameter| resolved(&document, parameter));
+            let parameters: Vec<_> = parameters.filter(|parameter| parameter["in"] == "path").collect();
+            assert!(parameters.iter().all(|parameter| parameter["required"] == true), "{route}");
+            let described = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap().to_owned());
+            assert_eq!(described.collect::<BTreeSet<_>>(), in_path, "{route}");
+        }
+    }
+
+    #[test]
+    fn every_reference_resolves_and_every_component_is_used() {
+        let document = parsed();
+        let mut references = BTreeSet::new();
+        visit(&document, &mut |members| {
+            if let Some(reference) = members.get("$ref") {
+                references.insert(reference.as_str().unwrap().to_owned());
+            }
+        });
+        for reference in &references {
+            let pointer = reference.strip_prefix('#').expect("references stay in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        for kind in ["schemas", "parameters", "headers", "responses"] {
+            for name in names(&document["components"][kind]) {
+                assert!(references.contains(&format!("#/components/{kind}/{name}")), "{kind} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_operation_says_what_it_does_who_may_and_what_success_is() {
+        let document = parsed();
+        let mut ids = BTreeSet::new();
+        let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+        let mut all = operations(&document, "paths");
+        all.extend(operations(&document, "webhooks"));
+        for (route, operation) in all {
+            for field in ["summary", "description"] {
+                assert!(operation[field].as_str().is_some_and(|text| !text.is_empty()), "{route} {field}");
+            }
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{route}");
+            assert!(operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)), "{route}");
+            let security = operation["security"].as_array().expect("security, or none, is explicit");
+            let scheme = security.first().map(|one| names(one).pop_first().unwrap());
+            let expected = match route.split_once(' ').unwrap().1 {
+                "/openapi.json" | "item" => None,
+                path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
+                _ => Some("accountKey".to_owned()),
+            };
+            assert_eq!((scheme, security.len() <= 1), (expected, true), "{route}");
+            let statuses = names(&operation["responses"]);
+            assert_eq!(statuses.iter().filter(|status| status.starts_with('2')).count(), 1, "{route}");
+        }
+        let schemes = at(&document, "/components/securitySchemes");
+        assert_eq!(names(&schemes), BTreeSet::from(["accountKey".to_owned(), "adminKey".to_owned()]));
+        assert!(object(&schemes).values().all(|one| one["type"] == "http" && one["scheme"] == "bearer"));
+    }
+
+    /// The refusals that a route can give, by what it takes.
+    fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
+        let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
+        let of_bot = route.contains("/bots/");
+        if !of_bot {
+            // Where bots send, the admin key is not known at all.
+            statuses.insert("403");
+        }
+        if route.contains("{account}") || route.contains("{webhook}") {
+            statuses.insert("404");
+        }
+        if route.starts_with("PATCH") {
+            statuses.insert("409");
+        }
+        if operation.get("requestBody").is_some() {
+            statuses.extend(["400", "413", "422"]);
+        }
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        if parameters.any(|one| one["$ref"] == "#/components/parameters/limit") {
+            statuses.insert("422");
+        }
+        if route == "POST /accounts/{account}/keys" {
+            // An account's keys are limited.
+            statuses.insert("422");
+        }
+        statuses.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_operation_with_a_key_has_the_refusals_that_it_can_give_and_no_others() {
+        let document = parsed();
+        for (route, operation) in operations(&document, "paths") {
+            let statuses = names(&operation["responses"]);
+            let refused: BTreeSet<String> =
+                statuses.into_iter().filter(|status| !status.starts_with('2')).collect();
+            if route == "GET /openapi.json" {
+                assert_eq!(refused, BTreeSet::from(["default".to_owned()]));
+            } else {
+                assert_eq!(refused, refusals(&route, &operation), "{route}");
+            }
+            for (status, response) in object(&operation["responses"]) {
+                let content = &resolved(&document, &response)["content"]["application/problem+json"];
+                if status.starts_with('2') || matches!(status.as_str(), "429" | "default") {
+                    assert!(content.is_null(), "{route} {status}");
+                    continue;
+                }
+                assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{route} {status}");
+                let examples = object(&content["examples"]);
+                let mut examples: Vec<_> = examples.values().map(|one| &one["value"]).collect();
+                examples.extend(content.get("example"));
+                assert!(!examples.is_empty(), "{route} {status}");
+                for example in examples {
+                    assert_eq!(example["status"].to_string(), status, "{route}");
+                }
+            }
+        }
+    }
+
+    fn problems() -> [Problem; 10] {
+        [
+            Problem::bad_request(""),
+            Problem::unauthorized(""),
+            Problem::forbidden(""),
+            Problem::not_found(""),
+            Problem::conflict(""),
+            Problem::too_large(""),
+            Problem::invalid(""),
+            Problem::idempotency_conflict(""),
+            Problem::internal(""),
+            Problem::unavailable(""),
+        ]
+    }
+
+    #[test]
+    fn problems_are_described_and_shown_as_they_are_given() {
+        let document = parsed();
+        let described = schema(&document, "Problem");
+        let kinds: Vec<String> = problems().into_iter().map(|problem| problem.kind).collect();
+        assert_eq!(texts(&described["properties"]["type"]["enum"]), kinds);
+        let statuses: BTreeSet<u16> = problems().iter().map(|problem| problem.status).collect();
+        assert_eq!(described["properties"]["status"]["enum"], json!(statuses));
+        let mut shown = BTreeSet::new();
+        visit(&document, &mut |members| {
+            let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
+            let Some(problem) = problems().into_iter().find(|problem| problem.kind == kind) else { return };
+            assert_eq!(members["title"], problem.title);
+            assert_eq!(members["status"], problem.status);
+            shown.insert(kind.to_owned());
+        });
+        assert_eq!(shown, kinds.into_iter().collect());
+    }
+
+    #[test]
+    fn the_sets_of_values_are_the_cores() {
+        let document = parsed();
+        let known: Vec<_> = ItemType::KNOWN.iter().map(ItemType::to_string).collect();
+        assert_eq!(texts(&schema(&document, "ItemType")["enum"]), known);
+        let of_bots: Vec<_> = ItemType::OF_BOTS.iter().map(ItemType::to_string).collect();
+        assert_eq!(texts(&schema(&document, "BotItemType")["enum"]), of_bots);
+        let kinds = [
+            FailureKind::Status,
+            FailureKind::Redirect,
+            FailureKind::Timeout,
+            FailureKind::Dns,
+            FailureKind::ForbiddenAddress,
+            FailureKind::Connect,
+            FailureKind::Tls,
+            FailureKind::Protocol,
+        ];
+        let kinds: Vec<_> = kinds.into_iter().map(FailureKind::as_str).collect();
+        assert_eq!(texts(&schema(&document, "FailureKind")["enum"]), kinds);
+    }
+
+    #[test]
+    fn the_limits_are_the_cores() {
+        let document = parsed();
+        let limits = [
+            ("/components/schemas/Item/x-max-bytes", MAX_ITEM_BYTES),
+            ("/components/schemas/BotName/maxLength", MAX_BOT_NAME_BYTES),
+            ("/components/schemas/BulkLine/properties/key/maxLength", idempotency::MAX_KEY_BYTES),
+            ("/components/schemas/BulkResult/properties/results/maxItems", MAX_BULK_LINES),
+            ("/components/schemas/Accepted/properties/webhooks/maximum", MAX_WEBHOOKS_PER_ACCOUNT),
+            ("/components/parameters/idempotencyKey/schema/maxLength", idempotency::MAX_KEY_BYTES),
+            ("/components/parameters/limit/schema/maximum", usize::from(MAX_LIMIT)),
+            ("/components/parameters/limit/schema/default", usize::from(DEFAULT_LIMIT)),
+            ("/components/parameters/cursor/schema/maxLength", MAX_CURSOR_BYTES),
+            ("/components/schemas/AccountList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/components/schemas/WebhookList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/paths/~1bots~1{bot}~1items/post/requestBody/x-max-bytes", MAX_BULK_BYTES),
+            ("/paths/~1bots~1{bot}~1items/post/requestBody/x-max-lines", MAX_BULK_LINES),
+            ("/paths/~1bots~1{bot}~1messages/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
+            ("/paths/~1bots~1{bot}~1events/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
+            ("/paths/~1bots~1{bot}~1contacts/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
+            ("/paths/~1webhooks/post/x-max-webhooks", MAX_WEBHOOKS_PER_ACCOUNT),
+            ("/webhooks/item/post/x-max-response-bytes", MAX_RESPONSE_BYTES),
+        ];
+        for (pointer, limit) in limits {
+            assert_eq!(at(&document, pointer), json!(limit), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_limits_of_a_webhooks_settings_are_the_cores_wherever_they_stand() {
+        let document = parsed();
+        for name in ["WebhookRequest", "WebhookPatch", "Webhook", "WebhookWithSecret", "WebhookWithStatus"] {
+            let properties = schema(&document, name)["properties"].clone();
+            for (pointer, limit) in [
+                ("/url/x-max-bytes", MAX_URL_BYTES),
+                ("/sources/maxItems", MAX_SOURCES),
+                ("/headers/maxProperties", MAX_HEADERS),
+                ("/headers/x-max-bytes", MAX_HEADER_BYTES),
+                ("/description/x-max-bytes", MAX_DESCRIPTION_BYTES),
+                ("/threshold/maximum", MAX_THRESHOLD as usize),
+                ("/block_seconds/maximum", MAX_BLOCK_SECONDS as usize),
+            ] {
+                assert_eq!(at(&properties, pointer), json!(limit), "{name}{pointer}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_retries_and_the_tolerance_are_the_cores() {
+        let delivery = at(&parsed(), "/webhooks/item/post");
+        let seconds: Vec<u64> = SCHEDULE.iter().map(|wait| wait.as_secs()).collect();
+        assert_eq!(delivery["x-retry-seconds"], json!(seconds));
+        assert_eq!(delivery["x-max-retry-after-seconds"], MAX_RETRY_AFTER.as_secs());
+        assert_eq!(delivery["x-timestamp-tolerance-seconds"], TOLERANCE_SECONDS);
+        let text = delivery["description"].as_str().unwrap();
+        assert!(text.contains(&format!("{} attempts at most", SCHEDULE.len() + 1)));
+    }
+
+    fn request_of(bytes: usize) -> Request {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.body = Some(format!("{{}}{}", " ".repeat(bytes - 2)));
+        Request::new(event).unwrap()
+    }
+
+    #[test]
+    fn a_body_of_the_described_size_is_taken_and_a_byte_more_is_not() {
+        let mut seen = 0;
+        for (route, operation) in operations(&parsed(), "paths") {
+            let Some(given) = operation.get("requestBody").filter(|_| !route.contains("/bots/")) else {
+                continue;
+            };
+            let most = usize::try_from(given["x-max-bytes"].as_u64().unwrap()).unwrap();
+            assert!(body::object(&request_of(most)).is_ok(), "{route}");
+            assert_eq!(body::object(&request_of(most + 1)).unwrap_err().status, 413, "{route}");
+            seen += 1;
+        }
+        assert_eq!(seen, 4);
+    }
+
+    fn settings(given: &Value) -> Result<Settings, Vec<String>> {
+        let settings = Settings::from_json(given.as_object().unwrap(), &PrivateTargets::default());
+        settings.map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+    }
+
+    fn example_webhook() -> Webhook {
+        let given = json!({"url": "https://hooks.example.com/", "items": ["message"]});
+        let (id, account) = (WebhookId::from_bits(1), AccountId::from_bits(2));
+        let secret = Secret::from_random([1; 32]);
+        Webhook::new(id, account, settings(&given).unwrap(), secret, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_webhooks_fields_are_those_that_are_taken_and_answered() {
+        let document = parsed();
+        let webhook = example_webhook();
+        let taken = names(&serde_json::to_value(&webhook.settings).unwrap());
+        for name in ["WebhookRequest", "WebhookPatch"] {
+            assert_eq!(names(&schema(&document, name)["properties"]), taken, "{name}");
+            assert_eq!(schema(&document, name)["additionalProperties"], false, "{name}");
+        }
+        let answered = names(&view::webhook(&webhook));
+        for (name, more) in
+            [("Webhook", None), ("WebhookWithSecret", Some("secret")), ("WebhookWithStatus", Some("status"))]
+        {
+            let mut expected = answered.clone();
+            expected.extend(more.map(str::to_owned));
+            let described = schema(&document, name);
+            assert_eq!(names(&described["properties"]), expected, "{name}");
+            assert_eq!(
+                texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(),
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reserved_headers_are_refused() {
+        let headers = at(&parsed(), "/components/schemas/WebhookRequest/properties/headers");
+        let prefixes = texts(&headers["x-reserved-prefixes"]);
+        let mut reserved = texts(&headers["x-reserved-names"]);
+        reserved.extend(prefixes.iter().map(|prefix| format!("{prefix}anything")));
+        for name in reserved {
+            let given = json!({"url": "https://example.com/", "items": ["event"], "headers": {&name: "a"}});
+            assert_eq!(settings(&given).unwrap_err(), [format!("headers.{name}")]);
+        }
+    }
+
+    fn examples(document: &Value, pointer: &str) -> Vec<Value> {
+        object(&at(document, pointer)).into_values().map(|example| example["value"].clone()).collect()
+    }
+
+    #[test]
+    fn the_examples_of_webhooks_are_taken() {
+        let document = parsed();
+        let created =
+            examples(&document, "/paths/~1webhooks/post/requestBody/content/application~1json/examples");
+        assert_eq!(created.len(), 2);
+        for example in &created {
+            assert!(settings(example).is_ok(), "{example}");
+        }
+        let first = settings(&created[0]).unwrap();
+        for media_type in ["application~1merge-patch+json", "application~1json"] {
+            let patches =
+                format!("/paths/~1webhooks~1{{webhook}}/patch/requestBody/content/{media_type}/examples");
+            for patch in examples(&document, &patches) {
+                let patched = first.patched(patch.as_object().unwrap(), &PrivateTargets::default());
+                assert!(patched.is_ok(), "{patch}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_items_are_taken_and_a_bulk_example_is_answered_as_shown() {
+        let document = parsed();
+        for kind in ["messages", "events", "contacts"] {
+            let pointer =
+                format!("/paths/~1bots~1{{bot}}~1{kind}/post/requestBody/content/application~1json/example");
+            assert!(item::read_head(at(&document, &pointer).to_string().as_bytes()).is_ok());
+        }
+        let bulk = at(&document, "/paths/~1bots~1{bot}~1items/post");
+        let given = bulk["requestBody"]["content"]["application/x-ndjson"]["example"].clone();
+        let lines = ndjson::lines(given.as_str().unwrap().as_bytes()).unwrap();
+        let answered = bulk["responses"]["202"]["content"]["application/json"]["example"]["results"].clone();
+        assert_eq!(answered.as_array().unwrap().len(), lines.len());
+        for (line, result) in lines.iter().zip(answered.as_array().unwrap()) {
+            match line {
+                Ok(_) => assert!(result["id"].as_str().unwrap().parse::<ItemId>().is_ok()),
+                Err(error) => {
+                    assert_eq!(error, &LineError::Type);
+                    let problem = serde_json::to_value(Problem::invalid(error.to_string())).unwrap();
+                    assert_eq!(result["error"], problem);
+                }
+            }
+        }
+    }
+
+    fn first_example(document: &Value, name: &str) -> String {
+        schema(document, name)["examples"][0].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_examples_of_ids_keys_and_cursors_are_of_their_form() {
+        let document = parsed();
+        assert!(first_example(&document, "AccountId").parse::<AccountId>().is_ok());
+        assert!(first_example(&document, "KeyId").parse::<KeyId>().is_ok());
+        assert!(first_example(&document, "WebhookId").parse::<WebhookId>().is_ok());
+        assert!(first_example(&document, "ItemId").parse::<ItemId>().is_ok());
+        assert!(first_example(&document, "Source").parse::<Source>().is_ok());
+        assert!(first_example(&document, "Time").parse::<Timestamp>().is_ok());
+        let key = first_example(&document, "Key");
+        assert_eq!(key.len(), ApiKey::from_random([7; 32]).reveal().len());
+        assert!(key.starts_with("ck_"));
+        let pointer = "/paths/~1accounts/get/responses/200/content/application~1json/example";
+        let page = at(&document, pointer);
+        let last = cursor::decode("accounts", page["next"].as_str().unwrap()).unwrap();
+        assert_eq!(page["data"][0]["id"], last);
+    }
+
+    #[test]
+    fn the_example_of_a_delivery_carries_a_signature_that_verifies() {
+        let document = parsed();
+        let delivery = at(&document, "/webhooks/item/post");
+        let header = |name: &str| {
+            let parameters = delivery["parameters"].as_array().unwrap();
+            let parameter = parameters.iter().find(|parameter| parameter["name"] == name).unwrap();
+            parameter["example"].as_str().unwrap().to_owned()
+        };
+        let secret: Secret = first_example(&document, "Secret").parse().unwrap();
+        let item = &delivery["requestBody"]["content"]["application/json"]["examples"]["message"]["value"];
+        let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+        let now = timestamp.parse().unwrap();
+        let verified = signature::verify(
+            &secret,
+            &id,
+            &timestamp,
+            &header("webhook-signature"),
+            item.to_string().as_bytes(),
+            now,
+        );
+        assert_eq!(verified, Ok(()));
+        assert!(header("carteiro-source").parse::<Source>().is_ok());
+        assert_eq!(header("user-agent"), USER_AGENT);
+    }
+
+    #[test]
+    fn the_description_is_answered_as_the_repository_holds_it() {
+        let answered = document();
+        assert_eq!(answered.headers["content-type"], "application/json");
+        let Some(Body::Text(text)) = answered.body else { panic!("no text") };
+        assert_eq!(text, DOCUMENT);
+    }
 }
