@@ -1,8 +1,8 @@
 //! The local stack: the whole bundle on one machine, wired as the template says.
 //!
 //! [`Stack::start`] reads the template and runs what it describes: the real function binaries, each behind a Lambda
-//! Runtime API ([`lambda`]), the HTTP API ([`http_api`]), queue mappings ([`event_source`]), schedules ([`scheduler`]),
-//! an embedded DynamoDB ([`dynamodb`]) and an embedded SQS (the crate `carteiro-sqs`), all on the loopback interface
+//! Runtime API (`lambda`), the HTTP API (`http_api`), queue mappings (`event_source`), schedules (`scheduler`),
+//! an embedded DynamoDB (`dynamodb`) and an embedded SQS (the crate `carteiro-sqs`), all on the loopback interface
 //! and on one clock that a test can move.
 //!
 //! **Guaranteed:** what the template has and this does not understand is an error, never ignored ([`template`] lists
@@ -15,6 +15,7 @@
 
 mod dynamodb;
 mod event_source;
+pub mod function_build;
 mod http_api;
 mod http_server;
 mod ids;

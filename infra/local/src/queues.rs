@@ -13,6 +13,16 @@ use crate::template::Queue;
 /// How many entries a batch has at most.
 const BATCH: usize = 10;
 
+/// What a queue has where the template sets nothing (SQS API reference, CreateQueue).
+const DEFAULTS: [(&str, &str); 6] = [
+    ("DelaySeconds", "0"),
+    ("MaximumMessageSize", "1048576"),
+    ("MessageRetentionPeriod", "345600"),
+    ("ReceiveMessageWaitTimeSeconds", "0"),
+    ("RedrivePolicy", ""),
+    ("VisibilityTimeout", "30"),
+];
+
 /// The queues. Clones are the same ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Queues {
@@ -32,7 +42,11 @@ impl Queues {
             self.sqs.create_queue(name, BTreeMap::new(), BTreeMap::new()).await?;
         }
         for queue in queues.values() {
-            self.sqs.set_queue_attributes(&queue.name, queue.attributes.clone()).await?;
+            // What the template no longer sets goes back to the service's default.
+            let mut attributes: BTreeMap<String, String> =
+                DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            attributes.extend(queue.attributes.clone());
+            self.sqs.set_queue_attributes(&queue.name, attributes).await?;
         }
         Ok(())
     }

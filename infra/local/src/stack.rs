@@ -181,7 +181,7 @@ impl Stack {
             dynamodb: addresses.dynamodb.clone(),
             sqs: addresses.sqs.clone(),
         };
-        let lambda = Lambda::new(template.functions.values().cloned(), platform);
+        let lambda = Lambda::new(&template, platform);
         let asynchronous = AsyncInvoker::new(lambda.clone(), queues.clone());
         let background = background(&template, options.schedules, &lambda, &asynchronous, &queues, &dynamodb);
         let sqs_faults = Arc::new(SqsFaults::default());

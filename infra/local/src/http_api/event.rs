@@ -44,7 +44,7 @@ pub(crate) fn of_request(parts: &Parts, body: &Bytes, found: &Match, arrival: &A
         "routeKey": found.route_key,
         "rawPath": raw_path,
         "rawQueryString": query,
-        "headers": headers(&parts.headers, arrival),
+        "headers": headers(&parts.headers, body.len(), arrival),
         "requestContext": context(parts, &raw_path, found, arrival),
         "isBase64Encoded": false,
     });
@@ -79,15 +79,17 @@ fn text_body<'a>(headers: &HeaderMap, body: &'a Bytes) -> Option<&'a str> {
     if text { std::str::from_utf8(body).ok() } else { None }
 }
 
-/// Lower-case names; one name's values joined by commas; without cookies, which have their own place; with what the
-/// gateway adds.
-fn headers(from: &HeaderMap, arrival: &Arrival) -> Value {
+/// Lower-case names; one name's values joined by commas; with what the gateway adds.
+fn headers(from: &HeaderMap, body_length: usize, arrival: &Arrival) -> Value {
     let mut headers = Map::new();
-    for name in from.keys().filter(|name| **name != header::COOKIE) {
+    // Cookies have their own place, and how the body was framed ends at the gateway.
+    let left_out = [header::CONNECTION, header::COOKIE, header::TRANSFER_ENCODING];
+    for name in from.keys().filter(|name| !left_out.contains(name)) {
         let values: Vec<_> =
             from.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         headers.insert(name.as_str().to_owned(), json!(values.join(",")));
     }
+    headers.insert("content-length".to_owned(), json!(body_length.to_string()));
     let forwarded = match headers.get("x-forwarded-for").and_then(Value::as_str) {
         Some(before) => format!("{before}, {}", arrival.source_ip),
         None => arrival.source_ip.clone(),
@@ -238,6 +240,7 @@ mod tests {
             .header("Cookie", "a=1; b=2")
             .header("User-Agent", "test")
             .header("X-Forwarded-For", "10.0.0.1")
+            .header("Connection", "close")
             .body(&b""[..])
             .unwrap();
         let event = event(request);
@@ -248,7 +251,9 @@ mod tests {
         assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
         assert_eq!(event["headers"]["x-twice"], "one,two");
         assert_eq!(event["headers"]["x-forwarded-for"], "10.0.0.1, 127.0.0.1");
+        assert_eq!(event["headers"]["content-length"], "0");
         assert_eq!(event["headers"].get("cookie"), None);
+        assert_eq!(event["headers"].get("connection"), None);
         assert_eq!(event["pathParameters"], json!({"b": "c d"}));
     }
 

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::log_sink::OpenSink;
-use crate::template::Function;
+use crate::template::{Function, Template};
 use environment::Work;
 use pool::Pool;
 
@@ -118,10 +118,18 @@ struct Inner {
 }
 
 impl Lambda {
-    pub(crate) fn new(functions: impl IntoIterator<Item = Function>, platform: Platform) -> Self {
-        let pools = functions
-            .into_iter()
-            .map(|function| (function.name.clone(), Arc::new(Pool::new(function))))
+    /// The template's functions.
+    pub(crate) fn new(template: &Template, platform: Platform) -> Self {
+        let wanted = |name: &str| {
+            let mappings = template.queue_mappings.iter().filter(|mapping| mapping.function == name);
+            mappings.filter_map(|mapping| mapping.maximum_concurrency).sum()
+        };
+        let pools = template
+            .functions
+            .values()
+            .map(|function| {
+                (function.name.clone(), Arc::new(Pool::new(function.clone(), wanted(&function.name))))
+            })
             .collect();
         let inner = Inner {
             pools,

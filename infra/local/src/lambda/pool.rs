@@ -10,8 +10,8 @@ use super::environment::{Environment, Ran, Work};
 use super::{Invocation, InvokeError, Platform, Signal};
 use crate::template::Function;
 
-/// How many invocations of a function run at once, unless it reserves a number. The real service's limit is the
-/// account's (1,000 to begin with); a machine has room for fewer processes.
+/// How many invocations of a function run at once, unless it reserves a number or its queues may ask for more. The real
+/// service's limit is the account's (1,000 to begin with); a machine has room for fewer processes.
 const DEFAULT_CONCURRENCY: usize = 50;
 
 /// How long an environment is kept idle.
@@ -31,8 +31,9 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(function: Function) -> Self {
-        let limit = function.reserved_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+    /// `wanted` is how many invocations its queues may ask for at once.
+    pub(crate) fn new(function: Function, wanted: usize) -> Self {
+        let limit = function.reserved_concurrency.unwrap_or(DEFAULT_CONCURRENCY.max(wanted));
         Self {
             function,
             permits: Arc::new(Semaphore::new(limit)),

@@ -180,3 +180,91 @@ fn accepted() -> Reply {
 fn refuse(status: StatusCode, kind: &str, message: &str) -> Reply {
     json_reply(status, json!({"errorType": kind, "errorMessage": message}).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+
+    use super::*;
+
+    async fn call(api: &str, method: Method, path: &str, body: &'static str) -> (u16, HeaderMap, Bytes) {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{api}/2018-06-01/runtime/{path}"))
+            .body(Full::from(body))
+            .unwrap();
+        let (parts, body) = client.request(request).await.unwrap().into_parts();
+        (parts.status.as_u16(), parts.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    fn event() -> Event {
+        Event {
+            request_id: "id".into(),
+            function_arn: "arn".into(),
+            trace_id: "trace".into(),
+            deadline_ms: 1234,
+            payload: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_event_carries_its_headers() {
+        let mut api = RuntimeApi::start().await.unwrap();
+        let address = api.address.clone();
+        let polling = tokio::spawn(async move { call(&address, Method::GET, "invocation/next", "").await });
+        api.polls.recv().await.unwrap().send(event()).unwrap();
+        let (status, headers, body) = polling.await.unwrap();
+        assert_eq!((status, body.as_ref()), (200, &b"{}"[..]));
+        for (name, value) in [
+            ("lambda-runtime-aws-request-id", "id"),
+            ("lambda-runtime-deadline-ms", "1234"),
+            ("lambda-runtime-invoked-function-arn", "arn"),
+            ("lambda-runtime-trace-id", "trace"),
+        ] {
+            assert_eq!(headers[name], value, "{name}");
+        }
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn only_the_first_answer_to_the_current_request_counts() {
+        let api = RuntimeApi::start().await.unwrap();
+        let finished = api.expect("id");
+        let answer = |path, body| call(&api.address, Method::POST, path, body);
+        assert_eq!(answer("invocation/other/response", "0").await.0, 400);
+        assert_eq!(answer("invocation/id/response", "1").await.0, 202);
+        assert_eq!(answer("invocation/id/response", "2").await.0, 400);
+        assert_eq!(answer("invocation/id/error", "3").await.0, 400);
+        assert!(matches!(finished.await.unwrap(), Finish::Response(body) if body == "1"));
+        drop(api.expect("gone"));
+        assert_eq!(answer("invocation/gone/response", "4").await.0, 400);
+        assert_eq!(answer("unknown", "").await.0, 404);
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_init_error_is_passed_on() {
+        let mut api = RuntimeApi::start().await.unwrap();
+        let body = r#"{"errorType":"Runtime.InitError","errorMessage":"no"}"#;
+        assert_eq!(call(&api.address, Method::POST, "init/error", body).await.0, 202);
+        assert_eq!(api.init_errors.recv().await.unwrap(), body);
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn stopping_breaks_a_poll_that_waits() {
+        let mut api = RuntimeApi::start().await.unwrap();
+        let uri = format!("http://{}/2018-06-01/runtime/invocation/next", api.address).parse().unwrap();
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let polling = tokio::spawn(client.get(uri));
+        let _poll = api.polls.recv().await.unwrap();
+        api.stop().await;
+        let broken = tokio::time::timeout(Duration::from_secs(10), polling).await.unwrap().unwrap();
+        assert!(broken.is_err());
+    }
+}

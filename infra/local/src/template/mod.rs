@@ -2,8 +2,8 @@
 //!
 //! **Strict.** A section, resource type, property, event type, intrinsic function or value that is not understood is an
 //! error that names its path; nothing is guessed. These are read (their references must hold) and mean nothing on one
-//! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, alarms
-//! and dashboards, policies (their statements are checked for shape), `Architectures`, `CodeUri`, `RecursiveLoop`
+//! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, keys,
+//! alarms and their topics, dashboards, policies (their statements are checked for shape), `Architectures`, `CodeUri`, `RecursiveLoop`
 //! (loops are not detected here), throttling settings of the HTTP API (nothing is throttled by rate), `NoEcho`.
 //!
 //! Tables, queues and functions are named by their logical ids.

@@ -71,6 +71,8 @@ fn kind_of(type_name: &str) -> Option<Kind> {
         | "AWS::CloudWatch::Alarm"
         | "AWS::CloudWatch::CompositeAlarm"
         | "AWS::CloudWatch::Dashboard"
+        | "AWS::KMS::Alias"
+        | "AWS::KMS::Key"
         | "AWS::SNS::Topic"
         | "AWS::SQS::QueuePolicy" => Kind::Inert,
         _ => return None,
@@ -93,6 +95,13 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
         }
         (Kind::Inert, "AWS::Logs::LogGroup") => {
             named(format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"))
+        }
+        (Kind::Inert, "AWS::KMS::Key") => {
+            let arn = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}");
+            Attributes {
+                reference: name.to_owned(),
+                attributes: [("Arn", arn), ("KeyId", name.to_owned())].into(),
+            }
         }
         (Kind::Inert, "AWS::SNS::Topic") => {
             let arn = format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}");

@@ -114,6 +114,39 @@ async fn calls_can_be_counted_and_delayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn faults_are_injected_into_the_queues_front() {
+    struct Refuse;
+    impl carteiro_local::InterceptSqs for Refuse {
+        fn verdict(&self, call: carteiro_local::SqsCall<'_>) -> Verdict {
+            assert_eq!((call.action, call.queue), ("SendMessage", Some("FailedQueue")));
+            Verdict::from(Fate::FailBefore(Fault {
+                status: http::StatusCode::SERVICE_UNAVAILABLE,
+                code: "ServiceUnavailable".to_owned(),
+                message: "as told".to_owned(),
+            }))
+        }
+    }
+    let running = start().await;
+    let sqs = running.stack.addresses().sqs.clone();
+    let send = || {
+        let body = json!({"QueueUrl": format!("{sqs}/000000000000/FailedQueue"), "MessageBody": "x"});
+        let request = http::Request::post(&sqs)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "AmazonSQS.SendMessage")
+            .body(body.to_string().into())
+            .unwrap();
+        crate::support::send(request)
+    };
+    running.stack.intercept_sqs(Some(Arc::new(Refuse)));
+    assert_eq!(send().await.status(), 503);
+    assert_eq!(running.counts("FailedQueue").await, (0, 0));
+    running.stack.intercept_sqs(None);
+    assert_eq!(send().await.status(), 200);
+    assert_eq!(running.counts("FailedQueue").await, (1, 0));
+    running.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_keeps_tables_and_queues_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let data = Data::Folder(folder.path().join("state"));
