@@ -1,1 +1,233 @@
-//! x
+//! What the end-to-end tests share: the running bundle, a receiver that stands in for a customer, and a client of the
+//! HTTP API.
+//!
+//! The bundle is the local stack in this process, on free ports, in memory, with the real function binaries; its
+//! clock can be moved. What fails here fails the test, so everything panics with what was expected.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is test code: what fails, fails the test, and says so"
+)]
+
+pub mod client;
+pub mod tools;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use carteiro_clock::Clock;
+use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
+use carteiro_receiver::{Options, Receiver};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+
+use client::{Client, Reply};
+
+/// The admin key of every test's deployment.
+pub const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
+
+/// How long a test waits for what should happen at once.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// The bundle, running.
+pub struct Bundle {
+    /// The local stack.
+    pub stack: Stack,
+    /// A customer's server.
+    pub receiver: Receiver,
+    /// A client of the HTTP API.
+    pub client: Client,
+    /// What the functions logged.
+    pub logs: LogLines,
+}
+
+/// An account with its key.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its id.
+    pub id: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// A webhook with its secret.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+}
+
+/// The root of the checkout.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in a folder of the checkout")
+        .to_owned()
+}
+
+/// The folder with the functions' binaries, built once for all tests of this process.
+pub async fn functions() -> PathBuf {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    let build = || async {
+        let template =
+            Template::read(&workspace().join("template.yaml"), &parameters([]), "http://127.0.0.1:1");
+        let packages = function_build::packages(&template.expect("the template is understood"));
+        function_build::build(&workspace(), &packages).await.expect("the functions build")
+    };
+    BUILT.get_or_init(build).await.clone()
+}
+
+/// The local stack's program, built.
+pub async fn program() -> PathBuf {
+    let package = BTreeSet::from(["carteiro-local".to_owned()]);
+    functions().await;
+    function_build::build(&workspace(), &package).await.expect("the program builds").join("carteiro")
+}
+
+/// The parameters of a test's deployment, with some of its own.
+pub fn parameters<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    let hash = Sha256::digest(ADMIN_KEY).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut parameters = BTreeMap::from([
+        ("AdminKeySha256".to_owned(), hash),
+        ("AllowedPrivateTargets".to_owned(), "127.0.0.0/8".to_owned()),
+    ]);
+    parameters.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    parameters
+}
+
+impl Bundle {
+    /// Starts the bundle with the template's own parameters.
+    pub async fn start() -> Self {
+        Self::start_with([]).await
+    }
+
+    /// Starts the bundle with some parameters set. No schedule fires by itself.
+    pub async fn start_with<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let clock = Clock::system();
+        let logs = LogLines::default();
+        let stack = Stack::start(StackOptions {
+            template: workspace().join("template.yaml"),
+            parameters: parameters(own),
+            ports: Ports::Free,
+            data: Data::Memory,
+            functions: functions().await,
+            clock: clock.clone(),
+            function_logs: LogSink::Collect(logs.clone()),
+            schedules: false,
+        });
+        let stack = stack.await.expect("the stack starts");
+        let receiver = receiver(clock).await;
+        let client = Client::new(&stack.addresses().api);
+        Self { stack, receiver, client, logs }
+    }
+
+    /// Creates an account.
+    pub async fn account(&self) -> Account {
+        self.client.account().await
+    }
+
+    /// Creates a webhook at a path of the receiver, which learns its secret.
+    pub async fn webhook(&self, account: &Account, path: &str, items: &[&str]) -> Webhook {
+        self.webhook_with(account, json!({"url": self.receiver.url(path), "items": items})).await
+    }
+
+    /// Creates a webhook, and tells the receiver its secret.
+    pub async fn webhook_with(&self, account: &Account, settings: Value) -> Webhook {
+        let webhook = self.client.webhook(account, settings).await;
+        self.receiver.add_secret(&webhook.secret).expect("a webhook's secret is one");
+        webhook
+    }
+
+    /// Sends an item, which must be accepted, and answers its id.
+    pub async fn send(&self, account: &Account, path: &str, body: impl Into<Bytes>) -> String {
+        let reply = self.client.post(path, &account.key, body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        reply.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Runs a tick now.
+    pub async fn tick(&self) -> Value {
+        let invocation =
+            self.stack.invoke("CollectFunction", Bytes::from_static(b"{}")).await.expect("it is invoked");
+        assert!(!invocation.function_error, "{}", String::from_utf8_lossy(&invocation.payload));
+        serde_json::from_slice(&invocation.payload).expect("a tick answers JSON")
+    }
+
+    /// Moves the time forward.
+    pub fn advance(&self, by: Duration) {
+        self.stack.clock().advance(by);
+    }
+
+    /// Stops everything.
+    pub async fn stop(self) {
+        self.stack.stop().await;
+        self.receiver.stop().await;
+    }
+}
+
+/// A receiver on a free port.
+pub async fn receiver(clock: Clock) -> Receiver {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    Receiver::start(listener, Options { clock, ..Options::default() }).expect("a receiver")
+}
+
+/// Asserts that a reply is a problem of this status and kind, and answers it.
+pub fn assert_problem(reply: &Reply, status: u16, kind: &str) -> Value {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{}", reply.text());
+    let problem = reply.json();
+    assert_eq!(problem["type"], format!("urn:carteiro:problem:{kind}"), "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+    problem
+}
+
+/// The tables, past the functions.
+pub mod dynamodb {
+    use serde_json::{Value, json};
+
+    use crate::{Bundle, aws_call};
+
+    /// All rows of a table, in DynamoDB's own JSON.
+    pub async fn scan(bundle: &Bundle, table: &str) -> Vec<Value> {
+        let address = bundle.stack.addresses().dynamodb.clone();
+        let answer = aws_call(&address, "DynamoDB_20120810.Scan", &json!({"TableName": table})).await;
+        answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+    }
+}
+
+/// The queues, past the functions.
+pub mod sqs {
+    use serde_json::Value;
+
+    use crate::{Bundle, aws_call};
+
+    /// Calls the queues' service.
+    pub async fn call(bundle: &Bundle, action: &str, request: &Value) -> Value {
+        aws_call(&bundle.stack.addresses().sqs, &format!("AmazonSQS.{action}"), request).await
+    }
+}
+
+async fn aws_call(address: &str, target: &str, request: &Value) -> Value {
+    // Nobody checks the signature, but one has to be there.
+    let signature = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/service/aws4_request, \
+                     SignedHeaders=host, Signature=00";
+    let headers = [
+        ("x-amz-target", target),
+        ("content-type", "application/x-amz-json-1.0"),
+        ("authorization", signature),
+        ("x-amz-date", "20260101T000000Z"),
+    ];
+    let client = Client::new(address);
+    let reply = client.request(http::Method::POST, "/", &headers, request.to_string()).await;
+    assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+    reply.json()
+}

@@ -1,4 +1,5 @@
-//! Builds the functions' binaries with Cargo, as the program itself was built.
+//! Builds binaries of the workspace with Cargo, as the running program itself was built: the functions, for the
+//! program and for tests.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -6,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use carteiro_local::Template;
+use crate::template::Template;
 use tokio::process::Command;
 
-/// Why there are no binaries.
+/// Why there are no binaries. Each message is one line.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildError {
+pub enum BuildError {
     /// The program does not lie where Cargo puts what it builds.
     #[error("{} does not lie in a target folder of Cargo, so the functions cannot be built beside it; \
              --functions names a folder with them", .0.display())]
@@ -40,9 +41,10 @@ struct Place {
 }
 
 impl Place {
-    /// From the program's path, `<target>/<profile>/carteiro`.
+    /// From a program's path, `<target>/<profile>/carteiro`, or a test's, `<target>/<profile>/deps/<test>`.
     fn of(program: &Path) -> Option<Self> {
-        let binaries = program.parent()?;
+        let folder = program.parent()?;
+        let binaries = if folder.ends_with("deps") { folder.parent()? } else { folder };
         let profile = match binaries.file_name()?.to_str()? {
             "debug" => "dev",
             other => other,
@@ -52,9 +54,18 @@ impl Place {
     }
 }
 
-/// Builds the binaries that the template names, and returns the folder in which they are. Cargo's progress goes to
+/// The packages of the binaries that a template names.
+#[must_use]
+pub fn packages(template: &Template) -> BTreeSet<String> {
+    template.functions.values().map(|function| function.binary.clone()).collect()
+}
+
+/// Builds packages' binaries in one call of Cargo, and returns the folder in which they are. Cargo's progress goes to
 /// standard error. Dropping the future ends Cargo.
-pub(crate) async fn build(workspace: &Path, template: &Template) -> Result<PathBuf, BuildError> {
+///
+/// # Errors
+/// See [`BuildError`].
+pub async fn build(workspace: &Path, packages: &BTreeSet<String>) -> Result<PathBuf, BuildError> {
     let program = std::env::current_exe().unwrap_or_default();
     let place = Place::of(&program).ok_or(BuildError::NoTargetFolder(program))?;
     let environment: Vec<_> = std::env::vars_os().collect();
@@ -62,7 +73,7 @@ pub(crate) async fn build(workspace: &Path, template: &Template) -> Result<PathB
     let cargo = cargo.unwrap_or_else(|| "cargo".into());
     let failed = |source| BuildError::Cargo { cargo: cargo.to_string_lossy().into_owned(), source };
     let status = Command::new(&cargo)
-        .args(arguments(&place, template))
+        .args(arguments(&place, packages))
         .current_dir(workspace)
         .env_clear()
         .envs(environment.into_iter().filter(|(name, _)| is_handed_on(name)))
@@ -75,11 +86,10 @@ pub(crate) async fn build(workspace: &Path, template: &Template) -> Result<PathB
     if status.success() { Ok(place.binaries) } else { Err(BuildError::Failed(status)) }
 }
 
-fn arguments(place: &Place, template: &Template) -> Vec<OsString> {
+fn arguments(place: &Place, packages: &BTreeSet<String>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["build".into(), "--locked".into()];
-    let binaries: BTreeSet<_> = template.functions.values().map(|function| &function.binary).collect();
-    for binary in binaries {
-        arguments.extend(["-p".into(), binary.into()]);
+    for package in packages {
+        arguments.extend(["-p".into(), package.into()]);
     }
     arguments.extend(["--profile".into(), place.profile.clone().into()]);
     arguments.extend(["--target-dir".into(), place.target.clone().into()]);
@@ -101,6 +111,7 @@ mod tests {
     fn the_profile_and_the_target_folder_follow_from_the_programs_path() {
         let place = |path: &str| Place::of(Path::new(path)).map(|place| (place.target, place.profile));
         assert_eq!(place("/a/target/debug/carteiro"), Some(("/a/target".into(), "dev".to_owned())));
+        assert_eq!(place("/a/target/debug/deps/a_test"), Some(("/a/target".into(), "dev".to_owned())));
         assert_eq!(place("/a/t/release/carteiro"), Some(("/a/t".into(), "release".to_owned())));
         assert_eq!(place("/carteiro"), None);
         assert_eq!(place(""), None);
@@ -112,7 +123,8 @@ mod tests {
         let hash = "0".repeat(64);
         let parameters = [("AdminKeySha256".to_owned(), hash)].into();
         let template = Template::parse(text, &parameters, "http://127.0.0.1:1").unwrap();
-        let arguments = arguments(&Place::of(Path::new("/a/target/debug/carteiro")).unwrap(), &template);
+        let arguments =
+            arguments(&Place::of(Path::new("/a/target/debug/carteiro")).unwrap(), &packages(&template));
         let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap()).collect();
         let line = arguments.join(" ");
         assert!(line.starts_with("build --locked -p collect -p deliver -p ingest -p manage"), "{line}");

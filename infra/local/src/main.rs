@@ -9,7 +9,6 @@ mod api_client;
 mod cli;
 mod console;
 mod demonstration;
-mod function_build;
 mod local_parameters;
 mod networks;
 mod private_file;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use carteiro_clock::Clock;
 use carteiro_core::key::ApiKey;
+use carteiro_local::function_build::{self, BuildError};
 use carteiro_local::{Data, LogSink, Ports, Stack, StackError, StackOptions, Template, TemplateError};
 use carteiro_receiver::{Options, Receiver};
 use serde::Serialize;
@@ -17,7 +18,6 @@ use crate::api_client::ApiClient;
 use crate::cli::Cli;
 use crate::console::Console;
 use crate::demonstration::{self, Demonstration, DemonstrationAccount, DemonstrationError};
-use crate::function_build::{self, BuildError};
 use crate::local_parameters::{self, ADMIN_KEY_PARAMETER};
 use crate::networks::Networks;
 use crate::private_file;
@@ -203,7 +203,7 @@ async fn functions(
         return Ok(folder.clone());
     }
     console.say("Building the functions.");
-    Ok(function_build::build(workspace, template).await?)
+    Ok(function_build::build(workspace, &function_build::packages(template)).await?)
 }
 
 /// The root of the checkout: where this was built, or else above the current folder.

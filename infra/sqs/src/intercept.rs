@@ -67,6 +67,15 @@ pub trait Intercept: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoFaults;
 
+impl<F> Intercept for F
+where
+    F: Fn(Call<'_>) -> Verdict + Send + Sync + 'static,
+{
+    fn verdict(&self, call: Call<'_>) -> Verdict {
+        self(call)
+    }
+}
+
 impl Intercept for NoFaults {
     fn verdict(&self, _: Call<'_>) -> Verdict {
         Verdict::default()

@@ -1,0 +1,112 @@
+//! Bad input: each gets an error that names what is wrong, and nothing is stored.
+
+use carteiro_tests::{ADMIN_KEY, Bundle, assert_problem};
+use http::Method;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["message"]).await;
+    let too_large = format!("{{\"a\":\"{}\"}}", "x".repeat(256 * 1024));
+    let cases: [(&str, Vec<u8>, u16, &str); 7] = [
+        ("no JSON", b"hello".to_vec(), 400, "bad-request"),
+        ("nothing", Vec::new(), 400, "bad-request"),
+        ("a list", b"[{}]".to_vec(), 400, "bad-request"),
+        ("two objects", b"{}{}".to_vec(), 400, "bad-request"),
+        ("cut off", b"{\"a\":".to_vec(), 400, "bad-request"),
+        ("not UTF-8", b"{\"a\":\"\xff\xfe\"}".to_vec(), 400, "bad-request"),
+        ("too large", too_large.into_bytes(), 413, "too-large"),
+    ];
+    for (name, body, status, kind) in cases {
+        let problem =
+            assert_problem(&bundle.client.post("/bots/b/messages", &account.key, body).await, status, kind);
+        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{name}");
+    }
+    let problem =
+        assert_problem(&bundle.client.post("/bots/a%2Fb/messages", &account.key, "{}").await, 422, "invalid");
+    assert_eq!(problem["errors"][0]["field"], "bot");
+    let unknown = bundle.client.post("/bots/b/tickets", &account.key, "{}").await;
+    assert_eq!(unknown.status, 404, "an unknown type has no route");
+    let key = "k".repeat(256);
+    assert_problem(
+        &bundle.client.post_once("/bots/b/messages", &account.key, &key, "{}").await,
+        422,
+        "invalid",
+    );
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(bundle.receiver.deliveries().len(), 0);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_key_that_may_nothing_is_done() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let no_key = bundle.client.request(Method::POST, "/bots/b/messages", &[], "{}").await;
+    assert_problem(&no_key, 401, "unauthorized");
+    let basic = [("authorization", "Basic YTpi")];
+    assert_problem(&bundle.client.request(Method::GET, "/webhooks", &basic, "").await, 401, "unauthorized");
+    assert_problem(&bundle.client.get("/webhooks", "ck_wrong").await, 401, "unauthorized");
+    assert_problem(&bundle.client.get("/accounts", &account.key).await, 403, "forbidden");
+    assert_problem(&bundle.client.post("/accounts", &account.key, r#"{"name":"x"}"#).await, 403, "forbidden");
+    assert_problem(&bundle.client.get("/webhooks", ADMIN_KEY).await, 403, "forbidden");
+    assert_problem(&bundle.client.post("/bots/b/messages", ADMIN_KEY, "{}").await, 401, "unauthorized");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_webhook_is_named_and_nothing_is_stored() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let url = bundle.receiver.url("/a");
+    let cases = [
+        (json!({"items": ["message"]}), "url"),
+        (json!({"url": "nonsense", "items": ["message"]}), "url"),
+        (json!({"url": "ftp://example.com", "items": ["message"]}), "url"),
+        (json!({"url": "http://example.com:99999/", "items": ["message"]}), "url"),
+        (json!({"url": "http://8.8.8.8:8080/", "items": ["message"]}), "url"),
+        (json!({"url": "https://10.0.0.1/", "items": ["message"]}), "url"),
+        (json!({"url": "https://169.254.169.254/latest/meta-data", "items": ["message"]}), "url"),
+        (json!({"url": "https://user:pass@example.com/", "items": ["message"]}), "url"),
+        (json!({"url": "https://example.com:22/", "items": ["message"]}), "url"),
+        (json!({"url": url, "items": []}), "items"),
+        (json!({"url": url, "items": ["tickets"]}), "items"),
+        (json!({"url": url, "items": ["message"], "headers": {"webhook-id": "x"}}), "headers.webhook-id"),
+        (json!({"url": url, "items": ["message"], "thresold": 3}), "thresold"),
+        (json!({"url": url, "items": ["message"], "block_seconds": 0}), "block_seconds"),
+    ];
+    for (settings, field) in cases {
+        let reply = bundle.client.post("/webhooks", &account.key, settings.to_string()).await;
+        let problem = assert_problem(&reply, 422, "invalid");
+        assert_eq!(problem["errors"][0]["field"], field, "{settings}");
+    }
+    for body in ["", "[]", "{", "1"] {
+        assert_problem(&bundle.client.post("/webhooks", &account.key, body).await, 400, "bad-request");
+    }
+    assert_eq!(bundle.client.get("/webhooks", &account.key).await.json()["data"], json!([]));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn broken_cursors_and_limits_are_named() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    for (query, field) in
+        [("cursor=broken", "cursor"), ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit")]
+    {
+        let problem = assert_problem(
+            &bundle.client.get(&format!("/webhooks?{query}"), &account.key).await,
+            422,
+            "invalid",
+        );
+        assert_eq!(problem["errors"][0]["field"], field);
+    }
+    let none = bundle.client.get("/webhooks/wh_unknown", &account.key).await;
+    assert_problem(&none, 404, "not-found");
+    let elsewhere = bundle.client.get("/nowhere", &account.key).await;
+    assert_eq!((elsewhere.status, elsewhere.json()), (404, json!({"message": "Not Found"})));
+    assert_eq!(elsewhere.json()["type"], Value::Null, "the platform answers, not a function");
+    bundle.stop().await;
+}

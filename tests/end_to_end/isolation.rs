@@ -1,0 +1,141 @@
+//! One bad message, URL or webhook does not touch the others.
+
+use std::time::Duration;
+
+use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::{Bundle, SOON};
+use http::StatusCode;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_message_that_is_no_delivery_fails_alone() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["message"]).await;
+    let url = format!("{}/000000000000/DeliverQueue", bundle.stack.addresses().sqs);
+    for body in ["poison", "{}", "\"\""] {
+        carteiro_tests::sqs::call(&bundle, "SendMessage", &json!({"QueueUrl": url, "MessageBody": body}))
+            .await;
+    }
+    let ids: Vec<String> = futures_util::future::join_all((0..30).map(|n| {
+        let body = format!(r#"{{"id":"{n}"}}"#);
+        let (bundle, account) = (&bundle, &account);
+        async move { bundle.send(account, "/bots/b/messages", body).await }
+    }))
+    .await;
+    bundle.receiver.wait_for_count("/all", 30, SOON).await.unwrap();
+    let counts = bundle.receiver.counts_by_webhook_id("/all");
+    assert!(ids.iter().all(|id| counts.get(id) == Some(&1)), "{counts:?}");
+    let logged = bundle.logs.of("DeliverFunction");
+    assert!(logged.iter().any(|line| line.contains("delivery.unreadable")), "{logged:?}");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_url_that_never_answers_ends_at_the_deadline_and_delays_no_other() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "3")]).await;
+    let account = bundle.account().await;
+    let hanging = bundle.webhook(&account, "/hanging", &["message"]).await;
+    bundle.webhook(&account, "/quick", &["message"]).await;
+    bundle.receiver.set_behaviour("/hanging", Behaviour::from(Answer::hang()));
+    let began = Duration::from_millis(bundle.stack.clock().now_ms());
+    bundle.send(&account, "/bots/b/messages", "{}").await;
+    bundle.receiver.wait_for_count("/quick", 1, SOON).await.unwrap();
+    let quick = Duration::from_millis(bundle.stack.clock().now_ms()) - began;
+    assert!(quick < Duration::from_secs(3), "{quick:?}");
+    // The hanging one is attempted again about five seconds after its deadline.
+    bundle.receiver.wait_for_count("/hanging", 2, SOON).await.unwrap();
+    let times: Vec<u64> =
+        bundle.receiver.deliveries_to("/hanging").iter().map(|one| one.received_at_ms).collect();
+    assert!((6_500..12_000).contains(&(times[1] - times[0])), "{times:?}");
+    let logged = bundle.logs.of("DeliverFunction");
+    let timed_out = |line: &&String| line.contains("\"outcome\":\"timeout\"") && line.contains(&hanging.id);
+    assert!(logged.iter().any(|line| timed_out(&line)), "{logged:?}");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn every_webhook_that_takes_an_item_gets_it_and_no_other_does() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let stranger = bundle.account().await;
+    bundle.webhook(&account, "/messages", &["message"]).await;
+    bundle.webhook(&account, "/both", &["message", "event"]).await;
+    bundle.webhook(&account, "/events", &["event"]).await;
+    bundle.webhook(&stranger, "/stranger", &["message", "event"]).await;
+    let own = json!({"url": bundle.receiver.url("/one-bot"), "items": ["message"], "sources": ["bot:other"]});
+    bundle.webhook_with(&account, own).await;
+    let reply = bundle.client.post("/bots/b/messages", &account.key, "{}").await;
+    assert_eq!(reply.json()["webhooks"], 2);
+    let none = bundle.client.post("/bots/b/contacts", &account.key, "{}").await;
+    assert_eq!((none.status, none.json()["webhooks"].as_u64()), (202, Some(0)));
+    let other = bundle.client.post("/bots/other/messages", &account.key, "{}").await;
+    assert_eq!(other.json()["webhooks"], 3);
+    bundle.receiver.wait_for_count("/messages", 2, SOON).await.unwrap();
+    bundle.receiver.wait_for_count("/both", 2, SOON).await.unwrap();
+    bundle.receiver.wait_for_count("/one-bot", 1, SOON).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((bundle.receiver.count("/events"), bundle.receiver.count("/stranger")), (0, 0));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_url_is_where_the_next_attempt_goes() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/old", &["message"]).await;
+    bundle.receiver.set_behaviour("/old", Behaviour::from(StatusCode::NOT_FOUND));
+    let id = bundle.send(&account, "/bots/b/messages", "{}").await;
+    bundle.receiver.wait_for_count("/old", 1, SOON).await.unwrap();
+    let patch = json!({"url": bundle.receiver.url("/new"), "headers": {"Authorization": "Bearer abc"}});
+    let changed = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &patch).await;
+    assert_eq!(changed.json()["revision"], 2, "{}", changed.text());
+    let delivery = bundle.receiver.wait_for(|one| &*one.path == "/new", SOON).await.unwrap();
+    assert_eq!((delivery.webhook_id(), delivery.attempt()), (Some(id.as_str()), Some(2)));
+    assert_eq!(delivery.header("authorization"), Some("Bearer abc"));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_webhooks_deliveries_are_dropped() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/deleted", &["message"]).await;
+    bundle.receiver.set_behaviour("/deleted", Behaviour::from(StatusCode::NOT_FOUND));
+    bundle.send(&account, "/bots/b/messages", "{}").await;
+    bundle.receiver.wait_for_count("/deleted", 1, SOON).await.unwrap();
+    assert_eq!(bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await.status, 200);
+    bundle.advance(Duration::from_secs(10));
+    assert!(bundle.receiver.wait_for_count("/deleted", 2, Duration::from_secs(2)).await.is_err());
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/slow", &["message"]).await;
+    let slow =
+        Answer::Delay { by: Duration::from_millis(1500), then: Box::new(Answer::status(StatusCode::OK)) };
+    bundle.receiver.set_behaviour("/slow", Behaviour::from(slow));
+    let mut ids = Vec::new();
+    for n in 0..12 {
+        ids.push(bundle.send(&account, "/bots/b/messages", format!(r#"{{"id":"{n}"}}"#)).await);
+    }
+    bundle.receiver.wait_for_count("/slow", 3, SOON).await.unwrap();
+    assert!(bundle.stack.kill_function("DeliverFunction").await.unwrap() > 0);
+    // What was in flight is handed out again after its visibility timeout of 180 s.
+    bundle.advance(Duration::from_secs(181));
+    let logged = || bundle.logs.of("DeliverFunction");
+    for _ in 0..300 {
+        let delivered = |id: &String| {
+            logged().iter().any(|line| line.contains(id.as_str()) && line.contains("\"outcome\":\"success\""))
+        };
+        if ids.iter().all(delivered) {
+            bundle.stop().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not all of {ids:?} were delivered");
+}

@@ -1,0 +1,14 @@
+//! The whole bundle, through its real functions, queue and tables.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
+
+mod aws_clients;
+mod bad_input;
+mod bulk;
+mod held;
+mod idempotency;
+mod isolation;
+mod items;
+mod killed;
+mod retries;
+mod webhooks;

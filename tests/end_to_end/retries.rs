@@ -1,0 +1,103 @@
+//! The retry schedule, on a clock that the test moves.
+
+use std::time::Duration;
+
+use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::{Bundle, SOON};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+const FAILING: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+
+/// Moves the time in small steps until a path has `count` deliveries, and answers how much was moved. The steps leave
+/// real time for what a step sets off.
+async fn advance_until(bundle: &Bundle, path: &str, count: u64, step: Duration, limit: Duration) -> Duration {
+    let mut moved = Duration::ZERO;
+    while bundle.receiver.wait_for_count(path, count, Duration::from_millis(150)).await.is_err() {
+        assert!(moved < limit, "delivery {count} did not come within {limit:?}");
+        bundle.advance(step);
+        moved += step;
+    }
+    moved
+}
+
+fn attempt_times(bundle: &Bundle, path: &str) -> Vec<u64> {
+    bundle.receiver.deliveries_to(path).iter().map(|delivery| delivery.received_at_ms).collect()
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4_at_the_scheduled_times() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/thrice", &["message"]).await;
+    let failing = || Answer::status(FAILING);
+    bundle.receiver.set_behaviour(
+        "/thrice",
+        Behaviour::sequence([failing(), failing(), failing()], Answer::status(StatusCode::OK)),
+    );
+    let id = bundle.send(&account, "/bots/b/messages", r#"{"id":"1"}"#).await;
+    bundle.receiver.wait_for_count("/thrice", 1, SOON).await.unwrap();
+    let second = Duration::from_secs(1);
+    advance_until(&bundle, "/thrice", 2, second, Duration::from_secs(10)).await;
+    advance_until(&bundle, "/thrice", 3, second * 2, Duration::from_secs(50)).await;
+    advance_until(&bundle, "/thrice", 4, second * 10, Duration::from_secs(420)).await;
+    let deliveries = bundle.receiver.deliveries_to("/thrice");
+    for (delivery, attempt) in deliveries.iter().zip(1..) {
+        assert_eq!(delivery.attempt(), Some(attempt));
+        assert_eq!(delivery.webhook_id(), Some(id.as_str()));
+        assert_eq!(delivery.body, r#"{"id":"1"}"#);
+    }
+    // Each wait, less a fifth at least; a fifth more at most, and a step of the clock with what the steps took.
+    let times = attempt_times(&bundle, "/thrice");
+    for (wait, (times, slack)) in
+        [5_000, 30_000, 300_000].into_iter().zip(times.windows(2).zip([3_000, 6_000, 20_000]))
+    {
+        let waited = times[1] - times[0];
+        assert!(
+            waited >= wait * 4 / 5 && waited <= wait * 6 / 5 + slack,
+            "waited {waited} ms instead of {wait} ms"
+        );
+    }
+    // Time for its message to be deleted; moved past its visibility timeout before, it would come again.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bundle.advance(Duration::from_secs(3600));
+    assert!(
+        bundle.receiver.wait_for_count("/thrice", 5, Duration::from_secs(1)).await.is_err(),
+        "it was delivered"
+    );
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_signature_is_made_anew_for_each_attempt() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/twice", &["event"]).await;
+    bundle.receiver.set_behaviour(
+        "/twice",
+        Behaviour::sequence([Answer::status(FAILING)], Answer::status(StatusCode::OK)),
+    );
+    bundle.send(&account, "/bots/b/events", "{}").await;
+    bundle.receiver.wait_for_count("/twice", 1, SOON).await.unwrap();
+    advance_until(&bundle, "/twice", 2, Duration::from_secs(2), Duration::from_secs(12)).await;
+    let deliveries = bundle.receiver.deliveries_to("/twice");
+    assert_ne!(deliveries[0].header("webhook-timestamp"), deliveries[1].header("webhook-timestamp"));
+    assert_ne!(deliveries[0].header("webhook-signature"), deliveries[1].header("webhook-signature"));
+    assert!(deliveries.iter().all(|delivery| delivery.signature == carteiro_receiver::SignatureCheck::Valid));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_to_wait_is_left_alone_as_long() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/busy", &["message"]).await;
+    let busy = Answer::status(StatusCode::TOO_MANY_REQUESTS)
+        .with_header(HeaderName::from_static("retry-after"), HeaderValue::from_static("120"));
+    bundle.receiver.set_behaviour("/busy", Behaviour::sequence([busy], Answer::status(StatusCode::OK)));
+    bundle.send(&account, "/bots/b/messages", "{}").await;
+    bundle.receiver.wait_for_count("/busy", 1, SOON).await.unwrap();
+    advance_until(&bundle, "/busy", 2, Duration::from_secs(10), Duration::from_secs(180)).await;
+    let times = attempt_times(&bundle, "/busy");
+    assert!(times[1] - times[0] >= 120_000, "{times:?}");
+    bundle.stop().await;
+}

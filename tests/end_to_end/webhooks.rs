@@ -1,0 +1,174 @@
+//! Accounts, keys and webhooks, over the API.
+
+use carteiro_receiver::{Answer, Behaviour, SignatureCheck};
+use carteiro_tests::{ADMIN_KEY, Bundle, assert_problem};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn an_account_lives_from_its_creation_to_its_deletion() {
+    let bundle = Bundle::start().await;
+    let created = bundle.client.post("/accounts", ADMIN_KEY, json!({"name": "Um nome"}).to_string()).await;
+    assert_eq!(created.status, 201);
+    let created = created.json();
+    let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
+    let listed = bundle.client.get("/accounts", ADMIN_KEY).await.json();
+    assert_eq!(listed["data"][0]["name"], "Um nome");
+    assert_eq!((listed["data"][0].get("key"), &listed["next"]), (None, &Value::Null), "a key is shown once");
+    assert_eq!(bundle.client.get("/webhooks", key).await.status, 200);
+    let second = bundle.client.post(&format!("/accounts/{id}/keys"), ADMIN_KEY, "").await;
+    assert_eq!(second.status, 201, "{}", second.text());
+    let second = second.json();
+    let revoke = format!("/accounts/{id}/keys/{}", created["key_id"].as_str().unwrap());
+    assert_eq!(bundle.client.delete(&revoke, ADMIN_KEY).await.status, 204);
+    assert_problem(&bundle.client.delete(&revoke, ADMIN_KEY).await, 404, "not-found");
+    assert_problem(&bundle.client.get("/webhooks", key).await, 401, "unauthorized");
+    let key = second["key"].as_str().unwrap();
+    assert_eq!(bundle.client.get("/webhooks", key).await.status, 200);
+    assert_eq!(bundle.client.delete(&format!("/accounts/{id}"), ADMIN_KEY).await.status, 200);
+    assert_problem(&bundle.client.get("/webhooks", key).await, 401, "unauthorized");
+    assert_problem(&bundle.client.delete(&format!("/accounts/{id}"), ADMIN_KEY).await, 404, "not-found");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_stored_only_as_its_hash() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let rows = carteiro_tests::dynamodb::scan(&bundle, "ConfigTable").await;
+    assert!(!Value::Array(rows).to_string().contains(&account.key));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_shown_as_it_was_created_and_changed_but_its_secret_only_once() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let settings = json!({
+        "url": bundle.receiver.url("/a"), "items": ["message"], "sources": ["bot:b"], "headers": {"X-Tenant": "7"},
+        "while_blocked": "discard", "log": "all", "description": "primeira", "threshold": 5, "block_seconds": 60,
+    });
+    let created = bundle.client.post("/webhooks", &account.key, settings.to_string()).await.json();
+    assert!(created["secret"].as_str().unwrap().starts_with("whsec_"));
+    let path = format!("/webhooks/{}", created["id"].as_str().unwrap());
+    let shown = bundle.client.get(&path, &account.key).await.json();
+    assert_eq!(shown.get("secret"), None);
+    for field in
+        ["url", "items", "sources", "while_blocked", "log", "description", "threshold", "block_seconds"]
+    {
+        assert_eq!(shown[field], settings[field], "{field}");
+    }
+    assert_eq!(shown["headers"], json!({"x-tenant": "7"}));
+    assert_eq!(shown["status"]["message"]["state"], "open");
+    assert_eq!(shown["status"]["message"]["threshold"], 5);
+    let unchanged = bundle.client.patch(&path, &account.key, &json!({"threshold": 5})).await.json();
+    assert_eq!((&unchanged["revision"], &unchanged["updated_at"]), (&json!(1), &shown["updated_at"]));
+    let changed = bundle
+        .client
+        .patch(&path, &account.key, &json!({"url": bundle.receiver.url("/b"), "sources": null}))
+        .await;
+    let changed = changed.json();
+    assert_eq!((&changed["revision"], &changed["sources"]), (&json!(2), &Value::Null));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn lists_are_paged_and_another_lists_cursor_is_refused() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let mut created = Vec::new();
+    for n in 0..5 {
+        created.push(bundle.webhook(&account, &format!("/{n}"), &["event"]).await.id);
+    }
+    let mut seen = Vec::new();
+    let mut path = "/webhooks?limit=2".to_owned();
+    loop {
+        let page = bundle.client.get(&path, &account.key).await.json();
+        seen.extend(
+            page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/webhooks?limit=2&cursor={next}");
+    }
+    created.sort();
+    assert_eq!(seen, created);
+    let stranger = bundle.account().await;
+    assert_problem(&bundle.client.get(&path, &stranger.key).await, 422, "invalid");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_another_accounts_is_not_found() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let stranger = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    let path = format!("/webhooks/{}", webhook.id);
+    assert_problem(&bundle.client.get(&path, &stranger.key).await, 404, "not-found");
+    assert_problem(
+        &bundle.client.patch(&path, &stranger.key, &json!({"log": "all"})).await,
+        404,
+        "not-found",
+    );
+    assert_problem(&bundle.client.delete(&path, &stranger.key).await, 404, "not-found");
+    assert_problem(&bundle.client.post(&format!("{path}/test"), &stranger.key, "").await, 404, "not-found");
+    assert_eq!(bundle.client.get(&path, &account.key).await.status, 200);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn changes_at_the_same_time_are_all_kept() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    let path = format!("/webhooks/{}", webhook.id);
+    let patches = [json!({"log": "all"}), json!({"description": "d"}), json!({"threshold": 9})];
+    let replies = futures_util::future::join_all(
+        patches.iter().map(|patch| bundle.client.patch(&path, &account.key, patch)),
+    );
+    for reply in replies.await {
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let shown = bundle.client.get(&path, &account.key).await.json();
+    assert_eq!(
+        (&shown["log"], &shown["description"], &shown["threshold"]),
+        (&json!("all"), &json!("d"), &json!(9))
+    );
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_is_one_attempt_now_and_tells_what_came_of_it() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    let path = format!("/webhooks/{}/test", webhook.id);
+    let succeeded = bundle.client.post(&path, &account.key, "").await;
+    assert_eq!(succeeded.status, 200, "{}", succeeded.text());
+    let succeeded = succeeded.json();
+    assert_eq!((succeeded["outcome"].as_str(), succeeded["status"].as_u64()), (Some("success"), Some(200)));
+    let delivery = &bundle.receiver.deliveries_to("/a")[0];
+    assert_eq!(delivery.webhook_id(), succeeded["webhook_id"].as_str());
+    assert_eq!(
+        (delivery.signature, delivery.header("carteiro-item-type")),
+        (SignatureCheck::Valid, Some("test"))
+    );
+    let failing =
+        Answer::Status { code: StatusCode::BAD_GATEWAY, headers: http::HeaderMap::new(), body: "no".into() };
+    bundle.receiver.set_behaviour("/a", Behaviour::from(failing));
+    let failed = bundle.client.post(&path, &account.key, "").await.json();
+    assert_eq!((failed["outcome"].as_str(), failed["error"].as_str()), (Some("failure"), Some("status")));
+    assert_eq!((failed["status"].as_u64(), failed["response_body"].as_str()), (Some(502), Some("no")));
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(bundle.receiver.count("/a"), 2, "a test is never retried");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let bundle = Bundle::start().await;
+    let description = bundle.client.request(http::Method::GET, "/openapi.json", &[], "").await;
+    assert_eq!(description.status, 200);
+    assert!(description.json()["openapi"].as_str().unwrap().starts_with("3.1"));
+    bundle.stop().await;
+}

@@ -1,0 +1,143 @@
+//! A client of the HTTP API.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use crate::{ADMIN_KEY, Account, Webhook};
+
+/// A client of one deployment.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+    base: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Client {
+    /// A client of the API at this address.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        Self { http: HttpClient::builder(TokioExecutor::new()).build_http(), base: base.to_owned() }
+    }
+
+    /// Makes a request; None where there was no answer.
+    pub async fn try_request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Option<Reply> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        let response = self.http.request(request).await.ok()?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Reply { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Makes a request, which must be answered.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        self.try_request(method, path, headers, body).await.unwrap_or_else(|| panic!("no answer from {path}"))
+    }
+
+    /// Makes a JSON request with a key.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: impl Into<Bytes>) -> Reply {
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        self.request(method, path, &headers, body).await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, key: &str, body: impl Into<Bytes>) -> Reply {
+        self.call(Method::POST, path, key, body).await
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::GET, path, key, Bytes::new()).await
+    }
+
+    /// PATCH.
+    pub async fn patch(&self, path: &str, key: &str, patch: &Value) -> Reply {
+        self.call(Method::PATCH, path, key, patch.to_string()).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::DELETE, path, key, Bytes::new()).await
+    }
+
+    /// POST with an idempotency key.
+    pub async fn post_once(&self, path: &str, key: &str, once: &str, body: impl Into<Bytes>) -> Reply {
+        let authorization = format!("Bearer {key}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", once),
+        ];
+        self.request(Method::POST, path, &headers, body).await
+    }
+
+    /// Creates an account.
+    pub async fn account(&self) -> Account {
+        let reply = self.post("/accounts", ADMIN_KEY, json!({"name": "An account"}).to_string()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let account = reply.json();
+        let text = |field: &str| account[field].as_str().expect(field).to_owned();
+        Account { id: text("id"), key: text("key") }
+    }
+
+    /// Creates a webhook.
+    pub async fn webhook(&self, account: &Account, settings: Value) -> Webhook {
+        let reply = self.post("/webhooks", &account.key, settings.to_string()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let webhook = reply.json();
+        let text = |field: &str| webhook[field].as_str().expect(field).to_owned();
+        Webhook { id: text("id"), secret: text("secret") }
+    }
+}

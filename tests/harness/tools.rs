@@ -1,0 +1,38 @@
+//! Tools that a machine may lack. A test that needs one says so when it is skipped, and fails instead where
+//! `CARTEIRO_REQUIRE_ALL=1`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+#[expect(clippy::disallowed_methods, reason = "tests are told by their environment which tools are there")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(variable("CARTEIRO_REQUIRE_ALL").as_deref() != Some("1"), "{what} is required and missing");
+    println!("SKIPPED: {what} is missing");
+    None
+}
+
+/// A Python that has this module, or none.
+#[must_use]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let python = PathBuf::from(variable("CARTEIRO_PYTHON").unwrap_or_else(|| "python3".to_owned()));
+    let found = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    match found {
+        Ok(output) if output.status.success() => Some(python),
+        _ => missing(&format!("a Python with {module} (CARTEIRO_PYTHON names one)")),
+    }
+}
+
+/// The folder of real samples that `CARTEIRO_SAMPLES` names, where it does. They are run against, never kept here, so
+/// nobody is required to have them.
+#[must_use]
+pub fn samples() -> Option<PathBuf> {
+    let folder = variable("CARTEIRO_SAMPLES").map(PathBuf::from);
+    if folder.is_none() {
+        println!("SKIPPED: CARTEIRO_SAMPLES names no folder of real samples");
+    }
+    folder
+}
