@@ -4,6 +4,7 @@
 
 mod aws_clients;
 mod bad_input;
+mod building;
 mod bulk;
 mod held;
 mod idempotency;

@@ -27,7 +27,7 @@ pub async fn caller(
 ) -> Result<Caller, Failure> {
     let missing = || Problem::unauthorized("send the header Authorization: Bearer <key>");
     let header = request.header("authorization").ok_or_else(missing)?;
-    let hash = ApiKey::from_authorization(header).ok_or_else(missing)?.hash();
+    let hash = ApiKey::from_authorization(&header).ok_or_else(missing)?.hash();
     if admin == Some(&hash) {
         return Ok(Caller::Admin);
     }

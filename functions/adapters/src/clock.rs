@@ -30,10 +30,12 @@ impl InvocationClock {
         Self { began_at: began_at.unwrap_or(Timestamp::UNIX_EPOCH), began: Instant::now(), timeout }
     }
 
-    /// Now, by the platform's clock.
+    /// Now, by the platform's clock, to the millisecond: what is stored of a time is what was meant by it.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.began_at.checked_add(self.began.elapsed()).unwrap_or(Timestamp::MAX)
+        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = self.began_at.as_millisecond().saturating_add(passed);
+        Timestamp::from_millisecond(now).unwrap_or(Timestamp::MAX)
     }
 
     /// How long the invocation may still run.

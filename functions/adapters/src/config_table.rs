@@ -161,14 +161,7 @@ impl ConfigTable {
         key: &NewKey,
         now: Timestamp,
     ) -> Result<bool, AdapterError> {
-        let check = ConditionCheck::builder()
-            .table_name(&self.name)
-            .key("pk", text("accounts"))
-            .key("sk", text(account.as_str()))
-            .condition_expression(EXISTS)
-            .build();
-        let check = check.map_err(|error| AdapterError::unavailable("creating a key", error))?;
-        let mut writes = vec![TransactWriteItem::builder().condition_check(check).build()];
+        let mut writes = vec![self.account_is_there(account)?];
         writes.extend(self.key_rows(account, key, now)?);
         self.transact(writes, "creating a key").await
     }
@@ -201,19 +194,14 @@ impl ConfigTable {
         rows.iter().map(id).collect()
     }
 
-    /// Stores a new webhook.
+    /// Stores a new webhook. False where its account does not exist any more: a webhook without one could never be
+    /// found or deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn create_webhook(&self, webhook: &Webhook) -> Result<(), AdapterError> {
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(webhook_row(webhook)));
-        let sent = call.condition_expression(IS_NEW).send().await;
-        // A refused condition is this very write, repeated by the client after a lost answer: ids are random.
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("creating a webhook", error)),
-        }
+    pub async fn create_webhook(&self, webhook: &Webhook) -> Result<bool, AdapterError> {
+        let writes = vec![self.account_is_there(&webhook.account)?, self.put(webhook_row(webhook))?];
+        self.transact(writes, "creating a webhook").await
     }
 
     /// A webhook of an account.
@@ -372,6 +360,17 @@ impl ConfigTable {
                 return Ok(rows);
             }
         }
+    }
+
+    fn account_is_there(&self, account: &AccountId) -> Result<TransactWriteItem, AdapterError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .key("pk", text("accounts"))
+            .key("sk", text(account.as_str()))
+            .condition_expression(EXISTS)
+            .build();
+        let check = check.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
     fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {

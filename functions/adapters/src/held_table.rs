@@ -192,7 +192,7 @@ impl HeldTable {
         }
     }
 
-    /// How many items of a webhook are held, counted up to `most` in each shard.
+    /// How many items of a webhook and type are held. Counting ends when `most` are exceeded.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -200,7 +200,7 @@ impl HeldTable {
         &self,
         webhook: &WebhookId,
         item_type: &str,
-        most: u16,
+        most: usize,
     ) -> Result<usize, AdapterError> {
         let mut held = 0;
         for shard in 0..SHARDS {
@@ -212,11 +212,16 @@ impl HeldTable {
                 .expression_attribute_values(":pk", text(pk(webhook, shard)))
                 .expression_attribute_values(":type", text(format!("{item_type}#")))
                 .consistent_read(true)
-                .select(Select::Count)
-                .limit(i32::from(most));
-            let answer =
-                call.send().await.map_err(|error| AdapterError::of_call("counting held items", error))?;
-            held += usize::try_from(answer.count).unwrap_or_default();
+                .select(Select::Count);
+            // A page ends at 1 MB of rows, which are counted with the items that they hold.
+            let mut pages = call.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| AdapterError::of_call("counting held items", error))?;
+                held += usize::try_from(page.count).unwrap_or_default();
+                if held > most {
+                    return Ok(held);
+                }
+            }
         }
         Ok(held)
     }

@@ -1,11 +1,13 @@
 //! Requests and answers of the HTTP API (API Gateway, payload format 2.0).
 
+use std::borrow::Cow;
+
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carteiro_core::problem::{self, Problem};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -46,10 +48,10 @@ impl Request {
         self.event.request_context.request_id.as_deref().unwrap_or_default()
     }
 
-    /// A header's value, where it is there and ASCII.
+    /// A header's value, where it is there. Bytes of it that are no text become U+FFFD, which no check lets through.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.event.headers.get(name).and_then(|value| value.to_str().ok())
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.event.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// A part of the path, by the name that the route gives it.
@@ -124,8 +126,10 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
     };
     let mut response =
         answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&problem).unwrap_or_default());
-    if problem.status == 503 {
-        response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    match problem.status {
+        401 => _ = response.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        503 => _ = response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+        _ => {}
     }
     response
 }

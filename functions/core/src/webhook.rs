@@ -237,13 +237,28 @@ impl Settings {
         patch: &Map<String, Value>,
         private: &PrivateTargets,
     ) -> Result<Self, Vec<FieldError>> {
+        let mut patch = patch.clone();
+        if let Some(Value::Object(headers)) = patch.get_mut("headers") {
+            *headers = lower_case_names(headers)?;
+        }
         let mut target = serde_json::to_value(self).unwrap_or_default();
-        merge(&mut target, &Value::Object(patch.clone()));
+        merge(&mut target, &Value::Object(patch));
         match target {
             Value::Object(target) => Self::from_json(&target, private),
             _ => Err(vec![FieldError::new("", "a JSON object is expected")]),
         }
     }
+}
+
+/// Headers are kept by their lower-case names, whatever their case in a patch.
+fn lower_case_names(headers: &Map<String, Value>) -> Result<Map<String, Value>, Vec<FieldError>> {
+    let mut lowered = Map::new();
+    for (name, value) in headers {
+        if lowered.insert(name.to_ascii_lowercase(), value.clone()).is_some() {
+            return Err(vec![FieldError::new(format!("headers.{name}"), "is there twice")]);
+        }
+    }
+    Ok(lowered)
 }
 
 /// RFC 7396, section 2.
@@ -333,11 +348,13 @@ fn items(value: &Value) -> Result<BTreeSet<ItemType>, String> {
 }
 
 fn sources(value: &Value) -> Result<BTreeSet<Source>, String> {
-    let expected = "a list of up to 100 of bot:<name> or page:<id> is expected; leave it out to take all";
+    let expected = format!(
+        "a list of 1 to {MAX_SOURCES} of bot:<name>, page:<id> or carteiro is expected; leave it out to take all"
+    );
     let bounded = |list: &&Vec<Value>| (1..=MAX_SOURCES).contains(&list.len());
-    let list = value.as_array().filter(bounded).ok_or(expected)?;
+    let list = value.as_array().filter(bounded).ok_or_else(|| expected.clone())?;
     let source = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
-    list.iter().map(|value| source(value).ok_or(expected.to_owned())).collect()
+    list.iter().map(|value| source(value).ok_or_else(|| expected.clone())).collect()
 }
 
 fn choice<T: for<'de> Deserialize<'de>>(
@@ -511,12 +528,15 @@ mod tests {
             "url": "https://example.com/a", "items": ["message"], "threshold": 5, "headers": {"x-a": "1", "x-b": "2"},
         }))
         .unwrap();
-        let patch = json!({"threshold": null, "headers": {"x-a": null, "x-c": "3"}, "items": ["event"]});
+        let patch = json!({"threshold": null, "headers": {"X-A": null, "X-C": "3"}, "items": ["event"]});
         let after = before.patched(patch.as_object().unwrap(), &none()).unwrap();
         assert_eq!(after.threshold, None);
         assert_eq!(after.headers, BTreeMap::from([("x-b".into(), "2".into()), ("x-c".into(), "3".into())]));
         assert_eq!(after.items, BTreeSet::from([ItemType::EVENT]));
         assert_eq!(after.url, before.url);
+        let twice =
+            before.patched(json!({"headers": {"X-D": "1", "x-d": "2"}}).as_object().unwrap(), &none());
+        assert_eq!(twice.unwrap_err()[0].detail, "is there twice");
         let removed = before.patched(json!({"url": null}).as_object().unwrap(), &none());
         assert_eq!(removed.unwrap_err()[0].field, "url");
     }

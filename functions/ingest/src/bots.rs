@@ -23,7 +23,7 @@ pub(crate) async fn single(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let (account, source) = sender(ingest, request).await?;
     let head = item::read_head(&request.body).map_err(|error| item_problem(&error))?;
-    let key = request.header("idempotency-key").map(str::parse::<IdempotencyKey>).transpose();
+    let key = request.header("idempotency-key").map(|key| key.parse::<IdempotencyKey>()).transpose();
     let key = key.map_err(|error| {
         Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", error.to_string())])
     })?;
@@ -44,6 +44,10 @@ pub(crate) async fn bulk(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let (account, source) = sender(ingest, request).await?;
+    if request.header("idempotency-key").is_some() {
+        let detail = "is not read here: each line takes a key of its own, as \"key\"";
+        return Err(Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", detail)]).into());
+    }
     let lines = ndjson::lines(&request.body).map_err(|error| bulk_problem(&error))?;
     let webhooks = ingest.config.all_webhooks(&account).await?;
     let acceptance = Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, clock };

@@ -80,6 +80,11 @@ pub(crate) async fn delete(
     manage.config.delete_all_keys(&account).await?;
     let mut dropped = webhooks::Dropped::default();
     for webhook in manage.config.all_webhooks(&account).await? {
+        if clock.left() < webhooks::RESERVE {
+            return Err(
+                Problem::unavailable("the account is deleted in part; repeat the request to go on").into()
+            );
+        }
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook.id, clock).await?;
     }

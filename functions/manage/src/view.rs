@@ -45,8 +45,7 @@ async fn of_type(
     webhook: &Webhook,
     item_type: &ItemType,
 ) -> Result<(String, Value), AdapterError> {
-    // One more than is counted exactly in each shard tells whether there are more.
-    let held = manage.held.count(&webhook.id, item_type.as_str(), 1001).await?;
+    let held = manage.held.count(&webhook.id, item_type.as_str(), EXACT_HELD).await?;
     let state = if webhook.disabled_by.is_some() { "disabled" } else { "open" };
     let mut status = json!({
         "state": state,

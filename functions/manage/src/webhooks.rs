@@ -22,11 +22,14 @@ use crate::{Manage, body, lists, view};
 /// How often a change is tried again when somebody else changed the same webhook meanwhile.
 const CHANGE_TRIES: usize = 5;
 
-/// How many rows are dropped at once.
-const CONCURRENT_DROPS: usize = 16;
+/// How many rows of a shard are read together.
+const STEP: u16 = 100;
 
-/// What an answer still needs; nothing is dropped in the last of it.
-const RESERVE: Duration = Duration::from_secs(3);
+/// How many rows of a shard are dropped at once.
+const CONCURRENT_DROPS: usize = 4;
+
+/// What an answer still needs; nothing is begun in the last of it.
+pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn create(
     manage: &Manage,
@@ -44,7 +47,9 @@ pub(crate) async fn create(
     let id = WebhookId::from_bits(random::bits128()?);
     let secret = Secret::from_random(random::bytes()?);
     let webhook = Webhook::new(id, account, settings, secret.clone(), clock.now());
-    manage.config.create_webhook(&webhook).await?;
+    if !manage.config.create_webhook(&webhook).await? {
+        return Err(Problem::unauthorized("the account of this key was deleted").into());
+    }
     let mut shown = view::webhook(&webhook);
     shown["secret"] = Value::String(secret.reveal());
     Ok(json(201, &shown))
@@ -153,22 +158,32 @@ pub(crate) async fn drop_waiting(
     webhook: &WebhookId,
     clock: InvocationClock,
 ) -> Result<Dropped, Failure> {
-    let mut dropped = Dropped::default();
-    for shard in 0..SHARDS {
-        loop {
-            let keys = manage.held.keys_of(webhook, shard, 500).await?;
-            if keys.is_empty() {
-                break;
-            }
-            if clock.left() < RESERVE {
-                dropped.more = true;
-                return Ok(dropped);
-            }
-            let drops =
-                stream::iter(&keys).map(|key| manage.held.drop_row(key)).buffer_unordered(CONCURRENT_DROPS);
-            drops.try_collect::<()>().await?;
-            dropped.rows += keys.len();
+    let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, webhook, shard, clock));
+    let dropped: Vec<Dropped> = shards.buffer_unordered(usize::from(SHARDS)).try_collect().await?;
+    Ok(dropped.into_iter().fold(Dropped::default(), |mut all, one| {
+        all += one;
+        all
+    }))
+}
+
+async fn drop_shard(
+    manage: &Manage,
+    webhook: &WebhookId,
+    shard: u8,
+    clock: InvocationClock,
+) -> Result<Dropped, Failure> {
+    let mut rows = 0;
+    loop {
+        if clock.left() < RESERVE {
+            return Ok(Dropped { rows, more: true });
         }
+        let keys = manage.held.keys_of(webhook, shard, STEP).await?;
+        if keys.is_empty() {
+            return Ok(Dropped { rows, more: false });
+        }
+        let drops =
+            stream::iter(&keys).map(|key| manage.held.drop_row(key)).buffer_unordered(CONCURRENT_DROPS);
+        drops.try_collect::<()>().await?;
+        rows += keys.len();
     }
-    Ok(dropped)
 }

@@ -68,6 +68,14 @@ impl EventSource {
         Self { mapping: Arc::new(mapping), visibility, lambda, queues, permits }
     }
 
+    /// Returns when no batch is with the function.
+    pub(crate) async fn idle(&self) {
+        let all = u32::try_from(self.mapping.maximum_concurrency.unwrap_or(DEFAULT_CONCURRENCY))
+            .unwrap_or(u32::MAX);
+        // It is never closed, so this ends by all of them being free.
+        drop(self.permits.acquire_many(all).await);
+    }
+
     /// Polls for ever.
     pub(crate) async fn run(self) {
         while let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {

@@ -66,24 +66,35 @@ pub fn packages(template: &Template) -> BTreeSet<String> {
 /// # Errors
 /// See [`BuildError`].
 pub async fn build(workspace: &Path, packages: &BTreeSet<String>) -> Result<PathBuf, BuildError> {
+    let (mut cargo, binaries) = command(workspace, packages)?;
+    let failed = |source| BuildError::Cargo { cargo: program_of(&cargo), source };
+    let status = cargo.stdout(io::stderr()).status().await;
+    let status = status.map_err(failed)?;
+    if status.success() { Ok(binaries) } else { Err(BuildError::Failed(status)) }
+}
+
+/// The call of Cargo that [`build`] makes, and the folder in which the binaries will be.
+///
+/// # Errors
+/// Where the running program does not lie in a target folder of Cargo.
+pub fn command(workspace: &Path, packages: &BTreeSet<String>) -> Result<(Command, PathBuf), BuildError> {
     let program = std::env::current_exe().unwrap_or_default();
     let place = Place::of(&program).ok_or(BuildError::NoTargetFolder(program))?;
     let environment: Vec<_> = std::env::vars_os().collect();
     let cargo = environment.iter().find(|(name, _)| name == "CARGO").map(|(_, value)| value.clone());
-    let cargo = cargo.unwrap_or_else(|| "cargo".into());
-    let failed = |source| BuildError::Cargo { cargo: cargo.to_string_lossy().into_owned(), source };
-    let status = Command::new(&cargo)
+    let mut command = Command::new(cargo.unwrap_or_else(|| "cargo".into()));
+    command
         .args(arguments(&place, packages))
         .current_dir(workspace)
         .env_clear()
         .envs(environment.into_iter().filter(|(name, _)| is_handed_on(name)))
         .stdin(Stdio::null())
-        .stdout(io::stderr())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(failed)?;
-    if status.success() { Ok(place.binaries) } else { Err(BuildError::Failed(status)) }
+        .kill_on_drop(true);
+    Ok((command, place.binaries))
+}
+
+fn program_of(command: &Command) -> String {
+    command.as_std().get_program().to_string_lossy().into_owned()
 }
 
 fn arguments(place: &Place, packages: &BTreeSet<String>) -> Vec<OsString> {

@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
@@ -24,7 +25,10 @@ use crate::lambda::{Invocation, InvokeError, Lambda, Platform};
 use crate::log_sink::{LogSink, OpenSink};
 use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
-use crate::template::{REGION, Template, TemplateError};
+use crate::template::{QueueMapping, REGION, Template, TemplateError};
+
+/// How long stopping waits for batches that are with their functions.
+const LAST_BATCHES: Duration = Duration::from_millis(1500);
 
 /// Where the stack listens, on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,7 @@ pub struct Stack {
     sqs_server: (oneshot::Sender<()>, JoinHandle<()>),
     dynamodb: Arc<Dynamodb>,
     servers: Vec<Server>,
+    sources: Vec<EventSource>,
     background: JoinSet<()>,
     /// Held as long as the stack runs.
     _lock: Option<File>,
@@ -183,7 +188,12 @@ impl Stack {
         };
         let lambda = Lambda::new(&template, platform);
         let asynchronous = AsyncInvoker::new(lambda.clone(), queues.clone());
-        let background = background(&template, options.schedules, &lambda, &asynchronous, &queues, &dynamodb);
+        let sources = sources(&template, &lambda, &queues);
+        let mut background =
+            background(&template, options.schedules, &lambda, &asynchronous, &queues, &dynamodb);
+        for source in &sources {
+            background.spawn(source.clone().run());
+        }
         let sqs_faults = Arc::new(SqsFaults::default());
         let sqs_server = serve_sqs(sqs.clone(), listeners.sqs, Arc::clone(&sqs_faults));
         let servers = serve(
@@ -202,6 +212,7 @@ impl Stack {
             sqs_server,
             dynamodb,
             servers,
+            sources,
             background,
             _lock: lock,
         })
@@ -274,8 +285,17 @@ impl Stack {
 
     /// Stops everything, functions included, and waits until it is gone.
     pub async fn stop(self) {
-        let Self { lambda, sqs, sqs_server, dynamodb, servers, mut background, _lock, .. } = self;
+        let Self { lambda, sqs, sqs_server, dynamodb, servers, sources, mut background, _lock, .. } = self;
         background.shutdown().await;
+        // A batch that may end and be deleted does not come again at the next start.
+        let idle = async {
+            for source in &sources {
+                source.idle().await;
+            }
+        };
+        if tokio::time::timeout(LAST_BATCHES, idle).await.is_err() {
+            tracing::debug!("some batches were still with their functions; their messages come again");
+        }
         // Functions first: nobody is left to use what goes next.
         lambda.stop().await;
         for server in servers {
@@ -294,6 +314,15 @@ impl Stack {
     }
 }
 
+fn sources(template: &Template, lambda: &Lambda, queues: &Queues) -> Vec<EventSource> {
+    let source = |mapping: &QueueMapping| {
+        let visibility =
+            template.queues.get(&mapping.queue).map(|queue| queue.visibility).unwrap_or_default();
+        EventSource::new(mapping.clone(), visibility, lambda.clone(), queues.clone())
+    };
+    template.queue_mappings.iter().map(source).collect()
+}
+
 fn background(
     template: &Template,
     schedules: bool,
@@ -303,12 +332,6 @@ fn background(
     dynamodb: &Arc<Dynamodb>,
 ) -> JoinSet<()> {
     let mut background = JoinSet::new();
-    for mapping in &template.queue_mappings {
-        let visibility =
-            template.queues.get(&mapping.queue).map(|queue| queue.visibility).unwrap_or_default();
-        let source = EventSource::new(mapping.clone(), visibility, lambda.clone(), queues.clone());
-        background.spawn(source.run());
-    }
     if schedules {
         for schedule in &template.schedules {
             let scheduler = Scheduler {
