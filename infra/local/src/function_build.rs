@@ -67,9 +67,8 @@ pub fn packages(template: &Template) -> BTreeSet<String> {
 /// See [`BuildError`].
 pub async fn build(workspace: &Path, packages: &BTreeSet<String>) -> Result<PathBuf, BuildError> {
     let (mut cargo, binaries) = command(workspace, packages)?;
-    let failed = |source| BuildError::Cargo { cargo: program_of(&cargo), source };
     let status = cargo.stdout(io::stderr()).status().await;
-    let status = status.map_err(failed)?;
+    let status = status.map_err(|source| BuildError::Cargo { cargo: program_of(&cargo), source })?;
     if status.success() { Ok(binaries) } else { Err(BuildError::Failed(status)) }
 }
 
