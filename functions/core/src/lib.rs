@@ -19,4 +19,6 @@ pub mod retry;
 pub mod settlement;
 pub mod signature;
 pub mod slot;
+pub mod streak;
+pub mod transition;
 pub mod webhook;

@@ -1,0 +1,551 @@
+//! The rule of blocking: streaks of failures, blocks, and how results are recorded.
+//!
+//! For each (webhook, revision, item type) one row is kept while there is something to keep:
+//!
+//! | attribute | meaning |
+//! |---|---|
+//! | `streak` | the id of the live streak; there is none without it |
+//! | `failures` | how many attempts in a row failed; the threshold while blocked |
+//! | `epoch` | the id of the last block or unblock: the fence |
+//! | `blocked_at`, `blocked_until` | the block, in milliseconds; over when `blocked_until` has come |
+//! | `last_error` | what the last failure was |
+//! | `discarded` | how many items were dropped since the block began, where the webhook wants that |
+//! | `warning`, `block_notice`, `release_notice` | what is to be told and was not yet, by its id |
+//! | `due_at` | when somebody must look what is to be told, in milliseconds |
+//! | `expires_at` | when the table may delete the row, in seconds; never on a live streak |
+//!
+//! # What is linearised where
+//! The history of a streak is the order of its *records*, and each record is one conditional write, or one consistent
+//! read:
+//! - **A failure** is recorded by the write that counts it ([`start`], [`add`] or [`block`]). The conditions of these
+//!   divide all rows among them, so that no row ever has `failures` ≥ threshold and no block: [`add`] is refused where
+//!   the sum would reach the threshold, and [`block`] where it would not.
+//! - **A success** is recorded by a consistent read, begun after its response arrived, that finds no streak; or by
+//!   the write that ends the streak that this read found ([`end`]), which names it. Where that is refused, somebody
+//!   else ended that streak in between: at that moment there was none, and the success is recorded as of then.
+//! - **The fence**: every record is conditional on the epoch that its batch read before its attempts. A block and an
+//!   unblock change the epoch, so what is late is refused, however late it is, and changes nothing.
+//!
+//! # What is never repeated
+//! A write that counts is made at most once: where its answer is lost it counts as made. So an ambiguous answer can
+//! make a streak shorter than it was, never longer, and a block is never early. [`end`] may be repeated, because it
+//! names the streak.
+//!
+//! # Expiry
+//! The table deletes late, or at once. It decides nothing here: conditions compare `blocked_until` themselves. A row
+//! may be deleted an hour after its block's end, when no batch can still be running that read an older epoch; and
+//! [`start`], which makes a streak live, removes the date.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::transition::{Change, Condition, Effect, Row, Value, Write};
+
+/// How long a row outlives its block, so that the fence outlives every batch.
+pub const FENCE: Duration = Duration::from_secs(3600);
+
+/// How often a record is tried again when others changed the row in between. Each refusal means that somebody else's
+/// record went through.
+pub const MAX_REFUSALS: u32 = 100;
+
+/// Percentages of the threshold at which a warning is due.
+pub const WARNINGS: [u32; 3] = [50, 70, 90];
+
+const STREAK: &str = "streak";
+const FAILURES: &str = "failures";
+const EPOCH: &str = "epoch";
+const BLOCKED_AT: &str = "blocked_at";
+const BLOCKED_UNTIL: &str = "blocked_until";
+const LAST_ERROR: &str = "last_error";
+const DISCARDED: &str = "discarded";
+const WARNING: &str = "warning";
+const BLOCK_NOTICE: &str = "block_notice";
+const RELEASE_NOTICE: &str = "release_notice";
+const EXPIRES_AT: &str = "expires_at";
+
+/// When somebody must look what is to be told. Adapters index it.
+pub const DUE_AT: &str = "due_at";
+
+/// All attributes, for adapters that read rows.
+pub const ATTRIBUTES: [&str; 12] = [
+    STREAK,
+    FAILURES,
+    EPOCH,
+    BLOCKED_AT,
+    BLOCKED_UNTIL,
+    LAST_ERROR,
+    DISCARDED,
+    WARNING,
+    BLOCK_NOTICE,
+    RELEASE_NOTICE,
+    DUE_AT,
+    EXPIRES_AT,
+];
+
+/// When a block begins, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Failures in a row; at least 1.
+    pub threshold: u32,
+    /// How long a block lasts.
+    pub block: Duration,
+    /// Whether it is told. Streaks of notices are not, or they would beget each other.
+    pub told: bool,
+}
+
+/// What a row says at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The fence.
+    pub epoch: Option<String>,
+    /// Open or blocked.
+    pub phase: Phase,
+}
+
+/// Open or blocked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Attempts may be made, and none or the last ones succeeded.
+    Open,
+    /// Attempts may be made, and the last so many failed.
+    Failing {
+        /// The streak's id.
+        streak: String,
+        /// How many.
+        failures: u32,
+    },
+    /// Nothing is attempted.
+    Blocked {
+        /// Since when.
+        at: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+impl State {
+    /// What a row, or a missing one, says at `now`.
+    #[must_use]
+    pub fn of(row: Option<&Row>, now: Timestamp) -> Self {
+        let text = |name: &str| match row.and_then(|row| row.get(name)) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let number = |name: &str| match row.and_then(|row| row.get(name)) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        };
+        let time = |name: &str| number(name).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let phase = match (time(BLOCKED_UNTIL), text(STREAK)) {
+            (Some(until), _) if now < until => Phase::Blocked { at: time(BLOCKED_AT).unwrap_or(now), until },
+            (None, Some(streak)) => {
+                let failures = number(FAILURES).and_then(|failures| u32::try_from(failures).ok());
+                Phase::Failing { streak, failures: failures.unwrap_or_default() }
+            }
+            _ => Phase::Open,
+        };
+        Self { epoch: text(EPOCH), phase }
+    }
+
+    fn failures(&self) -> u32 {
+        match self.phase {
+            Phase::Failing { failures, .. } => failures,
+            _ => 0,
+        }
+    }
+}
+
+/// The epoch is still the one that the batch read before its attempts.
+fn epoch_is(fence: Option<&str>) -> Condition {
+    match fence {
+        Some(epoch) => Condition::Is(EPOCH, Value::Text(epoch.to_owned())),
+        None => Condition::Missing(EPOCH),
+    }
+}
+
+/// No block is on at `now`. The table may still keep one that is over.
+fn is_not_blocked(now: Timestamp) -> Condition {
+    Condition::Any(vec![
+        Condition::Missing(BLOCKED_UNTIL),
+        Condition::AtMost(BLOCKED_UNTIL, now.as_millisecond()),
+    ])
+}
+
+/// What a record says of the failures that it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Counted {
+    /// How many failures; at least 1.
+    pub failures: u32,
+    /// What the last of them was.
+    pub last_error: String,
+}
+
+/// The first failures of a streak, fewer than the threshold. The row is missing, or has a fence and no live streak:
+/// whatever block it remembers is over, and is forgotten with its expiry.
+#[must_use]
+pub fn start(fence: Option<&str>, counted: &Counted, rule: Rule, streak: &str, now: Timestamp) -> Write {
+    let mut changes = vec![
+        Change::Set(STREAK, Value::Text(streak.to_owned())),
+        Change::Set(FAILURES, Value::Number(i64::from(counted.failures))),
+        Change::Set(LAST_ERROR, Value::Text(counted.last_error.clone())),
+        Change::Remove(BLOCKED_AT),
+        Change::Remove(BLOCKED_UNTIL),
+        Change::Remove(DISCARDED),
+        Change::Remove(EXPIRES_AT),
+    ];
+    changes.extend(warning(streak, 0, counted.failures, rule, now));
+    Write {
+        name: "start",
+        condition: Condition::All(vec![epoch_is(fence), Condition::Missing(STREAK), is_not_blocked(now)]),
+        effect: Effect::Update(changes),
+    }
+}
+
+/// Further failures of a live streak that stay below the threshold, from a count that is known to be at least
+/// `known`. The condition names the band of counts in which these failures pass the same warnings, so that the one
+/// who passes a warning is the one who leaves it.
+#[must_use]
+pub fn add(
+    fence: Option<&str>,
+    counted: &Counted,
+    rule: Rule,
+    streak: &str,
+    known: u32,
+    now: Timestamp,
+) -> Write {
+    let (least, most) = band(known, counted.failures, rule);
+    let mut changes = vec![
+        Change::Add(FAILURES, i64::from(counted.failures)),
+        Change::Set(LAST_ERROR, Value::Text(counted.last_error.clone())),
+    ];
+    changes.extend(warning(streak, known, counted.failures, rule, now));
+    Write {
+        name: "add",
+        condition: Condition::All(vec![
+            epoch_is(fence),
+            Condition::Is(STREAK, Value::Text(streak.to_owned())),
+            Condition::AtLeast(FAILURES, i64::from(least)),
+            Condition::AtMost(FAILURES, i64::from(most)),
+        ]),
+        effect: Effect::Update(changes),
+    }
+}
+
+/// The failures that bring a streak to the threshold: the block begins. `epoch` is the block's new id.
+///
+/// Where these failures are the threshold by themselves the row may have no streak; else the streak must have what is
+/// missing to it.
+#[must_use]
+pub fn block(fence: Option<&str>, counted: &Counted, rule: Rule, epoch: &str, now: Timestamp) -> Write {
+    let missing = rule.threshold.saturating_sub(counted.failures);
+    let mut clauses = vec![epoch_is(fence), is_not_blocked(now)];
+    if missing > 0 {
+        clauses.push(Condition::Exists(STREAK));
+        clauses.push(Condition::AtLeast(FAILURES, i64::from(missing)));
+    }
+    let until = now.checked_add(rule.block).unwrap_or(Timestamp::MAX);
+    let mut changes = vec![
+        Change::Set(FAILURES, Value::Number(i64::from(rule.threshold))),
+        Change::Set(BLOCKED_AT, Value::Number(now.as_millisecond())),
+        Change::Set(BLOCKED_UNTIL, Value::Number(until.as_millisecond())),
+        Change::Set(EPOCH, Value::Text(epoch.to_owned())),
+        Change::Set(LAST_ERROR, Value::Text(counted.last_error.clone())),
+        Change::Set(EXPIRES_AT, Value::Number(expiry(until))),
+        Change::Remove(STREAK),
+        Change::Remove(DISCARDED),
+        Change::Remove(WARNING),
+    ];
+    if rule.told {
+        changes.extend([
+            Change::Set(BLOCK_NOTICE, Value::Text(epoch.to_owned())),
+            Change::Set(RELEASE_NOTICE, Value::Text(epoch.to_owned())),
+            Change::Set(DUE_AT, Value::Number(now.as_millisecond())),
+        ]);
+    }
+    Write { name: "block", condition: Condition::All(clauses), effect: Effect::Update(changes) }
+}
+
+/// Ends the streak that a success's read found. A row that has no fence is not needed any more.
+#[must_use]
+pub fn end(fence: Option<&str>, streak: &str, now: Timestamp) -> Write {
+    let named = Condition::Is(STREAK, Value::Text(streak.to_owned()));
+    let effect = match fence {
+        None => Effect::Delete,
+        Some(_) => Effect::Update(vec![
+            Change::Remove(STREAK),
+            Change::Remove(FAILURES),
+            Change::Remove(LAST_ERROR),
+            Change::Remove(WARNING),
+            Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
+        ]),
+    };
+    Write { name: "end", condition: Condition::All(vec![epoch_is(fence), named]), effect }
+}
+
+/// Ends block and streak by its owner's word. `epoch` is the unblock's new id. It is refused where there is neither.
+#[must_use]
+pub fn unblock(epoch: &str, now: Timestamp) -> Write {
+    let blocked = Condition::AtLeast(BLOCKED_UNTIL, now.as_millisecond().saturating_add(1));
+    Write {
+        name: "unblock",
+        condition: Condition::Any(vec![Condition::Exists(STREAK), blocked]),
+        effect: Effect::Update(vec![
+            Change::Set(EPOCH, Value::Text(epoch.to_owned())),
+            Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
+            Change::Remove(STREAK),
+            Change::Remove(FAILURES),
+            Change::Remove(BLOCKED_AT),
+            Change::Remove(BLOCKED_UNTIL),
+            Change::Remove(LAST_ERROR),
+            Change::Remove(DISCARDED),
+            Change::Remove(WARNING),
+            Change::Set(DUE_AT, Value::Number(now.as_millisecond())),
+        ]),
+    }
+}
+
+/// Counts items that were dropped because their type is blocked, while it is.
+#[must_use]
+pub fn discard(epoch: &str, items: u32) -> Write {
+    Write {
+        name: "discard",
+        condition: Condition::All(vec![epoch_is(Some(epoch)), Condition::Exists(BLOCKED_UNTIL)]),
+        effect: Effect::Update(vec![Change::Add(DISCARDED, i64::from(items))]),
+    }
+}
+
+fn expiry(at: Timestamp) -> i64 {
+    at.checked_add(FENCE).unwrap_or(Timestamp::MAX).as_second()
+}
+
+/// The warning that a count stands at: how many of [`WARNINGS`] it passed. None is at the threshold, where the block
+/// itself is told.
+fn warnings_passed(failures: u32, rule: Rule) -> usize {
+    let bound = |percent: &u32| (u64::from(rule.threshold) * u64::from(*percent)).div_ceil(100);
+    WARNINGS.iter().filter(|percent| u64::from(failures) >= bound(percent)).count()
+}
+
+/// The counts from which `more` failures stay below the threshold and pass the same warnings as from `known`.
+fn band(known: u32, more: u32, rule: Rule) -> (u32, u32) {
+    let same = |count: u32| {
+        count.saturating_add(more) < rule.threshold
+            && warnings_passed(count, rule) == warnings_passed(known, rule)
+            && warnings_passed(count.saturating_add(more), rule)
+                == warnings_passed(known.saturating_add(more), rule)
+    };
+    // Where a band ends is where one of few bounds is, less what is added or not.
+    let bounds = WARNINGS.iter().map(|percent| {
+        u32::try_from((u64::from(rule.threshold) * u64::from(*percent)).div_ceil(100)).unwrap_or(u32::MAX)
+    });
+    let bounds: Vec<u32> =
+        bounds.chain([rule.threshold]).flat_map(|bound| [bound, bound.saturating_sub(more)]).collect();
+    let below = bounds.iter().copied().filter(|&bound| bound <= known).max().unwrap_or(1);
+    let above = bounds.iter().copied().filter(|&bound| bound > known).min().unwrap_or(u32::MAX);
+    let least = if same(below) { below.max(1) } else { known };
+    let most = if above > 0 && same(above - 1) { above - 1 } else { known };
+    (least, most)
+}
+
+fn warning(streak: &str, known: u32, more: u32, rule: Rule, now: Timestamp) -> Vec<Change> {
+    let after = warnings_passed(known.saturating_add(more), rule);
+    if !rule.told || after <= warnings_passed(known, rule) {
+        return Vec::new();
+    }
+    let id = format!("{streak}#{}", WARNINGS[after - 1]);
+    vec![Change::Set(WARNING, Value::Text(id)), Change::Set(DUE_AT, Value::Number(now.as_millisecond()))]
+}
+
+/// The results of a batch for one (webhook, revision, item type), in the order in which the attempts finished.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Results {
+    /// Failures before the first success; all, where there is none.
+    leading: u32,
+    /// Failures after the last success, where there is one.
+    trailing: Option<u32>,
+    /// What the last failure was.
+    last_error: String,
+}
+
+impl Results {
+    /// Gathers results: None for a success, or what a failure was. None where there is no result.
+    #[must_use]
+    pub fn of(results: &[Option<String>]) -> Option<Self> {
+        if results.is_empty() {
+            return None;
+        }
+        let count = |failures: usize| u32::try_from(failures).unwrap_or(u32::MAX);
+        let leading = results.iter().take_while(|result| result.is_some()).count();
+        let trailing = results.iter().rev().take_while(|result| result.is_some()).count();
+        let succeeded = leading < results.len();
+        Some(Self {
+            leading: count(leading),
+            trailing: succeeded.then(|| count(trailing)),
+            last_error: results.iter().rev().flatten().next().cloned().unwrap_or_default(),
+        })
+    }
+
+    fn counted(&self, failures: u32) -> Counted {
+        Counted { failures, last_error: self.last_error.clone() }
+    }
+}
+
+/// What recording asks of its caller next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Read the row, consistently.
+    Read,
+    /// Make this write, once.
+    Write(Write),
+    /// Nothing: this is what came of it.
+    Done(Recorded),
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The row that was read.
+    Row(Option<Row>),
+    /// The write was made.
+    Made,
+    /// The write was refused by its condition; this is the row that refused it.
+    Refused(Option<Row>),
+    /// The write may have been made or not: its answer was lost.
+    Lost,
+}
+
+/// What came of recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recorded {
+    /// The results are part of the history.
+    Yes,
+    /// They came after a block or an unblock that their batch had not seen, and changed nothing.
+    Late,
+    /// They began a block.
+    Blocked,
+    /// Others changed the row again and again; what was not recorded is lost for the count.
+    Contended,
+}
+
+/// Recording a batch's results: a machine that asks for one step after the other.
+///
+/// The order is: the leading failures, if with the recorded streak they reach the threshold; the success; the
+/// trailing failures. A batch without a success has leading failures alone, which always count.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recording {
+    results: Results,
+    fence: Option<String>,
+    rule: Rule,
+    /// A new id for a streak or a block that this recording begins.
+    id: String,
+    stage: Stage,
+    refusals: u32,
+    blocking: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// All results are failures, and are being counted.
+    OnlyFailures,
+    /// Leading failures may reach the threshold, and the success is to be recorded.
+    Success,
+    /// The failures after the last success are being counted.
+    Trailing,
+}
+
+impl Recording {
+    /// Begins recording results whose batch read `before` at its start. `id` is new and random.
+    #[must_use]
+    pub fn begin(results: Results, before: &State, rule: Rule, id: String, now: Timestamp) -> (Self, Step) {
+        let stage = if results.trailing.is_some() { Stage::Success } else { Stage::OnlyFailures };
+        let mut recording =
+            Self { results, fence: before.epoch.clone(), rule, id, stage, refusals: 0, blocking: false };
+        let step = match stage {
+            // What was read before the attempts will do: the write's condition checks it.
+            Stage::OnlyFailures => recording.count(recording.results.leading, before, now),
+            // A read from before the response would say nothing of the success.
+            Stage::Success | Stage::Trailing => Step::Read,
+        };
+        (recording, step)
+    }
+
+    /// Goes on with what came of the last step.
+    pub fn next(&mut self, answer: &Answer, now: Timestamp) -> Step {
+        match (answer, self.stage) {
+            (Answer::Row(row), _) => self.after_read(&State::of(row.as_ref(), now), now),
+            (Answer::Made | Answer::Lost, _) if self.blocking => Step::Done(Recorded::Blocked),
+            (Answer::Made, Stage::Success) => self.trailing(&self.ended(), now),
+            // Ending names its streak, so it may be repeated; the read tells whether it is needed.
+            (Answer::Lost, Stage::Success) => self.again(Step::Read),
+            (Answer::Made | Answer::Lost, Stage::OnlyFailures | Stage::Trailing) => Step::Done(Recorded::Yes),
+            (Answer::Refused(row), stage) => {
+                let state = State::of(row.as_ref(), now);
+                let step = match stage {
+                    Stage::OnlyFailures => self.count(self.results.leading, &state, now),
+                    Stage::Success if self.blocking => self.after_read(&state, now),
+                    // The streak was ended by somebody else: at that moment the success found none.
+                    Stage::Success => self.trailing(&state, now),
+                    Stage::Trailing => self.count(self.results.trailing.unwrap_or_default(), &state, now),
+                };
+                self.again(step)
+            }
+        }
+    }
+
+    fn again(&mut self, step: Step) -> Step {
+        self.refusals += 1;
+        if self.refusals > MAX_REFUSALS { Step::Done(Recorded::Contended) } else { step }
+    }
+
+    /// What a row without its streak is to this batch.
+    fn ended(&self) -> State {
+        State { epoch: self.fence.clone(), phase: Phase::Open }
+    }
+
+    fn is_late(&self, state: &State) -> bool {
+        state.epoch != self.fence || matches!(state.phase, Phase::Blocked { .. })
+    }
+
+    /// Counts failures on top of a state.
+    fn count(&mut self, failures: u32, state: &State, now: Timestamp) -> Step {
+        self.blocking = false;
+        if self.is_late(state) {
+            return Step::Done(Recorded::Late);
+        }
+        let fence = self.fence.as_deref();
+        let counted = self.results.counted(failures);
+        if state.failures().saturating_add(failures) >= self.rule.threshold {
+            self.blocking = true;
+            return Step::Write(block(fence, &counted, self.rule, &self.id, now));
+        }
+        Step::Write(match &state.phase {
+            Phase::Failing { streak, failures } => add(fence, &counted, self.rule, streak, *failures, now),
+            _ => start(fence, &counted, self.rule, &self.id, now),
+        })
+    }
+
+    /// Leading failures that reach the threshold block, and the rest is late; else the success is recorded.
+    fn after_read(&mut self, state: &State, now: Timestamp) -> Step {
+        self.blocking = false;
+        if self.is_late(state) {
+            return Step::Done(Recorded::Late);
+        }
+        let leading = self.results.leading;
+        if leading > 0 && state.failures().saturating_add(leading) >= self.rule.threshold {
+            return self.count(leading, state, now);
+        }
+        match &state.phase {
+            Phase::Failing { streak, .. } => Step::Write(end(self.fence.as_deref(), streak, now)),
+            _ => self.trailing(state, now),
+        }
+    }
+
+    fn trailing(&mut self, state: &State, now: Timestamp) -> Step {
+        self.stage = Stage::Trailing;
+        match self.results.trailing {
+            None | Some(0) if self.is_late(state) => Step::Done(Recorded::Late),
+            None | Some(0) => Step::Done(Recorded::Yes),
+            Some(failures) => self.count(failures, state, now),
+        }
+    }
+}
