@@ -6,6 +6,7 @@ mod aws_clients;
 mod bad_input;
 mod building;
 mod bulk;
+mod documentation;
 mod held;
 mod idempotency;
 mod isolation;

@@ -1,0 +1,318 @@
+//! What the documents say, held to what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use carteiro_clock::Clock;
+use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
+use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
+use carteiro_core::{cursor, idempotency, item, ndjson, webhook};
+use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
+
+const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md"];
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A document's text below a heading of the second level, up to the next one.
+fn section(document: &str, heading: &str) -> String {
+    let start = format!("\n## {heading}\n");
+    let (_, rest) = document.split_once(&start).unwrap_or_else(|| panic!("no section {heading}"));
+    rest.split("\n## ").next().unwrap().to_owned()
+}
+
+/// The cells of a section's table rows, heads and rules left out.
+fn rows(section: &str) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = section.lines().collect();
+    let is_row = |line: &str| line.starts_with("| ");
+    let rows = lines.iter().enumerate().filter(|&(index, line)| {
+        is_row(line) && !lines.get(index + 1).is_some_and(|next| next.starts_with("|---"))
+    });
+    rows.map(|(_, line)| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
+}
+
+/// The text of a section's fenced blocks of one language.
+fn blocks(section: &str, language: &str) -> String {
+    let fence = format!("```{language}\n");
+    section.split(fence.as_str()).skip(1).filter_map(|block| block.split("```").next()).collect()
+}
+
+/// The template's parameters and their defaults, as the README writes them.
+fn declared_parameters() -> Vec<(String, String)> {
+    let template = read("template.yaml");
+    let (_, rest) = template.split_once("\nParameters:\n").expect("the template has parameters");
+    let mut declared: Vec<(String, String)> = Vec::new();
+    for line in rest.lines().take_while(|line| line.is_empty() || line.starts_with(' ')) {
+        let indented = line.strip_prefix("  ").unwrap_or_default();
+        if let Some(name) = indented.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
+            declared.push((format!("`{name}`"), "required".to_owned()));
+        } else if let Some(default) = indented.strip_prefix("  Default: ") {
+            let default = default.trim_matches('"');
+            let shown = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+            declared.last_mut().expect("a default belongs to a parameter").1 = shown;
+        }
+    }
+    declared
+}
+
+#[test]
+fn the_readme_lists_exactly_the_templates_parameters_with_their_defaults() {
+    let listed: Vec<_> = rows(&section(&read("README.md"), "Configure"))
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let declared = declared_parameters();
+    assert!(declared.len() > 20, "{declared:?}");
+    assert_eq!(listed, declared);
+}
+
+#[test]
+fn the_documented_limits_are_those_of_the_core() {
+    let readme = read("README.md");
+    let limits: BTreeMap<_, _> =
+        rows(&section(&readme, "Limits")).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let (kib, mib) = (1024, 1024 * 1024);
+    let expected = [
+        ("one item", format!("{} KiB", item::MAX_ITEM_BYTES / kib)),
+        ("bulk request", format!("{} MiB, {} lines", ndjson::MAX_BULK_BYTES / mib, ndjson::MAX_BULK_LINES)),
+        ("idempotency key", format!("{} visible", idempotency::MAX_KEY_BYTES)),
+        ("idempotency key", format!("{} h", idempotency::REMEMBERED.as_secs() / 3600)),
+        ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
+        ("webhooks of an account", webhook::MAX_WEBHOOKS_PER_ACCOUNT.to_string()),
+        ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
+        (
+            "webhook's own headers",
+            format!("{}, of {} bytes", webhook::MAX_HEADERS, webhook::MAX_HEADER_BYTES),
+        ),
+        ("webhook's sources", webhook::MAX_SOURCES.to_string()),
+        ("page of a list", format!("{}, at most {}", cursor::DEFAULT_LIMIT, cursor::MAX_LIMIT)),
+    ];
+    for (what, limit) in expected {
+        let documented = limits.get(what).unwrap_or_else(|| panic!("{what} is not among the limits"));
+        assert!(documented.contains(&limit), "{what}: {documented}, not {limit}");
+    }
+    let lease = format!("for {} s (its\n  lease)", idempotency::LEASE.as_secs());
+    assert!(readme.contains(&lease), "the lease of an idempotency key is not {lease:?}");
+}
+
+#[test]
+fn the_documented_retries_are_those_of_the_core() {
+    let shown = |seconds: u64| match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    };
+    let place = |soon: bool| if soon { "queue" } else { "held" }.to_owned();
+    let mut expected: Vec<_> = (1..)
+        .zip(SCHEDULE)
+        .map(|(attempt, wait): (u32, _)| {
+            vec![attempt.to_string(), shown(wait.as_secs()), place(wait <= MAX_QUEUE_DELAY)]
+        })
+        .collect();
+    expected.push(vec![(SCHEDULE.len() + 1).to_string(), "none: dead".to_owned(), "dead".to_owned()]);
+    assert_eq!(rows(&section(&read("README.md"), "Guarantees")), expected);
+}
+
+/// The anchor of a heading, as web pages of repositories make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(document: &str) -> BTreeSet<String> {
+    document
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
+}
+
+#[test]
+fn every_relative_link_of_the_documents_points_at_something() {
+    let mut checked = 0;
+    for name in DOCUMENTS {
+        let document = read(name);
+        let folder = workspace().join(name).parent().unwrap().to_owned();
+        for link in document.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { workspace().join(name) } else { folder.join(path) };
+            assert!(target.exists(), "{name} links to {link}");
+            if !fragment.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                assert!(anchors(&text).contains(fragment), "{name} links to {link}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "only {checked} links were found");
+}
+
+#[test]
+fn what_the_readme_tells_to_run_is_what_ci_runs() {
+    let (readme, ci) = (read("README.md"), read(".ci/run").replace("--locked ", ""));
+    for command in ["cargo test --workspace", "cargo run -- --once"] {
+        assert!(readme.contains(&format!("`{command}")), "the README does not name {command}");
+        assert!(ci.lines().any(|line| line.starts_with(command)), ".ci/run does not run {command}");
+    }
+    let rust = format!("({} or newer)", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(readme.contains(&rust), "the README does not ask for Rust {rust}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_lists_exactly_the_programs_options() {
+    let program = program().await;
+    let help = Command::new(program).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let named = |line: &str| {
+        let name = line.trim_start_matches('`').split([' ', '`', '<']).next()?;
+        name.starts_with("--").then(|| name.to_owned())
+    };
+    let of_program: BTreeSet<_> = help.lines().filter_map(|line| named(line.trim_start())).collect();
+    let readme = section(&read("README.md"), "Try it");
+    let listed: BTreeSet<_> = rows(&readme).iter().filter_map(|row| named(&row[0])).collect();
+    assert!(of_program.contains("--once"), "{help}");
+    assert_eq!(listed, of_program);
+}
+
+/// The Rust sources below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The events that a source logs, each with its level: the last text of every call of a logging macro.
+fn events(source: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for call in source.split("tracing::").skip(1) {
+        let Some((level, arguments)) = call.split_once("!(") else { continue };
+        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+            continue;
+        }
+        let arguments = arguments.split(");").next().unwrap();
+        let event = arguments.rsplit('"').nth(1).expect("an event has a name");
+        found.push((event.to_owned(), level.to_uppercase()));
+    }
+    found
+}
+
+#[test]
+fn the_readme_lists_exactly_the_events_that_the_functions_log() {
+    let mut files = Vec::new();
+    sources(&workspace().join("functions"), &mut files);
+    let logged: BTreeSet<_> =
+        files.iter().flat_map(|file| events(&std::fs::read_to_string(file).unwrap())).collect();
+    let operate = section(&read("README.md"), "Operate");
+    let levels = ["ERROR", "WARN", "INFO", "DEBUG"];
+    let listed: BTreeSet<_> = rows(&operate)
+        .into_iter()
+        .filter(|row| levels.contains(&row[1].as_str()))
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()))
+        .collect();
+    assert!(logged.len() > 20, "{logged:?}");
+    assert_eq!(listed, logged);
+}
+
+/// Runs a script with a program that reads it from its standard input.
+async fn run(mut program: Command, script: String) -> Output {
+    let run = move || {
+        let mut child =
+            program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else() {
+    let Some(python) = tools::python_with("hmac") else { return };
+    let secret = Secret::from_random([7; 32]);
+    let now = i64::try_from(Clock::system().now_ms() / 1000).unwrap();
+    let other = Secret::from_random([8; 32]);
+    let mut script = blocks(&read("README.md"), "python");
+    let known = secret.reveal();
+    for (known, time, body) in [
+        (known.as_str(), now, "é"),
+        (known.as_str(), now, "e"),
+        (&Secret::from_random([9; 32]).reveal(), now, "é"),
+        (known.as_str(), now - TOLERANCE_SECONDS - 5, "é"),
+        (known.as_str(), now - TOLERANCE_SECONDS + 60, "é"),
+    ] {
+        let signature = sign([&other, &secret], "item_1", time, "{\"a\":\"é\"}".as_bytes());
+        write!(
+            script,
+            "\nheaders = {{'webhook-id': 'item_1', 'webhook-timestamp': '{time}', 'webhook-signature': '{signature}'}}\
+             \nprint(genuine('{known}', headers, '{{\"a\":\"{body}\"}}'.encode()))\n"
+        )
+        .unwrap();
+    }
+    let mut python = Command::new(python);
+    python.arg("-").env("PYTHONUTF8", "1");
+    let output = run(python, script).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let verdicts: Vec<_> = str::from_utf8(&output.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(verdicts, ["True", "False", "False", "False", "True"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_five_minutes_with_curl_go_as_it_says() {
+    if let Some(missing) = ["bash", "curl", "sed"].into_iter().find(|tool| !is_there(tool)) {
+        return tools_are_missing(missing);
+    }
+    let bundle = Bundle::start().await;
+    let addresses = bundle.stack.addresses();
+    let receiver = bundle.receiver.url("");
+    let script = blocks(&section(&read("README.md"), "Five minutes with curl"), "sh")
+        .replace("http://127.0.0.1:3000", &addresses.api)
+        .replace("http://127.0.0.1:3001", receiver.trim_end_matches('/'))
+        .replace("http://127.0.0.1:3004", &addresses.lambda)
+        .replace("$(cat .carteiro/admin-key)", ADMIN_KEY);
+    assert!(!script.contains("127.0.0.1:300") && !script.contains(".carteiro"), "{script}");
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-s"]);
+    let output = run(bash, script).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for expected in [
+        r#""webhooks":1"#,
+        r#""signature":"valid""#,
+        r#"["carteiro-attempt","2"]"#,
+        r#""state":"open""#,
+        r#""outcome":"success""#,
+        r#""planned":true"#,
+    ] {
+        assert!(said.contains(expected), "{expected} is not in {said}");
+    }
+    assert!(!said.contains(r#""signature":"invalid""#), "{said}");
+    bundle.stop().await;
+}
+
+fn is_there(tool: &str) -> bool {
+    let version = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    // Some know no such option, and say so.
+    version.is_ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests are told by their environment what is required, and say what they skip"
+)]
+fn tools_are_missing(tool: &str) {
+    assert!(std::env::var("CARTEIRO_REQUIRE_ALL").as_deref() != Ok("1"), "{tool} is required and missing");
+    println!("SKIPPED: {tool} is missing");
+}
