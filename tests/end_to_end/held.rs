@@ -177,6 +177,7 @@ async fn a_dead_letter_is_brought_into_the_dead_items() {
             "source": attribute("bot:b"),
             "accepted_at": attribute("1795000000000"),
             "attempt": attribute("2"),
+            "revision": attribute("1"),
             "encoding": attribute("text"),
         },
     });

@@ -4,6 +4,7 @@
 
 mod aws_clients;
 mod bad_input;
+mod blocking;
 mod building;
 mod bulk;
 mod documentation;

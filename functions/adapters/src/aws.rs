@@ -14,6 +14,9 @@ use crate::tls_roots::trust_store;
 /// One call, connecting and retries apart. A DynamoDB or SQS call takes milliseconds; what takes seconds is lost.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
+/// One call with all its retries.
+const OPERATION: Duration = Duration::from_secs(7);
+
 /// The SDK's configuration: region, credentials and endpoints from the environment, `ring` as the only source of
 /// cryptography. Where every endpoint is plain http, as in a local stack, no TLS is set up at all.
 pub async fn config(setting: &dyn Fn(&str) -> Option<String>) -> SdkConfig {
@@ -36,6 +39,7 @@ pub async fn config(setting: &dyn Fn(&str) -> Option<String>) -> SdkConfig {
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(2))
                 .operation_attempt_timeout(ATTEMPT)
+                .operation_timeout(OPERATION)
                 .build(),
         )
         .load()

@@ -18,11 +18,13 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
 use carteiro_core::id::{AccountId, KeyId, WebhookId};
 use carteiro_core::key::KeyHash;
+use carteiro_core::transition::Row as CoreRow;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
+use crate::streak_table::{StreakKey, StreakTable};
 
 const TABLE: &str = "config";
 
@@ -70,6 +72,15 @@ pub enum Replaced {
     Done,
     /// Somebody else changed or deleted it since it was read.
     ChangedMeanwhile,
+}
+
+/// What was found in one call.
+#[derive(Debug)]
+pub struct Found {
+    /// The webhooks that exist, or why one of them cannot be read.
+    pub webhooks: HashMap<WebhookId, Result<Webhook, AdapterError>>,
+    /// The streaks that there are.
+    pub streaks: HashMap<StreakKey, CoreRow>,
 }
 
 /// A page of a list.
@@ -217,14 +228,17 @@ impl ConfigTable {
         row.as_ref().map(read_webhook).transpose()
     }
 
-    /// Those of these webhooks that exist, in one call. At most 100.
+    /// Those of these webhooks that exist, and these streaks, in one call. At most 100 in all. A webhook whose row
+    /// cannot be read is an error of its own.
     ///
     /// # Errors
-    /// Where the table cannot be read, or not all of it.
+    /// Where the tables cannot be read, or not all of it.
     pub async fn find_webhooks(
         &self,
         wanted: &[(AccountId, WebhookId)],
-    ) -> Result<HashMap<WebhookId, Webhook>, AdapterError> {
+        streaks: &StreakTable,
+        streak_keys: &[StreakKey],
+    ) -> Result<Found, AdapterError> {
         const OPERATION: &str = "finding webhooks";
         let key = |(account, webhook): &(AccountId, WebhookId)| {
             Row::from([
@@ -237,17 +251,29 @@ impl ConfigTable {
             .consistent_read(true);
         let keys = keys.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
         let mut left = HashMap::from([(self.name.clone(), keys)]);
-        let mut found = HashMap::new();
+        let (streak_table, streak_rows) = streaks.keys(streak_keys);
+        if !streak_rows.is_empty() {
+            let keys = KeysAndAttributes::builder().set_keys(Some(streak_rows)).consistent_read(true).build();
+            left.insert(streak_table, keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
+        }
+        let (mut webhooks, mut streak_rows) = (HashMap::new(), Vec::new());
         for _ in 0..5 {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
             let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-            for row in answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows) {
-                let webhook = read_webhook(&row)?;
-                found.insert(webhook.id.clone(), webhook);
+            for (table, rows) in answer.responses.into_iter().flatten() {
+                if table == self.name {
+                    webhooks
+                        .extend(rows.iter().filter_map(|row| Some((webhook_id(row)?, read_webhook(row)))));
+                } else {
+                    streak_rows.extend(rows);
+                }
             }
             left = answer.unprocessed_keys.unwrap_or_default();
             if left.is_empty() {
-                return Ok(found);
+                let picked = streak_keys
+                    .iter()
+                    .filter_map(|key| Some((key.clone(), StreakTable::pick(&streak_rows, key)?)));
+                return Ok(Found { webhooks, streaks: picked.collect() });
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })
@@ -450,6 +476,10 @@ fn webhook_row(webhook: &Webhook) -> Row {
         ("version".to_owned(), number(webhook.version)),
         ("webhook".to_owned(), text(document)),
     ])
+}
+
+fn webhook_id(row: &Row) -> Option<WebhookId> {
+    row.get("sk")?.as_s().ok()?.strip_prefix("webhook#")?.parse().ok()
 }
 
 fn read_webhook(row: &Row) -> Result<Webhook, AdapterError> {

@@ -1,9 +1,12 @@
-//! Held items: rows that wait until they come due.
+//! Held items: rows that wait, for a retry at its time, or for their release.
 //!
 //! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
 //! shared by all webhooks; its `sk` is `<type>#<accepted at>#<item>`, so that a shard's rows of a type are read in
 //! the order of acceptance, and holding an item again keeps its place. The index `due` finds what comes due, spread
 //! by item over shards of its own.
+//!
+//! A row that waits for its release (the end of a block, its webhook being enabled) has no time of its own; one row
+//! for all of a (webhook, type) does, in [`crate::release_row`].
 //!
 //! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
 //! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
@@ -18,6 +21,8 @@ use jiff::Timestamp;
 
 use crate::config_table::is_refused_condition;
 use crate::error::AdapterError;
+use crate::random;
+use crate::release_row::ReleaseKey;
 use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
 
 const TABLE: &str = "held";
@@ -40,15 +45,35 @@ const IS_OURS: &str = "claimed_until = :claim";
 /// Items that wait.
 #[derive(Clone, Debug)]
 pub struct HeldTable {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
 /// Where a held row is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldKey {
-    pk: String,
-    sk: String,
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+    /// Which time of holding this is, where the row was read; an index does not say.
+    pub(crate) holding: String,
+}
+
+/// Where a page of what comes due ended.
+#[derive(Clone, Debug)]
+pub struct DueMark(Row);
+
+/// What comes due: a held row, or a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A held row, at its own time.
+    Item(HeldKey),
+    /// The release of what is held for a webhook and type.
+    Release {
+        /// Which.
+        release: ReleaseKey,
+        /// When.
+        due_at: Timestamp,
+    },
 }
 
 /// Why an item is held.
@@ -58,6 +83,8 @@ pub enum HeldFor {
     Retry,
     /// Its webhook is disabled.
     Disabled,
+    /// Its type is blocked, or its release did not succeed.
+    Blocked,
 }
 
 impl HeldFor {
@@ -65,6 +92,7 @@ impl HeldFor {
         match self {
             Self::Retry => "retry",
             Self::Disabled => "disabled",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -114,12 +142,37 @@ impl HeldTable {
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
     }
 
+    /// Holds a delivery until its release. Whoever does must then see to it that there is one:
+    /// [`HeldTable::await_release`].
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn hold_for_release(
+        &self,
+        delivery: &Delivery,
+        reason: HeldFor,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let mut row = delivery_row(delivery);
+        row.insert("held_for".to_owned(), text(reason.as_str()));
+        row.insert("holding".to_owned(), text(format!("{:032x}", random::bits128()?)));
+        row.insert("expires_at".to_owned(), seconds(expires_at));
+        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
+    }
+
     /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
-    /// moments; [`HeldTable::claim`] decides.
+    /// moments; [`HeldTable::claim`] decides. With more than `limit` there is a mark, after which the next page begins.
     ///
     /// # Errors
     /// Where the index cannot be read.
-    pub async fn due(&self, shard: u8, until: Timestamp, limit: u16) -> Result<Vec<HeldKey>, AdapterError> {
+    pub async fn due(
+        &self,
+        shard: u8,
+        until: Timestamp,
+        limit: u16,
+        after: Option<DueMark>,
+    ) -> Result<(Vec<Due>, Option<DueMark>), AdapterError> {
         let call = self
             .client
             .query()
@@ -128,10 +181,12 @@ impl HeldTable {
             .key_condition_expression("due_shard = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(due_shard_name(shard)))
             .expression_attribute_values(":until", milliseconds(until))
+            .set_exclusive_start_key(after.map(|mark| mark.0))
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
-        answer.items.unwrap_or_default().iter().map(held_key).collect()
+        let found: Result<Vec<Due>, _> = answer.items.unwrap_or_default().iter().map(due).collect();
+        Ok((found?, answer.last_evaluated_key.map(DueMark)))
     }
 
     /// Claims a row that is due by `due_until`, for a lease that ends at `lease_until`.
@@ -260,22 +315,36 @@ impl HeldTable {
     }
 }
 
-fn held_key(row: &Row) -> Result<HeldKey, AdapterError> {
-    let row = Reader { table: TABLE, row };
-    Ok(HeldKey { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned() })
+fn due(row: &Row) -> Result<Due, AdapterError> {
+    let key = held_key(row)?;
+    Ok(match ReleaseKey::of(&key) {
+        Some(release) => {
+            Due::Release { release, due_at: Reader { table: TABLE, row }.milliseconds("due_at")? }
+        }
+        None => Due::Item(key),
+    })
 }
 
-fn pk(webhook: &WebhookId, shard: u8) -> String {
+pub(crate) fn held_key(row: &Row) -> Result<HeldKey, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let holding = row.text("holding").unwrap_or_default().to_owned();
+    Ok(HeldKey { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned(), holding })
+}
+
+pub(crate) fn pk(webhook: &WebhookId, shard: u8) -> String {
     format!("{webhook}#{shard:02}")
 }
 
-fn due_shard_name(shard: u8) -> String {
+pub(crate) fn due_shard_name(shard: u8) -> String {
     format!("due#{shard:02}")
 }
 
 /// The shard that an item's id falls into; ids are random or digests, so shards fill evenly.
 fn shard_of(delivery: &Delivery, shards: u8) -> u8 {
-    let digits = delivery.item.as_str();
+    shard_of_id(delivery.item.as_str(), shards)
+}
+
+pub(crate) fn shard_of_id(digits: &str, shards: u8) -> u8 {
     let last_two = &digits[digits.len() - 2..];
     u8::from_str_radix(last_two, 16).unwrap_or_default() % shards
 }
@@ -299,6 +368,7 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
         ("source".to_owned(), text(delivery.source.to_string())),
         ("accepted_at".to_owned(), milliseconds(delivery.accepted_at)),
         ("attempt".to_owned(), number(delivery.attempt)),
+        ("revision".to_owned(), number(delivery.revision)),
         ("body".to_owned(), bytes(&delivery.body)),
     ])
 }
@@ -313,6 +383,8 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         source: row.parsed("source")?,
         accepted_at: row.milliseconds("accepted_at")?,
         attempt: row.number("attempt")?,
+        revision: row.number("revision")?,
+        step: None,
         body: row.bytes("body")?,
     })
 }
@@ -334,6 +406,8 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
             attempt: 3,
+            revision: 2,
+            step: None,
             body: vec![0, 255],
         }
     }

@@ -7,7 +7,7 @@ use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carteiro_core::problem::{self, Problem};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -33,6 +33,13 @@ impl Request {
         } else {
             body.into_bytes()
         };
+        let sent = event.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if sent.is_some_and(|sent: usize| sent != body.len()) {
+            // What is not text may have been made so on the way.
+            return Err(
+                Problem::bad_request("the body did not arrive as it was sent: it is not UTF-8").into()
+            );
+        }
         Ok(Self { event, body })
     }
 

@@ -44,7 +44,7 @@ impl IdempotencyTable {
         Self { client, name }
     }
 
-    /// Claims a scoped key that is new or forgotten.
+    /// Claims a scoped key that is new or forgotten. `owner` is random, this claim's own.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -52,22 +52,28 @@ impl IdempotencyTable {
         &self,
         key: &str,
         claim: &Remembered,
+        owner: u128,
         now: Timestamp,
     ) -> Result<KeyClaim, AdapterError> {
+        let owner = text(format!("{owner:032x}"));
+        let mut row = row(key, claim);
+        row.insert("owner".to_owned(), owner.clone());
         let call = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(row(key, claim)))
+            .set_item(Some(row))
             .condition_expression(format!("{IS_NEW} OR {IS_FORGOTTEN}"))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = call.send().await else { return Ok(KeyClaim::Claimed) };
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                let old = remembered(refused.item().unwrap_or(&Row::new()))?;
+                let none = Row::new();
+                let old = refused.item().unwrap_or(&none);
                 // The client repeats a call whose answer was lost: then the row that refuses is this very claim.
-                Ok(if old == *claim { KeyClaim::Claimed } else { KeyClaim::Taken(old) })
+                let ours = old.get("owner") == Some(&owner);
+                Ok(if ours { KeyClaim::Claimed } else { KeyClaim::Taken(remembered(old)?) })
             }
             _ => Err(AdapterError::of_call("claiming an idempotency key", error)),
         }

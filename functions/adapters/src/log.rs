@@ -2,7 +2,25 @@
 //!
 //! Never logged: bodies, tokens, secrets, headers, and URLs, whose query may hold any of them.
 
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+/// A line without a time is given the level INFO by the platform, whatever its own.
+struct LogTime;
+
+impl FormatTime for LogTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        #[expect(clippy::disallowed_methods, reason = "a log line's time decides nothing")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        write!(writer, "{:.3}", Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX))
+    }
+}
 
 /// Sends what `tracing` records to the standard output. `level` is the platform's `AWS_LAMBDA_LOG_LEVEL`; INFO where
 /// it is missing or unknown.
@@ -14,7 +32,7 @@ pub fn start(level: Option<&str>) {
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        .without_time()
+        .with_timer(LogTime)
         .with_ansi(false)
         .with_max_level(level)
         .init();

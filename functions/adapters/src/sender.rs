@@ -41,14 +41,21 @@ pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// How much of a response's headers is read (HTTP/1: the whole head; HTTP/2: the decoded list).
 const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 
+/// How many headers a response may have (HTTP/1).
+const MAX_RESPONSE_HEADERS: usize = 2000;
+
+/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to say so. A dead one
+/// would else be used again and again, for its pool sees no error in a time-out.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
 /// How long one of several addresses of a host may take to connect.
 const CONNECT_EACH: Duration = Duration::from_secs(5);
 
 /// How many addresses of a host are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// How long an unused connection is kept.
-const KEEP_IDLE: Duration = Duration::from_secs(50);
+/// How long an unused connection is kept: less than servers do (often 5 s), so that it is rarely found closed.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
 
 /// What identifies us.
 pub const USER_AGENT: &str = concat!("Carteiro/", env!("CARGO_PKG_VERSION"));
@@ -108,6 +115,9 @@ impl Sender {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEEP_IDLE)
             .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+            .http1_max_headers(MAX_RESPONSE_HEADERS)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_EVERY)
             .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(u32::MAX))
             .build(connector);
         Ok(Self { client, deadline })
@@ -214,8 +224,8 @@ enum ConnectError {
 impl ConnectError {
     fn kind(&self) -> Result<FailureKind, ()> {
         match self {
-            // Out of file descriptors: our own fault (EMFILE, ENFILE).
-            Self::Connect(error) if matches!(error.raw_os_error(), Some(23 | 24)) => Err(()),
+            // Out of memory, descriptors, ports or buffers (ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS): our fault.
+            Self::Connect(error) if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105)) => Err(()),
             Self::Dns(_) => Ok(FailureKind::Dns),
             Self::Forbidden(_) => Ok(FailureKind::ForbiddenAddress),
             Self::Connect(_) => Ok(FailureKind::Connect),

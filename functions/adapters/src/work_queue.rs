@@ -1,13 +1,17 @@
-//! The work queue of the collector: what a tick plans, a message each.
+//! The work queue of the collector: what a tick plans, a message each, and releases that a customer asked for.
+
+use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use carteiro_core::id::WebhookId;
+use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
 
-/// A piece of work. A work message never begets another.
+/// A piece of work. Moving what is due may find releases and send them as work; nothing else begets work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
@@ -20,6 +24,13 @@ pub enum Work {
     },
     /// Brings the delivery queue's dead letters into the dead items.
     BuryDeadLetters,
+    /// Releases what is held for a webhook and type.
+    Release {
+        /// The webhook.
+        webhook: WebhookId,
+        /// The item type.
+        item_type: ItemType,
+    },
 }
 
 /// The queue of work.
@@ -36,19 +47,20 @@ impl WorkQueue {
         Self { client, url }
     }
 
-    /// Queues work.
+    /// Queues work, each after a delay of at most 15 minutes.
     ///
     /// # Errors
     /// Where not all of it is certainly in the queue. What was queued will be done, and is planned again.
-    pub async fn send(&self, work: &[Work]) -> Result<(), AdapterError> {
+    pub async fn send(&self, work: &[(Work, Duration)]) -> Result<(), AdapterError> {
         const OPERATION: &str = "queueing work";
         for batch in work.chunks(10) {
             let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (index, work) in batch.iter().enumerate() {
+            for (index, (work, delay)) in batch.iter().enumerate() {
                 let body = serde_json::to_string(work)
                     .map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-                let entry =
-                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
+                let delay = i32::try_from(delay.as_millis().div_ceil(1000).min(900)).unwrap_or(900);
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                let entry = entry.delay_seconds(delay).build();
                 call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
             }
             let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;

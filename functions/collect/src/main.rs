@@ -1,8 +1,9 @@
 //! `CollectFunction`: the tick, and its work.
 //!
 //! Every 15 minutes a *tick* plans: it looks what comes due before the next one and sends a work message for each
-//! part of it. A *work message* moves held items to the delivery queue, delayed to their time, or brings dead letters
-//! into the dead items. Work never begets work, so no chain of invocations grows: tick, work, delivery, retries.
+//! part of it. A *work message* moves held items to the delivery queue, delayed to their time, releases what a block or a
+//! disabled webhook held, or brings dead letters into the dead items. Moving may find releases and send them as work;
+//! nothing else begets work, so no chain of invocations grows: tick, moving, release, delivery.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
 //! only after it is in the queue or among the dead. The window that remains: a mover that dies between sending and
@@ -11,6 +12,7 @@
 mod bury;
 mod move_due;
 mod plan;
+mod release;
 mod settings;
 
 use std::time::Duration;
@@ -18,12 +20,15 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::ConfigTable;
 use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
+use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::settings::environment;
+use carteiro_adapters::streak_table::StreakTable;
 use carteiro_adapters::tick_table::TickTable;
 use carteiro_adapters::work_queue::{Work, WorkQueue};
 use carteiro_core::retention::Retention;
@@ -32,6 +37,8 @@ use serde_json::Value;
 
 /// What the function works with.
 struct Collect {
+    config: ConfigTable,
+    streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
     ticks: TickTable,
@@ -48,6 +55,8 @@ struct Collect {
 enum CollectError {
     #[error("the event is neither a tick nor work: {0}")]
     Event(#[source] serde_json::Error),
+    #[error("another invocation is planning this slot")]
+    BeingPlanned,
     #[error(transparent)]
     Adapter(#[from] AdapterError),
 }
@@ -60,6 +69,8 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let sqs = aws_sdk_sqs::Client::new(&aws);
     let collect = Collect {
+        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),
@@ -73,7 +84,7 @@ async fn main() -> Result<(), Fatal> {
     let timeout: Duration = settings.timeout;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let clock = InvocationClock::start(event.context.deadline, timeout);
-        let answered = handle(collect, event.payload, clock).await;
+        let answered = handle(collect, event.payload, &event.context.request_id, clock).await;
         answered.map_err(|error| {
             tracing::error!(error = carteiro_adapters::error::chain(&error), "collect.failed");
             Fatal::from(error)
@@ -83,14 +94,19 @@ async fn main() -> Result<(), Fatal> {
 }
 
 /// A batch of work has `Records`; everything else is a tick.
-async fn handle(collect: &Collect, event: Value, clock: InvocationClock) -> Result<Value, CollectError> {
+async fn handle(
+    collect: &Collect,
+    event: Value,
+    invocation: &str,
+    clock: InvocationClock,
+) -> Result<Value, CollectError> {
     if event.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(event).map_err(CollectError::Event)?;
         let response = work(collect, event, clock).await;
         return serde_json::to_value(response).map_err(CollectError::Event);
     }
     let tick: plan::Tick = serde_json::from_value(event).map_err(CollectError::Event)?;
-    let planned = plan::tick(collect, &tick, clock).await?;
+    let planned = plan::tick(collect, &tick, invocation, clock).await?;
     serde_json::to_value(planned).map_err(CollectError::Event)
 }
 
@@ -102,6 +118,9 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
         let work = serde_json::from_str::<Work>(record.body.as_deref().unwrap_or_default());
         let done = match work {
             Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
+            Ok(Work::Release { webhook, item_type }) => {
+                release::release(collect, ReleaseKey { webhook, item_type }, clock).await
+            }
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
             Err(error) => Err(CollectError::Event(error)),
         };

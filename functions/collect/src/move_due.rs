@@ -5,7 +5,9 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{HeldClaim, HeldKey};
+use carteiro_adapters::held_table::{Due, HeldClaim, HeldKey};
+use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::DeathCause;
@@ -21,7 +23,7 @@ const STEP: u16 = 100;
 const CONCURRENT_ROWS: usize = 16;
 
 /// How long a mover keeps a row to itself: longer than the function runs.
-const LEASE: Duration = Duration::from_secs(90);
+const LEASE: Duration = Duration::from_secs(900);
 
 /// A step begins only with this much time left.
 const STEP_TIME: Duration = Duration::from_secs(15);
@@ -41,28 +43,56 @@ pub(crate) async fn shard(
     until: Timestamp,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let mut moved = 0;
-    while clock.left() > STEP_TIME {
-        let keys = collect.held.due(shard, until, STEP).await?;
-        if keys.is_empty() {
-            break;
+    let (mut moved, mut left_alone, mut mark) = (0, 0, None);
+    loop {
+        // Page by page: the index still shows rows that were moved a moment ago.
+        let (found, next) = collect.held.due(shard, until, STEP, mark).await?;
+        let (items, releases) = sorted(found);
+        send_releases(collect, releases, clock.now()).await?;
+        let claimed = claim(collect, items, until, clock).await;
+        left_alone += claimed.failed;
+        moved += claimed.rows.len();
+        if !claimed.rows.is_empty() {
+            move_step(collect, claimed.rows, clock).await?;
         }
-        let found = keys.len();
-        let claimed = claim(collect, keys, until, clock).await;
-        let step = claimed.len();
-        if step > 0 {
-            move_step(collect, claimed, clock).await?;
-        }
-        moved += step;
-        // The index still shows rows that were moved a moment ago; a page of nothing else is the end for now.
-        if step == 0 || found < usize::from(STEP) {
-            tracing::info!(shard, moved, "held.moved");
-            return Ok(Progress::Done);
+        mark = next;
+        if mark.is_none() || clock.left() < STEP_TIME {
+            tracing::info!(shard, moved, left_alone, "held.moved");
+            return Ok(if mark.is_none() && left_alone == 0 { Progress::Done } else { Progress::MoreIsLeft });
         }
     }
-    tracing::info!(shard, moved, "held.moved");
-    let left = collect.held.due(shard, until, 1).await?;
-    Ok(if left.is_empty() { Progress::Done } else { Progress::MoreIsLeft })
+}
+
+fn sorted(found: Vec<Due>) -> (Vec<HeldKey>, Vec<(ReleaseKey, Timestamp)>) {
+    let (mut items, mut releases) = (Vec::new(), Vec::new());
+    for due in found {
+        match due {
+            Due::Item(key) => items.push(key),
+            Due::Release { release, due_at } => releases.push((release, due_at)),
+        }
+    }
+    (items, releases)
+}
+
+/// A release is work of its own, delayed to its time.
+async fn send_releases(
+    collect: &Collect,
+    releases: Vec<(ReleaseKey, Timestamp)>,
+    now: Timestamp,
+) -> Result<(), AdapterError> {
+    let work = |(key, due_at): (ReleaseKey, Timestamp)| {
+        let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
+        (Work::Release { webhook: key.webhook, item_type: key.item_type }, delay)
+    };
+    let work: Vec<_> = releases.into_iter().map(work).collect();
+    collect.work.send(&work).await
+}
+
+/// What was claimed of a page.
+struct ClaimedPage {
+    rows: Vec<Claimed>,
+    /// How many rows could not be claimed or read, and are left for another time.
+    failed: usize,
 }
 
 async fn claim(
@@ -70,21 +100,28 @@ async fn claim(
     keys: Vec<HeldKey>,
     until: Timestamp,
     clock: InvocationClock,
-) -> Vec<Claimed> {
+) -> ClaimedPage {
     let claims = stream::iter(keys).map(|key| async move {
         let now = clock.now();
-        match collect.held.claim(&key, until, now, after(now, LEASE)).await {
-            Ok(HeldClaim::Claimed { delivery, due_at, until }) => {
-                Some(Claimed { key, delivery: *delivery, due_at, until })
+        match collect.held.claim(&key, until, now, after(now, LEASE)).await? {
+            HeldClaim::Claimed { delivery, due_at, until } => {
+                Ok(Some(Claimed { key, delivery: *delivery, due_at, until }))
             }
-            Ok(HeldClaim::NotOurs) => None,
-            Err(error) => {
-                tracing::error!(error = error.chain(), "held.not_claimed");
-                None
-            }
+            HeldClaim::NotOurs => Ok::<_, AdapterError>(None),
         }
     });
-    claims.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
+    let mut page = ClaimedPage { rows: Vec::new(), failed: 0 };
+    let mut claims = claims.buffer_unordered(CONCURRENT_ROWS);
+    while let Some(claimed) = claims.next().await {
+        match claimed {
+            Ok(claimed) => page.rows.extend(claimed),
+            Err(error) => {
+                page.failed += 1;
+                tracing::error!(error = error.chain(), "held.not_claimed");
+            }
+        }
+    }
+    page
 }
 
 /// Sends a step's items to the queue, or buries those whose retention is over, then deletes the rows of what is safe.

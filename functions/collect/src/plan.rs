@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Collect, CollectError};
 
 /// How long a tick may take to plan before another may take its slot over: longer than the function runs.
-const LEASE: Duration = Duration::from_secs(90);
+const LEASE: Duration = Duration::from_secs(900);
 
 /// How many shards are looked at at once.
 const CONCURRENT_LOOKS: usize = 8;
@@ -41,14 +41,18 @@ pub(crate) struct Planned {
 pub(crate) async fn tick(
     collect: &Collect,
     tick: &Tick,
+    invocation: &str,
     clock: InvocationClock,
 ) -> Result<Planned, CollectError> {
     let now = clock.now();
     let slot = tick.scheduled_at.map(|at| Slot::containing(at, collect.minutes));
-    if let Some(slot) = slot
-        && collect.ticks.claim(slot, now, after(now, LEASE)).await? == SlotClaim::Taken
-    {
-        return Ok(Planned::default());
+    if let Some(slot) = slot {
+        match collect.ticks.claim(slot, invocation, now, after(now, LEASE)).await? {
+            SlotClaim::Claimed => {}
+            SlotClaim::Planned => return Ok(Planned::default()),
+            // Not a success: should the other one have died, the platform's repeat of this one is what plans.
+            SlotClaim::BeingPlanned => return Err(CollectError::BeingPlanned),
+        }
     }
     let planned = plan(collect, now).await?;
     if let Some(slot) = slot {
@@ -61,14 +65,14 @@ pub(crate) async fn tick(
 async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError> {
     let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
     let looks = stream::iter(0..DUE_SHARDS).map(|shard| async move {
-        let first = collect.held.due(shard, until, 1).await?;
+        let (first, _) = collect.held.due(shard, until, 1, None).await?;
         Ok::<_, CollectError>((!first.is_empty()).then_some(Work::MoveDue { shard, until }))
     });
     let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
-    let mut work: Vec<_> = found.into_iter().flatten().collect();
+    let mut work: Vec<_> = found.into_iter().flatten().map(|work| (work, Duration::ZERO)).collect();
     let due_shards = work.len();
     let dead_letters = collect.dead_letters.depth().await? > 0;
-    work.extend(dead_letters.then_some(Work::BuryDeadLetters));
+    work.extend(dead_letters.then_some((Work::BuryDeadLetters, Duration::ZERO)));
     collect.work.send(&work).await?;
     Ok(Planned { planned: true, due_shards, dead_letters })
 }

@@ -69,6 +69,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         })
 }
 
+/// Labels of 1 to 63 letters, digits, hyphens or underscores, 253 bytes in all (RFC 1035, 2.3.4; the underscore is in
+/// use). `url` has turned other scripts into their ASCII form.
+fn is_dns_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(allowed);
+    name.len() <= 253 && name.split('.').all(label)
+}
+
 /// The private networks that a deployment opens for its webhooks, plain http included. Empty for a real one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrivateTargets(Vec<IpNet>);
@@ -109,6 +117,9 @@ pub enum UrlError {
     /// Another scheme, or http where no private target is open.
     #[error("only https is taken")]
     Scheme,
+    /// A host that is no name of the DNS.
+    #[error("the host is not a name that the DNS can hold")]
+    Host,
     /// A user name or password in it.
     #[error("a user name or password in a URL is not taken; set an Authorization header instead")]
     Credentials,
@@ -139,7 +150,15 @@ impl WebhookUrl {
         if text.len() > MAX_URL_BYTES {
             return Err(UrlError::TooLong);
         }
-        let url = Url::parse(text).map_err(|error| UrlError::NotAUrl(error.to_string()))?;
+        let mut url = Url::parse(text).map_err(|error| UrlError::NotAUrl(error.to_string()))?;
+        if let Some(Host::Domain(name)) = url.host() {
+            // The dot at the end of a full name is no part of it for TLS.
+            let name = name.strip_suffix('.').unwrap_or(name).to_owned();
+            if !is_dns_name(&name) {
+                return Err(UrlError::Host);
+            }
+            url.set_host(Some(&name)).map_err(|error| UrlError::NotAUrl(error.to_string()))?;
+        }
         match url.scheme() {
             "https" => {}
             "http" if !private.0.is_empty() => {}
@@ -375,6 +394,21 @@ mod tests {
         for text in ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "mailto:a@b.c"] {
             assert_eq!(WebhookUrl::check(text, &none()), Err(UrlError::Scheme), "{text}");
         }
+        for text in [
+            "https://a{b}.example/",
+            "https://a\"b.example/",
+            "https://a`b.example/",
+            "https://a..b.example/",
+            "https://.example/",
+        ] {
+            assert_eq!(WebhookUrl::check(text, &none()), Err(UrlError::Host), "{text}");
+        }
+        let long_label = format!("https://{}.example/", "a".repeat(64));
+        assert_eq!(WebhookUrl::check(&long_label, &none()), Err(UrlError::Host));
+        assert_eq!(
+            WebhookUrl::check("https://example.com./a", &none()).unwrap().as_str(),
+            "https://example.com/a"
+        );
         assert_eq!(WebhookUrl::check("https://u:p@example.com/", &none()), Err(UrlError::Credentials));
         assert_eq!(WebhookUrl::check("https://example.com/#a", &none()), Err(UrlError::Fragment));
         assert_eq!(WebhookUrl::check("https://example.com:80/", &none()), Err(UrlError::Port(80)));

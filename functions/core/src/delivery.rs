@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
+use crate::release::StepTag;
 
 /// The most entries of a send batch (SQS).
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -36,6 +37,11 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
+    /// The webhook's revision when the message was sent. Only a hint: it lets a reader find the webhook and its streak
+    /// in one call.
+    pub revision: u64,
+    /// The step of a release that it belongs to.
+    pub step: Option<StepTag>,
     /// The item's bytes, which never change on the way.
     pub body: Vec<u8>,
 }
@@ -67,10 +73,13 @@ const ITEM_TYPE: &str = "type";
 const SOURCE: &str = "source";
 const ACCEPTED_AT: &str = "accepted_at";
 const ATTEMPT: &str = "attempt";
+const REVISION: &str = "revision";
+const STEP: &str = "step";
 const ENCODING: &str = "encoding";
 
-/// The names of the attributes, to ask the queue for.
-pub const ATTRIBUTES: [&str; 8] = [ACCOUNT, WEBHOOK, ITEM, ITEM_TYPE, SOURCE, ACCEPTED_AT, ATTEMPT, ENCODING];
+/// The names of the attributes that every message has. SQS takes ten.
+pub const ATTRIBUTES: [&str; 9] =
+    [ACCOUNT, WEBHOOK, ITEM, ITEM_TYPE, SOURCE, ACCEPTED_AT, ATTEMPT, REVISION, ENCODING];
 
 impl Delivery {
     /// The delivery as a queue message.
@@ -82,7 +91,7 @@ impl Delivery {
             }
             _ => (STANDARD.encode(&self.body), "base64"),
         };
-        let attributes = BTreeMap::from([
+        let mut attributes = BTreeMap::from([
             (ACCOUNT, self.account.to_string()),
             (WEBHOOK, self.webhook.to_string()),
             (ITEM, self.item.to_string()),
@@ -90,8 +99,10 @@ impl Delivery {
             (SOURCE, self.source.to_string()),
             (ACCEPTED_AT, self.accepted_at.as_millisecond().to_string()),
             (ATTEMPT, self.attempt.to_string()),
+            (REVISION, self.revision.to_string()),
             (ENCODING, encoding.to_owned()),
         ]);
+        attributes.extend(self.step.as_ref().map(|step| (STEP, step.to_string())));
         Message { body, attributes }
     }
 
@@ -118,6 +129,8 @@ impl Delivery {
             accepted_at: Timestamp::from_millisecond(accepted_at)
                 .map_err(|_| MessageError::Attribute(ACCEPTED_AT))?,
             attempt: parsed(&attribute, ATTEMPT)?,
+            revision: parsed(&attribute, REVISION)?,
+            step: attribute(STEP).map(|_| parsed(&attribute, STEP)).transpose()?,
             body,
         })
     }
@@ -180,6 +193,8 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
             attempt: 4,
+            revision: 3,
+            step: Some(StepTag { id: "s".to_owned(), first: true }),
             body: body.to_vec(),
         }
     }

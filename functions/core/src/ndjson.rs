@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::idempotency::{IdempotencyKey, InvalidIdempotencyKey};
-use crate::item::{self, ItemError, ItemHead, ItemType};
+use crate::item::{self, ItemError, ItemHead, ItemType, without_quotes};
 
 /// The largest bulk request, in bytes.
 pub const MAX_BULK_BYTES: usize = 4 * 1024 * 1024;
@@ -99,7 +99,7 @@ fn line(bytes: &[u8]) -> Result<Line<'_>, LineError> {
         return Err(form("a JSON object is expected".to_owned()));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| form(error.to_string()))?;
-    let raw: RawLine<'_> = serde_json::from_str(text).map_err(|error| form(error.to_string()))?;
+    let raw: RawLine<'_> = serde_json::from_str(text).map_err(|error| form(without_quotes(&error)))?;
     let item_type = ItemType::OF_BOTS.into_iter().find(|known| known.as_str() == raw.item_type);
     let item_type = item_type.ok_or(LineError::Type)?;
     let item = raw.item.get().as_bytes();
@@ -133,6 +133,21 @@ mod tests {
         assert!(matches!(lines[4], Err(LineError::Item(ItemError::NotAnObject { .. }))));
         assert!(matches!(lines[5], Err(LineError::Form { .. })), "a misspelt key would lose its idempotency");
         assert_eq!(lines[6].as_ref().unwrap().item_type, ItemType::CONTACT);
+    }
+
+    #[test]
+    fn an_error_quotes_nothing_of_its_line() {
+        let long = "secret".repeat(1000);
+        for line in [
+            format!("{{\"{long}\":1}}"),
+            format!("{{\"type\":\"event\",\"item\":\"{long}\"}}"),
+            format!("{{\"type\":\"{long}\",\"item\":{{}}}}"),
+            format!("{{\"type\":\"event\",\"item\":{{}},\"key\":[\"{long}\"]}}"),
+        ] {
+            let lines = lines(line.as_bytes()).unwrap();
+            let error = lines[0].as_ref().unwrap_err().to_string();
+            assert!(error.len() < 200 && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

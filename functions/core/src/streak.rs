@@ -156,6 +156,31 @@ impl State {
     }
 }
 
+/// What a row says beside its state, for its owner to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// What the last failure was, as it was recorded.
+    pub last_error: Option<String>,
+    /// How many items were dropped since the block began.
+    pub discarded: u64,
+}
+
+impl Details {
+    /// Reads a row.
+    #[must_use]
+    pub fn of(row: &Row) -> Self {
+        let discarded = match row.get(DISCARDED) {
+            Some(Value::Number(items)) => u64::try_from(*items).unwrap_or_default(),
+            _ => 0,
+        };
+        let last_error = match row.get(LAST_ERROR) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Self { last_error, discarded }
+    }
+}
+
 /// The epoch is still the one that the batch read before its attempts.
 fn epoch_is(fence: Option<&str>) -> Condition {
     match fence {
@@ -473,10 +498,14 @@ impl Recording {
     pub fn next(&mut self, answer: &Answer, now: Timestamp) -> Step {
         match (answer, self.stage) {
             (Answer::Row(row), _) => self.after_read(&State::of(row.as_ref(), now), now),
+            // A success is behind this write, and must not be lost with its answer: the row tells whether the block
+            // began, or the streak is still to be ended. The leading failures count as counted, once.
+            (Answer::Lost, Stage::Success) => {
+                self.results.leading = 0;
+                self.again(Step::Read)
+            }
             (Answer::Made | Answer::Lost, _) if self.blocking => Step::Done(Recorded::Blocked),
             (Answer::Made, Stage::Success) => self.trailing(&self.ended(), now),
-            // Ending names its streak, so it may be repeated; the read tells whether it is needed.
-            (Answer::Lost, Stage::Success) => self.again(Step::Read),
             (Answer::Made | Answer::Lost, Stage::OnlyFailures | Stage::Trailing) => Step::Done(Recorded::Yes),
             (Answer::Refused(row), stage) => {
                 let state = State::of(row.as_ref(), now);
@@ -502,7 +531,13 @@ impl Recording {
         State { epoch: self.fence.clone(), phase: Phase::Open }
     }
 
-    fn is_late(&self, state: &State) -> bool {
+    /// Whether a block or an unblock came since the batch began.
+    fn is_late(&mut self, state: &State) -> bool {
+        // Only the table removes an epoch, an hour after what set it ended, and batches are shorter than that: this
+        // batch read the last one, and nothing happened since.
+        if state.epoch.is_none() {
+            self.fence = None;
+        }
         state.epoch != self.fence || matches!(state.phase, Phase::Blocked { .. })
     }
 
@@ -527,6 +562,9 @@ impl Recording {
     /// Leading failures that reach the threshold block, and the rest is late; else the success is recorded.
     fn after_read(&mut self, state: &State, now: Timestamp) -> Step {
         self.blocking = false;
+        if state.epoch.as_ref() == Some(&self.id) {
+            return Step::Done(Recorded::Blocked);
+        }
         if self.is_late(state) {
             return Step::Done(Recorded::Late);
         }
@@ -542,10 +580,11 @@ impl Recording {
 
     fn trailing(&mut self, state: &State, now: Timestamp) -> Step {
         self.stage = Stage::Trailing;
+        let is_late = self.is_late(state);
         match self.results.trailing {
-            None | Some(0) if self.is_late(state) => Step::Done(Recorded::Late),
-            None | Some(0) => Step::Done(Recorded::Yes),
-            Some(failures) => self.count(failures, state, now),
+            Some(failures) if failures > 0 => self.count(failures, state, now),
+            _ if is_late => Step::Done(Recorded::Late),
+            _ => Step::Done(Recorded::Yes),
         }
     }
 }

@@ -7,15 +7,17 @@ use bytes::Bytes;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
 use carteiro_adapters::sender::{Attempt, Labels, headers};
+use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::WebhookId;
 use carteiro_core::outcome::Outcome;
-use carteiro_core::webhook::Webhook;
+use carteiro_core::streak::{Phase, State};
+use carteiro_core::webhook::{Webhook, WhileBlocked};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::Deliver;
 use crate::batch::Received;
+use crate::read::{Known, Target};
 
 /// What came of a delivery, to be settled.
 pub(crate) struct Finished {
@@ -30,6 +32,10 @@ pub(crate) enum AttemptResult {
     Attempted {
         /// The webhook as it was read before.
         webhook: Arc<Webhook>,
+        /// Which streak its result belongs to,
+        key: StreakKey,
+        /// and how that stood before.
+        before: State,
         /// What it came to.
         outcome: Outcome,
         /// When it ended.
@@ -37,6 +43,17 @@ pub(crate) enum AttemptResult {
     },
     /// None was made, for the webhook is disabled.
     WebhookDisabled,
+    /// None was made, for the item's type is blocked.
+    Blocked {
+        /// What happens to the item meanwhile.
+        meanwhile: WhileBlocked,
+        /// Which streak,
+        key: StreakKey,
+        /// its block's id,
+        epoch: Option<String>,
+        /// and the block's end.
+        until: Timestamp,
+    },
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
 }
@@ -51,24 +68,38 @@ impl Finished {
     }
 }
 
-/// Attempts a batch. Answers what is to be settled, and the messages of which no attempt could be made.
+/// An attempt that is to be made.
+struct Planned {
+    received: Received,
+    webhook: Arc<Webhook>,
+    key: StreakKey,
+    before: State,
+}
+
+/// Attempts a batch. Answers what is to be settled, in the order in which it finished, and the messages of which no
+/// attempt could be made.
 pub(crate) async fn all(
     deliver: &Deliver,
     batch: Vec<Received>,
-    webhooks: &HashMap<WebhookId, Arc<Webhook>>,
+    known: &Known,
     clock: InvocationClock,
 ) -> (Vec<Finished>, Vec<String>) {
+    let (mut finished, mut failed) = (Vec::new(), Vec::new());
     let mut attempts = JoinSet::new();
     let mut messages = HashMap::new();
     for received in batch {
-        let message = received.message.clone();
-        let webhook = webhooks.get(&received.delivery.webhook).map(Arc::clone);
-        let deliver = deliver.clone();
-        // A task each, so that a panic of one is the failure of that one.
-        let task = attempts.spawn(async move { one(&deliver, received, webhook, clock).await });
-        messages.insert(task.id(), message);
+        match plan(received, known) {
+            Plan::Attempt(planned) => {
+                let message = planned.received.message.clone();
+                let deliver = deliver.clone();
+                // A task each, so that a panic of one is the failure of that one.
+                let task = attempts.spawn(async move { one(&deliver, *planned, clock).await });
+                messages.insert(task.id(), message);
+            }
+            Plan::Settle(one) => finished.push(*one),
+            Plan::GoBack(message) => failed.push(message),
+        }
     }
-    let (mut finished, mut failed) = (Vec::new(), Vec::new());
     while let Some(joined) = attempts.join_next_with_id().await {
         match joined {
             Ok((_, Ok(one))) => finished.push(one),
@@ -82,19 +113,41 @@ pub(crate) async fn all(
     (finished, failed)
 }
 
-/// Attempts one delivery. An error names the message of which no attempt could be made.
-async fn one(
-    deliver: &Deliver,
-    received: Received,
-    webhook: Option<Arc<Webhook>>,
-    clock: InvocationClock,
-) -> Result<Finished, String> {
-    let Received { message, delivery } = received;
-    let finished = |result| Finished { message: message.clone(), delivery: Arc::clone(&delivery), result };
-    let Some(webhook) = webhook else { return Ok(finished(AttemptResult::WebhookDeleted)) };
+/// What is to be done with a message.
+enum Plan {
+    /// An attempt.
+    Attempt(Box<Planned>),
+    /// No attempt, but settling.
+    Settle(Box<Finished>),
+    /// Nothing: the queue hands it out again.
+    GoBack(String),
+}
+
+fn plan(received: Received, known: &Known) -> Plan {
+    let settle = |received: Received, result| {
+        Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
+    };
+    let (webhook, key, before) = match known.target(&received.delivery) {
+        Target::Webhook(webhook, key, before) => (Arc::clone(webhook), key, before),
+        Target::Deleted => return settle(received, AttemptResult::WebhookDeleted),
+        Target::Unreadable(error) => {
+            tracing::error!(message = received.message, error = error.chain(), "webhook.unreadable");
+            return Plan::GoBack(received.message);
+        }
+    };
     if webhook.disabled_by.is_some() {
-        return Ok(finished(AttemptResult::WebhookDisabled));
+        return settle(received, AttemptResult::WebhookDisabled);
     }
+    if let Phase::Blocked { until, .. } = before.phase {
+        let meanwhile = webhook.settings.while_blocked;
+        return settle(received, AttemptResult::Blocked { meanwhile, key, epoch: before.epoch, until });
+    }
+    Plan::Attempt(Box::new(Planned { received, webhook, key, before }))
+}
+
+/// Attempts one delivery. An error names the message of which no attempt could be made.
+async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Result<Finished, String> {
+    let Planned { received: Received { message, delivery }, webhook, key, before } = planned;
     let source = delivery.source.to_string();
     let labels = Labels {
         id: delivery.item.as_str(),
@@ -112,7 +165,7 @@ async fn one(
         Ok(attempted) => attempted,
         Err(error) => {
             tracing::error!(webhook = webhook.id.as_str(), error = chain(&error), "attempt.not_made");
-            return Err(message.clone());
+            return Err(message);
         }
     };
     let (outcome, status) = described(&attempted.outcome);
@@ -128,7 +181,9 @@ async fn one(
         latency_ms = attempted.latency_ms,
         "attempt.finished"
     );
-    Ok(finished(AttemptResult::Attempted { webhook, outcome: attempted.outcome, ended_at: clock.now() }))
+    let ended_at = clock.now();
+    let result = AttemptResult::Attempted { webhook, key, before, outcome: attempted.outcome, ended_at };
+    Ok(Finished { message, delivery, result })
 }
 
 fn described(outcome: &Outcome) -> (&'static str, Option<u16>) {

@@ -1,18 +1,17 @@
 //! A batch of deliveries: read, attempt, settle.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_core::delivery::{Delivery, MessageError};
-use carteiro_core::id::{AccountId, WebhookId};
-use carteiro_core::webhook::Webhook;
+use futures_util::future::join;
 
 use crate::Deliver;
 use crate::attempt::{self, Finished};
-use crate::settle;
+use crate::{read, record, settle};
 
 /// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
 const RESERVE: Duration = Duration::from_secs(8);
@@ -58,29 +57,25 @@ async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationC
     if batch.is_empty() {
         return Vec::new();
     }
-    if clock.left() < deliver.attempt + RESERVE {
-        tracing::warn!(messages = batch.len(), "batch.out_of_time");
-        return all(&batch);
-    }
-    let webhooks = match deliver.config.find_webhooks(&wanted(&batch)).await {
-        Ok(webhooks) => webhooks,
+    let known = match read::known(deliver, &batch, clock.now()).await {
+        Ok(known) => known,
         Err(error) => {
             // No read, no attempt.
             tracing::error!(messages = batch.len(), error = error.chain(), "batch.webhooks_not_read");
             return all(&batch);
         }
     };
-    let webhooks: HashMap<WebhookId, Arc<Webhook>> =
-        webhooks.into_iter().map(|(id, webhook)| (id, Arc::new(webhook))).collect();
-    let (finished, failed) = attempt::all(deliver, batch, &webhooks, clock).await;
-    disable_gone(deliver, &finished, clock).await;
-    settle::all(deliver, finished, failed, clock).await
-}
-
-fn wanted(batch: &[Received]) -> Vec<(AccountId, WebhookId)> {
-    let distinct: BTreeSet<_> =
-        batch.iter().map(|one| (&one.delivery.account, &one.delivery.webhook)).collect();
-    distinct.into_iter().map(|(account, webhook)| (account.clone(), webhook.clone())).collect()
+    if clock.left() < deliver.attempt + RESERVE {
+        tracing::warn!(messages = batch.len(), "batch.out_of_time");
+        return all(&batch);
+    }
+    let (finished, mut failed) = attempt::all(deliver, batch, &known, clock).await;
+    let (unrecorded, ()) =
+        join(record::all(deliver, &finished, clock), disable_gone(deliver, &finished, clock)).await;
+    let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
+    failed.extend(settle::all(deliver, finished, clock).await);
+    failed.extend(unrecorded);
+    failed
 }
 
 /// Disables the webhooks whose URL answered 410 Gone, if they still have the revision that was attempted. Where that
@@ -89,6 +84,9 @@ async fn disable_gone(deliver: &Deliver, finished: &[Finished], clock: Invocatio
     let gone = finished.iter().filter_map(Finished::gone);
     let gone: HashMap<_, _> = gone.map(|webhook| (&webhook.id, webhook)).collect();
     for webhook in gone.into_values() {
+        if clock.left() < RESERVE / 2 {
+            return;
+        }
         let Some(changed) = webhook.gone(webhook.revision, clock.now()) else { continue };
         match deliver.config.replace_webhook(&changed).await {
             Ok(replaced) => {

@@ -1,7 +1,8 @@
 //! `DeliverFunction`: attempts each delivery of a batch, and settles it by its outcome.
 //!
-//! A batch goes through three steps: *read* the webhooks of all its deliveries in one consistent read; *attempt* them
-//! concurrently; *settle* each: it arrived, it goes back to the queue with a delay, it is held, or it is dead.
+//! A batch goes through four steps: *read* the webhooks and streaks of all its deliveries in one consistent read;
+//! *attempt* them concurrently; *record* the results for the streaks ([`carteiro_core::streak`]); *settle* each: it
+//! arrived, it goes back to the queue with a delay, it is held, or it is dead.
 //!
 //! Guaranteed: a message is answered as done only after its item arrived or was durably put somewhere else. What
 //! cannot be read, attempted or settled is answered as failed, alone, and the queue hands it out again. So delivery
@@ -10,6 +11,8 @@
 
 mod attempt;
 mod batch;
+mod read;
+mod record;
 mod settings;
 mod settle;
 
@@ -25,6 +28,7 @@ use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
+use carteiro_adapters::streak_table::StreakTable;
 use carteiro_core::retention::Retention;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -32,6 +36,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 #[derive(Clone)]
 struct Deliver {
     config: ConfigTable,
+    streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
     queue: DeliverQueue,
@@ -39,6 +44,10 @@ struct Deliver {
     retention: Retention,
     /// The deadline of one attempt.
     attempt: Duration,
+    /// The deployment's threshold, where a webhook sets none.
+    threshold: u32,
+    /// How long the deployment's blocks last, where a webhook does not say.
+    block: Duration,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -49,12 +58,15 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let deliver = Deliver {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb, settings.dead_table),
         queue: DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url),
         sender: Sender::new(settings.private_targets, settings.attempt)?,
         retention: settings.retention,
         attempt: settings.attempt,
+        threshold: settings.threshold,
+        block: settings.block,
     };
     let deliver = &deliver;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {

@@ -1,5 +1,6 @@
 //! Settling: each delivery of a batch is done with, or durably somewhere else, before its message is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,69 +9,94 @@ use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_table::HeldFor;
 use carteiro_adapters::random;
+use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::release::StepTag;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
-use futures_util::StreamExt;
-use futures_util::stream;
+use carteiro_core::streak;
+use carteiro_core::webhook::WhileBlocked;
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::Deliver;
 use crate::attempt::{AttemptResult, Finished};
 
+/// What the answer needs; nothing is waited for in the last of it.
+const RESERVE: Duration = Duration::from_millis(1500);
+
+/// How many rows are written at once.
+const CONCURRENT_ROWS: usize = 10;
+
 /// What is to be stored for a delivery.
 enum Store {
+    /// Nothing: it arrived, or is dropped.
+    Nothing,
     /// A message that comes back after this delay.
     Requeue(Duration),
-    /// A held row.
-    Hold(HeldFor, Timestamp),
+    /// A row that comes due then.
+    HoldUntil(Timestamp),
+    /// A row that waits for its release, which is looked at then.
+    HoldForRelease(HeldFor, Timestamp),
     /// A dead row.
     Bury(DeathCause),
 }
 
-/// Settles a batch. Answers the messages that could not be settled, `failed` among them.
-pub(crate) async fn all(
-    deliver: &Deliver,
-    finished: Vec<Finished>,
-    mut failed: Vec<String>,
-    clock: InvocationClock,
-) -> Vec<String> {
-    let mut requeued = Vec::new();
-    let mut stored = Vec::new();
-    for one in finished {
-        let (attempt, store) = match decide(deliver, &one, clock.now()) {
-            Ok(Some(decided)) => decided,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::error!(message = one.message, error = error.chain(), "settle.undecided");
-                failed.push(one.message);
-                continue;
-            }
-        };
-        let delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
-        match store {
-            Store::Requeue(wait) => requeued.push((one.message, Outgoing::new(&delivery, wait))),
-            store => stored.push((one.message, delivery, store)),
-        }
-    }
-    failed.extend(requeue(deliver, requeued).await);
-    let storing = stream::iter(stored).map(|(message, delivery, store)| async move {
-        match write(deliver, &delivery, &store, clock.now()).await {
-            Ok(()) => None,
-            Err(error) => {
-                tracing::error!(message, error = error.chain(), "settle.not_stored");
-                Some(message)
-            }
-        }
-    });
-    let unsettled: Vec<_> = storing.buffer_unordered(10).filter_map(std::future::ready).collect().await;
-    failed.extend(unsettled);
-    failed
+/// A delivery with what is to be stored for it.
+struct Decided {
+    message: String,
+    /// With the number of its next attempt, and no step.
+    delivery: Delivery,
+    store: Store,
+    /// The step of a release that it belonged to.
+    step: Option<StepTag>,
+    /// Whether that step counts it as failed.
+    failed: bool,
 }
 
-/// What is to be stored, under which number of the next attempt; None where nothing is left to do.
-fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<Option<(u32, Store)>, AdapterError> {
+/// Settles a batch. Answers the messages that could not be settled.
+pub(crate) async fn all(deliver: &Deliver, finished: Vec<Finished>, clock: InvocationClock) -> Vec<String> {
+    let mut unsettled = Vec::new();
+    count_discarded(deliver, &finished, clock).await;
+    let mut decided = Vec::new();
+    for one in finished {
+        match decide(deliver, &one, clock.now()) {
+            Ok((attempt, store, failed)) => {
+                let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
+                let step = delivery.step.take();
+                decided.push(Decided { message: one.message, delivery, store, step, failed });
+            }
+            Err(error) => {
+                tracing::error!(message = one.message, error = error.chain(), "settle.undecided");
+                unsettled.push(one.message);
+            }
+        }
+    }
+    let (requeued, held) = (requeue(deliver, &decided, clock), store(deliver, &decided, clock));
+    let (requeued, stored) = futures_util::future::join(requeued, held).await;
+    let awaited = await_releases(deliver, &decided, clock).await;
+    let failed = |one: &Decided| {
+        requeued.contains(&one.message) || stored.contains(&one.message) || awaited.contains(&one.message)
+    };
+    let (left, settled): (Vec<_>, Vec<_>) = decided.into_iter().partition(failed);
+    unsettled.extend(left.into_iter().map(|one| one.message));
+    finish_steps(deliver, &settled, clock).await;
+    unsettled
+}
+
+/// What is to be stored, under which number of the next attempt, and whether a step counts it as failed.
+fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Store, bool), AdapterError> {
     let delivery = &one.delivery;
+    let end = deliver.retention.held_until(delivery.accepted_at);
+    let waiting = |reason, look_at: Timestamp| {
+        let store = if now >= end {
+            Store::Bury(DeathCause::RetentionOver)
+        } else {
+            Store::HoldForRelease(reason, look_at.min(end))
+        };
+        Ok((delivery.attempt, store, true))
+    };
     let (outcome, ended_at) = match &one.result {
         AttemptResult::Attempted { outcome, ended_at, .. } => (outcome, *ended_at),
         AttemptResult::WebhookDeleted => {
@@ -79,56 +105,110 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<Option<(u
                 item = delivery.item.as_str(),
                 "delivery.dropped"
             );
-            return Ok(None);
+            return Ok((delivery.attempt, Store::Nothing, false));
         }
-        AttemptResult::WebhookDisabled => {
-            return Ok(Some((delivery.attempt, while_disabled(deliver, delivery, now))));
+        AttemptResult::WebhookDisabled => return waiting(HeldFor::Disabled, after(now, DISABLED_WAIT)),
+        AttemptResult::Blocked { meanwhile: WhileBlocked::Hold, until, .. } => {
+            return waiting(HeldFor::Blocked, *until);
+        }
+        AttemptResult::Blocked { .. } => {
+            tracing::info!(
+                webhook = delivery.webhook.as_str(),
+                item = delivery.item.as_str(),
+                "delivery.discarded"
+            );
+            return Ok((delivery.attempt, Store::Nothing, false));
         }
     };
     let random = random::bits64()?;
     let settlement =
         settle(outcome, delivery.attempt, delivery.accepted_at, deliver.retention, ended_at, random);
-    let store = match settlement {
-        Settlement::Delivered => return Ok(None),
-        Settlement::RetrySoon { wait } => Store::Requeue(wait),
-        Settlement::Hold { until } => {
-            let reason = if outcome.is_gone() { HeldFor::Disabled } else { HeldFor::Retry };
-            Store::Hold(reason, until)
+    let next = delivery.attempt.saturating_add(1);
+    let first_step = delivery.step.as_ref().is_some_and(|step| step.first);
+    Ok(match settlement {
+        Settlement::Delivered => (next, Store::Nothing, false),
+        Settlement::Dead(cause) => (next, Store::Bury(cause), true),
+        Settlement::Hold { until } if outcome.is_gone() => {
+            (next, Store::HoldForRelease(HeldFor::Disabled, until), true)
         }
-        Settlement::Dead(cause) => Store::Bury(cause),
-    };
-    Ok(Some((delivery.attempt.saturating_add(1), store)))
+        // A failure in the first step does not use up the item's schedule: it keeps its number and its place.
+        _ if first_step => (
+            delivery.attempt,
+            Store::HoldForRelease(HeldFor::Blocked, after(now, DISABLED_WAIT).min(end)),
+            true,
+        ),
+        Settlement::RetrySoon { wait } => (next, Store::Requeue(wait), true),
+        Settlement::Hold { until } => (next, Store::HoldUntil(until), true),
+    })
 }
 
-fn while_disabled(deliver: &Deliver, delivery: &Delivery, now: Timestamp) -> Store {
-    let end = deliver.retention.held_until(delivery.accepted_at);
-    if now >= end {
-        return Store::Bury(DeathCause::RetentionOver);
+/// Counts what is dropped because its type is blocked. The count is for its owner to read, and decides nothing.
+async fn count_discarded(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
+    let mut counts: HashMap<&StreakKey, (&str, u32)> = HashMap::new();
+    for one in finished {
+        if let AttemptResult::Blocked { meanwhile: WhileBlocked::Discard, key, epoch: Some(epoch), .. } =
+            &one.result
+        {
+            counts.entry(key).or_insert((epoch, 0)).1 += 1;
+        }
     }
-    Store::Hold(HeldFor::Disabled, after(now, DISABLED_WAIT).min(end))
+    for (key, (epoch, items)) in counts {
+        if let Err(error) = deliver.streaks.write(key, &streak::discard(epoch, items), clock).await {
+            tracing::warn!(
+                webhook = key.webhook.as_str(),
+                items,
+                error = error.chain(),
+                "streak.discards_not_counted"
+            );
+        }
+    }
 }
 
-async fn requeue(deliver: &Deliver, requeued: Vec<(String, Outgoing)>) -> Vec<String> {
-    if requeued.is_empty() {
+/// Sends what is retried soon. Answers the messages of what is not certainly in the queue.
+async fn requeue(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
+    let mut messages = Vec::new();
+    let mut outgoing = Vec::new();
+    for one in decided {
+        if let Store::Requeue(wait) = one.store {
+            messages.push(one.message.clone());
+            outgoing.push(Outgoing::new(&one.delivery, wait));
+        }
+    }
+    if outgoing.is_empty() {
         return Vec::new();
     }
-    let (messages, outgoing): (Vec<_>, Vec<_>) = requeued.into_iter().unzip();
-    let sent = deliver.queue.send(&outgoing).await;
-    messages.into_iter().zip(sent).filter_map(|(message, sent)| sent.is_err().then_some(message)).collect()
+    let left = clock.left().saturating_sub(RESERVE);
+    match tokio::time::timeout(left, deliver.queue.send(&outgoing)).await {
+        Ok(sent) => {
+            messages.into_iter().zip(sent).filter_map(|(one, sent)| sent.is_err().then_some(one)).collect()
+        }
+        Err(_) => messages,
+    }
 }
 
-async fn write(
-    deliver: &Deliver,
-    delivery: &Delivery,
-    store: &Store,
-    now: Timestamp,
-) -> Result<(), AdapterError> {
-    match *store {
-        Store::Requeue(_) => Ok(()),
-        Store::Hold(reason, due_at) => {
-            let expires_at = deliver.retention.held_row_expires(delivery.accepted_at);
-            deliver.held.hold(delivery, reason, due_at, expires_at).await
+/// Writes the rows of what is held or dead. Answers the messages of what is not certainly written.
+async fn store(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
+    let writing = stream::iter(decided).map(|one| async move {
+        let left = clock.left().saturating_sub(RESERVE);
+        match tokio::time::timeout(left, write(deliver, one, clock.now())).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::error!(message = one.message, error = error.chain(), "settle.not_stored");
+                Some(one.message.clone())
+            }
+            Err(_) => Some(one.message.clone()),
         }
+    });
+    writing.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
+}
+
+async fn write(deliver: &Deliver, one: &Decided, now: Timestamp) -> Result<(), AdapterError> {
+    let delivery = &one.delivery;
+    let expires_at = deliver.retention.held_row_expires(delivery.accepted_at);
+    match one.store {
+        Store::Nothing | Store::Requeue(_) => Ok(()),
+        Store::HoldUntil(due_at) => deliver.held.hold(delivery, HeldFor::Retry, due_at, expires_at).await,
+        Store::HoldForRelease(reason, _) => deliver.held.hold_for_release(delivery, reason, expires_at).await,
         Store::Bury(cause) => {
             tracing::warn!(
                 webhook = delivery.webhook.as_str(),
@@ -137,6 +217,58 @@ async fn write(
                 "delivery.dead"
             );
             deliver.dead.bury(delivery, cause, now, deliver.retention.dead_until(now)).await
+        }
+    }
+}
+
+/// Sees to it that what was held for a release has one: once for each webhook and type, after its rows were written.
+/// Answers the messages for which that is not certain.
+async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
+    let mut wanted: HashMap<ReleaseKey, (&Delivery, Timestamp, Vec<&str>)> = HashMap::new();
+    for one in decided {
+        if let Store::HoldForRelease(_, due_at) = one.store {
+            let entry =
+                wanted.entry(release_key(&one.delivery)).or_insert((&one.delivery, due_at, Vec::new()));
+            entry.1 = entry.1.min(due_at);
+            entry.2.push(&one.message);
+        }
+    }
+    let mut uncertain = Vec::new();
+    for (key, (delivery, due_at, messages)) in wanted {
+        let left = clock.left().saturating_sub(RESERVE);
+        let awaiting = deliver.held.await_release(&key, &delivery.account, due_at);
+        match tokio::time::timeout(left, awaiting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(webhook = key.webhook.as_str(), error = error.chain(), "settle.no_release");
+                uncertain.extend(messages.into_iter().map(str::to_owned));
+            }
+            Err(_) => uncertain.extend(messages.into_iter().map(str::to_owned)),
+        }
+    }
+    uncertain
+}
+
+fn release_key(delivery: &Delivery) -> ReleaseKey {
+    ReleaseKey { webhook: delivery.webhook.clone(), item_type: delivery.item_type.clone() }
+}
+
+/// Counts the settled items of each step of a release. One that is not counted is waited for until its release is
+/// taken over at a later tick.
+async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
+    let mut counts: HashMap<(ReleaseKey, &StepTag), (u32, u32)> = HashMap::new();
+    for one in settled {
+        if let Some(tag) = &one.step {
+            let count = counts.entry((release_key(&one.delivery), tag)).or_default();
+            count.0 += 1;
+            count.1 += u32::from(one.failed);
+        }
+    }
+    for ((key, tag), (items, failed)) in counts {
+        let left = clock.left().saturating_sub(RESERVE);
+        let counting = deliver.held.finish_of_step(&key, tag, items, failed);
+        if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
+            tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");
         }
     }
 }

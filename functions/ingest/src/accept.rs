@@ -99,15 +99,6 @@ struct KeptClaim {
     until: Timestamp,
 }
 
-/// What an item does whose key another request is at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IfBusy {
-    /// It lets the rest of its chunk go first, whose leases run.
-    Yield,
-    /// It waits for the other request, as long as the time allows.
-    Wait,
-}
-
 impl Acceptance<'_> {
     /// Accepts items, each by itself, and answers in their order.
     pub(crate) async fn accept(&self, items: &[Incoming<'_>]) -> Vec<Result<Accepted, Refusal>> {
@@ -115,28 +106,62 @@ impl Acceptance<'_> {
         let mut results: Vec<Result<Accepted, Refusal>> = vec![Err(Refusal::NotQueued); items.len()];
         let mut busy = Vec::new();
         for chunk in self.chunks(items) {
-            if self.clock.left() < LEASE + RESERVE {
-                tracing::warn!(left_out = items.len() - chunk.start, "accept.out_of_time");
-                break;
-            }
             let fresh: Vec<usize> = chunk.filter(|index| !repeats.contains_key(index)).collect();
-            for (index, result) in self.accept_chunk(items, &fresh, IfBusy::Yield).await {
+            for (index, result) in self.accept_chunk_in_time(items, &fresh).await {
                 match result {
                     Some(result) => results[index] = result,
                     None => busy.push(index),
                 }
             }
         }
-        for index in busy {
-            for (index, result) in self.accept_chunk(items, &[index], IfBusy::Wait).await {
-                results[index] = result.unwrap_or(Err(Refusal::InProgress));
-            }
-        }
+        self.accept_busy(items, busy, &mut results).await;
         for (index, first) in repeats {
             let same = items[index].bytes == items[first].bytes;
             results[index] = if same { results[first].clone() } else { Err(Refusal::KeyOfAnotherItem) };
         }
         results
+    }
+
+    /// Accepts items whose keys other requests are at, as these come to their end, as long as the time allows.
+    async fn accept_busy(
+        &self,
+        items: &[Incoming<'_>],
+        mut busy: Vec<usize>,
+        results: &mut [Result<Accepted, Refusal>],
+    ) {
+        for index in &busy {
+            results[*index] = Err(Refusal::InProgress);
+        }
+        while !busy.is_empty() && self.clock.left() >= LEASE + RESERVE + LOOK_AGAIN {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let mut still_busy = Vec::new();
+            let copies = self.webhooks.len().max(1);
+            for chunk in busy.chunks((CHUNK_DELIVERIES / copies).max(1)) {
+                for (index, result) in self.accept_chunk_in_time(items, chunk).await {
+                    match result {
+                        Some(result) => results[index] = result,
+                        None => still_busy.push(index),
+                    }
+                }
+            }
+            busy = still_busy;
+        }
+    }
+
+    /// Accepts some of the items, if that can be done in the time that is left; else none of them is accepted.
+    async fn accept_chunk_in_time(
+        &self,
+        items: &[Incoming<'_>],
+        chunk: &[usize],
+    ) -> Vec<(usize, Option<Result<Accepted, Refusal>>)> {
+        let left = self.clock.left();
+        if left >= LEASE + RESERVE
+            && let Ok(results) = tokio::time::timeout(left - RESERVE, self.accept_chunk(items, chunk)).await
+        {
+            return results;
+        }
+        tracing::warn!(left_out = chunk.len(), "accept.out_of_time");
+        chunk.iter().map(|&index| (index, Some(Err(Refusal::NotQueued)))).collect()
     }
 
     /// Items whose key stands at an earlier item of the same request: they get that one's answer, for a claim of
@@ -178,9 +203,8 @@ impl Acceptance<'_> {
         &self,
         items: &[Incoming<'_>],
         chunk: &[usize],
-        if_busy: IfBusy,
     ) -> Vec<(usize, Option<Result<Accepted, Refusal>>)> {
-        let settle = |&index: &usize| async move { (index, self.settle_key(&items[index], if_busy).await) };
+        let settle = |&index: &usize| async move { (index, self.settle_key(&items[index]).await) };
         let tasks: Vec<_> = stream::iter(chunk).map(settle).buffered(CONCURRENT_KEYS).collect().await;
         let mut results = Vec::with_capacity(chunk.len());
         let mut queueing = Vec::new();
@@ -234,13 +258,15 @@ impl Acceptance<'_> {
             source: self.source.clone(),
             accepted_at: ready.accepted_at,
             attempt: 1,
+            revision: webhook.revision,
+            step: None,
             body: incoming.bytes.to_vec(),
         };
         takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()
     }
 
-    async fn settle_key(&self, incoming: &Incoming<'_>, if_busy: IfBusy) -> Task {
-        match self.try_settle_key(incoming, if_busy).await {
+    async fn settle_key(&self, incoming: &Incoming<'_>) -> Task {
+        match self.try_settle_key(incoming).await {
             Ok(task) => task,
             Err(error) => {
                 tracing::error!(error = error.chain(), "accept.key_failed");
@@ -249,7 +275,7 @@ impl Acceptance<'_> {
         }
     }
 
-    async fn try_settle_key(&self, incoming: &Incoming<'_>, if_busy: IfBusy) -> Result<Task, AdapterError> {
+    async fn try_settle_key(&self, incoming: &Incoming<'_>) -> Result<Task, AdapterError> {
         let item = self.new_id(incoming)?;
         let Some(key) = &incoming.key else {
             return Ok(Task::Queue(Ready { item, accepted_at: self.clock.now(), claim: None }));
@@ -265,13 +291,14 @@ impl Acceptance<'_> {
                 progress: Progress::Queueing { until: after(now, LEASE) },
                 expires_at: after(now, REMEMBERED),
             };
-            let remembered = match self.ingest.idempotency.claim(&key, &claim, now).await? {
-                KeyClaim::Claimed => {
-                    let claim = Some(KeptClaim { key, claim, until: after(now, LEASE) });
-                    return Ok(Task::Queue(Ready { item, accepted_at: now, claim }));
-                }
-                KeyClaim::Taken(remembered) => remembered,
-            };
+            let remembered =
+                match self.ingest.idempotency.claim(&key, &claim, random::bits128()?, now).await? {
+                    KeyClaim::Claimed => {
+                        let claim = Some(KeptClaim { key, claim, until: after(now, LEASE) });
+                        return Ok(Task::Queue(Ready { item, accepted_at: now, claim }));
+                    }
+                    KeyClaim::Taken(remembered) => remembered,
+                };
             match idempotency::claim(Some(&remembered), &fingerprint, now) {
                 Claim::Answer { item, webhooks } => return Ok(Task::Answer(Ok(Accepted { item, webhooks }))),
                 Claim::Conflict => return Ok(Task::Answer(Err(Refusal::KeyOfAnotherItem))),
@@ -282,11 +309,8 @@ impl Acceptance<'_> {
                         return Ok(Task::Queue(Ready { item, accepted_at, claim }));
                     }
                 }
-                Claim::Wait { .. } if if_busy == IfBusy::Yield => return Ok(Task::Later),
-                Claim::Wait { .. } if self.clock.left() < LEASE + RESERVE + LOOK_AGAIN => {
-                    return Ok(Task::Answer(Err(Refusal::InProgress)));
-                }
-                Claim::Wait { .. } => tokio::time::sleep(LOOK_AGAIN).await,
+                // The rest of the chunk goes first: its leases run.
+                Claim::Wait { .. } => return Ok(Task::Later),
                 // It was forgotten between the write and now.
                 Claim::New => {}
             }

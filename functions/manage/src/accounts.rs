@@ -58,7 +58,7 @@ pub(crate) async fn list(
     request: &Request,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     caller.admin()?;
-    let position = lists::position(request, LIST)?;
+    let position = lists::position(request, LIST, |key| key.parse::<AccountId>().is_ok())?;
     let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
     let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": account.created_at.to_string()});
     Ok(json(200, &lists::page(LIST, page, view)))

@@ -2,7 +2,7 @@
 
 use carteiro_adapters::config_table::Page;
 use carteiro_adapters::http_api::Request;
-use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use carteiro_core::cursor::{self, DEFAULT_LIMIT, InvalidCursor, MAX_LIMIT};
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Value, json};
 
@@ -12,8 +12,13 @@ pub(crate) struct Position {
     pub(crate) after: Option<String>,
 }
 
-/// Reads where a page of a list begins.
-pub(crate) fn position(request: &Request, list: &str) -> Result<Position, Problem> {
+/// Reads where a page of a list begins. `is_key` knows the keys of the list's rows: whoever made a cursor by hand must
+/// not reach the table with another.
+pub(crate) fn position(
+    request: &Request,
+    list: &str,
+    is_key: impl Fn(&str) -> bool,
+) -> Result<Position, Problem> {
     let mut errors = Vec::new();
     let limit = request.query("limit").map_or(Some(DEFAULT_LIMIT), |limit| {
         limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
@@ -21,7 +26,8 @@ pub(crate) fn position(request: &Request, list: &str) -> Result<Position, Proble
     if limit.is_none() {
         errors.push(FieldError::new("limit", format!("a whole number from 1 to {MAX_LIMIT} is expected")));
     }
-    let after = request.query("cursor").map(|text| cursor::decode(list, text)).transpose();
+    let known = |key: String| if is_key(&key) { Ok(key) } else { Err(InvalidCursor) };
+    let after = request.query("cursor").map(|text| cursor::decode(list, text).and_then(known)).transpose();
     if let Err(error) = &after {
         errors.push(FieldError::new("cursor", error.to_string()));
     }

@@ -8,6 +8,7 @@ mod accounts;
 mod body;
 mod lists;
 mod openapi;
+mod release;
 mod settings;
 mod test_attempt;
 mod view;
@@ -25,6 +26,8 @@ use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::http_api::{Failure, Request};
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
+use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::work_queue::WorkQueue;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
 use carteiro_core::problem::Problem;
@@ -32,7 +35,9 @@ use carteiro_core::problem::Problem;
 /// What the function works with.
 struct Manage {
     config: ConfigTable,
+    streaks: StreakTable,
     held: HeldTable,
+    work: WorkQueue,
     sender: Sender,
     admin: KeyHash,
     private_targets: PrivateTargets,
@@ -48,7 +53,9 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let manage = Manage {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb, settings.held_table),
+        work: WorkQueue::new(aws_sdk_sqs::Client::new(&aws), settings.work_queue_url),
         sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
         admin: settings.admin,
         private_targets: settings.private_targets,
@@ -76,7 +83,9 @@ async fn route(
         "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(manage, caller, &request).await,
         "POST /webhooks" => webhooks::create(manage, caller, &request, clock).await,
         "GET /webhooks" => webhooks::list(manage, caller, &request).await,
-        "GET /webhooks/{webhook}" => webhooks::read(manage, caller, &request).await,
+        "GET /webhooks/{webhook}" => webhooks::read(manage, caller, &request, clock).await,
+        "POST /webhooks/{webhook}/unblock" => release::unblock(manage, caller, &request, clock).await,
+        "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,

@@ -14,7 +14,9 @@ pub(crate) struct Settings {
     pub(crate) private_targets: PrivateTargets,
     pub(crate) threshold: u32,
     pub(crate) config_table: String,
+    pub(crate) streak_table: String,
     pub(crate) held_table: String,
+    pub(crate) work_queue_url: String,
 }
 
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
@@ -27,7 +29,9 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let attempt = Duration::from_secs(reader.number("ATTEMPT_SECONDS", 1, 20));
     let threshold = u32::try_from(reader.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1);
     let config_table = reader.text("CONFIG_TABLE");
+    let streak_table = reader.text("STREAK_TABLE");
     let held_table = reader.text("HELD_TABLE");
+    let work_queue_url = reader.text("WORK_QUEUE_URL");
     let settings = admin.zip(private_targets).map(|(admin, private_targets)| Settings {
         timeout,
         attempt,
@@ -35,7 +39,9 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         private_targets,
         threshold,
         config_table,
+        streak_table,
         held_table,
+        work_queue_url,
     });
     reader.finish(settings)
 }
@@ -51,7 +57,7 @@ mod tests {
             "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
-            "CONFIG_TABLE" | "HELD_TABLE" => "t".to_owned(),
+            "CONFIG_TABLE" | "HELD_TABLE" | "STREAK_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
             _ => return None,
         })
     }

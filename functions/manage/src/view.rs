@@ -1,9 +1,14 @@
 //! What a customer sees of a webhook.
 
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
+use carteiro_core::message::{self, Block, LastError};
+use carteiro_core::streak::{Details, Phase, State};
+use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Manage;
@@ -33,27 +38,68 @@ pub(crate) fn webhook(webhook: &Webhook) -> Value {
     })
 }
 
-/// The state of each item type that the webhook takes.
-pub(crate) async fn status(manage: &Manage, webhook: &Webhook) -> Result<Value, AdapterError> {
-    let of_types = stream::iter(&webhook.settings.items).map(|item_type| of_type(manage, webhook, item_type));
+/// A webhook with the state of each item type that it takes.
+pub(crate) async fn with_status(
+    manage: &Manage,
+    webhook: &Webhook,
+    now: Timestamp,
+) -> Result<Value, AdapterError> {
+    let mut shown = self::webhook(webhook);
+    shown["status"] = status(manage, webhook, now).await?;
+    Ok(shown)
+}
+
+async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Value, AdapterError> {
+    let key = |item_type: &ItemType| StreakKey {
+        webhook: webhook.id.clone(),
+        revision: webhook.revision,
+        item_type: item_type.clone(),
+    };
+    let keys: Vec<_> = webhook.settings.items.iter().map(key).collect();
+    let rows = manage.streaks.read_all(&keys).await?;
+    let of_types = stream::iter(&keys).map(|key| async {
+        let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD).await?;
+        let shown = of_type(manage, webhook, &key.item_type, rows.get(key), held, now);
+        Ok::<_, AdapterError>((key.item_type.as_str().to_owned(), shown))
+    });
     let of_types: Vec<(String, Value)> = of_types.buffered(3).try_collect().await?;
     Ok(Value::Object(Map::from_iter(of_types)))
 }
 
-async fn of_type(
+fn of_type(
     manage: &Manage,
     webhook: &Webhook,
     item_type: &ItemType,
-) -> Result<(String, Value), AdapterError> {
-    let held = manage.held.count(&webhook.id, item_type.as_str(), EXACT_HELD).await?;
-    let state = if webhook.disabled_by.is_some() { "disabled" } else { "open" };
+    row: Option<&Row>,
+    held: usize,
+    now: Timestamp,
+) -> Value {
+    let threshold = webhook.settings.threshold.unwrap_or(manage.threshold);
+    let details = row.map(Details::of).unwrap_or_default();
+    let phase = State::of(row, now).phase;
+    let last_error: Option<LastError> = details.last_error.and_then(|text| serde_json::from_str(&text).ok());
+    let (state, failures, block) = match phase {
+        Phase::Blocked { at, until } => ("blocked", threshold, Some((at, until))),
+        Phase::Failing { failures, .. } => ("open", failures.min(threshold), None),
+        Phase::Open => ("open", 0, None),
+    };
+    let message = block.map(|(at, until)| {
+        message::blocked(&Block { item_type, failures, at, until, last_error: last_error.as_ref() })
+    });
     let mut status = json!({
-        "state": state,
-        "threshold": webhook.settings.threshold.unwrap_or(manage.threshold),
+        // A disabled webhook gets nothing, blocked or not.
+        "state": if webhook.disabled_by.is_some() { "disabled" } else { state },
+        "failures": failures,
+        "threshold": threshold,
+        "blocked_at": block.map(|(at, _)| at.to_string()),
+        "blocked_until": block.map(|(_, until)| until.to_string()),
+        "last_error": last_error.filter(|_| failures > 0),
         "held": held.min(EXACT_HELD),
+        "discarded": if block.is_some() { details.discarded } else { 0 },
+        "message": message,
     });
     if held > EXACT_HELD {
         status["held_more"] = Value::Bool(true);
     }
-    Ok((item_type.as_str().to_owned(), status))
+    status
 }

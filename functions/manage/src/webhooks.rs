@@ -10,14 +10,16 @@ use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::held_table::SHARDS;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
+use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::item::ItemType;
 use carteiro_core::problem::Problem;
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use crate::{Manage, body, lists, view};
+use crate::{Manage, body, lists, release, view};
 
 /// How often a change is tried again when somebody else changed the same webhook meanwhile.
 const CHANGE_TRIES: usize = 5;
@@ -63,7 +65,7 @@ pub(crate) async fn list(
     let account = caller.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("webhooks {account}");
-    let position = lists::position(request, &list)?;
+    let position = lists::position(request, &list, is_webhook_key)?;
     let page = manage.config.list_webhooks(&account, position.limit, position.after.as_deref()).await?;
     Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook))))
 }
@@ -72,12 +74,10 @@ pub(crate) async fn read(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let webhook = find(manage, &caller.account()?, request).await?;
-    let status = view::status(manage, &webhook).await?;
-    let mut shown = view::webhook(&webhook);
-    shown["status"] = status;
-    Ok(json(200, &shown))
+    Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
 pub(crate) async fn change(
@@ -96,6 +96,9 @@ pub(crate) async fn change(
             return Ok(json(200, &view::webhook(&webhook)));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {
+            if changed.revision != webhook.revision || changed.settings.enabled && !webhook.settings.enabled {
+                release::hasten(manage, &changed.id, clock).await;
+            }
             return Ok(json(200, &view::webhook(&changed)));
         }
     }
@@ -114,6 +117,10 @@ pub(crate) async fn delete(
         return Err(not_found().into());
     }
     Ok(json(200, &drop_waiting(manage, &webhook.id, clock).await?.view()))
+}
+
+fn is_webhook_key(key: &str) -> bool {
+    key.strip_prefix("webhook#").is_some_and(|id| id.parse::<WebhookId>().is_ok())
 }
 
 /// The webhook that the path names, if it is the account's.
@@ -158,6 +165,9 @@ pub(crate) async fn drop_waiting(
     webhook: &WebhookId,
     clock: InvocationClock,
 ) -> Result<Dropped, Failure> {
+    for item_type in ItemType::KNOWN {
+        manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
+    }
     let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, webhook, shard, clock));
     let dropped: Vec<Dropped> = shards.buffer_unordered(usize::from(SHARDS)).try_collect().await?;
     Ok(dropped.into_iter().fold(Dropped::default(), |mut all, one| {

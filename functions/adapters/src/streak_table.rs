@@ -1,0 +1,264 @@
+//! Streaks and blocks. The rule, the protocol and the argument for it are in [`carteiro_core::streak`]; this makes its
+//! reads and writes.
+//!
+//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`.
+//!
+//! A write that counts is made at most once: the client's own retries are off for it. A refusal that certainly changed
+//! nothing (a throttle) is repeated while time is left; an answer that was lost counts as made.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use carteiro_core::id::WebhookId;
+use carteiro_core::item::ItemType;
+use carteiro_core::streak::{ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
+use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
+
+use crate::clock::InvocationClock;
+use crate::error::AdapterError;
+use crate::expression::{Expressions, core_row};
+use crate::row::{Row, text};
+
+/// The first pause after a throttle; it doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause after a throttle.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// What settling still needs; no record is begun or repeated in the last of it.
+const RESERVE: Duration = Duration::from_secs(4);
+
+/// Streaks and blocks.
+#[derive(Clone, Debug)]
+pub struct StreakTable {
+    client: Client,
+    name: String,
+}
+
+/// Which row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreakKey {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Its revision.
+    pub revision: u64,
+    /// The item type.
+    pub item_type: ItemType,
+}
+
+impl StreakKey {
+    fn sk(&self) -> String {
+        format!("{:010}#{}", self.revision, self.item_type)
+    }
+
+    fn row(&self) -> Row {
+        Row::from([("pk".to_owned(), text(self.webhook.as_str())), ("sk".to_owned(), text(self.sk()))])
+    }
+}
+
+/// How one try of a write ended.
+enum Tried {
+    /// It is decided, or will never be known.
+    Answered(Answer),
+    /// It certainly changed nothing, and may be repeated.
+    Throttled(AdapterError),
+}
+
+impl StreakTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// The table's name, and the keys of these rows, to be read together with others in one call.
+    #[must_use]
+    pub fn keys(
+        &self,
+        wanted: &[StreakKey],
+    ) -> (String, Vec<HashMap<String, aws_sdk_dynamodb::types::AttributeValue>>) {
+        (self.name.clone(), wanted.iter().map(StreakKey::row).collect())
+    }
+
+    /// Finds, among rows of this table, the one of a key.
+    #[must_use]
+    pub fn pick(rows: &[Row], key: &StreakKey) -> Option<CoreRow> {
+        let wanted = key.row();
+        let found =
+            rows.iter().find(|row| row.get("pk") == wanted.get("pk") && row.get("sk") == wanted.get("sk"));
+        found.map(|row| core_row(row, &ATTRIBUTES))
+    }
+
+    /// Reads rows consistently, in one call. At most 100.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or not all of it.
+    pub async fn read_all(&self, wanted: &[StreakKey]) -> Result<HashMap<StreakKey, CoreRow>, AdapterError> {
+        const OPERATION: &str = "reading streaks";
+        let (name, keys) = self.keys(wanted);
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let keys = keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let mut left = HashMap::from([(name, keys)]);
+        let mut rows: Vec<Row> = Vec::new();
+        for _ in 0..5 {
+            let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
+            left = answer.unprocessed_keys.unwrap_or_default();
+            if left.is_empty() {
+                let picked = wanted.iter().filter_map(|key| Some((key.clone(), Self::pick(&rows, key)?)));
+                return Ok(picked.collect());
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    /// Reads a row consistently.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn read(&self, key: &StreakKey) -> Result<Option<CoreRow>, AdapterError> {
+        let call =
+            self.client.get_item().table_name(&self.name).set_key(Some(key.row())).consistent_read(true);
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading a streak", error))?;
+        Ok(answer.item.map(|row| core_row(&row, &ATTRIBUTES)))
+    }
+
+    /// Carries a recording out to its end.
+    ///
+    /// # Errors
+    /// Where the table could not be read or written in the time that is left. What was not recorded then is not part
+    /// of the history.
+    pub async fn record(
+        &self,
+        key: &StreakKey,
+        mut recording: Recording,
+        mut step: Step,
+        clock: InvocationClock,
+    ) -> Result<Recorded, AdapterError> {
+        loop {
+            let answer = match &step {
+                Step::Done(recorded) => return Ok(*recorded),
+                Step::Read => Answer::Row(self.read(key).await?),
+                Step::Write(write) => self.write(key, write, clock).await?,
+            };
+            step = recording.next(&answer, clock.now());
+        }
+    }
+
+    /// Makes a write, once, but for refusals that certainly changed nothing.
+    ///
+    /// # Errors
+    /// Where it was throttled as long as time was left, or refused for another reason than its condition.
+    pub async fn write(
+        &self,
+        key: &StreakKey,
+        write: &Write,
+        clock: InvocationClock,
+    ) -> Result<Answer, AdapterError> {
+        let mut pause = PAUSE;
+        loop {
+            match self.try_write(key, write).await? {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Throttled(error) if clock.left() < RESERVE + pause => return Err(error),
+                Tried::Throttled(_) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    async fn try_write(&self, key: &StreakKey, write: &Write) -> Result<Tried, AdapterError> {
+        let mut expressions = Expressions::default();
+        let condition = expressions.condition(&write.condition);
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        match &write.effect {
+            Effect::Delete => {
+                let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
+                let call = call
+                    .condition_expression(condition)
+                    .set_expression_attribute_names(Some(expressions.names()))
+                    .set_expression_attribute_values(expressions.values())
+                    .return_values_on_condition_check_failure(old);
+                tried(call.customize().config_override(once).send().await.map(|_| ()), write.name, |error| {
+                    match error {
+                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
+                        refused,
+                    ) => Some(refused.item().cloned()),
+                    _ => None,
+                }
+                })
+            }
+            Effect::Update(changes) => {
+                let update = expressions.update(changes, &index(key, changes));
+                let call = self.client.update_item().table_name(&self.name).set_key(Some(key.row()));
+                let call = call
+                    .condition_expression(condition)
+                    .update_expression(update)
+                    .set_expression_attribute_names(Some(expressions.names()))
+                    .set_expression_attribute_values(expressions.values())
+                    .return_values_on_condition_check_failure(old);
+                tried(call.customize().config_override(once).send().await.map(|_| ()), write.name, |error| {
+                    match error {
+                    aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
+                        refused,
+                    ) => Some(refused.item().cloned()),
+                    _ => None,
+                }
+                })
+            }
+        }
+    }
+}
+
+/// A row that becomes due is found through its webhook's part of the index.
+fn index(key: &StreakKey, changes: &[Change]) -> Vec<(&'static str, Value)> {
+    let due = changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _)));
+    let digits = key.webhook.as_str();
+    let last = digits.chars().last().unwrap_or('0');
+    due.then(|| ("due_shard", Value::Text(format!("due#{last}")))).into_iter().collect()
+}
+
+/// Sorts a call's end: made, refused by its condition, certainly not made, or nobody knows.
+fn tried<E>(
+    sent: Result<(), SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>>,
+    operation: &'static str,
+    refused: impl FnOnce(&E) -> Option<Option<Row>>,
+) -> Result<Tried, AdapterError>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let Err(error) = sent else { return Ok(Tried::Answered(Answer::Made)) };
+    if let SdkError::ServiceError(service) = &error {
+        if let Some(row) = refused(service.err()) {
+            // The row that refused, or none: then nothing is there.
+            let row = row.filter(|row| !row.is_empty()).map(|row| core_row(&row, &ATTRIBUTES));
+            return Ok(Tried::Answered(Answer::Refused(row)));
+        }
+        let status = service.raw().status().as_u16();
+        let error = AdapterError::of_call(operation, error);
+        return match error {
+            AdapterError::Refused { .. } => Err(error),
+            // A throttle is answered with 400, before anything was done; a 5xx says nothing of what was done.
+            _ if status < 500 => Ok(Tried::Throttled(error)),
+            _ => {
+                tracing::warn!(operation, error = error.chain(), "streak.answer_lost");
+                Ok(Tried::Answered(Answer::Lost))
+            }
+        };
+    }
+    if matches!(error, SdkError::ConstructionFailure(_)) {
+        return Err(AdapterError::of_call(operation, error));
+    }
+    let error = AdapterError::of_call(operation, error);
+    tracing::warn!(operation, error = error.chain(), "streak.answer_lost");
+    Ok(Tried::Answered(Answer::Lost))
+}

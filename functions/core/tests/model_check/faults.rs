@@ -1,0 +1,53 @@
+//! The protocol with one of its clauses broken, to see that the check would notice.
+//!
+//! The production code has no hooks for this: a fault changes a write on its way to the table, or what the machine
+//! is answered.
+
+use carteiro_core::transition::{Condition, Write};
+
+use crate::world::{expiring_at_once, without};
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    /// `start` does not ask for the epoch.
+    StartWithoutEpoch,
+    /// What was read before the attempts stands for the read after a success.
+    StaleReadForASuccess,
+    /// A write that counts is made again after its answer was lost.
+    CountingRepeated,
+    /// A row expires at its block's end, while batches run that began before the block.
+    ExpiryAtTheBlocksEnd,
+    /// `add` has no upper bound.
+    AddWithoutBound,
+    /// `end` does not name its streak.
+    EndWithoutName,
+    /// `block` does not ask for what is missing to the threshold.
+    BlockWithoutCount,
+    /// `block` does not ask for the epoch.
+    BlockWithoutEpoch,
+    /// A batch whose fence the table deleted is held for late, though nothing happened since.
+    DeletedFenceIsLate,
+}
+
+impl Fault {
+    /// The write as this fault would have it.
+    pub(crate) fn inject(self, write: Write) -> Write {
+        let is_epoch =
+            |one: &Condition| matches!(one, Condition::Is("epoch", _) | Condition::Missing("epoch"));
+        match (self, write.name) {
+            (Self::StartWithoutEpoch, "start") | (Self::BlockWithoutEpoch, "block") => {
+                without(write, is_epoch)
+            }
+            (Self::AddWithoutBound, "add") => {
+                without(write, |one| matches!(one, Condition::AtMost("failures", _)))
+            }
+            (Self::EndWithoutName, "end") => without(write, |one| matches!(one, Condition::Is("streak", _))),
+            (Self::BlockWithoutCount, "block") => {
+                without(write, |one| matches!(one, Condition::AtLeast("failures", _)))
+            }
+            (Self::ExpiryAtTheBlocksEnd, "block") => expiring_at_once(write),
+            _ => write,
+        }
+    }
+}

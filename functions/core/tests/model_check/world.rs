@@ -1,0 +1,835 @@
+//! The world in which recordings run: rows, functions, answers that get lost, clocks, and the truth beside them.
+//!
+//! Everything that the production code decides (`State::of`, `Recording`, the conditions and effects of its writes) is
+//! run as it is. What is modelled is what it meets: other functions between any two of its steps, crashes, answers
+//! that are lost while the write is made, is not made, or is made later, clocks that differ, and a table that deletes
+//! what has expired, at any moment after that.
+//!
+//! Beside each row stands the truth, kept from the order of the records alone: how many failures were recorded since
+//! the last recorded success, block or unblock. Each action compares the row with it, and says what is broken.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use carteiro_core::{
+    streak::{Answer, FENCE, Phase, Recorded, Recording, Results, Rule, State, Step, unblock},
+    transition::{Condition, Effect, Row, Value, Write},
+};
+use jiff::Timestamp;
+use stateright::{Model, Property};
+
+use crate::faults::Fault;
+
+/// Failures in a row that block.
+pub(crate) const THRESHOLD: u32 = 3;
+/// One unit of the model's time: a third of the fence, and a block's length.
+const UNIT_SECONDS: i64 = 1200;
+/// Where the model's time begins, so that no clock shows a negative time.
+const EPOCH_SECONDS: i64 = 1_000_000;
+/// How many ticks a batch may last. With a clock's skew of one unit it stays below the fence, which is three.
+const LIFE: u8 = 1;
+
+/// What is explored.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    /// How the clocks of the functions differ from the table's, in units.
+    pub(crate) skews: &'static [i64],
+    /// What the attempts of a batch may give: `F` and `S` in the order in which they finish.
+    pub(crate) patterns: &'static [&'static str],
+    /// How many answers get lost.
+    pub(crate) losses: u8,
+    /// How many times the owner unblocks.
+    pub(crate) unblocks: u8,
+    /// How many times the webhook gets a new revision.
+    pub(crate) revisions: usize,
+    /// Whether notices are left.
+    pub(crate) told: bool,
+    /// When time ends, in units.
+    pub(crate) horizon: i64,
+    /// What is broken on purpose.
+    pub(crate) fault: Option<Fault>,
+    /// What happened.
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// How often the model did what must happen for a check to mean anything.
+#[derive(Default)]
+pub(crate) struct Seen([AtomicU64; Event::COUNT]);
+
+/// What must happen for a check to mean anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Started,
+    Added,
+    Blocked,
+    BlockedOnAnEarlierFence,
+    Ended,
+    Refused,
+    Late,
+    Expired,
+    ExpiredUnderABatch,
+    LandedLater,
+    Unblocked,
+}
+
+impl Event {
+    const COUNT: usize = 11;
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Started,
+        Self::Added,
+        Self::Blocked,
+        Self::BlockedOnAnEarlierFence,
+        Self::Ended,
+        Self::Refused,
+        Self::Late,
+        Self::Expired,
+        Self::ExpiredUnderABatch,
+        Self::LandedLater,
+        Self::Unblocked,
+    ];
+}
+
+impl Seen {
+    fn note(&self, event: Event) {
+        self.0[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn times(&self, event: Event) -> u64 {
+        self.0[event as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// All there is at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    now: i64,
+    /// One per revision so far; the last is the current one.
+    tables: Vec<Table>,
+    workers: Vec<Worker>,
+    flights: Vec<Flight>,
+    losses: u8,
+    unblocks: u8,
+    revisions: usize,
+    /// Which properties were broken, a bit each.
+    broken: u16,
+}
+
+/// A row and the truth about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Table {
+    row: Option<Row>,
+    /// Failures recorded since the last recorded success, block or unblock.
+    failures: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Worker {
+    skew: i64,
+    job: Job,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Job {
+    Idle,
+    /// The row was read, and the attempts are running.
+    Attempting {
+        before: State,
+        /// The row itself, for the fault that uses it again.
+        row: Option<Row>,
+        truth: Truth,
+    },
+    Recording {
+        machine: Recording,
+        step: Step,
+        /// How many of the batch's failures the step's write counts.
+        amount: u32,
+        row: Option<Row>,
+        truth: Truth,
+    },
+}
+
+/// A write whose answer was lost. It is made at some later moment, or never.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Flight {
+    write: Write,
+    amount: u32,
+    skew: i64,
+    truth: Truth,
+}
+
+/// What is true of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Truth {
+    revision: usize,
+    /// The epoch that its batch read; only to tell ids apart.
+    fence: Option<String>,
+    /// Empty while its attempts run.
+    id: String,
+    pattern: &'static str,
+    /// Ticks since its read.
+    age: u8,
+    /// A block or an unblock came after its read.
+    late: bool,
+    /// There was a moment after its responses at which no failures stood recorded.
+    cleared: bool,
+    /// Its success is recorded.
+    succeeded: bool,
+    /// Failures of it are recorded.
+    counted: bool,
+    /// An answer was lost, so that failures that were asked to be counted may not be.
+    lost: bool,
+    /// The streak that it found when it last saw the row.
+    found: Option<String>,
+}
+
+impl Truth {
+    fn has_success(&self) -> bool {
+        self.pattern.contains('S')
+    }
+
+    fn leading(&self) -> u32 {
+        count(self.pattern.chars().take_while(|&result| result == 'F'))
+    }
+
+    fn trailing(&self) -> u32 {
+        count(self.pattern.chars().rev().take_while(|&result| result == 'F'))
+    }
+}
+
+fn count(results: impl Iterator<Item = char>) -> u32 {
+    results.map(|_| 1).sum()
+}
+
+/// What can happen next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A function reads the row and, if it is open, starts a batch.
+    Begin(usize),
+    /// The attempts of a function's batch finish, and it begins to record them.
+    Respond(usize, &'static str),
+    /// A function's read or write is made and answered.
+    Step(usize),
+    /// A function's write is sent, and its answer is lost.
+    Lose(usize),
+    /// A function dies. Its message is delivered again, which is another batch.
+    Crash(usize),
+    /// A write whose answer was lost reaches the table.
+    Land(usize),
+    /// Time goes on.
+    Tick,
+    /// The table deletes a row that has expired.
+    Expire(usize),
+    /// The owner unblocks, through a function with this skew.
+    Unblock(i64),
+    /// The webhook gets a new revision.
+    Revise,
+}
+
+macro_rules! properties {
+    ($($name:ident = $bit:literal, $sentence:literal;)*) => {
+        $(
+            pub(crate) const $name: &str = $sentence;
+        )*
+        fn bit_of(name: &str) -> u16 {
+            match name {
+                $($sentence => 1 << $bit,)*
+                _ => 0,
+            }
+        }
+        fn all_properties() -> Vec<Property<Setting>> {
+            vec![$(Property::always($sentence, |_, world: &World| world.broken & (1 << $bit) == 0)),*]
+        }
+    };
+}
+
+properties! {
+    NEVER_EARLY = 0, "no block before the threshold in consecutive recorded failures";
+    BLOCKED_AT_IT = 1, "no count at or above the threshold without a block";
+    EXACT = 2, "the row counts the failures recorded since the last success, block or unblock";
+    ONE_BLOCK = 3, "one block and one notice id per streak";
+    NO_ATTEMPT = 4, "no batch begins that read a block";
+    LATE_IS_NOTHING = 5, "a late result changes nothing";
+    NOTHING_DROPPED = 6, "only a late result is dropped";
+    INTERRUPTS = 7, "a recorded success interrupts";
+    NOT_DELETED = 8, "the table deletes neither a streak nor a block";
+    ONCE_IN_ORDER = 9, "a batch counts once, and its leading failures not after its success";
+    ENDS_WHAT_IT_FOUND = 10, "a success ends no streak but the one that it found";
+}
+
+fn text<'a>(row: Option<&'a Row>, name: &str) -> Option<&'a str> {
+    match row?.get(name)? {
+        Value::Text(text) => Some(text),
+        Value::Number(_) => None,
+    }
+}
+
+fn number(row: Option<&Row>, name: &str) -> Option<i64> {
+    match row?.get(name)? {
+        Value::Number(number) => Some(*number),
+        Value::Text(_) => None,
+    }
+}
+
+/// What a live streak counts.
+fn live(row: Option<&Row>) -> u32 {
+    let failures = text(row, "streak").and_then(|_| number(row, "failures")).unwrap_or_default();
+    u32::try_from(failures).unwrap_or(u32::MAX)
+}
+
+fn clock(now: i64, skew: i64) -> Timestamp {
+    Timestamp::from_second(EPOCH_SECONDS + (now + skew) * UNIT_SECONDS).unwrap_or_default()
+}
+
+fn is_counting(write: &Write) -> bool {
+    matches!(write.name, "start" | "add" | "block")
+}
+
+fn texts_of<'a>(condition: &'a Condition, into: &mut BTreeSet<&'a str>) {
+    match condition {
+        Condition::Is(_, Value::Text(text)) => _ = into.insert(text),
+        Condition::All(all) | Condition::Any(all) => all.iter().for_each(|one| texts_of(one, into)),
+        _ => {}
+    }
+}
+
+impl World {
+    fn break_it(&mut self, name: &str) {
+        self.broken |= bit_of(name);
+    }
+
+    fn require(&mut self, holds: bool, name: &str) {
+        if !holds {
+            self.break_it(name);
+        }
+    }
+
+    fn truths(&mut self) -> impl Iterator<Item = &mut Truth> {
+        let running = self.workers.iter_mut().filter_map(|worker| match &mut worker.job {
+            Job::Idle => None,
+            Job::Attempting { truth, .. } | Job::Recording { truth, .. } => Some(truth),
+        });
+        running.chain(self.flights.iter_mut().map(|flight| &mut flight.truth))
+    }
+
+    /// An id that nothing refers to. Ids are random and long in truth; here few of them go round, so that worlds which
+    /// differ by their names alone are one.
+    fn new_id(&self) -> String {
+        let mut used = BTreeSet::new();
+        for table in &self.tables {
+            for name in ["streak", "epoch", "block_notice", "release_notice"] {
+                used.extend(text(table.row.as_ref(), name));
+            }
+            used.extend(text(table.row.as_ref(), "warning").and_then(|id| id.split('#').next()));
+        }
+        let mut write_and_truth = |write: Option<&'_ Write>, truth: &'_ Truth| {
+            let mut found = BTreeSet::new();
+            if let Some(write) = write {
+                texts_of(&write.condition, &mut found);
+            }
+            let ids = [truth.fence.as_deref(), Some(truth.id.as_str()), truth.found.as_deref()];
+            found.extend(ids.into_iter().flatten());
+            found.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut others = Vec::new();
+        for worker in &self.workers {
+            match &worker.job {
+                Job::Idle => {}
+                Job::Attempting { before, truth, .. } => {
+                    others.extend(write_and_truth(None, truth));
+                    if let Phase::Failing { streak, .. } = &before.phase {
+                        others.push(streak.clone());
+                    }
+                }
+                Job::Recording { step: Step::Write(write), truth, .. } => {
+                    others.extend(write_and_truth(Some(write), truth));
+                }
+                Job::Recording { truth, .. } => others.extend(write_and_truth(None, truth)),
+            }
+        }
+        for flight in &self.flights {
+            others.extend(write_and_truth(Some(&flight.write), &flight.truth));
+        }
+        used.extend(others.iter().map(String::as_str));
+        (1..).map(|id: u32| id.to_string()).find(|id| !used.contains(id.as_str())).unwrap_or_default()
+    }
+
+    /// No failures stand recorded for this revision now.
+    fn clear(&mut self, revision: usize) {
+        self.tables[revision].failures = 0;
+        for truth in self.truths().filter(|truth| truth.revision == revision && !truth.pattern.is_empty()) {
+            truth.cleared = true;
+        }
+    }
+
+    fn begin_a_period(&mut self, revision: usize) {
+        self.clear(revision);
+        self.truths().filter(|truth| truth.revision == revision).for_each(|truth| truth.late = true);
+    }
+
+    /// Tells all that is left of a batch what became of it.
+    fn tell(&mut self, id: &str, change: impl Fn(&mut Truth)) {
+        self.truths().filter(|truth| truth.id == id).for_each(change);
+    }
+
+    /// A write reaches the table: true where it was made. `truth` is its batch's.
+    fn land(
+        &mut self,
+        setting: &Setting,
+        write: &Write,
+        amount: u32,
+        truth: &Truth,
+        writer_now: Timestamp,
+    ) -> bool {
+        let table = &mut self.tables[truth.revision];
+        let before = table.row.clone();
+        if !write.apply(&mut table.row) {
+            setting.seen.note(Event::Refused);
+            return false;
+        }
+        let after = table.row.clone();
+        self.require(!truth.late || after == before, LATE_IS_NOTHING);
+        match write.name {
+            "start" | "add" => self.landed_count(setting, write, amount, truth),
+            "block" => {
+                self.landed_block(setting, amount, truth, before.as_ref(), after.as_ref(), writer_now);
+            }
+            _ => {
+                setting.seen.note(Event::Ended);
+                self.require(truth.found.as_deref() == text(before.as_ref(), "streak"), ENDS_WHAT_IT_FOUND);
+                self.require(truth.has_success(), ONCE_IN_ORDER);
+                self.clear(truth.revision);
+                self.tell(&truth.id, |truth| truth.succeeded = true);
+            }
+        }
+        if write.name != "block" {
+            for notice in ["block_notice", "release_notice"] {
+                self.require(text(before.as_ref(), notice) == text(after.as_ref(), notice), ONE_BLOCK);
+            }
+        }
+        self.check_row(truth.revision);
+        true
+    }
+
+    fn landed_count(&mut self, setting: &Setting, write: &Write, amount: u32, truth: &Truth) {
+        setting.seen.note(if write.name == "start" { Event::Started } else { Event::Added });
+        self.require(!truth.counted, ONCE_IN_ORDER);
+        self.require(!truth.has_success() || truth.succeeded, ONCE_IN_ORDER);
+        if !truth.counted {
+            self.tables[truth.revision].failures += amount;
+        }
+        self.tell(&truth.id, |truth| truth.counted = true);
+    }
+
+    fn landed_block(
+        &mut self,
+        setting: &Setting,
+        amount: u32,
+        truth: &Truth,
+        before: Option<&Row>,
+        after: Option<&Row>,
+        writer_now: Timestamp,
+    ) {
+        setting.seen.note(Event::Blocked);
+        if truth.fence.is_some() {
+            setting.seen.note(Event::BlockedOnAnEarlierFence);
+        }
+        let counted = if truth.counted { 0 } else { amount };
+        self.require(self.tables[truth.revision].failures + counted >= THRESHOLD, NEVER_EARLY);
+        // Leading failures that reach the threshold by themselves did so before their success: late is not wrong.
+        let in_order = !truth.has_success() || truth.succeeded == (amount == truth.trailing());
+        self.require(in_order || amount >= THRESHOLD, ONCE_IN_ORDER);
+        let was_over =
+            number(before, "blocked_until").is_none_or(|until| until <= writer_now.as_millisecond());
+        let epoch = text(after, "epoch");
+        self.require(was_over && epoch.is_some() && epoch != text(before, "epoch"), ONE_BLOCK);
+        let notice = if setting.told { epoch } else { None };
+        self.require(text(after, "block_notice") == notice, ONE_BLOCK);
+        self.require(text(after, "release_notice") == notice, ONE_BLOCK);
+        self.begin_a_period(truth.revision);
+        self.tell(&truth.id, |truth| truth.counted = true);
+    }
+
+    fn check_row(&mut self, revision: usize) {
+        let table = &self.tables[revision];
+        let (row, truth) = (table.row.as_ref(), table.failures);
+        let (live, shown) = (live(row), number(row, "failures").unwrap_or_default());
+        self.require(live == truth, EXACT);
+        self.require(live < THRESHOLD && truth < THRESHOLD, BLOCKED_AT_IT);
+        self.require(shown <= i64::from(THRESHOLD), BLOCKED_AT_IT);
+    }
+
+    /// Time starts again where nothing bears a time: what comes does not depend on what was.
+    fn forget_time(&mut self) {
+        let bears = |row: &Row| {
+            ["blocked_at", "blocked_until", "expires_at", "due_at"].iter().any(|name| row.contains_key(name))
+        };
+        let writes = |worker: &Worker| matches!(&worker.job, Job::Recording { step: Step::Write(_), .. });
+        if self.flights.is_empty()
+            && !self.workers.iter().any(writes)
+            && !self.tables.iter().filter_map(|table| table.row.as_ref()).any(bears)
+        {
+            self.now = 0;
+        }
+    }
+
+    /// Functions and flights have no order.
+    fn sort(&mut self) {
+        fn fingerprint(value: &impl Hash) -> u64 {
+            let mut hasher = DefaultHasher::new();
+            value.hash(&mut hasher);
+            hasher.finish()
+        }
+        self.workers.sort_by_cached_key(fingerprint);
+        self.flights.sort_by_cached_key(fingerprint);
+    }
+}
+
+impl Setting {
+    fn rule(&self) -> Rule {
+        let block = Duration::from_secs(UNIT_SECONDS.unsigned_abs());
+        Rule { threshold: THRESHOLD, block, told: self.told }
+    }
+
+    fn begin(&self, world: &mut World, index: usize) -> Option<()> {
+        let revision = world.tables.len() - 1;
+        let worker = &world.workers[index];
+        let Job::Idle = worker.job else { return None };
+        let now = clock(world.now, worker.skew);
+        let row = world.tables[revision].row.clone();
+        let before = State::of(row.as_ref(), now);
+        if matches!(before.phase, Phase::Blocked { .. }) {
+            return None;
+        }
+        let until = number(row.as_ref(), "blocked_until");
+        world.require(until.is_none_or(|until| until <= now.as_millisecond()), NO_ATTEMPT);
+        let truth = Truth {
+            revision,
+            fence: before.epoch.clone(),
+            id: String::new(),
+            pattern: "",
+            age: 0,
+            late: false,
+            cleared: false,
+            succeeded: false,
+            counted: false,
+            lost: false,
+            found: None,
+        };
+        let row = row.filter(|_| self.fault == Some(Fault::StaleReadForASuccess));
+        world.workers[index].job = Job::Attempting { before, row, truth };
+        Some(())
+    }
+
+    fn respond(&self, world: &mut World, index: usize, pattern: &'static str) -> Option<()> {
+        let id = world.new_id();
+        let worker = &mut world.workers[index];
+        let now = clock(world.now, worker.skew);
+        let Job::Attempting { before, row, mut truth } = std::mem::replace(&mut worker.job, Job::Idle) else {
+            return None;
+        };
+        let results: Vec<_> = pattern.chars().map(|result| (result == 'F').then(|| "e".to_owned())).collect();
+        truth.pattern = pattern;
+        truth.id = id.clone();
+        truth.cleared = world.tables[truth.revision].failures == 0;
+        let (machine, step) = Recording::begin(Results::of(&results)?, &before, self.rule(), id, now);
+        let amount = truth.leading();
+        self.go_on(world, index, machine, step, amount, row, truth);
+        Some(())
+    }
+
+    /// A function makes its next step; `lose` where its answer does not come.
+    fn step(&self, world: &mut World, index: usize, lose: bool) -> Option<()> {
+        let job = std::mem::replace(&mut world.workers[index].job, Job::Idle);
+        let Job::Recording { mut machine, step, amount, row, mut truth } = job else { return None };
+        let skew = world.workers[index].skew;
+        let now = clock(world.now, skew);
+        let current = |world: &World| world.tables[truth.revision].row.clone();
+        let answer = match &step {
+            Step::Read if lose => return None,
+            Step::Read if self.fault == Some(Fault::StaleReadForASuccess) => Answer::Row(row.clone()),
+            Step::Read => Answer::Row(current(world)),
+            Step::Write(write) if lose => {
+                world.losses = world.losses.checked_sub(1)?;
+                truth.lost = true;
+                world.flights.push(Flight { write: write.clone(), amount, skew, truth: truth.clone() });
+                Answer::Lost
+            }
+            // The truth must see its own job, so it stays in place while the write lands.
+            Step::Write(write) => {
+                let kept =
+                    Job::Recording { machine: machine.clone(), step: step.clone(), amount, row: None, truth };
+                world.workers[index].job = kept.clone();
+                let Job::Recording { truth: before, .. } = kept else { return None };
+                let made = world.land(self, write, amount, &before, now);
+                let job = std::mem::replace(&mut world.workers[index].job, Job::Idle);
+                let Job::Recording { truth: after, .. } = job else { return None };
+                truth = after;
+                if made { Answer::Made } else { Answer::Refused(world.tables[truth.revision].row.clone()) }
+            }
+            Step::Done(_) => return None,
+        };
+        if let (Answer::Lost, Step::Write(write)) = (&answer, &step)
+            && self.fault == Some(Fault::CountingRepeated)
+            && is_counting(write)
+        {
+            world.workers[index].job = Job::Recording { machine, step, amount, row, truth };
+            return Some(());
+        }
+        if self.fault == Some(Fault::DeletedFenceIsLate)
+            && let Answer::Row(seen) | Answer::Refused(seen) = &answer
+            && truth.fence.is_some()
+            && text(seen.as_ref(), "epoch").is_none()
+        {
+            self.finish(world, &truth, Recorded::Late);
+            return Some(());
+        }
+        let next = machine.next(&answer, now);
+        let amount = Self::observe(world, &mut truth, &step, &answer, &next);
+        self.go_on(world, index, machine, next, amount, row, truth);
+        Some(())
+    }
+
+    /// What the machine took from an answer: whether it holds its success for recorded, which must be true, and how
+    /// many failures its next write counts.
+    fn observe(world: &mut World, truth: &mut Truth, step: &Step, answer: &Answer, next: &Step) -> u32 {
+        if let Answer::Row(row) | Answer::Refused(row) = answer {
+            truth.found = text(row.as_ref(), "streak").map(str::to_owned);
+        }
+        if !truth.has_success() {
+            return truth.leading();
+        }
+        let reaches = match (step, answer) {
+            (Step::Read, Answer::Row(row)) => Some(row),
+            (Step::Write(write), Answer::Refused(row)) if write.name == "block" => Some(row),
+            _ => None,
+        }
+        .is_some_and(|row| !truth.lost && live(row.as_ref()) + truth.leading() >= THRESHOLD);
+        let counts = matches!(next, Step::Write(write) if is_counting(write));
+        if counts && !truth.succeeded && truth.leading() > 0 && reaches {
+            return truth.leading();
+        }
+        if !truth.succeeded && (counts || *next == Step::Done(Recorded::Yes)) {
+            world.require(truth.cleared, INTERRUPTS);
+            truth.succeeded = true;
+            let id = truth.id.clone();
+            world.tell(&id, |truth| truth.succeeded = true);
+        }
+        truth.trailing()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one job")]
+    fn go_on(
+        &self,
+        world: &mut World,
+        index: usize,
+        machine: Recording,
+        step: Step,
+        amount: u32,
+        row: Option<Row>,
+        truth: Truth,
+    ) {
+        let step = match step {
+            Step::Done(recorded) => return self.finish(world, &truth, recorded),
+            Step::Write(write) => Step::Write(match self.fault {
+                Some(fault) => fault.inject(write),
+                None => write,
+            }),
+            Step::Read => Step::Read,
+        };
+        world.workers[index].job = Job::Recording { machine, step, amount, row, truth };
+    }
+
+    /// What the machine says at its end must be true.
+    fn finish(&self, world: &mut World, truth: &Truth, recorded: Recorded) {
+        let failures = if truth.has_success() { truth.trailing() } else { truth.leading() };
+        match recorded {
+            Recorded::Late => {
+                self.seen.note(Event::Late);
+                world.require(truth.late, NOTHING_DROPPED);
+            }
+            Recorded::Yes => {
+                world.require(truth.succeeded || !truth.has_success(), NOTHING_DROPPED);
+                world.require(failures == 0 || truth.counted || truth.lost, NOTHING_DROPPED);
+            }
+            // Its own block makes the rest of a batch late, but only if it began.
+            Recorded::Blocked => {
+                world.require(truth.succeeded || !truth.has_success() || truth.late, NOTHING_DROPPED);
+                world.require(truth.counted || truth.lost, NOTHING_DROPPED);
+            }
+            Recorded::Contended => world.break_it(NOTHING_DROPPED),
+        }
+    }
+
+    fn land_later(&self, world: &mut World, index: usize) {
+        let flight = world.flights[index].clone();
+        let made =
+            world.land(self, &flight.write, flight.amount, &flight.truth, clock(world.now, flight.skew));
+        if made {
+            self.seen.note(Event::LandedLater);
+        }
+        world.flights.remove(index);
+    }
+
+    /// Time goes on where something waits for it, and no batch outlives its life.
+    fn tick(&self, world: &mut World) -> Option<()> {
+        let slowest = clock(world.now, -self.skews.iter().map(|skew| skew.abs()).max().unwrap_or(0));
+        let waits = |row: &Row| {
+            let row = Some(row);
+            number(row, "blocked_until").is_some_and(|until| until > slowest.as_millisecond())
+                || number(row, "expires_at").is_some_and(|at| at > clock(world.now, 0).as_second())
+        };
+        if world.now >= self.horizon || !world.tables.iter().filter_map(|table| table.row.as_ref()).any(waits)
+        {
+            return None;
+        }
+        if world.truths().any(|truth| truth.age >= LIFE) {
+            return None;
+        }
+        world.now += 1;
+        world.truths().for_each(|truth| truth.age += 1);
+        Some(())
+    }
+
+    fn expire(&self, world: &mut World, revision: usize) -> Option<()> {
+        let table = &world.tables[revision];
+        let now = clock(world.now, 0);
+        if number(table.row.as_ref(), "expires_at")? > now.as_second() {
+            return None;
+        }
+        let streak = text(table.row.as_ref(), "streak").is_some() || table.failures > 0;
+        let blocked =
+            number(table.row.as_ref(), "blocked_until").is_some_and(|until| until > now.as_millisecond());
+        world.require(!streak && !blocked, NOT_DELETED);
+        self.seen.note(Event::Expired);
+        if world.truths().any(|truth| truth.revision == revision) {
+            self.seen.note(Event::ExpiredUnderABatch);
+        }
+        world.tables[revision].row = None;
+        Some(())
+    }
+
+    fn unblock(&self, world: &mut World, skew: i64) -> Option<()> {
+        world.unblocks = world.unblocks.checked_sub(1)?;
+        let (revision, id) = (world.tables.len() - 1, world.new_id());
+        let write = unblock(&id, clock(world.now, skew));
+        if !write.apply(&mut world.tables[revision].row) {
+            return None;
+        }
+        self.seen.note(Event::Unblocked);
+        world.begin_a_period(revision);
+        world.check_row(revision);
+        Some(())
+    }
+}
+
+impl Model for Setting {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let workers = self.skews.iter().map(|&skew| Worker { skew, job: Job::Idle }).collect();
+        let mut world = World {
+            now: 0,
+            tables: vec![Table { row: None, failures: 0 }],
+            workers,
+            flights: Vec::new(),
+            losses: self.losses,
+            unblocks: self.unblocks,
+            revisions: self.revisions,
+            broken: 0,
+        };
+        world.sort();
+        vec![world]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        for (index, worker) in world.workers.iter().enumerate() {
+            match &worker.job {
+                Job::Idle => actions.push(Action::Begin(index)),
+                Job::Attempting { .. } => {
+                    actions.extend(self.patterns.iter().map(|pattern| Action::Respond(index, pattern)));
+                    actions.push(Action::Crash(index));
+                }
+                Job::Recording { step, .. } => {
+                    actions.extend([Action::Step(index), Action::Crash(index)]);
+                    if world.losses > 0 && matches!(step, Step::Write(_)) {
+                        actions.push(Action::Lose(index));
+                    }
+                }
+            }
+        }
+        actions.extend((0..world.flights.len()).map(Action::Land));
+        actions.push(Action::Tick);
+        actions.extend((0..world.tables.len()).map(Action::Expire));
+        if world.unblocks > 0 {
+            let mut skews = self.skews.to_vec();
+            skews.dedup();
+            actions.extend(skews.into_iter().map(Action::Unblock));
+        }
+        if world.revisions > 0 {
+            actions.push(Action::Revise);
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut world = world.clone();
+        match action {
+            Action::Begin(index) => self.begin(&mut world, index)?,
+            Action::Respond(index, pattern) => self.respond(&mut world, index, pattern)?,
+            Action::Step(index) => self.step(&mut world, index, false)?,
+            Action::Lose(index) => self.step(&mut world, index, true)?,
+            Action::Crash(index) => world.workers[index].job = Job::Idle,
+            Action::Land(index) => self.land_later(&mut world, index),
+            Action::Tick => self.tick(&mut world)?,
+            Action::Expire(revision) => self.expire(&mut world, revision)?,
+            Action::Unblock(skew) => self.unblock(&mut world, skew)?,
+            Action::Revise => {
+                world.revisions -= 1;
+                world.tables.push(Table { row: None, failures: 0 });
+            }
+        }
+        world.forget_time();
+        world.sort();
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        all_properties()
+    }
+}
+
+/// A write as a fault would have it.
+pub(crate) fn without(write: Write, is_unwanted: impl Fn(&Condition) -> bool) -> Write {
+    let condition = match write.condition {
+        Condition::All(all) => Condition::All(all.into_iter().filter(|one| !is_unwanted(one)).collect()),
+        one => one,
+    };
+    Write { condition, ..write }
+}
+
+/// A write whose row may be deleted this much earlier.
+pub(crate) fn expiring_at_once(write: Write) -> Write {
+    let effect = match write.effect {
+        Effect::Update(changes) => Effect::Update(
+            changes
+                .into_iter()
+                .map(|change| match change {
+                    carteiro_core::transition::Change::Set("expires_at", Value::Number(at)) => {
+                        let fence = i64::try_from(FENCE.as_secs()).unwrap_or_default();
+                        carteiro_core::transition::Change::Set("expires_at", Value::Number(at - fence))
+                    }
+                    other => other,
+                })
+                .collect(),
+        ),
+        Effect::Delete => Effect::Delete,
+    };
+    Write { effect, ..write }
+}

@@ -1,0 +1,98 @@
+//! Ending blocks and enabling webhooks, and releasing at once what was held for them.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::Replaced;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::random;
+use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::work_queue::Work;
+use carteiro_core::id::WebhookId;
+use carteiro_core::item::ItemType;
+use carteiro_core::problem::Problem;
+use carteiro_core::streak;
+use carteiro_core::webhook::Settings;
+
+use crate::{Manage, view, webhooks};
+
+/// How often enabling is tried again when somebody else changed the same webhook meanwhile.
+const TRIES: usize = 5;
+
+/// Ends every block and streak of a webhook.
+pub(crate) async fn unblock(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    for item_type in &webhook.settings.items {
+        let key = StreakKey {
+            webhook: webhook.id.clone(),
+            revision: webhook.revision,
+            item_type: item_type.clone(),
+        };
+        let epoch = format!("{:032x}", random::bits128()?);
+        // Refused, there was nothing to end; lost, a repeat of the request is welcome and does no harm.
+        match manage.streaks.write(&key, &streak::unblock(&epoch, clock.now()), clock).await? {
+            streak::Answer::Lost => {
+                return Err(
+                    Problem::unavailable("it is not certain that the block was ended; try again").into()
+                );
+            }
+            streak::Answer::Made | streak::Answer::Refused(_) | streak::Answer::Row(_) => {}
+        }
+    }
+    hasten(manage, &webhook.id, clock).await;
+    Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
+}
+
+/// Enables a webhook that its owner or a 410 disabled.
+pub(crate) async fn enable(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    for _ in 0..TRIES {
+        let webhook = webhooks::find(manage, &account, request).await?;
+        let enabled = Settings { enabled: true, ..webhook.settings.clone() };
+        let Some(changed) = webhook.changed(enabled, clock.now()) else {
+            return Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?));
+        };
+        if manage.config.replace_webhook(&changed).await? == Replaced::Done {
+            hasten(manage, &changed.id, clock).await;
+            return Ok(json(200, &view::with_status(manage, &changed, clock.now()).await?));
+        }
+    }
+    Err(Problem::conflict("others changed this webhook at the same time; try again").into())
+}
+
+/// Releases at once what was held for a webhook. Where that cannot be asked for now, a tick does it at the time that
+/// was set before: the block's end, or within half an hour.
+pub(crate) async fn hasten(manage: &Manage, webhook: &WebhookId, clock: InvocationClock) {
+    if let Err(error) = try_hasten(manage, webhook, clock).await {
+        tracing::warn!(webhook = webhook.as_str(), error = error.chain(), "release.not_hastened");
+    }
+}
+
+async fn try_hasten(
+    manage: &Manage,
+    webhook: &WebhookId,
+    clock: InvocationClock,
+) -> Result<(), AdapterError> {
+    let mut work = Vec::new();
+    for item_type in ItemType::KNOWN {
+        let key = ReleaseKey { webhook: webhook.clone(), item_type };
+        if manage.held.hasten_release(&key, clock.now()).await? {
+            work.push((Work::Release { webhook: key.webhook, item_type: key.item_type }, Duration::ZERO));
+        }
+    }
+    manage.work.send(&work).await
+}
