@@ -20,7 +20,7 @@ mod tests {
 
     use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
     use aws_lambda_events::encodings::Body;
-    use carteiro_adapters::http_api::Request;
+    use carteiro_adapters::http_api::{self, Request};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
@@ -33,6 +33,7 @@ mod tests {
     use carteiro_core::problem::Problem;
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
+    use carteiro_core::transition::{Row, Value as Attribute};
     use carteiro_core::webhook::{
         MAX_BLOCK_SECONDS, MAX_DESCRIPTION_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_SOURCES, MAX_THRESHOLD,
         MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook,
@@ -219,7 +220,7 @@ mod tests {
         if route.contains("{account}") || route.contains("{webhook}") {
             statuses.insert("404");
         }
-        if route.starts_with("PATCH") {
+        if route.starts_with("PATCH") || route.ends_with("/enable") {
             statuses.insert("409");
         }
         if operation.get("requestBody").is_some() {
@@ -435,6 +436,50 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    fn described_status(document: &Value, shown: &Value) {
+        let described = schema(document, "ItemTypeStatus");
+        let mut shown = names(shown);
+        shown.remove("held_more");
+        assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), shown);
+        shown.insert("held_more".to_owned());
+        assert_eq!(names(&described["properties"]), shown);
+    }
+
+    #[test]
+    fn the_state_of_a_type_has_the_described_fields_blocked_or_not() {
+        let document = parsed();
+        let webhook = example_webhook();
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let last_error = json!({"error": "status", "status": 503, "at": "2026-11-21T12:00:00Z"});
+        let block = Row::from([
+            ("failures", Attribute::Number(1000)),
+            ("epoch", Attribute::Text("e".to_owned())),
+            ("blocked_at", Attribute::Number(now.as_millisecond())),
+            ("blocked_until", Attribute::Number(now.as_millisecond() + 14_400_000)),
+            ("last_error", Attribute::Text(last_error.to_string())),
+        ]);
+        let open = view::of_type(&webhook, 1000, &ItemType::MESSAGE, None, 0, now);
+        let blocked = view::of_type(&webhook, 1000, &ItemType::MESSAGE, Some(&block), 1001, now);
+        for shown in [&open, &blocked] {
+            described_status(&document, shown);
+        }
+        let pointer = "/paths/~1webhooks~1{webhook}/get/responses/200/content/application~1json/example";
+        let example = at(&document, pointer)["status"].clone();
+        assert_eq!((&example["contact"], &example["message"]), (&open, &blocked));
+        let states = texts(&schema(&document, "ItemTypeStatus")["properties"]["state"]["enum"]);
+        assert_eq!(states, ["open", "blocked", "disabled"]);
+    }
+
+    #[test]
+    fn a_refused_key_is_answered_with_the_described_scheme() {
+        let document = parsed();
+        let refused = http_api::failure("r", "GET /webhooks", Problem::unauthorized("").into());
+        let scheme = refused.headers.get("www-authenticate").unwrap().to_str().unwrap();
+        assert_eq!(at(&document, "/components/headers/WWW-Authenticate/schema/const"), json!(scheme));
+        let headers = at(&document, "/components/responses/Unauthorized/headers");
+        assert_eq!(names(&headers), BTreeSet::from(["WWW-Authenticate".to_owned()]));
     }
 
     #[test]

@@ -59,22 +59,23 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
     let rows = manage.streaks.read_all(&keys).await?;
     let of_types = stream::iter(&keys).map(|key| async {
         let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD).await?;
-        let shown = of_type(manage, webhook, &key.item_type, rows.get(key), held, now);
+        let shown = of_type(webhook, manage.threshold, &key.item_type, rows.get(key), held, now);
         Ok::<_, AdapterError>((key.item_type.as_str().to_owned(), shown))
     });
     let of_types: Vec<(String, Value)> = of_types.buffered(3).try_collect().await?;
     Ok(Value::Object(Map::from_iter(of_types)))
 }
 
-fn of_type(
-    manage: &Manage,
+/// The state of one item type. `deployment_threshold` is in force where the webhook sets none.
+pub(crate) fn of_type(
     webhook: &Webhook,
+    deployment_threshold: u32,
     item_type: &ItemType,
     row: Option<&Row>,
     held: usize,
     now: Timestamp,
 ) -> Value {
-    let threshold = webhook.settings.threshold.unwrap_or(manage.threshold);
+    let threshold = webhook.settings.threshold.unwrap_or(deployment_threshold);
     let details = row.map(Details::of).unwrap_or_default();
     let phase = State::of(row, now).phase;
     let last_error: Option<LastError> = details.last_error.and_then(|text| serde_json::from_str(&text).ok());
