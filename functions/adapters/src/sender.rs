@@ -413,6 +413,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(10);
 
+    proptest::proptest! {
+        #[test]
+        fn every_url_that_a_webhook_may_have_can_be_requested(host in "[a-zA-Z0-9_.{}|`^\"\\-]{1,20}", rest in "[ -~é]{0,40}") {
+            if let Ok(url) = WebhookUrl::check(&format!("https://{host}/{rest}"), &loopback()) {
+                let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
+                proptest::prop_assert!(request(attempt).is_ok(), "{url}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_2xx_that_arrived_whole_is_a_success() {
         let url = answering(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nok", false).await;

@@ -33,6 +33,7 @@ pub(crate) fn read(
     let mut asynchronous = read_asynchronous(&mut properties)?;
     asynchronous.dead_letter = read_dead_letter_queue(&mut properties)?;
     check_policies(&mut properties)?;
+    properties.text("Role")?;
     properties.choice("RecursiveLoop", &["Allow", "Terminate"])?;
     properties.ignore(&["Description", "Tags"]);
     if let Some(list) = properties.map("Events")? {
@@ -186,16 +187,42 @@ fn check_policies(properties: &mut Properties) -> Result<(), TemplateError> {
             // The name or ARN of a managed policy.
             continue;
         }
-        let mut document = Properties::new(document, &path)?;
-        document.choice("Version", &["2012-10-17"])?;
-        let statements = document.list("Statement")?.ok_or_else(|| {
-            TemplateError::at(&path, "Statement is required (policy templates are not understood)")
-        })?;
-        document.ignore(&["Id"]);
-        document.finish()?;
-        for (at, statement) in statements.into_iter().enumerate() {
-            check_statement(Properties::new(statement, &format!("{path}.Statement[{at}]"))?)?;
+        check_document(document, &path)?;
+    }
+    Ok(())
+}
+
+/// A role: who may take it, and its policies.
+pub(crate) fn check_role(properties: Value, path: &str) -> Result<(), TemplateError> {
+    let mut role = Properties::new(properties, path)?;
+    if role.map("AssumeRolePolicyDocument")?.is_none() {
+        return Err(TemplateError::at(path, "AssumeRolePolicyDocument is required"));
+    }
+    for (at, policy) in role.list("Policies")?.unwrap_or_default().into_iter().enumerate() {
+        let path = format!("{path}.Policies[{at}]");
+        let mut policy = Properties::new(policy, &path)?;
+        if policy.text("PolicyName")?.is_none() {
+            return Err(TemplateError::at(&path, "PolicyName is required"));
         }
+        let document = policy.take("PolicyDocument");
+        let document = document.ok_or_else(|| TemplateError::at(&path, "PolicyDocument is required"))?;
+        check_document(document, &format!("{path}.PolicyDocument"))?;
+        policy.finish()?;
+    }
+    role.ignore(&["Description", "ManagedPolicyArns", "Path", "Tags"]);
+    role.finish()
+}
+
+fn check_document(document: Value, path: &str) -> Result<(), TemplateError> {
+    let mut document = Properties::new(document, path)?;
+    document.choice("Version", &["2012-10-17"])?;
+    let statements = document.list("Statement")?.ok_or_else(|| {
+        TemplateError::at(path, "Statement is required (policy templates are not understood)")
+    })?;
+    document.ignore(&["Id"]);
+    document.finish()?;
+    for (at, statement) in statements.into_iter().enumerate() {
+        check_statement(Properties::new(statement, &format!("{path}.Statement[{at}]"))?)?;
     }
     Ok(())
 }

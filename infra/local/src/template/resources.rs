@@ -19,6 +19,8 @@ enum Kind {
     HttpApi,
     Queue,
     Table,
+    /// Nothing is enforced on one machine; its statements are checked for their form.
+    Role,
     /// Means nothing on one machine; its references must hold.
     Inert,
 }
@@ -66,6 +68,7 @@ fn kind_of(type_name: &str) -> Option<Kind> {
         "AWS::Serverless::HttpApi" => Kind::HttpApi,
         "AWS::SQS::Queue" => Kind::Queue,
         "AWS::DynamoDB::Table" => Kind::Table,
+        "AWS::IAM::Role" => Kind::Role,
         "AWS::Logs::LogGroup"
         | "AWS::Logs::MetricFilter"
         | "AWS::CloudWatch::Alarm"
@@ -84,6 +87,7 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
     match (kind, type_name) {
         (Kind::Function, _) => named(function_arn(name)),
         (Kind::Table, _) => named(table_arn(name)),
+        (Kind::Role, _) => named(format!("arn:aws:iam::{ACCOUNT}:role/{name}")),
         (Kind::Queue, _) => {
             let url = queue_url(sqs, name);
             let attributes =
@@ -138,6 +142,7 @@ impl Declared<'_> {
         let at = format!("{path}.Properties");
         match self.kind {
             Kind::Inert => Ok(()),
+            Kind::Role => function::check_role(properties, &at),
             Kind::HttpApi => read_http_api(Properties::new(properties, &at)?),
             Kind::Queue => {
                 let queue = read_queue(&self.name, Properties::new(properties, &at)?)?;
