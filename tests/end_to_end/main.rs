@@ -13,5 +13,6 @@ mod idempotency;
 mod isolation;
 mod items;
 mod killed;
+mod price;
 mod retries;
 mod webhooks;
