@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use carteiro_clock::Clock;
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
-use carteiro_core::{cursor, idempotency, item, ndjson, webhook};
+use carteiro_core::{cursor, idempotency, item, ndjson, release, webhook};
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 
 const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md"];
@@ -89,6 +89,17 @@ fn the_documented_limits_are_those_of_the_core() {
             format!("{}, of {} bytes", webhook::MAX_HEADERS, webhook::MAX_HEADER_BYTES),
         ),
         ("webhook's sources", webhook::MAX_SOURCES.to_string()),
+        ("webhook's own threshold", format!("1 to {} failures", webhook::MAX_THRESHOLD)),
+        ("webhook's own block", format!("1 s to {} s", webhook::MAX_BLOCK_SECONDS)),
+        (
+            "step of a release",
+            format!(
+                "{} items at first, at most {}, and {} MiB",
+                release::FIRST_STEP,
+                release::MAX_STEP,
+                release::MAX_STEP_BYTES / mib
+            ),
+        ),
         ("page of a list", format!("{}, at most {}", cursor::DEFAULT_LIMIT, cursor::MAX_LIMIT)),
     ];
     for (what, limit) in expected {
