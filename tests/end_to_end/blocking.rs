@@ -216,3 +216,47 @@ async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
     assert!(deliveries.iter().all(|one| one.attempt() <= Some(2)), "{held}");
     bundle.stop().await;
 }
+
+#[tokio::test]
+async fn an_account_is_told_of_warnings_of_the_block_and_of_its_end_once_each() {
+    let bundle = Bundle::start_with([("FailureThreshold", "40"), ("DeliverConcurrency", "2")]).await;
+    let account = bundle.account().await;
+    let failing = bundle.webhook(&account, "/f", &["event"]).await;
+    bundle.webhook(&account, "/told", &["notice"]).await;
+    bundle.receiver.set_behaviour("/f", Behaviour::from(FAILING));
+    let told = |kind: &str| {
+        let notices = bundle.receiver.deliveries_to("/told");
+        let bodies = notices.iter().map(|one| serde_json::from_slice::<Value>(&one.body).unwrap());
+        bodies.filter(|body| body["type"] == kind).collect::<Vec<_>>()
+    };
+    let wait = async |kind: &str, count: usize| {
+        for _ in 0..300 {
+            if told(kind).len() >= count {
+                return told(kind);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{kind} was not told: {:?}", told(kind));
+    };
+    send_many(&bundle, &account, "event", 25).await;
+    let warned = wait("webhook.failing", 1).await;
+    assert_eq!((&warned[0]["data"]["percent"], &warned[0]["data"]["threshold"]), (&json!(50), &json!(40)));
+    assert_eq!(warned[0]["data"]["webhook"], json!(failing.id));
+    settled(&bundle, "/f").await;
+    send_many(&bundle, &account, "event", 15).await;
+    let blocked = wait("webhook.blocked", 1).await;
+    assert_eq!(blocked[0]["data"]["last_error"]["status"], 500);
+    assert!(blocked[0]["data"]["message"]["pt-BR"].as_str().unwrap().contains("bloqueado"));
+    bundle.receiver.set_behaviour("/f", Behaviour::default());
+    bundle.advance(Duration::from_secs(4 * 3600 - 300));
+    bundle.tick().await;
+    assert!(told("webhook.released").is_empty());
+    bundle.advance(Duration::from_secs(310));
+    wait("webhook.released", 1).await;
+    settled(&bundle, "/told").await;
+    let counts = bundle.receiver.counts_by_webhook_id("/told");
+    assert!(counts.values().all(|&count| count == 1), "{counts:?}");
+    assert!((1..=3).contains(&told("webhook.failing").len()));
+    assert_eq!((told("webhook.blocked").len(), told("webhook.released").len()), (1, 1));
+    bundle.stop().await;
+}

@@ -56,6 +56,10 @@ impl Expressions {
     }
 
     fn joined(&mut self, conditions: &[Condition], by: &str) -> String {
+        // DynamoDB refuses parentheses around parentheses.
+        if let [one] = conditions {
+            return self.condition(one);
+        }
         let parts: Vec<_> = conditions.iter().map(|one| self.condition(one)).collect();
         format!("({})", parts.join(by))
     }
@@ -113,6 +117,8 @@ mod tests {
             expressions.condition(&condition),
             "(attribute_not_exists(#a) AND (#b <= :v0 OR #c = :v1))"
         );
+        let alone = Condition::All(vec![Condition::Any(vec![Condition::Exists("a")])]);
+        assert_eq!(expressions.condition(&alone), "attribute_exists(#a)");
         let changes = [
             Change::Set("a", Value::Number(1)),
             Change::Add("b", 2),

@@ -13,13 +13,17 @@
 //! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
 //! item is sent again, under the same id.
 
+use std::collections::VecDeque;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ReturnValue, Select};
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{ItemId, WebhookId};
+use carteiro_core::item::ItemType;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
-use crate::config_table::is_refused_condition;
+use crate::config_table::{Page, is_refused_condition};
 use crate::error::AdapterError;
 use crate::random;
 use crate::release_row::ReleaseKey;
@@ -88,13 +92,59 @@ pub enum HeldFor {
 }
 
 impl HeldFor {
-    fn as_str(self) -> &'static str {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Retry, Self::Disabled, Self::Blocked];
+
+    /// The name in tables and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::Disabled => "disabled",
             Self::Blocked => "blocked",
         }
     }
+}
+
+/// A held item, as its owner may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What is held.
+    pub delivery: Delivery,
+    /// Why.
+    pub reason: HeldFor,
+    /// When it comes due; None while it waits for its release.
+    pub due_at: Option<Timestamp>,
+}
+
+/// Which rows of a webhook a page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// Whose.
+    pub webhook: &'a WebhookId,
+    /// Of this type alone, or of all, the types in alphabetical order.
+    pub item_type: Option<&'a ItemType>,
+    /// Those after this place, which [`is_place`] must know.
+    pub after: Option<&'a str>,
+    /// How many rows at most; at least 1.
+    pub most: u16,
+    /// How many bytes of items at most. The first row is shown however large its item.
+    pub most_bytes: usize,
+}
+
+/// Whether a text is a row's place in the order of a webhook's rows: its type, when its item was accepted, and the item.
+#[must_use]
+pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
+    let mut parts = text.split('#');
+    let (Some(kind), Some(accepted), Some(item), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    kind.parse::<ItemType>().is_ok_and(|kind| item_type.is_none_or(|wanted| *wanted == kind))
+        && accepted.len() == 13
+        && accepted.bytes().all(|byte| byte.is_ascii_digit())
+        && item.parse::<ItemId>().is_ok()
 }
 
 /// How a claim of a held row ended.
@@ -281,6 +331,15 @@ impl HeldTable {
         Ok(held)
     }
 
+    /// A page of a webhook's held items, by type and then in the order of their acceptance. What is being moved or
+    /// released this moment may be missing or still there.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn list(&self, span: Span<'_>) -> Result<Page<Held>, AdapterError> {
+        page(&self.client, &self.name, span, held).await
+    }
+
     /// Up to `most` keys of a webhook's rows in a shard.
     ///
     /// # Errors
@@ -291,17 +350,7 @@ impl HeldTable {
         shard: u8,
         most: u16,
     ) -> Result<Vec<HeldKey>, AdapterError> {
-        let call = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(pk(webhook, shard)))
-            .projection_expression("pk, sk")
-            .consistent_read(true)
-            .limit(i32::from(most));
-        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading held items", error))?;
-        answer.items.unwrap_or_default().iter().map(held_key).collect()
+        keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
     /// Drops a row, whoever claims it. For webhooks that were deleted.
@@ -309,9 +358,127 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
-        let call = self.client.delete_item().table_name(&self.name);
-        let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a held item", error))
+        drop_row(&self.client, &self.name, key).await
+    }
+}
+
+/// Up to `most` keys of a webhook's rows in a shard of the held or the dead items.
+pub(crate) async fn keys_of(
+    client: &Client,
+    table: &str,
+    webhook: &WebhookId,
+    shard: u8,
+    most: u16,
+) -> Result<Vec<HeldKey>, AdapterError> {
+    let call = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(pk(webhook, shard)))
+        .projection_expression("pk, sk")
+        .consistent_read(true)
+        .limit(i32::from(most));
+    let answer = call.send().await.map_err(|error| AdapterError::of_call("finding waiting items", error))?;
+    answer.items.unwrap_or_default().iter().map(held_key).collect()
+}
+
+/// Drops a row of the held or the dead items.
+pub(crate) async fn drop_row(client: &Client, table: &str, key: &HeldKey) -> Result<(), AdapterError> {
+    let call = client.delete_item().table_name(table);
+    let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
+    sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a waiting item", error))
+}
+
+fn held(row: &Row) -> Result<Held, AdapterError> {
+    let delivery = read_delivery(TABLE, row)?;
+    let reader = Reader { table: TABLE, row };
+    let name = reader.text("held_for")?;
+    let reason = HeldFor::ALL.into_iter().find(|reason| reason.as_str() == name);
+    let reason = reason.ok_or(AdapterError::Malformed { table: TABLE, attribute: "held_for" })?;
+    let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
+    Ok(Held { delivery, reason, due_at })
+}
+
+/// A shard's rows as they are read: what was read and not shown yet, and from where reading goes on.
+struct ShardRows {
+    pk: String,
+    read: VecDeque<Row>,
+    /// Where the next read begins; None at the end. The row at the place itself is not read again.
+    next: Option<Option<Row>>,
+}
+
+impl ShardRows {
+    fn new(span: &Span<'_>, shard: u8) -> Self {
+        let pk = pk(span.webhook, shard);
+        let start = span
+            .after
+            .map(|place| Row::from([("pk".to_owned(), text(pk.as_str())), ("sk".to_owned(), text(place))]));
+        Self { pk, read: VecDeque::new(), next: Some(start) }
+    }
+
+    /// Reads on, where nothing is left of what was read.
+    async fn fill(
+        &mut self,
+        client: &Client,
+        table: &str,
+        item_type: Option<&ItemType>,
+        rows: i32,
+    ) -> Result<(), AdapterError> {
+        while self.read.is_empty()
+            && let Some(start) = self.next.take()
+        {
+            let prefix = item_type.map(|item_type| format!("{item_type}#"));
+            let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :type)" } else { "pk = :pk" };
+            let mut call = client
+                .query()
+                .table_name(table)
+                .key_condition_expression(condition)
+                .expression_attribute_values(":pk", text(self.pk.as_str()))
+                .consistent_read(true)
+                .limit(rows)
+                .set_exclusive_start_key(start);
+            if let Some(prefix) = prefix {
+                call = call.expression_attribute_values(":type", text(prefix));
+            }
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call("listing waiting items", error))?;
+            self.read.extend(answer.items.unwrap_or_default());
+            self.next = answer.last_evaluated_key.map(Some);
+        }
+        Ok(())
+    }
+
+    /// The place of the next row.
+    fn place(&self) -> Option<&str> {
+        self.read.front().and_then(|row| row.get("sk")?.as_s().ok()).map(String::as_str)
+    }
+}
+
+/// A page of a webhook's rows in the table of the held or the dead items: the shards, each of which is in order, merged.
+/// What is read of a shard at a time is little more than its part of the page, for rows carry their items.
+pub(crate) async fn page<T>(
+    client: &Client,
+    table: &str,
+    span: Span<'_>,
+    read: impl Fn(&Row) -> Result<T, AdapterError>,
+) -> Result<Page<T>, AdapterError> {
+    let of_shard = i32::from(span.most.div_ceil(u16::from(SHARDS)) + 2);
+    let mut shards: Vec<ShardRows> = (0..SHARDS).map(|shard| ShardRows::new(&span, shard)).collect();
+    let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
+    loop {
+        let fills = shards.iter_mut().map(|shard| shard.fill(client, table, span.item_type, of_shard));
+        try_join_all(fills).await?;
+        let first = shards.iter_mut().filter(|shard| shard.place().is_some());
+        let Some(first) = first.min_by(|a, b| a.place().cmp(&b.place())) else {
+            return Ok(Page { data, last: None });
+        };
+        let Some(row) = first.read.pop_front() else { return Ok(Page { data, last: None }) };
+        bytes += row.get("body").and_then(|body| body.as_b().ok()).map_or(0, |body| body.as_ref().len());
+        if data.len() >= usize::from(span.most) || (!data.is_empty() && bytes > span.most_bytes) {
+            return Ok(Page { data, last });
+        }
+        data.push(read(&row)?);
+        last = row.get("sk").and_then(|place| place.as_s().ok()).cloned();
     }
 }
 
@@ -428,6 +595,38 @@ mod tests {
         let mut again = delivery(9, 5);
         again.attempt = 8;
         assert_eq!(sk(&again), sk(&delivery(9, 5)));
+    }
+
+    #[test]
+    fn a_rows_place_is_known_and_nothing_else_is() {
+        let row = delivery_row(&delivery(7, 1_795_000_000_123));
+        let place = row["sk"].as_s().unwrap().as_str();
+        assert!(is_place(place, None) && is_place(place, Some(&ItemType::CONTACT)));
+        assert!(!is_place(place, Some(&ItemType::EVENT)));
+        let longer = format!("{place}#");
+        let upper = place.to_uppercase();
+        let item = "item_00000000000000000000000000000007";
+        let others = ["", "contact", "contact#", &longer, &upper, &format!("contact#179500000012#{item}")];
+        for other in others {
+            assert!(!is_place(other, None), "{other}");
+        }
+        assert!(!is_place(&format!("contact#179500000012x#{item}"), None));
+        assert!(!is_place("contact#1795000000123#item_7", None));
+    }
+
+    #[test]
+    fn a_held_row_says_why_and_until_when() {
+        let mut row = delivery_row(&delivery(7, 1));
+        row.insert("held_for".to_owned(), text("blocked"));
+        assert_eq!(
+            held(&row).unwrap(),
+            Held { delivery: delivery(7, 1), reason: HeldFor::Blocked, due_at: None }
+        );
+        let due_at = Timestamp::from_millisecond(5).unwrap();
+        row.insert("due_at".to_owned(), milliseconds(due_at));
+        assert_eq!(held(&row).unwrap().due_at, Some(due_at));
+        row.insert("held_for".to_owned(), text("mood"));
+        assert_eq!(held(&row).unwrap_err().to_string(), "a row of the held table cannot be read: held_for");
     }
 
     #[test]

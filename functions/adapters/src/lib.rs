@@ -22,6 +22,7 @@ mod row;
 pub mod sender;
 pub mod settings;
 pub mod streak_table;
+pub mod telling;
 pub mod tick_table;
 mod tls_roots;
 pub mod work_queue;

@@ -30,12 +30,19 @@ const EXISTS: &str = "attribute_exists(pk)";
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
 /// The lease is still the one that this worker has.
 const IS_OURS: &str = "lease_until = :lease";
-/// Nothing was held since the worker looked.
+/// Nothing was held or hastened since the worker looked.
 const IS_UNTOUCHED: &str = "touched = :touched";
 /// The item was not held anew since it was read.
 const IS_SAME_HOLDING: &str = "holding = :holding";
+/// The release is looked at by then,
+const IS_EARLY_ENOUGH: &str = "due_at <= :due";
+/// or it is not, or there is none.
+const IS_TOO_LATE: &str = "attribute_not_exists(due_at) OR due_at > :due";
 /// The step is still the current one.
 const IS_STEP: &str = "step_id = :step";
+
+/// How often a release is planned anew whose time others move to and fro.
+const MAX_REFUSALS: u32 = 5;
 
 /// Which release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +74,7 @@ pub struct Release {
     pub key: ReleaseKey,
     /// Whose webhook it is.
     pub account: AccountId,
-    /// How often something was held for it.
+    /// How often something was held for it, or it was hastened.
     touched: u64,
     /// The end of our lease.
     lease: Timestamp,
@@ -108,21 +115,32 @@ impl HeldTable {
         account: &AccountId,
         due_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
-            .update_expression(
-                "SET account = :account, due_shard = :shard, due_at = if_not_exists(due_at, :due) ADD touched :one",
-            )
-            .expression_attribute_values(":account", text(account.as_str()))
-            .expression_attribute_values(":shard", text(due_shard_name(shard)))
-            .expression_attribute_values(":due", milliseconds(due_at))
-            .expression_attribute_values(":one", number(1_u32));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("planning a release", error))
+        const OPERATION: &str = "planning a release";
+        for _ in 0..MAX_REFUSALS {
+            // Mostly there is one by then, and one call will do.
+            for (condition, due) in [(IS_EARLY_ENOUGH, ""), (IS_TOO_LATE, ", due_at = :due")] {
+                let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
+                let call = self
+                    .client
+                    .update_item()
+                    .table_name(&self.name)
+                    .set_key(Some(key.row()))
+                    .condition_expression(condition)
+                    .update_expression(format!(
+                        "SET account = :account, due_shard = :shard{due} ADD touched :one"
+                    ))
+                    .expression_attribute_values(":account", text(account.as_str()))
+                    .expression_attribute_values(":shard", text(due_shard_name(shard)))
+                    .expression_attribute_values(":due", milliseconds(due_at))
+                    .expression_attribute_values(":one", number(1_u32));
+                match call.send().await {
+                    Ok(_) => return Ok(()),
+                    Err(error) if is_refused_condition(&error) => {}
+                    Err(error) => return Err(AdapterError::of_call(OPERATION, error)),
+                }
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
     }
 
     /// Claims a release for a lease.
@@ -294,6 +312,9 @@ impl HeldTable {
 
     /// Gives a release back, to be looked at again at `due_at`. Without `keep_step` it begins again with the first.
     ///
+    /// Where something was held or the release was hastened since the worker looked, its time stays as it is: it has
+    /// come, and what came meanwhile may not wait until `due_at`.
+    ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn postpone_release(
@@ -304,20 +325,28 @@ impl HeldTable {
     ) -> Result<(), AdapterError> {
         let forget =
             if keep_step { "" } else { ", step_id, step_size, step_left, step_failed, step_began_at" };
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(release.key.row()))
-            .condition_expression(IS_OURS)
-            .update_expression(format!("SET due_at = :due REMOVE lease_until{forget}"))
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":due", milliseconds(due_at));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("postponing a release", error)),
+        for untouched in [true, false] {
+            let call = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(release.key.row()))
+                .expression_attribute_values(":lease", milliseconds(release.lease));
+            let call = if untouched {
+                call.condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
+                    .update_expression(format!("SET due_at = :due REMOVE lease_until{forget}"))
+                    .expression_attribute_values(":touched", number(release.touched))
+                    .expression_attribute_values(":due", milliseconds(due_at))
+            } else {
+                call.condition_expression(IS_OURS).update_expression(format!("REMOVE lease_until{forget}"))
+            };
+            match call.send().await {
+                Ok(_) => return Ok(()),
+                Err(error) if is_refused_condition(&error) => {}
+                Err(error) => return Err(AdapterError::of_call("postponing a release", error)),
+            }
         }
+        Ok(())
     }
 
     /// Brings a release's time forward: its block was ended, or its webhook enabled. False where there is none.
@@ -331,7 +360,9 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(key.row()))
             .condition_expression(EXISTS)
-            .update_expression("SET due_at = :due")
+            // A worker that looked before must neither postpone nor end it by what it saw.
+            .update_expression("SET due_at = :due ADD touched :one")
+            .expression_attribute_values(":one", number(1_u32))
             .expression_attribute_values(":due", milliseconds(due_at));
         match call.send().await {
             Ok(_) => Ok(true),

@@ -14,15 +14,22 @@ use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::notice;
 use carteiro_core::streak::{ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
 use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
+use jiff::Timestamp;
 
 use crate::clock::InvocationClock;
 use crate::error::AdapterError;
 use crate::expression::{Expressions, core_row};
-use crate::row::{Row, text};
+use crate::row::{Reader, Row, milliseconds, text};
+
+const TABLE: &str = "streaks";
+
+/// Over how many partitions the index of what is to be told is spread.
+pub const DUE_SHARDS: u8 = 16;
 
 /// The first pause after a throttle; it doubles.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +50,8 @@ pub struct StreakTable {
 /// Which row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreakKey {
+    /// Whose webhook it is. It is no part of the row's key.
+    pub account: AccountId,
     /// The webhook.
     pub webhook: WebhookId,
     /// Its revision.
@@ -121,6 +130,42 @@ impl StreakTable {
         Err(AdapterError::Contended { operation: OPERATION })
     }
 
+    /// The streaks in a shard of the index of which something is to be told until then, and when.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn due(
+        &self,
+        shard: u8,
+        until: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<(StreakKey, Timestamp)>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("due")
+            .key_condition_expression("due_shard = :shard AND due_at <= :until")
+            .expression_attribute_values(":shard", text(format!("due#{:x}", shard % DUE_SHARDS)))
+            .expression_attribute_values(":until", milliseconds(until))
+            .limit(i32::from(limit));
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding what is to be told", error))?;
+        let due = |row: &Row| {
+            let row = Reader { table: TABLE, row };
+            let (revision, item_type) = row.text("sk")?.split_once('#').unwrap_or_default();
+            let malformed = || AdapterError::Malformed { table: TABLE, attribute: "sk" };
+            let key = StreakKey {
+                account: row.parsed("account")?,
+                webhook: row.parsed("pk")?,
+                revision: revision.parse().map_err(|_| malformed())?,
+                item_type: item_type.parse().map_err(|_| malformed())?,
+            };
+            Ok((key, row.milliseconds("due_at")?))
+        };
+        answer.items.unwrap_or_default().iter().map(due).collect()
+    }
+
     /// Reads a row consistently.
     ///
     /// # Errors
@@ -132,7 +177,7 @@ impl StreakTable {
         Ok(answer.item.map(|row| core_row(&row, &ATTRIBUTES)))
     }
 
-    /// Carries a recording out to its end.
+    /// Carries a recording out to its end, and answers whether it left something to be told.
     ///
     /// # Errors
     /// Where the table could not be read or written in the time that is left. What was not recorded then is not part
@@ -143,12 +188,17 @@ impl StreakTable {
         mut recording: Recording,
         mut step: Step,
         clock: InvocationClock,
-    ) -> Result<Recorded, AdapterError> {
+    ) -> Result<(Recorded, bool), AdapterError> {
+        let mut to_tell = false;
         loop {
             let answer = match &step {
-                Step::Done(recorded) => return Ok(*recorded),
+                Step::Done(recorded) => return Ok((*recorded, to_tell)),
                 Step::Read => Answer::Row(self.read(key).await?),
-                Step::Write(write) => self.write(key, write, clock).await?,
+                Step::Write(write) => {
+                    let answer = self.write(key, write, clock).await?;
+                    to_tell |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
+                    answer
+                }
             };
             step = recording.next(&answer, clock.now());
         }
@@ -222,9 +272,12 @@ impl StreakTable {
 /// A row that becomes due is found through its webhook's part of the index.
 fn index(key: &StreakKey, changes: &[Change]) -> Vec<(&'static str, Value)> {
     let due = changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _)));
-    let digits = key.webhook.as_str();
-    let last = digits.chars().last().unwrap_or('0');
-    due.then(|| ("due_shard", Value::Text(format!("due#{last}")))).into_iter().collect()
+    if !due {
+        return Vec::new();
+    }
+    let last = key.webhook.as_str().chars().last().unwrap_or('0');
+    let account = Value::Text(key.account.to_string());
+    vec![("due_shard", Value::Text(format!("due#{last}"))), ("account", account)]
 }
 
 /// Sorts a call's end: made, refused by its condition, certainly not made, or nobody knows.

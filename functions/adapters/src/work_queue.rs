@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,17 @@ pub enum Work {
     Release {
         /// The webhook.
         webhook: WebhookId,
+        /// The item type.
+        item_type: ItemType,
+    },
+    /// Tells what is to be told of a streak.
+    Tell {
+        /// Whose webhook it is.
+        account: AccountId,
+        /// The webhook.
+        webhook: WebhookId,
+        /// Its revision.
+        revision: u64,
         /// The item type.
         item_type: ItemType,
     },

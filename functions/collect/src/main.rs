@@ -28,10 +28,12 @@ use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::settings::environment;
-use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::telling::Teller;
 use carteiro_adapters::tick_table::TickTable;
 use carteiro_adapters::work_queue::{Work, WorkQueue};
 use carteiro_core::retention::Retention;
+use carteiro_core::streak::Rule;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -45,6 +47,7 @@ struct Collect {
     deliveries: DeliverQueue,
     dead_letters: DeliverQueue,
     work: WorkQueue,
+    teller: Teller,
     retention: Retention,
     /// Minutes between two ticks.
     minutes: u8,
@@ -68,13 +71,18 @@ async fn main() -> Result<(), Fatal> {
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let sqs = aws_sdk_sqs::Client::new(&aws);
+    let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
+    let streaks = StreakTable::new(dynamodb.clone(), settings.streak_table);
+    let deliveries = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
+    let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let collect = Collect {
-        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
-        streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
+        teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
+        config,
+        streaks,
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),
-        deliveries: DeliverQueue::new(sqs.clone(), settings.deliver_queue_url),
+        deliveries,
         dead_letters: DeliverQueue::new(sqs.clone(), settings.deliver_dead_queue_url),
         work: WorkQueue::new(sqs, settings.work_queue_url),
         retention: settings.retention,
@@ -120,6 +128,10 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
             Ok(Work::Release { webhook, item_type }) => {
                 release::release(collect, ReleaseKey { webhook, item_type }, clock).await
+            }
+            Ok(Work::Tell { account, webhook, revision, item_type }) => {
+                let key = StreakKey { account, webhook, revision, item_type };
+                collect.teller.tell(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
             }
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
             Err(error) => Err(CollectError::Event(error)),

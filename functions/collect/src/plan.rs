@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::held_table::DUE_SHARDS;
+use carteiro_adapters::streak_table::{self, StreakKey};
 use carteiro_adapters::tick_table::SlotClaim;
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::retention::after;
@@ -16,6 +17,9 @@ use crate::{Collect, CollectError};
 
 /// How long a tick may take to plan before another may take its slot over: longer than the function runs.
 const LEASE: Duration = Duration::from_secs(900);
+
+/// How many streaks of a shard are told of in a tick.
+const TOLD_AT_MOST: u16 = 500;
 
 /// How many shards are looked at at once.
 const CONCURRENT_LOOKS: usize = 8;
@@ -33,6 +37,8 @@ pub(crate) struct Planned {
     planned: bool,
     /// Shards of held items in which something comes due.
     due_shards: usize,
+    /// Streaks of which something is to be told.
+    notices: usize,
     /// Whether there are dead letters to bring in.
     dead_letters: bool,
 }
@@ -58,7 +64,8 @@ pub(crate) async fn tick(
     if let Some(slot) = slot {
         collect.ticks.complete(slot, now).await?;
     }
-    tracing::info!(due_shards = planned.due_shards, dead_letters = planned.dead_letters, "tick.planned");
+    let Planned { due_shards, notices, dead_letters, .. } = planned;
+    tracing::info!(due_shards, notices, dead_letters, "tick.planned");
     Ok(planned)
 }
 
@@ -71,10 +78,30 @@ async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError
     let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
     let mut work: Vec<_> = found.into_iter().flatten().map(|work| (work, Duration::ZERO)).collect();
     let due_shards = work.len();
+    let to_tell = to_tell(collect, now, until).await?;
+    let notices = to_tell.len();
+    work.extend(to_tell);
     let dead_letters = collect.dead_letters.depth().await? > 0;
     work.extend(dead_letters.then_some((Work::BuryDeadLetters, Duration::ZERO)));
     collect.work.send(&work).await?;
-    Ok(Planned { planned: true, due_shards, dead_letters })
+    Ok(Planned { planned: true, due_shards, notices, dead_letters })
+}
+
+/// What is to be told until then, each at its time. What there is no room for is left to the next tick.
+async fn to_tell(
+    collect: &Collect,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(Work, Duration)>, CollectError> {
+    let shards = 0..streak_table::DUE_SHARDS;
+    let looks = stream::iter(shards).map(|shard| collect.streaks.due(shard, until, TOLD_AT_MOST));
+    let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
+    let work = |(key, due_at): (StreakKey, Timestamp)| {
+        let StreakKey { account, webhook, revision, item_type } = key;
+        let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
+        (Work::Tell { account, webhook, revision, item_type }, delay)
+    };
+    Ok(found.into_iter().flatten().map(work).collect())
 }
 
 #[cfg(test)]

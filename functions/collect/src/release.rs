@@ -156,7 +156,12 @@ async fn gate(collect: &Collect, release: &Release, now: Timestamp) -> Result<Ga
         return Ok(Gate::ShutUntil(after(now, DISABLED_WAIT)));
     }
     let item_type = release.key.item_type.clone();
-    let key = StreakKey { webhook: webhook.id.clone(), revision: webhook.revision, item_type };
+    let key = StreakKey {
+        account: webhook.account.clone(),
+        webhook: webhook.id.clone(),
+        revision: webhook.revision,
+        item_type,
+    };
     let row = collect.streaks.read(&key).await?;
     Ok(match State::of(row.as_ref(), now).phase {
         Phase::Blocked { until, .. } => Gate::ShutUntil(until),

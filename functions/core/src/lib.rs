@@ -13,6 +13,7 @@ pub mod item;
 pub mod key;
 pub mod message;
 pub mod ndjson;
+pub mod notice;
 pub mod outcome;
 pub mod problem;
 pub mod release;

@@ -12,6 +12,7 @@
 //! | `discarded` | how many items were dropped since the block began, where the webhook wants that |
 //! | `warning`, `block_notice`, `release_notice` | what is to be told and was not yet, by its id |
 //! | `due_at` | when somebody must look what is to be told, in milliseconds |
+//! | `telling_until` | until when somebody is telling it, in milliseconds |
 //! | `expires_at` | when the table may delete the row, in seconds; never on a live streak |
 //!
 //! # What is linearised where
@@ -29,12 +30,18 @@
 //! # What is never repeated
 //! A write that counts is made at most once: where its answer is lost it counts as made. So an ambiguous answer can
 //! make a streak shorter than it was, never longer, and a block is never early. [`end`] may be repeated, because it
-//! names the streak.
+//! names the streak. Where the answer to a block by leading failures is lost, the success behind them is still to be
+//! recorded: the row is read again, and if no block is there the streak is ended.
+//!
+//! A write whose answer was lost may also be made later. It changes nothing then that it might not have changed at
+//! once: `end` and the block by leading failures name the streak that they found, so that neither touches one that
+//! began after their own batch's success.
 //!
 //! # Expiry
 //! The table deletes late, or at once. It decides nothing here: conditions compare `blocked_until` themselves. A row
 //! may be deleted an hour after its block's end, when no batch can still be running that read an older epoch; and
-//! [`start`], which makes a streak live, removes the date.
+//! [`start`], which makes a streak live, removes the date. A batch that read the epoch of a row which is then deleted
+//! is not late: no block and no unblock came since, or there would be a row. It goes on with no epoch.
 
 use std::time::Duration;
 
@@ -59,16 +66,22 @@ const BLOCKED_AT: &str = "blocked_at";
 const BLOCKED_UNTIL: &str = "blocked_until";
 const LAST_ERROR: &str = "last_error";
 const DISCARDED: &str = "discarded";
-const WARNING: &str = "warning";
-const BLOCK_NOTICE: &str = "block_notice";
-const RELEASE_NOTICE: &str = "release_notice";
+/// What is left to be told: a warning,
+pub(crate) const WARNING: &str = "warning";
+/// a block,
+pub(crate) const BLOCK_NOTICE: &str = "block_notice";
+/// a release.
+pub(crate) const RELEASE_NOTICE: &str = "release_notice";
+/// Until when somebody is telling it.
+pub(crate) const TELLING_UNTIL: &str = "telling_until";
 const EXPIRES_AT: &str = "expires_at";
 
 /// When somebody must look what is to be told. Adapters index it.
 pub const DUE_AT: &str = "due_at";
 
 /// All attributes, for adapters that read rows.
-pub const ATTRIBUTES: [&str; 12] = [
+pub const ATTRIBUTES: [&str; 13] = [
+    TELLING_UNTIL,
     STREAK,
     FAILURES,
     EPOCH,
@@ -148,12 +161,23 @@ impl State {
         Self { epoch: text(EPOCH), phase }
     }
 
-    fn failures(&self) -> u32 {
+    /// How many attempts in a row have failed, while it is open.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
         match self.phase {
             Phase::Failing { failures, .. } => failures,
             _ => 0,
         }
     }
+}
+
+/// When a row's block began and when it ends or ended.
+pub(crate) fn block_of(row: &Row) -> Option<(Timestamp, Timestamp)> {
+    let time = |name: &str| match row.get(name) {
+        Some(Value::Number(ms)) => Timestamp::from_millisecond(*ms).ok(),
+        _ => None,
+    };
+    Some((time(BLOCKED_AT)?, time(BLOCKED_UNTIL)?))
 }
 
 /// What a row says beside its state, for its owner to read.
@@ -388,6 +412,8 @@ pub struct Results {
     leading: u32,
     /// Failures after the last success, where there is one.
     trailing: Option<u32>,
+    /// What the last of the leading failures was.
+    leading_error: String,
     /// What the last failure was.
     last_error: String,
 }
@@ -406,12 +432,18 @@ impl Results {
         Some(Self {
             leading: count(leading),
             trailing: succeeded.then(|| count(trailing)),
+            leading_error: results.iter().map_while(Option::as_ref).last().cloned().unwrap_or_default(),
             last_error: results.iter().rev().flatten().next().cloned().unwrap_or_default(),
         })
     }
 
-    fn counted(&self, failures: u32) -> Counted {
-        Counted { failures, last_error: self.last_error.clone() }
+    /// What a record at this stage counts. Leading failures that block leave what came after them out.
+    fn counted(&self, failures: u32, stage: Stage) -> Counted {
+        let last_error = match stage {
+            Stage::OnlyFailures | Stage::Success => &self.leading_error,
+            Stage::Trailing => &self.last_error,
+        };
+        Counted { failures, last_error: last_error.clone() }
     }
 }
 
@@ -466,6 +498,8 @@ pub struct Recording {
     stage: Stage,
     refusals: u32,
     blocking: bool,
+    /// The streak that the last write was to end.
+    ending: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -478,13 +512,32 @@ enum Stage {
     Trailing,
 }
 
+/// A write that is made only on the streak that was found, or while there is none.
+fn on_streak(mut step: Step, found: Option<String>) -> Step {
+    if let Step::Write(Write { condition: Condition::All(clauses), .. }) = &mut step {
+        clauses.push(match found {
+            Some(streak) => Condition::Is(STREAK, Value::Text(streak)),
+            None => Condition::Missing(STREAK),
+        });
+    }
+    step
+}
+
 impl Recording {
     /// Begins recording results whose batch read `before` at its start. `id` is new and random.
     #[must_use]
     pub fn begin(results: Results, before: &State, rule: Rule, id: String, now: Timestamp) -> (Self, Step) {
         let stage = if results.trailing.is_some() { Stage::Success } else { Stage::OnlyFailures };
-        let mut recording =
-            Self { results, fence: before.epoch.clone(), rule, id, stage, refusals: 0, blocking: false };
+        let mut recording = Self {
+            results,
+            fence: before.epoch.clone(),
+            rule,
+            id,
+            stage,
+            refusals: 0,
+            blocking: false,
+            ending: None,
+        };
         let step = match stage {
             // What was read before the attempts will do: the write's condition checks it.
             Stage::OnlyFailures => recording.count(recording.results.leading, before, now),
@@ -548,7 +601,7 @@ impl Recording {
             return Step::Done(Recorded::Late);
         }
         let fence = self.fence.as_deref();
-        let counted = self.results.counted(failures);
+        let counted = self.results.counted(failures, self.stage);
         if state.failures().saturating_add(failures) >= self.rule.threshold {
             self.blocking = true;
             return Step::Write(block(fence, &counted, self.rule, &self.id, now));
@@ -568,13 +621,25 @@ impl Recording {
         if self.is_late(state) {
             return Step::Done(Recorded::Late);
         }
+        let found = match &state.phase {
+            Phase::Failing { streak, .. } => Some(streak.clone()),
+            _ => None,
+        };
+        // What this success was to end has ended: at that moment there was none.
+        if self.ending.take().is_some_and(|ending| found.as_ref() != Some(&ending)) {
+            return self.trailing(state, now);
+        }
         let leading = self.results.leading;
         if leading > 0 && state.failures().saturating_add(leading) >= self.rule.threshold {
-            return self.count(leading, state, now);
+            return on_streak(self.count(leading, state, now), found);
         }
-        match &state.phase {
-            Phase::Failing { streak, .. } => Step::Write(end(self.fence.as_deref(), streak, now)),
-            _ => self.trailing(state, now),
+        match found {
+            Some(streak) => {
+                let step = Step::Write(end(self.fence.as_deref(), &streak, now));
+                self.ending = Some(streak);
+                step
+            }
+            None => self.trailing(state, now),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::{Delivery, MessageError};
 use futures_util::future::join;
 
@@ -70,12 +71,30 @@ async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationC
         return all(&batch);
     }
     let (finished, mut failed) = attempt::all(deliver, batch, &known, clock).await;
-    let (unrecorded, ()) =
+    let (left, ()) =
         join(record::all(deliver, &finished, clock), disable_gone(deliver, &finished, clock)).await;
+    let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
     failed.extend(settle::all(deliver, finished, clock).await);
     failed.extend(unrecorded);
+    tell(deliver, &left.to_tell, clock).await;
     failed
+}
+
+/// Tells what recording left to be told, after everything else. What there is no time for, a tick tells.
+async fn tell(deliver: &Deliver, to_tell: &[StreakKey], clock: InvocationClock) {
+    for key in to_tell {
+        let left = clock.left().saturating_sub(Duration::from_millis(1500));
+        match tokio::time::timeout(left, deliver.teller.tell(key, clock)).await {
+            Ok(Ok(notices)) => {
+                tracing::info!(webhook = key.webhook.as_str(), notices, "notices.queued");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "notices.not_queued");
+            }
+            Err(_) => return,
+        }
+    }
 }
 
 /// Disables the webhooks whose URL answered 410 Gone, if they still have the revision that was attempted. Where that

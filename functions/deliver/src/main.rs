@@ -29,7 +29,9 @@ use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::telling::Teller;
 use carteiro_core::retention::Retention;
+use carteiro_core::streak::Rule;
 use lambda_runtime::{LambdaEvent, service_fn};
 
 /// What the function works with.
@@ -40,6 +42,7 @@ struct Deliver {
     held: HeldTable,
     dead: DeadTable,
     queue: DeliverQueue,
+    teller: Teller,
     sender: Sender,
     retention: Retention,
     /// The deadline of one attempt.
@@ -56,12 +59,17 @@ async fn main() -> Result<(), Fatal> {
     let settings = settings::read(&environment)?;
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
+    let streaks = StreakTable::new(dynamodb.clone(), settings.streak_table);
+    let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
+    let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let deliver = Deliver {
-        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
-        streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
+        teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule },
+        config,
+        streaks,
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb, settings.dead_table),
-        queue: DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url),
+        queue,
         sender: Sender::new(settings.private_targets, settings.attempt)?,
         retention: settings.retention,
         attempt: settings.attempt,

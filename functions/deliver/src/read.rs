@@ -47,7 +47,12 @@ impl Known {
 }
 
 fn key(delivery: &Delivery, revision: u64) -> StreakKey {
-    StreakKey { webhook: delivery.webhook.clone(), revision, item_type: delivery.item_type.clone() }
+    StreakKey {
+        account: delivery.account.clone(),
+        webhook: delivery.webhook.clone(),
+        revision,
+        item_type: delivery.item_type.clone(),
+    }
 }
 
 /// Reads what a batch needs: in one call, where its messages name the revisions that the webhooks still have.

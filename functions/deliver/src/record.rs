@@ -28,31 +28,41 @@ struct Group<'a> {
     succeeded: Vec<&'a str>,
 }
 
-/// Records a batch, `finished` in the order of finishing. Answers the messages whose success could not be recorded:
-/// they go back, and may arrive twice.
-pub(crate) async fn all(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) -> Vec<String> {
+/// What recording leaves to be done.
+pub(crate) struct Unrecorded {
+    /// The messages whose success could not be recorded: they go back, and may arrive twice.
+    pub(crate) messages: Vec<String>,
+    /// The streaks of which something is to be told.
+    pub(crate) to_tell: Vec<StreakKey>,
+}
+
+/// Records a batch, `finished` in the order of finishing.
+pub(crate) async fn all(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) -> Unrecorded {
     let groups = groups(deliver, finished);
     let recorded = join_all(groups.iter().map(|group| record(deliver, group, clock))).await;
-    let mut unrecorded = Vec::new();
+    let mut left = Unrecorded { messages: Vec::new(), to_tell: Vec::new() };
     for (group, recorded) in groups.iter().zip(recorded) {
         let (webhook, item_type) = (group.key.webhook.as_str(), group.key.item_type.as_str());
-        match recorded {
+        if matches!(recorded, Ok((_, true))) {
+            left.to_tell.push(group.key.clone());
+        }
+        match recorded.map(|(recorded, _)| recorded) {
             Ok(Recorded::Blocked) => tracing::warn!(webhook, item_type, "streak.blocked"),
             Ok(Recorded::Late) => {
                 tracing::info!(webhook, item_type, results = group.results.len(), "streak.late");
             }
             Ok(Recorded::Contended) => {
                 tracing::warn!(webhook, item_type, "streak.contended");
-                unrecorded.extend(group.succeeded.iter().map(|&message| message.to_owned()));
+                left.messages.extend(group.succeeded.iter().map(|&message| message.to_owned()));
             }
             Ok(Recorded::Yes) => {}
             Err(error) => {
                 tracing::error!(webhook, item_type, error = error.chain(), "streak.not_recorded");
-                unrecorded.extend(group.succeeded.iter().map(|&message| message.to_owned()));
+                left.messages.extend(group.succeeded.iter().map(|&message| message.to_owned()));
             }
         }
     }
-    unrecorded
+    left
 }
 
 fn groups<'a>(deliver: &Deliver, finished: &'a [Finished]) -> Vec<Group<'a>> {
@@ -98,8 +108,8 @@ async fn record(
     deliver: &Deliver,
     group: &Group<'_>,
     clock: InvocationClock,
-) -> Result<Recorded, AdapterError> {
-    let Some(results) = Results::of(&group.results) else { return Ok(Recorded::Yes) };
+) -> Result<(Recorded, bool), AdapterError> {
+    let Some(results) = Results::of(&group.results) else { return Ok((Recorded::Yes, false)) };
     let id = format!("{:032x}", random::bits128()?);
     let (recording, step) = Recording::begin(results, group.before, group.rule, id, clock.now());
     deliver.streaks.record(group.key, recording, step, clock).await

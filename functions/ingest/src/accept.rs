@@ -245,7 +245,8 @@ impl Acceptance<'_> {
     fn lease_left<'r>(&self, ready: impl Iterator<Item = &'r Ready>) -> Duration {
         let now = self.clock.now();
         let ends = ready.filter_map(|ready| ready.claim.as_ref()).map(|claim| claim.until);
-        ends.min().map_or(LEASE, |end| Duration::try_from(end.duration_since(now)).unwrap_or_default())
+        let most = self.clock.left().saturating_sub(RESERVE);
+        ends.min().map_or(most, |end| Duration::try_from(end.duration_since(now)).unwrap_or_default())
     }
 
     fn deliveries(&self, incoming: &Incoming<'_>, ready: &Ready) -> Vec<Outgoing> {

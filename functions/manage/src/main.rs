@@ -12,6 +12,7 @@ mod release;
 mod settings;
 mod test_attempt;
 mod view;
+mod waiting;
 mod webhooks;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use carteiro_adapters::authentication::caller;
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::ConfigTable;
+use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::http_api::{Failure, Request};
@@ -37,6 +39,7 @@ struct Manage {
     config: ConfigTable,
     streaks: StreakTable,
     held: HeldTable,
+    dead: DeadTable,
     work: WorkQueue,
     sender: Sender,
     admin: KeyHash,
@@ -54,7 +57,8 @@ async fn main() -> Result<(), Fatal> {
     let manage = Manage {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
-        held: HeldTable::new(dynamodb, settings.held_table),
+        held: HeldTable::new(dynamodb.clone(), settings.held_table),
+        dead: DeadTable::new(dynamodb, settings.dead_table),
         work: WorkQueue::new(aws_sdk_sqs::Client::new(&aws), settings.work_queue_url),
         sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
         admin: settings.admin,
@@ -86,6 +90,8 @@ async fn route(
         "GET /webhooks/{webhook}" => webhooks::read(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/unblock" => release::unblock(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
+        "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request).await,
+        "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request).await,
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,

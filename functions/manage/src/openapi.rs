@@ -20,10 +20,12 @@ mod tests {
 
     use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
     use aws_lambda_events::encodings::Body;
+    use carteiro_adapters::held_table::HeldFor;
     use carteiro_adapters::http_api::{self, Request};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
+    use carteiro_core::delivery::Delivery;
     use carteiro_core::id::{AccountId, ItemId, KeyId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
@@ -32,6 +34,7 @@ mod tests {
     use carteiro_core::outcome::FailureKind;
     use carteiro_core::problem::Problem;
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
+    use carteiro_core::settlement::DeathCause;
     use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
     use carteiro_core::transition::{Row, Value as Attribute};
     use carteiro_core::webhook::{
@@ -43,6 +46,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
     use crate::{body, view};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -196,7 +200,7 @@ mod tests {
             let security = operation["security"].as_array().expect("security, or none, is explicit");
             let scheme = security.first().map(|one| names(one).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
-                "/openapi.json" | "item" => None,
+                "/console" | "/openapi.json" | "item" => None,
                 path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
                 _ => Some("accountKey".to_owned()),
             };
@@ -244,7 +248,7 @@ mod tests {
             let statuses = names(&operation["responses"]);
             let refused: BTreeSet<String> =
                 statuses.into_iter().filter(|status| !status.starts_with('2')).collect();
-            if route == "GET /openapi.json" {
+            if matches!(route.as_str(), "GET /console" | "GET /openapi.json") {
                 assert_eq!(refused, BTreeSet::from(["default".to_owned()]));
             } else {
                 assert_eq!(refused, refusals(&route, &operation), "{route}");
@@ -320,6 +324,11 @@ mod tests {
         ];
         let kinds: Vec<_> = kinds.into_iter().map(FailureKind::as_str).collect();
         assert_eq!(texts(&schema(&document, "FailureKind")["enum"]), kinds);
+        let reasons = HeldFor::ALL.map(HeldFor::as_str);
+        assert_eq!(texts(&schema(&document, "HeldItem")["properties"]["held_for"]["enum"]), reasons);
+        let causes = [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter];
+        let causes = causes.map(DeathCause::as_str);
+        assert_eq!(texts(&schema(&document, "DeadItem")["properties"]["cause"]["enum"]), causes);
     }
 
     #[test]
@@ -337,6 +346,10 @@ mod tests {
             ("/components/parameters/cursor/schema/maxLength", MAX_CURSOR_BYTES),
             ("/components/schemas/AccountList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/components/schemas/WebhookList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/components/schemas/HeldList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/components/schemas/DeadList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/paths/~1webhooks~1{webhook}~1held/get/x-max-page-item-bytes", MAX_PAGE_ITEM_BYTES),
+            ("/paths/~1webhooks~1{webhook}~1dead/get/x-max-page-item-bytes", MAX_PAGE_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1items/post/requestBody/x-max-bytes", MAX_BULK_BYTES),
             ("/paths/~1bots~1{bot}~1items/post/requestBody/x-max-lines", MAX_BULK_LINES),
             ("/paths/~1bots~1{bot}~1messages/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
@@ -470,6 +483,36 @@ mod tests {
         assert_eq!((&example["contact"], &example["message"]), (&open, &blocked));
         let states = texts(&schema(&document, "ItemTypeStatus")["properties"]["state"]["enum"]);
         assert_eq!(states, ["open", "blocked", "disabled"]);
+    }
+
+    #[test]
+    fn held_and_dead_items_have_the_described_fields() {
+        let document = parsed();
+        let delivery = Delivery {
+            account: AccountId::from_bits(1),
+            webhook: WebhookId::from_bits(2),
+            item: ItemId::from_bits(3),
+            item_type: ItemType::EVENT,
+            source: "bot:b".parse().unwrap(),
+            accepted_at: Timestamp::UNIX_EPOCH,
+            attempt: 1,
+            revision: 1,
+            step: None,
+            body: b"{}".to_vec(),
+        };
+        for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
+            let described = schema(&document, name);
+            for with_item in [false, true] {
+                let mut shown = names(&waiting::item(&delivery, with_item));
+                shown.extend(own.map(str::to_owned));
+                if with_item {
+                    assert_eq!(names(&described["properties"]), shown, "{name}");
+                } else {
+                    let required: BTreeSet<_> = texts(&described["required"]).into_iter().collect();
+                    assert_eq!(required, shown, "{name}");
+                }
+            }
+        }
     }
 
     #[test]

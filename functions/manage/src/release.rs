@@ -31,8 +31,10 @@ pub(crate) async fn unblock(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    let mut work = Vec::new();
     for item_type in &webhook.settings.items {
         let key = StreakKey {
+            account: webhook.account.clone(),
             webhook: webhook.id.clone(),
             revision: webhook.revision,
             item_type: item_type.clone(),
@@ -45,8 +47,16 @@ pub(crate) async fn unblock(
                     Problem::unavailable("it is not certain that the block was ended; try again").into()
                 );
             }
-            streak::Answer::Made | streak::Answer::Refused(_) | streak::Answer::Row(_) => {}
+            streak::Answer::Made => {
+                let StreakKey { account, webhook, revision, item_type } = key;
+                work.push((Work::Tell { account, webhook, revision, item_type }, Duration::ZERO));
+            }
+            streak::Answer::Refused(_) | streak::Answer::Row(_) => {}
         }
+    }
+    if let Err(error) = manage.work.send(&work).await {
+        // A tick tells it.
+        tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "notices.not_hastened");
     }
     hasten(manage, &webhook.id, clock).await;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))

@@ -16,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) config_table: String,
     pub(crate) streak_table: String,
     pub(crate) held_table: String,
+    pub(crate) dead_table: String,
     pub(crate) work_queue_url: String,
 }
 
@@ -31,6 +32,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let config_table = reader.text("CONFIG_TABLE");
     let streak_table = reader.text("STREAK_TABLE");
     let held_table = reader.text("HELD_TABLE");
+    let dead_table = reader.text("DEAD_TABLE");
     let work_queue_url = reader.text("WORK_QUEUE_URL");
     let settings = admin.zip(private_targets).map(|(admin, private_targets)| Settings {
         timeout,
@@ -41,6 +43,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         config_table,
         streak_table,
         held_table,
+        dead_table,
         work_queue_url,
     });
     reader.finish(settings)
@@ -57,7 +60,9 @@ mod tests {
             "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
-            "CONFIG_TABLE" | "HELD_TABLE" | "STREAK_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
+            "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "STREAK_TABLE" | "WORK_QUEUE_URL" => {
+                "t".to_owned()
+            }
             _ => return None,
         })
     }

@@ -51,6 +51,7 @@ pub(crate) async fn with_status(
 
 async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Value, AdapterError> {
     let key = |item_type: &ItemType| StreakKey {
+        account: webhook.account.clone(),
         webhook: webhook.id.clone(),
         revision: webhook.revision,
         item_type: item_type.clone(),

@@ -7,7 +7,8 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::Replaced;
-use carteiro_adapters::held_table::SHARDS;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
@@ -138,11 +139,11 @@ fn not_found() -> Problem {
     Problem::not_found("there is no such webhook")
 }
 
-/// How many waiting items were dropped with a webhook.
+/// How many held items were dropped with a webhook. Its dead ones, which would never have been sent, are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dropped {
     rows: usize,
-    /// Whether there was no time for all; the rest is dropped when it comes due.
+    /// Whether there was no time for all; the rest is dropped when it comes due, or when its retention ends.
     more: bool,
 }
 
@@ -159,7 +160,35 @@ impl Dropped {
     }
 }
 
-/// Drops what waits for a webhook that was deleted. What is in the queue is dropped as it comes out.
+/// A table of a webhook's rows.
+#[derive(Clone, Copy)]
+enum Rows {
+    Held,
+    Dead,
+}
+
+impl Rows {
+    async fn keys(
+        self,
+        manage: &Manage,
+        webhook: &WebhookId,
+        shard: u8,
+    ) -> Result<Vec<HeldKey>, AdapterError> {
+        match self {
+            Self::Held => manage.held.keys_of(webhook, shard, STEP).await,
+            Self::Dead => manage.dead.keys_of(webhook, shard, STEP).await,
+        }
+    }
+
+    async fn drop(self, manage: &Manage, key: &HeldKey) -> Result<(), AdapterError> {
+        match self {
+            Self::Held => manage.held.drop_row(key).await,
+            Self::Dead => manage.dead.drop_row(key).await,
+        }
+    }
+}
+
+/// Drops what waits for a webhook that was deleted, and its dead items. What is in the queue is dropped as it comes out.
 pub(crate) async fn drop_waiting(
     manage: &Manage,
     webhook: &WebhookId,
@@ -168,7 +197,18 @@ pub(crate) async fn drop_waiting(
     for item_type in ItemType::KNOWN {
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
-    let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, webhook, shard, clock));
+    let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
+    let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;
+    Ok(Dropped { rows: held.rows, more: held.more || dead.more })
+}
+
+async fn drop_rows(
+    manage: &Manage,
+    rows: Rows,
+    webhook: &WebhookId,
+    clock: InvocationClock,
+) -> Result<Dropped, Failure> {
+    let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, rows, webhook, shard, clock));
     let dropped: Vec<Dropped> = shards.buffer_unordered(usize::from(SHARDS)).try_collect().await?;
     Ok(dropped.into_iter().fold(Dropped::default(), |mut all, one| {
         all += one;
@@ -178,6 +218,7 @@ pub(crate) async fn drop_waiting(
 
 async fn drop_shard(
     manage: &Manage,
+    table: Rows,
     webhook: &WebhookId,
     shard: u8,
     clock: InvocationClock,
@@ -187,12 +228,11 @@ async fn drop_shard(
         if clock.left() < RESERVE {
             return Ok(Dropped { rows, more: true });
         }
-        let keys = manage.held.keys_of(webhook, shard, STEP).await?;
+        let keys = table.keys(manage, webhook, shard).await?;
         if keys.is_empty() {
             return Ok(Dropped { rows, more: false });
         }
-        let drops =
-            stream::iter(&keys).map(|key| manage.held.drop_row(key)).buffer_unordered(CONCURRENT_DROPS);
+        let drops = stream::iter(&keys).map(|key| table.drop(manage, key)).buffer_unordered(CONCURRENT_DROPS);
         drops.try_collect::<()>().await?;
         rows += keys.len();
     }

@@ -1,0 +1,287 @@
+//! Notices: what Carteiro tells an account about its webhooks, as items of type `notice`.
+//!
+//! What is to be told stands on the streak's row, left by the write that made it so ([`crate::streak`]), and is removed
+//! when it was sent. There is one id for each (streak or block, kind), so that what is sent twice is recognisable.
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::id::{AccountId, ItemId, WebhookId};
+use crate::item::ItemType;
+use crate::message::{self, Block, LastError};
+use crate::streak::{
+    BLOCK_NOTICE, DUE_AT, Details, RELEASE_NOTICE, Rule, State, TELLING_UNTIL, WARNING, block_of,
+};
+use crate::transition::{Change, Condition, Effect, Row, Value, Write};
+
+/// Which streak a notice is about.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// Whose webhook it is.
+    pub account: &'a AccountId,
+    /// The webhook.
+    pub webhook: &'a WebhookId,
+    /// Where it points.
+    pub url: &'a str,
+    /// The item type.
+    pub item_type: &'a ItemType,
+}
+
+/// A notice that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What receivers see as `webhook-id`.
+    pub id: ItemId,
+    /// Its bytes, in the form of Standard Webhooks: `type`, `timestamp`, `data`.
+    pub body: Vec<u8>,
+    attribute: &'static str,
+    value: String,
+}
+
+/// The notices on a row that are due at `now`.
+#[must_use]
+pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<Notice> {
+    let text = |name: &'static str| match row.get(name) {
+        Some(Value::Text(text)) => Some((name, text.clone())),
+        _ => None,
+    };
+    let block = block_of(row);
+    let released = block.is_none_or(|(_, until)| until <= now);
+    let pending = [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released)];
+    let notice = |(attribute, value): (&'static str, String)| {
+        let (kind, data) = content(attribute, &value, row, subject, rule, now);
+        let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
+        Notice { id: id(attribute, &value, subject), body: body.to_string().into_bytes(), attribute, value }
+    };
+    pending.into_iter().flatten().map(notice).collect()
+}
+
+fn id(attribute: &str, value: &str, subject: &Subject<'_>) -> ItemId {
+    let mut digest = Sha256::new();
+    for part in ["carteiro notice 1", subject.webhook.as_str(), subject.item_type.as_str(), attribute, value]
+    {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&digest[..16]);
+    ItemId::from_bits(u128::from_be_bytes(bits))
+}
+
+fn content(
+    attribute: &'static str,
+    value: &str,
+    row: &Row,
+    subject: &Subject<'_>,
+    rule: Rule,
+    now: Timestamp,
+) -> (&'static str, Json) {
+    let last_error: Option<LastError> =
+        Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
+    let mut data = json!({
+        "webhook": subject.webhook,
+        "url": subject.url,
+        "item_type": subject.item_type,
+        "threshold": rule.threshold,
+        "last_error": last_error,
+    });
+    match attribute {
+        WARNING => {
+            let percent = value.rsplit('#').next().and_then(|percent| percent.parse::<u32>().ok());
+            data["percent"] = json!(percent);
+            data["failures"] = json!(State::of(Some(row), now).failures());
+            ("webhook.failing", data)
+        }
+        BLOCK_NOTICE => {
+            data["failures"] = json!(rule.threshold);
+            if let Some((at, until)) = block_of(row) {
+                data["blocked_at"] = json!(at.to_string());
+                data["blocked_until"] = json!(until.to_string());
+                let block = Block {
+                    item_type: subject.item_type,
+                    failures: rule.threshold,
+                    at,
+                    until,
+                    last_error: last_error.as_ref(),
+                };
+                data["message"] = json!(message::blocked(&block));
+            }
+            ("webhook.blocked", data)
+        }
+        _ => ("webhook.released", data),
+    }
+}
+
+/// Nothing else has come to be told since the row was read.
+fn as_read(row: &Row) -> Vec<Condition> {
+    let as_read = |name: &'static str| match row.get(name) {
+        Some(value) => Condition::Is(name, value.clone()),
+        None => Condition::Missing(name),
+    };
+    vec![as_read(WARNING), as_read(BLOCK_NOTICE), as_read(RELEASE_NOTICE)]
+}
+
+/// Takes the telling of what a row holds upon oneself, until `until`, if nobody else has.
+#[must_use]
+pub fn claim(row: &Row, now: Timestamp, until: Timestamp) -> Write {
+    let mut clauses = as_read(row);
+    clauses.push(Condition::Any(vec![
+        Condition::Missing(TELLING_UNTIL),
+        Condition::AtMost(TELLING_UNTIL, now.as_millisecond()),
+    ]));
+    Write {
+        name: "claim_telling",
+        condition: Condition::All(clauses),
+        effect: Effect::Update(vec![Change::Set(TELLING_UNTIL, Value::Number(until.as_millisecond()))]),
+    }
+}
+
+/// Whether somebody is telling what a row holds.
+#[must_use]
+pub fn is_being_told(row: &Row, now: Timestamp) -> bool {
+    matches!(row.get(TELLING_UNTIL), Some(Value::Number(until)) if *until > now.as_millisecond())
+}
+
+/// Removes what was told, if nothing else has come to be told since the row was read. What is left of it is looked at
+/// when its time comes: a release, at the block's end.
+#[must_use]
+pub fn told(row: &Row, told: &[Notice]) -> Write {
+    let mut changes: Vec<_> = told.iter().map(|notice| Change::Remove(notice.attribute)).collect();
+    let release_is_left =
+        row.contains_key(RELEASE_NOTICE) && !told.iter().any(|notice| notice.attribute == RELEASE_NOTICE);
+    changes.push(match block_of(row).filter(|_| release_is_left) {
+        Some((_, until)) => Change::Set(DUE_AT, Value::Number(until.as_millisecond())),
+        None => Change::Remove(DUE_AT),
+    });
+    changes.push(Change::Remove(TELLING_UNTIL));
+    Write { name: "told", condition: Condition::All(as_read(row)), effect: Effect::Update(changes) }
+}
+
+/// Whether a write leaves something to be told.
+#[must_use]
+pub fn is_left_by(write: &Write) -> bool {
+    match &write.effect {
+        Effect::Delete => false,
+        Effect::Update(changes) => changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::streak::{self, Counted};
+
+    const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn kinds(row: Option<&Row>, now: Timestamp) -> Vec<(String, ItemId)> {
+        let (account, webhook) = (AccountId::from_bits(1), WebhookId::from_bits(2));
+        let subject = Subject {
+            account: &account,
+            webhook: &webhook,
+            url: "https://example.com/",
+            item_type: &ItemType::EVENT,
+        };
+        let notices = row.map(|row| due(row, &subject, RULE, now)).unwrap_or_default();
+        let kind = |notice: &Notice| {
+            let body: Json = serde_json::from_slice(&notice.body).unwrap();
+            (body["type"].as_str().unwrap().to_owned(), notice.id.clone())
+        };
+        notices.iter().map(kind).collect()
+    }
+
+    fn tell(row: &mut Option<Row>, now: Timestamp) -> bool {
+        let (account, webhook) = (AccountId::from_bits(1), WebhookId::from_bits(2));
+        let subject = Subject {
+            account: &account,
+            webhook: &webhook,
+            url: "https://example.com/",
+            item_type: &ItemType::EVENT,
+        };
+        let before = row.clone().unwrap();
+        let notices = due(&before, &subject, RULE, now);
+        told(&before, &notices).apply(row)
+    }
+
+    fn counted(failures: u32) -> Counted {
+        Counted {
+            failures,
+            last_error: r#"{"error":"timeout","status":null,"at":"2026-11-21T12:00:00Z"}"#.into(),
+        }
+    }
+
+    #[test]
+    fn a_warning_a_block_and_a_release_are_told_once_each_at_their_time() {
+        let mut row = None;
+        let start = streak::start(None, &counted(6), RULE, "s", at(0));
+        assert!(is_left_by(&start) && start.apply(&mut row));
+        assert_eq!(kinds(row.as_ref(), at(1))[0].0, "webhook.failing");
+        assert!(tell(&mut row, at(1)));
+        assert!(kinds(row.as_ref(), at(1)).is_empty());
+        assert!(streak::block(None, &counted(4), RULE, "e", at(2)).apply(&mut row));
+        let blocked = kinds(row.as_ref(), at(3));
+        assert_eq!(blocked.len(), 1);
+        assert_eq!(blocked[0].0, "webhook.blocked");
+        assert_eq!(kinds(row.as_ref(), at(3)), blocked, "the same id until it is told");
+        assert!(tell(&mut row, at(3)));
+        assert_eq!(
+            row.as_ref().unwrap().get(DUE_AT),
+            Some(&Value::Number(62_000)),
+            "the release, at the block's end"
+        );
+        assert!(kinds(row.as_ref(), at(61)).is_empty());
+        assert_eq!(kinds(row.as_ref(), at(62))[0].0, "webhook.released");
+        assert!(tell(&mut row, at(62)));
+        assert!(kinds(row.as_ref(), at(63)).is_empty() && !row.unwrap().contains_key(DUE_AT));
+    }
+
+    #[test]
+    fn what_came_to_be_told_meanwhile_is_not_lost() {
+        let mut row = None;
+        assert!(streak::start(None, &counted(6), RULE, "s", at(0)).apply(&mut row));
+        let read = row.clone().unwrap();
+        assert!(streak::add(None, &counted(1), RULE, "s", 6, at(1)).apply(&mut row));
+        assert!(!told(&read, &[]).apply(&mut row), "a further warning came");
+        assert_eq!(kinds(row.as_ref(), at(1)).len(), 1);
+    }
+
+    #[test]
+    fn one_at_a_time_tells_and_a_dead_one_is_followed_by_another() {
+        let mut row = None;
+        assert!(streak::start(None, &counted(6), RULE, "s", at(0)).apply(&mut row));
+        let read = row.clone().unwrap();
+        assert!(claim(&read, at(1), at(61)).apply(&mut row));
+        assert!(!claim(&read, at(2), at(62)).apply(&mut row));
+        assert!(
+            is_being_told(row.as_ref().unwrap(), at(60)) && !is_being_told(row.as_ref().unwrap(), at(61))
+        );
+        assert!(claim(&read, at(61), at(121)).apply(&mut row));
+        assert!(told(&read, &[]).apply(&mut row));
+        assert!(!is_being_told(row.as_ref().unwrap(), at(62)));
+    }
+
+    #[test]
+    fn an_unblock_is_a_release_too() {
+        let mut row = None;
+        assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
+        assert!(streak::unblock("u", at(1)).apply(&mut row));
+        let told: Vec<_> = kinds(row.as_ref(), at(1)).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(told, ["webhook.blocked", "webhook.released"]);
+    }
+
+    #[test]
+    fn streaks_of_notices_leave_nothing_to_be_told() {
+        let silent = Rule { told: false, ..RULE };
+        let mut row = None;
+        assert!(streak::start(None, &counted(9), silent, "s", at(0)).apply(&mut row));
+        assert!(streak::block(None, &counted(1), silent, "e", at(1)).apply(&mut row));
+        assert!(kinds(row.as_ref(), at(100)).is_empty());
+    }
+}

@@ -1,0 +1,121 @@
+//! `GET /webhooks/{id}/held` and `/dead`: what waits for a webhook, and what will not be attempted again by itself.
+//!
+//! Rows come by type and then in the order of their acceptance, wherever they lie. A cursor is the place of the last
+//! row that was shown, so paging neither repeats nor skips what stays; what comes and goes meanwhile may be seen or not.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::dead_table::Dead;
+use carteiro_adapters::held_table::{Held, Span, is_place};
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::WebhookId;
+use carteiro_core::item::ItemType;
+use carteiro_core::problem::{FieldError, Problem};
+use serde_json::{Value, json};
+
+use crate::{Manage, lists, webhooks};
+
+/// The most bytes of items of a page. As text in JSON an item grows to twice its size at most (its line breaks, quotes
+/// and backslashes), and an answer has to stay below the platform's 6 MB.
+pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 2 * 1024 * 1024;
+
+pub(crate) async fn held(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    let asked = Asked::read(request, &format!("held {}", webhook.id))?;
+    let page = manage.held.list(asked.span(&webhook.id)).await?;
+    let view = |one: Held| {
+        let mut shown = item(&one.delivery, asked.with_items);
+        shown["held_for"] = json!(one.reason.as_str());
+        shown["due_at"] = json!(one.due_at.map(|at| at.to_string()));
+        shown
+    };
+    Ok(json(200, &lists::page(&asked.list, page, view)))
+}
+
+pub(crate) async fn dead(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    let asked = Asked::read(request, &format!("dead {}", webhook.id))?;
+    let page = manage.dead.list(asked.span(&webhook.id)).await?;
+    let view = |one: Dead| {
+        let mut shown = item(&one.delivery, asked.with_items);
+        shown["cause"] = json!(one.cause.as_str());
+        shown["died_at"] = json!(one.died_at.to_string());
+        shown
+    };
+    Ok(json(200, &lists::page(&asked.list, page, view)))
+}
+
+/// What is shown of a held and of a dead item alike.
+pub(crate) fn item(delivery: &Delivery, with_item: bool) -> Value {
+    let mut shown = json!({
+        "id": delivery.item,
+        "type": delivery.item_type,
+        "source": delivery.source.to_string(),
+        "accepted_at": delivery.accepted_at.to_string(),
+        "attempt": delivery.attempt,
+        "bytes": delivery.body.len(),
+    });
+    if with_item {
+        shown["item"] = json!(String::from_utf8_lossy(&delivery.body));
+    }
+    shown
+}
+
+/// What a request asks for.
+struct Asked {
+    /// The list's name in cursors: one of another webhook, list or type is refused.
+    list: String,
+    item_type: Option<ItemType>,
+    with_items: bool,
+    position: lists::Position,
+}
+
+impl Asked {
+    fn read(request: &Request, list: &str) -> Result<Self, Problem> {
+        let mut errors = Vec::new();
+        let item_type =
+            request.query("type").map(|name| ItemType::KNOWN.into_iter().find(|one| one.as_str() == name));
+        if item_type == Some(None) {
+            let known = ItemType::KNOWN.map(|one| one.to_string()).join(", ");
+            errors.push(FieldError::new("type", format!("one of {known} is expected")));
+        }
+        let with_items = match request.query("items") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                errors.push(FieldError::new("items", "true or false is expected"));
+                false
+            }
+        };
+        let item_type = item_type.flatten();
+        let list = format!("{list} {}", item_type.as_ref().map_or("", ItemType::as_str));
+        let position = lists::position(request, &list, |place| is_place(place, item_type.as_ref()));
+        match position {
+            Ok(position) if errors.is_empty() => Ok(Self { list, item_type, with_items, position }),
+            Ok(_) => Err(Problem::invalid_fields(errors)),
+            Err(problem) => {
+                errors.extend(problem.errors);
+                Err(Problem::invalid_fields(errors))
+            }
+        }
+    }
+
+    fn span<'a>(&'a self, webhook: &'a WebhookId) -> Span<'a> {
+        Span {
+            webhook,
+            item_type: self.item_type.as_ref(),
+            after: self.position.after.as_deref(),
+            most: self.position.limit,
+            most_bytes: MAX_PAGE_ITEM_BYTES,
+        }
+    }
+}
