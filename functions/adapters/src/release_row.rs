@@ -77,7 +77,7 @@ pub struct Release {
     /// How often something was held for it, or it was hastened.
     touched: u64,
     /// The end of our lease.
-    lease: Timestamp,
+    pub lease: Timestamp,
     /// The step under way, if one is.
     pub step: Option<Progress>,
 }
@@ -197,6 +197,21 @@ impl HeldTable {
             }
             Err(error) if is_refused_condition(&error) => Ok(ReleaseClaim::NotOurs),
             Err(error) => Err(AdapterError::of_call("renewing a release", error)),
+        }
+    }
+
+    /// Reads how far a release is, while its lease is ours.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn look_at_release(&self, release: &Release) -> Result<ReleaseClaim, AdapterError> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(release.key.row()));
+        let answer = call.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| AdapterError::of_call("looking at a release", error))?;
+        let ours = |row: &Row| row.get("lease_until") == Some(&milliseconds(release.lease));
+        match answer.item.filter(ours) {
+            Some(row) => read_release(&release.key, &row).map(ReleaseClaim::Claimed),
+            None => Ok(ReleaseClaim::NotOurs),
         }
     }
 

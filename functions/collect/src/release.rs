@@ -141,7 +141,12 @@ async fn finished_step(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         let now = clock.now();
-        match collect.held.renew_release(&release, after(now, LEASE)).await? {
+        let looked = if after(now, LEASE / 2) < release.lease {
+            collect.held.look_at_release(&release).await?
+        } else {
+            collect.held.renew_release(&release, after(now, LEASE)).await?
+        };
+        match looked {
             ReleaseClaim::Claimed(ours) => release = ours,
             ReleaseClaim::NotOurs => return Ok(Step::Over),
         }

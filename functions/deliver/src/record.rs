@@ -18,12 +18,18 @@ use serde_json::json;
 use crate::Deliver;
 use crate::attempt::{AttemptResult, Finished};
 
+/// Up to which attempt a batch itself tells what it left to be told; after that a tick does. A retry and a notice are
+/// each a message more in a chain of invocations, which is to have no more than four.
+const TELLING_ATTEMPTS: u32 = 3;
+
 /// The results of one streak, and whose they are.
 struct Group<'a> {
     key: &'a StreakKey,
     before: &'a State,
     rule: Rule,
     results: Vec<Option<String>>,
+    /// The highest number of an attempt.
+    attempt: u32,
     /// The messages of attempts that succeeded: they are done only if that can be recorded.
     succeeded: Vec<&'a str>,
 }
@@ -43,7 +49,7 @@ pub(crate) async fn all(deliver: &Deliver, finished: &[Finished], clock: Invocat
     let mut left = Unrecorded { messages: Vec::new(), to_tell: Vec::new() };
     for (group, recorded) in groups.iter().zip(recorded) {
         let (webhook, item_type) = (group.key.webhook.as_str(), group.key.item_type.as_str());
-        if matches!(recorded, Ok((_, true))) {
+        if matches!(recorded, Ok((_, true))) && group.attempt <= TELLING_ATTEMPTS {
             left.to_tell.push(group.key.clone());
         }
         match recorded.map(|(recorded, _)| recorded) {
@@ -73,10 +79,11 @@ fn groups<'a>(deliver: &Deliver, finished: &'a [Finished]) -> Vec<Group<'a>> {
         };
         let index = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
             let rule = rule(deliver, webhook, &key.item_type);
-            groups.push(Group { key, before, rule, results: Vec::new(), succeeded: Vec::new() });
+            groups.push(Group { key, before, rule, results: Vec::new(), attempt: 0, succeeded: Vec::new() });
             groups.len() - 1
         });
         groups[index].results.push(error_of(outcome, *ended_at));
+        groups[index].attempt = groups[index].attempt.max(one.delivery.attempt);
         if matches!(outcome, Outcome::Success { .. }) {
             groups[index].succeeded.push(&one.message);
         }

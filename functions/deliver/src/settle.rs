@@ -12,6 +12,7 @@ use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::item::ItemType;
 use carteiro_core::release::StepTag;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
@@ -25,6 +26,9 @@ use crate::attempt::{AttemptResult, Finished};
 
 /// What the answer needs; nothing is waited for in the last of it.
 const RESERVE: Duration = Duration::from_millis(1500);
+
+/// How long a notice waits for its next attempt at least: it is moved by a tick.
+const NOTICE_WAIT: Duration = Duration::from_secs(60);
 
 /// How many rows are written at once.
 const CONCURRENT_ROWS: usize = 10;
@@ -131,12 +135,16 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
         Settlement::Hold { until } if outcome.is_gone() => {
             (next, Store::HoldForRelease(HeldFor::Disabled, until), true)
         }
-        // A failure in the first step does not use up the item's schedule: it keeps its number and its place.
-        _ if first_step => (
-            delivery.attempt,
-            Store::HoldForRelease(HeldFor::Blocked, after(now, DISABLED_WAIT).min(end)),
-            true,
-        ),
+        // A failure in the first step does not use up the item's schedule: it keeps its number. What is of a step waits
+        // for the next one, in its place, and not in the queue, which would make the chain of invocations longer.
+        _ if delivery.step.is_some() => {
+            let number = if first_step { delivery.attempt } else { next };
+            (number, Store::HoldForRelease(HeldFor::Blocked, after(now, DISABLED_WAIT).min(end)), true)
+        }
+        Settlement::RetrySoon { wait } if delivery.item_type == ItemType::NOTICE => {
+            // It may have been sent by a delivery at the end of a chain.
+            (next, Store::HoldUntil(after(now, wait.max(NOTICE_WAIT)).min(end)), true)
+        }
         Settlement::RetrySoon { wait } => (next, Store::Requeue(wait), true),
         Settlement::Hold { until } => (next, Store::HoldUntil(until), true),
     })
