@@ -1,0 +1,400 @@
+//! Held items and their release: who claims, who counts, and what stays.
+
+use std::collections::HashSet;
+
+use carteiro_adapters::held_table::{Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS};
+use carteiro_adapters::random;
+use carteiro_adapters::release_row::{Progress, Release, ReleaseClaim, ReleaseKey};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId, WebhookId};
+use carteiro_core::item::ItemType;
+use carteiro_core::release::StepTag;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::database::{NOW_MS, at, embedded, new_webhook};
+
+/// The bytes that a step may have in these tests, where they do not matter.
+const MANY_BYTES: usize = 1 << 30;
+
+/// A table of its own, with a webhook.
+fn table() -> (HeldTable, WebhookId) {
+    let name = format!("Held{:032x}", random::bits128().unwrap());
+    embedded().make_held(&name);
+    (HeldTable::new(embedded().client(), name), new_webhook())
+}
+
+/// An item whose id begins with random digits and ends in `last`, which tells its shards.
+fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
+    Delivery {
+        account: AccountId::from_bits(1),
+        webhook: webhook.clone(),
+        item: ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last)),
+        item_type: ItemType::MESSAGE,
+        source: "bot:b".parse().unwrap(),
+        accepted_at: at(accepted_ms),
+        attempt: 4,
+        revision: 1,
+        step: None,
+        body: b"{}".to_vec(),
+    }
+}
+
+fn now() -> Timestamp {
+    at(NOW_MS)
+}
+
+fn later(ms: i64) -> Timestamp {
+    at(NOW_MS + ms)
+}
+
+fn release_of(webhook: &WebhookId) -> ReleaseKey {
+    ReleaseKey { webhook: webhook.clone(), item_type: ItemType::MESSAGE }
+}
+
+async fn await_release(held: &HeldTable, webhook: &WebhookId, due_at: Timestamp) {
+    held.await_release(&release_of(webhook), &AccountId::from_bits(1), due_at).await.unwrap();
+}
+
+async fn claim_release(held: &HeldTable, webhook: &WebhookId, now_ms: i64, lease_ms: i64) -> Option<Release> {
+    match held.claim_release(&release_of(webhook), later(now_ms), later(lease_ms)).await.unwrap() {
+        ReleaseClaim::Claimed(release) => Some(release),
+        ReleaseClaim::NotOurs => None,
+    }
+}
+
+/// When the release is looked at, by the index.
+async fn release_due(held: &HeldTable) -> Option<Timestamp> {
+    all_due(held, later(1_000_000_000)).await.into_iter().find_map(|due| match due {
+        Due::Release { due_at, .. } => Some(due_at),
+        Due::Item(_) => None,
+    })
+}
+
+async fn all_due(held: &HeldTable, until: Timestamp) -> Vec<Due> {
+    let mut found = Vec::new();
+    for shard in 0..carteiro_adapters::held_table::DUE_SHARDS {
+        let (due, mark) = held.due(shard, until, 100, None).await.unwrap();
+        assert!(mark.is_none());
+        found.extend(due);
+    }
+    found
+}
+
+/// The keys of all held rows of a webhook.
+async fn keys(held: &HeldTable, webhook: &WebhookId) -> Vec<HeldKey> {
+    let mut keys = Vec::new();
+    for shard in 0..SHARDS {
+        keys.extend(held.keys_of(webhook, shard, 1000).await.unwrap());
+    }
+    keys
+}
+
+async fn only_key(held: &HeldTable, webhook: &WebhookId) -> HeldKey {
+    let mut keys = keys(held, webhook).await;
+    assert_eq!(keys.len(), 1);
+    keys.remove(0)
+}
+
+async fn hold(held: &HeldTable, delivery: &Delivery, due_ms: i64) {
+    held.hold(delivery, HeldFor::Retry, later(due_ms), later(1_000_000_000)).await.unwrap();
+}
+
+async fn hold_for_release(held: &HeldTable, delivery: &Delivery) {
+    held.hold_for_release(delivery, HeldFor::Blocked, later(1_000_000_000)).await.unwrap();
+}
+
+async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) -> Vec<(HeldKey, Delivery)> {
+    held.oldest_for_release(&release_of(webhook), most, bytes).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_movers_one_claims_a_row() {
+    let (held, webhook) = table();
+    for last in 0..10 {
+        hold(&held, &delivery(&webhook, last, NOW_MS), 0).await;
+    }
+    for key in keys(&held, &webhook).await {
+        let mut movers = JoinSet::new();
+        for mover in 0..16 {
+            let (held, key) = (held.clone(), key.clone());
+            movers.spawn(async move { held.claim(&key, now(), now(), later(1000 + mover)).await.unwrap() });
+        }
+        let claims = movers.join_all().await;
+        assert_eq!(claims.iter().filter(|claim| **claim != HeldClaim::NotOurs).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_ends_with_its_lease_and_only_the_last_one_deletes() {
+    let (held, webhook) = table();
+    let item = delivery(&webhook, 1, NOW_MS);
+    hold(&held, &item, 5).await;
+    let key = only_key(&held, &webhook).await;
+    let claimed = held.claim(&key, later(5), now(), later(100)).await.unwrap();
+    let wanted = HeldClaim::Claimed { delivery: Box::new(item), due_at: later(5), until: later(100) };
+    assert_eq!(claimed, wanted);
+    assert_eq!(held.claim(&key, later(5), later(99), later(200)).await.unwrap(), HeldClaim::NotOurs);
+    assert_ne!(held.claim(&key, later(5), later(100), later(200)).await.unwrap(), HeldClaim::NotOurs);
+    held.finish(&key, later(100)).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await.len(), 1, "the first mover deleted what the second one has");
+    held.finish(&key, later(200)).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await, []);
+    assert_eq!(held.claim(&key, later(5), later(300), later(400)).await.unwrap(), HeldClaim::NotOurs);
+}
+
+#[tokio::test]
+async fn what_is_not_due_and_what_waits_for_its_release_is_not_claimed() {
+    let (held, webhook) = table();
+    let item = delivery(&webhook, 1, NOW_MS);
+    hold(&held, &item, 10).await;
+    let key = only_key(&held, &webhook).await;
+    assert_eq!(held.claim(&key, later(9), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+    hold_for_release(&held, &item).await;
+    assert_eq!(held.claim(&key, later(99), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+    assert_eq!(all_due(&held, later(1000)).await, []);
+}
+
+#[tokio::test]
+async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
+    let (held, webhook) = table();
+    for for_release in [false, true] {
+        let mut item = delivery(&webhook, 3, NOW_MS);
+        hold(&held, &item, 0).await;
+        let key = only_key(&held, &webhook).await;
+        assert_ne!(held.claim(&key, now(), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+        // It was sent, failed, and is held again before its mover deletes the row.
+        item.attempt += 1;
+        if for_release {
+            hold_for_release(&held, &item).await;
+        } else {
+            hold(&held, &item, 50).await;
+        }
+        held.finish(&key, later(100)).await.unwrap();
+        assert_eq!(only_key(&held, &webhook).await, key, "for release: {for_release}");
+        held.drop_row(&key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_again_is_not_deleted_as_released() {
+    let (held, webhook) = table();
+    let item = delivery(&webhook, 3, NOW_MS);
+    hold_for_release(&held, &item).await;
+    let (first, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
+    hold_for_release(&held, &item).await;
+    held.delete_released(&first).await.unwrap();
+    let (second, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
+    hold(&held, &item, 5).await;
+    held.delete_released(&second).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await.len(), 1, "a retry was deleted as released");
+    hold_for_release(&held, &item).await;
+    let (third, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
+    held.delete_released(&third).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await, []);
+}
+
+#[tokio::test]
+async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
+    let (held, webhook) = table();
+    let mut items: Vec<_> = (0..60_u8)
+        .map(|n| delivery(&webhook, n.wrapping_mul(37), NOW_MS + i64::from(n.wrapping_mul(101)) / 3))
+        .collect();
+    for item in &items {
+        hold_for_release(&held, item).await;
+    }
+    // What is retried at its own time, and another type, have no part in it.
+    hold(&held, &delivery(&webhook, 5, NOW_MS - 1000), 5).await;
+    let mut other = delivery(&webhook, 6, NOW_MS - 1000);
+    other.item_type = ItemType::EVENT;
+    hold_for_release(&held, &other).await;
+    items.sort_by(|a, b| (a.accepted_at, &a.item).cmp(&(b.accepted_at, &b.item)));
+    for most in [1, 10, 25, 60, 100] {
+        let found: Vec<_> = oldest(&held, &webhook, most, MANY_BYTES).await;
+        let found: Vec<_> = found.into_iter().map(|(_, delivery)| delivery).collect();
+        let wanted = usize::try_from(most).unwrap().min(60);
+        assert_eq!(found, items[..wanted], "{most}");
+    }
+    assert_eq!(held.count(&webhook, "message", 1000).await.unwrap(), 61);
+}
+
+#[tokio::test]
+async fn a_step_is_bounded_in_bytes_and_has_at_least_one_item() {
+    let (held, webhook) = table();
+    // More than one page of the table's answers, all in one shard.
+    for n in 0..12 {
+        let mut item = delivery(&webhook, 8, NOW_MS + n);
+        item.body = vec![b'x'; 200_000];
+        hold_for_release(&held, &item).await;
+    }
+    for (bytes, wanted) in
+        [(1, 1), (200_000, 1), (399_999, 1), (400_000, 2), (2_000_000, 10), (MANY_BYTES, 12)]
+    {
+        let found = oldest(&held, &webhook, 100, bytes).await;
+        let accepted: Vec<_> = found.iter().map(|(_, delivery)| delivery.accepted_at).collect();
+        let first: Vec<_> = (0..wanted).map(later).collect();
+        assert_eq!(accepted, first, "{bytes}");
+    }
+    assert_eq!(oldest(&held, &new_webhook(), 10, MANY_BYTES).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_worker_at_a_time_has_a_release() {
+    let (held, webhook) = table();
+    assert_eq!(claim_release(&held, &webhook, 0, 100).await, None, "there is none to claim");
+    await_release(&held, &webhook, now()).await;
+    let mut workers = JoinSet::new();
+    for worker in 0..16 {
+        let (held, webhook) = (held.clone(), webhook.clone());
+        workers.spawn(async move { claim_release(&held, &webhook, 0, 100 + worker).await });
+    }
+    let claimed: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    let [dead] = claimed.as_slice() else { panic!("{claimed:?}") };
+    // Its worker dies. Another one takes it over, and the dead one's late calls change nothing.
+    let ours = claim_release(&held, &webhook, 200, 300).await.unwrap();
+    assert_eq!(held.renew_release(dead, later(900)).await.unwrap(), ReleaseClaim::NotOurs);
+    let tag = StepTag { id: "dead".to_owned(), first: true };
+    assert!(!held.begin_step(dead, &tag, 1, 10, later(201)).await.unwrap());
+    assert!(!held.end_release(dead).await.unwrap());
+    held.postpone_release(dead, later(5000), false).await.unwrap();
+    assert_eq!(release_due(&held).await, Some(now()));
+    assert_ne!(held.renew_release(&ours, later(400)).await.unwrap(), ReleaseClaim::NotOurs);
+}
+
+#[tokio::test]
+async fn a_release_does_not_end_while_something_is_held_meanwhile() {
+    let (held, webhook) = table();
+    await_release(&held, &webhook, now()).await;
+    let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
+    await_release(&held, &webhook, later(50)).await;
+    assert!(!held.end_release(&release).await.unwrap());
+    let ReleaseClaim::Claimed(release) = held.renew_release(&release, later(200)).await.unwrap() else {
+        panic!("the release was lost");
+    };
+    assert!(held.end_release(&release).await.unwrap());
+    assert_eq!(claim_release(&held, &webhook, 500, 600).await, None);
+    assert_eq!(release_due(&held).await, None);
+}
+
+#[tokio::test]
+async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
+    let (held, webhook) = table();
+    for (due_ms, wanted) in [(900, 900), (1000, 900), (300, 300), (300, 300), (400, 300)] {
+        await_release(&held, &webhook, later(due_ms)).await;
+        assert_eq!(release_due(&held).await, Some(later(wanted)), "{due_ms}");
+    }
+    assert!(held.hasten_release(&release_of(&webhook), later(100)).await.unwrap());
+    assert_eq!(release_due(&held).await, Some(later(100)));
+    assert!(!held.hasten_release(&release_of(&new_webhook()), now()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_many_functions_hold_at_once_is_looked_at_at_the_earliest_time() {
+    let (held, webhook) = table();
+    let mut holders = JoinSet::new();
+    for holder in 0..16 {
+        let (held, webhook) = (held.clone(), webhook.clone());
+        let due_ms = 100 + (holder * 7) % 16;
+        holders.spawn(async move { await_release(&held, &webhook, later(due_ms)).await });
+    }
+    holders.join_all().await;
+    assert_eq!(release_due(&held).await, Some(later(100)));
+}
+
+#[tokio::test]
+async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
+    let (held, webhook) = table();
+    for hastened in [false, true] {
+        await_release(&held, &webhook, now()).await;
+        let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
+        // The worker saw a block; now it is ended, or an older item is held.
+        if hastened {
+            assert!(held.hasten_release(&release_of(&webhook), later(10)).await.unwrap());
+        } else {
+            await_release(&held, &webhook, later(10)).await;
+        }
+        held.postpone_release(&release, later(14_400_000), false).await.unwrap();
+        assert!(release_due(&held).await.unwrap() <= later(10), "hastened: {hastened}");
+        let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
+        held.postpone_release(&again, later(500), false).await.unwrap();
+        assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
+        held.drop_release(&release_of(&webhook)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn only_the_current_step_is_counted() {
+    let (held, webhook) = table();
+    let (key, tag) = (release_of(&webhook), |id: &str| StepTag { id: id.to_owned(), first: true });
+    let step = |release: Option<Release>| release.unwrap().step;
+    await_release(&held, &webhook, now()).await;
+    let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
+    assert_eq!(release.step, None);
+    assert!(held.begin_step(&release, &tag("one"), 10, 10, now()).await.unwrap());
+    held.finish_of_step(&key, &tag("one"), 4, 1).await.unwrap();
+    held.finish_of_step(&key, &tag("other"), 3, 3).await.unwrap();
+    held.postpone_release(&release, now(), true).await.unwrap();
+    let release = claim_release(&held, &webhook, 0, 200).await.unwrap();
+    let began_at = now();
+    assert_eq!(release.step, Some(Progress { size: 10, left: 6, failed: 1, began_at }));
+    assert!(held.begin_step(&release, &tag("two"), 20, 20, later(1)).await.unwrap());
+    held.finish_of_step(&key, &tag("one"), 6, 0).await.unwrap();
+    // The queue hands items out twice.
+    held.finish_of_step(&key, &tag("two"), 21, 0).await.unwrap();
+    held.postpone_release(&release, now(), true).await.unwrap();
+    let release = claim_release(&held, &webhook, 0, 300).await.unwrap();
+    let progress = Progress { size: 20, left: -1, failed: 0, began_at: later(1) };
+    assert_eq!(release.step, Some(progress));
+    held.postpone_release(&release, now(), false).await.unwrap();
+    held.finish_of_step(&key, &tag("two"), 5, 5).await.unwrap();
+    assert_eq!(step(claim_release(&held, &webhook, 0, 400).await), None);
+    held.drop_release(&key).await.unwrap();
+    held.finish_of_step(&key, &tag("two"), 5, 5).await.unwrap();
+    assert_eq!(claim_release(&held, &webhook, 500, 600).await, None, "a late count made a release");
+}
+
+#[tokio::test]
+async fn what_is_due_is_paged_once_each_the_earliest_first() {
+    let (held, webhook) = table();
+    // All in one shard of the index, several at the same time.
+    for n in 0..23_i64 {
+        hold(&held, &delivery(&webhook, 7, NOW_MS), (n * 5) % 7).await;
+    }
+    hold(&held, &delivery(&webhook, 7, NOW_MS), 100).await;
+    let (mut found, mut mark, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (due, next) = held.due(7, later(99), 5, mark).await.unwrap();
+        assert!(due.len() <= 5);
+        found.extend(due);
+        (mark, pages) = (next, pages + 1);
+        if mark.is_none() {
+            break;
+        }
+    }
+    assert!((5..=6).contains(&pages), "{pages}");
+    let mut times = Vec::new();
+    let mut seen = HashSet::new();
+    for due in found {
+        let Due::Item(key) = due else { panic!("{due:?}") };
+        assert!(seen.insert(format!("{key:?}")));
+        let HeldClaim::Claimed { due_at, .. } = held.claim(&key, later(99), now(), later(500)).await.unwrap()
+        else {
+            panic!("{key:?} is not claimed");
+        };
+        times.push(due_at);
+    }
+    assert_eq!(times.len(), 23);
+    assert!(times.is_sorted());
+}
+
+#[tokio::test]
+async fn items_and_releases_come_due_at_their_times() {
+    let (held, webhook) = table();
+    hold(&held, &delivery(&webhook, 9, NOW_MS), 10).await;
+    await_release(&held, &webhook, later(20)).await;
+    assert_eq!(all_due(&held, later(9)).await, []);
+    assert!(matches!(all_due(&held, later(10)).await.as_slice(), [Due::Item(_)]));
+    let release = Due::Release { release: release_of(&webhook), due_at: later(20) };
+    let due = all_due(&held, later(20)).await;
+    assert!(due.len() == 2 && due.contains(&release), "{due:?}");
+}

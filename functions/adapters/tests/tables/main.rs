@@ -1,0 +1,41 @@
+//! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release.
+//!
+//! Property tests print their seed when they fail; put it in [`seed`] to repeat the run.
+#![cfg(test)]
+
+mod database;
+mod held;
+mod history;
+mod proxy;
+mod streak_concurrency;
+mod streak_contract;
+mod streak_faults;
+
+use carteiro_adapters::random;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+
+/// The seed of this run.
+fn seed() -> u64 {
+    random::bits64().unwrap()
+}
+
+/// Runs a property, without a file of past failures: a failure names its seed and its input.
+fn check<S: Strategy>(
+    cases: u32,
+    max_shrink_iters: u32,
+    inputs: &S,
+    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let seed = seed();
+    let config = Config {
+        cases,
+        max_shrink_iters,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    };
+    if let Err(error) = TestRunner::new(config).run(inputs, property) {
+        panic!("seed {seed}: {error}");
+    }
+}
