@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};
 
-/// The most bytes of items of a page. As text in JSON an item grows to twice its size at most (its line breaks, quotes
-/// and backslashes), and an answer has to stay below the platform's 6 MB.
-pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 2 * 1024 * 1024;
+/// The most bytes of items of a page. An item that is quotes, backslashes or line breaks grows to twice its size as text
+/// in the answer, which is JSON, and the answer likewise as text in what the platform takes of a function, JSON again
+/// and at most 6 MB.
+pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 1024 * 1024;
 
 pub(crate) async fn held(
     manage: &Manage,
