@@ -26,6 +26,14 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     }
 }
 
+/// Where a program is, or none.
+#[must_use]
+pub fn program(name: &str) -> Option<PathBuf> {
+    let folders = variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.or_else(|| missing(name))
+}
+
 /// The folder of real samples that `CARTEIRO_SAMPLES` names, where it does. They are run against, never kept here, so
 /// nobody is required to have them.
 #[must_use]

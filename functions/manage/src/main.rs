@@ -6,6 +6,7 @@
 
 mod accounts;
 mod body;
+mod console;
 mod lists;
 mod openapi;
 mod release;
@@ -77,6 +78,9 @@ async fn route(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     if request.route() == "GET /openapi.json" {
         return Ok(openapi::document());
+    }
+    if request.route() == "GET /console" {
+        return console::page();
     }
     let caller = caller(&request, &manage.config, Some(&manage.admin)).await?;
     match request.route() {
