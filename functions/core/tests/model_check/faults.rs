@@ -3,9 +3,10 @@
 //! The production code has no hooks for this: a fault changes a write on its way to the table, or what the machine
 //! is answered.
 
-use carteiro_core::transition::{Condition, Write};
-
-use crate::world::{expiring_at_once, without};
+use carteiro_core::{
+    streak::FENCE,
+    transition::{Change, Condition, Effect, Value, Write},
+};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     BlockWithoutCount,
     /// `block` does not ask for the epoch.
     BlockWithoutEpoch,
+    /// A block by leading failures does not name the streak that it found.
+    BlockWithoutName,
     /// A batch whose fence the table deleted is held for late, though nothing happened since.
     DeletedFenceIsLate,
 }
@@ -42,7 +45,9 @@ impl Fault {
             (Self::AddWithoutBound, "add") => {
                 without(write, |one| matches!(one, Condition::AtMost("failures", _)))
             }
-            (Self::EndWithoutName, "end") => without(write, |one| matches!(one, Condition::Is("streak", _))),
+            (Self::EndWithoutName, "end") | (Self::BlockWithoutName, "block") => {
+                without(write, |one| matches!(one, Condition::Is("streak", _)))
+            }
             (Self::BlockWithoutCount, "block") => {
                 without(write, |one| matches!(one, Condition::AtLeast("failures", _)))
             }
@@ -50,4 +55,25 @@ impl Fault {
             _ => write,
         }
     }
+}
+
+/// A write without some of its clauses.
+fn without(write: Write, is_unwanted: impl Fn(&Condition) -> bool) -> Write {
+    let condition = match write.condition {
+        Condition::All(all) => Condition::All(all.into_iter().filter(|one| !is_unwanted(one)).collect()),
+        one => one,
+    };
+    Write { condition, ..write }
+}
+
+/// A write whose row may be deleted without the hour in between.
+fn expiring_at_once(mut write: Write) -> Write {
+    if let Effect::Update(changes) = &mut write.effect {
+        for change in changes {
+            if let Change::Set("expires_at", Value::Number(at)) = change {
+                *at -= FENCE.as_secs().cast_signed();
+            }
+        }
+    }
+    write
 }

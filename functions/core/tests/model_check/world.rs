@@ -20,7 +20,7 @@ use std::{
 
 use carteiro_core::{
     streak::{Answer, FENCE, Phase, Recorded, Recording, Results, Rule, State, Step, unblock},
-    transition::{Condition, Effect, Row, Value, Write},
+    transition::{Condition, Row, Value, Write},
 };
 use jiff::Timestamp;
 use stateright::{Model, Property};
@@ -29,11 +29,11 @@ use crate::faults::Fault;
 
 /// Failures in a row that block.
 pub(crate) const THRESHOLD: u32 = 3;
-/// One unit of the model's time: a third of the fence, and a block's length.
-const UNIT_SECONDS: i64 = 1200;
+/// How long a row outlives its block.
+const FENCE_SECONDS: i64 = FENCE.as_secs().cast_signed();
 /// Where the model's time begins, so that no clock shows a negative time.
 const EPOCH_SECONDS: i64 = 1_000_000;
-/// How many ticks a batch may last. With a clock's skew of one unit it stays below the fence, which is three.
+/// How many ticks a batch may last: with the skew of the clocks less than the fence.
 const LIFE: u8 = 1;
 
 /// What is explored.
@@ -41,6 +41,13 @@ const LIFE: u8 = 1;
 pub(crate) struct Setting {
     /// How the clocks of the functions differ from the table's, in units.
     pub(crate) skews: &'static [i64],
+    /// How many units the fence lasts, more than a batch's life and the skew of a clock. A block lasts one.
+    pub(crate) fence: i64,
+    /// How many times a batch's writes may be refused before the model leaves it: of refusals the machine knows only
+    /// the number.
+    pub(crate) refusals: u8,
+    /// How many batches begin; none where they may go on and on.
+    pub(crate) batches: Option<u8>,
     /// What the attempts of a batch may give: `F` and `S` in the order in which they finish.
     pub(crate) patterns: &'static [&'static str],
     /// How many answers get lost.
@@ -55,6 +62,8 @@ pub(crate) struct Setting {
     pub(crate) horizon: i64,
     /// What is broken on purpose.
     pub(crate) fault: Option<Fault>,
+    /// The property that is expected to break. A world in which it did is not gone on from; none stands for all.
+    pub(crate) awaited: Option<&'static str>,
     /// What happened.
     pub(crate) seen: Arc<Seen>,
 }
@@ -114,6 +123,7 @@ pub(crate) struct World {
     tables: Vec<Table>,
     workers: Vec<Worker>,
     flights: Vec<Flight>,
+    batches: Option<u8>,
     losses: u8,
     unblocks: u8,
     revisions: usize,
@@ -148,18 +158,25 @@ enum Job {
     Recording {
         machine: Recording,
         step: Step,
-        /// How many of the batch's failures the step's write counts.
-        amount: u32,
+        counts: Counts,
         row: Option<Row>,
         truth: Truth,
     },
+}
+
+/// Which of a batch's failures a write counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Counts {
+    failures: u32,
+    /// Those before its success, where there is one.
+    leading: bool,
 }
 
 /// A write whose answer was lost. It is made at some later moment, or never.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Flight {
     write: Write,
-    amount: u32,
+    counts: Counts,
     skew: i64,
     truth: Truth,
 }
@@ -175,6 +192,8 @@ struct Truth {
     pattern: &'static str,
     /// Ticks since its read.
     age: u8,
+    /// How many of its writes were refused.
+    refused: u8,
     /// A block or an unblock came after its read.
     late: bool,
     /// There was a moment after its responses at which no failures stood recorded.
@@ -192,6 +211,11 @@ struct Truth {
 impl Truth {
     fn has_success(&self) -> bool {
         self.pattern.contains('S')
+    }
+
+    /// Whether it matters to it that no failures stand recorded.
+    fn awaits_clearing(&self) -> bool {
+        self.has_success() && !self.succeeded
     }
 
     fn leading(&self) -> u32 {
@@ -283,10 +307,6 @@ fn live(row: Option<&Row>) -> u32 {
     u32::try_from(failures).unwrap_or(u32::MAX)
 }
 
-fn clock(now: i64, skew: i64) -> Timestamp {
-    Timestamp::from_second(EPOCH_SECONDS + (now + skew) * UNIT_SECONDS).unwrap_or_default()
-}
-
 fn is_counting(write: &Write) -> bool {
     matches!(write.name, "start" | "add" | "block")
 }
@@ -318,6 +338,14 @@ impl World {
         running.chain(self.flights.iter_mut().map(|flight| &mut flight.truth))
     }
 
+    fn running(&self) -> impl Iterator<Item = &Truth> {
+        let running = self.workers.iter().filter_map(|worker| match &worker.job {
+            Job::Idle => None,
+            Job::Attempting { truth, .. } | Job::Recording { truth, .. } => Some(truth),
+        });
+        running.chain(self.flights.iter().map(|flight| &flight.truth))
+    }
+
     /// An id that nothing refers to. Ids are random and long in truth; here few of them go round, so that worlds which
     /// differ by their names alone are one.
     fn new_id(&self) -> String {
@@ -328,7 +356,7 @@ impl World {
             }
             used.extend(text(table.row.as_ref(), "warning").and_then(|id| id.split('#').next()));
         }
-        let mut write_and_truth = |write: Option<&'_ Write>, truth: &'_ Truth| {
+        let write_and_truth = |write: Option<&Write>, truth: &Truth| {
             let mut found = BTreeSet::new();
             if let Some(write) = write {
                 texts_of(&write.condition, &mut found);
@@ -363,7 +391,7 @@ impl World {
     /// No failures stand recorded for this revision now.
     fn clear(&mut self, revision: usize) {
         self.tables[revision].failures = 0;
-        for truth in self.truths().filter(|truth| truth.revision == revision && !truth.pattern.is_empty()) {
+        for truth in self.truths().filter(|truth| truth.revision == revision && truth.awaits_clearing()) {
             truth.cleared = true;
         }
     }
@@ -383,7 +411,7 @@ impl World {
         &mut self,
         setting: &Setting,
         write: &Write,
-        amount: u32,
+        counts: Counts,
         truth: &Truth,
         writer_now: Timestamp,
     ) -> bool {
@@ -396,9 +424,9 @@ impl World {
         let after = table.row.clone();
         self.require(!truth.late || after == before, LATE_IS_NOTHING);
         match write.name {
-            "start" | "add" => self.landed_count(setting, write, amount, truth),
+            "start" | "add" => self.landed_count(setting, write, counts, truth),
             "block" => {
-                self.landed_block(setting, amount, truth, before.as_ref(), after.as_ref(), writer_now);
+                self.landed_block(setting, counts, truth, before.as_ref(), after.as_ref(), writer_now);
             }
             _ => {
                 setting.seen.note(Event::Ended);
@@ -417,12 +445,12 @@ impl World {
         true
     }
 
-    fn landed_count(&mut self, setting: &Setting, write: &Write, amount: u32, truth: &Truth) {
+    fn landed_count(&mut self, setting: &Setting, write: &Write, counts: Counts, truth: &Truth) {
         setting.seen.note(if write.name == "start" { Event::Started } else { Event::Added });
         self.require(!truth.counted, ONCE_IN_ORDER);
         self.require(!truth.has_success() || truth.succeeded, ONCE_IN_ORDER);
         if !truth.counted {
-            self.tables[truth.revision].failures += amount;
+            self.tables[truth.revision].failures += counts.failures;
         }
         self.tell(&truth.id, |truth| truth.counted = true);
     }
@@ -430,21 +458,21 @@ impl World {
     fn landed_block(
         &mut self,
         setting: &Setting,
-        amount: u32,
+        counts: Counts,
         truth: &Truth,
         before: Option<&Row>,
         after: Option<&Row>,
         writer_now: Timestamp,
     ) {
         setting.seen.note(Event::Blocked);
-        if truth.fence.is_some() {
+        if text(before, "epoch").is_some() {
             setting.seen.note(Event::BlockedOnAnEarlierFence);
         }
-        let counted = if truth.counted { 0 } else { amount };
+        let counted = if truth.counted { 0 } else { counts.failures };
         self.require(self.tables[truth.revision].failures + counted >= THRESHOLD, NEVER_EARLY);
         // Leading failures that reach the threshold by themselves did so before their success: late is not wrong.
-        let in_order = !truth.has_success() || truth.succeeded == (amount == truth.trailing());
-        self.require(in_order || amount >= THRESHOLD, ONCE_IN_ORDER);
+        let in_order = !truth.has_success() || truth.succeeded != counts.leading;
+        self.require(in_order || counts.failures >= THRESHOLD, ONCE_IN_ORDER);
         let was_over =
             number(before, "blocked_until").is_none_or(|until| until <= writer_now.as_millisecond());
         let epoch = text(after, "epoch");
@@ -492,8 +520,13 @@ impl World {
 }
 
 impl Setting {
+    fn clock(&self, now: i64, skew: i64) -> Timestamp {
+        let since = (now + skew) * FENCE_SECONDS / self.fence;
+        Timestamp::from_second(EPOCH_SECONDS + since).unwrap_or_default()
+    }
+
     fn rule(&self) -> Rule {
-        let block = Duration::from_secs(UNIT_SECONDS.unsigned_abs());
+        let block = Duration::from_secs(FENCE.as_secs() / self.fence.unsigned_abs());
         Rule { threshold: THRESHOLD, block, told: self.told }
     }
 
@@ -501,11 +534,14 @@ impl Setting {
         let revision = world.tables.len() - 1;
         let worker = &world.workers[index];
         let Job::Idle = worker.job else { return None };
-        let now = clock(world.now, worker.skew);
+        let now = self.clock(world.now, worker.skew);
         let row = world.tables[revision].row.clone();
         let before = State::of(row.as_ref(), now);
         if matches!(before.phase, Phase::Blocked { .. }) {
             return None;
+        }
+        if let Some(batches) = &mut world.batches {
+            *batches = batches.checked_sub(1)?;
         }
         let until = number(row.as_ref(), "blocked_until");
         world.require(until.is_none_or(|until| until <= now.as_millisecond()), NO_ATTEMPT);
@@ -515,6 +551,7 @@ impl Setting {
             id: String::new(),
             pattern: "",
             age: 0,
+            refused: 0,
             late: false,
             cleared: false,
             succeeded: false,
@@ -530,7 +567,7 @@ impl Setting {
     fn respond(&self, world: &mut World, index: usize, pattern: &'static str) -> Option<()> {
         let id = world.new_id();
         let worker = &mut world.workers[index];
-        let now = clock(world.now, worker.skew);
+        let now = self.clock(world.now, worker.skew);
         let Job::Attempting { before, row, mut truth } = std::mem::replace(&mut worker.job, Job::Idle) else {
             return None;
         };
@@ -538,18 +575,22 @@ impl Setting {
         truth.pattern = pattern;
         truth.id = id.clone();
         truth.cleared = world.tables[truth.revision].failures == 0;
+        if !truth.has_success() {
+            // It matters to a success alone.
+            truth.cleared = false;
+        }
         let (machine, step) = Recording::begin(Results::of(&results)?, &before, self.rule(), id, now);
-        let amount = truth.leading();
-        self.go_on(world, index, machine, step, amount, row, truth);
+        let counts = Counts { failures: truth.leading(), leading: true };
+        self.go_on(world, index, machine, step, counts, row, truth);
         Some(())
     }
 
     /// A function makes its next step; `lose` where its answer does not come.
     fn step(&self, world: &mut World, index: usize, lose: bool) -> Option<()> {
         let job = std::mem::replace(&mut world.workers[index].job, Job::Idle);
-        let Job::Recording { mut machine, step, amount, row, mut truth } = job else { return None };
+        let Job::Recording { mut machine, step, counts, row, mut truth } = job else { return None };
         let skew = world.workers[index].skew;
-        let now = clock(world.now, skew);
+        let now = self.clock(world.now, skew);
         let current = |world: &World| world.tables[truth.revision].row.clone();
         let answer = match &step {
             Step::Read if lose => return None,
@@ -558,16 +599,18 @@ impl Setting {
             Step::Write(write) if lose => {
                 world.losses = world.losses.checked_sub(1)?;
                 truth.lost = true;
-                world.flights.push(Flight { write: write.clone(), amount, skew, truth: truth.clone() });
+                // What only matters to a function that goes on is left out, so that fewer worlds differ.
+                let truth = Truth { refused: 0, cleared: false, fence: None, ..truth.clone() };
+                world.flights.push(Flight { write: write.clone(), counts, skew, truth });
                 Answer::Lost
             }
             // The truth must see its own job, so it stays in place while the write lands.
             Step::Write(write) => {
                 let kept =
-                    Job::Recording { machine: machine.clone(), step: step.clone(), amount, row: None, truth };
+                    Job::Recording { machine: machine.clone(), step: step.clone(), counts, row: None, truth };
                 world.workers[index].job = kept.clone();
                 let Job::Recording { truth: before, .. } = kept else { return None };
-                let made = world.land(self, write, amount, &before, now);
+                let made = world.land(self, write, counts, &before, now);
                 let job = std::mem::replace(&mut world.workers[index].job, Job::Idle);
                 let Job::Recording { truth: after, .. } = job else { return None };
                 truth = after;
@@ -579,7 +622,7 @@ impl Setting {
             && self.fault == Some(Fault::CountingRepeated)
             && is_counting(write)
         {
-            world.workers[index].job = Job::Recording { machine, step, amount, row, truth };
+            world.workers[index].job = Job::Recording { machine, step, counts, row, truth };
             return Some(());
         }
         if self.fault == Some(Fault::DeletedFenceIsLate)
@@ -590,20 +633,30 @@ impl Setting {
             self.finish(world, &truth, Recorded::Late);
             return Some(());
         }
+        if let Answer::Refused(_) = &answer {
+            truth.refused += 1;
+            if truth.refused > self.refusals {
+                return None;
+            }
+        }
         let next = machine.next(&answer, now);
-        let amount = Self::observe(world, &mut truth, &step, &answer, &next);
-        self.go_on(world, index, machine, next, amount, row, truth);
+        let counts = Self::observe(world, &mut truth, &step, &answer, &next);
+        self.go_on(world, index, machine, next, counts, row, truth);
         Some(())
     }
 
     /// What the machine took from an answer: whether it holds its success for recorded, which must be true, and how
     /// many failures its next write counts.
-    fn observe(world: &mut World, truth: &mut Truth, step: &Step, answer: &Answer, next: &Step) -> u32 {
-        if let Answer::Row(row) | Answer::Refused(row) = answer {
+    fn observe(world: &mut World, truth: &mut Truth, step: &Step, answer: &Answer, next: &Step) -> Counts {
+        if let Answer::Row(row) | Answer::Refused(row) = answer
+            && truth.has_success()
+            && !truth.succeeded
+        {
             truth.found = text(row.as_ref(), "streak").map(str::to_owned);
         }
+        let leading = Counts { failures: truth.leading(), leading: true };
         if !truth.has_success() {
-            return truth.leading();
+            return leading;
         }
         let reaches = match (step, answer) {
             (Step::Read, Answer::Row(row)) => Some(row),
@@ -611,17 +664,17 @@ impl Setting {
             _ => None,
         }
         .is_some_and(|row| !truth.lost && live(row.as_ref()) + truth.leading() >= THRESHOLD);
-        let counts = matches!(next, Step::Write(write) if is_counting(write));
-        if counts && !truth.succeeded && truth.leading() > 0 && reaches {
-            return truth.leading();
+        let is_count = matches!(next, Step::Write(write) if is_counting(write));
+        if is_count && !truth.succeeded && leading.failures > 0 && reaches {
+            return leading;
         }
-        if !truth.succeeded && (counts || *next == Step::Done(Recorded::Yes)) {
+        if !truth.succeeded && (is_count || *next == Step::Done(Recorded::Yes)) {
             world.require(truth.cleared, INTERRUPTS);
             truth.succeeded = true;
             let id = truth.id.clone();
             world.tell(&id, |truth| truth.succeeded = true);
         }
-        truth.trailing()
+        Counts { failures: truth.trailing(), leading: false }
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the parts of one job")]
@@ -631,7 +684,7 @@ impl Setting {
         index: usize,
         machine: Recording,
         step: Step,
-        amount: u32,
+        counts: Counts,
         row: Option<Row>,
         truth: Truth,
     ) {
@@ -643,7 +696,7 @@ impl Setting {
             }),
             Step::Read => Step::Read,
         };
-        world.workers[index].job = Job::Recording { machine, step, amount, row, truth };
+        world.workers[index].job = Job::Recording { machine, step, counts, row, truth };
     }
 
     /// What the machine says at its end must be true.
@@ -670,7 +723,7 @@ impl Setting {
     fn land_later(&self, world: &mut World, index: usize) {
         let flight = world.flights[index].clone();
         let made =
-            world.land(self, &flight.write, flight.amount, &flight.truth, clock(world.now, flight.skew));
+            world.land(self, &flight.write, flight.counts, &flight.truth, self.clock(world.now, flight.skew));
         if made {
             self.seen.note(Event::LandedLater);
         }
@@ -678,47 +731,41 @@ impl Setting {
     }
 
     /// Time goes on where something waits for it, and no batch outlives its life.
-    fn tick(&self, world: &mut World) -> Option<()> {
-        let slowest = clock(world.now, -self.skews.iter().map(|skew| skew.abs()).max().unwrap_or(0));
+    fn may_tick(&self, world: &World) -> bool {
+        let slowest = self.clock(world.now, -self.skews.iter().map(|skew| skew.abs()).max().unwrap_or(0));
         let waits = |row: &Row| {
             let row = Some(row);
             number(row, "blocked_until").is_some_and(|until| until > slowest.as_millisecond())
-                || number(row, "expires_at").is_some_and(|at| at > clock(world.now, 0).as_second())
+                || number(row, "expires_at").is_some_and(|at| at > self.clock(world.now, 0).as_second())
         };
-        if world.now >= self.horizon || !world.tables.iter().filter_map(|table| table.row.as_ref()).any(waits)
-        {
-            return None;
-        }
-        if world.truths().any(|truth| truth.age >= LIFE) {
-            return None;
-        }
-        world.now += 1;
-        world.truths().for_each(|truth| truth.age += 1);
-        Some(())
+        world.now < self.horizon
+            && world.tables.iter().filter_map(|table| table.row.as_ref()).any(waits)
+            && world.running().all(|truth| truth.age < LIFE)
     }
 
-    fn expire(&self, world: &mut World, revision: usize) -> Option<()> {
+    fn may_expire(&self, world: &World, revision: usize) -> bool {
+        number(world.tables[revision].row.as_ref(), "expires_at")
+            .is_some_and(|at| at <= self.clock(world.now, 0).as_second())
+    }
+
+    fn expire(&self, world: &mut World, revision: usize) {
         let table = &world.tables[revision];
-        let now = clock(world.now, 0);
-        if number(table.row.as_ref(), "expires_at")? > now.as_second() {
-            return None;
-        }
+        let now = self.clock(world.now, 0);
         let streak = text(table.row.as_ref(), "streak").is_some() || table.failures > 0;
         let blocked =
             number(table.row.as_ref(), "blocked_until").is_some_and(|until| until > now.as_millisecond());
         world.require(!streak && !blocked, NOT_DELETED);
         self.seen.note(Event::Expired);
-        if world.truths().any(|truth| truth.revision == revision) {
+        if world.running().any(|truth| truth.revision == revision) {
             self.seen.note(Event::ExpiredUnderABatch);
         }
         world.tables[revision].row = None;
-        Some(())
     }
 
     fn unblock(&self, world: &mut World, skew: i64) -> Option<()> {
         world.unblocks = world.unblocks.checked_sub(1)?;
         let (revision, id) = (world.tables.len() - 1, world.new_id());
-        let write = unblock(&id, clock(world.now, skew));
+        let write = unblock(&id, self.clock(world.now, skew));
         if !write.apply(&mut world.tables[revision].row) {
             return None;
         }
@@ -740,6 +787,7 @@ impl Model for Setting {
             tables: vec![Table { row: None, failures: 0 }],
             workers,
             flights: Vec::new(),
+            batches: self.batches,
             losses: self.losses,
             unblocks: self.unblocks,
             revisions: self.revisions,
@@ -750,8 +798,12 @@ impl Model for Setting {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.broken & self.awaited.map_or(u16::MAX, bit_of) != 0 {
+            return;
+        }
         for (index, worker) in world.workers.iter().enumerate() {
             match &worker.job {
+                Job::Idle if world.batches == Some(0) => {}
                 Job::Idle => actions.push(Action::Begin(index)),
                 Job::Attempting { .. } => {
                     actions.extend(self.patterns.iter().map(|pattern| Action::Respond(index, pattern)));
@@ -766,8 +818,11 @@ impl Model for Setting {
             }
         }
         actions.extend((0..world.flights.len()).map(Action::Land));
-        actions.push(Action::Tick);
-        actions.extend((0..world.tables.len()).map(Action::Expire));
+        if self.may_tick(world) {
+            actions.push(Action::Tick);
+        }
+        let expired = (0..world.tables.len()).filter(|&revision| self.may_expire(world, revision));
+        actions.extend(expired.map(Action::Expire));
         if world.unblocks > 0 {
             let mut skews = self.skews.to_vec();
             skews.dedup();
@@ -787,8 +842,11 @@ impl Model for Setting {
             Action::Lose(index) => self.step(&mut world, index, true)?,
             Action::Crash(index) => world.workers[index].job = Job::Idle,
             Action::Land(index) => self.land_later(&mut world, index),
-            Action::Tick => self.tick(&mut world)?,
-            Action::Expire(revision) => self.expire(&mut world, revision)?,
+            Action::Tick => {
+                world.now += 1;
+                world.truths().for_each(|truth| truth.age += 1);
+            }
+            Action::Expire(revision) => self.expire(&mut world, revision),
             Action::Unblock(skew) => self.unblock(&mut world, skew)?,
             Action::Revise => {
                 world.revisions -= 1;
@@ -803,33 +861,4 @@ impl Model for Setting {
     fn properties(&self) -> Vec<Property<Self>> {
         all_properties()
     }
-}
-
-/// A write as a fault would have it.
-pub(crate) fn without(write: Write, is_unwanted: impl Fn(&Condition) -> bool) -> Write {
-    let condition = match write.condition {
-        Condition::All(all) => Condition::All(all.into_iter().filter(|one| !is_unwanted(one)).collect()),
-        one => one,
-    };
-    Write { condition, ..write }
-}
-
-/// A write whose row may be deleted this much earlier.
-pub(crate) fn expiring_at_once(write: Write) -> Write {
-    let effect = match write.effect {
-        Effect::Update(changes) => Effect::Update(
-            changes
-                .into_iter()
-                .map(|change| match change {
-                    carteiro_core::transition::Change::Set("expires_at", Value::Number(at)) => {
-                        let fence = i64::try_from(FENCE.as_secs()).unwrap_or_default();
-                        carteiro_core::transition::Change::Set("expires_at", Value::Number(at - fence))
-                    }
-                    other => other,
-                })
-                .collect(),
-        ),
-        Effect::Delete => Effect::Delete,
-    };
-    Write { effect, ..write }
 }
