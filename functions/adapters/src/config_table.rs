@@ -22,6 +22,7 @@ use carteiro_core::transition::Row as CoreRow;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
+use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
 use crate::streak_table::{StreakKey, StreakTable};
@@ -309,11 +310,9 @@ impl ConfigTable {
     pub async fn replace_webhook(&self, changed: &Webhook) -> Result<Replaced, AdapterError> {
         let call = self.client.put_item().table_name(&self.name).set_item(Some(webhook_row(changed)));
         let call = call.condition_expression(IS_AS_READ);
-        match call.expression_attribute_values(":read", number(changed.version - 1)).send().await {
-            Ok(_) => Ok(Replaced::Done),
-            Err(error) if is_refused_condition(&error) => Ok(Replaced::ChangedMeanwhile),
-            Err(error) => Err(AdapterError::of_call("changing a webhook", error)),
-        }
+        let call = call.expression_attribute_values(":read", number(changed.version - 1));
+        let replaced = made(call.send().await, "changing a webhook")?;
+        Ok(if replaced.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
     /// Deletes a webhook. False where there was none.
@@ -341,11 +340,7 @@ impl ConfigTable {
 
     async fn delete(&self, pk: String, sk: String, operation: &'static str) -> Result<bool, AdapterError> {
         let call = self.client.delete_item().table_name(&self.name).key("pk", text(pk)).key("sk", text(sk));
-        match call.condition_expression(EXISTS).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(AdapterError::of_call(operation, error)),
-        }
+        Ok(made(call.condition_expression(EXISTS).send().await, operation)?.is_some())
     }
 
     async fn query_page(
@@ -486,11 +481,4 @@ fn read_webhook(row: &Row) -> Result<Webhook, AdapterError> {
     let document = Reader { table: TABLE, row }.text("webhook").map(str::to_owned)?;
     serde_json::from_str(&document)
         .map_err(|_| AdapterError::Malformed { table: TABLE, attribute: "webhook" })
-}
-
-/// Whether a write was refused by its own condition.
-pub(crate) fn is_refused_condition<E: ProvideErrorMetadata>(
-    error: &aws_sdk_dynamodb::error::SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>,
-) -> bool {
-    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }

@@ -23,7 +23,8 @@ use carteiro_core::item::ItemType;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
-use crate::config_table::{Page, is_refused_condition};
+use crate::conditional::made;
+use crate::config_table::Page;
 use crate::error::AdapterError;
 use crate::random;
 use crate::release_row::ReleaseKey;
@@ -262,19 +263,12 @@ impl HeldTable {
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":claim", milliseconds(lease_until))
             .return_values(ReturnValue::AllNew);
-        match call.send().await {
-            Ok(answer) => {
-                let row = answer.attributes.unwrap_or_default();
-                let due_at = Reader { table: TABLE, row: &row }.milliseconds("due_at")?;
-                Ok(HeldClaim::Claimed {
-                    delivery: Box::new(read_delivery(TABLE, &row)?),
-                    due_at,
-                    until: lease_until,
-                })
-            }
-            Err(error) if is_refused_condition(&error) => Ok(HeldClaim::NotOurs),
-            Err(error) => Err(AdapterError::of_call("claiming a held item", error)),
-        }
+        let claimed = made(call.send().await, "claiming a held item")?;
+        let Some(row) = claimed.map(|answer| answer.attributes.unwrap_or_default()) else {
+            return Ok(HeldClaim::NotOurs);
+        };
+        let due_at = Reader { table: TABLE, row: &row }.milliseconds("due_at")?;
+        Ok(HeldClaim::Claimed { delivery: Box::new(read_delivery(TABLE, &row)?), due_at, until: lease_until })
     }
 
     /// Deletes a row that was moved, if the claim is still ours. What was held again meanwhile stays.
@@ -290,11 +284,7 @@ impl HeldTable {
             .key("sk", text(key.sk.as_str()))
             .condition_expression(IS_OURS)
             .expression_attribute_values(":claim", milliseconds(claim));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("deleting a moved item", error)),
-        }
+        made(call.send().await, "deleting a moved item").map(|_| ())
     }
 
     /// How many items of a webhook and type are held. Counting ends when `most` are exceeded.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use carteiro_core::idempotency::{Progress, Remembered};
 use jiff::Timestamp;
 
-use crate::config_table::is_refused_condition;
+use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, seconds, text};
 
@@ -101,11 +101,7 @@ impl IdempotencyTable {
             .expression_attribute_values(":item", text(read.item.as_str()))
             .expression_attribute_values(":read", milliseconds(until))
             .expression_attribute_values(":lease", milliseconds(lease_until));
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(AdapterError::of_call("taking over an idempotency key", error)),
-        }
+        Ok(made(call.send().await, "taking over an idempotency key")?.is_some())
     }
 
     /// Marks a request done, for so many webhooks.
@@ -123,12 +119,8 @@ impl IdempotencyTable {
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":item", text(claim.item.as_str()))
             .expression_attribute_values(":webhooks", number(webhooks));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            // The key was forgotten and used anew in the meantime: there is nothing to mark.
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("completing an idempotency key", error)),
-        }
+        // Refused, the key was forgotten and used anew in the meantime: there is nothing to mark.
+        made(call.send().await, "completing an idempotency key").map(|_| ())
     }
 }
 

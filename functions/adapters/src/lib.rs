@@ -6,6 +6,7 @@
 pub mod authentication;
 pub mod aws;
 pub mod clock;
+mod conditional;
 pub mod config_table;
 pub mod dead_table;
 pub mod deliver_queue;

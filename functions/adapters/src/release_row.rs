@@ -7,6 +7,7 @@
 //! One worker at a time releases, by the lease, which every step renews. What a worker that died had sent and not
 //! deleted is sent again, under the same ids.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::ReturnValue;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, WebhookId};
@@ -14,7 +15,7 @@ use carteiro_core::item::ItemType;
 use carteiro_core::release::StepTag;
 use jiff::Timestamp;
 
-use crate::config_table::is_refused_condition;
+use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::held_table::{
     DUE_SHARDS, HeldKey, HeldTable, SHARDS, due_shard_name, held_key, pk, read_delivery, shard_of_id,
@@ -133,10 +134,8 @@ impl HeldTable {
                     .expression_attribute_values(":shard", text(due_shard_name(shard)))
                     .expression_attribute_values(":due", milliseconds(due_at))
                     .expression_attribute_values(":one", number(1_u32));
-                match call.send().await {
-                    Ok(_) => return Ok(()),
-                    Err(error) if is_refused_condition(&error) => {}
-                    Err(error) => return Err(AdapterError::of_call(OPERATION, error)),
+                if made(call.send().await, OPERATION)?.is_some() {
+                    return Ok(());
                 }
             }
         }
@@ -163,13 +162,7 @@ impl HeldTable {
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":lease", milliseconds(lease))
             .return_values(ReturnValue::AllNew);
-        match call.send().await {
-            Ok(answer) => {
-                read_release(key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed)
-            }
-            Err(error) if is_refused_condition(&error) => Ok(ReleaseClaim::NotOurs),
-            Err(error) => Err(AdapterError::of_call("claiming a release", error)),
-        }
+        claimed(key, made(call.send().await, "claiming a release")?)
     }
 
     /// Renews the lease, and reads how far the release is.
@@ -191,13 +184,7 @@ impl HeldTable {
             .expression_attribute_values(":lease", milliseconds(release.lease))
             .expression_attribute_values(":new", milliseconds(lease))
             .return_values(ReturnValue::AllNew);
-        match call.send().await {
-            Ok(answer) => {
-                read_release(&release.key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed)
-            }
-            Err(error) if is_refused_condition(&error) => Ok(ReleaseClaim::NotOurs),
-            Err(error) => Err(AdapterError::of_call("renewing a release", error)),
-        }
+        claimed(&release.key, made(call.send().await, "renewing a release")?)
     }
 
     /// Reads how far a release is, while its lease is ours.
@@ -290,11 +277,7 @@ impl HeldTable {
             .expression_attribute_values(":items", number(items))
             .expression_attribute_values(":zero", number(0_u32))
             .expression_attribute_values(":now", milliseconds(now));
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(AdapterError::of_call("beginning a step of a release", error)),
-        }
+        Ok(made(call.send().await, "beginning a step of a release")?.is_some())
     }
 
     /// Counts items of a step that have finished. One that is not the current step any more counts for nothing.
@@ -318,11 +301,7 @@ impl HeldTable {
             .expression_attribute_values(":step", text(tag.id.as_str()))
             .expression_attribute_values(":less", number(-i64::from(items)))
             .expression_attribute_values(":failed", number(failed));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("counting a step of a release", error)),
-        }
+        made(call.send().await, "counting a step of a release").map(|_| ())
     }
 
     /// Gives a release back, to be looked at again at `due_at`. Without `keep_step` it begins again with the first.
@@ -355,10 +334,8 @@ impl HeldTable {
             } else {
                 call.condition_expression(IS_OURS).update_expression(format!("REMOVE lease_until{forget}"))
             };
-            match call.send().await {
-                Ok(_) => return Ok(()),
-                Err(error) if is_refused_condition(&error) => {}
-                Err(error) => return Err(AdapterError::of_call("postponing a release", error)),
+            if made(call.send().await, "postponing a release")?.is_some() {
+                return Ok(());
             }
         }
         Ok(())
@@ -379,11 +356,7 @@ impl HeldTable {
             .update_expression("SET due_at = :due ADD touched :one")
             .expression_attribute_values(":one", number(1_u32))
             .expression_attribute_values(":due", milliseconds(due_at));
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(AdapterError::of_call("hastening a release", error)),
-        }
+        Ok(made(call.send().await, "hastening a release")?.is_some())
     }
 
     /// Deletes a release, whoever has it: its webhook was deleted.
@@ -408,11 +381,7 @@ impl HeldTable {
             .condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
             .expression_attribute_values(":lease", milliseconds(release.lease))
             .expression_attribute_values(":touched", number(release.touched));
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(AdapterError::of_call("ending a release", error)),
-        }
+        Ok(made(call.send().await, "ending a release")?.is_some())
     }
 
     /// Deletes a row whose item was sent, if it is still the row that was read. The item may have been delivered, have
@@ -429,11 +398,14 @@ impl HeldTable {
             .key("sk", text(held.sk.as_str()))
             .condition_expression(IS_SAME_HOLDING)
             .expression_attribute_values(":holding", text(held.holding.as_str()));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused_condition(&error) => Ok(()),
-            Err(error) => Err(AdapterError::of_call("deleting a released item", error)),
-        }
+        made(call.send().await, "deleting a released item").map(|_| ())
+    }
+}
+
+fn claimed(key: &ReleaseKey, made: Option<UpdateItemOutput>) -> Result<ReleaseClaim, AdapterError> {
+    match made {
+        Some(answer) => read_release(key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed),
+        None => Ok(ReleaseClaim::NotOurs),
     }
 }
 
