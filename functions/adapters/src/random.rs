@@ -17,7 +17,7 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], AdapterError> {
 /// 128 random bits, for an identifier.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn bits128() -> Result<u128, AdapterError> {
     bytes().map(u128::from_le_bytes)
 }
@@ -25,7 +25,7 @@ pub fn bits128() -> Result<u128, AdapterError> {
 /// 64 random bits, for jitter.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn bits64() -> Result<u64, AdapterError> {
     bytes().map(u64::from_le_bytes)
 }
