@@ -178,7 +178,9 @@ async fn a_window_gathers_a_batch() {
         running.send("PlainQueue", &json!({"n": n})).await;
     }
     let ended = running.wait_for("PlainFunction", |ended| messages(ended) == 15).await;
-    assert_eq!(bodies(&ended)[0].len(), 15, "one batch of more than ten");
+    // On a busy machine the last of them may be sent after the window's end.
+    let first = bodies(&ended)[0].len();
+    assert!(first > 10, "one batch of more than the ten that one receive takes, not {first}");
     running.wait_for_counts("PlainQueue", (0, 0)).await;
     running.stack.stop().await;
 }
