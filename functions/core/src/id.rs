@@ -88,6 +88,11 @@ id!(
     "wh_"
 );
 id!(
+    /// An account's connection to a page of its own on a network.
+    PageId,
+    "page_"
+);
+id!(
     /// An item; what receivers see as `webhook-id`.
     ItemId,
     "item_"

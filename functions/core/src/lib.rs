@@ -5,17 +5,22 @@
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
 
 pub mod address;
+pub mod collected;
 pub mod cursor;
 pub mod delivery;
 pub mod id;
 pub mod idempotency;
+pub mod inbox;
 pub mod item;
 pub mod key;
 pub mod message;
 pub mod ndjson;
+pub mod network;
+pub mod normalise;
 pub mod notice;
 pub mod outcome;
 pub mod problem;
+pub mod push;
 pub mod release;
 pub mod retention;
 pub mod retry;

@@ -1,0 +1,40 @@
+//! Normalising: what an event of a network's says, in the one form of collected items.
+//!
+//! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
+//! its value, and delivered with the network's own JSON.
+
+use serde_json::Value;
+
+use crate::collected::{Action, Content, Kind, Published};
+use crate::inbox::{Event, Reading, Version};
+use crate::network::NetworkId;
+
+/// What an event says, to the page whose it is.
+#[must_use]
+pub fn read(event: &Event, _owner: &NetworkId) -> Reading {
+    other(event)
+}
+
+/// An event that no rule knows: told as it is.
+pub(crate) fn other(event: &Event) -> Reading {
+    // JSON that is nested too deeply to be read is keyed by its text.
+    let value = serde_json::from_str(event.raw.get());
+    let value = value.unwrap_or_else(|_| Value::String(event.raw.get().to_owned()));
+    Reading {
+        thing: format!("other:{}", event.field),
+        version: Version::of_value(&value),
+        content: Content {
+            published: Published::Interaction,
+            kind: Kind::Other,
+            action: Action::Created,
+            occurred_at: None,
+            author: None,
+            text: None,
+            parent: None,
+            link: None,
+            attachments: Vec::new(),
+        },
+        wanted: None,
+        signal: None,
+    }
+}

@@ -1,0 +1,53 @@
+//! Pushes: a network's request, split into its updates.
+//!
+//! Splitting is total: whatever bytes arrive, each part of them is in some update, for what was validly signed is not
+//! dropped because nobody foresaw its shape.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::collected::By;
+use crate::inbox::{Event, Shape, Update};
+use crate::network::Network;
+
+/// The largest push, in bytes.
+pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
+
+/// Splits a push that came to a network's route into its updates. There is at least one.
+#[must_use]
+pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
+    vec![unknown(route, body)]
+}
+
+/// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.
+fn unknown(network: Network, body: &[u8]) -> Update {
+    let json =
+        std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<Box<RawValue>>(text).ok());
+    let raw = json.or_else(|| to_raw_value(&json!({"base64": STANDARD.encode(body)})).ok());
+    let event = Event {
+        network,
+        by: By::Push,
+        shape: Shape::Unknown,
+        field: String::new(),
+        sent_at: None,
+        raw: raw.unwrap_or_else(|| RawValue::NULL.to_owned()),
+        beside: None,
+    };
+    Update { owners: Vec::new(), event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_no_known_shape_is_one_update_of_nobodys_and_whole() {
+        let updates = split(Network::X, br#" {"a": 1} "#);
+        assert_eq!((updates.len(), updates[0].owners.len()), (1, 0));
+        assert_eq!(updates[0].event.raw.get(), r#"{"a": 1}"#);
+        let updates = split(Network::X, b"\xff");
+        assert_eq!(updates[0].event.raw.get(), r#"{"base64":"/w=="}"#);
+    }
+}
