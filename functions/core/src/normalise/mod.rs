@@ -3,16 +3,22 @@
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
 
+mod x;
+
 use serde_json::Value;
 
 use crate::collected::{Action, Content, Kind, Published};
-use crate::inbox::{Event, Reading, Version};
+use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
 
 /// What an event says, to the page whose it is.
 #[must_use]
-pub fn read(event: &Event, _owner: &NetworkId) -> Reading {
-    other(event)
+pub fn read(event: &Event, owner: &NetworkId) -> Reading {
+    let known = match event.shape {
+        Shape::XAccountActivity | Shape::XActivity => x::read(event, owner),
+        _ => None,
+    };
+    known.unwrap_or_else(|| other(event))
 }
 
 /// An event that no rule knows: told as it is.
