@@ -48,7 +48,7 @@ use value::{author, id, link, text, time, user_in};
 
 /// What an event says, where a rule knows it.
 pub(super) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
-    let value: Value = serde_json::from_str(event.raw.get()).ok()?;
+    let value = super::value::parse(&event.raw);
     match event.shape {
         Shape::XAccountActivity => account_activity(event, &value, owner.as_str()),
         Shape::XActivity => activity(&value, owner.as_str()),
@@ -187,7 +187,6 @@ fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>, owner: &st
     content.action = Action::Deleted;
     content.occurred_at = at;
     content.author = by.map(|id| Author { id: Some(id), ..Author::default() });
-    content.link = link(None, id);
     reading
 }
 

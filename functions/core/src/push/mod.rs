@@ -3,6 +3,9 @@
 //! Splitting is total: whatever bytes arrive, each part of them is in some update, for what was validly signed is not
 //! dropped because nobody foresaw its shape.
 
+pub(crate) mod members;
+mod meta;
+pub mod signature;
 mod x;
 
 use base64::Engine;
@@ -20,11 +23,12 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 /// Splits a push that came to a network's route into its updates. There is at least one.
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
-    let updates = match route {
+    let known = match route {
+        Network::Facebook | Network::Instagram => meta::split(route, body),
         Network::X => x::split(body),
-        _ => Vec::new(),
+        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
     };
-    if updates.is_empty() { vec![unknown(route, body)] } else { updates }
+    known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 
 /// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.
