@@ -30,12 +30,19 @@ const MAX_ENVELOPE_DEPTH: usize = 4;
 /// The App Dashboard's test sends this as the entry's id. Nobody's page, whatever else the test says.
 const TEST_ENTRY: &str = "0";
 
+/// Fields whose owner is the entry's, so that their values need not be looked into.
+const OWNED_BY_ENTRY: [&str; 7] =
+    ["feed", "mention", "ratings", "comments", "live_comments", "mentions", "story_insights"];
+
 /// Splits a body. `None` where nothing in it has a form that Meta gives.
 pub(super) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
-    let text = std::str::from_utf8(body).ok()?;
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    let text = std::str::from_utf8(body).ok()?.trim_ascii();
     let mut splitter = Splitter { route, updates: Vec::new(), full: false };
-    splitter.envelope(raw, 0);
+    // An envelope, as all of Meta's are, is not first looked through as a whole.
+    match serde_json::from_str(text) {
+        Ok(members) => splitter.members(text, &members),
+        Err(_) => splitter.envelope(serde_json::from_str(text).ok()?, 0),
+    }
     (!splitter.full && !splitter.updates.is_empty()).then_some(splitter.updates)
 }
 
@@ -63,19 +70,26 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.route), "", raw);
         };
+        self.members(raw.get(), &members);
+    }
+
+    /// An envelope's members; `whole` is its text.
+    fn members(&mut self, whole: &str, members: &Members<'_>) {
         let object = members.text("object").unwrap_or_default();
+        let nobodys = self.nobodys(self.network(&object));
         let before = self.updates.len();
+        let has_entries = members.get("entry").is_some();
         for (name, value) in &members.0 {
             match name.as_str() {
                 "entry" => self.entries(&object, value),
                 "object" => {}
+                _ if has_entries => self.unforeseen(&nobodys, name, value),
                 // An entry without an envelope.
-                _ if members.get("entry").is_none() => return self.entry(&object, raw),
-                _ => self.unforeseen(&self.nobodys(self.network(&object)), name, value),
+                _ => return self.entry_of(&object, whole, members),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&self.nobodys(self.network(&object)), "", raw);
+            self.whole(&nobodys, whole);
         }
     }
 
@@ -90,6 +104,11 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.network(object)), "", raw);
         };
+        self.entry_of(object, raw.get(), &members);
+    }
+
+    /// An entry's members; `whole` is its text.
+    fn entry_of(&mut self, object: &str, whole: &str, members: &Members<'_>) {
         let id = members.get("id").map(parse).as_ref().and_then(id_of);
         let entry = Entry {
             network: self.network(object),
@@ -107,14 +126,14 @@ impl Splitter {
                 }
                 "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
                 "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
-                "field" => self.flat(&entry, &members),
+                "field" => self.flat(&entry, members),
                 "value" if members.get("field").is_some() => {}
                 "hop_context" => {}
                 _ => self.unforeseen(&entry, name, value),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&entry, "", raw);
+            self.whole(&entry, whole);
         }
     }
 
@@ -136,14 +155,14 @@ impl Splitter {
             };
         };
         let field = members.text("field").unwrap_or_default();
-        let value = members.object("value");
         if entry.object == "permissions" {
-            return self.permission(entry, &field, value.as_ref(), raw);
+            return self.permission(entry, &field, members.object("value").as_ref(), raw);
         }
         let mut owners = entry.owners();
-        if let (Some(value), false) = (&value, entry.test) {
+        let plain = entry.test || OWNED_BY_ENTRY.contains(&field.as_str());
+        if let Some(value) = (!plain).then(|| members.object("value")).flatten() {
             // Messages come as changes too, and WhatsApp's route is the telephone number's id.
-            participants(value, &mut owners);
+            participants(&value, &mut owners);
             candidate(value.object("metadata").as_ref(), "phone_number_id", &mut owners);
         }
         self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
@@ -210,6 +229,13 @@ impl Splitter {
             Some(b'[') => self.each(raw, |this, one| this.unknown(entry, name, one)),
             Some(b'{') => self.unknown(entry, name, raw),
             _ => {}
+        }
+    }
+
+    /// An envelope or an entry in which there is nothing that has a form of its own.
+    fn whole(&mut self, entry: &Entry, text: &str) {
+        if let Ok(raw) = RawValue::from_string(text.to_owned()) {
+            self.unknown(entry, "", &raw);
         }
     }
 
