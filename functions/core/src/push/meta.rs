@@ -55,7 +55,6 @@ struct Splitter {
 /// What an entry says of all of its updates.
 struct Entry {
     network: Network,
-    object: String,
     id: Option<NetworkId>,
     test: bool,
     sent_at: Option<jiff::Timestamp>,
@@ -112,7 +111,6 @@ impl Splitter {
         let id = members.get("id").map(parse).as_ref().and_then(id_of);
         let entry = Entry {
             network: self.network(object),
-            object: object.to_owned(),
             test: id.as_deref() == Some(TEST_ENTRY),
             id: id.and_then(|id| id.parse().ok()),
             sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
@@ -155,12 +153,15 @@ impl Splitter {
             };
         };
         let field = members.text("field").unwrap_or_default();
-        if entry.object == "permissions" {
-            return self.permission(entry, &field, members.object("value").as_ref(), raw);
-        }
         let mut owners = entry.owners();
-        let plain = entry.test || OWNED_BY_ENTRY.contains(&field.as_str());
-        if let Some(value) = (!plain).then(|| members.object("value")).flatten() {
+        let is_plain = OWNED_BY_ENTRY.contains(&field.as_str());
+        if let Some(value) = (!is_plain).then(|| members.object("value")).flatten() {
+            if value.get("target_ids").is_some() {
+                return self.permission(entry, &field, &value, raw);
+            }
+            if entry.test {
+                return self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
+            }
             // Messages come as changes too, and WhatsApp's route is the telephone number's id.
             participants(&value, &mut owners);
             candidate(value.object("metadata").as_ref(), "phone_number_id", &mut owners);
@@ -204,14 +205,14 @@ impl Splitter {
     }
 
     /// A permission that was granted or revoked: one update for each page that it is about.
-    fn permission(&mut self, entry: &Entry, field: &str, value: Option<&Members<'_>>, raw: &RawValue) {
-        let about = Entry { network: permission_network(field, entry.network), ..entry.unowned() };
-        let targets = value.and_then(|value| elements(value.get("target_ids")?)).unwrap_or_default();
+    fn permission(&mut self, entry: &Entry, field: &str, value: &Members<'_>, raw: &RawValue) {
+        let about = Entry { network: permission_network(field, entry.network), id: None, ..*entry };
+        let targets = value.get("target_ids").and_then(elements).unwrap_or_default();
         let foreseen = |(name, _): &(String, &RawValue)| name == "verb" || name == "target_ids";
-        if targets.is_empty() || !value.is_some_and(|value| value.0.iter().all(foreseen)) {
+        if targets.is_empty() || !value.0.iter().all(foreseen) {
             self.update(&about, entry.owners(), Shape::MetaChange, field, raw.to_owned());
         }
-        let verb = value.and_then(|value| value.text("verb")).unwrap_or_default();
+        let verb = value.text("verb").unwrap_or_default();
         for target in targets {
             // Only this page's part, or a long list would be kept once for each of its own elements.
             let own = json!({"field": cut(field), "value": {"verb": verb, "target_ids": [target]}});
@@ -270,23 +271,13 @@ impl Splitter {
     }
 
     fn nobodys(&self, network: Network) -> Entry {
-        Entry { network, object: String::new(), id: None, test: false, sent_at: None }
+        Entry { network, id: None, test: false, sent_at: None }
     }
 }
 
 impl Entry {
     fn owners(&self) -> Vec<NetworkId> {
         self.id.iter().cloned().collect()
-    }
-
-    fn unowned(&self) -> Self {
-        Self {
-            network: self.network,
-            object: String::new(),
-            id: None,
-            test: self.test,
-            sent_at: self.sent_at,
-        }
     }
 }
 
