@@ -15,6 +15,7 @@ use super::members::{Members, elements, text};
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::{Network, NetworkId};
+use crate::normalise::messaging_part;
 use crate::normalise::value::{id_of, parse, time_of};
 
 /// The most updates that a body is split into, ten times what Meta puts into one. One of more is kept whole.
@@ -29,19 +30,19 @@ const MAX_ENVELOPE_DEPTH: usize = 4;
 /// The App Dashboard's test sends this as the entry's id. Nobody's page, whatever else the test says.
 const TEST_ENTRY: &str = "0";
 
-/// What stands in a messaging element beside what it tells.
-const MESSAGING_FRAME: [&str; 5] = ["sender", "recipient", "timestamp", "prior_message", "hop_context"];
-
-/// What a messaging element may tell, the weightiest first: a referral may come with a message or a postback.
-const MESSAGING_PARTS: [&str; 7] =
-    ["message", "message_edit", "postback", "reaction", "delivery", "read", "optin"];
+/// Fields whose owner is the entry's, so that their values need not be looked into.
+const OWNED_BY_ENTRY: [&str; 7] =
+    ["feed", "mention", "ratings", "comments", "live_comments", "mentions", "story_insights"];
 
 /// Splits a body. `None` where nothing in it has a form that Meta gives.
 pub(super) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
-    let text = std::str::from_utf8(body).ok()?;
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    let text = std::str::from_utf8(body).ok()?.trim_ascii();
     let mut splitter = Splitter { route, updates: Vec::new(), full: false };
-    splitter.envelope(raw, 0);
+    // An envelope, as all of Meta's are, is not first looked through as a whole.
+    match serde_json::from_str(text) {
+        Ok(members) => splitter.members(text, &members),
+        Err(_) => splitter.envelope(serde_json::from_str(text).ok()?, 0),
+    }
     (!splitter.full && !splitter.updates.is_empty()).then_some(splitter.updates)
 }
 
@@ -54,7 +55,6 @@ struct Splitter {
 /// What an entry says of all of its updates.
 struct Entry {
     network: Network,
-    object: String,
     id: Option<NetworkId>,
     test: bool,
     sent_at: Option<jiff::Timestamp>,
@@ -69,19 +69,26 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.route), "", raw);
         };
+        self.members(raw.get(), &members);
+    }
+
+    /// An envelope's members; `whole` is its text.
+    fn members(&mut self, whole: &str, members: &Members<'_>) {
         let object = members.text("object").unwrap_or_default();
+        let nobodys = self.nobodys(self.network(&object));
         let before = self.updates.len();
+        let has_entries = members.get("entry").is_some();
         for (name, value) in &members.0 {
             match name.as_str() {
                 "entry" => self.entries(&object, value),
                 "object" => {}
+                _ if has_entries => self.unforeseen(&nobodys, name, value),
                 // An entry without an envelope.
-                _ if members.get("entry").is_none() => return self.entry(&object, raw),
-                _ => self.unforeseen(&self.nobodys(self.network(&object)), name, value),
+                _ => return self.entry_of(&object, whole, members),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&self.nobodys(self.network(&object)), "", raw);
+            self.whole(&nobodys, whole);
         }
     }
 
@@ -96,10 +103,14 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.network(object)), "", raw);
         };
+        self.entry_of(object, raw.get(), &members);
+    }
+
+    /// An entry's members; `whole` is its text.
+    fn entry_of(&mut self, object: &str, whole: &str, members: &Members<'_>) {
         let id = members.get("id").map(parse).as_ref().and_then(id_of);
         let entry = Entry {
             network: self.network(object),
-            object: object.to_owned(),
             test: id.as_deref() == Some(TEST_ENTRY),
             id: id.and_then(|id| id.parse().ok()),
             sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
@@ -113,14 +124,14 @@ impl Splitter {
                 }
                 "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
                 "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
-                "field" => self.flat(&entry, &members),
+                "field" => self.flat(&entry, members),
                 "value" if members.get("field").is_some() => {}
                 "hop_context" => {}
                 _ => self.unforeseen(&entry, name, value),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&entry, "", raw);
+            self.whole(&entry, whole);
         }
     }
 
@@ -142,14 +153,17 @@ impl Splitter {
             };
         };
         let field = members.text("field").unwrap_or_default();
-        let value = members.object("value");
-        if entry.object == "permissions" {
-            return self.permission(entry, &field, value.as_ref(), raw);
-        }
         let mut owners = entry.owners();
-        if let (Some(value), false) = (&value, entry.test) {
+        let is_plain = OWNED_BY_ENTRY.contains(&field.as_str());
+        if let Some(value) = (!is_plain).then(|| members.object("value")).flatten() {
+            if value.get("target_ids").is_some() {
+                return self.permission(entry, &field, &value, raw);
+            }
+            if entry.test {
+                return self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
+            }
             // Messages come as changes too, and WhatsApp's route is the telephone number's id.
-            participants(value, &mut owners);
+            participants(&value, &mut owners);
             candidate(value.object("metadata").as_ref(), "phone_number_id", &mut owners);
         }
         self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
@@ -163,10 +177,7 @@ impl Splitter {
         if !entry.test {
             participants(&members, &mut owners);
         }
-        let named = MESSAGING_PARTS.into_iter().find(|name| members.get(name).is_some());
-        let other =
-            || members.0.iter().map(|(name, _)| name.as_str()).find(|name| !MESSAGING_FRAME.contains(name));
-        let field = named.or_else(other).unwrap_or_default();
+        let field = messaging_part(members.0.iter().map(|(name, _)| name.as_str()));
         self.update(entry, owners, shape, field, raw.to_owned());
     }
 
@@ -194,14 +205,14 @@ impl Splitter {
     }
 
     /// A permission that was granted or revoked: one update for each page that it is about.
-    fn permission(&mut self, entry: &Entry, field: &str, value: Option<&Members<'_>>, raw: &RawValue) {
-        let about = Entry { network: permission_network(field, entry.network), ..entry.unowned() };
-        let targets = value.and_then(|value| elements(value.get("target_ids")?)).unwrap_or_default();
+    fn permission(&mut self, entry: &Entry, field: &str, value: &Members<'_>, raw: &RawValue) {
+        let about = Entry { network: permission_network(field, entry.network), id: None, ..*entry };
+        let targets = value.get("target_ids").and_then(elements).unwrap_or_default();
         let foreseen = |(name, _): &(String, &RawValue)| name == "verb" || name == "target_ids";
-        if targets.is_empty() || !value.is_some_and(|value| value.0.iter().all(foreseen)) {
+        if targets.is_empty() || !value.0.iter().all(foreseen) {
             self.update(&about, entry.owners(), Shape::MetaChange, field, raw.to_owned());
         }
-        let verb = value.and_then(|value| value.text("verb")).unwrap_or_default();
+        let verb = value.text("verb").unwrap_or_default();
         for target in targets {
             // Only this page's part, or a long list would be kept once for each of its own elements.
             let own = json!({"field": cut(field), "value": {"verb": verb, "target_ids": [target]}});
@@ -219,6 +230,13 @@ impl Splitter {
             Some(b'[') => self.each(raw, |this, one| this.unknown(entry, name, one)),
             Some(b'{') => self.unknown(entry, name, raw),
             _ => {}
+        }
+    }
+
+    /// An envelope or an entry in which there is nothing that has a form of its own.
+    fn whole(&mut self, entry: &Entry, text: &str) {
+        if let Ok(raw) = RawValue::from_string(text.to_owned()) {
+            self.unknown(entry, "", &raw);
         }
     }
 
@@ -253,23 +271,13 @@ impl Splitter {
     }
 
     fn nobodys(&self, network: Network) -> Entry {
-        Entry { network, object: String::new(), id: None, test: false, sent_at: None }
+        Entry { network, id: None, test: false, sent_at: None }
     }
 }
 
 impl Entry {
     fn owners(&self) -> Vec<NetworkId> {
         self.id.iter().cloned().collect()
-    }
-
-    fn unowned(&self) -> Self {
-        Self {
-            network: self.network,
-            object: String::new(),
-            id: None,
-            test: self.test,
-            sent_at: self.sent_at,
-        }
     }
 }
 
