@@ -40,7 +40,7 @@ mod value;
 
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Author, Content, Kind, Parent, Published};
+use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Signal, Version};
 use crate::network::NetworkId;
 
@@ -150,18 +150,7 @@ fn only_or_itself<'a>(payload: &'a Value, array: &str) -> Option<&'a Value> {
 
 /// An event of which nothing but its kind is known yet.
 fn plain(kind: Kind, thing: String, version: Version) -> Reading {
-    let content = Content {
-        published: Published::Interaction,
-        kind,
-        action: Action::Created,
-        occurred_at: None,
-        author: None,
-        text: None,
-        parent: None,
-        link: None,
-        attachments: Vec::new(),
-    };
-    Reading { thing, version, content, wanted: None, signal: None }
+    super::reading_of(thing, version, kind, Action::Created)
 }
 
 /// An event of the X Activity API that no other rule knows.
@@ -179,7 +168,7 @@ fn other(event_type: &str, uuid: Option<&str>, payload: &Value) -> Reading {
 }
 
 fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>, owner: &str) -> Reading {
-    let mut reading = plain(Kind::Post, format!("post:{id}"), Version::of_action(["deleted"]));
+    let mut reading = plain(Kind::Post, format!("post:{id}"), super::deleted());
     let content = &mut reading.content;
     if by.as_deref() == Some(owner) {
         content.published = Published::ByThePage;
