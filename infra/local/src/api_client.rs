@@ -63,6 +63,11 @@ impl Answered {
         self.json[field].as_str().map(str::to_owned).ok_or_else(|| self.lacks(field))
     }
 
+    /// The answer's JSON.
+    pub(crate) fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// A number field of the answer.
     pub(crate) fn number(&self, field: &str) -> Result<u64, CallError> {
         self.json[field].as_u64().ok_or_else(|| self.lacks(field))
@@ -95,8 +100,30 @@ impl ApiClient {
         body: Bytes,
         expected: StatusCode,
     ) -> Result<Answered, CallError> {
+        let authorization = format!("Bearer {key}");
+        self.send(method, path, (AUTHORIZATION.as_str(), &authorization), body, expected).await
+    }
+
+    /// Sends a push, as a network does: with its signature, and without a key.
+    pub(crate) async fn push(
+        &self,
+        path: &str,
+        signature: (&str, &str),
+        body: Bytes,
+    ) -> Result<Answered, CallError> {
+        self.send(Method::POST, path, signature, body, StatusCode::OK).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        header: (&str, &str),
+        body: Bytes,
+        expected: StatusCode,
+    ) -> Result<Answered, CallError> {
         let call = format!("{method} {path}");
-        let exchange = tokio::time::timeout(CALL_LIMIT, self.exchange(method, path, key, body));
+        let exchange = tokio::time::timeout(CALL_LIMIT, self.exchange(method, path, header, body));
         let (status, body) = match exchange.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(reason)) => return Err(CallError::NoAnswer { call, reason }),
@@ -116,13 +143,13 @@ impl ApiClient {
         &self,
         method: Method,
         path: &str,
-        key: &str,
+        header: (&str, &str),
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), String> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header(AUTHORIZATION, format!("Bearer {key}"))
+            .header(header.0, header.1)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .map_err(|error| error.to_string())?;

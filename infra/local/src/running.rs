@@ -17,7 +17,7 @@ use crate::admin_key::{self, AdminKeyError};
 use crate::api_client::ApiClient;
 use crate::cli::Cli;
 use crate::console::Console;
-use crate::demonstration::{self, Demonstration, DemonstrationAccount, DemonstrationError};
+use crate::demonstration::{self, Demonstration, DemonstrationAccount, DemonstrationError, NetworkSecrets};
 use crate::local_parameters::{self, ADMIN_KEY_PARAMETER};
 use crate::networks::Networks;
 use crate::private_file;
@@ -255,6 +255,8 @@ impl Running {
         let Some(admin_key) = &here.admin_key else { return Err(RunError::ForeignAdminKey) };
         let demonstration = Demonstration {
             api: &ApiClient::new(&self.stack.addresses().api),
+            stack: &self.stack,
+            network_secrets: &NetworkSecrets::of(&here.options.parameters),
             receiver: &here.receiver,
             admin_key: admin_key.reveal(),
             folder: here.folder.clone(),

@@ -1,8 +1,10 @@
-//! The demonstration: an account, a webhook at the receiver, and one item of each type that bots produce, through the
-//! public HTTP API.
+//! The demonstration: an account, a webhook at the receiver, one item of each type that bots produce, and one push of
+//! each network that pushes, through the public HTTP API.
 //!
 //! Its account is made once for a data folder, and used again by later runs: `demonstration.json` in the folder holds
 //! the account's key and the webhook's secret.
+
+mod pushes;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
+use carteiro_local::Stack;
 use carteiro_receiver::{AddSecretError, Delivery, Receiver, SignatureCheck};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -20,8 +23,13 @@ use crate::api_client::{ApiClient, CallError};
 use crate::console::Console;
 use crate::private_file;
 
+pub(crate) use pushes::NetworkSecrets;
+
 /// The receiver's path that the webhook points at.
 pub(crate) const PATH: &str = "/demonstration";
+
+/// What the webhook takes.
+const TAKEN: [&str; 5] = ["message", "event", "contact", "publication", "interaction"];
 
 /// How long one item may take from its acceptance to the receiver.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -54,6 +62,8 @@ pub(crate) enum DemonstrationError {
 /// What the demonstration uses.
 pub(crate) struct Demonstration<'a> {
     pub(crate) api: &'a ApiClient,
+    pub(crate) stack: &'a Stack,
+    pub(crate) network_secrets: &'a NetworkSecrets,
     pub(crate) receiver: &'a Receiver,
     pub(crate) admin_key: &'a str,
     /// The data folder, if there is one.
@@ -98,7 +108,8 @@ impl Demonstration<'_> {
         let account = self.account().await?;
         self.receiver.add_secret(&account.secret)?;
         let random = private_file::random().map_err(DemonstrationError::Randomness)?;
-        let items = items(&random, i64::try_from(self.clock.now_ms()).unwrap_or_default());
+        let now_ms = i64::try_from(self.clock.now_ms()).unwrap_or_default();
+        let items = items(&random, now_ms);
         self.console.say(&format!("Demonstration: account {}, webhook {}", account.account, account.webhook));
         let mut sent = Vec::new();
         for item in &items {
@@ -122,6 +133,8 @@ impl Demonstration<'_> {
         self.console.say(&format!(
             "{all} of {all} items delivered: bytes unchanged, signatures verified by the receiver."
         ));
+        let mark = random.iter().take(6).fold(0_u64, |mark, byte| mark << 8 | u64::from(*byte));
+        self.run_pushes(&account, &format!("{mark:015}"), now_ms).await?;
         Ok(account)
     }
 
@@ -157,7 +170,7 @@ impl Demonstration<'_> {
     /// Points the webhook at this run's receiver, whatever was changed about it since.
     async fn restore(&self, kept: &DemonstrationAccount) -> Result<(), CallError> {
         let path = format!("/webhooks/{}", kept.webhook);
-        let body = json!({"url": self.receiver.url(PATH), "items": ["message", "event", "contact"], "enabled": true});
+        let body = json!({"url": self.receiver.url(PATH), "items": TAKEN, "enabled": true});
         self.api.call(Method::PATCH, &path, &kept.key, body.to_string().into(), StatusCode::OK).await?;
         Ok(())
     }
@@ -167,7 +180,7 @@ impl Demonstration<'_> {
         let account =
             self.api.call(Method::POST, "/accounts", self.admin_key, body, StatusCode::CREATED).await?;
         let key = account.text("key")?;
-        let body = json!({"url": self.receiver.url(PATH), "items": ["message", "event", "contact"]});
+        let body = json!({"url": self.receiver.url(PATH), "items": TAKEN});
         let body = body.to_string().into();
         let webhook = self.api.call(Method::POST, "/webhooks", &key, body, StatusCode::CREATED).await?;
         let (webhook, secret) = (webhook.text("id")?, webhook.text("secret")?);
