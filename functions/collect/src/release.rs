@@ -199,7 +199,6 @@ impl Worker<'_> {
         };
         if let Some(ours) = next {
             self.steps += 1;
-            self.anew = false;
             return Ok(ours.map_or(Next::Over, Next::Step));
         }
         if !self.anew {
@@ -342,6 +341,11 @@ impl Worker<'_> {
         }
         let Some(ours) = held.step_sent(&ours, self.lease()).await? else { return Ok(None) };
         self.items += oldest.len();
+        self.anew = false;
+        if unsent > 0 {
+            // They are older than what is next.
+            self.read_anew(&ours.key);
+        }
         let safe = oldest.into_iter().zip(sent).filter_map(|((key, _), sent)| sent.is_ok().then_some(key));
         self.sent.extend(safe);
         Ok(Some(ours))
@@ -367,6 +371,7 @@ impl Worker<'_> {
         let dropping = stream::iter(&rows).map(|(key, _)| held.drop_row(key));
         dropping.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
         self.items += rows.len();
+        self.anew = false;
         self.renew(release).await.map(Some)
     }
 }
