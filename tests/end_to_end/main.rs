@@ -16,6 +16,7 @@ mod isolation;
 mod items;
 mod killed;
 mod price;
+mod release;
 mod retries;
 mod waiting;
 mod webhooks;

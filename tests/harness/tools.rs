@@ -44,3 +44,12 @@ pub fn samples() -> Option<PathBuf> {
     }
     folder
 }
+
+/// The seed of a test's chances: `CARTEIRO_SEED`, else the time. It is printed, so that a run can be repeated.
+#[must_use]
+pub fn seed() -> u64 {
+    let given = variable("CARTEIRO_SEED").map(|seed| seed.parse().expect("CARTEIRO_SEED is a number"));
+    let seed = given.unwrap_or_else(|| carteiro_clock::Clock::system().now_ms());
+    println!("CARTEIRO_SEED={seed}");
+    seed
+}

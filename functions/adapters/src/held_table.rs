@@ -13,19 +13,17 @@
 //! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
 //! item is sent again, under the same id.
 
-use std::collections::VecDeque;
-
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{ReturnValue, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::conditional::made;
 use crate::config_table::Page;
 use crate::error::AdapterError;
+use crate::merged_rows::{MergedRows, Reading};
 use crate::random;
 use crate::release_row::ReleaseKey;
 use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
@@ -184,13 +182,11 @@ impl HeldTable {
         due_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        let mut row = delivery_row(delivery);
-        row.insert("held_for".to_owned(), text(reason.as_str()));
-        row.insert("due_shard".to_owned(), text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
-        row.insert("due_at".to_owned(), milliseconds(due_at));
-        row.insert("expires_at".to_owned(), seconds(expires_at));
-        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
+        let own = [
+            ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS)))),
+            ("due_at", milliseconds(due_at)),
+        ];
+        self.put(delivery, reason, own, expires_at).await
     }
 
     /// Holds a delivery until its release. Whoever does must then see to it that there is one:
@@ -204,10 +200,21 @@ impl HeldTable {
         reason: HeldFor,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
+        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
+        self.put(delivery, reason, own, expires_at).await
+    }
+
+    async fn put(
+        &self,
+        delivery: &Delivery,
+        reason: HeldFor,
+        own: impl IntoIterator<Item = (&'static str, AttributeValue)>,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
         let mut row = delivery_row(delivery);
         row.insert("held_for".to_owned(), text(reason.as_str()));
-        row.insert("holding".to_owned(), text(format!("{:032x}", random::bits128()?)));
         row.insert("expires_at".to_owned(), seconds(expires_at));
+        row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
     }
@@ -276,15 +283,25 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn finish(&self, key: &HeldKey, claim: Timestamp) -> Result<(), AdapterError> {
+        self.delete_if(key, IS_OURS, (":claim", milliseconds(claim)), "deleting a moved item").await
+    }
+
+    pub(crate) async fn delete_if(
+        &self,
+        key: &HeldKey,
+        condition: &str,
+        (name, value): (&str, AttributeValue),
+        operation: &'static str,
+    ) -> Result<(), AdapterError> {
         let call = self
             .client
             .delete_item()
             .table_name(&self.name)
             .key("pk", text(key.pk.as_str()))
             .key("sk", text(key.sk.as_str()))
-            .condition_expression(IS_OURS)
-            .expression_attribute_values(":claim", milliseconds(claim));
-        made(call.send().await, "deleting a moved item").map(|_| ())
+            .condition_expression(condition)
+            .expression_attribute_values(name, value);
+        made(call.send().await, operation).map(|_| ())
     }
 
     /// How many items of a webhook and type are held. Counting ends when `most` are exceeded.
@@ -389,87 +406,32 @@ fn held(row: &Row) -> Result<Held, AdapterError> {
     Ok(Held { delivery, reason, due_at })
 }
 
-/// A shard's rows as they are read: what was read and not shown yet, and from where reading goes on.
-struct ShardRows {
-    pk: String,
-    read: VecDeque<Row>,
-    /// Where the next read begins; None at the end. The row at the place itself is not read again.
-    next: Option<Option<Row>>,
-}
-
-impl ShardRows {
-    fn new(span: &Span<'_>, shard: u8) -> Self {
-        let pk = pk(span.webhook, shard);
-        let start = span
-            .after
-            .map(|place| Row::from([("pk".to_owned(), text(pk.as_str())), ("sk".to_owned(), text(place))]));
-        Self { pk, read: VecDeque::new(), next: Some(start) }
-    }
-
-    /// Reads on, where nothing is left of what was read.
-    async fn fill(
-        &mut self,
-        client: &Client,
-        table: &str,
-        item_type: Option<&ItemType>,
-        rows: i32,
-    ) -> Result<(), AdapterError> {
-        while self.read.is_empty()
-            && let Some(start) = self.next.take()
-        {
-            let prefix = item_type.map(|item_type| format!("{item_type}#"));
-            let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :type)" } else { "pk = :pk" };
-            let mut call = client
-                .query()
-                .table_name(table)
-                .key_condition_expression(condition)
-                .expression_attribute_values(":pk", text(self.pk.as_str()))
-                .consistent_read(true)
-                .limit(rows)
-                .set_exclusive_start_key(start);
-            if let Some(prefix) = prefix {
-                call = call.expression_attribute_values(":type", text(prefix));
-            }
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("listing waiting items", error))?;
-            self.read.extend(answer.items.unwrap_or_default());
-            self.next = answer.last_evaluated_key.map(Some);
-        }
-        Ok(())
-    }
-
-    /// The place of the next row.
-    fn place(&self) -> Option<&str> {
-        self.read.front().and_then(|row| row.get("sk")?.as_s().ok()).map(String::as_str)
-    }
-}
-
-/// A page of a webhook's rows in the table of the held or the dead items: the shards, each of which is in order, merged.
-/// What is read of a shard at a time is little more than its part of the page, for rows carry their items.
+/// A page of a webhook's rows in the table of the held or the dead items. What is read of a shard at a time is little
+/// more than its part of the page, for rows carry their items.
 pub(crate) async fn page<T>(
     client: &Client,
     table: &str,
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<Page<T>, AdapterError> {
-    let of_shard = i32::from(span.most.div_ceil(u16::from(SHARDS)) + 2);
-    let mut shards: Vec<ShardRows> = (0..SHARDS).map(|shard| ShardRows::new(&span, shard)).collect();
+    let reading =
+        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), for_release: false };
+    let mut rows = MergedRows::new(reading, span.after);
     let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
-    loop {
-        let fills = shards.iter_mut().map(|shard| shard.fill(client, table, span.item_type, of_shard));
-        try_join_all(fills).await?;
-        let first = shards.iter_mut().filter(|shard| shard.place().is_some());
-        let Some(first) = first.min_by(|a, b| a.place().cmp(&b.place())) else {
-            return Ok(Page { data, last: None });
-        };
-        let Some(row) = first.read.pop_front() else { return Ok(Page { data, last: None }) };
+    while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {
         bytes += row.get("body").and_then(|body| body.as_b().ok()).map_or(0, |body| body.as_ref().len());
         if data.len() >= usize::from(span.most) || (!data.is_empty() && bytes > span.most_bytes) {
             return Ok(Page { data, last });
         }
-        data.push(read(&row)?);
-        last = row.get("sk").and_then(|place| place.as_s().ok()).cloned();
+        data.push(read(row)?);
+        last = rows.take().and_then(|row| row.get("sk")?.as_s().ok().cloned());
     }
+    Ok(Page { data, last: None })
+}
+
+/// How many of so many rows are read of a shard at once: ids spread them evenly.
+pub(crate) fn part_of_shard(rows: u32) -> i32 {
+    i32::try_from(rows.div_ceil(u32::from(SHARDS)) + 2).unwrap_or(i32::MAX)
 }
 
 fn due(row: &Row) -> Result<Due, AdapterError> {
@@ -548,7 +510,6 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::types::AttributeValue;
     use carteiro_core::id::{AccountId, ItemId};
     use carteiro_core::item::ItemType;
 

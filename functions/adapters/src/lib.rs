@@ -17,6 +17,7 @@ pub mod held_table;
 pub mod http_api;
 pub mod idempotency_table;
 pub mod log;
+mod merged_rows;
 pub mod random;
 pub mod release_row;
 mod row;

@@ -4,11 +4,14 @@
 //! far the current step is. Holding an item *touches* the row after the item is stored, and a release ends the row only
 //! if it was not touched since before it found nothing held: so no item is left without a release.
 //!
-//! One worker at a time releases, by the lease, which every step renews. What a worker that died had sent and not
-//! deleted is sent again, under the same ids.
+//! One worker at a time releases, by the lease, which every step renews. While it works, `due_at` is when its time
+//! will be over, so that a tick plans its successor for then. A step is `step_sent` when all of it is in the queue:
+//! whoever takes over from a worker that died before knows that no row of the step was deleted, and sends it anew.
+//! What a worker that died had sent and not deleted is sent again, under the same ids.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -18,8 +21,9 @@ use jiff::Timestamp;
 use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::held_table::{
-    DUE_SHARDS, HeldKey, HeldTable, SHARDS, due_shard_name, held_key, pk, read_delivery, shard_of_id,
+    DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, read_delivery, shard_of_id,
 };
+use crate::merged_rows::{MergedRows, Reading};
 use crate::row::{Reader, Row, milliseconds, number, text};
 
 const TABLE: &str = "held";
@@ -41,6 +45,9 @@ const IS_EARLY_ENOUGH: &str = "due_at <= :due";
 const IS_TOO_LATE: &str = "attribute_not_exists(due_at) OR due_at > :due";
 /// The step is still the current one.
 const IS_STEP: &str = "step_id = :step";
+
+/// What a row has of its step.
+const STEP: &str = "step_id, step_size, step_left, step_failed, step_began_at, step_sent, step_hastened";
 
 /// How often a release is planned anew whose time others move to and fro.
 const MAX_REFUSALS: u32 = 5;
@@ -76,7 +83,9 @@ pub struct Release {
     /// Whose webhook it is.
     pub account: AccountId,
     /// How often something was held for it, or it was hastened.
-    touched: u64,
+    pub touched: u64,
+    /// How often it was hastened: its block was ended, its webhook changed or enabled.
+    pub hastened: u64,
     /// The end of our lease.
     pub lease: Timestamp,
     /// The step under way, if one is.
@@ -86,7 +95,7 @@ pub struct Release {
 /// How far a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many items it has.
+    /// How many items it may have.
     pub size: u32,
     /// How many of them have not finished. Below zero where the queue handed some out twice.
     pub left: i64,
@@ -94,6 +103,10 @@ pub struct Progress {
     pub failed: u32,
     /// When it began.
     pub began_at: Timestamp,
+    /// Whether all of it is in the queue. Without, none of its rows was deleted.
+    pub sent: bool,
+    /// Whether the release was hastened since it began.
+    pub hastened: bool,
 }
 
 /// How claiming a release ended.
@@ -101,8 +114,25 @@ pub struct Progress {
 pub enum ReleaseClaim {
     /// It is ours.
     Claimed(Release),
-    /// It is somebody's, or over.
-    NotOurs,
+    /// Another worker has it, until then if it does not renew its lease.
+    Taken(Timestamp),
+    /// There is none.
+    Over,
+}
+
+/// The items that wait for a release, in the order of their acceptance, as they are read.
+#[derive(Debug)]
+pub struct Waiting {
+    rows: MergedRows,
+    /// The next one.
+    next: Option<(HeldKey, Delivery)>,
+}
+
+impl Waiting {
+    /// Takes the next one, where [`HeldTable::next_waiting`] answered it.
+    pub fn take(&mut self) -> Option<(HeldKey, Delivery)> {
+        self.next.take()
+    }
 }
 
 impl HeldTable {
@@ -122,10 +152,7 @@ impl HeldTable {
             for (condition, due) in [(IS_EARLY_ENOUGH, ""), (IS_TOO_LATE, ", due_at = :due")] {
                 let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
                 let call = self
-                    .client
-                    .update_item()
-                    .table_name(&self.name)
-                    .set_key(Some(key.row()))
+                    .update(key)
                     .condition_expression(condition)
                     .update_expression(format!(
                         "SET account = :account, due_shard = :shard{due} ADD touched :one"
@@ -142,7 +169,7 @@ impl HeldTable {
         Err(AdapterError::Contended { operation: OPERATION })
     }
 
-    /// Claims a release for a lease.
+    /// Claims a release for a lease. `due_at` is when the worker's time will be over, and a successor is to look.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -151,21 +178,34 @@ impl HeldTable {
         key: &ReleaseKey,
         now: Timestamp,
         lease: Timestamp,
+        due_at: Timestamp,
     ) -> Result<ReleaseClaim, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
+            .update(key)
             .condition_expression(format!("{EXISTS} AND {IS_FREE}"))
-            .update_expression("SET lease_until = :lease")
+            .update_expression("SET lease_until = :lease, due_at = :due")
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":lease", milliseconds(lease))
-            .return_values(ReturnValue::AllNew);
-        claimed(key, made(call.send().await, "claiming a release")?)
+            .expression_attribute_values(":due", milliseconds(due_at))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match call.send().await {
+            Ok(answer) => {
+                read_release(key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => match refused.item() {
+                    Some(row) if !row.is_empty() => {
+                        Reader { table: TABLE, row }.milliseconds("lease_until").map(ReleaseClaim::Taken)
+                    }
+                    _ => Ok(ReleaseClaim::Over),
+                },
+                _ => Err(AdapterError::of_call("claiming a release", error)),
+            },
+        }
     }
 
-    /// Renews the lease, and reads how far the release is.
+    /// Renews the lease, and reads how far the release is. None where it is not ours any more.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -173,84 +213,78 @@ impl HeldTable {
         &self,
         release: &Release,
         lease: Timestamp,
-    ) -> Result<ReleaseClaim, AdapterError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(release.key.row()))
-            .condition_expression(IS_OURS)
-            .update_expression("SET lease_until = :new")
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":new", milliseconds(lease))
-            .return_values(ReturnValue::AllNew);
-        claimed(&release.key, made(call.send().await, "renewing a release")?)
+    ) -> Result<Option<Release>, AdapterError> {
+        let call = self.update_ours(release, lease).update_expression("SET lease_until = :new");
+        renewed(release, made(call.send().await, "renewing a release")?)
     }
 
-    /// Reads how far a release is, while its lease is ours.
+    /// Reads how far a release is. None where it is not ours any more.
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub async fn look_at_release(&self, release: &Release) -> Result<ReleaseClaim, AdapterError> {
+    pub async fn look_at_release(&self, release: &Release) -> Result<Option<Release>, AdapterError> {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(release.key.row()));
         let answer = call.consistent_read(true).send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("looking at a release", error))?;
         let ours = |row: &Row| row.get("lease_until") == Some(&milliseconds(release.lease));
-        match answer.item.filter(ours) {
-            Some(row) => read_release(&release.key, &row).map(ReleaseClaim::Claimed),
-            None => Ok(ReleaseClaim::NotOurs),
-        }
+        answer.item.filter(ours).map(|row| read_release(&release.key, &row)).transpose()
     }
 
-    /// The oldest items that wait for this release, in the order of their acceptance.
+    /// What waits for a release, from the oldest on.
+    #[must_use]
+    pub fn waiting(&self, key: &ReleaseKey) -> Waiting {
+        let reading = Reading {
+            webhook: key.webhook.clone(),
+            item_type: Some(key.item_type.clone()),
+            // What has a time of its own is retried at that time.
+            for_release: true,
+        };
+        Waiting { rows: MergedRows::new(reading, None), next: None }
+    }
+
+    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken.
     ///
     /// # Errors
-    /// Where the table cannot be read.
-    pub async fn oldest_for_release(
+    /// Where the table cannot be read, or a row of it.
+    pub async fn next_waiting<'a>(
         &self,
-        key: &ReleaseKey,
+        waiting: &'a mut Waiting,
+        soon: u32,
+    ) -> Result<Option<&'a Delivery>, AdapterError> {
+        if waiting.next.is_none()
+            && let Some(row) = waiting.rows.peek(&self.client, &self.name, part_of_shard(soon)).await?
+        {
+            waiting.next = Some((held_key(row)?, read_delivery(TABLE, row)?));
+            waiting.rows.take();
+        }
+        Ok(waiting.next.as_ref().map(|(_, delivery)| delivery))
+    }
+
+    /// Takes the next items of what waits: up to `most`, and up to `most_bytes`, but for one item that is larger.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn take_waiting(
+        &self,
+        waiting: &mut Waiting,
         most: u32,
         most_bytes: usize,
     ) -> Result<Vec<(HeldKey, Delivery)>, AdapterError> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut found: Vec<(HeldKey, Delivery)> = Vec::new();
-        for shard in 0..SHARDS {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
-                // What has a time of its own is retried at that time.
-                .filter_expression("attribute_not_exists(due_at)")
-                .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
-                .expression_attribute_values(":type", text(format!("{}#", key.item_type)))
-                .consistent_read(true);
-            let mut pages = call.into_paginator().send();
-            let (mut items, mut bytes) = (0, 0);
-            'pages: while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| AdapterError::of_call("reading held items", error))?;
-                for row in page.items.unwrap_or_default() {
-                    let delivery = read_delivery(TABLE, &row)?;
-                    (items, bytes) = (items + 1, bytes + delivery.body.len());
-                    found.push((held_key(&row)?, delivery));
-                    if items >= most || bytes >= most_bytes {
-                        break 'pages;
-                    }
-                }
+        let most_items = usize::try_from(most).unwrap_or(usize::MAX);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < most_items
+            && let Some(next) = self.next_waiting(waiting, most).await?
+        {
+            bytes += next.body.len();
+            if bytes > most_bytes && !taken.is_empty() {
+                break;
             }
+            taken.extend(waiting.take());
         }
-        found.sort_by(|(_, a), (_, b)| (a.accepted_at, &a.item).cmp(&(b.accepted_at, &b.item)));
-        let mut bytes = 0;
-        let mut within = |(_, delivery): &(HeldKey, Delivery)| {
-            bytes += delivery.body.len();
-            bytes <= most_bytes
-        };
-        let fitting = found.iter().take(most).take_while(|one| within(one)).count();
-        found.truncate(fitting.max(1));
-        Ok(found)
+        Ok(taken)
     }
 
-    /// Begins a step, before anything of it is sent. False where the lease is not ours any more.
+    /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -260,24 +294,38 @@ impl HeldTable {
         tag: &StepTag,
         items: u32,
         size: u32,
-        now: Timestamp,
-    ) -> Result<bool, AdapterError> {
+        (now, lease): (Timestamp, Timestamp),
+    ) -> Result<Option<Release>, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(release.key.row()))
-            .condition_expression(IS_OURS)
+            .update_ours(release, lease)
             .update_expression(
-                "SET step_id = :step, step_size = :size, step_left = :items, step_failed = :zero, step_began_at = :now",
+                "SET lease_until = :new, step_id = :step, step_size = :size, step_left = :items, step_failed = :zero, \
+                 step_began_at = :now, step_hastened = :hastened REMOVE step_sent",
             )
-            .expression_attribute_values(":lease", milliseconds(release.lease))
             .expression_attribute_values(":step", text(tag.id.as_str()))
+            .expression_attribute_values(":hastened", number(release.hastened))
             .expression_attribute_values(":size", number(size))
             .expression_attribute_values(":items", number(items))
             .expression_attribute_values(":zero", number(0_u32))
             .expression_attribute_values(":now", milliseconds(now));
-        Ok(made(call.send().await, "beginning a step of a release")?.is_some())
+        renewed(release, made(call.send().await, "beginning a step of a release")?)
+    }
+
+    /// Says that all of the step is in the queue, before a row of it is deleted, and renews the lease. None where it is
+    /// not ours any more.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn step_sent(
+        &self,
+        release: &Release,
+        lease: Timestamp,
+    ) -> Result<Option<Release>, AdapterError> {
+        let call = self
+            .update_ours(release, lease)
+            .update_expression("SET lease_until = :new, step_sent = :yes")
+            .expression_attribute_values(":yes", AttributeValue::Bool(true));
+        renewed(release, made(call.send().await, "noting that a step was sent")?)
     }
 
     /// Counts items of a step that have finished. One that is not the current step any more counts for nothing.
@@ -292,10 +340,7 @@ impl HeldTable {
         failed: u32,
     ) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
+            .update(key)
             .condition_expression(IS_STEP)
             .update_expression("ADD step_left :less, step_failed :failed")
             .expression_attribute_values(":step", text(tag.id.as_str()))
@@ -306,8 +351,8 @@ impl HeldTable {
 
     /// Gives a release back, to be looked at again at `due_at`. Without `keep_step` it begins again with the first.
     ///
-    /// Where something was held or the release was hastened since the worker looked, its time stays as it is: it has
-    /// come, and what came meanwhile may not wait until `due_at`.
+    /// False where it is not ours any more, or was touched since the worker looked: what came meanwhile may not wait
+    /// until `due_at`, so the worker that still has it is to look again.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -316,29 +361,30 @@ impl HeldTable {
         release: &Release,
         due_at: Timestamp,
         keep_step: bool,
-    ) -> Result<(), AdapterError> {
-        let forget =
-            if keep_step { "" } else { ", step_id, step_size, step_left, step_failed, step_began_at" };
-        for untouched in [true, false] {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(release.key.row()))
-                .expression_attribute_values(":lease", milliseconds(release.lease));
-            let call = if untouched {
-                call.condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
-                    .update_expression(format!("SET due_at = :due REMOVE lease_until{forget}"))
-                    .expression_attribute_values(":touched", number(release.touched))
-                    .expression_attribute_values(":due", milliseconds(due_at))
-            } else {
-                call.condition_expression(IS_OURS).update_expression(format!("REMOVE lease_until{forget}"))
-            };
-            if made(call.send().await, "postponing a release")?.is_some() {
-                return Ok(());
-            }
-        }
-        Ok(())
+    ) -> Result<bool, AdapterError> {
+        let forget = if keep_step { String::new() } else { format!(", {STEP}") };
+        let call = self
+            .update(&release.key)
+            .condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
+            .update_expression(format!("SET due_at = :due REMOVE lease_until{forget}"))
+            .expression_attribute_values(":lease", milliseconds(release.lease))
+            .expression_attribute_values(":touched", number(release.touched))
+            .expression_attribute_values(":due", milliseconds(due_at));
+        Ok(made(call.send().await, "postponing a release")?.is_some())
+    }
+
+    /// Gives a release back as it is, to be looked at again at `due_at`, whoever touched it meanwhile.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn give_back_release(&self, release: &Release, due_at: Timestamp) -> Result<(), AdapterError> {
+        let call = self
+            .update(&release.key)
+            .condition_expression(IS_OURS)
+            .update_expression("SET due_at = :due REMOVE lease_until")
+            .expression_attribute_values(":lease", milliseconds(release.lease))
+            .expression_attribute_values(":due", milliseconds(due_at));
+        made(call.send().await, "giving a release back").map(|_| ())
     }
 
     /// Brings a release's time forward: its block was ended, or its webhook enabled. False where there is none.
@@ -347,13 +393,10 @@ impl HeldTable {
     /// Where it cannot be written.
     pub async fn hasten_release(&self, key: &ReleaseKey, due_at: Timestamp) -> Result<bool, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
+            .update(key)
             .condition_expression(EXISTS)
             // A worker that looked before must neither postpone nor end it by what it saw.
-            .update_expression("SET due_at = :due ADD touched :one")
+            .update_expression("SET due_at = :due ADD touched :one, hastened :one")
             .expression_attribute_values(":one", number(1_u32))
             .expression_attribute_values(":due", milliseconds(due_at));
         Ok(made(call.send().await, "hastening a release")?.is_some())
@@ -390,33 +433,39 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn delete_released(&self, held: &HeldKey) -> Result<(), AdapterError> {
-        let call = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(held.pk.as_str()))
-            .key("sk", text(held.sk.as_str()))
-            .condition_expression(IS_SAME_HOLDING)
-            .expression_attribute_values(":holding", text(held.holding.as_str()));
-        made(call.send().await, "deleting a released item").map(|_| ())
+        let holding = (":holding", text(held.holding.as_str()));
+        self.delete_if(held, IS_SAME_HOLDING, holding, "deleting a released item").await
+    }
+
+    fn update(&self, key: &ReleaseKey) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).set_key(Some(key.row()))
+    }
+
+    /// An update on condition that the lease is ours, which gives it a new end, `:new`, and answers the row.
+    fn update_ours(&self, release: &Release, lease: Timestamp) -> UpdateItemFluentBuilder {
+        self.update(&release.key)
+            .condition_expression(IS_OURS)
+            .expression_attribute_values(":lease", milliseconds(release.lease))
+            .expression_attribute_values(":new", milliseconds(lease))
+            .return_values(ReturnValue::AllNew)
     }
 }
 
-fn claimed(key: &ReleaseKey, made: Option<UpdateItemOutput>) -> Result<ReleaseClaim, AdapterError> {
-    match made {
-        Some(answer) => read_release(key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed),
-        None => Ok(ReleaseClaim::NotOurs),
-    }
+fn renewed(release: &Release, made: Option<UpdateItemOutput>) -> Result<Option<Release>, AdapterError> {
+    made.map(|answer| read_release(&release.key, &answer.attributes.unwrap_or_default())).transpose()
 }
 
 fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
     let row = Reader { table: TABLE, row };
+    let hastened = row.optional_number("hastened")?.unwrap_or_default();
     let step = match row.optional_number("step_size")? {
         Some(size) => Some(Progress {
             size,
             left: row.number("step_left")?,
             failed: row.number("step_failed")?,
             began_at: row.milliseconds("step_began_at")?,
+            sent: row.row.contains_key("step_sent"),
+            hastened: row.optional_number("step_hastened")? != Some(hastened),
         }),
         None => None,
     };
@@ -424,6 +473,7 @@ fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
         key: key.clone(),
         account: row.parsed("account")?,
         touched: row.number("touched")?,
+        hastened,
         lease: row.milliseconds("lease_until")?,
         step,
     })

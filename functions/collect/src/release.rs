@@ -1,32 +1,43 @@
 //! Releasing what is held for a webhook and type, step by step ([`carteiro_core::release`]).
 //!
 //! One worker at a time has a release, by a lease that it renews as it goes. It sends a step, waits until all of it
-//! has finished, and goes on with a larger one. When its time is over it gives the release back as it is, and the next
-//! tick goes on.
+//! has finished, and goes on with a larger one. When its time is over it gives the release back as it is. A tick that
+//! runs meanwhile has seen when that will be, and planned a successor for that moment.
+//!
+//! Guaranteed: a row is deleted only after its item is in the queue; without a fault an item is sent once, and nothing
+//! of a step is sent before the step before it has finished. A worker that dies between sending and deleting leaves
+//! rows of one step to its successor, and those are sent again, under the same ids.
 
+use std::mem;
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::held_table::HeldKey;
 use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Progress as StepProgress, Release, ReleaseClaim, ReleaseKey};
+use carteiro_adapters::release_row::{Progress as StepProgress, Release, ReleaseClaim, ReleaseKey, Waiting};
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::release::{FIRST_STEP, MAX_STEP_BYTES, StepTag, grown};
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause};
 use carteiro_core::streak::{Phase, State};
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::join;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::{Collect, CollectError, Progress};
 
-/// How long a worker has a release without renewing it.
-const LEASE: Duration = Duration::from_secs(90);
+/// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
+/// waits when it died.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// How often a worker looks whether its step has finished.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How often a worker looks whether another one, which has its release, is alive.
+const LOOK_AT_OTHER: Duration = Duration::from_secs(1);
 
 /// How long a step is waited for: longer than an attempt and two turns of its message through the queue.
 const STEP_LIMIT: Duration = Duration::from_secs(600);
@@ -34,8 +45,14 @@ const STEP_LIMIT: Duration = Duration::from_secs(600);
 /// A step begins only with this much time left.
 const STEP_TIME: Duration = Duration::from_secs(20);
 
-/// How many rows are deleted at once.
-const CONCURRENT_ROWS: usize = 16;
+/// How many rows are buried or deleted at once.
+const CONCURRENT_ROWS: usize = 32;
+
+/// How many items are buried, or dropped with their webhook, at a time.
+const MANY: u32 = 100;
+
+/// How often a release is looked at again at once because it was touched when it was to be postponed.
+const MAX_TOUCHED: u32 = 5;
 
 /// Whether a webhook may have its items.
 enum Gate {
@@ -47,207 +64,314 @@ enum Gate {
     Deleted,
 }
 
+/// What comes after a step, or in place of one.
+enum Next {
+    /// The next step.
+    Step(Release),
+    /// The release is given back, to be looked at again then.
+    Pause { release: Release, until: Timestamp, keep_step: bool },
+    /// Nothing: it has ended, or is somebody else's.
+    Over,
+}
+
+/// A worker on a release.
+struct Worker<'a> {
+    collect: &'a Collect,
+    clock: InvocationClock,
+    /// What waits, as far as it was read.
+    waiting: Waiting,
+    /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
+    anew: bool,
+    /// How often the release was touched before reading began.
+    touched: u64,
+    /// Rows of what is in the queue.
+    sent: Vec<HeldKey>,
+    steps: u32,
+    items: usize,
+}
+
 /// Moves a release on, as far as the time allows.
 pub(crate) async fn release(
     collect: &Collect,
     key: ReleaseKey,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let now = clock.now();
-    let claimed = collect.held.claim_release(&key, now, after(now, LEASE)).await?;
-    let ReleaseClaim::Claimed(mut release) = claimed else { return Ok(Progress::Done) };
-    let (mut steps, mut items) = (0_u32, 0_usize);
+    let Some(mut release) = claim(collect, &key, clock).await? else { return Ok(Progress::Done) };
+    let waiting = collect.held.waiting(&key);
+    let touched = release.touched;
+    let mut worker =
+        Worker { collect, clock, waiting, anew: true, touched, sent: Vec::new(), steps: 0, items: 0 };
+    let mut refused = 0;
     loop {
-        // A step that another worker sent, or this one.
-        match finished_step(collect, release, clock).await? {
-            Step::Finished(ours) => release = ours,
-            Step::Over => return Ok(Progress::Done),
-        }
-        let size = match release.step {
-            None => FIRST_STEP,
-            Some(StepProgress { failed: 0, size, .. }) => grown(size),
-            Some(StepProgress { failed, .. }) => {
-                tracing::info!(
-                    webhook = release.key.webhook.as_str(),
-                    steps,
-                    items,
-                    failed,
-                    "release.step_failed"
-                );
-                collect.held.postpone_release(&release, next_tick(collect, clock), false).await?;
-                return Ok(Progress::Done);
+        release = match worker.go_on(release).await? {
+            Next::Step(release) => release,
+            Next::Over => return Ok(Progress::Done),
+            Next::Pause { release, until, keep_step } => {
+                if collect.held.postpone_release(&release, until, keep_step).await? {
+                    return Ok(Progress::Done);
+                }
+                // It was touched: by a hold, which changes little, or by somebody who wants it to go on.
+                let Some(ours) = worker.renew(&release).await? else { return Ok(Progress::Done) };
+                refused = if ours.hastened == release.hastened { refused + 1 } else { 0 };
+                if refused >= MAX_TOUCHED {
+                    collect.held.give_back_release(&ours, clock.now()).await?;
+                    return Ok(Progress::Done);
+                }
+                ours
             }
-        };
-        let oldest = bury_expired(collect, &release.key, clock).await?;
-        let sent = match gate(collect, &release, clock.now()).await? {
-            Gate::Open { revision } => send_step(collect, &release, revision, size, clock).await?,
-            Gate::ShutUntil(_) if oldest.is_none() => 0,
-            Gate::ShutUntil(until) => {
-                // No later than the oldest item's retention ends.
-                let until = oldest.map_or(until, |end| until.min(end));
-                collect.held.postpone_release(&release, until, false).await?;
-                return Ok(Progress::Done);
-            }
-            Gate::Deleted => drop_step(collect, &release, size).await?,
-        };
-        if sent == 0 && collect.held.end_release(&release).await? {
-            tracing::info!(webhook = release.key.webhook.as_str(), steps, items, "release.ended");
-            return Ok(Progress::Done);
-        }
-        (steps, items) = (steps + 1, items + sent);
-        if clock.left() < STEP_TIME {
-            collect.held.postpone_release(&release, clock.now(), true).await?;
-            return Ok(Progress::Done);
-        }
-        let now = clock.now();
-        match collect.held.renew_release(&release, after(now, LEASE)).await? {
-            ReleaseClaim::Claimed(ours) => release = ours,
-            ReleaseClaim::NotOurs => return Ok(Progress::Done),
         }
     }
 }
 
-fn next_tick(collect: &Collect, clock: InvocationClock) -> Timestamp {
-    after(clock.now(), Duration::from_secs(u64::from(collect.minutes) * 60))
-}
-
-/// How waiting for a step ended.
-enum Step {
-    /// All of it has finished.
-    Finished(Release),
-    /// The time is over, or the release is somebody else's.
-    Over,
-}
-
-async fn finished_step(
-    collect: &Collect,
-    mut release: Release,
-    clock: InvocationClock,
-) -> Result<Step, CollectError> {
-    while let Some(step) = release.step.filter(|step| step.left > 0) {
-        if clock.now() >= after(step.began_at, STEP_LIMIT) {
-            // Some of it was not counted, or comes back late. It begins again with a first step, at the next tick.
-            tracing::warn!(
-                webhook = release.key.webhook.as_str(),
-                left = step.left,
-                "release.step_not_finished"
-            );
-            collect.held.postpone_release(&release, next_tick(collect, clock), false).await?;
-            return Ok(Step::Over);
-        }
-        if clock.left() < STEP_TIME {
-            collect.held.postpone_release(&release, clock.now(), true).await?;
-            return Ok(Step::Over);
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-        let now = clock.now();
-        let looked = if after(now, LEASE / 2) < release.lease {
-            collect.held.look_at_release(&release).await?
-        } else {
-            collect.held.renew_release(&release, after(now, LEASE)).await?
-        };
-        match looked {
-            ReleaseClaim::Claimed(ours) => release = ours,
-            ReleaseClaim::NotOurs => return Ok(Step::Over),
-        }
-    }
-    Ok(Step::Finished(release))
-}
-
-async fn gate(collect: &Collect, release: &Release, now: Timestamp) -> Result<Gate, CollectError> {
-    let webhook = collect.config.find_webhook(&release.account, &release.key.webhook).await?;
-    let Some(webhook) = webhook else { return Ok(Gate::Deleted) };
-    if webhook.disabled_by.is_some() {
-        return Ok(Gate::ShutUntil(after(now, DISABLED_WAIT)));
-    }
-    let item_type = release.key.item_type.clone();
-    let key = StreakKey {
-        account: webhook.account.clone(),
-        webhook: webhook.id.clone(),
-        revision: webhook.revision,
-        item_type,
-    };
-    let row = collect.streaks.read(&key).await?;
-    Ok(match State::of(row.as_ref(), now).phase {
-        Phase::Blocked { until, .. } => Gate::ShutUntil(until),
-        Phase::Open | Phase::Failing { .. } => Gate::Open { revision: webhook.revision },
-    })
-}
-
-/// Buries what outlived its retention, whether it might be sent or not. Answers when the retention of the oldest of the
-/// others ends; None where nothing is held.
-async fn bury_expired(
+/// Claims a release. Where another worker has it, waits until that one is seen to renew its lease, or until the lease
+/// is over because it died.
+async fn claim(
     collect: &Collect,
     key: &ReleaseKey,
     clock: InvocationClock,
-) -> Result<Option<Timestamp>, AdapterError> {
-    let mut step = 1;
+) -> Result<Option<Release>, CollectError> {
+    let mut seen = None;
     loop {
-        let oldest = collect.held.oldest_for_release(key, step, MAX_STEP_BYTES).await?;
         let now = clock.now();
-        for (held, delivery) in oldest.iter() {
-            let end = collect.retention.held_until(delivery.accepted_at);
-            if end > now || clock.left() < STEP_TIME {
-                return Ok(Some(end));
+        let time_over = after(now, clock.left());
+        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await? {
+            ReleaseClaim::Claimed(release) => return Ok(Some(release)),
+            ReleaseClaim::Over => return Ok(None),
+            ReleaseClaim::Taken(lease) => {
+                let alive = *seen.get_or_insert(lease) != lease;
+                if alive || clock.left() < STEP_TIME {
+                    return Ok(None);
+                }
+                tokio::time::sleep(LOOK_AT_OTHER).await;
+            }
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Waits for the step under way, whichever worker sent it, and sends the next one.
+    async fn go_on(&mut self, release: Release) -> Result<Next, CollectError> {
+        // The rows go first to the queue, then from the table: a worker that dies in between sends them again.
+        let sent = mem::take(&mut self.sent);
+        let ((), finished) = join(self.delete(sent), self.finished_step(release)).await;
+        let release = match finished? {
+            Next::Step(release) => release,
+            other => return Ok(other),
+        };
+        if self.clock.left() < STEP_TIME {
+            let until = self.clock.now();
+            return Ok(Next::Pause { release, until, keep_step: true });
+        }
+        // Where a step failed, and meanwhile its URL was changed, say, it may begin again at once.
+        let step = release.step.filter(|step| !(step.failed > 0 && step.hastened));
+        let size = match step {
+            None => FIRST_STEP,
+            // Whoever sent it died before all of it was sent.
+            Some(StepProgress { sent: false, size, .. }) => size,
+            Some(StepProgress { failed: 0, size, .. }) => grown(size),
+            Some(StepProgress { failed, .. }) => {
+                let (steps, items) = (self.steps, self.items);
+                let webhook = release.key.webhook.as_str();
+                tracing::info!(webhook, steps, items, failed, "release.step_failed");
+                return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
+            }
+        };
+        if release.touched != self.touched {
+            // What was held since reading began may be older than what is next.
+            self.touched = release.touched;
+            self.read_anew(&release.key);
+        }
+        self.next_step(release, size).await
+    }
+
+    /// Sends a step of this size, if the webhook may have it.
+    async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
+        let oldest = self.bury_expired().await?;
+        let next = match self.gate(&release).await? {
+            Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
+            Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
+            Gate::ShutUntil(until) => {
+                // No later than the oldest item's retention ends.
+                let until = oldest.map_or(until, |end| until.min(end));
+                return Ok(Next::Pause { release, until, keep_step: false });
+            }
+            Gate::Deleted => self.drop_items(&release).await?,
+        };
+        if let Some(ours) = next {
+            self.steps += 1;
+            return Ok(ours.map_or(Next::Over, Next::Step));
+        }
+        if !self.anew {
+            self.read_anew(&release.key);
+            return Ok(Next::Step(release));
+        }
+        if self.collect.held.end_release(&release).await? {
+            let (steps, items) = (self.steps, self.items);
+            tracing::info!(webhook = release.key.webhook.as_str(), steps, items, "release.ended");
+            return Ok(Next::Over);
+        }
+        Ok(self.renew(&release).await?.map_or(Next::Over, Next::Step))
+    }
+
+    fn read_anew(&mut self, key: &ReleaseKey) {
+        self.waiting = self.collect.held.waiting(key);
+        self.anew = true;
+    }
+
+    fn next_tick(&self) -> Timestamp {
+        after(self.clock.now(), Duration::from_secs(u64::from(self.collect.minutes) * 60))
+    }
+
+    fn lease(&self) -> Timestamp {
+        after(self.clock.now(), LEASE)
+    }
+
+    async fn renew(&self, release: &Release) -> Result<Option<Release>, AdapterError> {
+        self.collect.held.renew_release(release, self.lease()).await
+    }
+
+    /// Waits until all of the step under way has finished.
+    async fn finished_step(&self, mut release: Release) -> Result<Next, CollectError> {
+        while let Some(step) = release.step.filter(|step| step.sent && step.left > 0) {
+            let now = self.clock.now();
+            if now >= after(step.began_at, STEP_LIMIT) {
+                // Some of it was not counted, or comes back late. It begins again with a first step, at the next tick.
+                let webhook = release.key.webhook.as_str();
+                tracing::warn!(webhook, left = step.left, "release.step_not_finished");
+                if step.hastened {
+                    release.step = None;
+                    return Ok(Next::Step(release));
+                }
+                return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
+            }
+            if self.clock.left() < STEP_TIME {
+                return Ok(Next::Pause { release, until: now, keep_step: true });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let looked = if after(self.clock.now(), LEASE / 2) < release.lease {
+                self.collect.held.look_at_release(&release).await?
+            } else {
+                self.renew(&release).await?
+            };
+            match looked {
+                Some(ours) => release = ours,
+                None => return Ok(Next::Over),
+            }
+        }
+        Ok(Next::Step(release))
+    }
+
+    async fn gate(&self, release: &Release) -> Result<Gate, CollectError> {
+        let webhook = self.collect.config.find_webhook(&release.account, &release.key.webhook).await?;
+        let Some(webhook) = webhook else { return Ok(Gate::Deleted) };
+        let now = self.clock.now();
+        if webhook.disabled_by.is_some() {
+            return Ok(Gate::ShutUntil(after(now, DISABLED_WAIT)));
+        }
+        let item_type = release.key.item_type.clone();
+        let key = StreakKey {
+            account: webhook.account.clone(),
+            webhook: webhook.id.clone(),
+            revision: webhook.revision,
+            item_type,
+        };
+        let row = self.collect.streaks.read(&key).await?;
+        Ok(match State::of(row.as_ref(), now).phase {
+            Phase::Blocked { until, .. } => Gate::ShutUntil(until),
+            Phase::Open | Phase::Failing { .. } => Gate::Open { revision: webhook.revision },
+        })
+    }
+
+    /// Buries what outlived its retention, whether it might be sent or not. Answers when the retention of the oldest of
+    /// the others ends; None where nothing more is held.
+    async fn bury_expired(&mut self) -> Result<Option<Timestamp>, AdapterError> {
+        let Self { collect, clock, waiting, .. } = self;
+        let collect: &Collect = collect;
+        loop {
+            let now = clock.now();
+            let (mut over, mut next) = (Vec::new(), None);
+            while over.len() < MANY as usize
+                && let Some(oldest) = collect.held.next_waiting(waiting, MANY).await?
+            {
+                let end = collect.retention.held_until(oldest.accepted_at);
+                next = Some(end);
+                if end > now {
+                    break;
+                }
+                over.extend(waiting.take());
+                next = None;
+            }
+            if over.is_empty() {
+                return Ok(next);
             }
             let until = collect.retention.dead_until(now);
-            collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
-            collect.held.drop_row(held).await?;
+            let burying = stream::iter(&over).map(|(held, delivery)| async move {
+                collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
+                collect.held.drop_row(held).await
+            });
+            burying.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
         }
-        if oldest.is_empty() {
+    }
+
+    /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.
+    async fn send_step(
+        &mut self,
+        release: &Release,
+        revision: u64,
+        size: u32,
+    ) -> Result<Option<Release>, CollectError> {
+        let held = &self.collect.held;
+        let oldest = held.take_waiting(&mut self.waiting, size, MAX_STEP_BYTES).await?;
+        let tag = StepTag { id: format!("{:032x}", random::bits128()?), first: size == FIRST_STEP };
+        let items = u32::try_from(oldest.len()).unwrap_or(u32::MAX);
+        let times = (self.clock.now(), self.lease());
+        let Some(ours) = held.begin_step(release, &tag, items, size, times).await? else { return Ok(None) };
+        let outgoing: Vec<_> = oldest
+            .iter()
+            .map(|(_, delivery)| {
+                let delivery = Delivery { revision, step: Some(tag.clone()), ..delivery.clone() };
+                Outgoing::new(&delivery, Duration::ZERO)
+            })
+            .collect();
+        let sent = self.collect.deliveries.send(&outgoing).await;
+        let unsent = u32::try_from(sent.iter().filter(|sent| sent.is_err()).count()).unwrap_or(u32::MAX);
+        if unsent > 0 {
+            // They stay held, for a later step; this one does not wait for them.
+            held.finish_of_step(&ours.key, &tag, unsent, 0).await?;
+        }
+        let Some(ours) = held.step_sent(&ours, self.lease()).await? else { return Ok(None) };
+        self.items += oldest.len();
+        self.anew = false;
+        if unsent > 0 {
+            // They are older than what is next.
+            self.read_anew(&ours.key);
+        }
+        let safe = oldest.into_iter().zip(sent).filter_map(|((key, _), sent)| sent.is_ok().then_some(key));
+        self.sent.extend(safe);
+        Ok(Some(ours))
+    }
+
+    /// Deletes rows of what is in the queue.
+    async fn delete(&self, rows: Vec<HeldKey>) {
+        let deleting = stream::iter(rows).map(|key| async move {
+            if let Err(error) = self.collect.held.delete_released(&key).await {
+                tracing::warn!(error = error.chain(), "held.not_deleted");
+            }
+        });
+        deleting.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
+    }
+
+    /// Drops items whose webhook was deleted. None where none is left; else the release, if it is ours still.
+    async fn drop_items(&mut self, release: &Release) -> Result<Option<Option<Release>>, AdapterError> {
+        let held = &self.collect.held;
+        let rows = held.take_waiting(&mut self.waiting, MANY, MAX_STEP_BYTES).await?;
+        if rows.is_empty() {
             return Ok(None);
         }
-        step = FIRST_STEP * 10;
+        let dropping = stream::iter(&rows).map(|(key, _)| held.drop_row(key));
+        dropping.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
+        self.items += rows.len();
+        self.anew = false;
+        self.renew(release).await.map(Some)
     }
-}
-
-/// Sends a step, and answers how many items it had.
-async fn send_step(
-    collect: &Collect,
-    release: &Release,
-    revision: u64,
-    size: u32,
-    clock: InvocationClock,
-) -> Result<usize, CollectError> {
-    let oldest = collect.held.oldest_for_release(&release.key, size, MAX_STEP_BYTES).await?;
-    if oldest.is_empty() {
-        return Ok(0);
-    }
-    let tag = StepTag { id: format!("{:032x}", random::bits128()?), first: release.step.is_none() };
-    let items = u32::try_from(oldest.len()).unwrap_or(u32::MAX);
-    if !collect.held.begin_step(release, &tag, items, size, clock.now()).await? {
-        return Ok(0);
-    }
-    // The rows go first to the queue, then from the table: a worker that dies in between sends them again.
-    let outgoing: Vec<_> = oldest
-        .iter()
-        .map(|(_, delivery)| {
-            let delivery = Delivery { revision, step: Some(tag.clone()), ..delivery.clone() };
-            Outgoing::new(&delivery, Duration::ZERO)
-        })
-        .collect();
-    let sent = collect.deliveries.send(&outgoing).await;
-    let unsent = u32::try_from(sent.iter().filter(|sent| sent.is_err()).count()).unwrap_or(u32::MAX);
-    let safe = oldest.iter().zip(sent).filter_map(|(one, sent)| sent.is_ok().then_some(one));
-    let deleting = stream::iter(safe).map(|(key, _)| collect.held.delete_released(key));
-    let mut deleting = deleting.buffer_unordered(CONCURRENT_ROWS);
-    while let Some(deleted) = deleting.next().await {
-        if let Err(error) = deleted {
-            tracing::warn!(error = error.chain(), "held.not_deleted");
-        }
-    }
-    if unsent > 0 {
-        // They stay held, for a later step; this one does not wait for them.
-        collect.held.finish_of_step(&release.key, &tag, unsent, 0).await?;
-    }
-    Ok(oldest.len())
-}
-
-/// Drops a step's items, whose webhook was deleted.
-async fn drop_step(collect: &Collect, release: &Release, size: u32) -> Result<usize, AdapterError> {
-    let oldest = collect.held.oldest_for_release(&release.key, size, MAX_STEP_BYTES).await?;
-    for (key, _) in &oldest {
-        collect.held.drop_row(key).await?;
-    }
-    Ok(oldest.len())
 }

@@ -17,6 +17,9 @@ use crate::database::{NOW_MS, at, embedded, new_webhook};
 /// The bytes that a step may have in these tests, where they do not matter.
 const MANY_BYTES: usize = 1 << 30;
 
+/// When a worker's time is over.
+const WORKER_MS: i64 = 840_000;
+
 /// A table of its own, with a webhook.
 fn table() -> (HeldTable, WebhookId) {
     let name = format!("Held{:032x}", random::bits128().unwrap());
@@ -57,9 +60,10 @@ async fn await_release(held: &HeldTable, webhook: &WebhookId, due_at: Timestamp)
 }
 
 async fn claim_release(held: &HeldTable, webhook: &WebhookId, now_ms: i64, lease_ms: i64) -> Option<Release> {
-    match held.claim_release(&release_of(webhook), later(now_ms), later(lease_ms)).await.unwrap() {
+    let (now, lease) = (later(now_ms), later(lease_ms));
+    match held.claim_release(&release_of(webhook), now, lease, later(WORKER_MS)).await.unwrap() {
         ReleaseClaim::Claimed(release) => Some(release),
-        ReleaseClaim::NotOurs => None,
+        ReleaseClaim::Taken(_) | ReleaseClaim::Over => None,
     }
 }
 
@@ -105,7 +109,7 @@ async fn hold_for_release(held: &HeldTable, delivery: &Delivery) {
 }
 
 async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) -> Vec<(HeldKey, Delivery)> {
-    held.oldest_for_release(&release_of(webhook), most, bytes).await.unwrap()
+    held.take_waiting(&mut held.waiting(&release_of(webhook)), most, bytes).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,13 +256,18 @@ async fn one_worker_at_a_time_has_a_release() {
     let [dead] = claimed.as_slice() else { panic!("{claimed:?}") };
     // Its worker dies. Another one takes it over, and the dead one's late calls change nothing.
     let ours = claim_release(&held, &webhook, 200, 300).await.unwrap();
-    assert_eq!(held.renew_release(dead, later(900)).await.unwrap(), ReleaseClaim::NotOurs);
+    assert_eq!(held.renew_release(dead, later(900)).await.unwrap(), None);
     let tag = StepTag { id: "dead".to_owned(), first: true };
-    assert!(!held.begin_step(dead, &tag, 1, 10, later(201)).await.unwrap());
+    assert_eq!(held.begin_step(dead, &tag, 1, 10, (later(201), later(900))).await.unwrap(), None);
+    assert_eq!(held.step_sent(dead, later(900)).await.unwrap(), None);
     assert!(!held.end_release(dead).await.unwrap());
-    held.postpone_release(dead, later(5000), false).await.unwrap();
-    assert_eq!(release_due(&held).await, Some(now()));
-    assert_ne!(held.renew_release(&ours, later(400)).await.unwrap(), ReleaseClaim::NotOurs);
+    assert!(!held.postpone_release(dead, later(5000), false).await.unwrap());
+    held.give_back_release(dead, later(5000)).await.unwrap();
+    assert_eq!(release_due(&held).await, Some(later(WORKER_MS)), "its successor is planned");
+    let key = release_of(&webhook);
+    let other = held.claim_release(&key, later(299), later(900), later(WORKER_MS)).await.unwrap();
+    assert_eq!(other, ReleaseClaim::Taken(later(300)), "who comes meanwhile sees until when it is taken");
+    assert!(held.renew_release(&ours, later(400)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -268,9 +277,7 @@ async fn a_release_does_not_end_while_something_is_held_meanwhile() {
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
     await_release(&held, &webhook, later(50)).await;
     assert!(!held.end_release(&release).await.unwrap());
-    let ReleaseClaim::Claimed(release) = held.renew_release(&release, later(200)).await.unwrap() else {
-        panic!("the release was lost");
-    };
+    let release = held.renew_release(&release, later(200)).await.unwrap().expect("the release is ours");
     assert!(held.end_release(&release).await.unwrap());
     assert_eq!(claim_release(&held, &webhook, 500, 600).await, None);
     assert_eq!(release_due(&held).await, None);
@@ -313,11 +320,17 @@ async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
         } else {
             await_release(&held, &webhook, later(10)).await;
         }
-        held.postpone_release(&release, later(14_400_000), false).await.unwrap();
+        assert!(!held.postpone_release(&release, later(14_400_000), false).await.unwrap());
         assert!(release_due(&held).await.unwrap() <= later(10), "hastened: {hastened}");
-        let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
-        held.postpone_release(&again, later(500), false).await.unwrap();
+        // It is the same worker's still, which looks again.
+        let again = held.renew_release(&release, later(200)).await.unwrap().expect("it is ours");
+        assert_eq!(again.hastened - release.hastened, u64::from(hastened));
+        assert!(held.postpone_release(&again, later(500), false).await.unwrap());
         assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
+        let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
+        await_release(&held, &webhook, later(90)).await;
+        held.give_back_release(&again, later(40)).await.unwrap();
+        assert_eq!(release_due(&held).await, Some(later(40)), "whoever touched it");
         held.drop_release(&release_of(&webhook)).await.unwrap();
     }
 }
@@ -330,20 +343,28 @@ async fn only_the_current_step_is_counted() {
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
     assert_eq!(release.step, None);
-    assert!(held.begin_step(&release, &tag("one"), 10, 10, now()).await.unwrap());
+    let release = held.begin_step(&release, &tag("one"), 10, 10, (now(), later(110))).await.unwrap().unwrap();
     held.finish_of_step(&key, &tag("one"), 4, 1).await.unwrap();
     held.finish_of_step(&key, &tag("other"), 3, 3).await.unwrap();
     held.postpone_release(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 200).await.unwrap();
     let began_at = now();
-    assert_eq!(release.step, Some(Progress { size: 10, left: 6, failed: 1, began_at }));
-    assert!(held.begin_step(&release, &tag("two"), 20, 20, later(1)).await.unwrap());
+    let begun = Progress { size: 10, left: 6, failed: 1, began_at, sent: false, hastened: false };
+    assert_eq!(release.step, Some(begun));
+    let release = held.step_sent(&release, later(210)).await.unwrap().unwrap();
+    assert_eq!(release.step, Some(Progress { sent: true, ..begun }));
+    assert!(held.hasten_release(&key, now()).await.unwrap());
+    let release = held.renew_release(&release, later(220)).await.unwrap().unwrap();
+    assert_eq!(release.step, Some(Progress { sent: true, hastened: true, ..begun }));
+    let times = (later(1), later(230));
+    let release = held.begin_step(&release, &tag("two"), 20, 20, times).await.unwrap().unwrap();
     held.finish_of_step(&key, &tag("one"), 6, 0).await.unwrap();
     // The queue hands items out twice.
     held.finish_of_step(&key, &tag("two"), 21, 0).await.unwrap();
     held.postpone_release(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 300).await.unwrap();
-    let progress = Progress { size: 20, left: -1, failed: 0, began_at: later(1) };
+    let progress =
+        Progress { size: 20, left: -1, failed: 0, began_at: later(1), sent: false, hastened: false };
     assert_eq!(release.step, Some(progress));
     held.postpone_release(&release, now(), false).await.unwrap();
     held.finish_of_step(&key, &tag("two"), 5, 5).await.unwrap();
