@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 const ITEMS: usize = 2000;
 
 /// The program, running. It is killed when it is dropped.
-struct Program {
-    child: Child,
-    api: String,
-    admin_key: String,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) api: String,
+    pub(crate) lambda: String,
+    pub(crate) admin_key: String,
 }
 
 impl Drop for Program {
@@ -33,7 +34,7 @@ impl Drop for Program {
 }
 
 /// Starts the program with its state in a folder, and waits until everything is ready.
-fn start(binary: &Path, data: &Path) -> Program {
+pub(crate) fn start(binary: &Path, data: &Path) -> Program {
     // The ports are free now; a run in which somebody else takes one first says so.
     let base = (20_000..60_000).step_by(17).skip(std::process::id() as usize % 500);
     let free = |base: &u16| (0..6).all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok());
@@ -50,10 +51,10 @@ fn start(binary: &Path, data: &Path) -> Program {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     let text = |field: &str| ready[field].as_str().expect(field).to_owned();
-    Program { child, api: text("api"), admin_key: text("admin_key") }
+    Program { child, api: text("api"), lambda: text("lambda"), admin_key: text("admin_key") }
 }
 
-async fn account(program: &Program) -> Account {
+pub(crate) async fn account(program: &Program) -> Account {
     let created =
         Client::new(&program.api).post("/accounts", &program.admin_key, r#"{"name":"x"}"#).await.json();
     let text = |field: &str| created[field].as_str().expect(field).to_owned();
