@@ -19,9 +19,10 @@ const ITEMS: usize = 2000;
 
 /// The program, running. It is killed when it is dropped.
 pub(crate) struct Program {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) api: String,
-    admin_key: String,
+    pub(crate) lambda: String,
+    pub(crate) admin_key: String,
 }
 
 impl Drop for Program {
@@ -58,7 +59,7 @@ pub(crate) fn start(binary: &Path, data: &Path) -> Program {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     let text = |field: &str| ready[field].as_str().expect(field).to_owned();
-    Program { child, api: text("api"), admin_key: text("admin_key") }
+    Program { child, api: text("api"), lambda: text("lambda"), admin_key: text("admin_key") }
 }
 
 pub(crate) async fn account(program: &Program) -> Account {

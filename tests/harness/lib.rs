@@ -10,6 +10,7 @@
     reason = "this is test code: what fails, fails the test, and says so"
 )]
 
+pub mod blocks;
 pub mod client;
 pub mod tools;
 

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
 use carteiro_core::id::{AccountId, KeyId, WebhookId};
 use carteiro_core::key::KeyHash;
-use carteiro_core::transition::Row as CoreRow;
+use carteiro_core::transition::{Row as CoreRow, Write};
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
@@ -313,6 +313,32 @@ impl ConfigTable {
         let call = call.expression_attribute_values(":read", number(changed.version - 1));
         let replaced = made(call.send().await, "changing a webhook")?;
         Ok(if replaced.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
+    }
+
+    /// Stores a webhook that a 410 disabled, likewise, and with it, in one transaction, that this is to be told: on the
+    /// row of `key`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn disable_webhook(
+        &self,
+        changed: &Webhook,
+        streaks: &StreakTable,
+        key: &StreakKey,
+        notice: &Write,
+    ) -> Result<Replaced, AdapterError> {
+        const OPERATION: &str = "disabling a webhook";
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(webhook_row(changed)))
+            .condition_expression(IS_AS_READ)
+            .expression_attribute_values(":read", number(changed.version - 1))
+            .build();
+        let put = put.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let writes =
+            vec![TransactWriteItem::builder().put(put).build(), streaks.in_transaction(key, notice)?];
+        let disabled = self.transact(writes, OPERATION).await?;
+        Ok(if disabled { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
     /// Deletes a webhook. False where there was none.

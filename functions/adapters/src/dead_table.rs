@@ -25,6 +25,8 @@ pub struct Dead {
     pub cause: DeathCause,
     /// When.
     pub died_at: Timestamp,
+    /// When it is forgotten. The table may show it longer.
+    pub until: Timestamp,
 }
 
 /// Items that will not be attempted again by themselves.
@@ -96,5 +98,6 @@ fn dead(row: &Row) -> Result<Dead, AdapterError> {
     let name = reader.text("cause")?;
     let cause = CAUSES.into_iter().find(|cause| cause.as_str() == name);
     let cause = cause.ok_or(AdapterError::Malformed { table: TABLE, attribute: "cause" })?;
-    Ok(Dead { delivery, cause, died_at: reader.milliseconds("died_at")? })
+    let died_at = reader.milliseconds("died_at")?;
+    Ok(Dead { delivery, cause, died_at, until: reader.seconds("expires_at")? })
 }

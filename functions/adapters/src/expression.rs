@@ -42,7 +42,7 @@ impl Expressions {
         format!("{} {operator} {}", self.name(attribute), self.value(value))
     }
 
-    /// A condition expression.
+    /// A condition expression; empty for one that always holds.
     pub(crate) fn condition(&mut self, condition: &Condition) -> String {
         match condition {
             Condition::Exists(name) => format!("attribute_exists({})", self.name(name)),
@@ -59,6 +59,9 @@ impl Expressions {
         // DynamoDB refuses parentheses around parentheses.
         if let [one] = conditions {
             return self.condition(one);
+        }
+        if conditions.is_empty() {
+            return String::new();
         }
         let parts: Vec<_> = conditions.iter().map(|one| self.condition(one)).collect();
         format!("({})", parts.join(by))
@@ -119,6 +122,7 @@ mod tests {
         );
         let alone = Condition::All(vec![Condition::Any(vec![Condition::Exists("a")])]);
         assert_eq!(expressions.condition(&alone), "attribute_exists(#a)");
+        assert_eq!(expressions.condition(&Condition::All(Vec::new())), "");
         let changes = [
             Change::Set("a", Value::Number(1)),
             Change::Add("b", 2),

@@ -13,7 +13,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
@@ -225,19 +227,46 @@ impl StreakTable {
         }
     }
 
+    /// A write as a part of a transaction. Deletions are no part of any.
+    ///
+    /// # Errors
+    /// Where it deletes, or cannot be built.
+    pub(crate) fn in_transaction(
+        &self,
+        key: &StreakKey,
+        write: &Write,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let Effect::Update(changes) = &write.effect else {
+            return Err(AdapterError::Contended { operation: write.name });
+        };
+        let mut expressions = Expressions::default();
+        let condition = Some(expressions.condition(&write.condition)).filter(|text| !text.is_empty());
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key.row()))
+            .set_condition_expression(condition)
+            .update_expression(expressions.update(changes, &index(key, changes)))
+            .set_expression_attribute_names(Some(expressions.names()))
+            .set_expression_attribute_values(expressions.values())
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(write.name, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
     async fn try_write(&self, key: &StreakKey, write: &Write) -> Result<Tried, AdapterError> {
         let mut expressions = Expressions::default();
-        let condition = expressions.condition(&write.condition);
-        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        // A write that always fits has no condition, and can show no row that refused it.
+        let condition = Some(expressions.condition(&write.condition)).filter(|text| !text.is_empty());
+        let old = condition.as_ref().map(|_| ReturnValuesOnConditionCheckFailure::AllOld);
         let once = Config::builder().retry_config(RetryConfig::disabled());
         match &write.effect {
             Effect::Delete => {
                 let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
                 let call = call
-                    .condition_expression(condition)
+                    .set_condition_expression(condition)
                     .set_expression_attribute_names(Some(expressions.names()))
                     .set_expression_attribute_values(expressions.values())
-                    .return_values_on_condition_check_failure(old);
+                    .set_return_values_on_condition_check_failure(old);
                 tried(call.customize().config_override(once).send().await.map(|_| ()), write.name, |error| {
                     match error {
                     aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
@@ -251,11 +280,11 @@ impl StreakTable {
                 let update = expressions.update(changes, &index(key, changes));
                 let call = self.client.update_item().table_name(&self.name).set_key(Some(key.row()));
                 let call = call
-                    .condition_expression(condition)
+                    .set_condition_expression(condition)
                     .update_expression(update)
                     .set_expression_attribute_names(Some(expressions.names()))
                     .set_expression_attribute_values(expressions.values())
-                    .return_values_on_condition_check_failure(old);
+                    .set_return_values_on_condition_check_failure(old);
                 tried(call.customize().config_override(once).send().await.map(|_| ()), write.name, |error| {
                     match error {
                     aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(

@@ -84,7 +84,10 @@ impl Teller {
                 ..self.rule
             };
             let notices = notice::due(&row, &subject, rule, clock.now());
-            self.queue_all(&notices, &webhooks, clock).await?;
+            // Of a webhook that was deleted meanwhile nobody wants to know.
+            if told.is_some() {
+                self.queue_all(&notices, &webhooks, clock).await?;
+            }
             match self.streaks.write(key, &notice::told(&row, &notices), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
                 Answer::Refused(None) => return Ok(Some(0)),

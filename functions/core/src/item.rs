@@ -38,6 +38,8 @@ impl ItemType {
     pub const INTERACTION: Self = Self(Cow::Borrowed("interaction"));
     /// What Carteiro itself has to say.
     pub const NOTICE: Self = Self(Cow::Borrowed("notice"));
+    /// No item's type: what stands in the place of one where a webhook is meant as a whole.
+    pub const WHOLE_WEBHOOK: Self = Self(Cow::Borrowed("webhook"));
 
     /// Every type that the API takes, in the order of the documentation.
     pub const KNOWN: [Self; 6] =

@@ -2,6 +2,11 @@
 //!
 //! What is to be told stands on the streak's row, left by the write that made it so ([`crate::streak`]), and is removed
 //! when it was sent. There is one id for each (streak or block, kind), so that what is sent twice is recognisable.
+//!
+//! That a webhook was disabled by a 410 stands on a row of its own, for the revision as a whole, left together with the
+//! change of the webhook; its id is of that change.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -11,9 +16,14 @@ use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
 use crate::message::{self, Block, LastError};
 use crate::streak::{
-    BLOCK_NOTICE, DUE_AT, Details, RELEASE_NOTICE, Rule, State, TELLING_UNTIL, WARNING, block_of,
+    BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
+    State, TELLING_UNTIL, WARNING, block_of, shown_failures,
 };
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
+use crate::webhook::DisabledBy;
+
+/// How long a row waits for somebody to tell that its webhook was disabled. Ticks come far more often.
+const UNTOLD: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Which streak a notice is about.
 #[derive(Clone, Debug)]
@@ -24,7 +34,7 @@ pub struct Subject<'a> {
     pub webhook: &'a WebhookId,
     /// Where it points.
     pub url: &'a str,
-    /// The item type.
+    /// The item type; [`ItemType::WHOLE_WEBHOOK`] for what is about the webhook as a whole.
     pub item_type: &'a ItemType,
 }
 
@@ -48,7 +58,8 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
     };
     let block = block_of(row);
     let released = block.is_none_or(|(_, until)| until <= now);
-    let pending = [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released)];
+    let pending =
+        [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released), text(DISABLED_NOTICE)];
     let notice = |(attribute, value): (&'static str, String)| {
         let (kind, data) = content(attribute, &value, row, subject, rule, now);
         let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
@@ -80,18 +91,19 @@ fn content(
 ) -> (&'static str, Json) {
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
-    let mut data = json!({
-        "webhook": subject.webhook,
-        "url": subject.url,
-        "item_type": subject.item_type,
-        "threshold": rule.threshold,
-        "last_error": last_error,
-    });
+    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
+    if attribute == DISABLED_NOTICE {
+        data["disabled_by"] = json!(DisabledBy::Gone);
+        return ("webhook.disabled", data);
+    }
+    data["item_type"] = json!(subject.item_type);
+    data["threshold"] = json!(rule.threshold);
     match attribute {
         WARNING => {
             let percent = value.rsplit('#').next().and_then(|percent| percent.parse::<u32>().ok());
             data["percent"] = json!(percent);
-            data["failures"] = json!(State::of(Some(row), now).failures());
+            let failures = State::of(Some(row), now).failures();
+            data["failures"] = json!(shown_failures(failures, rule.threshold));
             ("webhook.failing", data)
         }
         BLOCK_NOTICE => {
@@ -114,13 +126,32 @@ fn content(
     }
 }
 
-/// Nothing else has come to be told since the row was read.
+/// Leaves it to be told that a webhook was disabled by a 410, on the row of its revision as a whole. `version` is the
+/// webhook's after that change: one that is enabled, and gone again, is told again. `last_error` is the 410, as a streak
+/// remembers its last failure.
+#[must_use]
+pub fn disabled(version: u64, last_error: &str, now: Timestamp) -> Write {
+    let forgotten = now.checked_add(UNTOLD).unwrap_or(Timestamp::MAX);
+    Write {
+        name: "disabled",
+        condition: Condition::All(Vec::new()),
+        effect: Effect::Update(vec![
+            Change::Set(DISABLED_NOTICE, Value::Text(version.to_string())),
+            Change::Set(LAST_ERROR, Value::Text(last_error.to_owned())),
+            Change::Set(DUE_AT, Value::Number(now.as_millisecond())),
+            Change::Set(EXPIRES_AT, Value::Number(forgotten.as_second())),
+        ]),
+    }
+}
+
+/// Nothing else has come to be told since the row was read, and no block was ended, which would bring a release's time
+/// forward.
 fn as_read(row: &Row) -> Vec<Condition> {
     let as_read = |name: &'static str| match row.get(name) {
         Some(value) => Condition::Is(name, value.clone()),
         None => Condition::Missing(name),
     };
-    vec![as_read(WARNING), as_read(BLOCK_NOTICE), as_read(RELEASE_NOTICE)]
+    [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, EPOCH].map(as_read).to_vec()
 }
 
 /// Takes the telling of what a row holds upon oneself, until `until`, if nobody else has.
@@ -170,10 +201,8 @@ pub fn is_left_by(write: &Write) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::streak::{self, Counted};
+    use crate::streak::{self, Counted, Over};
 
     const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
 
@@ -274,6 +303,69 @@ mod tests {
         assert!(streak::unblock("u", at(1)).apply(&mut row));
         let told: Vec<_> = kinds(row.as_ref(), at(1)).into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(told, ["webhook.blocked", "webhook.released"]);
+    }
+
+    #[test]
+    fn a_new_revision_brings_the_release_forward_and_it_is_told_once() {
+        let mut row = None;
+        assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
+        let id = kinds(row.as_ref(), at(60))[1].clone();
+        assert_eq!(id.0, "webhook.released");
+        assert!(tell(&mut row, at(1)), "the block");
+        assert!(streak::retire(Over::ReplacedWithRelease, at(2)).apply(&mut row));
+        assert_eq!(row.as_ref().unwrap().get(DUE_AT), Some(&Value::Number(2000)));
+        assert_eq!(kinds(row.as_ref(), at(2)), [id], "under the id that it would have had");
+        assert!(tell(&mut row, at(2)));
+        assert!(kinds(row.as_ref(), at(100)).is_empty() && !row.unwrap().contains_key(DUE_AT));
+    }
+
+    #[test]
+    fn who_tells_a_block_while_it_is_ended_does_not_put_its_release_off() {
+        for end in [streak::unblock("u", at(2)), streak::retire(Over::ReplacedWithRelease, at(2))] {
+            let mut row = None;
+            assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
+            let read = row.clone().unwrap();
+            assert!(end.apply(&mut row));
+            assert!(!told(&read, &[]).apply(&mut row), "{}", end.name);
+            assert_eq!(row.unwrap().get(DUE_AT), Some(&Value::Number(2000)));
+        }
+    }
+
+    #[test]
+    fn each_disabling_is_told_once_with_the_response_that_did_it() {
+        let error = r#"{"error":"status","status":410,"at":"2026-11-21T12:00:00Z"}"#;
+        let (account, webhook) = (AccountId::from_bits(1), WebhookId::from_bits(2));
+        let subject = Subject {
+            account: &account,
+            webhook: &webhook,
+            url: "https://example.com/",
+            item_type: &ItemType::WHOLE_WEBHOOK,
+        };
+        let mut row = None;
+        let mut ids = Vec::new();
+        for version in [3, 5] {
+            let write = disabled(version, error, at(0));
+            assert!(is_left_by(&write) && write.apply(&mut row));
+            let before = row.clone().unwrap();
+            let notices = due(&before, &subject, RULE, at(0));
+            assert_eq!(notices, due(&before, &subject, RULE, at(0)));
+            assert_eq!(notices.len(), 1);
+            let body: Json = serde_json::from_slice(&notices[0].body).unwrap();
+            assert_eq!(body["type"], "webhook.disabled");
+            assert_eq!(
+                body["data"],
+                json!({
+                    "webhook": webhook, "url": "https://example.com/", "disabled_by": "gone",
+                    "last_error": serde_json::from_str::<Json>(error).unwrap(),
+                })
+            );
+            ids.push(notices[0].id.clone());
+            assert!(told(&before, &notices).apply(&mut row));
+            let left = row.as_ref().unwrap();
+            assert!(due(left, &subject, RULE, at(9)).is_empty() && !left.contains_key(DUE_AT));
+            assert!(left.contains_key(EXPIRES_AT));
+        }
+        assert_ne!(ids[0], ids[1], "another disabling is another notice");
     }
 
     #[test]

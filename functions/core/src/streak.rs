@@ -11,6 +11,7 @@
 //! | `last_error` | what the last failure was |
 //! | `discarded` | how many items were dropped since the block began, where the webhook wants that |
 //! | `warning`, `block_notice`, `release_notice` | what is to be told and was not yet, by its id |
+//! | `disabled_notice` | likewise, on the row of a revision as a whole ([`crate::notice::disabled`]) |
 //! | `due_at` | when somebody must look what is to be told, in milliseconds |
 //! | `telling_until` | until when somebody is telling it, in milliseconds |
 //! | `expires_at` | when the table may delete the row, in seconds; never on a live streak |
@@ -42,6 +43,18 @@
 //! may be deleted an hour after its block's end, when no batch can still be running that read an older epoch; and
 //! [`start`], which makes a streak live, removes the date. A batch that read the epoch of a row which is then deleted
 //! is not late: no block and no unblock came since, or there would be a row. It goes on with no epoch.
+//!
+//! # Revisions that are over
+//! When a webhook gets a new revision, or is deleted, the rows of its last revision are *retired* ([`retire`]): all of
+//! them, those that are not there yet too. A retired row has the epoch [`RETIRED`], no streak, no block, and a date. No
+//! record is ever made on it: the fence refuses who read it before, and who reads it finds it late. So results of an old
+//! revision change nothing, and leave no row without a date. Where the retiring itself is cut short, what is left are
+//! rows that nobody reads: each new revision has rows of its own, which start with no streak and no block.
+//!
+//! # A threshold that is lowered
+//! A webhook's threshold may be lowered to a live streak's count, or below it. The next failure blocks then, and the row
+//! has the new threshold from there on; a success still ends the streak. Until then it is shown as the last count that
+//! has no block ([`shown_failures`]).
 
 use std::time::Duration;
 
@@ -61,10 +74,10 @@ pub const WARNINGS: [u32; 3] = [50, 70, 90];
 
 const STREAK: &str = "streak";
 const FAILURES: &str = "failures";
-const EPOCH: &str = "epoch";
+pub(crate) const EPOCH: &str = "epoch";
 const BLOCKED_AT: &str = "blocked_at";
 const BLOCKED_UNTIL: &str = "blocked_until";
-const LAST_ERROR: &str = "last_error";
+pub(crate) const LAST_ERROR: &str = "last_error";
 const DISCARDED: &str = "discarded";
 /// What is left to be told: a warning,
 pub(crate) const WARNING: &str = "warning";
@@ -74,13 +87,18 @@ pub(crate) const BLOCK_NOTICE: &str = "block_notice";
 pub(crate) const RELEASE_NOTICE: &str = "release_notice";
 /// Until when somebody is telling it.
 pub(crate) const TELLING_UNTIL: &str = "telling_until";
-const EXPIRES_AT: &str = "expires_at";
+/// What is left to be told of a revision as a whole: that it was disabled.
+pub(crate) const DISABLED_NOTICE: &str = "disabled_notice";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
+/// The epoch of a row whose revision is over.
+pub const RETIRED: &str = "retired";
 
 /// When somebody must look what is to be told. Adapters index it.
 pub const DUE_AT: &str = "due_at";
 
 /// All attributes, for adapters that read rows.
-pub const ATTRIBUTES: [&str; 13] = [
+pub const ATTRIBUTES: [&str; 14] = [
     TELLING_UNTIL,
     STREAK,
     FAILURES,
@@ -92,6 +110,7 @@ pub const ATTRIBUTES: [&str; 13] = [
     WARNING,
     BLOCK_NOTICE,
     RELEASE_NOTICE,
+    DISABLED_NOTICE,
     DUE_AT,
     EXPIRES_AT,
 ];
@@ -169,6 +188,13 @@ impl State {
             _ => 0,
         }
     }
+}
+
+/// The failures of a live streak as they are shown: fewer than the threshold, also where that was lowered meanwhile. One
+/// failure more blocks.
+#[must_use]
+pub fn shown_failures(failures: u32, threshold: u32) -> u32 {
+    failures.min(threshold.saturating_sub(1))
 }
 
 /// When a row's block began and when it ends or ended.
@@ -335,26 +361,74 @@ pub fn end(fence: Option<&str>, streak: &str, now: Timestamp) -> Write {
 /// Ends block and streak by its owner's word. `epoch` is the unblock's new id. It is refused where there is neither.
 #[must_use]
 pub fn unblock(epoch: &str, now: Timestamp) -> Write {
-    let blocked = Condition::AtLeast(BLOCKED_UNTIL, now.as_millisecond().saturating_add(1));
+    let mut changes = cleared(epoch, now);
+    changes.push(Change::Set(DUE_AT, Value::Number(now.as_millisecond())));
+    Write { name: "unblock", condition: is_streak_or_block(now), effect: Effect::Update(changes) }
+}
+
+/// Likewise, and refused where a release is to be told: mostly there was a streak and no block.
+#[must_use]
+pub fn unblock_untold(epoch: &str, now: Timestamp) -> Write {
+    let mut changes = cleared(epoch, now);
+    changes.push(Change::Remove(DUE_AT));
     Write {
-        name: "unblock",
-        condition: Condition::Any(vec![Condition::Exists(STREAK), blocked]),
-        effect: Effect::Update(vec![
-            Change::Set(EPOCH, Value::Text(epoch.to_owned())),
-            Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
-            Change::Remove(STREAK),
-            Change::Remove(FAILURES),
-            Change::Remove(BLOCKED_AT),
-            Change::Remove(BLOCKED_UNTIL),
-            Change::Remove(LAST_ERROR),
-            Change::Remove(DISCARDED),
-            Change::Remove(WARNING),
-            Change::Set(DUE_AT, Value::Number(now.as_millisecond())),
-        ]),
+        name: "unblock_untold",
+        condition: Condition::All(vec![is_streak_or_block(now), Condition::Missing(RELEASE_NOTICE)]),
+        effect: Effect::Update(changes),
     }
 }
 
-/// Counts items that were dropped because their type is blocked, while it is.
+fn is_streak_or_block(now: Timestamp) -> Condition {
+    let blocked = Condition::AtLeast(BLOCKED_UNTIL, now.as_millisecond().saturating_add(1));
+    Condition::Any(vec![Condition::Exists(STREAK), blocked])
+}
+
+/// Nothing is left but the fence, its date, and what is to be told of a block. A warning goes with its streak.
+fn cleared(epoch: &str, now: Timestamp) -> Vec<Change> {
+    let mut changes = vec![
+        Change::Set(EPOCH, Value::Text(epoch.to_owned())),
+        Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
+    ];
+    let gone = [STREAK, FAILURES, BLOCKED_AT, BLOCKED_UNTIL, LAST_ERROR, DISCARDED, WARNING];
+    changes.extend(gone.map(Change::Remove));
+    changes
+}
+
+/// Why a revision is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// There is a new one, and a release is to be told, at once.
+    ReplacedWithRelease,
+    /// There is a new one, and no release is to be told.
+    Replaced,
+    /// The webhook was deleted: nobody is to be told anything.
+    Deleted,
+}
+
+/// Ends what the row of a revision holds that is over, or makes one, so that no late result does. It may be repeated.
+/// Of the two for a new revision one fits every row.
+#[must_use]
+pub fn retire(over: Over, now: Timestamp) -> Write {
+    let mut changes = cleared(RETIRED, now);
+    let clauses = match over {
+        Over::ReplacedWithRelease => {
+            changes.push(Change::Set(DUE_AT, Value::Number(now.as_millisecond())));
+            vec![Condition::Exists(RELEASE_NOTICE)]
+        }
+        Over::Replaced => {
+            changes.push(Change::Remove(DUE_AT));
+            vec![Condition::Missing(RELEASE_NOTICE)]
+        }
+        Over::Deleted => {
+            changes.extend([BLOCK_NOTICE, RELEASE_NOTICE, DUE_AT].map(Change::Remove));
+            Vec::new()
+        }
+    };
+    Write { name: "retire", condition: Condition::All(clauses), effect: Effect::Update(changes) }
+}
+
+/// Counts items that were dropped because their type was blocked when their batch read it. What is dropped at the very
+/// end of a block may be counted after it, and is still that block's; the next streak begins without a count.
 #[must_use]
 pub fn discard(epoch: &str, items: u32) -> Write {
     Write {
@@ -584,14 +658,16 @@ impl Recording {
         State { epoch: self.fence.clone(), phase: Phase::Open }
     }
 
-    /// Whether a block or an unblock came since the batch began.
+    /// Whether a block or an unblock came since the batch began, or the revision is over.
     fn is_late(&mut self, state: &State) -> bool {
         // Only the table removes an epoch, an hour after what set it ended, and batches are shorter than that: this
         // batch read the last one, and nothing happened since.
         if state.epoch.is_none() {
             self.fence = None;
         }
-        state.epoch != self.fence || matches!(state.phase, Phase::Blocked { .. })
+        state.epoch != self.fence
+            || state.epoch.as_deref() == Some(RETIRED)
+            || matches!(state.phase, Phase::Blocked { .. })
     }
 
     /// Counts failures on top of a state.
@@ -1107,6 +1183,94 @@ mod tests {
         assert!(table.unblock("word"));
         assert!(!table.unblock("again"));
         assert_eq!(table.state().epoch.as_deref(), Some("word"));
+    }
+
+    #[test]
+    fn an_unblock_is_looked_at_by_who_tells_only_where_a_release_is_to_be_told() {
+        let mut table = Table::failing(3, 2);
+        assert!(table.row.as_ref().unwrap().contains_key(WARNING));
+        assert!(unblock_untold("word", table.now).apply(&mut table.row));
+        for gone in [DUE_AT, WARNING, STREAK, FAILURES] {
+            assert_eq!(table.get(gone), None);
+        }
+        assert_eq!(table.state(), State { epoch: Some("word".into()), phase: Phase::Open });
+        assert!(!unblock_untold("again", table.now).apply(&mut table.row), "there is nothing to end");
+        table.record("FFF");
+        assert!(table.is_blocked());
+        assert!(!unblock_untold("again", table.now).apply(&mut table.row), "there is something to tell");
+        assert!(table.unblock("again"));
+        assert_eq!(table.get(DUE_AT), Some(&Value::Number(at(0).as_millisecond())));
+    }
+
+    #[test]
+    fn one_of_the_two_retirings_fits_every_row_and_both_leave_a_fence_with_a_date() {
+        for pattern in ["", "F", "FF", "FFF", "FFFS"] {
+            for blocks_ago in [0, 5 * HOUR] {
+                for deleted in [false, true] {
+                    let mut table = Table::new(rule(3));
+                    if !pattern.is_empty() {
+                        table.record(pattern);
+                    }
+                    table.now = at(blocks_ago + 7);
+                    let blocked = pattern.starts_with("FFF");
+                    let kinds = if deleted {
+                        vec![Over::Deleted]
+                    } else {
+                        vec![Over::Replaced, Over::ReplacedWithRelease]
+                    };
+                    let made: Vec<_> = kinds
+                        .into_iter()
+                        .filter(|over| retire(*over, table.now).apply(&mut table.row))
+                        .collect();
+                    let expected = match (deleted, blocked) {
+                        (true, _) => Over::Deleted,
+                        (false, true) => Over::ReplacedWithRelease,
+                        (false, false) => Over::Replaced,
+                    };
+                    assert_eq!(made, [expected], "{pattern}");
+                    assert_eq!(table.state(), State { epoch: Some(RETIRED.into()), phase: Phase::Open });
+                    assert_eq!(table.get(EXPIRES_AT), Some(&Value::Number(START + blocks_ago + 7 + HOUR)));
+                    let told = expected == Over::ReplacedWithRelease;
+                    assert_eq!(table.get(DUE_AT).is_some(), told, "{pattern}");
+                    assert_eq!(table.get(RELEASE_NOTICE).is_some(), told, "{pattern}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_record_is_ever_made_on_a_row_whose_revision_is_over() {
+        for history in ["", "F", "FF", "FFF"] {
+            for (over, other) in [(Over::Replaced, Over::ReplacedWithRelease), (Over::Deleted, Over::Deleted)]
+            {
+                for pattern in ["F", "FF", "FFF", "S", "SF", "FS", "FFFS", "SFFF"] {
+                    for reads_after in [false, true] {
+                        let mut table = Table::new(rule(3));
+                        if !history.is_empty() {
+                            table.record(history);
+                        }
+                        let before = table.state();
+                        let retired = retire(over, table.now).apply(&mut table.row)
+                            || retire(other, table.now).apply(&mut table.row);
+                        assert!(retired);
+                        let row = table.row.clone();
+                        let before = if reads_after { table.state() } else { before };
+                        assert_eq!(
+                            table.record_after(&before, pattern),
+                            Recorded::Late,
+                            "{history} {pattern}"
+                        );
+                        assert_eq!(table.row, row, "{history} {pattern}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_a_lowered_threshold_passed_is_shown_as_the_last_one_without_a_block() {
+        assert_eq!([0, 1, 49, 50, 60].map(|failures| shown_failures(failures, 50)), [0, 1, 49, 49, 49]);
+        assert_eq!(shown_failures(5, 1), 0);
     }
 
     #[test]

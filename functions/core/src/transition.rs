@@ -32,7 +32,7 @@ pub enum Condition {
     AtMost(&'static str, i64),
     /// The attribute is there, a number, and at least this.
     AtLeast(&'static str, i64),
-    /// All of these hold.
+    /// All of these hold: always, where there are none.
     All(Vec<Condition>),
     /// One of these holds.
     Any(Vec<Condition>),

@@ -58,16 +58,6 @@ pub(crate) enum AttemptResult {
     WebhookDeleted,
 }
 
-impl Finished {
-    /// The webhook whose URL answered 410 Gone.
-    pub(crate) fn gone(&self) -> Option<&Webhook> {
-        match &self.result {
-            AttemptResult::Attempted { webhook, outcome, .. } if outcome.is_gone() => Some(webhook),
-            _ => None,
-        }
-    }
-}
-
 /// An attempt that is to be made.
 struct Planned {
     received: Received,

@@ -1,6 +1,5 @@
 //! A batch of deliveries: read, attempt, settle.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use carteiro_core::delivery::{Delivery, MessageError};
 use futures_util::future::join;
 
 use crate::Deliver;
-use crate::attempt::{self, Finished};
-use crate::{read, record, settle};
+use crate::{attempt, gone, read, record, settle};
 
 /// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
-const RESERVE: Duration = Duration::from_secs(8);
+pub(crate) const RESERVE: Duration = Duration::from_secs(8);
 
 /// A message of the batch and the delivery that it is.
 pub(crate) struct Received {
@@ -71,18 +69,18 @@ async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationC
         return all(&batch);
     }
     let (finished, mut failed) = attempt::all(deliver, batch, &known, clock).await;
-    let (left, ()) =
-        join(record::all(deliver, &finished, clock), disable_gone(deliver, &finished, clock)).await;
+    let (left, disabled) =
+        join(record::all(deliver, &finished, clock), gone::disable(deliver, &finished, clock)).await;
     let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
     failed.extend(settle::all(deliver, finished, clock).await);
     failed.extend(unrecorded);
-    tell(deliver, &left.to_tell, clock).await;
+    tell(deliver, left.to_tell.iter().chain(&disabled), clock).await;
     failed
 }
 
 /// Tells what recording left to be told, after everything else. What there is no time for, a tick tells.
-async fn tell(deliver: &Deliver, to_tell: &[StreakKey], clock: InvocationClock) {
+async fn tell(deliver: &Deliver, to_tell: impl Iterator<Item = &StreakKey>, clock: InvocationClock) {
     for key in to_tell {
         let left = clock.left().saturating_sub(Duration::from_millis(1500));
         match tokio::time::timeout(left, deliver.teller.tell(key, clock)).await {
@@ -93,27 +91,6 @@ async fn tell(deliver: &Deliver, to_tell: &[StreakKey], clock: InvocationClock) 
                 tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "notices.not_queued");
             }
             Err(_) => return,
-        }
-    }
-}
-
-/// Disables the webhooks whose URL answered 410 Gone, if they still have the revision that was attempted. Where that
-/// cannot be stored now, the next attempt's 410 does it.
-async fn disable_gone(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
-    let gone = finished.iter().filter_map(Finished::gone);
-    let gone: HashMap<_, _> = gone.map(|webhook| (&webhook.id, webhook)).collect();
-    for webhook in gone.into_values() {
-        if clock.left() < RESERVE / 2 {
-            return;
-        }
-        let Some(changed) = webhook.gone(webhook.revision, clock.now()) else { continue };
-        match deliver.config.replace_webhook(&changed).await {
-            Ok(replaced) => {
-                tracing::info!(webhook = webhook.id.as_str(), replaced = ?replaced, "webhook.gone");
-            }
-            Err(error) => {
-                tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "webhook.not_disabled");
-            }
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod attempt;
 mod batch;
+mod gone;
 mod read;
 mod record;
 mod settings;

@@ -20,7 +20,7 @@ use crate::attempt::{AttemptResult, Finished};
 
 /// Up to which attempt a batch itself tells what it left to be told; after that a tick does. A retry and a notice are
 /// each a message more in a chain of invocations, which is to have no more than four.
-const TELLING_ATTEMPTS: u32 = 3;
+pub(crate) const TELLING_ATTEMPTS: u32 = 3;
 
 /// The results of one streak, and whose they are.
 struct Group<'a> {
@@ -102,7 +102,7 @@ fn rule(deliver: &Deliver, webhook: &Webhook, item_type: &ItemType) -> Rule {
 }
 
 /// What is remembered of a failure; None for a success.
-fn error_of(outcome: &Outcome, at: Timestamp) -> Option<String> {
+pub(crate) fn error_of(outcome: &Outcome, at: Timestamp) -> Option<String> {
     match outcome {
         Outcome::Success { .. } => None,
         Outcome::Failure(failure) => {

@@ -86,7 +86,7 @@ pub(crate) async fn delete(
             );
         }
         manage.config.delete_webhook(&account, &webhook.id).await?;
-        dropped += webhooks::drop_waiting(manage, &webhook.id, clock).await?;
+        dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;
     }
     manage.config.delete_account_row(&account).await?;
     Ok(json(200, &dropped.view()))

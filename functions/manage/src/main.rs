@@ -10,6 +10,7 @@ mod console;
 mod lists;
 mod openapi;
 mod release;
+mod revision;
 mod settings;
 mod test_attempt;
 mod view;
@@ -95,7 +96,7 @@ async fn route(
         "POST /webhooks/{webhook}/unblock" => release::unblock(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request).await,
-        "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request).await,
+        "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,

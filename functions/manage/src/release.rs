@@ -14,8 +14,9 @@ use carteiro_adapters::streak_table::StreakKey;
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
+use carteiro_core::notice;
 use carteiro_core::problem::Problem;
-use carteiro_core::streak;
+use carteiro_core::streak::{self, Answer};
 use carteiro_core::webhook::Settings;
 
 use crate::{Manage, view, webhooks};
@@ -39,19 +40,9 @@ pub(crate) async fn unblock(
             revision: webhook.revision,
             item_type: item_type.clone(),
         };
-        let epoch = format!("{:032x}", random::bits128()?);
-        // Refused, there was nothing to end; lost, a repeat of the request is welcome and does no harm.
-        match manage.streaks.write(&key, &streak::unblock(&epoch, clock.now()), clock).await? {
-            streak::Answer::Lost => {
-                return Err(
-                    Problem::unavailable("it is not certain that the block was ended; try again").into()
-                );
-            }
-            streak::Answer::Made => {
-                let StreakKey { account, webhook, revision, item_type } = key;
-                work.push((Work::Tell { account, webhook, revision, item_type }, Duration::ZERO));
-            }
-            streak::Answer::Refused(_) | streak::Answer::Row(_) => {}
+        if unblock_row(manage, &key, clock).await? {
+            let StreakKey { account, webhook, revision, item_type } = key;
+            work.push((Work::Tell { account, webhook, revision, item_type }, Duration::ZERO));
         }
     }
     if let Err(error) = manage.work.send(&work).await {
@@ -60,6 +51,28 @@ pub(crate) async fn unblock(
     }
     hasten(manage, &webhook.id, clock).await;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
+}
+
+/// Ends block and streak of one row, and answers whether that is to be told.
+async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -> Result<bool, Failure> {
+    let epoch = format!("{:032x}", random::bits128()?);
+    let now = clock.now();
+    for write in [streak::unblock_untold(&epoch, now), streak::unblock(&epoch, now)] {
+        match manage.streaks.write(key, &write, clock).await? {
+            // A repeat of the request is welcome and does no harm.
+            Answer::Lost => {
+                return Err(
+                    Problem::unavailable("it is not certain that the block was ended; try again").into()
+                );
+            }
+            Answer::Made => return Ok(notice::is_left_by(&write)),
+            // There is nothing to end,
+            Answer::Refused(None) => return Ok(false),
+            // or the other one fits, or neither does.
+            Answer::Refused(Some(_)) | Answer::Row(_) => {}
+        }
+    }
+    Ok(false)
 }
 
 /// Enables a webhook that its owner or a 410 disabled.

@@ -4,7 +4,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
-use carteiro_core::streak::{Details, Phase, State};
+use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -82,7 +82,7 @@ pub(crate) fn of_type(
     let last_error: Option<LastError> = details.last_error.and_then(|text| serde_json::from_str(&text).ok());
     let (state, failures, block) = match phase {
         Phase::Blocked { at, until } => ("blocked", threshold, Some((at, until))),
-        Phase::Failing { failures, .. } => ("open", failures.min(threshold), None),
+        Phase::Failing { failures, .. } => ("open", shown_failures(failures, threshold), None),
         Phase::Open => ("open", 0, None),
     };
     let message = block.map(|(at, until)| {

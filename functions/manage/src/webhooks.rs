@@ -20,7 +20,7 @@ use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use crate::{Manage, body, lists, release, view};
+use crate::{Manage, body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook meanwhile.
 const CHANGE_TRIES: usize = 5;
@@ -97,8 +97,12 @@ pub(crate) async fn change(
             return Ok(json(200, &view::webhook(&webhook)));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {
-            if changed.revision != webhook.revision || changed.settings.enabled && !webhook.settings.enabled {
+            let is_new_revision = changed.revision != webhook.revision;
+            if is_new_revision || changed.settings.enabled && !webhook.settings.enabled {
                 release::hasten(manage, &changed.id, clock).await;
+            }
+            if is_new_revision {
+                revision::replaced(manage, &webhook, clock).await;
             }
             return Ok(json(200, &view::webhook(&changed)));
         }
@@ -117,7 +121,7 @@ pub(crate) async fn delete(
     if !manage.config.delete_webhook(&account, &webhook.id).await? {
         return Err(not_found().into());
     }
-    Ok(json(200, &drop_waiting(manage, &webhook.id, clock).await?.view()))
+    Ok(json(200, &drop_waiting(manage, &webhook, clock).await?.view()))
 }
 
 fn is_webhook_key(key: &str) -> bool {
@@ -188,12 +192,15 @@ impl Rows {
     }
 }
 
-/// Drops what waits for a webhook that was deleted, and its dead items. What is in the queue is dropped as it comes out.
+/// Drops what waits for a webhook that was deleted, and its dead items, and ends its streaks. What is in the queue is
+/// dropped as it comes out.
 pub(crate) async fn drop_waiting(
     manage: &Manage,
-    webhook: &WebhookId,
+    deleted: &Webhook,
     clock: InvocationClock,
 ) -> Result<Dropped, Failure> {
+    let webhook = &deleted.id;
+    revision::deleted(manage, deleted, clock).await;
     for item_type in ItemType::KNOWN {
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }

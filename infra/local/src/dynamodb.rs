@@ -7,7 +7,8 @@
 //! its own: its calls block, one at a time under one lock, and must not hold up the stack's other tasks.
 //!
 //! **Time.** In memory, time to live follows the stack's clock. In a file it follows the machine's: the library takes
-//! a clock for memory only. Either way items go late, as on the real service, which promises no better than days.
+//! a clock for memory only. Either way items go late, as on the real service, which promises no better than days;
+//! tests may let them go at once, or never ([`Expiry`]).
 //!
 //! Not as on the real service: every read is strongly consistent, and nothing is ever throttled; tests inject
 //! throttles.
@@ -28,7 +29,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 use crate::http_server::{BodyError, Dropped, Reply, json_reply, read_body};
 use crate::template::Table;
@@ -101,6 +102,18 @@ where
     }
 }
 
+/// When expired items go. The real service promises nothing of it but that it is after their time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// At a sweep each minute of platform time.
+    #[default]
+    Swept,
+    /// Before the next call, in the second in which they expire.
+    AtOnce,
+    /// Not at all.
+    Never,
+}
+
 /// The database and its server.
 pub(crate) struct Dynamodb {
     database: Database,
@@ -108,6 +121,9 @@ pub(crate) struct Dynamodb {
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     intercept: RwLock<Option<Arc<dyn InterceptDynamodb>>>,
+    expiry: RwLock<Expiry>,
+    /// The second of platform time up to which expired items went at once.
+    swept_second: Mutex<u64>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -140,12 +156,22 @@ impl Dynamodb {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { database, clock, upstream, client, intercept: RwLock::default(), stop, thread })
+        let (intercept, expiry, swept_second) = Default::default();
+        Ok(Self { database, clock, upstream, client, intercept, expiry, swept_second, stop, thread })
     }
 
     /// From now on `intercept` decides what becomes of calls; nothing lets all of them through.
     pub(crate) fn intercept(&self, intercept: Option<Arc<dyn InterceptDynamodb>>) {
         *self.intercept.write().unwrap_or_else(PoisonError::into_inner) = intercept;
+    }
+
+    /// From now on expired items go like this.
+    pub(crate) fn expire(&self, expiry: Expiry) {
+        *self.expiry.write().unwrap_or_else(PoisonError::into_inner) = expiry;
+    }
+
+    fn expiry(&self) -> Expiry {
+        *self.expiry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one request.
@@ -190,6 +216,9 @@ impl Dynamodb {
     }
 
     async fn pass_on(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Reply, Dropped> {
+        if self.expiry() == Expiry::AtOnce {
+            self.sweep_this_second().await;
+        }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("http://{}{path}", self.upstream).parse().map_err(|_| Dropped)?;
         // The body is whole by now, and the client frames it.
@@ -209,12 +238,28 @@ impl Dynamodb {
     pub(crate) async fn sweep(&self) {
         loop {
             self.clock.sleep(SWEEP).await;
-            let database = self.database.clone();
-            match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
-                Ok(Ok(deleted)) => tracing::debug!(deleted, "swept expired items"),
-                Ok(Err(error)) => tracing::warn!(%error, "cannot sweep expired items"),
-                Err(error) => tracing::warn!(%error, "the sweep of expired items ended"),
+            if self.expiry() != Expiry::Never {
+                self.sweep_once().await;
             }
+        }
+    }
+
+    async fn sweep_once(&self) {
+        let database = self.database.clone();
+        match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+            Ok(Ok(deleted)) => tracing::debug!(deleted, "swept expired items"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot sweep expired items"),
+            Err(error) => tracing::warn!(%error, "the sweep of expired items ended"),
+        }
+    }
+
+    /// Sweeps if nobody has in this second of platform time; whoever comes meanwhile waits for it.
+    async fn sweep_this_second(&self) {
+        let mut swept = self.swept_second.lock().await;
+        let second = self.clock.now_ms() / 1000;
+        if second > *swept {
+            self.sweep_once().await;
+            *swept = second;
         }
     }
 

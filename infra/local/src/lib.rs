@@ -29,7 +29,7 @@ mod stack;
 pub mod template;
 
 pub use carteiro_sqs::{Call as SqsCall, Fate, Fault, Intercept as InterceptSqs, Verdict};
-pub use dynamodb::{DynamodbCall, DynamodbError, InterceptDynamodb};
+pub use dynamodb::{DynamodbCall, DynamodbError, Expiry, InterceptDynamodb};
 pub use lambda::{Invocation, InvokeError};
 pub use log_sink::{LogLines, LogSink};
 pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};

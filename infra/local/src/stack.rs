@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::dynamodb::{Dynamodb, DynamodbError, InterceptDynamodb};
+use crate::dynamodb::{Dynamodb, DynamodbError, Expiry, InterceptDynamodb};
 use crate::event_source::EventSource;
 use crate::http_api::HttpApi;
 use crate::http_server::Server;
@@ -276,6 +276,11 @@ impl Stack {
     /// From now on `intercept` decides what becomes of calls to DynamoDB; nothing lets all of them through.
     pub fn intercept_dynamodb(&self, intercept: Option<Arc<dyn InterceptDynamodb>>) {
         self.dynamodb.intercept(intercept);
+    }
+
+    /// From now on the tables' expired items go like this. In a file their time is the machine's.
+    pub fn expire_dynamodb(&self, expiry: Expiry) {
+        self.dynamodb.expire(expiry);
     }
 
     /// From now on `intercept` decides what becomes of calls to SQS over HTTP; nothing lets all of them through.

@@ -1,0 +1,93 @@
+//! Revisions that are over: a webhook got a new one, or was deleted. What the rows of its streaks hold ends with them
+//! ([`carteiro_core::streak`]), and a block that a new revision ended is told at once.
+//!
+//! Not guaranteed: this comes after the change itself, which it never hinders. Where it is cut short, or its table cannot
+//! be written, the block is told at the time that it would have been over, and rows that nobody reads any more are left.
+
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::work_queue::Work;
+use carteiro_core::item::ItemType;
+use carteiro_core::streak::{Answer, Over, retire};
+use carteiro_core::webhook::Webhook;
+use futures_util::future::join_all;
+
+use crate::Manage;
+
+/// How long an answer waits for it at most: it is of no use to who asked for the change.
+const AT_MOST: Duration = Duration::from_secs(5);
+
+/// How often a row is tried that others change, or whose answers are lost.
+const TRIES: usize = 4;
+
+/// Ends what the rows of `old` hold: its webhook has a new revision.
+pub(crate) async fn replaced(manage: &Manage, old: &Webhook, clock: InvocationClock) {
+    end(manage, old, &[Over::Replaced, Over::ReplacedWithRelease], clock).await;
+}
+
+/// Likewise: it was deleted.
+pub(crate) async fn deleted(manage: &Manage, old: &Webhook, clock: InvocationClock) {
+    end(manage, old, &[Over::Deleted], clock).await;
+}
+
+async fn end(manage: &Manage, old: &Webhook, kinds: &[Over], clock: InvocationClock) {
+    match tokio::time::timeout(AT_MOST, try_end(manage, old, kinds, clock)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(webhook = old.id.as_str(), error = error.chain(), "streak.not_retired");
+        }
+        Err(_) => tracing::warn!(webhook = old.id.as_str(), error = "out of time", "streak.not_retired"),
+    }
+}
+
+async fn try_end(
+    manage: &Manage,
+    old: &Webhook,
+    kinds: &[Over],
+    clock: InvocationClock,
+) -> Result<(), AdapterError> {
+    // All types, whatever the webhook took last: it may have taken others before.
+    let rows = ItemType::KNOWN.map(|item_type| StreakKey {
+        account: old.account.clone(),
+        webhook: old.id.clone(),
+        revision: old.revision,
+        item_type,
+    });
+    let mut to_tell = Vec::new();
+    let mut outcome = Ok(());
+    for ended in join_all(rows.into_iter().map(|key| end_row(manage, key, kinds, clock))).await {
+        match ended {
+            Ok(tell) => to_tell.extend(tell.map(|work| (work, Duration::ZERO))),
+            Err(error) => outcome = Err(error),
+        }
+    }
+    if let Err(error) = manage.work.send(&to_tell).await {
+        // A tick tells it.
+        tracing::warn!(webhook = old.id.as_str(), error = error.chain(), "notices.not_hastened");
+    }
+    outcome
+}
+
+/// Ends a row, and answers what there is to tell of it.
+async fn end_row(
+    manage: &Manage,
+    key: StreakKey,
+    kinds: &[Over],
+    clock: InvocationClock,
+) -> Result<Option<Work>, AdapterError> {
+    for &over in kinds.iter().cycle().take(TRIES) {
+        match manage.streaks.write(&key, &retire(over, clock.now()), clock).await? {
+            Answer::Made if over == Over::ReplacedWithRelease => {
+                let StreakKey { account, webhook, revision, item_type } = key;
+                return Ok(Some(Work::Tell { account, webhook, revision, item_type }));
+            }
+            Answer::Made => return Ok(None),
+            // It may be repeated, and where another kind fits, its turn comes.
+            Answer::Lost | Answer::Refused(_) | Answer::Row(_) => {}
+        }
+    }
+    Err(AdapterError::Contended { operation: "retiring a streak" })
+}

@@ -1,0 +1,93 @@
+//! What tests of streaks and blocks share.
+
+use std::time::Duration;
+
+use carteiro_local::Stack;
+use carteiro_receiver::Receiver;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::{Account, Webhook};
+
+/// Sends so many items of a type in one request, which must take them all, and answers their ids.
+pub async fn send_many(client: &Client, account: &Account, item_type: &str, count: usize) -> Vec<String> {
+    let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
+    let body: String = (0..count).map(line).collect();
+    let authorization = format!("Bearer {}", account.key);
+    let headers = [("authorization", authorization.as_str())];
+    let reply = client.request(Method::POST, "/bots/b/items", &headers, body).await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let reply = reply.json();
+    let results = reply["results"].as_array().expect("results");
+    results.iter().map(|one| one["id"].as_str().unwrap_or_else(|| panic!("{one}")).to_owned()).collect()
+}
+
+/// The status of an item type of a webhook.
+pub async fn status(client: &Client, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
+    let shown = client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    shown.json()["status"][item_type].clone()
+}
+
+/// Waits until the status of a type is as wanted.
+pub async fn until(
+    client: &Client,
+    account: &Account,
+    webhook: &Webhook,
+    item_type: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    let mut shown = Value::Null;
+    for _ in 0..600 {
+        shown = status(client, account, webhook, item_type).await;
+        if wanted(&shown) {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the status did not become as wanted: {shown}");
+}
+
+/// Whether a status says that its type is blocked.
+#[must_use]
+pub fn is_blocked(status: &Value) -> bool {
+    status["state"] == "blocked"
+}
+
+/// Waits until nothing arrives at a path any more, and answers how much had.
+pub async fn quiet(receiver: &Receiver, path: &str) -> u64 {
+    loop {
+        let before = receiver.count(path);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        if receiver.count(path) == before {
+            return before;
+        }
+    }
+}
+
+/// Waits, up to 20 s of the machine's time, until no queue that wakes a function hands anything out or has anything in
+/// flight, so that no message's visibility ends by a move of the time. False where that did not come about.
+pub async fn rest(stack: &Stack) -> bool {
+    for _ in 0..400 {
+        let mut busy = 0;
+        for mapping in &stack.template().queue_mappings {
+            let queue = stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
+            busy += queue.counts.visible + queue.counts.in_flight;
+        }
+        if busy == 0 {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+/// Moves the time when everything is at rest.
+///
+/// # Panics
+/// Where it does not come to rest.
+pub async fn pass(stack: &Stack, by: Duration) {
+    assert!(rest(stack).await, "something stays in flight");
+    stack.clock().advance(by);
+}
