@@ -151,7 +151,8 @@ impl HandOn {
         let now = clock.now();
         let (mut accounts, mut pages) = (HashSet::new(), HashMap::new());
         for entry in entries {
-            let stale = |read_at: Option<Timestamp>| !read_at.is_some_and(|at| Known::is_fresh(at, entry, now));
+            let stale =
+                |read_at: Option<Timestamp>| !read_at.is_some_and(|at| Known::is_fresh(at, entry, now));
             if stale(known.webhooks.get(&entry.account).map(|(at, _)| *at)) {
                 known.webhooks.remove(&entry.account);
                 accounts.insert(entry.account.clone());
@@ -202,15 +203,21 @@ impl HandOn {
                     if self.config.replace_page(&marked).await? == Replaced::ChangedMeanwhile {
                         continue;
                     }
-                    let state = marked.token.state.as_str();
-                    tracing::warn!(page = page.id.as_str(), network = page.network.as_str(), state, "page.token_marked");
+                    let (page, network) = (page.id.as_str(), page.network.as_str());
+                    tracing::warn!(page, network, signal = signal.as_str(), "page.token_marked");
                 }
             }
-            let takers = webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
+            let takers =
+                webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
             let item = signal::notice_id(&page, signal, &entry.key);
             let body = signal::notice(&page, signal, occurred_at, entry.received_at);
             let told = |webhook| {
-                let what = What { item: &item, item_type: &ItemType::NOTICE, source: &Source::Carteiro, body: &body };
+                let what = What {
+                    item: &item,
+                    item_type: &ItemType::NOTICE,
+                    source: &Source::Carteiro,
+                    body: &body,
+                };
                 Outgoing::new(&delivery(webhook, what, entry), Duration::ZERO)
             };
             let outgoing: Vec<_> = takers.map(told).collect();
@@ -252,7 +259,8 @@ impl HandOn {
         }
         let handed_on = marking.len();
         let now = clock.now();
-        let marked = stream::iter(marking).map(|entry| async move { self.inbox.mark(&entry, claim, now).await });
+        let marked =
+            stream::iter(marking).map(|entry| async move { self.inbox.mark(&entry, claim, now).await });
         let mut marked = marked.buffer_unordered(CONCURRENT_ROWS);
         while let Some(marked) = marked.next().await {
             if let Err(error) = marked {
@@ -275,7 +283,7 @@ impl Step {
             by: entry.event.by,
         };
         let item_type = reading.content.published.item_type();
-        let source = Source::Page(entry.page.clone());
+        let source = Source::Page(entry.page.to_string());
         let start = self.outgoing.len();
         let mut takers = webhooks.iter().filter(|webhook| webhook.takes(&item_type, &source)).peekable();
         if takers.peek().is_some() {

@@ -132,6 +132,18 @@ pub struct NewEntry {
     pub waiting: Waiting,
 }
 
+impl NewEntry {
+    /// The entry as the one who stored it with a claim has it, without reading it again.
+    #[must_use]
+    pub fn into_claimed(self, event: Event, received_at: Timestamp) -> Entry {
+        let place = place(&self.page, &self.key);
+        let is_large = self.event.bytes().len() > MAX_PART_BYTES;
+        let parts = if is_large { Parts::of(&self.event).places(&place) } else { Vec::new() };
+        let Self { page, account, owner, key, .. } = self;
+        Entry { place, page, account, owner, key, event, received_at, since: received_at, parts }
+    }
+}
+
 /// How storing an entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
@@ -165,6 +177,8 @@ pub struct Entry {
     pub event: Event,
     /// When it was stored first.
     pub received_at: Timestamp,
+    /// When it became ready.
+    pub since: Timestamp,
     /// Where its parts are, if it has any.
     pub parts: Vec<Place>,
 }
@@ -204,8 +218,10 @@ impl InboxTable {
         received_at: Timestamp,
     ) -> Result<Vec<Stored>, AdapterError> {
         let large = entries.iter().filter(|entry| entry.event.bytes().len() > MAX_PART_BYTES);
-        let parts = large.map(|entry| self.put_parts(&place(&entry.page, &entry.key), &entry.event, None));
-        stream::iter(parts).buffer_unordered(CONCURRENT_CALLS).try_collect::<()>().await?;
+        let parts = stream::iter(large).map(|entry| async move {
+            self.put_parts(&place(&entry.page, &entry.key), &entry.event, None).await
+        });
+        parts.buffer_unordered(CONCURRENT_CALLS).try_collect::<()>().await?;
         let rows: Vec<Row> = entries.iter().map(|entry| entry_row(entry, received_at)).collect();
         let stored = self.insert(&rows).await?;
         for (entry, stored) in entries.iter().zip(&stored) {
@@ -343,35 +359,13 @@ impl InboxTable {
         limit: u16,
         after: Option<Mark>,
     ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
-        self.waiting(&ready_name(shard), limit, after).await
-    }
-
-    /// What of a page waits to be completed, the oldest first; as [`InboxTable::ready`].
-    ///
-    /// # Errors
-    /// Where the index cannot be read.
-    pub async fn incomplete(
-        &self,
-        page: &PageId,
-        limit: u16,
-        after: Option<Mark>,
-    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
-        self.waiting(&incomplete_name(page), limit, after).await
-    }
-
-    async fn waiting(
-        &self,
-        waiting: &str,
-        limit: u16,
-        after: Option<Mark>,
-    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
         let call = self
             .client
             .query()
             .table_name(&self.name)
             .index_name("waiting")
             .key_condition_expression("waiting = :waiting")
-            .expression_attribute_values(":waiting", text(waiting))
+            .expression_attribute_values(":waiting", text(ready_name(shard)))
             .set_exclusive_start_key(after.map(|mark| mark.0))
             .limit(i32::from(limit));
         let answer =
@@ -424,6 +418,7 @@ impl InboxTable {
             owner: reader.parsed("owner")?,
             event: PackedEvent::from_stored(packed).read().map_err(|_| malformed("event"))?,
             received_at: reader.milliseconds("received_at")?,
+            since: reader.milliseconds("since")?,
             parts,
             place: place.clone(),
         })
@@ -463,22 +458,6 @@ impl InboxTable {
             self.delete_parts(&entry.parts).await?;
         }
         Ok(())
-    }
-
-    /// Gives a claimed entry back, if the claim is still ours: it waits for the next tick.
-    ///
-    /// # Errors
-    /// Where it cannot be written. Then it waits for the end of the claim, too.
-    pub async fn give_back(&self, place: &Place, claim: &Claim) -> Result<(), AdapterError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(place.row()))
-            .condition_expression(IS_OURS)
-            .update_expression("REMOVE claim, claimed_until")
-            .expression_attribute_values(":claim", text(claim.id.as_str()));
-        made(call.send().await, "giving an entry back").map(|_| ())
     }
 
     /// Deletes an entry whose page is gone, if the claim is still ours.

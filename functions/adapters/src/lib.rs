@@ -13,6 +13,7 @@ pub mod deliver_queue;
 pub mod error;
 mod expression;
 pub mod function;
+pub mod hand_on;
 pub mod held_table;
 pub mod http_api;
 pub mod idempotency_table;

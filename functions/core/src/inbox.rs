@@ -83,6 +83,17 @@ pub enum Signal {
     PermissionRevoked,
 }
 
+impl Signal {
+    /// The name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenRevoked => "token_revoked",
+            Self::PermissionRevoked => "permission_revoked",
+        }
+    }
+}
+
 /// What came as ids only and is asked for with the page's token before it is handed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]

@@ -27,6 +27,7 @@ pub mod release;
 pub mod retention;
 pub mod retry;
 pub mod settlement;
+pub mod signal;
 pub mod signature;
 pub mod slot;
 pub mod streak;

@@ -43,14 +43,12 @@ pub fn effect(page: &Page, signal: Signal, occurred_at: Option<Timestamp>, now: 
     }
     let (state, why) = match signal {
         Signal::TokenRevoked => (TokenState::Revoked, "the network says that access was taken back"),
-        Signal::PermissionRevoked => (TokenState::Narrowed, "the network says that a permission was taken back"),
+        Signal::PermissionRevoked => {
+            (TokenState::Narrowed, "the network says that a permission was taken back")
+        }
     };
-    let token = TokenStatus {
-        state,
-        expires_at: page.token.expires_at,
-        since: Some(now),
-        why: Some(why.to_owned()),
-    };
+    let token =
+        TokenStatus { state, expires_at: page.token.expires_at, since: Some(now), why: Some(why.to_owned()) };
     Effect::Marked(Box::new(Page { token, version: page.version + 1, ..page.clone() }))
 }
 
@@ -71,7 +69,12 @@ pub fn notice_id(page: &Page, signal: Signal, entry: &EntryKey) -> ItemId {
 /// The bytes of the notice of a signal, in the form of Standard Webhooks: `type`, `timestamp`, `data`. The same
 /// whenever it is told.
 #[must_use]
-pub fn notice(page: &Page, signal: Signal, occurred_at: Option<Timestamp>, received_at: Timestamp) -> Vec<u8> {
+pub fn notice(
+    page: &Page,
+    signal: Signal,
+    occurred_at: Option<Timestamp>,
+    received_at: Timestamp,
+) -> Vec<u8> {
     let state = match signal {
         Signal::TokenRevoked => TokenState::Revoked,
         Signal::PermissionRevoked => TokenState::Narrowed,
@@ -159,7 +162,10 @@ mod tests {
         let body = notice(&page, Signal::TokenRevoked, Some(at(150)), at(160));
         assert_eq!(body, notice(&later, Signal::TokenRevoked, Some(at(150)), at(160)));
         let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&body["type"], &body["data"]["name"]), (&"page.token_revoked".into(), &"Uma página".into()));
+        assert_eq!(
+            (&body["type"], &body["data"]["name"]),
+            (&"page.token_revoked".into(), &"Uma página".into())
+        );
         assert_eq!(body["timestamp"], "1970-01-01T00:02:40Z");
     }
 }
