@@ -3,7 +3,7 @@
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
 
-use serde_json::Value;
+pub(crate) mod value;
 
 use crate::collected::{Action, Content, Kind, Published};
 use crate::inbox::{Event, Reading, Version};
@@ -17,9 +17,7 @@ pub fn read(event: &Event, _owner: &NetworkId) -> Reading {
 
 /// An event that no rule knows: told as it is.
 pub(crate) fn other(event: &Event) -> Reading {
-    // JSON that is nested too deeply to be read is keyed by its text.
-    let value = serde_json::from_str(event.raw.get());
-    let value = value.unwrap_or_else(|_| Value::String(event.raw.get().to_owned()));
+    let value = value::parse(&event.raw);
     Reading {
         thing: format!("other:{}", event.field),
         version: Version::of_value(&value),

@@ -3,6 +3,10 @@
 //! Splitting is total: whatever bytes arrive, each part of them is in some update, for what was validly signed is not
 //! dropped because nobody foresaw its shape.
 
+pub(crate) mod members;
+mod meta;
+pub mod signature;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -18,7 +22,11 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 /// Splits a push that came to a network's route into its updates. There is at least one.
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
-    vec![unknown(route, body)]
+    let known = match route {
+        Network::Facebook | Network::Instagram => meta::split(route, body),
+        Network::X | Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+    };
+    known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 
 /// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.

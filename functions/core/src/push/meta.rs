@@ -1,0 +1,314 @@
+//! Meta's pushes (Facebook Pages, Instagram, and what else an app may be subscribed to), split into updates.
+//!
+//! Documentation and reality differ on the envelope, so what decides is which member is there: `changes`,
+//! `messaging`, `standby`, `changed_fields`, or `field` with `value` in the entry itself. `object` says only which
+//! network it is, and where it is missing or another, the route does.
+//!
+//! Every array and object of the body is in some update, unchanged. What an envelope or an entry says of its own
+//! sending (`object`, `id`, `uid`, `time`, `hop_context` and other members that are neither) is in none, unless there
+//! is nothing else. The time taken grows with the body's length alone.
+
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::members::{Members, elements, text};
+use crate::collected::By;
+use crate::inbox::{Event, Shape, Update};
+use crate::network::{Network, NetworkId};
+use crate::normalise::value::{id_of, parse, time_of};
+
+/// The most updates that a body is split into, ten times what Meta puts into one. One of more is kept whole.
+const MAX_UPDATES: usize = 10_000;
+
+/// The longest name of a field, in bytes: a longer one is cut.
+const MAX_FIELD_NAME_BYTES: usize = 128;
+
+/// How deep arrays of envelopes are opened.
+const MAX_ENVELOPE_DEPTH: usize = 4;
+
+/// The App Dashboard's test sends this as the entry's id. Nobody's page, whatever else the test says.
+const TEST_ENTRY: &str = "0";
+
+/// What stands in a messaging element beside what it tells.
+const MESSAGING_FRAME: [&str; 5] = ["sender", "recipient", "timestamp", "prior_message", "hop_context"];
+
+/// What a messaging element may tell, the weightiest first: a referral may come with a message or a postback.
+const MESSAGING_PARTS: [&str; 7] =
+    ["message", "message_edit", "postback", "reaction", "delivery", "read", "optin"];
+
+/// Splits a body. `None` where nothing in it has a form that Meta gives.
+pub(super) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    let mut splitter = Splitter { route, updates: Vec::new(), full: false };
+    splitter.envelope(raw, 0);
+    (!splitter.full && !splitter.updates.is_empty()).then_some(splitter.updates)
+}
+
+struct Splitter {
+    route: Network,
+    updates: Vec<Update>,
+    full: bool,
+}
+
+/// What an entry says of all of its updates.
+struct Entry {
+    network: Network,
+    object: String,
+    id: Option<NetworkId>,
+    test: bool,
+    sent_at: Option<jiff::Timestamp>,
+}
+
+impl Splitter {
+    fn envelope(&mut self, raw: &RawValue, depth: usize) {
+        if let (Some(list), true) = (elements(raw), depth < MAX_ENVELOPE_DEPTH) {
+            list.into_iter().for_each(|one| self.envelope(one, depth + 1));
+            return;
+        }
+        let Some(members) = Members::of(raw) else {
+            return self.unknown(&self.nobodys(self.route), "", raw);
+        };
+        let object = members.text("object").unwrap_or_default();
+        let before = self.updates.len();
+        for (name, value) in &members.0 {
+            match name.as_str() {
+                "entry" => self.entries(&object, value),
+                "object" => {}
+                // An entry without an envelope.
+                _ if members.get("entry").is_none() => return self.entry(&object, raw),
+                _ => self.unforeseen(&self.nobodys(self.network(&object)), name, value),
+            }
+        }
+        if self.updates.len() == before {
+            self.unknown(&self.nobodys(self.network(&object)), "", raw);
+        }
+    }
+
+    fn entries(&mut self, object: &str, raw: &RawValue) {
+        match elements(raw) {
+            Some(list) => list.into_iter().for_each(|one| self.entry(object, one)),
+            None => self.entry(object, raw),
+        }
+    }
+
+    fn entry(&mut self, object: &str, raw: &RawValue) {
+        let Some(members) = Members::of(raw) else {
+            return self.unknown(&self.nobodys(self.network(object)), "", raw);
+        };
+        let id = members.get("id").map(parse).as_ref().and_then(id_of);
+        let entry = Entry {
+            network: self.network(object),
+            object: object.to_owned(),
+            test: id.as_deref() == Some(TEST_ENTRY),
+            id: id.and_then(|id| id.parse().ok()),
+            sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
+        };
+        let before = self.updates.len();
+        for (name, value) in &members.0 {
+            match name.as_str() {
+                "changes" => self.each(value, |this, one| this.change(&entry, one)),
+                "messaging" => {
+                    self.each(value, |this, one| this.messaging(&entry, Shape::MetaMessaging, one));
+                }
+                "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
+                "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
+                "field" => self.flat(&entry, &members),
+                "value" if members.get("field").is_some() => {}
+                "hop_context" => {}
+                _ => self.unforeseen(&entry, name, value),
+            }
+        }
+        if self.updates.len() == before {
+            self.unknown(&entry, "", raw);
+        }
+    }
+
+    /// The elements of an array, or what stands in its place.
+    fn each(&mut self, raw: &RawValue, mut take: impl FnMut(&mut Self, &RawValue)) {
+        match elements(raw) {
+            Some(list) => list.into_iter().for_each(|one| take(self, one)),
+            None if raw.get() == "null" => {}
+            None => take(self, raw),
+        }
+    }
+
+    fn change(&mut self, entry: &Entry, raw: &RawValue) {
+        let Some(members) = Members::of(raw) else {
+            // The name alone, as in `changed_fields`.
+            return match text(raw) {
+                Some(_) => self.changed_field(entry, raw),
+                None => self.unknown(entry, "changes", raw),
+            };
+        };
+        let field = members.text("field").unwrap_or_default();
+        let value = members.object("value");
+        if entry.object == "permissions" {
+            return self.permission(entry, &field, value.as_ref(), raw);
+        }
+        let mut owners = entry.owners();
+        if let (Some(value), false) = (&value, entry.test) {
+            // Messages come as changes too, and WhatsApp's route is the telephone number's id.
+            participants(value, &mut owners);
+            candidate(value.object("metadata").as_ref(), "phone_number_id", &mut owners);
+        }
+        self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
+    }
+
+    fn messaging(&mut self, entry: &Entry, shape: Shape, raw: &RawValue) {
+        let Some(members) = Members::of(raw) else {
+            return self.unknown(entry, "messaging", raw);
+        };
+        let mut owners = entry.owners();
+        if !entry.test {
+            participants(&members, &mut owners);
+        }
+        let named = MESSAGING_PARTS.into_iter().find(|name| members.get(name).is_some());
+        let other =
+            || members.0.iter().map(|(name, _)| name.as_str()).find(|name| !MESSAGING_FRAME.contains(name));
+        let field = named.or_else(other).unwrap_or_default();
+        self.update(entry, owners, shape, field, raw.to_owned());
+    }
+
+    fn changed_field(&mut self, entry: &Entry, raw: &RawValue) {
+        let name = text(raw);
+        match name.as_ref().and_then(|name| to_raw_value(&json!({ "field": name })).ok()) {
+            Some(change) => {
+                let field = name.unwrap_or_default();
+                self.update(entry, entry.owners(), Shape::MetaChange, &field, change);
+            }
+            None => self.unknown(entry, "changed_fields", raw),
+        }
+    }
+
+    /// `field` and `value` in the entry itself, put together as a change.
+    fn flat(&mut self, entry: &Entry, members: &Members<'_>) {
+        let parts = ["field", "value", "verb"].into_iter().filter_map(|name| {
+            let raw = members.get(name)?;
+            Some(format!("\"{name}\":{}", raw.get()))
+        });
+        let change = format!("{{{}}}", parts.collect::<Vec<_>>().join(","));
+        if let Ok(change) = RawValue::from_string(change) {
+            self.change(entry, &change);
+        }
+    }
+
+    /// A permission that was granted or revoked: one update for each page that it is about.
+    fn permission(&mut self, entry: &Entry, field: &str, value: Option<&Members<'_>>, raw: &RawValue) {
+        let about = Entry { network: permission_network(field, entry.network), ..entry.unowned() };
+        let targets = value.and_then(|value| elements(value.get("target_ids")?)).unwrap_or_default();
+        let foreseen = |(name, _): &(String, &RawValue)| name == "verb" || name == "target_ids";
+        if targets.is_empty() || !value.is_some_and(|value| value.0.iter().all(foreseen)) {
+            self.update(&about, entry.owners(), Shape::MetaChange, field, raw.to_owned());
+        }
+        let verb = value.and_then(|value| value.text("verb")).unwrap_or_default();
+        for target in targets {
+            // Only this page's part, or a long list would be kept once for each of its own elements.
+            let own = json!({"field": cut(field), "value": {"verb": verb, "target_ids": [target]}});
+            let mut owners = Vec::new();
+            push_id(Some(target), &mut owners);
+            if let Ok(own) = to_raw_value(&own) {
+                self.update(&about, owners, Shape::MetaChange, field, own);
+            }
+        }
+    }
+
+    /// A member that nobody foresaw, kept where it is more than a word about the sending.
+    fn unforeseen(&mut self, entry: &Entry, name: &str, raw: &RawValue) {
+        match raw.get().as_bytes().first() {
+            Some(b'[') => self.each(raw, |this, one| this.unknown(entry, name, one)),
+            Some(b'{') => self.unknown(entry, name, raw),
+            _ => {}
+        }
+    }
+
+    fn unknown(&mut self, entry: &Entry, field: &str, raw: &RawValue) {
+        self.update(entry, entry.owners(), Shape::Unknown, field, raw.to_owned());
+    }
+
+    fn update(
+        &mut self,
+        entry: &Entry,
+        owners: Vec<NetworkId>,
+        shape: Shape,
+        field: &str,
+        raw: Box<RawValue>,
+    ) {
+        if self.updates.len() >= MAX_UPDATES {
+            self.full = true;
+            return;
+        }
+        let (network, sent_at) = (entry.network, entry.sent_at);
+        let field = cut(field).to_owned();
+        let event = Event { network, by: By::Push, shape, field, sent_at, raw, beside: None };
+        self.updates.push(Update { owners, event });
+    }
+
+    fn network(&self, object: &str) -> Network {
+        match object {
+            "page" => Network::Facebook,
+            "instagram" => Network::Instagram,
+            _ => self.route,
+        }
+    }
+
+    fn nobodys(&self, network: Network) -> Entry {
+        Entry { network, object: String::new(), id: None, test: false, sent_at: None }
+    }
+}
+
+impl Entry {
+    fn owners(&self) -> Vec<NetworkId> {
+        self.id.iter().cloned().collect()
+    }
+
+    fn unowned(&self) -> Self {
+        Self {
+            network: self.network,
+            object: String::new(),
+            id: None,
+            test: self.test,
+            sent_at: self.sent_at,
+        }
+    }
+}
+
+/// The page is who receives, or, of an echo, who sends; which it is only matters where the entry's own id is nobody's.
+fn participants(members: &Members<'_>, owners: &mut Vec<NetworkId>) {
+    let echo = members.object("message").and_then(|message| message.get("is_echo"));
+    let echo = echo.is_some_and(|echo| matches!(echo.get(), "true" | "\"true\""));
+    let sides = if echo { ["sender", "recipient"] } else { ["recipient", "sender"] };
+    for side in sides {
+        candidate(members.object(side).as_ref(), "id", owners);
+    }
+}
+
+fn candidate(members: Option<&Members<'_>>, name: &str, owners: &mut Vec<NetworkId>) {
+    push_id(members.and_then(|members| members.get(name)), owners);
+}
+
+fn push_id(raw: Option<&RawValue>, owners: &mut Vec<NetworkId>) {
+    let id = raw.map(parse).as_ref().and_then(id_of).and_then(|id| id.parse::<NetworkId>().ok());
+    if let Some(id) = id.filter(|id| !owners.contains(id)) {
+        owners.push(id);
+    }
+}
+
+/// Whose ids a permission's are: the topic is the app's, and its one address may be either route.
+fn permission_network(permission: &str, route: Network) -> Network {
+    if permission.starts_with("instagram_") {
+        Network::Instagram
+    } else if permission.starts_with("pages_") || permission == "manage_pages" {
+        Network::Facebook
+    } else {
+        route
+    }
+}
+
+fn cut(field: &str) -> &str {
+    let mut end = field.len().min(MAX_FIELD_NAME_BYTES);
+    while !field.is_char_boundary(end) {
+        end -= 1;
+    }
+    &field[..end]
+}
