@@ -74,7 +74,7 @@ pub(crate) async fn delete(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     caller.admin()?;
     let account = account(request)?;
-    if !manage.config.account_exists(&account).await? {
+    if !manage.config.close_account(&account).await? {
         return Err(not_found().into());
     }
     manage.config.delete_all_keys(&account).await?;
