@@ -19,6 +19,7 @@ use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::page::{Changed, Delivery, Page, Token};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::conditional::made;
 use crate::config_table::{ConfigTable, EXISTS, IS_AS_READ, Page as PageOfList, Replaced, TABLE, account_pk};
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, number, text};
@@ -189,6 +190,19 @@ impl ConfigTable {
             Ok(false) | Err(AdapterError::Contended { .. }) => Ok(Replaced::ChangedMeanwhile),
             Err(error) => Err(error),
         }
+    }
+
+    /// Stores a page of which something was noticed, if it is still the one whose version precedes its own. Its route and
+    /// its token stay as they are.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn mark_page(&self, marked: &Page) -> Result<Replaced, AdapterError> {
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(page_row(marked)));
+        let call = call.condition_expression(IS_AS_READ);
+        let call = call.expression_attribute_values(":read", number(marked.version - 1));
+        let marked = made(call.send().await, "marking a page")?;
+        Ok(if marked.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
     /// Deletes a page, its route and its token: from then on no push of its network goes to it. False where there was

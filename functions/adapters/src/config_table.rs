@@ -49,7 +49,7 @@ const MAX_ROWS: usize = 1000;
 /// Accounts, keys and webhooks.
 #[derive(Clone, Debug)]
 pub struct ConfigTable {
-    client: Client,
+    pub(crate) client: Client,
     pub(crate) name: String,
 }
 

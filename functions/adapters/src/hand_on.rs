@@ -200,7 +200,7 @@ impl HandOn {
                 Effect::Stale => return Ok(()),
                 Effect::Known => {}
                 Effect::Marked(marked) => {
-                    if self.config.replace_page(&marked).await? == Replaced::ChangedMeanwhile {
+                    if self.config.mark_page(&marked).await? == Replaced::ChangedMeanwhile {
                         continue;
                     }
                     let (page, network) = (page.id.as_str(), page.network.as_str());
@@ -218,7 +218,7 @@ impl HandOn {
                     source: &Source::Carteiro,
                     body: &body,
                 };
-                Outgoing::new(&delivery(webhook, what, entry), Duration::ZERO)
+                Outgoing::new(&delivery(webhook, &what, entry), Duration::ZERO)
             };
             let outgoing: Vec<_> = takers.map(told).collect();
             if self.queue.send(&outgoing).await.iter().all(Result::is_ok) {
@@ -290,7 +290,7 @@ impl Step {
             let body = collected::render(&reading.content, &envelope, &entry.event.raw);
             for webhook in takers {
                 let what = What { item: &item, item_type: &item_type, source: &source, body: &body };
-                self.outgoing.push(Outgoing::new(&delivery(webhook, what, &entry), Duration::ZERO));
+                self.outgoing.push(Outgoing::new(&delivery(webhook, &what, &entry), Duration::ZERO));
                 self.bytes += body.len();
             }
         }
@@ -306,7 +306,7 @@ struct What<'a> {
     body: &'a [u8],
 }
 
-fn delivery(webhook: &Webhook, what: What<'_>, entry: &Entry) -> Delivery {
+fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
     Delivery {
         account: webhook.account.clone(),
         webhook: webhook.id.clone(),
