@@ -18,10 +18,20 @@ use serde_json::{Value, json};
 const ITEMS: usize = 2000;
 
 /// The program, running. It is killed when it is dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    api: String,
+    pub(crate) api: String,
+    pub(crate) dynamodb: String,
+    pub(crate) lambda: String,
     admin_key: String,
+}
+
+impl Program {
+    /// SIGKILL, on Unix.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 impl Drop for Program {
@@ -33,7 +43,7 @@ impl Drop for Program {
 }
 
 /// Starts the program with its state in a folder, and waits until everything is ready.
-fn start(binary: &Path, data: &Path) -> Program {
+pub(crate) fn start(binary: &Path, data: &Path) -> Program {
     // The ports are free now; a run in which somebody else takes one first says so.
     let base = (20_000..60_000).step_by(17).skip(std::process::id() as usize % 500);
     let free = |base: &u16| (0..6).all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok());
@@ -50,10 +60,16 @@ fn start(binary: &Path, data: &Path) -> Program {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     let text = |field: &str| ready[field].as_str().expect(field).to_owned();
-    Program { child, api: text("api"), admin_key: text("admin_key") }
+    Program {
+        child,
+        api: text("api"),
+        dynamodb: text("dynamodb"),
+        lambda: text("lambda"),
+        admin_key: text("admin_key"),
+    }
 }
 
-async fn account(program: &Program) -> Account {
+pub(crate) async fn account(program: &Program) -> Account {
     let created =
         Client::new(&program.api).post("/accounts", &program.admin_key, r#"{"name":"x"}"#).await.json();
     let text = |field: &str| created[field].as_str().expect(field).to_owned();
@@ -87,9 +103,7 @@ async fn sigkill_in_the_middle_of_a_load_loses_nothing_that_was_accepted() {
         answered += 1;
         accepted.extend(sent);
         if answered == ITEMS / 2 {
-            // SIGKILL, on Unix.
-            stack.child.kill().unwrap();
-            stack.child.wait().unwrap();
+            stack.kill();
         }
     }
     assert!(accepted.len() >= ITEMS / 2 - 32 && accepted.len() < ITEMS, "{} were accepted", accepted.len());

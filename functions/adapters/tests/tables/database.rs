@@ -72,6 +72,37 @@ impl Embedded {
         self.make(name, &[("due_shard", "S"), ("due_at", "N")], &index);
     }
 
+    /// Makes an inbox, as the template has it.
+    pub(crate) fn make_inbox(&self, name: &str) {
+        let index = json!([{
+            "IndexName": "waiting",
+            "KeySchema": [
+                {"AttributeName": "waiting", "KeyType": "HASH"},
+                {"AttributeName": "since", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }]);
+        self.make(name, &[("waiting", "S"), ("since", "N")], &index);
+    }
+
+    /// All rows of a table, in DynamoDB's own JSON, read without a call.
+    pub(crate) fn rows(&self, name: &str) -> Vec<Value> {
+        let (mut rows, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let mut request = json!({"TableName": name});
+            if !start.is_null() {
+                request["ExclusiveStartKey"] = start;
+            }
+            let page = self.database.scan(serde_json::from_value(request).unwrap()).unwrap();
+            let page = serde_json::to_value(page).unwrap();
+            rows.extend(page["Items"].as_array().into_iter().flatten().cloned());
+            start = page["LastEvaluatedKey"].clone();
+            if start.is_null() {
+                return rows;
+            }
+        }
+    }
+
     fn make(&self, name: &str, indexed: &[(&str, &str)], indexes: &Value) {
         let attributes = [("pk", "S"), ("sk", "S")].iter().chain(indexed);
         let definitions: Vec<_> =

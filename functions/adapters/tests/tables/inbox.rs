@@ -111,7 +111,10 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
     let (first, second) = (Claim::new(at(NOW_MS + 100)).unwrap(), Claim::new(at(NOW_MS + 300)).unwrap());
     let entry = table.claim(&place, &first, at(NOW_MS)).await.unwrap().unwrap();
     assert!(table.claim(&place, &second, at(NOW_MS + 99)).await.unwrap().is_none());
-    assert!(table.claim(&place, &first, at(NOW_MS)).await.unwrap().is_some(), "a repeat whose answer was lost");
+    assert!(
+        table.claim(&place, &first, at(NOW_MS)).await.unwrap().is_some(),
+        "a repeat whose answer was lost"
+    );
     assert!(table.claim(&place, &second, at(NOW_MS + 100)).await.unwrap().is_some());
     // The first one comes late: what it does changes nothing.
     table.mark(&entry, &first, at(NOW_MS + 150)).await.unwrap();
@@ -273,7 +276,10 @@ async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
             let call = client.put_item().table_name(name).set_item(Some(row));
             call.condition_expression("attribute_not_exists(pk)").send()
         });
-        assert_eq!(puts.buffer_unordered(64).filter(|put| std::future::ready(put.is_ok())).count().await, 1000);
+        assert_eq!(
+            puts.buffer_unordered(64).filter(|put| std::future::ready(put.is_ok())).count().await,
+            1000
+        );
         let puts = began.elapsed();
         let began = watch();
         for rows in rows(&page()).chunks(100) {
@@ -285,7 +291,10 @@ async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
             let writes = Some(rows.iter().map(put).collect());
             client.transact_write_items().set_transact_items(writes).send().await.unwrap();
         }
-        println!("1000 entries: statements {statements:?}, puts {puts:?}, transactions {:?}", began.elapsed());
+        println!(
+            "1000 entries: statements {statements:?}, puts {puts:?}, transactions {:?}",
+            began.elapsed()
+        );
     }
 }
 
