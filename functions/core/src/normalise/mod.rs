@@ -2,37 +2,91 @@
 //!
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
+//!
+//! # Things and versions of Meta's
+//! A poll that is to meet what a push brought keys it the same way:
+//!
+//! | what | thing | version of what was created or edited |
+//! |---|---|---|
+//! | a post of Facebook's, a media of Instagram's | `post:<id>` | text, and the id of the photo or video that it is (not of albums, links or shares, which pushes do not give) |
+//! | a comment or an answer | `comment:<id>` | text |
+//! | a review | `review:<open graph story>` | text, `rating:<number>` and `recommendation:<word>` |
+//! | a mention | `mention:<id of the comment, post or media>` | Facebook: text; Instagram: [`mentioned`] |
+//! | a direct message | `message:<mid>` | text |
+//! | a reaction | `reaction:<on what>:<by whom>` | never polled |
+//!
+//! What is gone for good has the version [`deleted`]. All that can happen again (hiding, reactions) has the value's own
+//! time in its version, and where it has none a digest of all of it; never the time of the envelope, since a network
+//! that repeats an update may put it into another batch.
 
+mod facebook;
+mod instagram;
+mod messaging;
+mod meta;
+#[cfg(test)]
+mod meta_pushes;
 pub(crate) mod value;
+mod whatsapp;
+
+use serde_json::Value;
 
 use crate::collected::{Action, Content, Kind, Published};
-use crate::inbox::{Event, Reading, Version};
+use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
+
+pub(crate) use messaging::part as messaging_part;
 
 /// What an event says, to the page whose it is.
 #[must_use]
-pub fn read(event: &Event, _owner: &NetworkId) -> Reading {
-    other(event)
+pub fn read(event: &Event, owner: &NetworkId) -> Reading {
+    match event.shape {
+        Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::read(event, owner),
+        Shape::XAccountActivity | Shape::XActivity | Shape::Unknown => other(event),
+    }
 }
 
 /// An event that no rule knows: told as it is.
 pub(crate) fn other(event: &Event) -> Reading {
-    let value = value::parse(&event.raw);
-    Reading {
-        thing: format!("other:{}", event.field),
-        version: Version::of_value(&value),
-        content: Content {
-            published: Published::Interaction,
-            kind: Kind::Other,
-            action: Action::Created,
-            occurred_at: None,
-            author: None,
-            text: None,
-            parent: None,
-            link: None,
-            attachments: Vec::new(),
-        },
-        wanted: None,
-        signal: None,
-    }
+    let mut reading = reading_of(
+        format!("other:{}", event.field),
+        Version::of_value(&value::parse(&event.raw)),
+        Kind::Other,
+        Action::Created,
+    );
+    reading.content.occurred_at = event.sent_at;
+    reading
+}
+
+/// The version of a thing that is gone for good, which happens once.
+#[must_use]
+pub fn deleted() -> Version {
+    Version::of_action(["deleted"])
+}
+
+/// The version of a mention that comes as ids only: a comment or a media names the page once.
+#[must_use]
+pub fn mentioned() -> Version {
+    Version::of_action(["mentioned"])
+}
+
+/// The version of what can happen again: what was done, and when; without a time, all that was said of it.
+fn repeatable(what: &[&str], time: Option<&str>, value: &Value) -> Version {
+    let whole = if time.is_none() { value.to_string() } else { String::new() };
+    Version::of_action(what.iter().copied().chain([time.unwrap_or(&whole)]))
+}
+
+/// A reading that says no more than what it is.
+fn reading_of(thing: String, version: Version, kind: Kind, action: Action) -> Reading {
+    let content = Content {
+        published: Published::Interaction,
+        kind,
+        action,
+        occurred_at: None,
+        author: None,
+        text: None,
+        parent: None,
+        link: None,
+        attachments: Vec::new(),
+    };
+    Reading { thing, version, content, wanted: None, signal: None }
 }

@@ -99,6 +99,16 @@ pub(crate) fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
+/// The integer in a member, also as a text; a truth is 1 or 0.
+pub(crate) fn number(value: &Value, name: &str) -> Option<i64> {
+    match value.get(name)? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        Value::Bool(is) => Some(i64::from(*is)),
+        _ => None,
+    }
+}
+
 /// Whether a member is true, also as the text `"true"` or the number 1.
 pub(crate) fn is_true(value: &Value, name: &str) -> bool {
     match value.get(name) {

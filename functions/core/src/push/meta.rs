@@ -15,6 +15,7 @@ use super::members::{Members, elements, text};
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::{Network, NetworkId};
+use crate::normalise::messaging_part;
 use crate::normalise::value::{id_of, parse, time_of};
 
 /// The most updates that a body is split into, ten times what Meta puts into one. One of more is kept whole.
@@ -28,13 +29,6 @@ const MAX_ENVELOPE_DEPTH: usize = 4;
 
 /// The App Dashboard's test sends this as the entry's id. Nobody's page, whatever else the test says.
 const TEST_ENTRY: &str = "0";
-
-/// What stands in a messaging element beside what it tells.
-const MESSAGING_FRAME: [&str; 5] = ["sender", "recipient", "timestamp", "prior_message", "hop_context"];
-
-/// What a messaging element may tell, the weightiest first: a referral may come with a message or a postback.
-const MESSAGING_PARTS: [&str; 7] =
-    ["message", "message_edit", "postback", "reaction", "delivery", "read", "optin"];
 
 /// Splits a body. `None` where nothing in it has a form that Meta gives.
 pub(super) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
@@ -163,10 +157,7 @@ impl Splitter {
         if !entry.test {
             participants(&members, &mut owners);
         }
-        let named = MESSAGING_PARTS.into_iter().find(|name| members.get(name).is_some());
-        let other =
-            || members.0.iter().map(|(name, _)| name.as_str()).find(|name| !MESSAGING_FRAME.contains(name));
-        let field = named.or_else(other).unwrap_or_default();
+        let field = messaging_part(members.0.iter().map(|(name, _)| name.as_str()));
         self.update(entry, owners, shape, field, raw.to_owned());
     }
 
