@@ -27,6 +27,7 @@ mod meta;
 mod meta_pushes;
 pub(crate) mod value;
 mod whatsapp;
+mod x;
 
 use serde_json::Value;
 
@@ -41,7 +42,8 @@ pub(crate) use messaging::part as messaging_part;
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     match event.shape {
         Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::read(event, owner),
-        Shape::XAccountActivity | Shape::XActivity | Shape::Unknown => other(event),
+        Shape::XAccountActivity | Shape::XActivity => x::read(event, owner).unwrap_or_else(|| other(event)),
+        Shape::Unknown => other(event),
     }
 }
 

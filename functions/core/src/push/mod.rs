@@ -6,6 +6,7 @@
 pub(crate) mod members;
 mod meta;
 pub mod signature;
+mod x;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,10 +24,11 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
     let known = match route {
-        Network::Facebook | Network::Instagram => meta::split(route, body),
-        Network::X | Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+        Network::Facebook | Network::Instagram => meta::split(route, body).unwrap_or_default(),
+        Network::X => x::split(body),
+        Network::Youtube | Network::GooglePlay | Network::Linkedin => Vec::new(),
     };
-    known.unwrap_or_else(|| vec![unknown(route, body)])
+    if known.is_empty() { vec![unknown(route, body)] } else { known }
 }
 
 /// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.
