@@ -17,7 +17,7 @@ use carteiro_adapters::hand_on::{HandedOn, Known};
 use carteiro_adapters::http_api::{Failure, Request, answer, empty};
 use carteiro_adapters::inbox_table::{Claim, Entry, NewEntry, Stored, Waiting};
 use carteiro_adapters::packed_event::PackedEvent;
-use carteiro_core::inbox::{EntryKey, Reading, Update};
+use carteiro_core::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::normalise;
 use carteiro_core::page::Delivery;
@@ -148,7 +148,7 @@ enum Whose<'a> {
     Pages(&'a NetworkId, &'a [ConnectedPage]),
     /// Of a page that nobody connected.
     NotConnected,
-    /// Of nobody that could be told.
+    /// Of nobody that could be told, or of a page that nobody connected and in a form that nobody foresaw.
     Unrecognised,
 }
 
@@ -249,8 +249,9 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
         let pages = routes.get(&(update.event.network, owner.clone()))?;
         Some(Whose::Pages(owner, pages))
     };
+    let is_foreseen = update.event.shape != Shape::Unknown && !update.owners.is_empty();
     let found = update.owners.iter().find_map(connected);
-    found.unwrap_or(if update.owners.is_empty() { Whose::Unrecognised } else { Whose::NotConnected })
+    found.unwrap_or(if is_foreseen { Whose::NotConnected } else { Whose::Unrecognised })
 }
 
 fn entries_of(update: &Update, owner: &NetworkId, pages: &[ConnectedPage], claim: &Claim) -> Vec<NewEntry> {

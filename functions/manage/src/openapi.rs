@@ -37,6 +37,8 @@ mod tests {
         self, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page, TokenState,
     };
     use carteiro_core::problem::Problem;
+    use carteiro_core::push::MAX_PUSH_BYTES;
+    use carteiro_core::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::settlement::DeathCause;
     use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
@@ -205,6 +207,8 @@ mod tests {
             let scheme = security.first().map(|one| names(one).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
                 "/console" | "/openapi.json" | "item" => None,
+                // Networks sign, or are asked nothing.
+                path if path.starts_with("/push/") => None,
                 path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
                 _ => Some("accountKey".to_owned()),
             };
@@ -219,6 +223,12 @@ mod tests {
 
     /// The refusals that a route can give, by what it takes.
     fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
+        if route.contains(" /push/") {
+            let of_network =
+                if route.starts_with("GET") { ["400", "403"].as_slice() } else { &["400", "401", "413"] };
+            let always = ["429", "500", "503"];
+            return of_network.iter().chain(&always).map(|&status| status.to_owned()).collect();
+        }
         let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
         let of_bot = route.contains("/bots/");
         if !of_bot {
@@ -360,6 +370,10 @@ mod tests {
             ("/paths/~1bots~1{bot}~1messages/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1events/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1contacts/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
+            ("/paths/~1push~1facebook/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1instagram/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1x/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1x/get/parameters/0/schema/maxLength", MAX_CHALLENGE_BYTES),
             ("/paths/~1webhooks/post/x-max-webhooks", MAX_WEBHOOKS_PER_ACCOUNT),
             ("/paths/~1pages/post/x-max-pages", MAX_PAGES_PER_ACCOUNT),
             ("/components/schemas/PageList/properties/data/maxItems", usize::from(MAX_LIMIT)),
@@ -410,7 +424,10 @@ mod tests {
     fn a_body_of_the_described_size_is_taken_and_a_byte_more_is_not() {
         let mut seen = 0;
         for (route, operation) in operations(&parsed(), "paths") {
-            let Some(given) = operation.get("requestBody").filter(|_| !route.contains("/bots/")) else {
+            let Some(given) = operation
+                .get("requestBody")
+                .filter(|_| !route.contains("/bots/") && !route.contains("/push/"))
+            else {
                 continue;
             };
             let most = usize::try_from(given["x-max-bytes"].as_u64().unwrap()).unwrap();
