@@ -169,6 +169,8 @@ fn comment(change: &Change<'_>, on: Kind) -> Reading {
 fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
     let own = own_id(change);
     let mut reading = match (&change.post, &own) {
+        // It names a post perhaps, but is none: it must not take the place of one in the inbox.
+        _ if kind == Kind::Other => change.nameless(kind),
         (Some(post), _) => {
             // A poll sees the photo or the video that a post is, and no other of these ids.
             let media = own.as_ref().filter(|(item, _)| matches!(*item, "photo" | "video"));

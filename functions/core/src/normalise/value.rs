@@ -136,9 +136,9 @@ pub(crate) fn time_of(value: &Value) -> Option<Timestamp> {
     let Ok(number) = digits.parse::<i64>() else {
         return whole.parse().ok();
     };
-    // 0 is nobody's time, and no network is as old as the seconds that milliseconds would be.
+    // Smaller ones are counters or samples' inventions: no network is as old as 2001.
     match number {
-        1..100_000_000_000 => Timestamp::from_second(number).ok(),
+        1_000_000_000..100_000_000_000 => Timestamp::from_second(number).ok(),
         100_000_000_000..100_000_000_000_000 => Timestamp::from_millisecond(number).ok(),
         100_000_000_000_000..100_000_000_000_000_000 => Timestamp::from_microsecond(number).ok(),
         100_000_000_000_000_000.. => Timestamp::from_nanosecond(i128::from(number)).ok(),
@@ -172,7 +172,16 @@ mod tests {
         ] {
             assert_eq!(time_of(&form), Some(expected), "{form}");
         }
-        for none in [json!(null), json!(0), json!(-5), json!("soon"), json!(""), json!({}), json!(1e300)] {
+        for none in [
+            json!(null),
+            json!(0),
+            json!(12_341),
+            json!(-5),
+            json!("soon"),
+            json!(""),
+            json!({}),
+            json!(1e300),
+        ] {
             assert_eq!(time_of(&none), None, "{none}");
         }
     }

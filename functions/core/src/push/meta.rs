@@ -30,12 +30,19 @@ const MAX_ENVELOPE_DEPTH: usize = 4;
 /// The App Dashboard's test sends this as the entry's id. Nobody's page, whatever else the test says.
 const TEST_ENTRY: &str = "0";
 
+/// Fields whose owner is the entry's, so that their values need not be looked into.
+const OWNED_BY_ENTRY: [&str; 7] =
+    ["feed", "mention", "ratings", "comments", "live_comments", "mentions", "story_insights"];
+
 /// Splits a body. `None` where nothing in it has a form that Meta gives.
 pub(super) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
-    let text = std::str::from_utf8(body).ok()?;
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    let text = std::str::from_utf8(body).ok()?.trim_ascii();
     let mut splitter = Splitter { route, updates: Vec::new(), full: false };
-    splitter.envelope(raw, 0);
+    // An envelope, as all of Meta's are, is not first looked through as a whole.
+    match serde_json::from_str(text) {
+        Ok(members) => splitter.members(text, &members),
+        Err(_) => splitter.envelope(serde_json::from_str(text).ok()?, 0),
+    }
     (!splitter.full && !splitter.updates.is_empty()).then_some(splitter.updates)
 }
 
@@ -48,7 +55,6 @@ struct Splitter {
 /// What an entry says of all of its updates.
 struct Entry {
     network: Network,
-    object: String,
     id: Option<NetworkId>,
     test: bool,
     sent_at: Option<jiff::Timestamp>,
@@ -63,19 +69,26 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.route), "", raw);
         };
+        self.members(raw.get(), &members);
+    }
+
+    /// An envelope's members; `whole` is its text.
+    fn members(&mut self, whole: &str, members: &Members<'_>) {
         let object = members.text("object").unwrap_or_default();
+        let nobodys = self.nobodys(self.network(&object));
         let before = self.updates.len();
+        let has_entries = members.get("entry").is_some();
         for (name, value) in &members.0 {
             match name.as_str() {
                 "entry" => self.entries(&object, value),
                 "object" => {}
+                _ if has_entries => self.unforeseen(&nobodys, name, value),
                 // An entry without an envelope.
-                _ if members.get("entry").is_none() => return self.entry(&object, raw),
-                _ => self.unforeseen(&self.nobodys(self.network(&object)), name, value),
+                _ => return self.entry_of(&object, whole, members),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&self.nobodys(self.network(&object)), "", raw);
+            self.whole(&nobodys, whole);
         }
     }
 
@@ -90,10 +103,14 @@ impl Splitter {
         let Some(members) = Members::of(raw) else {
             return self.unknown(&self.nobodys(self.network(object)), "", raw);
         };
+        self.entry_of(object, raw.get(), &members);
+    }
+
+    /// An entry's members; `whole` is its text.
+    fn entry_of(&mut self, object: &str, whole: &str, members: &Members<'_>) {
         let id = members.get("id").map(parse).as_ref().and_then(id_of);
         let entry = Entry {
             network: self.network(object),
-            object: object.to_owned(),
             test: id.as_deref() == Some(TEST_ENTRY),
             id: id.and_then(|id| id.parse().ok()),
             sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
@@ -107,14 +124,14 @@ impl Splitter {
                 }
                 "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
                 "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
-                "field" => self.flat(&entry, &members),
+                "field" => self.flat(&entry, members),
                 "value" if members.get("field").is_some() => {}
                 "hop_context" => {}
                 _ => self.unforeseen(&entry, name, value),
             }
         }
         if self.updates.len() == before {
-            self.unknown(&entry, "", raw);
+            self.whole(&entry, whole);
         }
     }
 
@@ -136,14 +153,17 @@ impl Splitter {
             };
         };
         let field = members.text("field").unwrap_or_default();
-        let value = members.object("value");
-        if entry.object == "permissions" {
-            return self.permission(entry, &field, value.as_ref(), raw);
-        }
         let mut owners = entry.owners();
-        if let (Some(value), false) = (&value, entry.test) {
+        let is_plain = OWNED_BY_ENTRY.contains(&field.as_str());
+        if let Some(value) = (!is_plain).then(|| members.object("value")).flatten() {
+            if value.get("target_ids").is_some() {
+                return self.permission(entry, &field, &value, raw);
+            }
+            if entry.test {
+                return self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
+            }
             // Messages come as changes too, and WhatsApp's route is the telephone number's id.
-            participants(value, &mut owners);
+            participants(&value, &mut owners);
             candidate(value.object("metadata").as_ref(), "phone_number_id", &mut owners);
         }
         self.update(entry, owners, Shape::MetaChange, &field, raw.to_owned());
@@ -185,14 +205,14 @@ impl Splitter {
     }
 
     /// A permission that was granted or revoked: one update for each page that it is about.
-    fn permission(&mut self, entry: &Entry, field: &str, value: Option<&Members<'_>>, raw: &RawValue) {
-        let about = Entry { network: permission_network(field, entry.network), ..entry.unowned() };
-        let targets = value.and_then(|value| elements(value.get("target_ids")?)).unwrap_or_default();
+    fn permission(&mut self, entry: &Entry, field: &str, value: &Members<'_>, raw: &RawValue) {
+        let about = Entry { network: permission_network(field, entry.network), id: None, ..*entry };
+        let targets = value.get("target_ids").and_then(elements).unwrap_or_default();
         let foreseen = |(name, _): &(String, &RawValue)| name == "verb" || name == "target_ids";
-        if targets.is_empty() || !value.is_some_and(|value| value.0.iter().all(foreseen)) {
+        if targets.is_empty() || !value.0.iter().all(foreseen) {
             self.update(&about, entry.owners(), Shape::MetaChange, field, raw.to_owned());
         }
-        let verb = value.and_then(|value| value.text("verb")).unwrap_or_default();
+        let verb = value.text("verb").unwrap_or_default();
         for target in targets {
             // Only this page's part, or a long list would be kept once for each of its own elements.
             let own = json!({"field": cut(field), "value": {"verb": verb, "target_ids": [target]}});
@@ -210,6 +230,13 @@ impl Splitter {
             Some(b'[') => self.each(raw, |this, one| this.unknown(entry, name, one)),
             Some(b'{') => self.unknown(entry, name, raw),
             _ => {}
+        }
+    }
+
+    /// An envelope or an entry in which there is nothing that has a form of its own.
+    fn whole(&mut self, entry: &Entry, text: &str) {
+        if let Ok(raw) = RawValue::from_string(text.to_owned()) {
+            self.unknown(entry, "", &raw);
         }
     }
 
@@ -244,23 +271,13 @@ impl Splitter {
     }
 
     fn nobodys(&self, network: Network) -> Entry {
-        Entry { network, object: String::new(), id: None, test: false, sent_at: None }
+        Entry { network, id: None, test: false, sent_at: None }
     }
 }
 
 impl Entry {
     fn owners(&self) -> Vec<NetworkId> {
         self.id.iter().cloned().collect()
-    }
-
-    fn unowned(&self) -> Self {
-        Self {
-            network: self.network,
-            object: String::new(),
-            id: None,
-            test: self.test,
-            sent_at: self.sent_at,
-        }
     }
 }
 
