@@ -1,6 +1,7 @@
 //! How networks push: bodies in their shapes, signed as they sign them, and what came of it in the tables.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,7 +147,7 @@ pub(crate) async fn hand_on(bundle: &Bundle) -> Inbox {
 pub(crate) async fn arrived(bundle: &Bundle, path: &str, count: usize) -> BTreeMap<String, Value> {
     let wanted = u64::try_from(count).unwrap();
     let deliveries = bundle.receiver.wait_for_count(path, wanted, carteiro_tests::SOON).await.unwrap();
-    let item = |delivery: &carteiro_receiver::Delivery| {
+    let item = |delivery: &Arc<carteiro_receiver::Delivery>| {
         (delivery.webhook_id().unwrap().to_owned(), serde_json::from_slice(&delivery.body).unwrap())
     };
     deliveries.iter().map(item).collect()

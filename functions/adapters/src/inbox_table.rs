@@ -232,30 +232,33 @@ impl InboxTable {
         Ok(stored)
     }
 
-    /// Keeps what is nobody's as it came, until `expires_at`.
+    /// Keeps what is nobody's as it came, until `expires_at`, and says of each whether it was there. No two of them may
+    /// have the same key.
     ///
     /// # Errors
-    /// Where it is not certainly there.
+    /// Where not all of it is certainly there. A repeat stores what is missing.
     pub async fn store_unrecognised(
         &self,
         network: Network,
-        key: &EntryKey,
-        event: &PackedEvent,
+        events: &[(EntryKey, PackedEvent)],
         received_at: Timestamp,
         expires_at: Timestamp,
-    ) -> Result<Stored, AdapterError> {
-        let place = Place {
-            pk: format!("unrecognised#{network}#{:02}", shard_of(key.thing_and_version().1, SHARDS)),
-            sk: key.as_str().to_owned(),
-        };
-        let mut row = place.row();
-        row.insert("received_at".to_owned(), milliseconds(received_at));
-        row.insert("expires_at".to_owned(), seconds(expires_at));
-        if event.bytes().len() > MAX_PART_BYTES {
-            self.put_parts(&place, event, Some(expires_at)).await?;
+    ) -> Result<Vec<Stored>, AdapterError> {
+        let mut rows = Vec::with_capacity(events.len());
+        for (key, event) in events {
+            let (_, version) = key.thing_and_version();
+            let pk = format!("unrecognised#{network}#{:02}", shard_of(version, SHARDS));
+            let place = Place { pk, sk: key.as_str().to_owned() };
+            if event.bytes().len() > MAX_PART_BYTES {
+                self.put_parts(&place, event, Some(expires_at)).await?;
+            }
+            let mut row = place.row();
+            row.insert("received_at".to_owned(), milliseconds(received_at));
+            row.insert("expires_at".to_owned(), seconds(expires_at));
+            name_event(&mut row, event);
+            rows.push(row);
         }
-        name_event(&mut row, event);
-        Ok(self.insert(&[row]).await?.pop().unwrap_or(Stored::Known))
+        self.insert(&rows).await
     }
 
     async fn put_parts(

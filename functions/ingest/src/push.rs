@@ -25,7 +25,6 @@ use carteiro_core::problem::Problem;
 use carteiro_core::push::signature::{self, AppSecret, ChallengeError};
 use carteiro_core::push::{MAX_PUSH_BYTES, split};
 use carteiro_core::retention::after;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::Ingest;
@@ -39,9 +38,6 @@ const IMMEDIATE_TIME: Duration = Duration::from_secs(5);
 /// How long an entry that is handed on at once belongs to the invocation that stored it: longer than that runs, by what
 /// handing on keeps in reserve.
 const IMMEDIATE_LEASE: Duration = Duration::from_secs(90);
-
-/// How many updates that are nobody's are stored at once.
-const CONCURRENT_ROWS: usize = 16;
 
 /// The networks' secrets with us.
 #[derive(Debug)]
@@ -211,16 +207,21 @@ impl Taking<'_> {
     /// Keeps what is nobody's as it came, for a person to look at.
     async fn keep(&self, updates: &[&Update], received_at: Timestamp) -> Result<(), AdapterError> {
         let expires_at = self.ingest.retention.dead_until(received_at);
-        let kept = stream::iter(updates).map(|update| async move {
-            let key = EntryKey::of_unrecognised(&update.event);
-            let packed = PackedEvent::of(&update.event);
-            let inbox = &self.ingest.hand_on.inbox;
-            inbox.store_unrecognised(self.network, &key, &packed, received_at, expires_at).await?;
-            let bytes = update.event.raw.get().len();
-            tracing::warn!(network = self.network.as_str(), key = key.as_str(), bytes, "push.unrecognised");
-            Ok(())
-        });
-        kept.buffer_unordered(CONCURRENT_ROWS).try_collect().await
+        let mut seen = HashSet::new();
+        let events: Vec<_> = updates
+            .iter()
+            .map(|update| (EntryKey::of_unrecognised(&update.event), PackedEvent::of(&update.event)))
+            .filter(|(key, _)| seen.insert(key.clone()))
+            .collect();
+        let inbox = &self.ingest.hand_on.inbox;
+        let stored = inbox.store_unrecognised(self.network, &events, received_at, expires_at).await?;
+        for ((key, event), stored) in events.iter().zip(stored) {
+            if stored == Stored::New {
+                let (network, key, bytes) = (self.network.as_str(), key.as_str(), event.bytes().len());
+                tracing::warn!(network, key, bytes, "push.unrecognised");
+            }
+        }
+        Ok(())
     }
 
     /// Hands on what is to be handed on at once. What that does not come to is a tick's.

@@ -223,10 +223,11 @@ async fn what_is_nobodys_is_kept_once_with_all_its_parts_until_its_time_is_over(
     let table = table("InboxUnrecognised");
     for (body, rows) in [(json!({"a": 1}), 1), (json!({"text": noise(MAX_PUSH_BYTES)}), 1 + 1 + 2)] {
         let event = event(&body);
-        let (key, packed) = (EntryKey::of_unrecognised(&event), PackedEvent::of(&event));
+        let packed = PackedEvent::of(&event);
+        let events = [(EntryKey::of_unrecognised(&event), packed.clone())];
         for stored in [Stored::New, Stored::Known] {
-            let kept = table.store_unrecognised(Network::X, &key, &packed, at(NOW_MS), at(NOW_MS + 9000));
-            assert_eq!(kept.await.unwrap(), stored);
+            let kept = table.store_unrecognised(Network::X, &events, at(NOW_MS), at(NOW_MS + 9000));
+            assert_eq!(kept.await.unwrap(), [stored]);
         }
         let there = embedded().rows("InboxUnrecognised");
         assert_eq!(there.len(), rows, "{}", packed.bytes().len());
