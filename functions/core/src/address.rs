@@ -171,6 +171,10 @@ impl WebhookUrl {
             return Err(UrlError::Fragment);
         }
         let checked = Self(url);
+        // Escapes make it longer, and what is stored must pass this check again when something else is changed.
+        if checked.as_str().len() > MAX_URL_BYTES {
+            return Err(UrlError::TooLong);
+        }
         match checked.port() {
             443 | 1024.. => {}
             port => return Err(UrlError::Port(port)),
@@ -273,6 +277,15 @@ mod tests {
 
     fn loopback() -> PrivateTargets {
         "127.0.0.0/8, ::1/128".parse().unwrap()
+    }
+
+    #[test]
+    fn a_url_is_no_longer_than_the_limit_in_its_normal_form_either() {
+        let none = PrivateTargets::default();
+        let quoted = |quotes: usize| format!("https://example.com/{}", "\"".repeat(quotes));
+        let checked = WebhookUrl::check(&quoted(600), &none).unwrap();
+        assert_eq!(WebhookUrl::check(checked.as_str(), &none), Ok(checked));
+        assert_eq!(WebhookUrl::check(&quoted(700), &none), Err(UrlError::TooLong));
     }
 
     #[test]

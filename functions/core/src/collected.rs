@@ -11,6 +11,9 @@ use crate::id::{ItemId, PageId};
 use crate::item::{ItemType, MAX_ITEM_BYTES};
 use crate::network::Network;
 
+/// The form, as a JSON Schema (2020-12).
+pub const SCHEMA: &str = include_str!("collected.schema.json");
+
 /// The longest text of an item, in bytes: longer ones are cut. Networks bound theirs at a quarter of it or less
 /// (Facebook's 63,206 characters are the longest).
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;

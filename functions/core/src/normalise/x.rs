@@ -40,7 +40,7 @@ mod value;
 
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Author, Content, Kind, Parent, Published};
+use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Signal, Version};
 use crate::network::NetworkId;
 
@@ -48,7 +48,7 @@ use value::{author, id, link, text, time, user_in};
 
 /// What an event says, where a rule knows it.
 pub(super) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
-    let value: Value = serde_json::from_str(event.raw.get()).ok()?;
+    let value = super::value::parse(&event.raw);
     match event.shape {
         Shape::XAccountActivity => account_activity(event, &value, owner.as_str()),
         Shape::XActivity => activity(&value, owner.as_str()),
@@ -150,18 +150,7 @@ fn only_or_itself<'a>(payload: &'a Value, array: &str) -> Option<&'a Value> {
 
 /// An event of which nothing but its kind is known yet.
 fn plain(kind: Kind, thing: String, version: Version) -> Reading {
-    let content = Content {
-        published: Published::Interaction,
-        kind,
-        action: Action::Created,
-        occurred_at: None,
-        author: None,
-        text: None,
-        parent: None,
-        link: None,
-        attachments: Vec::new(),
-    };
-    Reading { thing, version, content, wanted: None, signal: None }
+    super::reading_of(thing, version, kind, Action::Created)
 }
 
 /// An event of the X Activity API that no other rule knows.
@@ -179,7 +168,7 @@ fn other(event_type: &str, uuid: Option<&str>, payload: &Value) -> Reading {
 }
 
 fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>, owner: &str) -> Reading {
-    let mut reading = plain(Kind::Post, format!("post:{id}"), Version::of_action(["deleted"]));
+    let mut reading = plain(Kind::Post, format!("post:{id}"), super::deleted());
     let content = &mut reading.content;
     if by.as_deref() == Some(owner) {
         content.published = Published::ByThePage;
@@ -187,7 +176,6 @@ fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>, owner: &st
     content.action = Action::Deleted;
     content.occurred_at = at;
     content.author = by.map(|id| Author { id: Some(id), ..Author::default() });
-    content.link = link(None, id);
     reading
 }
 

@@ -24,11 +24,11 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
     let known = match route {
-        Network::Facebook | Network::Instagram => meta::split(route, body).unwrap_or_default(),
+        Network::Facebook | Network::Instagram => meta::split(route, body),
         Network::X => x::split(body),
-        Network::Youtube | Network::GooglePlay | Network::Linkedin => Vec::new(),
+        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
     };
-    if known.is_empty() { vec![unknown(route, body)] } else { known }
+    known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 
 /// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.

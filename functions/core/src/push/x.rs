@@ -12,15 +12,14 @@
 //! Sources: docs.x.com, "Account Activity API" and "X Activity API: event payloads" (2026-08).
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::{Network, NetworkId};
+use crate::push::members::{Members, elements};
 
 /// The most updates that are made of one body, beyond what X can put in [`super::MAX_PUSH_BYTES`] of real events.
 /// What is left is one update more, so that an array of empty objects does not take a hundred times its room.
@@ -52,18 +51,15 @@ const ACCOUNT_ACTIVITY: [&str; 12] = [
 const MESSAGE_ARRAYS: [&str; 3] =
     ["direct_message_events", "direct_message_indicate_typing_events", "direct_message_mark_read_events"];
 
-/// Splits a body of X's. None come of what is no JSON.
-pub(super) fn split(body: &[u8]) -> Vec<Update> {
+/// Splits a body of X's, if it is JSON and there is anything in it.
+pub(super) fn split(body: &[u8]) -> Option<Vec<Update>> {
     let mut updates = Updates { list: Vec::new(), left: Vec::new(), besides: 8 * body.len() + 4096 };
-    let text = std::str::from_utf8(body).ok();
-    let Some(whole) = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) else {
-        return Vec::new();
-    };
+    let whole: &RawValue = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     match elements(whole) {
         Some(bodies) => bodies.into_iter().for_each(|body| updates.take_body(body)),
         None => updates.take_body(whole),
     }
-    updates.done()
+    Some(updates.done()).filter(|updates| !updates.is_empty())
 }
 
 /// The updates found so far.
@@ -450,41 +446,9 @@ fn id(value: &Value) -> Option<NetworkId> {
     }
 }
 
-/// The elements of an array.
-fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok())?
-}
-
 /// The members of an object, in their order, of which two may have one name.
 fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    raw.get()
-        .starts_with('{')
-        .then(|| serde_json::from_str::<Members<'_>>(raw.get()).ok())?
-        .map(|members| members.0)
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(InOrder).map(Self)
-    }
+    Members::of(raw).map(|members| members.0)
 }
 
 #[cfg(test)]

@@ -535,6 +535,21 @@ fn times_are_read_in_each_of_xs_forms() {
 }
 
 #[test]
+fn an_id_that_lost_its_digits_is_none_and_half_a_character_hides_nothing() {
+    let body = format!(
+        r#"{{"for_user_id":"{PAGE}","tweet_create_events":[
+            {{"id":9.300778475358126e+17,"text":"a"}},
+            {{"id":123456789012345678901234567890,"text":"cut \ud83d","user":{{"id":7}}}}]}}"#
+    );
+    let owner = PAGE.parse().unwrap();
+    let updates = split(Network::X, body.as_bytes());
+    let [none, whole] = [0, 1].map(|nth: usize| crate::normalise::read(&updates[nth].event, &owner));
+    assert_eq!(none.thing, "other:tweet_create_events");
+    assert_eq!(whole.thing, "post:123456789012345678901234567890");
+    assert_eq!(whole.content.text.as_deref(), Some("cut \u{fffd}"));
+}
+
+#[test]
 fn a_link_is_made_of_an_id_and_a_name_that_need_no_escaping() {
     use super::value::link;
     assert_eq!(link(Some("ana_1"), "12").as_deref(), Some("https://x.com/ana_1/status/12"));

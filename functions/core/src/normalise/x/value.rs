@@ -7,12 +7,13 @@ use serde_json::Value;
 use crate::collected::{Attachment, Author};
 
 /// An id. X's numeric `id` has lost its last digits on the way where it passed through a program that keeps numbers as
-/// floats, so that `<name>_str` goes before it.
+/// floats, so that `<name>_str` goes before it. What is no whole number any more is no id.
 pub(super) fn id(value: &Value, name: &str) -> Option<String> {
     let number = |value: &Value| value.as_u64().map(|id| id.to_string());
     let signed = |value: &Value| number(value).or_else(|| value.as_i64().map(|id| id.to_string()));
     let whole = text(&value[format!("{name}_str").as_str()]);
-    whole.or_else(|| text(&value[name])).or_else(|| signed(&value[name]))
+    let given = || text(&value[name]).filter(|id| !id.contains(['.', '+']));
+    whole.or_else(given).or_else(|| signed(&value[name]))
 }
 
 /// A text that is not empty.
