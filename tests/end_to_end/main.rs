@@ -15,6 +15,7 @@ mod idempotency;
 mod isolation;
 mod items;
 mod killed;
+mod pages;
 mod price;
 mod retries;
 mod waiting;

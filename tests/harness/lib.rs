@@ -196,10 +196,14 @@ pub mod dynamodb {
 
     use crate::{Bundle, aws_call};
 
+    /// Calls the tables' service.
+    pub async fn call(bundle: &Bundle, action: &str, request: &Value) -> Value {
+        aws_call(&bundle.stack.addresses().dynamodb, &format!("DynamoDB_20120810.{action}"), request).await
+    }
+
     /// All rows of a table, in DynamoDB's own JSON.
     pub async fn scan(bundle: &Bundle, table: &str) -> Vec<Value> {
-        let address = bundle.stack.addresses().dynamodb.clone();
-        let answer = aws_call(&address, "DynamoDB_20120810.Scan", &json!({"TableName": table})).await;
+        let answer = call(bundle, "Scan", &json!({"TableName": table})).await;
         answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
     }
 }

@@ -1,7 +1,7 @@
 //! One embedded DynamoDB for all tests of this program, in memory, behind its own HTTP server on a free port.
 //!
 //! Tests share its table of streaks, each under webhooks of its own, and make tables of held items of their own,
-//! whose index all webhooks share.
+//! whose index all webhooks share, and of the configuration.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -72,6 +72,28 @@ impl Embedded {
         self.make(name, &[("due_shard", "S"), ("due_at", "N")], &index);
     }
 
+    /// Makes a table of the configuration, as the template has it.
+    pub(crate) fn make_config(&self, name: &str) {
+        self.make(name, &[], &json!([]));
+    }
+
+    /// Makes a table of tokens, as the template has it.
+    pub(crate) fn make_tokens(&self, name: &str) {
+        self.create(&json!({
+            "TableName": name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        }));
+    }
+
+    /// How many rows a table has, counted without a call.
+    pub(crate) fn rows(&self, name: &str) -> usize {
+        let request = serde_json::from_value(json!({"TableName": name, "Select": "COUNT"})).unwrap();
+        let counted = serde_json::to_value(self.database.scan(request).unwrap()).unwrap();
+        usize::try_from(counted["Count"].as_u64().unwrap()).unwrap()
+    }
+
     fn make(&self, name: &str, indexed: &[(&str, &str)], indexes: &Value) {
         let attributes = [("pk", "S"), ("sk", "S")].iter().chain(indexed);
         let definitions: Vec<_> =
@@ -88,7 +110,12 @@ impl Embedded {
         if indexes != &json!([]) {
             table["GlobalSecondaryIndexes"] = indexes.clone();
         }
-        self.database.create_table(serde_json::from_value(table).unwrap()).unwrap();
+        self.create(&table);
+    }
+
+    fn create(&self, table: &Value) {
+        let name = &table["TableName"];
+        self.database.create_table(serde_json::from_value(table.clone()).unwrap()).unwrap();
         let described = || {
             let request = serde_json::from_value(json!({"TableName": name})).unwrap();
             serde_json::to_value(self.database.describe_table(request).unwrap()).unwrap()
