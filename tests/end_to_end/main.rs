@@ -16,6 +16,7 @@ mod isolation;
 mod items;
 mod killed;
 mod networks;
+mod pages;
 mod price;
 mod push_bursts;
 mod pushes;

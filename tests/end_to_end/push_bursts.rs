@@ -62,7 +62,7 @@ async fn connect_many(dynamodb: &str, account: &str, ids: impl Iterator<Item = u
     }
     for rows in rows.chunks(25) {
         let puts: Vec<Value> = rows.iter().map(|row| json!({"PutRequest": {"Item": row}})).collect();
-        dynamodb::call(dynamodb, "BatchWriteItem", &json!({"RequestItems": {"ConfigTable": puts}})).await;
+        dynamodb::call_at(dynamodb, "BatchWriteItem", &json!({"RequestItems": {"ConfigTable": puts}})).await;
     }
 }
 

@@ -130,13 +130,13 @@ async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_waits_ex
     let (table, page) = (table("InboxMarker"), page());
     let all = entries(&page, 0..3);
     table.store(&all, at(NOW_MS)).await.unwrap();
-    let rows = embedded().rows("InboxMarker");
+    let rows = embedded().all_rows("InboxMarker");
     assert!(rows.iter().all(|row| row.get("expires_at").is_none() && row.get("event").is_some()), "{rows:?}");
     let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
     for entry in claim_all(&table, &claim, NOW_MS).await {
         table.mark(&entry, &claim, at(NOW_MS + 1000)).await.unwrap();
     }
-    for row in embedded().rows("InboxMarker") {
+    for row in embedded().all_rows("InboxMarker") {
         let names: HashSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let left = ["pk", "sk", "account", "owner", "received_at", "handed_on_at", "expires_at"];
         assert_eq!(names, HashSet::from(left));
@@ -168,7 +168,7 @@ async fn what_came_as_ids_only_waits_and_is_not_ready() {
     let (table, page) = (table("InboxIncomplete"), page());
     table.store(&[entry(&page, "mention:1", Waiting::Incomplete)], at(NOW_MS)).await.unwrap();
     assert!(ready(&table).await.is_empty());
-    let row = embedded().rows("InboxIncomplete").remove(0);
+    let row = embedded().all_rows("InboxIncomplete").remove(0);
     assert_eq!(row["waiting"]["S"], format!("incomplete#{page}"));
     assert!(row.get("expires_at").is_none());
 }
@@ -187,7 +187,7 @@ async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_be
     new.event = PackedEvent::of(&large);
     assert!(new.event.bytes().len() > 2 * MAX_PART_BYTES);
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
-    let rows = embedded().rows("InboxLarge").len();
+    let rows = embedded().all_rows("InboxLarge").len();
     assert_eq!(rows, 1 + new.event.bytes().len().div_ceil(MAX_PART_BYTES));
     // The same thing with another event, as a poll may find it: what came first stays, whole.
     let mut other = new.clone();
@@ -195,14 +195,14 @@ async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_be
     for again in [&other, &new] {
         let stored = table.store(std::slice::from_ref(again), at(NOW_MS + 1)).await.unwrap();
         assert_eq!(stored, [Stored::Known]);
-        assert_eq!(embedded().rows("InboxLarge").len(), rows);
+        assert_eq!(embedded().all_rows("InboxLarge").len(), rows);
     }
     let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
     let read = claim_all(&table, &claim, NOW_MS).await.remove(0);
     assert_eq!(read.event.raw.get(), large.raw.get());
     assert_eq!(new.into_claimed(large, at(NOW_MS)).parts, read.parts);
     table.mark(&read, &claim, at(NOW_MS)).await.unwrap();
-    assert_eq!(embedded().rows("InboxLarge").len(), 1);
+    assert_eq!(embedded().all_rows("InboxLarge").len(), 1);
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_dropped_entry_leaves_nothing() {
     for entry in claim_all(&table, &claim, NOW_MS).await {
         table.drop_entry(&entry, &claim).await.unwrap();
     }
-    assert!(embedded().rows("InboxDrop").is_empty());
+    assert!(embedded().all_rows("InboxDrop").is_empty());
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn what_is_nobodys_is_kept_once_with_all_its_parts_until_its_time_is_over(
             let kept = table.store_unrecognised(Network::X, &events, at(NOW_MS), at(NOW_MS + 9000));
             assert_eq!(kept.await.unwrap(), [stored]);
         }
-        let there = embedded().rows("InboxUnrecognised");
+        let there = embedded().all_rows("InboxUnrecognised");
         assert_eq!(there.len(), rows, "{}", packed.bytes().len());
         let expires = ((NOW_MS + 9000) / 1000).to_string();
         assert!(there.iter().all(|row| row["expires_at"]["N"] == expires.as_str()));
@@ -246,7 +246,7 @@ async fn many_at_once_store_a_push_that_they_share_once() {
     let stored = futures_util::future::join_all(storing).await;
     let new: usize =
         stored.into_iter().flatten().map(|one| one.iter().filter(|one| **one == Stored::New).count()).sum();
-    assert_eq!((new, embedded().rows("InboxShared").len()), (100, 100));
+    assert_eq!((new, embedded().all_rows("InboxShared").len()), (100, 100));
 }
 
 /// What storing a thousand entries takes, in three ways.
