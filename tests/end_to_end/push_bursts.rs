@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use crate::killed;
 use crate::networks::{
     Inbox, META_SECRET, SECRETS, comment, facebook, hand_on, inbox, push, push_to, pushed,
-    until_none_is_ready,
 };
 
 const UPDATES: u32 = 1000;
@@ -222,13 +221,24 @@ async fn all_arrived(
     for _ in 0..1200 {
         let counts = receiver.counts_by_webhook_id(path);
         if counts.len() >= entries {
-            return counts.into_iter().map(|(id, count)| (id, u64::try_from(count).unwrap())).collect();
+            return counts.into_iter().collect();
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     panic!("{} of {entries} have arrived", receiver.counts_by_webhook_id(path).len());
 }
 
+/// Every entry has arrived, under one id, and no more than once but where it could not be marked.
+fn assert_handed_on_once(bundle: &Bundle, counts: &BTreeMap<String, u64>, entries: usize) {
+    let repeated = counts.values().filter(|&&count| count > 1).count();
+    let not_marked = not_marked(bundle);
+    assert!(
+        counts.len() == entries && repeated <= not_marked,
+        "{repeated} repeated, {not_marked} not marked"
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "a test says what it measured")]
 async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
@@ -236,16 +246,15 @@ async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..pages + 1).await;
     fill(&bundle, entries, pages).await;
     let began = watch();
-    assert_eq!(bundle.tick().await["ready_shards"], 16);
     let handed_on = usize::try_from(entries).unwrap();
-    assert_eq!(until_none_is_ready(&bundle).await, Inbox { handed_on, ..Inbox::default() });
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on, ..Inbox::default() });
     let took = began.elapsed();
     let counts = all_arrived(&bundle.receiver, "/all", handed_on).await;
     println!(
         "{entries} entries of {pages} pages handed on in {took:?}, and delivered in {:?}",
         began.elapsed()
     );
-    assert!(counts.len() == handed_on && counts.values().all(|&count| count == 1));
+    assert_handed_on_once(&bundle, &counts, handed_on);
     assert_eq!(bundle.tick().await["ready_shards"], 0);
     bundle.stop().await;
 }
@@ -269,9 +278,9 @@ async fn two_ticks_at_once_hand_each_entry_on_once() {
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..21).await;
     fill(&bundle, 1000, 20).await;
     tokio::join!(bundle.tick(), bundle.tick(), bundle.tick());
-    until_none_is_ready(&bundle).await;
+    hand_on(&bundle).await;
     let counts = all_arrived(&bundle.receiver, "/all", 1000).await;
-    assert!(counts.len() == 1000 && counts.values().all(|&count| count == 1));
+    assert_handed_on_once(&bundle, &counts, 1000);
     bundle.stop().await;
 }
 
@@ -308,6 +317,7 @@ async fn functions_that_die_in_the_middle_of_a_tick_lose_nothing_and_repeat_unde
 }
 
 /// SIGKILL of everything in the middle of a tick, and a start on the same state, some minutes later.
+#[expect(clippy::print_stdout, reason = "a test says what it measured")]
 async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();

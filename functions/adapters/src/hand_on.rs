@@ -35,7 +35,7 @@ const STEP_DELIVERIES: usize = 500;
 const STEP_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many rows are read or marked at once.
-const CONCURRENT_ROWS: usize = 16;
+const CONCURRENT_ROWS: usize = 8;
 
 /// Nothing is queued in the last of a claim: longer than queueing a step may take.
 const CLAIM_RESERVE: Duration = Duration::from_secs(30);

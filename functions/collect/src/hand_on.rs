@@ -20,7 +20,7 @@ const FOUND_TOGETHER: u16 = 100;
 const CLAIMED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many rows are claimed at once.
-const CONCURRENT_ROWS: usize = 16;
+const CONCURRENT_ROWS: usize = 8;
 
 /// How long claimed entries are one's own: longer than handing on as many takes, with all repeats of its calls.
 const LEASE: Duration = Duration::from_secs(120);
