@@ -285,6 +285,43 @@ async fn a_browser_shows_a_block_below_its_url_in_both_languages_and_ends_it() {
 }
 
 #[tokio::test]
+async fn a_browser_lists_pages_and_the_states_of_their_tokens_in_both_languages() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    browser.open(&format!("{}/console", bundle.stack.addresses().api)).await;
+    enter(&browser, &account.key).await;
+    browser.until("#no-pages", "ainda não tem páginas").await;
+
+    let given = json!({
+        "network": "googleplay", "network_id": "com.example.app", "name": "Loja <b>", "delivery": "immediate",
+        "access_token": "planted-token", "expires_at": "2031-05-04T12:00:00Z",
+    });
+    let created = bundle.client.post("/pages", &account.key, given.to_string()).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let row = format!("[data-page={}]", created.json()["id"].as_str().unwrap());
+    // The page finds out by itself.
+    browser.until(&row, "Loja <b>").await;
+    for text in ["Google Play", "Token ainda não verificado", "com.example.app", "Imediata"] {
+        browser.until(&row, text).await;
+    }
+    browser.until(&format!("{row} [data-fact=expires]"), "2031").await;
+    browser.click("[data-language=en]").await;
+    for text in ["Token not checked yet", "Immediate"] {
+        browser.until(&row, text).await;
+    }
+    let source = browser.value("document.documentElement.outerHTML").await;
+    assert!(!source.as_str().unwrap().contains("planted-token"));
+
+    let path = format!("/pages/{}", created.json()["id"].as_str().unwrap());
+    assert_eq!(bundle.client.delete(&path, &account.key).await.status, 200);
+    browser.until("#no-pages", "no connected pages").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn a_browser_creates_changes_and_disables_a_webhook_and_shows_errors_at_their_fields() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;

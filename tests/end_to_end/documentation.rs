@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use carteiro_clock::Clock;
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
-use carteiro_core::{cursor, idempotency, item, ndjson, release, webhook};
+use carteiro_core::{cursor, idempotency, inbox, item, ndjson, network, page, push, release, webhook};
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 
 const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md"];
@@ -79,6 +79,8 @@ fn the_documented_limits_are_those_of_the_core() {
     let expected = [
         ("one item", format!("{} KiB", item::MAX_ITEM_BYTES / kib)),
         ("bulk request", format!("{} MiB, {} lines", ndjson::MAX_BULK_BYTES / mib, ndjson::MAX_BULK_LINES)),
+        ("push", format!("{} MiB", push::MAX_PUSH_BYTES / mib)),
+        ("memory of what was pushed", format!("{} days", inbox::REMEMBERED.as_secs() / 86400)),
         ("idempotency key", format!("{} visible", idempotency::MAX_KEY_BYTES)),
         ("idempotency key", format!("{} h", idempotency::REMEMBERED.as_secs() / 3600)),
         ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
@@ -100,6 +102,10 @@ fn the_documented_limits_are_those_of_the_core() {
                 release::MAX_STEP_BYTES / mib
             ),
         ),
+        ("pages of an account", page::MAX_PAGES_PER_ACCOUNT.to_string()),
+        ("page's name", format!("{} bytes", page::MAX_PAGE_NAME_BYTES)),
+        ("page's token, refresh token", format!("{} KiB each", page::MAX_TOKEN_BYTES / kib)),
+        ("network's id of a page", format!("{} of", network::MAX_NETWORK_ID_BYTES)),
         ("page of a list", format!("{}, at most {}", cursor::DEFAULT_LIMIT, cursor::MAX_LIMIT)),
     ];
     for (what, limit) in expected {

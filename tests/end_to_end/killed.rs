@@ -21,6 +21,7 @@ const ITEMS: usize = 2000;
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) api: String,
+    pub(crate) dynamodb: String,
     pub(crate) lambda: String,
     pub(crate) admin_key: String,
 }
@@ -59,7 +60,13 @@ pub(crate) fn start(binary: &Path, data: &Path) -> Program {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     let text = |field: &str| ready[field].as_str().expect(field).to_owned();
-    Program { child, api: text("api"), lambda: text("lambda"), admin_key: text("admin_key") }
+    Program {
+        child,
+        api: text("api"),
+        dynamodb: text("dynamodb"),
+        lambda: text("lambda"),
+        admin_key: text("admin_key"),
+    }
 }
 
 pub(crate) async fn account(program: &Program) -> Account {

@@ -197,11 +197,32 @@ pub mod dynamodb {
 
     use crate::{Bundle, aws_call};
 
+    /// Calls the tables' service.
+    pub async fn call(bundle: &Bundle, action: &str, request: &Value) -> Value {
+        aws_call(&bundle.stack.addresses().dynamodb, &format!("DynamoDB_20120810.{action}"), request).await
+    }
+
     /// All rows of a table, in DynamoDB's own JSON.
     pub async fn scan(bundle: &Bundle, table: &str) -> Vec<Value> {
-        let address = bundle.stack.addresses().dynamodb.clone();
-        let answer = aws_call(&address, "DynamoDB_20120810.Scan", &json!({"TableName": table})).await;
-        answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+        scan_at(&bundle.stack.addresses().dynamodb, table).await
+    }
+
+    /// All rows of a table of the DynamoDB at this address.
+    pub async fn scan_at(address: &str, table: &str) -> Vec<Value> {
+        let (mut rows, mut request) = (Vec::new(), json!({"TableName": table}));
+        loop {
+            let mut answer = call_at(address, "Scan", &request).await;
+            rows.extend(answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).iter().cloned());
+            match answer["LastEvaluatedKey"].take() {
+                Value::Null => return rows,
+                last => request["ExclusiveStartKey"] = last,
+            }
+        }
+    }
+
+    /// Calls the DynamoDB at this address.
+    pub async fn call_at(address: &str, operation: &str, request: &Value) -> Value {
+        aws_call(address, &format!("DynamoDB_20120810.{operation}"), request).await
     }
 }
 

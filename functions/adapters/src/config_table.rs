@@ -7,6 +7,9 @@
 //! | key, by its account (to revoke) | `account#<id>` | `key#<key id>` |
 //! | webhook | `account#<id>` | `webhook#<webhook id>` |
 //!
+//! The rows of pages are told in [`config_pages`](crate::config_pages). An account that is being deleted is marked
+//! first (`closing`): nothing is added to it from then on, so that nothing is left of it in the end.
+//!
 //! A webhook is one row, changed only on condition that its `version` is the one that was read, so that no change is
 //! lost to another. All reads that decide something are consistent: routing sees every webhook whose creation was
 //! answered before.
@@ -15,6 +18,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
 use carteiro_core::id::{AccountId, KeyId, WebhookId};
 use carteiro_core::key::KeyHash;
@@ -27,14 +31,17 @@ use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
 use crate::streak_table::{StreakKey, StreakTable};
 
-const TABLE: &str = "config";
+pub(crate) const TABLE: &str = "config";
 
 /// Nothing is at this key yet.
-const IS_NEW: &str = "attribute_not_exists(pk)";
+pub(crate) const IS_NEW: &str = "attribute_not_exists(pk)";
 /// Something is at this key.
-const EXISTS: &str = "attribute_exists(pk)";
-/// Nobody changed the webhook since it was read. A webhook that was deleted has no version either.
-const IS_AS_READ: &str = "version = :read";
+pub(crate) const EXISTS: &str = "attribute_exists(pk)";
+/// Nobody changed the webhook or page since it was read. One that was deleted has no version either.
+pub(crate) const IS_AS_READ: &str = "version = :read";
+
+/// The account exists, and nobody is deleting it.
+const IS_OPEN: &str = "attribute_exists(pk) AND attribute_not_exists(closing)";
 
 /// The most webhooks or keys that are read of an account.
 const MAX_ROWS: usize = 1000;
@@ -42,8 +49,8 @@ const MAX_ROWS: usize = 1000;
 /// Accounts, keys and webhooks.
 #[derive(Clone, Debug)]
 pub struct ConfigTable {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
 /// An account.
@@ -146,13 +153,26 @@ impl ConfigTable {
         Ok(Page { data: rows.iter().map(account).collect::<Result<_, AdapterError>>()?, last })
     }
 
-    /// Whether an account exists.
+    /// Whether an account exists and is not being deleted.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn account_exists(&self, account: &AccountId) -> Result<bool, AdapterError> {
+    pub async fn account_is_open(&self, account: &AccountId) -> Result<bool, AdapterError> {
         let row = self.get("accounts".to_owned(), account.to_string(), "finding an account").await?;
-        Ok(row.is_some())
+        Ok(row.is_some_and(|row| !row.contains_key("closing")))
+    }
+
+    /// Marks an account as being deleted, the first step of deleting it: nothing is added to it any more. False where
+    /// it does not exist.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn close_account(&self, account: &AccountId) -> Result<bool, AdapterError> {
+        let call = self.client.update_item().table_name(&self.name);
+        let call = call.key("pk", text("accounts")).key("sk", text(account.as_str()));
+        let call = call.update_expression("SET closing = :yes").condition_expression(EXISTS);
+        let call = call.expression_attribute_values(":yes", AttributeValue::Bool(true));
+        Ok(made(call.send().await, "closing an account")?.is_some())
     }
 
     /// Deletes an account's row, the last step of deleting an account.
@@ -163,7 +183,7 @@ impl ConfigTable {
         self.delete("accounts".to_owned(), account.to_string(), "deleting an account").await.map(|_| ())
     }
 
-    /// Stores a further key. False where the account does not exist.
+    /// Stores a further key. False where the account does not exist, or is being deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -206,8 +226,8 @@ impl ConfigTable {
         rows.iter().map(id).collect()
     }
 
-    /// Stores a new webhook. False where its account does not exist any more: a webhook without one could never be
-    /// found or deleted.
+    /// Stores a new webhook. False where its account does not exist any more or is being deleted: a webhook without one
+    /// could never be found or deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -353,7 +373,7 @@ impl ConfigTable {
         self.delete(account_pk(account), format!("webhook#{webhook}"), "deleting a webhook").await
     }
 
-    async fn get(
+    pub(crate) async fn get(
         &self,
         pk: String,
         sk: String,
@@ -369,7 +389,7 @@ impl ConfigTable {
         Ok(made(call.condition_expression(EXISTS).send().await, operation)?.is_some())
     }
 
-    async fn query_page(
+    pub(crate) async fn query_page(
         &self,
         pk: &str,
         prefix: &str,
@@ -377,16 +397,7 @@ impl ConfigTable {
         after: Option<&str>,
     ) -> Result<(Vec<Row>, Option<String>), AdapterError> {
         let start = after.map(|sk| Row::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
-        let call = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":pk", text(pk))
-            .expression_attribute_values(":prefix", text(prefix))
-            .consistent_read(true)
-            .limit(limit)
-            .set_exclusive_start_key(start);
+        let call = self.query(pk, prefix).limit(limit).set_exclusive_start_key(start);
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("reading the configuration", error))?;
         let last = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
@@ -394,6 +405,14 @@ impl ConfigTable {
             _ => None,
         });
         Ok((answer.items.unwrap_or_default(), last))
+    }
+
+    /// Of the rows at `pk`, those whose `sk` begins so.
+    pub(crate) fn query(&self, pk: &str, prefix: &str) -> QueryFluentBuilder {
+        let call = self.client.query().table_name(&self.name).consistent_read(true);
+        call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":prefix", text(prefix))
     }
 
     async fn query_all(&self, pk: &str, prefix: &str) -> Result<Vec<Row>, AdapterError> {
@@ -409,18 +428,18 @@ impl ConfigTable {
         }
     }
 
-    fn account_is_there(&self, account: &AccountId) -> Result<TransactWriteItem, AdapterError> {
+    pub(crate) fn account_is_there(&self, account: &AccountId) -> Result<TransactWriteItem, AdapterError> {
         let check = ConditionCheck::builder()
             .table_name(&self.name)
             .key("pk", text("accounts"))
             .key("sk", text(account.as_str()))
-            .condition_expression(EXISTS)
+            .condition_expression(IS_OPEN)
             .build();
         let check = check.map_err(|error| AdapterError::unavailable("building a write", error))?;
         Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
-    fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
+    pub(crate) fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
         let put =
             Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW).build();
         let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
@@ -448,8 +467,8 @@ impl ConfigTable {
         Ok([self.put(by_hash)?, self.put(by_account)?])
     }
 
-    /// False where a condition was refused.
-    async fn transact(
+    /// False where a condition was refused; [`AdapterError::Contended`] where another transaction was in the way.
+    pub(crate) async fn transact(
         &self,
         writes: Vec<TransactWriteItem>,
         operation: &'static str,
@@ -463,6 +482,8 @@ impl ConfigTable {
                     let text = service.message().unwrap_or_default();
                     if text.contains("ConditionalCheckFailed") {
                         Ok(false)
+                    } else if text.contains("TransactionConflict") {
+                        Err(AdapterError::Contended { operation })
                     } else {
                         Err(AdapterError::unavailable(operation, error))
                     }
@@ -484,7 +505,7 @@ impl ConfigTable {
     }
 }
 
-fn account_pk(account: &AccountId) -> String {
+pub(crate) fn account_pk(account: &AccountId) -> String {
     format!("account#{account}")
 }
 

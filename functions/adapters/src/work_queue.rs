@@ -22,6 +22,11 @@ pub enum Work {
         /// Until when.
         until: Timestamp,
     },
+    /// Hands on what is ready in one shard of the inbox's index.
+    HandOn {
+        /// The shard.
+        shard: u8,
+    },
     /// Brings the delivery queue's dead letters into the dead items.
     BuryDeadLetters,
     /// Releases what is held for a webhook and type.

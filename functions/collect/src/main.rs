@@ -1,15 +1,17 @@
 //! `CollectFunction`: the tick, and its work.
 //!
 //! Every 15 minutes a *tick* plans: it looks what comes due before the next one and sends a work message for each
-//! part of it. A *work message* moves held items to the delivery queue, delayed to their time, releases what a block or a
+//! part of it. A *work message* hands on what is in the inbox, moves held items to the delivery queue, delayed to their time, releases what a block or a
 //! disabled webhook held, or brings dead letters into the dead items. Moving may find releases and send them as work;
 //! nothing else begets work, so no chain of invocations grows: tick, moving, release, delivery.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
-//! only after it is in the queue or among the dead. The window that remains: a mover that dies between sending and
-//! deleting leaves its row to the next tick, and the item is sent again, under the same id.
+//! only after it is in the queue or among the dead, and an entry leaves the inbox only after it is in the queue for all
+//! who take it. The window that remains: who dies between sending and deleting or marking leaves the row to the next
+//! tick, and the item is sent again, under the same id.
 
 mod bury;
+mod hand_on;
 mod move_due;
 mod plan;
 mod release;
@@ -25,7 +27,9 @@ use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::held_table::HeldTable;
+use carteiro_adapters::inbox_table::InboxTable;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::{StreakKey, StreakTable};
@@ -48,6 +52,7 @@ struct Collect {
     dead_letters: DeliverQueue,
     work: WorkQueue,
     teller: Teller,
+    hand_on: HandOn,
     retention: Retention,
     /// Minutes between two ticks.
     minutes: u8,
@@ -75,7 +80,9 @@ async fn main() -> Result<(), Fatal> {
     let streaks = StreakTable::new(dynamodb.clone(), settings.streak_table);
     let deliveries = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
+    let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
     let collect = Collect {
+        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone() },
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
         config,
         streaks,
@@ -133,6 +140,7 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
                 let key = StreakKey { account, webhook, revision, item_type };
                 collect.teller.tell(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
             }
+            Ok(Work::HandOn { shard }) => hand_on::shard(collect, shard, clock).await,
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
             Err(error) => Err(CollectError::Event(error)),
         };

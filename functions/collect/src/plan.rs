@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::held_table::DUE_SHARDS;
+use carteiro_adapters::inbox_table::READY_SHARDS;
 use carteiro_adapters::streak_table::{self, StreakKey};
 use carteiro_adapters::tick_table::SlotClaim;
 use carteiro_adapters::work_queue::Work;
@@ -37,6 +38,8 @@ pub(crate) struct Planned {
     planned: bool,
     /// Shards of held items in which something comes due.
     due_shards: usize,
+    /// Shards of the inbox in which something is ready to be handed on.
+    ready_shards: usize,
     /// Streaks of which something is to be told.
     notices: usize,
     /// Whether there are dead letters to bring in.
@@ -64,8 +67,8 @@ pub(crate) async fn tick(
     if let Some(slot) = slot {
         collect.ticks.complete(slot, now).await?;
     }
-    let Planned { due_shards, notices, dead_letters, .. } = planned;
-    tracing::info!(due_shards, notices, dead_letters, "tick.planned");
+    let Planned { due_shards, ready_shards, notices, dead_letters, .. } = planned;
+    tracing::info!(due_shards, ready_shards, notices, dead_letters, "tick.planned");
     Ok(planned)
 }
 
@@ -78,13 +81,20 @@ async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError
     let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
     let mut work: Vec<_> = found.into_iter().flatten().map(|work| (work, Duration::ZERO)).collect();
     let due_shards = work.len();
+    let looks = stream::iter(0..READY_SHARDS).map(|shard| async move {
+        let (first, _) = collect.hand_on.inbox.ready(shard, 1, None).await?;
+        Ok::<_, CollectError>((!first.is_empty()).then_some(Work::HandOn { shard }))
+    });
+    let ready: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
+    work.extend(ready.into_iter().flatten().map(|work| (work, Duration::ZERO)));
+    let ready_shards = work.len() - due_shards;
     let to_tell = to_tell(collect, now, until).await?;
     let notices = to_tell.len();
     work.extend(to_tell);
     let dead_letters = collect.dead_letters.depth().await? > 0;
     work.extend(dead_letters.then_some((Work::BuryDeadLetters, Duration::ZERO)));
     collect.work.send(&work).await?;
-    Ok(Planned { planned: true, due_shards, notices, dead_letters })
+    Ok(Planned { planned: true, due_shards, ready_shards, notices, dead_letters })
 }
 
 /// What is to be told until then, each at its time. What there is no room for is left to the next tick.

@@ -8,6 +8,8 @@
 //!
 //! What is stored is the network's own JSON; it is normalised again when it is handed on.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +19,11 @@ use sha2::{Digest, Sha256};
 use crate::collected::{By, Content};
 use crate::id::{ItemId, PageId};
 use crate::network::{Network, NetworkId};
+
+/// How long an entry that was handed on is remembered, without what it held: 60 days. A network repeats a push for at
+/// most 36 hours (Meta), and a poll sees again what is weeks old: the longest window of a network's answer is 60 days
+/// (LinkedIn's notifications). What comes again after that is delivered again, under the same id.
+pub const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// In which form a network says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +81,17 @@ pub enum Signal {
     TokenRevoked,
     /// A permission was taken back; others may be left.
     PermissionRevoked,
+}
+
+impl Signal {
+    /// The name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenRevoked => "token_revoked",
+            Self::PermissionRevoked => "permission_revoked",
+        }
+    }
 }
 
 /// What came as ids only and is asked for with the page's token before it is handed on.
@@ -157,10 +175,25 @@ impl EntryKey {
         &self.0
     }
 
+    /// The key of an update that is nobody's: of its value, and the route that it came by.
+    #[must_use]
+    pub fn of_unrecognised(event: &Event) -> Self {
+        // JSON that is nested too deeply to be read is keyed by its text.
+        let value = serde_json::from_str(event.raw.get());
+        let value = value.unwrap_or_else(|_| Value::String(event.raw.get().to_owned()));
+        Self::new(&format!("unrecognised:{}:{}", event.network, event.field), &Version::of_value(&value))
+    }
+
     /// What every version of the same thing begins with.
     #[must_use]
     pub fn thing(&self) -> &str {
-        self.0.split_once('#').map_or(&self.0, |(thing, _)| thing)
+        self.thing_and_version().0
+    }
+
+    /// The digests of the thing and of the version, as hexadecimal digits.
+    #[must_use]
+    pub fn thing_and_version(&self) -> (&str, &str) {
+        self.0.split_once('#').unwrap_or((&self.0, ""))
     }
 
     /// The id of the item that the entry becomes: the same whenever it is handed on.

@@ -68,6 +68,8 @@ problems! {
     not_found = 404, "not-found", "Not found";
     /// Somebody else changed the same thing at the same time.
     conflict = 409, "conflict", "Changed by another request";
+    /// There is one like it already, and there can be only one.
+    already_exists = 409, "already-exists", "There is one already";
     /// More bytes or lines than are taken.
     too_large = 413, "too-large", "Too large";
     /// Fields are wrong.

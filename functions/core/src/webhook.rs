@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::address::{PrivateTargets, WebhookUrl};
+use crate::field::{Field, choice, unknown};
 use crate::id::{AccountId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::problem::FieldError;
@@ -198,9 +199,8 @@ impl Settings {
     /// # Errors
     /// Every wrong field; unknown ones are wrong.
     pub fn from_json(given: &Map<String, Value>, private: &PrivateTargets) -> Result<Self, Vec<FieldError>> {
-        let mut errors = unknown_fields(given);
-        let field =
-            |name: &'static str| Field { name, value: given.get(name).filter(|value| !value.is_null()) };
+        let mut errors = unknown(given, &FIELDS);
+        let field = |name: &'static str| Field::of(given, name);
         let url = field("url").required(&mut errors, |value| url(value, private));
         let items = field("items").required(&mut errors, items);
         let sources = field("sources").optional(&mut errors, sources);
@@ -293,44 +293,6 @@ const FIELDS: [&str; 10] = [
     "block_seconds",
 ];
 
-fn unknown_fields(given: &Map<String, Value>) -> Vec<FieldError> {
-    let unknown = given.keys().filter(|name| !FIELDS.contains(&name.as_str()));
-    unknown.map(|name| FieldError::new(name, "no such field")).collect()
-}
-
-/// One field as it was given, null counting as not given.
-struct Field<'a> {
-    name: &'static str,
-    value: Option<&'a Value>,
-}
-
-impl Field<'_> {
-    fn optional<T>(
-        self,
-        errors: &mut Vec<FieldError>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
-        match read(self.value?) {
-            Ok(value) => Some(value),
-            Err(detail) => {
-                errors.push(FieldError::new(self.name, detail));
-                None
-            }
-        }
-    }
-
-    fn required<T>(
-        self,
-        errors: &mut Vec<FieldError>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
-        if self.value.is_none() {
-            errors.push(FieldError::new(self.name, "is needed"));
-        }
-        self.optional(errors, read)
-    }
-}
-
 fn url(value: &Value, private: &PrivateTargets) -> Result<WebhookUrl, String> {
     let text = value.as_str().ok_or("a text is expected")?;
     WebhookUrl::check(text, private).map_err(|error| error.to_string())
@@ -355,12 +317,6 @@ fn sources(value: &Value) -> Result<BTreeSet<Source>, String> {
     let list = value.as_array().filter(bounded).ok_or_else(|| expected.clone())?;
     let source = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
     list.iter().map(|value| source(value).ok_or_else(|| expected.clone())).collect()
-}
-
-fn choice<T: for<'de> Deserialize<'de>>(
-    choices: &'static [&'static str],
-) -> impl FnOnce(&Value) -> Result<T, String> {
-    move |value| T::deserialize(value).map_err(|_| format!("one of {} is expected", choices.join(", ")))
 }
 
 fn number(most: u32) -> impl FnOnce(&Value) -> Result<u32, String> {

@@ -4,9 +4,13 @@
 //! answered: `202` means that each of these deliveries is durably in the queue. Nothing is answered `202` that is not.
 //! Where some are queued and others are not, the answer is an error; a repeat under the same idempotency key finishes
 //! what was begun, and one without may deliver twice, under the same id where the item has an id of its own.
+//!
+//! A network's push is verified, stored in the inbox and only then answered `200`; what of it is to be handed on at once
+//! is, the rest by `collect`'s tick.
 
 mod accept;
 mod bots;
+mod push;
 mod settings;
 
 use std::time::Duration;
@@ -17,17 +21,24 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::ConfigTable;
 use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::http_api::{Failure, Request};
 use carteiro_adapters::idempotency_table::IdempotencyTable;
+use carteiro_adapters::inbox_table::InboxTable;
 use carteiro_adapters::settings::environment;
 use carteiro_core::item::ItemType;
+use carteiro_core::network::Network;
 use carteiro_core::problem::Problem;
+use carteiro_core::retention::Retention;
 
 /// What the function works with.
 struct Ingest {
     config: ConfigTable,
     idempotency: IdempotencyTable,
     queue: DeliverQueue,
+    hand_on: HandOn,
+    secrets: push::Secrets,
+    retention: Retention,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,10 +47,16 @@ async fn main() -> Result<(), Fatal> {
     let settings = settings::read(&environment)?;
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
+    let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
+    let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
     let ingest = Ingest {
-        config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        hand_on: HandOn { config: config.clone(), inbox, queue: queue.clone() },
+        config,
         idempotency: IdempotencyTable::new(dynamodb, settings.idempotency_table),
-        queue: DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url),
+        queue,
+        secrets: settings.secrets,
+        retention: settings.retention,
     };
     let ingest = &ingest;
     let timeout: Duration = settings.timeout;
@@ -56,6 +73,12 @@ async fn route(
         "POST /bots/{bot}/events" => bots::single(ingest, &request, ItemType::EVENT, clock).await,
         "POST /bots/{bot}/contacts" => bots::single(ingest, &request, ItemType::CONTACT, clock).await,
         "POST /bots/{bot}/items" => bots::bulk(ingest, &request, clock).await,
+        "GET /push/facebook" => push::challenge(&ingest.secrets, Network::Facebook, &request),
+        "GET /push/instagram" => push::challenge(&ingest.secrets, Network::Instagram, &request),
+        "GET /push/x" => push::challenge(&ingest.secrets, Network::X, &request),
+        "POST /push/facebook" => push::receive(ingest, Network::Facebook, &request, clock).await,
+        "POST /push/instagram" => push::receive(ingest, Network::Instagram, &request, clock).await,
+        "POST /push/x" => push::receive(ingest, Network::X, &request, clock).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
     }
 }

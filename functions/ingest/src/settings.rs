@@ -3,22 +3,39 @@
 use std::time::Duration;
 
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_core::push::signature::AppSecret;
+use carteiro_core::retention::Retention;
+
+use crate::push::Secrets;
 
 /// The function's settings.
 pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) config_table: String,
     pub(crate) idempotency_table: String,
+    pub(crate) inbox_table: String,
     pub(crate) deliver_queue_url: String,
+    pub(crate) retention: Retention,
+    pub(crate) secrets: Secrets,
 }
 
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
     let mut reader = SettingsReader::new(lookup);
+    let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
+    // None is a valid answer: then no push of that network is taken.
+    let secrets = |name: &str| AppSecret::list(&lookup(name).unwrap_or_default());
     let settings = Settings {
         timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
         config_table: reader.text("CONFIG_TABLE"),
         idempotency_table: reader.text("IDEMPOTENCY_TABLE"),
+        inbox_table: reader.text("INBOX_TABLE"),
         deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
+        retention: Retention::from_days(days),
+        secrets: Secrets {
+            meta: secrets("META_APP_SECRETS"),
+            meta_verify: secrets("META_VERIFY_TOKEN"),
+            x: secrets("X_CONSUMER_SECRETS"),
+        },
     };
     reader.finish(Some(settings))
 }

@@ -12,7 +12,7 @@ use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
 use serde_json::json;
 
-use crate::{Manage, body, lists, webhooks};
+use crate::{Manage, body, lists, pages, webhooks};
 
 /// The longest name of an account, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -64,8 +64,9 @@ pub(crate) async fn list(
     Ok(json(200, &lists::page(LIST, page, view)))
 }
 
-/// Deletes an account: its keys first, so that nobody adds to it, then its webhooks with what waits for them, its own
-/// row last. A deletion that is cut short is finished by the next one.
+/// Deletes an account: it is closed and its keys go first, so that nobody adds to it; then its pages, so that nothing
+/// more comes in, with their tokens; then its webhooks with what waits for them; its own row last. A deletion that is cut
+/// short is finished by the next one.
 pub(crate) async fn delete(
     manage: &Manage,
     caller: Caller,
@@ -74,16 +75,15 @@ pub(crate) async fn delete(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     caller.admin()?;
     let account = account(request)?;
-    if !manage.config.account_exists(&account).await? {
+    if !manage.config.close_account(&account).await? {
         return Err(not_found().into());
     }
     manage.config.delete_all_keys(&account).await?;
-    let mut dropped = webhooks::Dropped::default();
+    let in_part = || Problem::unavailable("the account is deleted in part; repeat the request to go on");
+    let mut dropped = pages::delete_all(manage, &account, clock).await?.ok_or_else(in_part)?;
     for webhook in manage.config.all_webhooks(&account).await? {
         if clock.left() < webhooks::RESERVE {
-            return Err(
-                Problem::unavailable("the account is deleted in part; repeat the request to go on").into()
-            );
+            return Err(in_part().into());
         }
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;

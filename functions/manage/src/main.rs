@@ -1,14 +1,15 @@
 //! `ManageFunction`: the configuration API.
 //!
-//! Accounts and keys are the operator's, by the deployment's admin key; webhooks are an account's, by its own. What
-//! belongs to another account is answered as not found. A webhook is changed on condition that nobody else changed it
-//! since it was read, so that two changes at once are both kept or one is told to try again.
+//! Accounts and keys are the operator's, by the deployment's admin key; webhooks and pages are an account's, by its
+//! own. What belongs to another account is answered as not found. A webhook or page is changed on condition that nobody
+//! else changed it since it was read, so that two changes at once are both kept or one is told to try again.
 
 mod accounts;
 mod body;
 mod console;
 mod lists;
 mod openapi;
+mod pages;
 mod release;
 mod revision;
 mod settings;
@@ -31,6 +32,7 @@ use carteiro_adapters::http_api::{Failure, Request};
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::token_table::TokenTable;
 use carteiro_adapters::work_queue::WorkQueue;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
@@ -39,6 +41,7 @@ use carteiro_core::problem::Problem;
 /// What the function works with.
 struct Manage {
     config: ConfigTable,
+    tokens: TokenTable,
     streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
@@ -58,6 +61,7 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let manage = Manage {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
+        tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb, settings.dead_table),
@@ -100,6 +104,11 @@ async fn route(
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,
+        "POST /pages" => pages::create(manage, caller, &request, clock).await,
+        "GET /pages" => pages::list(manage, caller, &request).await,
+        "GET /pages/{page}" => pages::read(manage, caller, &request).await,
+        "PATCH /pages/{page}" => pages::change(manage, caller, &request, clock).await,
+        "DELETE /pages/{page}" => pages::delete(manage, caller, &request).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
     }
 }

@@ -26,13 +26,19 @@ mod tests {
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
-    use carteiro_core::id::{AccountId, ItemId, KeyId, WebhookId};
+    use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
     use carteiro_core::key::ApiKey;
     use carteiro_core::ndjson::{self, LineError, MAX_BULK_BYTES, MAX_BULK_LINES};
+    use carteiro_core::network::{MAX_NETWORK_ID_BYTES, Network};
     use carteiro_core::outcome::FailureKind;
+    use carteiro_core::page::{
+        self, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page, TokenState,
+    };
     use carteiro_core::problem::Problem;
+    use carteiro_core::push::MAX_PUSH_BYTES;
+    use carteiro_core::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::settlement::DeathCause;
     use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
@@ -201,6 +207,8 @@ mod tests {
             let scheme = security.first().map(|one| names(one).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
                 "/console" | "/openapi.json" | "item" => None,
+                // Networks sign, or are asked nothing.
+                path if path.starts_with("/push/") => None,
                 path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
                 _ => Some("accountKey".to_owned()),
             };
@@ -215,16 +223,22 @@ mod tests {
 
     /// The refusals that a route can give, by what it takes.
     fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
+        if route.contains(" /push/") {
+            let of_network =
+                if route.starts_with("GET") { ["400", "403"].as_slice() } else { &["400", "401", "413"] };
+            let always = ["429", "500", "503"];
+            return of_network.iter().chain(&always).map(|&status| status.to_owned()).collect();
+        }
         let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
         let of_bot = route.contains("/bots/");
         if !of_bot {
             // Where bots send, the admin key is not known at all.
             statuses.insert("403");
         }
-        if route.contains("{account}") || route.contains("{webhook}") {
+        if ["{account}", "{webhook}", "{page}"].iter().any(|thing| route.contains(thing)) {
             statuses.insert("404");
         }
-        if route.starts_with("PATCH") || route.ends_with("/enable") {
+        if route.starts_with("PATCH") || route.ends_with("/enable") || route == "POST /pages" {
             statuses.insert("409");
         }
         if operation.get("requestBody").is_some() {
@@ -271,13 +285,14 @@ mod tests {
         }
     }
 
-    fn problems() -> [Problem; 10] {
+    fn problems() -> [Problem; 11] {
         [
             Problem::bad_request(""),
             Problem::unauthorized(""),
             Problem::forbidden(""),
             Problem::not_found(""),
             Problem::conflict(""),
+            Problem::already_exists(""),
             Problem::too_large(""),
             Problem::invalid(""),
             Problem::idempotency_conflict(""),
@@ -355,7 +370,13 @@ mod tests {
             ("/paths/~1bots~1{bot}~1messages/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1events/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1contacts/post/requestBody/x-max-bytes", MAX_ITEM_BYTES),
+            ("/paths/~1push~1facebook/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1instagram/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1x/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1x/get/parameters/0/schema/maxLength", MAX_CHALLENGE_BYTES),
             ("/paths/~1webhooks/post/x-max-webhooks", MAX_WEBHOOKS_PER_ACCOUNT),
+            ("/paths/~1pages/post/x-max-pages", MAX_PAGES_PER_ACCOUNT),
+            ("/components/schemas/PageList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/webhooks/item/post/x-max-response-bytes", MAX_RESPONSE_BYTES),
         ];
         for (pointer, limit) in limits {
@@ -403,7 +424,10 @@ mod tests {
     fn a_body_of_the_described_size_is_taken_and_a_byte_more_is_not() {
         let mut seen = 0;
         for (route, operation) in operations(&parsed(), "paths") {
-            let Some(given) = operation.get("requestBody").filter(|_| !route.contains("/bots/")) else {
+            let Some(given) = operation
+                .get("requestBody")
+                .filter(|_| !route.contains("/bots/") && !route.contains("/push/"))
+            else {
                 continue;
             };
             let most = usize::try_from(given["x-max-bytes"].as_u64().unwrap()).unwrap();
@@ -411,7 +435,7 @@ mod tests {
             assert_eq!(body::object(&request_of(most + 1)).unwrap_err().status, 413, "{route}");
             seen += 1;
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 6);
     }
 
     fn settings(given: &Value) -> Result<Settings, Vec<String>> {
@@ -449,6 +473,81 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    fn new_page(given: &Value) -> Result<NewPage, Vec<String>> {
+        let new = NewPage::from_json(given.as_object().unwrap());
+        new.map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+    }
+
+    fn example_page() -> Page {
+        let given = json!({
+            "network": "facebook", "network_id": "1234567890321", "name": "Acme", "access_token": "EAAB-example",
+        });
+        let id = first_example(&parsed(), "PageId").parse().unwrap();
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        new_page(&given).unwrap().create(id, AccountId::from_bits(2), now).0
+    }
+
+    #[test]
+    fn a_pages_fields_are_those_that_are_taken_and_answered() {
+        let document = parsed();
+        let taken: BTreeSet<_> = page::FIELDS.into_iter().map(str::to_owned).collect();
+        for name in ["PageRequest", "PagePatch"] {
+            assert_eq!(names(&schema(&document, name)["properties"]), taken, "{name}");
+            assert_eq!(schema(&document, name)["additionalProperties"], false, "{name}");
+        }
+        let needed = new_page(&json!({})).unwrap_err();
+        assert_eq!(texts(&schema(&document, "PageRequest")["required"]), needed);
+        let answered = view::page(&example_page());
+        for (name, shown) in [("Page", &answered), ("PageToken", &answered["token"])] {
+            let described = schema(&document, name);
+            assert_eq!(names(&described["properties"]), names(shown), "{name}");
+            assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(shown));
+        }
+        let listed = at(&document, "/paths/~1pages/get/responses/200/content/application~1json/example");
+        assert_eq!(listed["data"], json!([answered]));
+    }
+
+    #[test]
+    fn the_values_and_limits_of_pages_are_the_cores_wherever_they_stand() {
+        let document = parsed();
+        for name in ["PageRequest", "PagePatch", "Page"] {
+            let properties = schema(&document, name)["properties"].clone();
+            assert_eq!(properties["network"]["enum"], json!(Network::ALL), "{name}");
+            assert_eq!(properties["network_id"]["maxLength"], MAX_NETWORK_ID_BYTES, "{name}");
+            assert_eq!(properties["name"]["x-max-bytes"], MAX_PAGE_NAME_BYTES, "{name}");
+            let mut ways = properties["delivery"]["enum"].clone();
+            ways.as_array_mut().unwrap().retain(|way| !way.is_null());
+            assert_eq!(ways, json!(page::Delivery::ALL), "{name}");
+            for token in ["access_token", "refresh_token"] {
+                let described = properties.get(token);
+                assert_eq!(described.is_none(), name == "Page", "{token}");
+                assert!(described.is_none_or(|one| one["x-max-bytes"] == MAX_TOKEN_BYTES), "{token}");
+            }
+        }
+        let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
+        assert_eq!(states, json!(TokenState::ALL));
+    }
+
+    #[test]
+    fn the_examples_of_pages_are_taken() {
+        let document = parsed();
+        let created =
+            examples(&document, "/paths/~1pages/post/requestBody/content/application~1json/examples");
+        assert_eq!(created.len(), 2);
+        for example in &created {
+            assert!(new_page(example).is_ok(), "{example}");
+        }
+        let (page, mut patched) = (example_page(), 0);
+        for media_type in ["application~1merge-patch+json", "application~1json"] {
+            let patches = format!("/paths/~1pages~1{{page}}/patch/requestBody/content/{media_type}/examples");
+            for patch in examples(&document, &patches) {
+                assert!(page.patched(patch.as_object().unwrap(), Timestamp::UNIX_EPOCH).is_ok(), "{patch}");
+                patched += 1;
+            }
+        }
+        assert_eq!(patched, 6);
     }
 
     fn described_status(document: &Value, shown: &Value) {
@@ -596,6 +695,7 @@ mod tests {
         assert!(first_example(&document, "AccountId").parse::<AccountId>().is_ok());
         assert!(first_example(&document, "KeyId").parse::<KeyId>().is_ok());
         assert!(first_example(&document, "WebhookId").parse::<WebhookId>().is_ok());
+        assert!(first_example(&document, "PageId").parse::<PageId>().is_ok());
         assert!(first_example(&document, "ItemId").parse::<ItemId>().is_ok());
         assert!(first_example(&document, "Source").parse::<Source>().is_ok());
         assert!(first_example(&document, "Time").parse::<Timestamp>().is_ok());

@@ -1,9 +1,10 @@
-//! What a customer sees of a webhook.
+//! What a customer sees of a webhook or page.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
+use carteiro_core::page::Page;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
@@ -35,6 +36,28 @@ pub(crate) fn webhook(webhook: &Webhook) -> Value {
         "revision": webhook.revision,
         "created_at": webhook.created_at.to_string(),
         "updated_at": webhook.updated_at.to_string(),
+    })
+}
+
+/// A page. Its token is nowhere in it.
+pub(crate) fn page(page: &Page) -> Value {
+    let token = &page.token;
+    let last_tick = page.last_tick.as_ref();
+    json!({
+        "id": page.id,
+        "network": page.network,
+        "network_id": page.network_id,
+        "name": page.name,
+        "delivery": page.delivery,
+        "token": {
+            "state": token.state,
+            "expires_at": token.expires_at.map(|at| at.to_string()),
+            "since": token.since.map(|at| at.to_string()),
+            "why": token.why,
+        },
+        "last_tick": last_tick.map(|tick| json!({"at": tick.at.to_string(), "result": tick.result})),
+        "created_at": page.created_at.to_string(),
+        "updated_at": page.updated_at.to_string(),
     })
 }
 

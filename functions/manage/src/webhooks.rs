@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 
 use crate::{Manage, body, lists, release, revision, view};
 
-/// How often a change is tried again when somebody else changed the same webhook meanwhile.
-const CHANGE_TRIES: usize = 5;
+/// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
+pub(crate) const CHANGE_TRIES: usize = 5;
 
 /// How many rows of a shard are read together.
 const STEP: u16 = 100;
@@ -143,7 +143,8 @@ fn not_found() -> Problem {
     Problem::not_found("there is no such webhook")
 }
 
-/// How many held items were dropped with a webhook. Its dead ones, which would never have been sent, are not counted.
+/// How many items that waited were dropped with a webhook or page. A webhook's dead ones, which would never have been
+/// sent, are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dropped {
     rows: usize,

@@ -1,7 +1,7 @@
 //! One embedded DynamoDB for all tests of this program, in memory, behind its own HTTP server on a free port.
 //!
 //! Tests share its table of streaks, each under webhooks of its own, and make tables of held items of their own,
-//! whose index all webhooks share.
+//! whose index all webhooks share, and of the configuration.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -72,6 +72,59 @@ impl Embedded {
         self.make(name, &[("due_shard", "S"), ("due_at", "N")], &index);
     }
 
+    /// Makes an inbox, as the template has it.
+    pub(crate) fn make_inbox(&self, name: &str) {
+        let index = json!([{
+            "IndexName": "waiting",
+            "KeySchema": [
+                {"AttributeName": "waiting", "KeyType": "HASH"},
+                {"AttributeName": "since", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }]);
+        self.make(name, &[("waiting", "S"), ("since", "N")], &index);
+    }
+
+    /// All rows of a table, in DynamoDB's own JSON, read without a call.
+    pub(crate) fn all_rows(&self, name: &str) -> Vec<Value> {
+        let (mut rows, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let mut request = json!({"TableName": name});
+            if !start.is_null() {
+                request["ExclusiveStartKey"] = start;
+            }
+            let page = self.database.scan(serde_json::from_value(request).unwrap()).unwrap();
+            let page = serde_json::to_value(page).unwrap();
+            rows.extend(page["Items"].as_array().into_iter().flatten().cloned());
+            start = page["LastEvaluatedKey"].clone();
+            if start.is_null() {
+                return rows;
+            }
+        }
+    }
+
+    /// Makes a table of the configuration, as the template has it.
+    pub(crate) fn make_config(&self, name: &str) {
+        self.make(name, &[], &json!([]));
+    }
+
+    /// Makes a table of tokens, as the template has it.
+    pub(crate) fn make_tokens(&self, name: &str) {
+        self.create(&json!({
+            "TableName": name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        }));
+    }
+
+    /// How many rows a table has, counted without a call.
+    pub(crate) fn rows(&self, name: &str) -> usize {
+        let request = serde_json::from_value(json!({"TableName": name, "Select": "COUNT"})).unwrap();
+        let counted = serde_json::to_value(self.database.scan(request).unwrap()).unwrap();
+        usize::try_from(counted["Count"].as_u64().unwrap()).unwrap()
+    }
+
     fn make(&self, name: &str, indexed: &[(&str, &str)], indexes: &Value) {
         let attributes = [("pk", "S"), ("sk", "S")].iter().chain(indexed);
         let definitions: Vec<_> =
@@ -88,7 +141,12 @@ impl Embedded {
         if indexes != &json!([]) {
             table["GlobalSecondaryIndexes"] = indexes.clone();
         }
-        self.database.create_table(serde_json::from_value(table).unwrap()).unwrap();
+        self.create(&table);
+    }
+
+    fn create(&self, table: &Value) {
+        let name = &table["TableName"];
+        self.database.create_table(serde_json::from_value(table.clone()).unwrap()).unwrap();
         let described = || {
             let request = serde_json::from_value(json!({"TableName": name})).unwrap();
             serde_json::to_value(self.database.describe_table(request).unwrap()).unwrap()

@@ -1,4 +1,5 @@
-//! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release.
+//! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the
+//! inbox, pages and their tokens.
 //!
 //! Property tests print their seed when they fail; put it in [`seed`] to repeat the run.
 #![cfg(test)]
@@ -6,6 +7,8 @@
 mod database;
 mod held;
 mod history;
+mod inbox;
+mod pages;
 mod proxy;
 mod streak_concurrency;
 mod streak_contract;

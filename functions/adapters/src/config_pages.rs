@@ -1,0 +1,304 @@
+//! Pages, in the table of the configuration.
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | page | `account#<id>` | `page#<page id>` |
+//! | that an account has it (to have it once) | `account#<id>` | `own-page#<network>#<network's id>` |
+//! | route of its pushes | `network#<network>#<network's id>` | page id |
+//!
+//! The three rows of a page and its token are written in one transaction and deleted in one, so that a push is never
+//! routed to a page that is gone, and nothing is left of a page that was deleted half. A page is changed only on
+//! condition that its `version` is the one that was read. All reads are consistent: a push is routed to every page
+//! whose creation was answered before.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{Delete, Put, Select, TransactWriteItem};
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::network::{Network, NetworkId};
+use carteiro_core::page::{Changed, Delivery, Page, Token};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::conditional::made;
+use crate::config_table::{ConfigTable, EXISTS, IS_AS_READ, Page as PageOfList, Replaced, TABLE, account_pk};
+use crate::error::AdapterError;
+use crate::row::{Reader, Row, number, text};
+use crate::token_table::TokenTable;
+
+/// How many of a network's ids are looked up at once.
+const CONCURRENT_LOOKUPS: usize = 8;
+
+/// A page that a network's page is connected by: where its pushes go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectedPage {
+    /// The page.
+    pub page: PageId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The network's id of it.
+    pub network_id: NetworkId,
+    /// When its pushes are handed on.
+    pub delivery: Delivery,
+}
+
+/// How the creation of a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreatedPage {
+    /// It is stored.
+    Done,
+    /// The account has connected this page of the network already.
+    Duplicate(PageId),
+    /// The account does not exist any more, or is being deleted.
+    NoAccount,
+}
+
+impl ConfigTable {
+    /// Stores a new page and its token.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_page(
+        &self,
+        page: &Page,
+        token: &Token,
+        tokens: &TokenTable,
+    ) -> Result<CreatedPage, AdapterError> {
+        const OPERATION: &str = "creating a page";
+        let writes = vec![
+            self.account_is_there(&page.account)?,
+            self.put(page_row(page))?,
+            self.put(own_row(page))?,
+            self.put(route_row(page))?,
+            tokens.create(&page.id, token)?,
+        ];
+        if self.transact(writes, OPERATION).await? {
+            return Ok(CreatedPage::Done);
+        }
+        let row = self.get(account_pk(&page.account), own_sk(page), OPERATION).await?;
+        match row {
+            Some(row) => Ok(CreatedPage::Duplicate(Reader { table: TABLE, row: &row }.parsed("page")?)),
+            None if self.account_is_open(&page.account).await? => {
+                // The one that was in the way is gone by now.
+                Err(AdapterError::Contended { operation: OPERATION })
+            }
+            None => Ok(CreatedPage::NoAccount),
+        }
+    }
+
+    /// A page of an account.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn find_page(&self, account: &AccountId, page: &PageId) -> Result<Option<Page>, AdapterError> {
+        let row = self.get(account_pk(account), page_sk(page), "finding a page").await?;
+        row.as_ref().map(read_page).transpose()
+    }
+
+    /// The pages, of all accounts, that any of these pages of a network is connected by.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or not all of it.
+    pub async fn find_pages(
+        &self,
+        network: Network,
+        ids: &[NetworkId],
+    ) -> Result<Vec<ConnectedPage>, AdapterError> {
+        let ids: BTreeSet<&NetworkId> = ids.iter().collect();
+        let found = stream::iter(ids).map(|id| self.find_connected(network, id));
+        let found: Vec<Vec<ConnectedPage>> = found.buffered(CONCURRENT_LOOKUPS).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn find_connected(
+        &self,
+        network: Network,
+        id: &NetworkId,
+    ) -> Result<Vec<ConnectedPage>, AdapterError> {
+        let pk = route_pk(network, id);
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let (rows, last) = self.query_page(&pk, "page_", 1000, after.as_deref()).await?;
+            for row in &rows {
+                found.push(read_route(row, id)?);
+            }
+            after = last;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Some of an account's pages, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn list_pages(
+        &self,
+        account: &AccountId,
+        limit: u16,
+        after: Option<&str>,
+    ) -> Result<PageOfList<Page>, AdapterError> {
+        let (rows, last) = self.query_page(&account_pk(account), "page#", i32::from(limit), after).await?;
+        Ok(PageOfList { data: rows.iter().map(read_page).collect::<Result<_, _>>()?, last })
+    }
+
+    /// How many pages an account has; no more than `enough` are counted.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn count_pages(&self, account: &AccountId, enough: usize) -> Result<usize, AdapterError> {
+        let (mut counted, mut start) = (0, None);
+        loop {
+            // Of the rows that a page has, these are the smallest.
+            let call = self.query(&account_pk(account), "own-page#");
+            let call = call.select(Select::Count).set_exclusive_start_key(start);
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call("counting pages", error))?;
+            counted += usize::try_from(answer.count).unwrap_or_default();
+            start = answer.last_evaluated_key;
+            if start.is_none() || counted >= enough {
+                return Ok(counted.min(enough));
+            }
+        }
+    }
+
+    /// Stores a changed page, if it is still the one whose version precedes its own, and what changes of its token.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn replace_page(
+        &self,
+        changed: &Changed,
+        tokens: &TokenTable,
+    ) -> Result<Replaced, AdapterError> {
+        let page = &changed.page;
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(page_row(page)))
+            .condition_expression(IS_AS_READ)
+            .expression_attribute_values(":read", number(page.version - 1));
+        let put = put.build().map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let mut writes = vec![TransactWriteItem::builder().put(put).build()];
+        if changed.rerouted {
+            writes.push(self.overwrite(route_row(page))?);
+        }
+        if let Some(change) = &changed.token {
+            writes.push(tokens.change(&page.id, change)?);
+        }
+        match self.transact(writes, "changing a page").await {
+            Ok(true) => Ok(Replaced::Done),
+            Ok(false) | Err(AdapterError::Contended { .. }) => Ok(Replaced::ChangedMeanwhile),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores a page of which something was noticed, if it is still the one whose version precedes its own. Its route and
+    /// its token stay as they are.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn mark_page(&self, marked: &Page) -> Result<Replaced, AdapterError> {
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(page_row(marked)));
+        let call = call.condition_expression(IS_AS_READ);
+        let call = call.expression_attribute_values(":read", number(marked.version - 1));
+        let marked = made(call.send().await, "marking a page")?;
+        Ok(if marked.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
+    }
+
+    /// Deletes a page, its route and its token: from then on no push of its network goes to it. False where there was
+    /// none.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_page(&self, page: &Page, tokens: &TokenTable) -> Result<bool, AdapterError> {
+        let account = account_pk(&page.account);
+        let writes = vec![
+            self.delete_row(&account, &page_sk(&page.id), Some(EXISTS))?,
+            self.delete_row(&account, &own_sk(page), None)?,
+            self.delete_row(&route_pk(page.network, &page.network_id), page.id.as_str(), None)?,
+            tokens.delete(&page.id)?,
+        ];
+        self.transact(writes, "deleting a page").await
+    }
+
+    fn overwrite(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
+        // The route of a page that is there is there: a page's own condition stands for both.
+        let put = Put::builder().table_name(&self.name).set_item(Some(row)).build();
+        let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn delete_row(
+        &self,
+        pk: &str,
+        sk: &str,
+        condition: Option<&str>,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let delete = Delete::builder()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .set_condition_expression(condition.map(str::to_owned))
+            .build();
+        let delete = delete.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+}
+
+fn page_sk(page: &PageId) -> String {
+    format!("page#{page}")
+}
+
+fn own_sk(page: &Page) -> String {
+    format!("own-page#{}#{}", page.network, page.network_id)
+}
+
+fn route_pk(network: Network, id: &NetworkId) -> String {
+    format!("network#{network}#{id}")
+}
+
+fn page_row(page: &Page) -> Row {
+    // Everything but what conditions look at is one document, in the core's own form. The token is not in it.
+    let document = serde_json::to_string(page).unwrap_or_default();
+    Row::from([
+        ("pk".to_owned(), text(account_pk(&page.account))),
+        ("sk".to_owned(), text(page_sk(&page.id))),
+        ("version".to_owned(), number(page.version)),
+        ("page".to_owned(), text(document)),
+    ])
+}
+
+fn own_row(page: &Page) -> Row {
+    Row::from([
+        ("pk".to_owned(), text(account_pk(&page.account))),
+        ("sk".to_owned(), text(own_sk(page))),
+        ("page".to_owned(), text(page.id.as_str())),
+    ])
+}
+
+fn route_row(page: &Page) -> Row {
+    let delivery = serde_json::to_value(page.delivery).unwrap_or_default();
+    Row::from([
+        ("pk".to_owned(), text(route_pk(page.network, &page.network_id))),
+        ("sk".to_owned(), text(page.id.as_str())),
+        ("account".to_owned(), text(page.account.as_str())),
+        ("delivery".to_owned(), text(delivery.as_str().unwrap_or_default())),
+    ])
+}
+
+fn read_page(row: &Row) -> Result<Page, AdapterError> {
+    let document = Reader { table: TABLE, row }.text("page")?.to_owned();
+    serde_json::from_str(&document).map_err(|_| AdapterError::Malformed { table: TABLE, attribute: "page" })
+}
+
+fn read_route(row: &Row, id: &NetworkId) -> Result<ConnectedPage, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let delivery = row.text("delivery")?.to_owned();
+    let malformed = |_| AdapterError::Malformed { table: TABLE, attribute: "delivery" };
+    Ok(ConnectedPage {
+        page: row.parsed("sk")?,
+        account: row.parsed("account")?,
+        network_id: id.clone(),
+        delivery: serde_json::from_value(delivery.into()).map_err(malformed)?,
+    })
+}

@@ -1,0 +1,327 @@
+//! Handing entries of the inbox on: to every webhook of the page's account that takes them.
+//!
+//! It works on entries that its caller claimed: routes them, queues their deliveries, and marks those of which all are
+//! certainly in the queue. What an entry says of its page's token is acted upon first. Guaranteed: an entry is marked
+//! only after everything that follows from it was done; whoever dies before that leaves it to the next one, who does it
+//! again, under the same ids. What fails is left as it is, and comes again when its claim is over.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carteiro_core::collected::{self, Envelope};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId, PageId};
+use carteiro_core::inbox::{Reading, Signal};
+use carteiro_core::item::{ItemType, Source};
+use carteiro_core::normalise;
+use carteiro_core::retention::after;
+use carteiro_core::signal::{self, Effect};
+use carteiro_core::webhook::Webhook;
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+
+use crate::clock::InvocationClock;
+use crate::config_table::{ConfigTable, Replaced};
+use crate::deliver_queue::{DeliverQueue, Outgoing};
+use crate::error::AdapterError;
+use crate::inbox_table::{Claim, Entry, InboxTable};
+
+/// The most deliveries that are queued together.
+const STEP_DELIVERIES: usize = 500;
+
+/// The most bytes of deliveries that are queued together.
+const STEP_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many rows are read or marked at once.
+const CONCURRENT_ROWS: usize = 8;
+
+/// Nothing is queued in the last of a claim: longer than queueing a step may take.
+const CLAIM_RESERVE: Duration = Duration::from_secs(30);
+
+/// How long what was read of accounts and pages may be used, where it is younger than the entry anyway.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// How often a change of a page is tried again when another one came before it.
+const TRIES: usize = 5;
+
+/// Hands entries on.
+#[derive(Clone, Debug)]
+pub struct HandOn {
+    /// Pages and webhooks.
+    pub config: ConfigTable,
+    /// Where the entries are.
+    pub inbox: InboxTable,
+    /// Where their items go.
+    pub queue: DeliverQueue,
+}
+
+/// What became of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandedOn {
+    /// Handed on, to however many webhooks.
+    pub handed_on: usize,
+    /// Dropped, for their page is gone.
+    pub dropped: usize,
+    /// Left as they are, for a later time. The cause was logged.
+    pub left: usize,
+}
+
+impl HandedOn {
+    /// Adds up.
+    pub fn add(&mut self, other: Self) {
+        self.handed_on += other.handed_on;
+        self.dropped += other.dropped;
+        self.left += other.left;
+    }
+}
+
+/// What was read of accounts and pages, so that entries that follow one another share it.
+///
+/// It never hides what was there when an entry was stored: for an entry that is younger than what was read of its
+/// account, it is read again.
+#[derive(Debug, Default)]
+pub struct Known {
+    webhooks: HashMap<AccountId, (Timestamp, Arc<[Webhook]>)>,
+    pages: HashMap<PageId, (Timestamp, bool)>,
+}
+
+impl Known {
+    /// Notes that a page is there, as its route says.
+    pub fn page_is_there(&mut self, page: PageId, now: Timestamp) {
+        self.pages.insert(page, (now, true));
+    }
+
+    fn is_fresh(read_at: Timestamp, entry: &Entry, now: Timestamp) -> bool {
+        read_at >= entry.received_at && now <= after(read_at, KNOWN_FOR)
+    }
+}
+
+/// Entries whose deliveries are queued together.
+#[derive(Default)]
+struct Step {
+    entries: Vec<(Entry, Range<usize>)>,
+    outgoing: Vec<Outgoing>,
+    bytes: usize,
+}
+
+impl HandOn {
+    /// Hands claimed entries on.
+    pub async fn hand_on(
+        &self,
+        entries: Vec<Entry>,
+        claim: &Claim,
+        known: &mut Known,
+        clock: InvocationClock,
+    ) -> HandedOn {
+        self.learn(&entries, known, clock).await;
+        let mut done = HandedOn::default();
+        let mut step = Step::default();
+        for entry in entries {
+            let page = known.pages.get(&entry.page).map(|(_, there)| *there);
+            let webhooks = known.webhooks.get(&entry.account).map(|(_, webhooks)| Arc::clone(webhooks));
+            let (Some(there), Some(webhooks)) = (page, webhooks) else {
+                done.left += 1;
+                continue;
+            };
+            if !there {
+                done.add(self.drop_entry(&entry, claim).await);
+                continue;
+            }
+            let reading = normalise::read(&entry.event, &entry.owner);
+            if let Some(signal) = reading.signal
+                && let Err(error) = self.heed(signal, &entry, &reading, &webhooks, clock).await
+            {
+                tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.signal_not_heeded");
+                done.left += 1;
+                continue;
+            }
+            step.add(entry, &reading, &webhooks);
+            if step.outgoing.len() >= STEP_DELIVERIES || step.bytes >= STEP_BYTES {
+                done.add(self.finish(std::mem::take(&mut step), claim, clock).await);
+            }
+        }
+        done.add(self.finish(step, claim, clock).await);
+        done
+    }
+
+    /// Reads what is not known of the entries' accounts and pages. What cannot be read stays unknown.
+    async fn learn(&self, entries: &[Entry], known: &mut Known, clock: InvocationClock) {
+        let now = clock.now();
+        let (mut accounts, mut pages) = (HashSet::new(), HashMap::new());
+        for entry in entries {
+            let stale =
+                |read_at: Option<Timestamp>| !read_at.is_some_and(|at| Known::is_fresh(at, entry, now));
+            if stale(known.webhooks.get(&entry.account).map(|(at, _)| *at)) {
+                known.webhooks.remove(&entry.account);
+                accounts.insert(entry.account.clone());
+            }
+            if stale(known.pages.get(&entry.page).map(|(at, _)| *at)) {
+                known.pages.remove(&entry.page);
+                pages.insert(entry.page.clone(), entry.account.clone());
+            }
+        }
+        let webhooks = stream::iter(accounts).map(|account| async move {
+            let read = self.config.all_webhooks(&account).await;
+            (account, read)
+        });
+        let mut webhooks = webhooks.buffer_unordered(CONCURRENT_ROWS);
+        while let Some((account, read)) = webhooks.next().await {
+            if let Some(webhooks) = known_or_logged(read) {
+                known.webhooks.insert(account, (now, webhooks.into()));
+            }
+        }
+        let there = stream::iter(pages).map(|(page, account)| async move {
+            let read = self.config.find_page(&account, &page).await;
+            (page, read)
+        });
+        let mut there = there.buffer_unordered(CONCURRENT_ROWS);
+        while let Some((page, read)) = there.next().await {
+            if let Some(found) = known_or_logged(read) {
+                known.pages.insert(page, (now, found.is_some()));
+            }
+        }
+    }
+
+    /// Does what an entry says of its page's token: marks the page, and tells its account.
+    async fn heed(
+        &self,
+        signal: Signal,
+        entry: &Entry,
+        reading: &Reading,
+        webhooks: &[Webhook],
+        clock: InvocationClock,
+    ) -> Result<(), AdapterError> {
+        let occurred_at = reading.content.occurred_at.or(entry.event.sent_at);
+        for _ in 0..TRIES {
+            let Some(page) = self.config.find_page(&entry.account, &entry.page).await? else { return Ok(()) };
+            match signal::effect(&page, signal, occurred_at, clock.now()) {
+                Effect::Stale => return Ok(()),
+                Effect::Known => {}
+                Effect::Marked(marked) => {
+                    if self.config.mark_page(&marked).await? == Replaced::ChangedMeanwhile {
+                        continue;
+                    }
+                    let (page, network) = (page.id.as_str(), page.network.as_str());
+                    tracing::warn!(page, network, signal = signal.as_str(), "page.token_marked");
+                }
+            }
+            let takers =
+                webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
+            let item = signal::notice_id(&page, signal, &entry.key);
+            let body = signal::notice(&page, signal, occurred_at, entry.received_at);
+            let told = |webhook| {
+                let what = What {
+                    item: &item,
+                    item_type: &ItemType::NOTICE,
+                    source: &Source::Carteiro,
+                    body: &body,
+                };
+                Outgoing::new(&delivery(webhook, &what, entry), Duration::ZERO)
+            };
+            let outgoing: Vec<_> = takers.map(told).collect();
+            if self.queue.send(&outgoing).await.iter().all(Result::is_ok) {
+                return Ok(());
+            }
+            return Err(AdapterError::Contended { operation: "queueing notices" });
+        }
+        Err(AdapterError::Contended { operation: "marking a page's token" })
+    }
+
+    async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> HandedOn {
+        match self.inbox.drop_entry(entry, claim).await {
+            Ok(()) => HandedOn { dropped: 1, ..HandedOn::default() },
+            Err(error) => {
+                tracing::error!(error = error.chain(), "inbox.not_dropped");
+                HandedOn { left: 1, ..HandedOn::default() }
+            }
+        }
+    }
+
+    /// Queues a step's deliveries, and marks the entries of which all are in the queue.
+    async fn finish(&self, step: Step, claim: &Claim, clock: InvocationClock) -> HandedOn {
+        if step.entries.is_empty() {
+            return HandedOn::default();
+        }
+        if after(clock.now(), CLAIM_RESERVE) > claim.until {
+            tracing::warn!(entries = step.entries.len(), "inbox.claim_over");
+            return HandedOn { left: step.entries.len(), ..HandedOn::default() };
+        }
+        let sent = self.queue.send(&step.outgoing).await;
+        let (mut marking, mut left) = (Vec::new(), 0);
+        for (entry, share) in step.entries {
+            if sent[share].iter().all(Result::is_ok) {
+                marking.push(entry);
+            } else {
+                left += 1;
+            }
+        }
+        let handed_on = marking.len();
+        let now = clock.now();
+        let marked =
+            stream::iter(marking).map(|entry| async move { self.inbox.mark(&entry, claim, now).await });
+        let mut marked = marked.buffer_unordered(CONCURRENT_ROWS);
+        while let Some(marked) = marked.next().await {
+            if let Err(error) = marked {
+                // It is handed on once more when its claim is over: a duplicate, not a loss.
+                tracing::warn!(error = error.chain(), "inbox.not_marked");
+            }
+        }
+        HandedOn { handed_on, left, dropped: 0 }
+    }
+}
+
+impl Step {
+    fn add(&mut self, entry: Entry, reading: &Reading, webhooks: &[Webhook]) {
+        let item = entry.item();
+        let envelope = Envelope {
+            id: &item,
+            network: entry.event.network,
+            page: &entry.page,
+            collected_at: entry.received_at,
+            by: entry.event.by,
+        };
+        let item_type = reading.content.published.item_type();
+        let source = Source::Page(entry.page.to_string());
+        let start = self.outgoing.len();
+        let mut takers = webhooks.iter().filter(|webhook| webhook.takes(&item_type, &source)).peekable();
+        if takers.peek().is_some() {
+            let body = collected::render(&reading.content, &envelope, &entry.event.raw);
+            for webhook in takers {
+                let what = What { item: &item, item_type: &item_type, source: &source, body: &body };
+                self.outgoing.push(Outgoing::new(&delivery(webhook, &what, &entry), Duration::ZERO));
+                self.bytes += body.len();
+            }
+        }
+        self.entries.push((entry, start..self.outgoing.len()));
+    }
+}
+
+/// What is delivered of an entry.
+struct What<'a> {
+    item: &'a ItemId,
+    item_type: &'a ItemType,
+    source: &'a Source,
+    body: &'a [u8],
+}
+
+fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
+    Delivery {
+        account: webhook.account.clone(),
+        webhook: webhook.id.clone(),
+        item: what.item.clone(),
+        item_type: what.item_type.clone(),
+        source: what.source.clone(),
+        // Not now: handed on again, it has the same place among what is held.
+        accepted_at: entry.since,
+        attempt: 1,
+        revision: webhook.revision,
+        step: None,
+        body: what.body.to_vec(),
+    }
+}
+
+fn known_or_logged<T>(read: Result<T, AdapterError>) -> Option<T> {
+    read.map_err(|error| tracing::error!(error = error.chain(), "inbox.not_routed")).ok()
+}

@@ -1,0 +1,656 @@
+//! The inbox: what networks pushed or answered, one row for each (page, thing, version).
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | an entry | `<page>#<shard>`, 8 shards by the thing | [`EntryKey`] |
+//! | a part of an entry whose event is too large for a row | the same | `<entry key>#<digest of the event>#<number>` |
+//! | what is nobody's, kept as it came | `unrecognised#<network>#<shard>` | its [`EntryKey`], and parts likewise |
+//!
+//! An entry waits while it has the attribute `waiting`: `ready#<shard>`, or `incomplete#<page>` where it came as ids
+//! only. The index `waiting` finds it. Handed on, it keeps neither that nor its event: what is left is the marker that
+//! tells a network's retry, and a later poll, that it was seen, and only now has it a time to live. A row that waits
+//! has none, so nothing that waits can expire.
+//!
+//! **Storing** is insert-if-absent, for each entry by itself, 25 in a call (PartiQL): what is there stays as it is,
+//! whatever became of it, so that a repeat of a push that was half stored stores what is missing and nothing else, and
+//! a repeat of a call whose answer was lost changes nothing. A call of `TransactWriteItems` would be refused whole for
+//! one entry that is there, and costs twice as much; single `PutItem`s cost the same, and take many times the time of
+//! the processor, which is what a function has least of.
+//!
+//! **Handing on** is: *claim* (a conditional write with a lease, which returns the row), send, *mark* on condition that
+//! the claim is still ours. Guaranteed: an entry is marked only after what it holds was sent. The window that remains:
+//! who dies between sending and marking leaves the entry to the next one, who sends it again, under the same id.
+//!
+//! A page's rows are spread over shards, because the thousand entries of one push would take a second of all that one
+//! partition can write. The parts of a large event are written before their row and deleted after it was marked; who
+//! dies in between leaves parts that no row names, until their page is deleted.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, ReturnValue,
+};
+use carteiro_core::id::{AccountId, ItemId, PageId};
+use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
+use carteiro_core::network::{Network, NetworkId};
+use carteiro_core::retention::after;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::conditional::made;
+use crate::error::AdapterError;
+use crate::packed_event::PackedEvent;
+use crate::random;
+use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+
+const TABLE: &str = "inbox";
+
+/// Over how many partitions a page's rows are spread, and what is nobody's.
+pub const SHARDS: u8 = 8;
+
+/// Over how many partitions the index of what is ready is spread.
+pub const READY_SHARDS: u8 = 16;
+
+/// The most bytes of an event, packed, in one row. DynamoDB takes 400 KB of row.
+pub const MAX_PART_BYTES: usize = 350_000;
+
+/// The most statements of one call (DynamoDB).
+const STATEMENTS: usize = 25;
+
+/// The most bytes of events in one call.
+const CALL_BYTES: usize = 1024 * 1024;
+
+/// How many calls are under way at once.
+const CONCURRENT_CALLS: usize = 16;
+
+/// How often statements that were throttled, or met a moment's failure, are sent again.
+const ROUNDS: u32 = 4;
+
+/// The pause before the first such repeat; it doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// It waits to be handed on,
+const IS_READY: &str = "waiting = :ready";
+/// and nobody else hands it on, or who did died,
+const IS_FREE: &str = "attribute_not_exists(claimed_until) OR claimed_until <= :now";
+/// or this very claim was made, and its answer lost.
+const IS_OURS: &str = "claim = :claim";
+
+/// The inbox.
+#[derive(Clone, Debug)]
+pub struct InboxTable {
+    client: Client,
+    name: String,
+}
+
+/// The claim of one who hands entries on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Tells it from every other.
+    pub id: String,
+    /// When another may take over.
+    pub until: Timestamp,
+}
+
+impl Claim {
+    /// A new claim.
+    ///
+    /// # Errors
+    /// Where no randomness is to be had.
+    pub fn new(until: Timestamp) -> Result<Self, AdapterError> {
+        Ok(Self { id: format!("{:032x}", random::bits128()?), until })
+    }
+}
+
+/// What a new entry waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// To be handed on.
+    Ready,
+    /// To be handed on by the one who stores it; by a tick where it does not come to that.
+    Claimed(Claim),
+    /// To be completed.
+    Incomplete,
+}
+
+/// An entry to be stored.
+#[derive(Clone, Debug)]
+pub struct NewEntry {
+    /// The page whose it is.
+    pub page: PageId,
+    /// Whose page that is.
+    pub account: AccountId,
+    /// The network's id by which it found its page.
+    pub owner: NetworkId,
+    /// Which version of which thing it is.
+    pub key: EntryKey,
+    /// What is stored.
+    pub event: PackedEvent,
+    /// What it waits for.
+    pub waiting: Waiting,
+}
+
+impl NewEntry {
+    /// The entry as the one who stored it with a claim has it, without reading it again.
+    #[must_use]
+    pub fn into_claimed(self, event: Event, received_at: Timestamp) -> Entry {
+        let place = place(&self.page, &self.key);
+        let is_large = self.event.bytes().len() > MAX_PART_BYTES;
+        let parts = if is_large { Parts::of(&self.event).places(&place) } else { Vec::new() };
+        let Self { page, account, owner, key, .. } = self;
+        Entry { place, page, account, owner, key, event, received_at, since: received_at, parts }
+    }
+}
+
+/// How storing an entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is new.
+    New,
+    /// It was there: waiting, or handed on.
+    Known,
+}
+
+/// Where an entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pk: String,
+    sk: String,
+}
+
+/// A claimed entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub place: Place,
+    /// The page whose it is.
+    pub page: PageId,
+    /// Whose page that is.
+    pub account: AccountId,
+    /// The network's id by which it found its page.
+    pub owner: NetworkId,
+    /// Which version of which thing it is.
+    pub key: EntryKey,
+    /// What it holds.
+    pub event: Event,
+    /// When it was stored first.
+    pub received_at: Timestamp,
+    /// When it became ready.
+    pub since: Timestamp,
+    /// Where its parts are, if it has any.
+    pub parts: Vec<Place>,
+}
+
+impl Entry {
+    /// The id of the item that it becomes.
+    #[must_use]
+    pub fn item(&self) -> ItemId {
+        self.key.item(&self.page)
+    }
+}
+
+/// Where a page of the index ended.
+#[derive(Clone, Debug)]
+pub struct Mark(Row);
+
+/// The parts of a packed event, and what their row says of them.
+struct Parts {
+    digest: String,
+    count: usize,
+}
+
+impl InboxTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Stores entries that are not there, and says of each whether it was. No two of them may have the same place.
+    ///
+    /// # Errors
+    /// Where not all of them are certainly there. A repeat stores what is missing.
+    pub async fn store(
+        &self,
+        entries: &[NewEntry],
+        received_at: Timestamp,
+    ) -> Result<Vec<Stored>, AdapterError> {
+        let large = entries.iter().filter(|entry| entry.event.bytes().len() > MAX_PART_BYTES);
+        let parts = stream::iter(large).map(|entry| async move {
+            self.put_parts(&place(&entry.page, &entry.key), &entry.event, None).await
+        });
+        parts.buffer_unordered(CONCURRENT_CALLS).try_collect::<()>().await?;
+        let rows: Vec<Row> = entries.iter().map(|entry| entry_row(entry, received_at)).collect();
+        let stored = self.insert(&rows).await?;
+        for (entry, stored) in entries.iter().zip(&stored) {
+            if *stored == Stored::Known && entry.event.bytes().len() > MAX_PART_BYTES {
+                self.drop_unnamed_parts(entry).await?;
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Keeps what is nobody's as it came, until `expires_at`, and says of each whether it was there. No two of them may
+    /// have the same key.
+    ///
+    /// # Errors
+    /// Where not all of it is certainly there. A repeat stores what is missing.
+    pub async fn store_unrecognised(
+        &self,
+        network: Network,
+        events: &[(EntryKey, PackedEvent)],
+        received_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Vec<Stored>, AdapterError> {
+        let mut rows = Vec::with_capacity(events.len());
+        for (key, event) in events {
+            let (_, version) = key.thing_and_version();
+            let pk = format!("unrecognised#{network}#{:02}", shard_of(version, SHARDS));
+            let place = Place { pk, sk: key.as_str().to_owned() };
+            if event.bytes().len() > MAX_PART_BYTES {
+                self.put_parts(&place, event, Some(expires_at)).await?;
+            }
+            let mut row = place.row();
+            row.insert("received_at".to_owned(), milliseconds(received_at));
+            row.insert("expires_at".to_owned(), seconds(expires_at));
+            name_event(&mut row, event);
+            rows.push(row);
+        }
+        self.insert(&rows).await
+    }
+
+    async fn put_parts(
+        &self,
+        place: &Place,
+        event: &PackedEvent,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), AdapterError> {
+        let parts = Parts::of(event);
+        for (at, part) in parts.places(place).into_iter().zip(event.bytes().chunks(MAX_PART_BYTES)) {
+            let mut row = at.row();
+            row.insert("part".to_owned(), bytes(part));
+            row.extend(expires_at.map(|at| ("expires_at".to_owned(), seconds(at))));
+            // The key says what is in it, so that writing it again changes nothing.
+            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+            sent.map_err(|error| AdapterError::of_call("storing a part of an entry", error))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the parts of an event that another one came before, unless its row names the same.
+    async fn drop_unnamed_parts(&self, entry: &NewEntry) -> Result<(), AdapterError> {
+        let place = place(&entry.page, &entry.key);
+        let ours = Parts::of(&entry.event);
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(place.row()));
+        let answer = call.consistent_read(true).projection_expression("parts_of").send().await;
+        let row = answer.map_err(|error| AdapterError::of_call("reading an entry", error))?.item;
+        let named = row.as_ref().and_then(|row| row.get("parts_of")).and_then(|digest| digest.as_s().ok());
+        if named != Some(&ours.digest) {
+            self.delete_parts(&ours.places(&place)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_parts(&self, parts: &[Place]) -> Result<(), AdapterError> {
+        for part in parts {
+            let sent =
+                self.client.delete_item().table_name(&self.name).set_key(Some(part.row())).send().await;
+            sent.map_err(|error| AdapterError::of_call("deleting a part of an entry", error))?;
+        }
+        Ok(())
+    }
+
+    /// Inserts rows that are not there.
+    async fn insert(&self, rows: &[Row]) -> Result<Vec<Stored>, AdapterError> {
+        let mut stored = Vec::with_capacity(rows.len());
+        let calls = stream::iter(calls(rows)).map(|rows| self.insert_together(rows));
+        let mut calls = calls.buffered(CONCURRENT_CALLS);
+        let mut failed = None;
+        while let Some(answered) = calls.next().await {
+            // All are sent, whatever became of one: what is stored now need not be stored by the repeat.
+            match answered {
+                Ok(answered) => stored.extend(answered),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(stored), Err)
+    }
+
+    async fn insert_together(&self, rows: &[Row]) -> Result<Vec<Stored>, AdapterError> {
+        const OPERATION: &str = "storing entries";
+        let mut stored = vec![None; rows.len()];
+        let mut pause = PAUSE;
+        for round in 1..=ROUNDS {
+            let left: Vec<usize> = (0..rows.len()).filter(|&index| stored[index].is_none()).collect();
+            let statements: Result<Vec<_>, _> =
+                left.iter().map(|&index| self.insertion(&rows[index])).collect();
+            let statements = statements.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            for (index, response) in left.into_iter().zip(answer.responses.unwrap_or_default()) {
+                stored[index] = inserted(&response)?;
+            }
+            if stored.iter().all(Option::is_some) {
+                return Ok(stored.into_iter().flatten().collect());
+            }
+            if round < ROUNDS {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    fn insertion(&self, row: &Row) -> Result<BatchStatementRequest, aws_sdk_dynamodb::error::BuildError> {
+        let names: Vec<String> = row.keys().map(|name| format!("'{name}': ?")).collect();
+        BatchStatementRequest::builder()
+            .statement(format!("INSERT INTO \"{}\" VALUE {{{}}}", self.name, names.join(", ")))
+            .set_parameters(Some(row.values().cloned().collect()))
+            .build()
+    }
+
+    /// What is ready to be handed on in a shard of the index, the oldest first. The index lags behind the table by
+    /// moments; [`InboxTable::claim`] decides. With more than `limit` there is a mark, after which the next page begins.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn ready(
+        &self,
+        shard: u8,
+        limit: u16,
+        after: Option<Mark>,
+    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("waiting")
+            .key_condition_expression("waiting = :waiting")
+            .expression_attribute_values(":waiting", text(ready_name(shard)))
+            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .limit(i32::from(limit));
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding waiting entries", error))?;
+        let places: Result<_, _> = answer.items.unwrap_or_default().iter().map(Place::read).collect();
+        Ok((places?, answer.last_evaluated_key.map(Mark)))
+    }
+
+    /// Claims an entry that is ready. None where it was handed on, or is being handed on.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or not be read; then it comes again when the claim is over.
+    pub async fn claim(
+        &self,
+        place: &Place,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Entry>, AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(place.row()))
+            .condition_expression(format!("{IS_READY} AND ({IS_FREE} OR {IS_OURS})"))
+            .update_expression("SET claim = :claim, claimed_until = :until")
+            .expression_attribute_values(":ready", text(place.ready_name()))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":claim", text(claim.id.as_str()))
+            .expression_attribute_values(":until", milliseconds(claim.until))
+            .return_values(ReturnValue::AllNew);
+        let claimed = made(call.send().await, "claiming an entry")?;
+        match claimed.and_then(|answer| answer.attributes) {
+            Some(row) => self.read(place, &row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read(&self, place: &Place, row: &Row) -> Result<Entry, AdapterError> {
+        let reader = Reader { table: TABLE, row };
+        let malformed = |attribute| AdapterError::Malformed { table: TABLE, attribute };
+        let parts = match reader.optional_number("parts")? {
+            Some(count) => Parts { digest: reader.text("parts_of")?.to_owned(), count }.places(place),
+            None => Vec::new(),
+        };
+        let packed = if parts.is_empty() { reader.bytes("event")? } else { self.read_parts(&parts).await? };
+        Ok(Entry {
+            page: place.page().ok_or_else(|| malformed("pk"))?,
+            key: EntryKey::from_stored(&place.sk).ok_or_else(|| malformed("sk"))?,
+            account: reader.parsed("account")?,
+            owner: reader.parsed("owner")?,
+            event: PackedEvent::from_stored(packed).read().map_err(|_| malformed("event"))?,
+            received_at: reader.milliseconds("received_at")?,
+            since: reader.milliseconds("since")?,
+            parts,
+            place: place.clone(),
+        })
+    }
+
+    async fn read_parts(&self, parts: &[Place]) -> Result<Vec<u8>, AdapterError> {
+        let mut packed = Vec::new();
+        for part in parts {
+            let call = self.client.get_item().table_name(&self.name).set_key(Some(part.row()));
+            let answer = call.consistent_read(true).send().await;
+            let row =
+                answer.map_err(|error| AdapterError::of_call("reading a part of an entry", error))?.item;
+            packed.extend(Reader { table: TABLE, row: &row.unwrap_or_default() }.bytes("part")?);
+        }
+        Ok(packed)
+    }
+
+    /// Marks an entry as handed on, if the claim is still ours: it is remembered for [`REMEMBERED`], without its event.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it is handed on again, under the same id, when the claim is over.
+    pub async fn mark(&self, entry: &Entry, claim: &Claim, now: Timestamp) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(entry.place.row()))
+            .condition_expression(IS_OURS)
+            .update_expression(
+                "SET handed_on_at = :now, expires_at = :expires \
+                 REMOVE waiting, since, event, parts, parts_of, claim, claimed_until",
+            )
+            .expression_attribute_values(":claim", text(claim.id.as_str()))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":expires", seconds(after(now, REMEMBERED)));
+        if made(call.send().await, "marking an entry")?.is_some() {
+            self.delete_parts(&entry.parts).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an entry whose page is gone, if the claim is still ours.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(entry.place.row()))
+            .condition_expression(IS_OURS)
+            .expression_attribute_values(":claim", text(claim.id.as_str()));
+        if made(call.send().await, "dropping an entry")?.is_some() {
+            self.delete_parts(&entry.parts).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The place of an entry.
+#[must_use]
+pub fn place(page: &PageId, key: &EntryKey) -> Place {
+    let (thing, _) = key.thing_and_version();
+    Place { pk: format!("{page}#{:02}", shard_of(thing, SHARDS)), sk: key.as_str().to_owned() }
+}
+
+impl Place {
+    fn row(&self) -> Row {
+        Row::from([("pk".to_owned(), text(self.pk.as_str())), ("sk".to_owned(), text(self.sk.as_str()))])
+    }
+
+    fn read(row: &Row) -> Result<Self, AdapterError> {
+        let row = Reader { table: TABLE, row };
+        Ok(Self { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned() })
+    }
+
+    fn page(&self) -> Option<PageId> {
+        self.pk.rsplit_once('#')?.0.parse().ok()
+    }
+
+    /// The shard of the index in which it is while it is ready: by the version, for by the thing the partitions of a
+    /// page would be those of the index.
+    fn ready_name(&self) -> String {
+        let version = self.sk.rsplit_once('#').map_or(self.sk.as_str(), |(_, version)| version);
+        ready_name(shard_of(version, READY_SHARDS))
+    }
+}
+
+impl Parts {
+    fn of(event: &PackedEvent) -> Self {
+        let digest = Sha256::digest(event.bytes());
+        let digest = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self { digest, count: event.bytes().len().div_ceil(MAX_PART_BYTES) }
+    }
+
+    fn places(&self, row: &Place) -> Vec<Place> {
+        let sk = |number: usize| format!("{}#{}#{number}", row.sk, self.digest);
+        (0..self.count).map(|number| Place { pk: row.pk.clone(), sk: sk(number) }).collect()
+    }
+}
+
+fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {
+    let place = place(&entry.page, &entry.key);
+    let waiting = match entry.waiting {
+        Waiting::Ready | Waiting::Claimed(_) => place.ready_name(),
+        Waiting::Incomplete => incomplete_name(&entry.page),
+    };
+    let mut row = place.row();
+    row.insert("account".to_owned(), text(entry.account.as_str()));
+    row.insert("owner".to_owned(), text(entry.owner.as_str()));
+    row.insert("received_at".to_owned(), milliseconds(received_at));
+    row.insert("since".to_owned(), milliseconds(received_at));
+    row.insert("waiting".to_owned(), text(waiting));
+    if let Waiting::Claimed(claim) = &entry.waiting {
+        row.insert("claim".to_owned(), text(claim.id.as_str()));
+        row.insert("claimed_until".to_owned(), milliseconds(claim.until));
+    }
+    name_event(&mut row, &entry.event);
+    row
+}
+
+/// An event stands in its row, or the row says where its parts are.
+fn name_event(row: &mut Row, event: &PackedEvent) {
+    if event.bytes().len() <= MAX_PART_BYTES {
+        row.insert("event".to_owned(), bytes(event.bytes()));
+    } else {
+        let parts = Parts::of(event);
+        row.insert("parts".to_owned(), number(parts.count));
+        row.insert("parts_of".to_owned(), text(parts.digest));
+    }
+}
+
+/// Cuts rows into calls.
+fn calls(rows: &[Row]) -> Vec<&[Row]> {
+    let event_bytes = |row: &Row| match row.get("event") {
+        Some(AttributeValue::B(event)) => event.as_ref().len(),
+        _ => 0,
+    };
+    let mut calls = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, row) in rows.iter().enumerate() {
+        let more = event_bytes(row);
+        if index > start && (index - start == STATEMENTS || bytes + more > CALL_BYTES) {
+            calls.push(&rows[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += more;
+    }
+    if start < rows.len() {
+        calls.push(&rows[start..]);
+    }
+    calls
+}
+
+/// What became of an insertion; None where it is to be tried again.
+fn inserted(response: &BatchStatementResponse) -> Result<Option<Stored>, AdapterError> {
+    use BatchStatementErrorCodeEnum::{
+        DuplicateItem, InternalServerError, ProvisionedThroughputExceeded, RequestLimitExceeded,
+        ThrottlingError, TransactionConflict,
+    };
+    let Some(error) = response.error() else { return Ok(Some(Stored::New)) };
+    match error.code() {
+        Some(DuplicateItem) => Ok(Some(Stored::Known)),
+        Some(
+            InternalServerError
+            | ProvisionedThroughputExceeded
+            | RequestLimitExceeded
+            | ThrottlingError
+            | TransactionConflict,
+        ) => Ok(None),
+        _ => Err(AdapterError::Refused {
+            operation: "storing an entry",
+            // The message may quote a value; the code does not.
+            source: error.code().map_or("unknown", BatchStatementErrorCodeEnum::as_str).into(),
+        }),
+    }
+}
+
+fn ready_name(shard: u8) -> String {
+    format!("ready#{shard:02}")
+}
+
+fn incomplete_name(page: &PageId) -> String {
+    format!("incomplete#{page}")
+}
+
+/// The shard of a hexadecimal digest.
+fn shard_of(digest: &str, shards: u8) -> u8 {
+    let last_two = digest.len().checked_sub(2).and_then(|start| digest.get(start..));
+    last_two.and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap_or_default() % shards
+}
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::inbox::Version;
+
+    use super::*;
+
+    #[test]
+    fn shards_of_pages_and_of_the_index_fill_evenly() {
+        let page = PageId::from_bits(1);
+        let (mut pages, mut ready) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+        for number in 0..8000_u32 {
+            let key = EntryKey::new(&number.to_string(), &Version::of_content(Some(&number.to_string()), []));
+            let place = place(&page, &key);
+            assert_eq!(place.page(), Some(page.clone()));
+            *pages.entry(place.pk.clone()).or_insert(0) += 1;
+            *ready.entry(place.ready_name()).or_insert(0) += 1;
+        }
+        assert_eq!((pages.len(), ready.len()), (usize::from(SHARDS), usize::from(READY_SHARDS)));
+        assert!(pages.values().all(|count| (800..1200).contains(count)), "{pages:?}");
+        assert!(ready.values().all(|count| (350..650).contains(count)), "{ready:?}");
+    }
+
+    #[test]
+    fn versions_of_one_thing_stand_together() {
+        let page = PageId::from_bits(1);
+        let key = |text: &str| EntryKey::new("comment:1", &Version::of_content(Some(text), []));
+        assert_eq!(place(&page, &key("a")).pk, place(&page, &key("b")).pk);
+    }
+
+    #[test]
+    fn a_call_has_at_most_25_rows_and_a_mebibyte() {
+        let row = |bytes_of_event: usize| Row::from([("event".to_owned(), bytes(&vec![0; bytes_of_event]))]);
+        let rows: Vec<Row> = (0..60).map(|_| row(10)).chain((0..7).map(|_| row(MAX_PART_BYTES))).collect();
+        let calls = calls(&rows);
+        assert_eq!(calls.iter().map(|call| call.len()).sum::<usize>(), rows.len());
+        let lengths: Vec<usize> = calls.iter().map(|call| call.len()).collect();
+        assert_eq!(lengths, [25, 25, 12, 2, 2, 1]);
+    }
+}

@@ -1,0 +1,305 @@
+//! The inbox: what is stored once, found while it waits, claimed by one at a time and remembered when handed on.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use carteiro_adapters::inbox_table::{
+    Claim, Entry, InboxTable, MAX_PART_BYTES, NewEntry, Place, READY_SHARDS, Stored, Waiting,
+};
+use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_adapters::random;
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::inbox::{EntryKey, Event, Version};
+use carteiro_core::network::Network;
+use carteiro_core::push::{self, MAX_PUSH_BYTES};
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use crate::database::{NOW_MS, at, embedded};
+
+/// A table of a test's own.
+fn table(name: &str) -> InboxTable {
+    embedded().make_inbox(name);
+    InboxTable::new(embedded().client(), name.to_owned())
+}
+
+fn page() -> PageId {
+    PageId::from_bits(random::bits128().unwrap())
+}
+
+fn event(json: &Value) -> Event {
+    push::split(Network::X, json.to_string().as_bytes()).remove(0).event
+}
+
+fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
+    NewEntry {
+        page: page.clone(),
+        account: AccountId::from_bits(1),
+        owner: "123".parse().unwrap(),
+        key: EntryKey::new(thing, &Version::of_content(Some("a"), [])),
+        event: PackedEvent::of(&event(&json!({"thing": thing}))),
+        waiting,
+    }
+}
+
+fn entries(page: &PageId, things: std::ops::Range<u32>) -> Vec<NewEntry> {
+    things.map(|thing| entry(page, &format!("comment:{thing}"), Waiting::Ready)).collect()
+}
+
+/// Everything that is ready, over all shards and pages of the index.
+async fn ready(table: &InboxTable) -> Vec<Place> {
+    let mut places = Vec::new();
+    for shard in 0..READY_SHARDS {
+        let mut mark = None;
+        loop {
+            let (found, next) = table.ready(shard, 7, mark).await.unwrap();
+            places.extend(found);
+            mark = next;
+            if mark.is_none() {
+                break;
+            }
+        }
+    }
+    places
+}
+
+async fn claim_all(table: &InboxTable, claim: &Claim, now_ms: i64) -> Vec<Entry> {
+    let mut claimed = Vec::new();
+    for place in ready(table).await {
+        claimed.extend(table.claim(&place, claim, at(now_ms)).await.unwrap());
+    }
+    claimed
+}
+
+#[tokio::test]
+async fn what_is_there_stays_and_only_what_is_missing_is_stored() {
+    let (table, page) = (table("InboxMissing"), page());
+    let all = entries(&page, 0..60);
+    assert_eq!(table.store(&all[10..30], at(NOW_MS)).await.unwrap(), [Stored::New; 20]);
+    let stored = table.store(&all, at(NOW_MS + 5)).await.unwrap();
+    let new: Vec<bool> = stored.iter().map(|stored| *stored == Stored::New).collect();
+    assert_eq!(new, (0..60).map(|index| !(10..30).contains(&index)).collect::<Vec<_>>());
+    assert_eq!(table.store(&all, at(NOW_MS + 9)).await.unwrap(), [Stored::Known; 60]);
+    let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
+    let claimed = claim_all(&table, &claim, NOW_MS + 10).await;
+    assert_eq!(claimed.len(), 60);
+    let first_time = claimed.iter().filter(|entry| entry.received_at == at(NOW_MS)).count();
+    assert_eq!(first_time, 20, "what was there kept its time");
+}
+
+#[tokio::test]
+async fn an_entry_comes_back_as_it_was_stored() {
+    let (table, page) = (table("InboxBack"), page());
+    let new = entry(&page, "comment:1", Waiting::Ready);
+    table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
+    let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
+    let read = claim_all(&table, &claim, NOW_MS).await.remove(0);
+    let known = new.clone().into_claimed(new.event.read().unwrap(), at(NOW_MS));
+    assert_eq!((&read.place, &read.page, &read.account), (&known.place, &page, &AccountId::from_bits(1)));
+    assert_eq!((&read.owner, &read.key, read.item()), (&new.owner, &new.key, new.key.item(&page)));
+    assert_eq!((read.received_at, read.since), (known.received_at, known.since));
+    assert_eq!(read.event.raw.get(), r#"{"thing":"comment:1"}"#);
+}
+
+#[tokio::test]
+async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over() {
+    let (table, page) = (table("InboxClaim"), page());
+    table.store(&entries(&page, 0..1), at(NOW_MS)).await.unwrap();
+    let place = ready(&table).await.remove(0);
+    let (first, second) = (Claim::new(at(NOW_MS + 100)).unwrap(), Claim::new(at(NOW_MS + 300)).unwrap());
+    let entry = table.claim(&place, &first, at(NOW_MS)).await.unwrap().unwrap();
+    assert!(table.claim(&place, &second, at(NOW_MS + 99)).await.unwrap().is_none());
+    assert!(
+        table.claim(&place, &first, at(NOW_MS)).await.unwrap().is_some(),
+        "a repeat whose answer was lost"
+    );
+    assert!(table.claim(&place, &second, at(NOW_MS + 100)).await.unwrap().is_some());
+    // The first one comes late: what it does changes nothing.
+    table.mark(&entry, &first, at(NOW_MS + 150)).await.unwrap();
+    table.drop_entry(&entry, &first).await.unwrap();
+    assert_eq!(ready(&table).await.len(), 1);
+    table.mark(&entry, &second, at(NOW_MS + 200)).await.unwrap();
+    assert!(ready(&table).await.is_empty());
+    assert!(table.claim(&place, &second, at(NOW_MS + 999)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_waits_expires() {
+    let (table, page) = (table("InboxMarker"), page());
+    let all = entries(&page, 0..3);
+    table.store(&all, at(NOW_MS)).await.unwrap();
+    let rows = embedded().all_rows("InboxMarker");
+    assert!(rows.iter().all(|row| row.get("expires_at").is_none() && row.get("event").is_some()), "{rows:?}");
+    let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
+    for entry in claim_all(&table, &claim, NOW_MS).await {
+        table.mark(&entry, &claim, at(NOW_MS + 1000)).await.unwrap();
+    }
+    for row in embedded().all_rows("InboxMarker") {
+        let names: HashSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let left = ["pk", "sk", "account", "owner", "received_at", "handed_on_at", "expires_at"];
+        assert_eq!(names, HashSet::from(left));
+        assert_eq!(row["expires_at"]["N"], ((NOW_MS + 1000) / 1000 + 60 * 24 * 3600).to_string());
+    }
+    assert_eq!(table.store(&all, at(NOW_MS + 2000)).await.unwrap(), [Stored::Known; 3]);
+    assert!(ready(&table).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over() {
+    let (table, page) = (table("InboxImmediate"), page());
+    let claim = Claim::new(at(NOW_MS + 100)).unwrap();
+    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
+    let other = Claim::new(at(NOW_MS + 500)).unwrap();
+    assert!(claim_all(&table, &other, NOW_MS + 99).await.is_empty());
+    assert_eq!(claim_all(&table, &other, NOW_MS + 100).await.len(), 1);
+    let event = new.event.read().unwrap();
+    let known = new.into_claimed(event, at(NOW_MS));
+    table.mark(&known, &claim, at(NOW_MS + 101)).await.unwrap();
+    assert_eq!(ready(&table).await.len(), 1, "its claim is not ours any more");
+    table.mark(&known, &other, at(NOW_MS + 101)).await.unwrap();
+    assert!(ready(&table).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_came_as_ids_only_waits_and_is_not_ready() {
+    let (table, page) = (table("InboxIncomplete"), page());
+    table.store(&[entry(&page, "mention:1", Waiting::Incomplete)], at(NOW_MS)).await.unwrap();
+    assert!(ready(&table).await.is_empty());
+    let row = embedded().all_rows("InboxIncomplete").remove(0);
+    assert_eq!(row["waiting"]["S"], format!("incomplete#{page}"));
+    assert!(row.get("expires_at").is_none());
+}
+
+/// Text that no compression makes smaller.
+fn noise(bytes: usize) -> String {
+    let digit = |_| format!("{:032x}", random::bits128().unwrap());
+    (0..bytes.div_ceil(32)).map(digit).collect::<String>()
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_behind() {
+    let (table, page) = (table("InboxLarge"), page());
+    let mut new = entry(&page, "comment:1", Waiting::Ready);
+    let large = event(&json!({"text": noise(2 * MAX_PUSH_BYTES)}));
+    new.event = PackedEvent::of(&large);
+    assert!(new.event.bytes().len() > 2 * MAX_PART_BYTES);
+    table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
+    let rows = embedded().all_rows("InboxLarge").len();
+    assert_eq!(rows, 1 + new.event.bytes().len().div_ceil(MAX_PART_BYTES));
+    // The same thing with another event, as a poll may find it: what came first stays, whole.
+    let mut other = new.clone();
+    other.event = PackedEvent::of(&event(&json!({"text": noise(2 * MAX_PUSH_BYTES)})));
+    for again in [&other, &new] {
+        let stored = table.store(std::slice::from_ref(again), at(NOW_MS + 1)).await.unwrap();
+        assert_eq!(stored, [Stored::Known]);
+        assert_eq!(embedded().all_rows("InboxLarge").len(), rows);
+    }
+    let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
+    let read = claim_all(&table, &claim, NOW_MS).await.remove(0);
+    assert_eq!(read.event.raw.get(), large.raw.get());
+    assert_eq!(new.into_claimed(large, at(NOW_MS)).parts, read.parts);
+    table.mark(&read, &claim, at(NOW_MS)).await.unwrap();
+    assert_eq!(embedded().all_rows("InboxLarge").len(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_entry_leaves_nothing() {
+    let (table, page) = (table("InboxDrop"), page());
+    let mut all = entries(&page, 0..2);
+    all[0].event = PackedEvent::of(&event(&json!({"text": noise(MAX_PUSH_BYTES)})));
+    table.store(&all, at(NOW_MS)).await.unwrap();
+    let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
+    for entry in claim_all(&table, &claim, NOW_MS).await {
+        table.drop_entry(&entry, &claim).await.unwrap();
+    }
+    assert!(embedded().all_rows("InboxDrop").is_empty());
+}
+
+#[tokio::test]
+async fn what_is_nobodys_is_kept_once_with_all_its_parts_until_its_time_is_over() {
+    let table = table("InboxUnrecognised");
+    for (body, rows) in [(json!({"a": 1}), 1), (json!({"text": noise(MAX_PUSH_BYTES)}), 1 + 1 + 2)] {
+        let event = event(&body);
+        let packed = PackedEvent::of(&event);
+        let events = [(EntryKey::of_unrecognised(&event), packed.clone())];
+        for stored in [Stored::New, Stored::Known] {
+            let kept = table.store_unrecognised(Network::X, &events, at(NOW_MS), at(NOW_MS + 9000));
+            assert_eq!(kept.await.unwrap(), [stored]);
+        }
+        let there = embedded().all_rows("InboxUnrecognised");
+        assert_eq!(there.len(), rows, "{}", packed.bytes().len());
+        let expires = ((NOW_MS + 9000) / 1000).to_string();
+        assert!(there.iter().all(|row| row["expires_at"]["N"] == expires.as_str()));
+        assert!(there.iter().all(|row| row["pk"]["S"].as_str().unwrap().starts_with("unrecognised#x#0")));
+    }
+    assert!(ready(&table).await.is_empty());
+}
+
+#[tokio::test]
+async fn many_at_once_store_a_push_that_they_share_once() {
+    let (table, page) = (table("InboxShared"), page());
+    let all = entries(&page, 0..100);
+    let storing = (0..8).map(|_| table.store(&all, at(NOW_MS)));
+    let stored = futures_util::future::join_all(storing).await;
+    let new: usize =
+        stored.into_iter().flatten().map(|one| one.iter().filter(|one| **one == Stored::New).count()).sum();
+    assert_eq!((new, embedded().all_rows("InboxShared").len()), (100, 100));
+}
+
+/// What storing a thousand entries takes, in three ways.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
+    let name = "InboxMeasured";
+    let (table, client) = (table(name), embedded().client());
+    let rows = |page: &PageId| -> Vec<std::collections::HashMap<String, AttributeValue>> {
+        let text = |text: String| AttributeValue::S(text);
+        let row = |thing: u32| {
+            std::collections::HashMap::from([
+                ("pk".to_owned(), text(page.to_string())),
+                ("sk".to_owned(), text(format!("{thing:064}"))),
+                ("waiting".to_owned(), text(format!("ready#{:02}", thing % 16))),
+                ("since".to_owned(), AttributeValue::N(NOW_MS.to_string())),
+                ("event".to_owned(), AttributeValue::B(vec![7_u8; 500].into())),
+            ])
+        };
+        (0..1000).map(row).collect()
+    };
+    for _ in 0..3 {
+        let began = watch();
+        table.store(&entries(&page(), 0..1000), at(NOW_MS)).await.unwrap();
+        let statements = began.elapsed();
+        let began = watch();
+        let puts = stream::iter(rows(&page())).map(|row| {
+            let call = client.put_item().table_name(name).set_item(Some(row));
+            call.condition_expression("attribute_not_exists(pk)").send()
+        });
+        assert_eq!(
+            puts.buffer_unordered(64).filter(|put| std::future::ready(put.is_ok())).count().await,
+            1000
+        );
+        let puts = began.elapsed();
+        let began = watch();
+        for rows in rows(&page()).chunks(100) {
+            let put = |row: &std::collections::HashMap<String, AttributeValue>| {
+                let put = Put::builder().table_name(name).set_item(Some(row.clone()));
+                let put = put.condition_expression("attribute_not_exists(pk)").build().unwrap();
+                TransactWriteItem::builder().put(put).build()
+            };
+            let writes = Some(rows.iter().map(put).collect());
+            client.transact_write_items().set_transact_items(writes).send().await.unwrap();
+        }
+        println!(
+            "1000 entries: statements {statements:?}, puts {puts:?}, transactions {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a duration is measured, no time is read")]
+fn watch() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,285 @@
+//! Pages, their routes and their tokens: what is written together, found, refused and deleted.
+
+use std::collections::BTreeSet;
+
+use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage};
+use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::random;
+use carteiro_adapters::token_table::TokenTable;
+use carteiro_core::address::PrivateTargets;
+use carteiro_core::id::{AccountId, KeyId, PageId};
+use carteiro_core::key::ApiKey;
+use carteiro_core::network::{Network, NetworkId};
+use carteiro_core::page::{Changed, Delivery, NewPage, Page, Token, TokenState};
+use carteiro_core::signature::Secret;
+use carteiro_core::webhook::{Settings, Webhook};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::database::{NOW_MS, at, embedded, new_webhook};
+
+/// Tables of their own.
+struct Tables {
+    config: ConfigTable,
+    tokens: TokenTable,
+    names: [String; 2],
+}
+
+impl Tables {
+    fn new() -> Self {
+        let name = format!("{:032x}", random::bits128().unwrap());
+        let names = [format!("Config{name}"), format!("Tokens{name}")];
+        embedded().make_config(&names[0]);
+        embedded().make_tokens(&names[1]);
+        let client = embedded().client();
+        Self {
+            config: ConfigTable::new(client.clone(), names[0].clone()),
+            tokens: TokenTable::new(client, names[1].clone()),
+            names,
+        }
+    }
+
+    async fn account(&self) -> AccountId {
+        let id = AccountId::from_bits(random::bits128().unwrap());
+        let account = Account { id: id.clone(), name: "a".into(), created_at: at(NOW_MS) };
+        self.config.create_account(&account, &new_key()).await.unwrap();
+        id
+    }
+
+    /// Connects a page of Facebook's.
+    async fn connect(&self, account: &AccountId, network_id: &str) -> Page {
+        let (page, token) = page(account, network_id);
+        assert_eq!(self.create(&page, &token).await, CreatedPage::Done);
+        page
+    }
+
+    async fn create(&self, page: &Page, token: &Token) -> CreatedPage {
+        self.config.create_page(page, token, &self.tokens).await.unwrap()
+    }
+
+    async fn find(&self, page: &Page) -> Option<Page> {
+        self.config.find_page(&page.account, &page.id).await.unwrap()
+    }
+
+    async fn routes(&self, ids: &[&str]) -> Vec<ConnectedPage> {
+        let ids: Vec<_> = ids.iter().map(|id| network_id(id)).collect();
+        self.config.find_pages(Network::Facebook, &ids).await.unwrap()
+    }
+
+    async fn replace(&self, changed: &Changed) -> Replaced {
+        self.config.replace_page(changed, &self.tokens).await.unwrap()
+    }
+
+    /// How many rows there are in both tables.
+    fn rows(&self) -> usize {
+        self.names.iter().map(|name| embedded().rows(name)).sum()
+    }
+}
+
+fn new_key() -> NewKey {
+    let key = ApiKey::from_random(random::bytes().unwrap());
+    NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() }
+}
+
+fn network_id(text: &str) -> NetworkId {
+    text.parse().unwrap()
+}
+
+fn page(account: &AccountId, network_id: &str) -> (Page, Token) {
+    let given = json!({
+        "network": "facebook", "network_id": network_id, "name": "Uma página", "access_token": "first",
+        "refresh_token": "refresh", "expires_at": "2026-12-01T00:00:00Z",
+    });
+    let id = PageId::from_bits(random::bits128().unwrap());
+    NewPage::from_json(given.as_object().unwrap()).unwrap().create(id, account.clone(), at(NOW_MS))
+}
+
+fn changed(page: &Page, patch: &Value) -> Changed {
+    page.patched(patch.as_object().unwrap(), at(NOW_MS + 1000)).unwrap().unwrap()
+}
+
+fn route(page: &Page) -> ConnectedPage {
+    ConnectedPage {
+        page: page.id.clone(),
+        account: page.account.clone(),
+        network_id: page.network_id.clone(),
+        delivery: page.delivery,
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_its_id() {
+    let tables = Tables::new();
+    let account = tables.account().await;
+    let (page, token) = page(&account, "1");
+    assert_eq!(tables.create(&page, &token).await, CreatedPage::Done);
+    assert_eq!(tables.find(&page).await, Some(page.clone()));
+    assert_eq!(tables.routes(&["0", "1", "1"]).await, [route(&page)]);
+    assert_eq!(tables.tokens.find(&page.id).await.unwrap(), Some(token));
+    let stranger = tables.account().await;
+    assert_eq!(tables.config.find_page(&stranger, &page.id).await.unwrap(), None);
+    let elsewhere = tables.config.find_pages(Network::Instagram, &[network_id("1")]).await.unwrap();
+    assert_eq!(elsewhere, []);
+}
+
+#[tokio::test]
+async fn a_network_page_is_connected_once_by_an_account_and_by_as_many_accounts_as_like() {
+    let tables = Tables::new();
+    let (account, other) = (tables.account().await, tables.account().await);
+    let first = tables.connect(&account, "1").await;
+    let (again, token) = page(&account, "1");
+    let before = tables.rows();
+    assert_eq!(tables.create(&again, &token).await, CreatedPage::Duplicate(first.id.clone()));
+    assert_eq!((tables.rows(), tables.tokens.find(&again.id).await.unwrap()), (before, None));
+    let second = tables.connect(&other, "1").await;
+    let of_both: BTreeSet<_> = tables.routes(&["1"]).await.into_iter().map(|one| one.page).collect();
+    assert_eq!(of_both, BTreeSet::from([first.id.clone(), second.id.clone()]));
+    // Connected anew after it was deleted.
+    assert!(tables.config.delete_page(&first, &tables.tokens).await.unwrap());
+    assert_eq!(tables.create(&again, &token).await, CreatedPage::Done);
+}
+
+#[tokio::test]
+async fn of_many_creations_of_one_page_at_once_one_is_made() {
+    let tables = std::sync::Arc::new(Tables::new());
+    let account = tables.account().await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..12 {
+        let (tables, account) = (tables.clone(), account.clone());
+        tasks.spawn(async move {
+            let (page, token) = page(&account, "1");
+            tables.config.create_page(&page, &token, &tables.tokens).await
+        });
+    }
+    let mut made = 0;
+    for came in tasks.join_all().await {
+        match came {
+            Ok(CreatedPage::Done) => made += 1,
+            Ok(CreatedPage::Duplicate(_)) | Err(AdapterError::Contended { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((made, tables.routes(&["1"]).await.len()), (1, 1));
+    assert_eq!(tables.config.count_pages(&account, 100).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_change_is_of_the_page_its_route_and_its_token_together_or_of_none() {
+    let tables = Tables::new();
+    let account = tables.account().await;
+    let before = tables.connect(&account, "1").await;
+    let patch = json!({"name": "b", "delivery": "immediate", "access_token": "second"});
+    let change = changed(&before, &patch);
+    assert_eq!(tables.replace(&change).await, Replaced::Done);
+    assert_eq!(tables.find(&before).await.as_ref(), Some(&change.page));
+    assert_eq!(tables.routes(&["1"]).await[0].delivery, Delivery::Immediate);
+    let token = tables.tokens.find(&before.id).await.unwrap().unwrap();
+    assert_eq!((token.access_token.reveal(), token.version), ("second", change.page.token_version));
+
+    // By what was read before, nothing changes any more.
+    let stale = changed(&before, &json!({"name": "c", "access_token": "third", "refresh_token": null}));
+    assert_eq!(tables.replace(&stale).await, Replaced::ChangedMeanwhile);
+    assert_eq!(tables.find(&before).await, Some(change.page.clone()));
+    assert_eq!(tables.tokens.find(&before.id).await.unwrap(), Some(token));
+    assert!(tables.config.delete_page(&change.page, &tables.tokens).await.unwrap());
+    let late = changed(&change.page, &json!({"delivery": "scheduled", "access_token": "fourth"}));
+    let rows = tables.rows();
+    assert_eq!(tables.replace(&late).await, Replaced::ChangedMeanwhile);
+    assert_eq!(tables.rows(), rows, "a change never makes a row");
+}
+
+#[tokio::test]
+async fn only_what_is_given_of_a_token_changes() {
+    let tables = Tables::new();
+    let account = tables.account().await;
+    let mut page = tables.connect(&account, "1").await;
+    let cases = [
+        (json!({"access_token": "second"}), "second", Some("refresh"), false),
+        (json!({"expires_at": "2027-01-01T00:00:00Z"}), "second", Some("refresh"), true),
+        (json!({"refresh_token": "other"}), "second", Some("other"), true),
+        (json!({"refresh_token": null, "expires_at": null}), "second", None, false),
+    ];
+    for (patch, access, refresh, ends) in cases {
+        let change = changed(&page, &patch);
+        assert_eq!(tables.replace(&change).await, Replaced::Done);
+        page = change.page;
+        let token = tables.tokens.find(&page.id).await.unwrap().unwrap();
+        assert_eq!(token.access_token.reveal(), access, "{patch}");
+        assert_eq!(token.refresh_token.as_ref().map(|one| one.reveal()), refresh, "{patch}");
+        assert_eq!(token.expires_at.is_some(), ends, "{patch}");
+        assert_eq!((token.expires_at, token.version), (page.token.expires_at, page.token_version));
+        assert_eq!(page.token.state, TokenState::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_page_leaves_no_row() {
+    let tables = Tables::new();
+    let account = tables.account().await;
+    let before = tables.rows();
+    let page = tables.connect(&account, "1").await;
+    assert_eq!(tables.rows(), before + 4);
+    assert!(tables.config.delete_page(&page, &tables.tokens).await.unwrap());
+    assert_eq!(tables.rows(), before);
+    assert!(!tables.config.delete_page(&page, &tables.tokens).await.unwrap());
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() {
+    let tables = Tables::new();
+    let (closing, absent) = (tables.account().await, AccountId::from_bits(0));
+    assert!(tables.config.close_account(&closing).await.unwrap());
+    assert!(tables.config.close_account(&closing).await.unwrap(), "a repeat goes on");
+    assert!(!tables.config.close_account(&absent).await.unwrap());
+    let before = tables.rows();
+    let settings = json!({"url": "https://example.com", "items": ["event"]});
+    let settings = Settings::from_json(settings.as_object().unwrap(), &PrivateTargets::default()).unwrap();
+    for account in [closing, absent] {
+        let (page, token) = page(&account, "1");
+        assert_eq!(tables.create(&page, &token).await, CreatedPage::NoAccount);
+        assert!(!tables.config.create_key(&account, &new_key(), at(NOW_MS)).await.unwrap());
+        let secret = Secret::from_random([1; 32]);
+        let webhook = Webhook::new(new_webhook(), account, settings.clone(), secret, at(NOW_MS));
+        assert!(!tables.config.create_webhook(&webhook).await.unwrap());
+    }
+    assert_eq!(tables.rows(), before);
+}
+
+#[tokio::test]
+async fn pages_are_listed_and_counted_for_their_account_alone() {
+    let tables = Tables::new();
+    let (account, other) = (tables.account().await, tables.account().await);
+    tables.connect(&other, "0").await;
+    let mut connected = BTreeSet::new();
+    for n in 0..7 {
+        connected.insert(tables.connect(&account, &n.to_string()).await.id);
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = tables.config.list_pages(&account, 3, after.as_deref()).await.unwrap();
+        listed.extend(page.data.into_iter().map(|page| page.id));
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, Vec::from_iter(connected));
+    let count = async |enough| tables.config.count_pages(&account, enough).await.unwrap();
+    assert_eq!((count(100).await, count(7).await, count(3).await), (7, 7, 3));
+    assert_eq!(tables.config.all_webhooks(&account).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn pages_of_many_network_ids_are_found_at_once() {
+    let tables = Tables::new();
+    let account = tables.account().await;
+    for n in 0..30 {
+        tables.connect(&account, &n.to_string()).await;
+    }
+    let ids: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found: BTreeSet<String> =
+        tables.routes(&ids).await.into_iter().map(|one| one.network_id.to_string()).collect();
+    assert_eq!(found, (0..30).map(|n| n.to_string()).collect());
+}

@@ -1,0 +1,280 @@
+//! What networks push: their check of our address, and their updates.
+//!
+//! A push is answered `200` only after everything in it is in the inbox, so what is not answered so comes again, whole,
+//! and stores what is missing: every update has a key of its own. Nothing of a body is parsed before its signature was
+//! checked, and nothing of one is logged.
+//!
+//! The check of our address is answered from the environment alone: no table is read for it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_pages::ConnectedPage;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::hand_on::{HandedOn, Known};
+use carteiro_adapters::http_api::{Failure, Request, answer, empty};
+use carteiro_adapters::inbox_table::{Claim, Entry, NewEntry, Stored, Waiting};
+use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_core::inbox::{EntryKey, Reading, Shape, Update};
+use carteiro_core::network::{Network, NetworkId};
+use carteiro_core::normalise;
+use carteiro_core::page::Delivery;
+use carteiro_core::problem::Problem;
+use carteiro_core::push::signature::{self, AppSecret, ChallengeError};
+use carteiro_core::push::{MAX_PUSH_BYTES, split};
+use carteiro_core::retention::after;
+use jiff::Timestamp;
+
+use crate::Ingest;
+
+/// What an answer and a late table call still need; nothing is begun in the last of it.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// How long an answer waits for what is handed on at once. The network waits for it too; a tick does the rest.
+const IMMEDIATE_TIME: Duration = Duration::from_secs(5);
+
+/// How long an entry that is handed on at once belongs to the invocation that stored it: longer than that runs, by what
+/// handing on keeps in reserve.
+const IMMEDIATE_LEASE: Duration = Duration::from_secs(90);
+
+/// The networks' secrets with us.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    pub(crate) meta: Vec<AppSecret>,
+    pub(crate) meta_verify: Vec<AppSecret>,
+    pub(crate) x: Vec<AppSecret>,
+}
+
+/// Answers a network's check of our address.
+pub(crate) fn challenge(
+    secrets: &Secrets,
+    network: Network,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let of_form = |error: ChallengeError| match error {
+        ChallengeError::Malformed => Problem::bad_request(error.to_string()),
+        ChallengeError::Refused => Problem::forbidden(error.to_string()),
+    };
+    if network == Network::X {
+        not_configured_if(secrets.x.is_empty(), network)?;
+        let json = signature::x_challenge(&secrets.x, request.query("crc_token")).map_err(of_form)?;
+        return Ok(answer(200, "application/json", json));
+    }
+    not_configured_if(secrets.meta_verify.is_empty(), network)?;
+    let query = |name| request.query(name);
+    let (mode, token, challenge) = (query("hub.mode"), query("hub.verify_token"), query("hub.challenge"));
+    let text = signature::meta_challenge(&secrets.meta_verify, mode, token, challenge).map_err(of_form)?;
+    Ok(answer(200, "text/plain", text.to_owned()))
+}
+
+/// Takes a push: `200` once everything in it is in the inbox.
+pub(crate) async fn receive(
+    ingest: &Ingest,
+    network: Network,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let body = request.body.as_slice();
+    check_signature(&ingest.secrets, network, request)?;
+    let taking = Taking { ingest, network, clock };
+    let left = clock.left().saturating_sub(RESERVE);
+    let Ok(stored) = tokio::time::timeout(left, taking.store(split(network, body))).await else {
+        tracing::warn!(network = network.as_str(), "push.out_of_time");
+        return Err(Problem::unavailable("not all of it is stored; send it again").into());
+    };
+    taking.hand_on(stored?).await;
+    Ok(empty(200))
+}
+
+/// Nothing of the body is read before this.
+fn check_signature(secrets: &Secrets, network: Network, request: &Request) -> Result<(), Failure> {
+    if request.body.len() > MAX_PUSH_BYTES {
+        let most = MAX_PUSH_BYTES;
+        return Err(Problem::too_large(format!("a push has at most {most} bytes")).into());
+    }
+    let (secrets, header) = match network {
+        Network::X => (&secrets.x, signature::X_HEADER),
+        _ => (&secrets.meta, signature::META_HEADER),
+    };
+    not_configured_if(secrets.is_empty(), network)?;
+    let given = request.header(header);
+    let is_genuine = given.as_deref().is_some_and(|given| match network {
+        Network::X => signature::is_xs(secrets, given, &request.body),
+        _ => signature::is_metas(secrets, given, &request.body),
+    });
+    if is_genuine {
+        return Ok(());
+    }
+    tracing::warn!(
+        network = network.as_str(),
+        signed = given.is_some(),
+        bytes = request.body.len(),
+        "push.refused"
+    );
+    Err(Problem::unauthorized(format!("a valid {header} is needed")).into())
+}
+
+/// Not the sender's fault: it is to come again until the secrets are there.
+fn not_configured_if(missing: bool, network: Network) -> Result<(), Failure> {
+    if missing {
+        return Err(Problem::unavailable(format!("no secret for {network} is configured")).into());
+    }
+    Ok(())
+}
+
+/// The taking of one push.
+struct Taking<'a> {
+    ingest: &'a Ingest,
+    network: Network,
+    clock: InvocationClock,
+}
+
+/// A push in the inbox.
+struct InInbox {
+    /// What of it is to be handed on at once.
+    immediate: Vec<Entry>,
+    claim: Claim,
+}
+
+/// Whose an update is.
+enum Whose<'a> {
+    /// Of these pages, found by the owner's id.
+    Pages(&'a NetworkId, &'a [ConnectedPage]),
+    /// Of a page that nobody connected.
+    NotConnected,
+    /// Of nobody that could be told, or of a page that nobody connected and in a form that nobody foresaw.
+    Unrecognised,
+}
+
+/// The connected pages of one of a network's pages.
+type Routes = BTreeMap<(Network, NetworkId), Vec<ConnectedPage>>;
+
+impl Taking<'_> {
+    async fn store(&self, updates: Vec<Update>) -> Result<InInbox, AdapterError> {
+        let received_at = self.clock.now();
+        let claim = Claim::new(after(received_at, IMMEDIATE_LEASE))?;
+        let routes = self.routes(&updates).await?;
+        let (mut entries, mut of_update, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut not_connected, mut unrecognised) = (0_usize, Vec::new());
+        for (index, update) in updates.iter().enumerate() {
+            match whose(update, &routes) {
+                Whose::NotConnected => not_connected += 1,
+                Whose::Unrecognised => unrecognised.push(update),
+                Whose::Pages(owner, pages) => {
+                    let new = entries_of(update, owner, pages, &claim);
+                    // The same thing may stand twice in one push.
+                    let new = new.into_iter().filter(|new| seen.insert((new.page.clone(), new.key.clone())));
+                    entries.extend(new);
+                    of_update.resize(entries.len(), index);
+                }
+            }
+        }
+        let stored = self.ingest.hand_on.inbox.store(&entries, received_at).await?;
+        self.keep(&unrecognised, received_at).await?;
+        let new = stored.iter().filter(|stored| **stored == Stored::New).count();
+        let network = self.network.as_str();
+        if not_connected > 0 {
+            tracing::info!(network, updates = not_connected, "push.not_connected");
+        }
+        tracing::info!(network, updates = updates.len(), entries = entries.len(), new, "push.stored");
+        let immediate = entries.into_iter().zip(of_update).zip(stored).filter(|((entry, _), stored)| {
+            *stored == Stored::New && matches!(entry.waiting, Waiting::Claimed(_))
+        });
+        let immediate = immediate
+            .map(|((entry, index), _)| entry.into_claimed(updates[index].event.clone(), received_at))
+            .collect();
+        Ok(InInbox { immediate, claim })
+    }
+
+    /// The connected pages of all that the updates may be of.
+    async fn routes(&self, updates: &[Update]) -> Result<Routes, AdapterError> {
+        let mut ids: BTreeMap<Network, BTreeSet<NetworkId>> = BTreeMap::new();
+        for update in updates {
+            ids.entry(update.event.network).or_default().extend(update.owners.iter().cloned());
+        }
+        let mut routes = Routes::new();
+        for (network, ids) in ids {
+            let ids: Vec<NetworkId> = ids.into_iter().collect();
+            for page in self.ingest.hand_on.config.find_pages(network, &ids).await? {
+                routes.entry((network, page.network_id.clone())).or_default().push(page);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Keeps what is nobody's as it came, for a person to look at.
+    async fn keep(&self, updates: &[&Update], received_at: Timestamp) -> Result<(), AdapterError> {
+        let expires_at = self.ingest.retention.dead_until(received_at);
+        let mut seen = HashSet::new();
+        let events: Vec<_> = updates
+            .iter()
+            .map(|update| (EntryKey::of_unrecognised(&update.event), PackedEvent::of(&update.event)))
+            .filter(|(key, _)| seen.insert(key.clone()))
+            .collect();
+        let inbox = &self.ingest.hand_on.inbox;
+        let stored = inbox.store_unrecognised(self.network, &events, received_at, expires_at).await?;
+        for ((key, event), stored) in events.iter().zip(stored) {
+            if stored == Stored::New {
+                let (network, key, bytes) = (self.network.as_str(), key.as_str(), event.bytes().len());
+                tracing::warn!(network, key, bytes, "push.unrecognised");
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what is to be handed on at once. What that does not come to is a tick's.
+    async fn hand_on(&self, stored: InInbox) {
+        if stored.immediate.is_empty() {
+            return;
+        }
+        let (network, entries) = (self.network.as_str(), stored.immediate.len());
+        let mut known = Known::default();
+        for entry in &stored.immediate {
+            known.page_is_there(entry.page.clone(), entry.received_at);
+        }
+        let handing_on = self.ingest.hand_on.hand_on(stored.immediate, &stored.claim, &mut known, self.clock);
+        let left = self.clock.left().saturating_sub(RESERVE).min(IMMEDIATE_TIME);
+        match tokio::time::timeout(left, handing_on).await {
+            Ok(HandedOn { handed_on, left, .. }) => {
+                tracing::info!(network, entries, handed_on, left, "push.handed_on");
+            }
+            Err(_) => tracing::warn!(network, entries, "push.handing_on_cut_short"),
+        }
+    }
+}
+
+fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
+    let connected = |owner: &'a NetworkId| {
+        let pages = routes.get(&(update.event.network, owner.clone()))?;
+        Some(Whose::Pages(owner, pages))
+    };
+    let is_foreseen = update.event.shape != Shape::Unknown && !update.owners.is_empty();
+    let found = update.owners.iter().find_map(connected);
+    found.unwrap_or(if is_foreseen { Whose::NotConnected } else { Whose::Unrecognised })
+}
+
+fn entries_of(update: &Update, owner: &NetworkId, pages: &[ConnectedPage], claim: &Claim) -> Vec<NewEntry> {
+    let reading = normalise::read(&update.event, owner);
+    let key = EntryKey::new(&reading.thing, &reading.version);
+    let event = PackedEvent::of(&update.event);
+    let entry = |page: &ConnectedPage| NewEntry {
+        page: page.page.clone(),
+        account: page.account.clone(),
+        owner: owner.clone(),
+        key: key.clone(),
+        event: event.clone(),
+        waiting: waiting(&reading, page.delivery, claim),
+    };
+    pages.iter().map(entry).collect()
+}
+
+fn waiting(reading: &Reading, delivery: Delivery, claim: &Claim) -> Waiting {
+    match delivery {
+        _ if reading.wanted.is_some() => Waiting::Incomplete,
+        // What is said of a token is the tick's, which may change the page.
+        Delivery::Immediate if reading.signal.is_none() => Waiting::Claimed(claim.clone()),
+        Delivery::Immediate | Delivery::Scheduled => Waiting::Ready,
+    }
+}

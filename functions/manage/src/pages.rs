@@ -1,0 +1,145 @@
+//! Pages: an account's connections to its own pages on networks. Their tokens are taken and never answered: this
+//! function can write them and not read them.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_pages::CreatedPage;
+use carteiro_adapters::config_table::Replaced;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::random;
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
+use carteiro_core::problem::{FieldError, Problem};
+
+use crate::webhooks::{CHANGE_TRIES, Dropped, RESERVE};
+use crate::{Manage, body, lists, view};
+
+/// How many of an account's pages are read together when all are deleted.
+const STEP: u16 = 50;
+
+pub(crate) async fn create(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
+    if manage.config.count_pages(&account, MAX_PAGES_PER_ACCOUNT).await? >= MAX_PAGES_PER_ACCOUNT {
+        let detail = format!("an account has at most {MAX_PAGES_PER_ACCOUNT} pages; delete one first");
+        return Err(Problem::invalid(detail).into());
+    }
+    let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
+    match manage.config.create_page(&page, &token, &manage.tokens).await? {
+        CreatedPage::Done => Ok(json(201, &view::page(&page))),
+        CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
+        CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
+    }
+}
+
+fn duplicate(existing: &PageId) -> Problem {
+    let detail = format!("the account has connected this page as {existing}; change that one instead");
+    let errors = vec![FieldError::new("network_id", format!("is that of {existing}"))];
+    Problem { errors, ..Problem::already_exists(detail) }
+}
+
+pub(crate) async fn list(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    // The account is part of the name, so that a cursor is of no use to another.
+    let list = format!("pages {account}");
+    let position = lists::position(request, &list, is_page_key)?;
+    let listed = manage.config.list_pages(&account, position.limit, position.after.as_deref()).await?;
+    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page))))
+}
+
+pub(crate) async fn read(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let page = find(manage, &caller.account()?, request).await?;
+    Ok(json(200, &view::page(&page)))
+}
+
+pub(crate) async fn change(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let patch = body::object(request)?;
+    for _ in 0..CHANGE_TRIES {
+        let page = find(manage, &account, request).await?;
+        let Some(changed) = page.patched(&patch, clock.now()).map_err(Problem::invalid_fields)? else {
+            return Ok(json(200, &view::page(&page)));
+        };
+        if manage.config.replace_page(&changed, &manage.tokens).await? == Replaced::Done {
+            return Ok(json(200, &view::page(&changed.page)));
+        }
+    }
+    Err(Problem::conflict("others changed this page at the same time; read it and try again").into())
+}
+
+pub(crate) async fn delete(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let page = find(manage, &caller.account()?, request).await?;
+    match delete_page(manage, &page).await? {
+        Some(dropped) => Ok(json(200, &dropped.view())),
+        None => Err(not_found().into()),
+    }
+}
+
+/// Deletes all pages of an account that nobody can add to any more. None where there was no time for all.
+pub(crate) async fn delete_all(
+    manage: &Manage,
+    account: &AccountId,
+    clock: InvocationClock,
+) -> Result<Option<Dropped>, Failure> {
+    let mut dropped = Dropped::default();
+    loop {
+        let pages = manage.config.list_pages(account, STEP, None).await?;
+        if pages.data.is_empty() {
+            return Ok(Some(dropped));
+        }
+        for page in &pages.data {
+            if clock.left() < RESERVE {
+                return Ok(None);
+            }
+            dropped += delete_page(manage, page).await?.unwrap_or_default();
+        }
+    }
+}
+
+/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in. None where it
+/// was deleted meanwhile.
+async fn delete_page(manage: &Manage, page: &Page) -> Result<Option<Dropped>, Failure> {
+    if !manage.config.delete_page(page, &manage.tokens).await? {
+        return Ok(None);
+    }
+    // Nothing fills an inbox yet: this is where what waits in the page's is dropped and counted.
+    Ok(Some(Dropped::default()))
+}
+
+fn is_page_key(key: &str) -> bool {
+    key.strip_prefix("page#").is_some_and(|id| id.parse::<PageId>().is_ok())
+}
+
+/// The page that the path names, if it is the account's.
+async fn find(manage: &Manage, account: &AccountId, request: &Request) -> Result<Page, Failure> {
+    let id: PageId = request.path("page").parse().map_err(|_| not_found())?;
+    let page = manage.config.find_page(account, &id).await?;
+    page.ok_or_else(|| not_found().into())
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("there is no such page")
+}

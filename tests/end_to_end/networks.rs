@@ -1,0 +1,172 @@
+//! How networks push: bodies in their shapes, signed as they sign them, and what came of it in the tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use carteiro_core::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_tests::client::{Client, Reply};
+use carteiro_tests::{Account, Bundle, dynamodb};
+use http::Method;
+use serde_json::{Value, json};
+
+pub(crate) const META_SECRET: &str = "a-meta-secret";
+pub(crate) const META_VERIFY: &str = "a-verify-token";
+pub(crate) const X_SECRET: &str = "an-x-secret";
+
+/// The parameters of a deployment that takes pushes.
+pub(crate) const SECRETS: [(&str, &str); 3] =
+    [("MetaAppSecrets", META_SECRET), ("MetaVerifyToken", META_VERIFY), ("XConsumerSecrets", X_SECRET)];
+
+/// The header that signs a body for a network.
+pub(crate) fn signature(network: &str, secret: &str, body: &[u8]) -> (&'static str, String) {
+    let secret = AppSecret::list(secret).remove(0);
+    match network {
+        "x" => (X_HEADER, sign_as_x(&secret, body)),
+        _ => (META_HEADER, sign_as_meta(&secret, body)),
+    }
+}
+
+/// Pushes a body, signed as the network does.
+pub(crate) async fn push_to(client: &Client, network: &str, secret: &str, body: &[u8]) -> Option<Reply> {
+    let (name, value) = signature(network, secret, body);
+    let headers = [(name, value.as_str()), ("content-type", "application/json")];
+    client
+        .try_request(Method::POST, &format!("/push/{network}"), &headers, Bytes::copy_from_slice(body))
+        .await
+}
+
+/// Pushes a body with the secret of the tests' deployment.
+pub(crate) async fn push(bundle: &Bundle, network: &str, body: &Value) -> Reply {
+    let secret = if network == "x" { X_SECRET } else { META_SECRET };
+    push_to(&bundle.client, network, secret, body.to_string().as_bytes()).await.expect("an answer")
+}
+
+/// Pushes a body that must be taken.
+pub(crate) async fn pushed(bundle: &Bundle, network: &str, body: &Value) {
+    let reply = push(bundle, network, body).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, ""), "{network}");
+}
+
+/// Connects a page, and answers its id.
+pub(crate) async fn connect(bundle: &Bundle, account: &Account, network: &str, id: &str) -> String {
+    connect_with(bundle, account, json!({"network": network, "network_id": id})).await
+}
+
+/// Connects a page with some settings of its own.
+pub(crate) async fn connect_with(bundle: &Bundle, account: &Account, mut page: Value) -> String {
+    for (name, value) in [("name", "Uma página"), ("access_token", "a-token")] {
+        page[name] = value.into();
+    }
+    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    reply.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// A comment on a publication of a Facebook page, as an element of `changes`.
+pub(crate) fn comment(number: u32, text: &str) -> Value {
+    json!({"field": "feed", "value": {
+        "item": "comment", "verb": "add", "comment_id": format!("900_{number}"), "post_id": "800_900",
+        "parent_id": "800_900", "created_time": 1_795_000_000 + number, "message": text,
+        "from": {"id": "77", "name": "Ana"},
+    }})
+}
+
+/// A push of Facebook's: entries of pages with their changes.
+pub(crate) fn facebook(entries: &[(&str, Vec<Value>)]) -> Value {
+    let entry =
+        |(page, changes): &(&str, Vec<Value>)| json!({"id": page, "time": 1_795_000_100, "changes": changes});
+    json!({"object": "page", "entry": entries.iter().map(entry).collect::<Vec<_>>()})
+}
+
+/// A comment on a publication of an Instagram account.
+pub(crate) fn instagram(account: &str, comment: &str) -> Value {
+    json!({"object": "instagram", "entry": [{"id": account, "time": 1_795_000_100, "changes": [
+        {"field": "comments", "value": {
+            "id": comment, "text": "olá", "from": {"id": "78", "username": "bia"},
+            "media": {"id": "600", "media_product_type": "FEED"},
+        }},
+    ]}]})
+}
+
+/// A post that is pushed to a user of X.
+pub(crate) fn x(user: &str, post: &str) -> Value {
+    json!({"for_user_id": user, "user_has_blocked": "false", "tweet_create_events": [{
+        "created_at": "Sun Nov 22 01:00:00 +0000 2026", "id": 1, "id_str": post, "text": "oi @alguem",
+        "user": {"id": 5, "id_str": "5", "name": "Caio", "screen_name": "caio"},
+        "in_reply_to_status_id_str": null, "entities": {"user_mentions": [{"id_str": user}]},
+    }]})
+}
+
+/// How many entries of the inbox wait, were handed on, and are nobody's.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inbox {
+    pub(crate) ready: usize,
+    pub(crate) incomplete: usize,
+    pub(crate) handed_on: usize,
+    pub(crate) unrecognised: usize,
+}
+
+/// What a row of the inbox is.
+fn count(inbox: &mut Inbox, row: &Value) {
+    match row["waiting"]["S"].as_str() {
+        _ if row["pk"]["S"].as_str().unwrap().starts_with("unrecognised#") => inbox.unrecognised += 1,
+        Some(waiting) if waiting.starts_with("ready#") => inbox.ready += 1,
+        Some(_) => inbox.incomplete += 1,
+        None => inbox.handed_on += 1,
+    }
+}
+
+/// What is in the inbox.
+pub(crate) async fn inbox(bundle: &Bundle) -> Inbox {
+    let mut inbox = Inbox::default();
+    dynamodb::scan(bundle, "InboxTable").await.iter().for_each(|row| count(&mut inbox, row));
+    inbox
+}
+
+/// Runs a tick, and further ones as the schedule would, until nothing in the inbox is ready any more.
+///
+/// On a machine that is busy calls time out, and what they were about is left to the next tick.
+#[expect(clippy::print_stdout, reason = "a test says what it met")]
+pub(crate) async fn hand_on(bundle: &Bundle) -> Inbox {
+    for _ in 0..10 {
+        bundle.tick().await;
+        let (mut before, mut idle) = (usize::MAX, 0);
+        while idle < 20 {
+            let inbox = inbox(bundle).await;
+            if inbox.ready == 0 {
+                return inbox;
+            }
+            idle = if inbox.ready < before { 0 } else { idle + 1 };
+            before = inbox.ready;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        println!("a tick left {before}: {:?}", left(bundle));
+        // What was claimed is free again.
+        bundle.advance(Duration::from_secs(121));
+    }
+    panic!("{:?}", inbox(bundle).await)
+}
+
+/// What ticks said of what they left.
+fn left(bundle: &Bundle) -> Vec<String> {
+    let lines = bundle.logs.of("CollectFunction").into_iter();
+    lines.filter(|line| line.contains("inbox.") && !line.contains("\"left\":0,")).collect()
+}
+
+/// How many entries were handed on and could not be marked, so that they are handed on again.
+pub(crate) fn not_marked(bundle: &Bundle) -> usize {
+    let lines = bundle.logs.of("CollectFunction").into_iter();
+    lines.filter(|line| line.contains("inbox.not_marked")).count()
+}
+
+/// What has arrived at a path, by webhook-id, once each thing that was queued has been delivered.
+pub(crate) async fn arrived(bundle: &Bundle, path: &str, count: usize) -> BTreeMap<String, Value> {
+    let wanted = u64::try_from(count).unwrap();
+    let deliveries = bundle.receiver.wait_for_count(path, wanted, carteiro_tests::SOON).await.unwrap();
+    let item = |delivery: &Arc<carteiro_receiver::Delivery>| {
+        (delivery.webhook_id().unwrap().to_owned(), serde_json::from_slice(&delivery.body).unwrap())
+    };
+    deliveries.iter().map(item).collect()
+}

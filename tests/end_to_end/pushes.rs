@@ -1,0 +1,443 @@
+//! Pushes: from a network's request to the webhooks that take what it carried.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
+use carteiro_receiver::SignatureCheck;
+use carteiro_tests::{Account, Bundle, SOON, assert_problem, dynamodb};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::networks::{
+    Inbox, META_SECRET, META_VERIFY, SECRETS, X_SECRET, arrived, comment, connect, connect_with, facebook,
+    hand_on, inbox, instagram, push, push_to, pushed, signature, x,
+};
+
+async fn get(bundle: &Bundle, path: &str) -> carteiro_tests::client::Reply {
+    bundle.client.request(Method::GET, path, &[], Bytes::new()).await
+}
+
+/// Something arrives that was not there a second ago.
+async fn nothing_more_arrives(bundle: &Bundle, path: &str, count: u64) {
+    let more = bundle.receiver.wait_for_count(path, count + 1, Duration::from_secs(1)).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn networks_checks_of_our_address_are_answered_without_a_look_at_any_table() {
+    let bundle = Bundle::start_with([
+        ("MetaVerifyToken", META_VERIFY),
+        ("MetaAppSecrets", META_SECRET),
+        ("XConsumerSecrets", "__APP_SECRET__"),
+    ])
+    .await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    bundle.stack.intercept_dynamodb(Some(Arc::new(move |_: DynamodbCall<'_>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Verdict::default()
+    })));
+    let meta = |token: &str| format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}");
+    for network in ["facebook", "instagram"] {
+        let reply = get(&bundle, &format!("/push/{network}?{}", meta(META_VERIFY))).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "1158201444"));
+        assert_eq!(reply.header("content-type"), Some("text/plain"));
+        let reply = get(&bundle, &format!("/push/{network}?{}", meta("another"))).await;
+        assert_problem(&reply, 403, "forbidden");
+        assert_problem(&get(&bundle, &format!("/push/{network}")).await, 400, "bad-request");
+    }
+    let reply = get(&bundle, "/push/x?crc_token=__TOKEN_FROM_TWITTER__").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let answer = "sha256=rPq0FJoFEukzQI8G52D6xjiQ4BGXK4EuZWYZCWMMlsQ=";
+    assert_eq!(reply.json(), json!({"response_token": answer}));
+    assert_problem(&get(&bundle, "/push/x").await, 400, "bad-request");
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn without_secrets_no_push_is_taken_and_the_network_is_to_come_again() {
+    let bundle = Bundle::start().await;
+    for network in ["facebook", "instagram", "x"] {
+        let reply = push_to(&bundle.client, network, "any", b"{}").await.unwrap();
+        assert_problem(&reply, 503, "unavailable");
+        let path =
+            format!("/push/{network}?hub.mode=subscribe&hub.challenge=1&hub.verify_token=&crc_token=a");
+        assert_problem(&get(&bundle, &path).await, 503, "unavailable");
+    }
+    assert_eq!(inbox(&bundle).await, Inbox::default());
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_without_a_good_signature_is_refused_and_stores_nothing() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    for (network, secret, body) in [
+        ("facebook", META_SECRET, facebook(&[("1", vec![comment(1, "olá")])])),
+        ("instagram", META_SECRET, instagram("1", "2")),
+        ("x", X_SECRET, x("1", "2")),
+    ] {
+        connect(&bundle, &account, network, "1").await;
+        let body = body.to_string();
+        let (header, good) = signature(network, secret, body.as_bytes());
+        let (_, of_another) = signature(network, "another", body.as_bytes());
+        let path = format!("/push/{network}");
+        let bad = ["", "sha256=", &of_another, &good.to_uppercase(), &format!("{good} "), &good[7..]];
+        for bad in bad {
+            let reply = bundle.client.request(Method::POST, &path, &[(header, bad)], body.clone()).await;
+            // A trailing space is none in a header.
+            if bad.trim() == good {
+                assert_eq!(reply.status, 200);
+            } else {
+                assert_problem(&reply, 401, "unauthorized");
+            }
+        }
+        let unsigned = bundle.client.request(Method::POST, &path, &[], body.clone()).await;
+        assert_problem(&unsigned, 401, "unauthorized");
+        let altered = body.replacen(':', ": ", 1);
+        let reply = bundle.client.request(Method::POST, &path, &[(header, &good)], altered).await;
+        assert_problem(&reply, 401, "unauthorized");
+    }
+    assert_eq!(inbox(&bundle).await, Inbox { ready: 3, ..Inbox::default() }, "the three that were good");
+    let logged = bundle.logs.of("IngestFunction").join("\n");
+    assert!(!logged.contains("olá") && !logged.contains(META_SECRET) && !logged.contains(X_SECRET));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn the_published_signatures_are_good() {
+    let bundle =
+        Bundle::start_with([("MetaAppSecrets", "another,_MY_SECRET_"), ("XConsumerSecrets", "test")]).await;
+    for (path, header, signature, body) in [
+        (
+            "/push/facebook",
+            "x-hub-signature-256",
+            "sha256=213c1132c265fc81f96f8188d7ac50d549e3529e474b7dfa33f932696ea08451",
+            r#"{"object":"foo","entry":[{"id":"1234567890"}]}"#,
+        ),
+        (
+            "/push/x",
+            "x-twitter-webhooks-signature",
+            "sha256=YWHphPn/JFq43jkF0y4/w8R/SelmLjvpunhVFY8JhlI=",
+            r#"{"test_number":1,"test_string":"two"}"#,
+        ),
+    ] {
+        let reply = bundle.client.request(Method::POST, path, &[(header, signature)], body).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_each_network_pushes_is_stored_once_and_delivered_once_by_the_next_tick() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
+    let pushes = [
+        ("facebook", facebook(&[("1", vec![comment(1, "olá")])])),
+        ("instagram", instagram("1", "2")),
+        ("x", x("1", "2")),
+    ];
+    let mut pages = BTreeSet::new();
+    for (network, body) in &pushes {
+        pages.insert(connect(&bundle, &account, network, "1").await);
+        for _ in 0..2 {
+            pushed(&bundle, network, body).await;
+        }
+    }
+    assert_eq!(inbox(&bundle).await, Inbox { ready: 3, ..Inbox::default() });
+    assert_eq!(bundle.receiver.count("/all"), 0, "nothing is handed on before the tick");
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
+    let items = arrived(&bundle, "/all", 3).await;
+    let of: BTreeSet<_> = items.values().map(|item| item["page"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(of, pages);
+    for (id, item) in &items {
+        assert_eq!((&item["id"], &item["by"]), (&json!(id), &json!("push")), "{item}");
+        assert!(item["raw"].is_object() && item["collected_at"].is_string(), "{item}");
+    }
+    for delivery in bundle.receiver.wait_for_count("/all", 3, SOON).await.unwrap() {
+        let item: Value = serde_json::from_slice(&delivery.body).unwrap();
+        assert_eq!(delivery.signature, SignatureCheck::Valid);
+        let source = format!("page:{}", item["page"].as_str().unwrap());
+        assert_eq!(delivery.header("carteiro-source"), Some(source.as_str()));
+        assert_eq!(delivery.header("carteiro-item-type"), item["type"].as_str());
+    }
+    // Replayed after it was handed on, and ticked again: nothing is new.
+    for (network, body) in &pushes {
+        pushed(&bundle, network, body).await;
+    }
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
+    nothing_more_arrives(&bundle, "/all", 3).await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_updates_in_other_batches_and_encodings_add_nothing() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    connect(&bundle, &account, "facebook", "1").await;
+    connect(&bundle, &account, "facebook", "2").await;
+    let all: Vec<Value> = (0..6).map(|number| comment(number, "olá")).collect();
+    pushed(&bundle, "facebook", &facebook(&[("1", all[..4].to_vec()), ("2", all[..1].to_vec())])).await;
+    assert_eq!(inbox(&bundle).await.ready, 5);
+    // Re-batched, in another order, twice in one body, with one that is new.
+    let again = [
+        ("2", all[..1].to_vec()),
+        ("1", vec![all[3].clone(), all[1].clone(), all[4].clone(), all[4].clone()]),
+    ];
+    pushed(&bundle, "facebook", &facebook(&again)).await;
+    assert_eq!(inbox(&bundle).await.ready, 6);
+    // As bytes that the gateway hands over in base64.
+    let body = facebook(&[("1", all.clone())]).to_string();
+    let (header, value) = signature("facebook", META_SECRET, body.as_bytes());
+    let headers = [(header, value.as_str()), ("content-type", "application/octet-stream")];
+    let reply = bundle.client.request(Method::POST, "/push/facebook", &headers, body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(inbox(&bundle).await.ready, 7);
+    // An edit is another version.
+    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(0, "olá!")])])).await;
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 8, ..Inbox::default() });
+    assert_eq!(arrived(&bundle, "/all", 8).await.len(), 8);
+    nothing_more_arrives(&bundle, "/all", 8).await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_connected_is_counted_and_what_is_not_understood_is_kept_raw() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    connect(&bundle, &account, "facebook", "1").await;
+    pushed(&bundle, "facebook", &facebook(&[("404", vec![comment(1, "a"), comment(2, "b")])])).await;
+    pushed(&bundle, "facebook", &facebook(&[("0", vec![comment(1, "the dashboard's test")])])).await;
+    assert_eq!(inbox(&bundle).await, Inbox::default());
+    let logged = |event: &str| {
+        bundle.logs.of("IngestFunction").into_iter().filter(|line| line.contains(event)).collect::<Vec<_>>()
+    };
+    let lines = logged("push.not_connected");
+    assert!(lines.iter().any(|line| line.contains("\"updates\":2")), "{lines:?}");
+    for _ in 0..2 {
+        for body in [r#"{"what": "is this?"}"#, "no json at all", "\u{1}"] {
+            let reply = push_to(&bundle.client, "x", X_SECRET, body.as_bytes()).await.unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    }
+    assert_eq!(inbox(&bundle).await, Inbox { unrecognised: 3, ..Inbox::default() });
+    let rows = dynamodb::scan(&bundle, "InboxTable").await;
+    assert!(rows.iter().all(|row| row["expires_at"]["N"].is_string()), "{rows:?}");
+    let lines = logged("push.unrecognised");
+    assert!(lines.len() >= 3 && lines.iter().all(|line| !line.contains("no json")), "{lines:?}");
+    assert_eq!(hand_on(&bundle).await, Inbox { unrecognised: 3, ..Inbox::default() });
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn the_largest_push_is_taken_and_a_byte_more_is_not() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    connect(&bundle, &account, "facebook", "1").await;
+    let mut body = facebook(&[("1", vec![comment(1, &"é".repeat(30_000))])]).to_string();
+    body.push_str(&" ".repeat(1024 * 1024 - body.len()));
+    let reply = push_to(&bundle.client, "facebook", META_SECRET, body.as_bytes()).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    body.push(' ');
+    let reply = push_to(&bundle.client, "facebook", META_SECRET, body.as_bytes()).await.unwrap();
+    assert_problem(&reply, 413, "too-large");
+    hand_on(&bundle).await;
+    let items = arrived(&bundle, "/all", 1).await;
+    assert_eq!(items.values().next().unwrap()["text"].as_str().map(str::len), Some(60_000));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_asks_for_it_has_its_pushes_handed_on_as_they_arrive() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/now", &["interaction"]).await;
+    let page = json!({"network": "facebook", "network_id": "1", "delivery": "immediate"});
+    connect_with(&bundle, &account, page).await;
+    let body = facebook(&[("1", vec![comment(1, "a"), comment(2, "b")])]);
+    pushed(&bundle, "facebook", &body).await;
+    assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2, ..Inbox::default() });
+    let items = arrived(&bundle, "/now", 2).await;
+    pushed(&bundle, "facebook", &body).await;
+    assert_eq!(bundle.tick().await["ready_shards"], 0);
+    nothing_more_arrives(&bundle, "/now", 2).await;
+    // Where the queue does not take it, it waits for a tick after the lease.
+    let queue_fails = |call: carteiro_local::SqsCall<'_>| {
+        if call.action == "SendMessageBatch" {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Fate::FailBefore(Fault { status, code: "ServiceUnavailable".into(), message: "no".into() }).into()
+        } else {
+            Verdict::default()
+        }
+    };
+    bundle.stack.intercept_sqs(Some(Arc::new(queue_fails)));
+    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(3, "c")])])).await;
+    bundle.stack.intercept_sqs(None);
+    assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2, ready: 1, ..Inbox::default() });
+    bundle.advance(Duration::from_secs(91));
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
+    let all = arrived(&bundle, "/now", 3).await;
+    assert!(all.len() == 3 && items.keys().all(|id| all.contains_key(id)));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn two_accounts_with_the_same_page_each_get_its_pushes_as_their_own() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let (one, other) = (bundle.account().await, bundle.account().await);
+    let mut pages = Vec::new();
+    for (account, path) in [(&one, "/one"), (&other, "/other")] {
+        bundle.webhook(account, path, &["interaction"]).await;
+        pages.push(connect(&bundle, account, "facebook", "1").await);
+    }
+    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(1, "a")])])).await;
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 2, ..Inbox::default() });
+    let (first, second) = (arrived(&bundle, "/one", 1).await, arrived(&bundle, "/other", 1).await);
+    assert_ne!(first.keys().next(), second.keys().next());
+    for (items, page) in [(first, &pages[0]), (second, &pages[1])] {
+        assert_eq!(items.values().next().unwrap()["page"], page.as_str());
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_gets_the_sources_and_types_that_it_takes_and_what_nobody_takes_is_handed_on_all_the_same()
+{
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    let page = connect(&bundle, &account, "facebook", "1").await;
+    connect(&bundle, &account, "facebook", "2").await;
+    let settings = json!({
+        "url": bundle.receiver.url("/one"), "items": ["interaction"], "sources": [format!("page:{page}")],
+    });
+    bundle.webhook_with(&account, settings).await;
+    bundle.webhook(&account, "/publications", &["publication", "message"]).await;
+    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(1, "a")]), ("2", vec![comment(2, "b")])]))
+        .await;
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 2, ..Inbox::default() });
+    assert_eq!(arrived(&bundle, "/one", 1).await.values().next().unwrap()["text"], "a");
+    nothing_more_arrives(&bundle, "/one", 1).await;
+    assert_eq!(bundle.receiver.count("/publications"), 0);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_page_that_was_deleted_is_dropped() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let page = connect(&bundle, &account, "facebook", "1").await;
+    let body = facebook(&[("1", vec![comment(1, "a")])]);
+    pushed(&bundle, "facebook", &body).await;
+    assert_eq!(bundle.client.delete(&format!("/pages/{page}"), &account.key).await.status, 200);
+    assert_eq!(hand_on(&bundle).await, Inbox::default());
+    pushed(&bundle, "facebook", &body).await;
+    assert_eq!(inbox(&bundle).await, Inbox::default(), "nobody's any more");
+    nothing_more_arrives(&bundle, "/all", 0).await;
+    bundle.stop().await;
+}
+
+async fn token_state(bundle: &Bundle, account: &Account, page: &str) -> String {
+    let shown = bundle.client.get(&format!("/pages/{page}"), &account.key).await.json();
+    shown["token"]["state"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned()
+}
+
+/// The push by which X says that a user took an app's access back.
+fn revoke(user: &str, at: &str) -> Value {
+    json!({"user_event": {"revoke": {
+        "date_time": at, "target": {"app_id": "13"}, "source": {"user_id": user},
+    }}})
+}
+
+#[tokio::test]
+async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_touch_a_renewed_token() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/notices", &["notice"]).await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let page = connect(&bundle, &account, "x", "9").await;
+    let later = "2099-01-01T00:00:00+00:00";
+    pushed(&bundle, "x", &revoke("9", later)).await;
+    hand_on(&bundle).await;
+    assert_eq!(token_state(&bundle, &account, &page).await, "revoked");
+    let notices = arrived(&bundle, "/notices", 1).await;
+    let notice = notices.values().next().unwrap();
+    assert_eq!(notice["type"], "page.token_revoked", "{notice}");
+    assert_eq!((&notice["data"]["page"], &notice["data"]["network"]), (&json!(page), &json!("x")));
+    let items = arrived(&bundle, "/all", 1).await;
+    assert_eq!(items.values().next().unwrap()["kind"], "other");
+    // Renewed; and what was said of the older token comes again, or late.
+    let patched =
+        bundle.client.patch(&format!("/pages/{page}"), &account.key, &json!({"access_token": "new"})).await;
+    assert_eq!(patched.status, 200, "{}", patched.text());
+    pushed(&bundle, "x", &revoke("9", later)).await;
+    pushed(&bundle, "x", &revoke("9", "2020-01-01T00:00:00+00:00")).await;
+    hand_on(&bundle).await;
+    assert_eq!(token_state(&bundle, &account, &page).await, "unknown");
+    arrived(&bundle, "/all", 2).await;
+    nothing_more_arrives(&bundle, "/notices", 1).await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_signal_that_could_not_be_marked_or_told_comes_again_under_the_same_ids() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/notices", &["notice"]).await;
+    let page = connect(&bundle, &account, "x", "9").await;
+    pushed(&bundle, "x", &revoke("9", "2099-01-01T00:00:00+00:00")).await;
+    let no_marks = |call: DynamodbCall<'_>| {
+        let is_mark =
+            call.operation == "UpdateItem" && String::from_utf8_lossy(call.body).contains("handed_on_at");
+        let status = StatusCode::BAD_REQUEST;
+        let fault = Fault { status, code: "ValidationException".into(), message: "no".into() };
+        if is_mark { Fate::FailBefore(fault).into() } else { Verdict::default() }
+    };
+    bundle.stack.intercept_dynamodb(Some(Arc::new(no_marks)));
+    bundle.tick().await;
+    let told = arrived(&bundle, "/notices", 1).await;
+    assert_eq!(inbox(&bundle).await, Inbox { ready: 1, ..Inbox::default() });
+    assert_eq!(token_state(&bundle, &account, &page).await, "revoked");
+    bundle.stack.intercept_dynamodb(None);
+    bundle.advance(Duration::from_secs(121));
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 1, ..Inbox::default() });
+    let again = arrived(&bundle, "/notices", 2).await;
+    assert_eq!(again, told, "one id, and the same bytes");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_answered_so_that_the_network_comes_again() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    connect(&bundle, &account, "facebook", "1").await;
+    let body = facebook(&[("1", (0..60).map(|number| comment(number, "a")).collect())]);
+    for (operation, fails_after) in
+        [("BatchExecuteStatement", false), ("BatchExecuteStatement", true), ("Query", false)]
+    {
+        let fails = move |call: DynamodbCall<'_>| {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            let fault = Fault { status, code: "InternalServerError".into(), message: "no".into() };
+            match call.operation == operation {
+                true if fails_after => Fate::FailAfter(fault).into(),
+                true => Fate::FailBefore(fault).into(),
+                false => Verdict::default(),
+            }
+        };
+        bundle.stack.intercept_dynamodb(Some(Arc::new(fails)));
+        let reply = push(&bundle, "facebook", &body).await;
+        assert_problem(&reply, 503, "unavailable");
+    }
+    bundle.stack.intercept_dynamodb(None);
+    pushed(&bundle, "facebook", &body).await;
+    assert_eq!(inbox(&bundle).await, Inbox { ready: 60, ..Inbox::default() });
+    bundle.stop().await;
+}
