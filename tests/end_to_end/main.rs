@@ -25,6 +25,7 @@ mod release;
 mod restart;
 mod retries;
 mod revisions;
+mod samples;
 mod throttled;
 mod waiting;
 mod webhooks;

@@ -1,5 +1,6 @@
 //! Calls of the stack's services.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -110,22 +111,36 @@ impl Stack {
         answer.json(StatusCode::OK).map(|_| ())
     }
 
-    /// Whether a row is in the inbox.
-    pub(crate) async fn is_stored(&self, page: &str, key: &str) -> Result<bool, CallError> {
+    /// The entries in the inbox: pages and keys. It reads the whole table.
+    pub(crate) async fn stored(&self) -> Result<HashSet<(String, String)>, CallError> {
         // Nobody checks the signature, but one has to be there.
         let signature = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
                          SignedHeaders=host, Signature=00";
         let headers = [
-            ("x-amz-target", "DynamoDB_20120810.GetItem"),
+            ("x-amz-target", "DynamoDB_20120810.Scan"),
             ("content-type", "application/x-amz-json-1.0"),
             ("authorization", signature),
             ("x-amz-date", "20260101T000000Z"),
         ];
-        let request = json!({"TableName": "InboxTable", "Key": {"pk": {"S": page}, "sk": {"S": key}},
-            "ConsistentRead": true, "ProjectionExpression": "pk"});
-        let body = request.to_string().into();
-        let answer = self.call(Method::POST, &self.addresses.dynamodb, "/", &headers, body).await?;
-        Ok(answer.json(StatusCode::OK)?.get("Item").is_some())
+        let mut stored = HashSet::new();
+        let mut request =
+            json!({"TableName": "InboxTable", "ConsistentRead": true, "ProjectionExpression": "pk, sk"});
+        loop {
+            let body = request.to_string().into();
+            let answer = self.call(Method::POST, &self.addresses.dynamodb, "/", &headers, body).await?;
+            let mut answer = answer.json(StatusCode::OK)?;
+            for row in answer["Items"].as_array().into_iter().flatten() {
+                let text = |name: &str| row[name]["S"].as_str().unwrap_or_default().to_owned();
+                // A page's entries are spread over shards: `<page>#<shard>`.
+                let pk = text("pk");
+                let page = pk.rsplit_once('#').map_or(pk.as_str(), |(page, _)| page);
+                stored.insert((page.to_owned(), text("sk")));
+            }
+            match answer.get_mut("LastEvaluatedKey").map(Value::take) {
+                Some(last) if !last.is_null() => request["ExclusiveStartKey"] = last,
+                _ => return Ok(stored),
+            }
+        }
     }
 
     /// What arrived at a path of the receiver after a number, and where to go on.

@@ -75,6 +75,7 @@ pub async fn run(
     for sample in samples {
         report.rows.push(run.send_first(sample, &mut seen).await?);
     }
+    run.count_stored(samples, &mut report.rows).await?;
     let expected = run.expected(samples);
     stack.tick().await?;
     let arrived = run.wait_for(&expected).await?;
@@ -173,14 +174,24 @@ impl<'a> Run<'a> {
             let first = seen.insert((update.page.clone(), update.key.as_str().to_owned()));
             row.first += usize::from(first);
             row.incomplete += usize::from(first && update.reading.wanted.is_some());
-            if first && self.stack.is_stored(update.page.as_str(), update.key.as_str()).await? {
-                row.stored += 1;
-            }
-        }
-        if row.stored < row.first {
-            row.faults.push(format!("{} updates are not in the inbox", row.first - row.stored));
         }
         Ok(row)
+    }
+
+    /// Counts what is in the inbox, at the sample that had it first.
+    async fn count_stored(&self, samples: &[Sample], rows: &mut [Row]) -> Result<(), CallError> {
+        let stored = self.stack.stored().await?;
+        let mut seen = BTreeSet::new();
+        for (sample, row) in samples.iter().zip(rows) {
+            for update in expectation::of(sample, &self.pages).updates {
+                let place = (update.page.to_string(), update.key.as_str().to_owned());
+                row.stored += usize::from(stored.contains(&place) && seen.insert(place));
+            }
+            if row.stored < row.first {
+                row.faults.push(format!("{} updates are not in the inbox", row.first - row.stored));
+            }
+        }
+        Ok(())
     }
 
     /// The ids of the items that should arrive.

@@ -1,0 +1,51 @@
+//! Folders of sample pushes through the whole bundle, by the tool that users have for it.
+
+use std::path::Path;
+
+use carteiro_samples::{Addresses, Report, Secrets, read_folder, run};
+use carteiro_tests::{ADMIN_KEY, Bundle, tools, workspace};
+
+const META_SECRET: &str = "a-meta-secret";
+const X_SECRET: &str = "an-x-secret";
+
+async fn report(folder: &Path) -> Report {
+    let (samples, no_pushes) = read_folder(folder).unwrap();
+    let bundle = Bundle::start_with([("MetaAppSecrets", META_SECRET), ("XConsumerSecrets", X_SECRET)]).await;
+    let addresses = bundle.stack.addresses();
+    let addresses = Addresses {
+        api: addresses.api.clone(),
+        receiver: bundle.receiver.url(""),
+        dynamodb: addresses.dynamodb.clone(),
+        lambda: addresses.lambda.clone(),
+        admin_key: ADMIN_KEY.to_owned(),
+    };
+    let secrets = Secrets { meta: META_SECRET.to_owned(), x: X_SECRET.to_owned() };
+    let report = run(addresses, &secrets, &samples, no_pushes).await.unwrap();
+    bundle.stop().await;
+    println!("{report}");
+    report
+}
+
+/// Whatever the machine is busy with: the bound on an answer's time has a test of its own.
+fn is_good_but_for_the_time(report: &Report) -> bool {
+    let slow = |fault: &String| fault.starts_with("the answer took longer");
+    report.faults.is_empty() && report.rows.iter().all(|row| row.faults.iter().all(slow))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fixture_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
+    let report = report(&workspace().join("tests/fixtures/pushes")).await;
+    assert!(is_good_but_for_the_time(&report));
+    let sum = |of: fn(&carteiro_samples::Row) -> usize| report.rows.iter().map(of).sum::<usize>();
+    assert_eq!((report.rows.len(), report.no_pushes.len()), (16, 0));
+    assert_eq!((sum(|row| row.updates), sum(|row| row.first)), (29, 29), "nothing of them is the same thing");
+    assert_eq!((sum(|row| row.incomplete), sum(|row| row.nobodys)), (1, 0));
+    assert_eq!((sum(|row| row.delivered), sum(|row| row.valid)), (28, 28));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_real_sample_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
+    let Some(folder) = tools::samples() else { return };
+    let report = report(&folder).await;
+    assert!(!report.rows.is_empty() && is_good_but_for_the_time(&report));
+}
