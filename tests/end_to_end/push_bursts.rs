@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::killed;
 use crate::networks::{
-    Inbox, META_SECRET, SECRETS, comment, facebook, hand_on, inbox, push, push_to, pushed,
+    Inbox, META_SECRET, SECRETS, comment, facebook, hand_on, inbox, not_marked, push, push_to, pushed,
 };
 
 const UPDATES: u32 = 1000;
