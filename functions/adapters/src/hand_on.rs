@@ -28,8 +28,8 @@ use crate::deliver_queue::{DeliverQueue, Outgoing};
 use crate::error::AdapterError;
 use crate::inbox_table::{Claim, Entry, InboxTable};
 
-/// The most deliveries that are queued together.
-const STEP_DELIVERIES: usize = 500;
+/// The most deliveries that are queued together: about what a function that dies leaves to be repeated.
+const STEP_DELIVERIES: usize = 50;
 
 /// The most bytes of deliveries that are queued together.
 const STEP_BYTES: usize = 8 * 1024 * 1024;
