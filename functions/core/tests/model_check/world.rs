@@ -322,6 +322,13 @@ fn texts_of<'a>(condition: &'a Condition, into: &mut BTreeSet<&'a str>) {
     }
 }
 
+/// By which things that have no order are put into one.
+pub(crate) fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl World {
     fn break_it(&mut self, name: &str) {
         self.broken |= bit_of(name);
@@ -512,11 +519,6 @@ impl World {
 
     /// Functions and flights have no order.
     fn sort(&mut self) {
-        fn fingerprint(value: &impl Hash) -> u64 {
-            let mut hasher = DefaultHasher::new();
-            value.hash(&mut hasher);
-            hasher.finish()
-        }
         self.workers.sort_by_cached_key(fingerprint);
         self.flights.sort_by_cached_key(fingerprint);
     }
