@@ -42,6 +42,10 @@ const EXISTS: &str = "attribute_exists(pk)";
 const IS_DUE: &str = "due_at <= :until";
 /// and nobody else moves it, or its mover died.
 const IS_FREE: &str = "(attribute_not_exists(claimed_until) OR claimed_until <= :now)";
+/// The item has no row, or one that waits for its release,
+const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
+/// or it has one with a time of its own.
+const HAS_TIME: &str = "attribute_exists(due_at)";
 /// The claim is still the one that this mover made.
 const IS_OURS: &str = "claimed_until = :claim";
 
@@ -146,6 +150,9 @@ pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
         && item.parse::<ItemId>().is_ok()
 }
 
+/// How often holding for a release is tried anew while others hold, move and delete the same item's row.
+const MAX_REFUSALS: u32 = 5;
+
 /// How a claim of a held row ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldClaim {
@@ -186,11 +193,17 @@ impl HeldTable {
             ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS)))),
             ("due_at", milliseconds(due_at)),
         ];
-        self.put(delivery, reason, own, expires_at).await
+        let row = held_row(delivery, reason, own, expires_at);
+        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
     }
 
     /// Holds a delivery until its release. Whoever does must then see to it that there is one:
     /// [`HeldTable::await_release`].
+    ///
+    /// Where the item has a row with a time of its own, it goes on waiting for that, and who moves the row now does not
+    /// delete it: the queue may have handed one message out twice, the other one may have held the item and deleted the
+    /// message, and this one may die before it has seen to a release.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -200,23 +213,25 @@ impl HeldTable {
         reason: HeldFor,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
+        const OPERATION: &str = "holding an item";
         let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
-        self.put(delivery, reason, own, expires_at).await
-    }
-
-    async fn put(
-        &self,
-        delivery: &Delivery,
-        reason: HeldFor,
-        own: impl IntoIterator<Item = (&'static str, AttributeValue)>,
-        expires_at: Timestamp,
-    ) -> Result<(), AdapterError> {
-        let mut row = delivery_row(delivery);
-        row.insert("held_for".to_owned(), text(reason.as_str()));
-        row.insert("expires_at".to_owned(), seconds(expires_at));
-        row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
+        let row = held_row(delivery, reason, own, expires_at);
+        for _ in 0..MAX_REFUSALS {
+            let call = self.client.put_item().table_name(&self.name).set_item(Some(row.clone()));
+            if made(call.condition_expression(HAS_NO_TIME).send().await, OPERATION)?.is_some() {
+                return Ok(());
+            }
+            let call = self.client.update_item().table_name(&self.name);
+            let call = call
+                .key("pk", row["pk"].clone())
+                .key("sk", row["sk"].clone())
+                .condition_expression(HAS_TIME)
+                .update_expression("REMOVE claimed_until");
+            if made(call.send().await, OPERATION)?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
     }
 
     /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
@@ -466,6 +481,19 @@ fn shard_of(delivery: &Delivery, shards: u8) -> u8 {
 pub(crate) fn shard_of_id(digits: &str, shards: u8) -> u8 {
     let last_two = &digits[digits.len() - 2..];
     u8::from_str_radix(last_two, 16).unwrap_or_default() % shards
+}
+
+fn held_row(
+    delivery: &Delivery,
+    reason: HeldFor,
+    own: impl IntoIterator<Item = (&'static str, AttributeValue)>,
+    expires_at: Timestamp,
+) -> Row {
+    let mut row = delivery_row(delivery);
+    row.insert("held_for".to_owned(), text(reason.as_str()));
+    row.insert("expires_at".to_owned(), seconds(expires_at));
+    row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    row
 }
 
 /// A delivery as a row of the held or the dead items: the same key in both.

@@ -154,6 +154,7 @@ async fn what_is_not_due_and_what_waits_for_its_release_is_not_claimed() {
     hold(&held, &item, 10).await;
     let key = only_key(&held, &webhook).await;
     assert_eq!(held.claim(&key, later(9), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+    held.drop_row(&key).await.unwrap();
     hold_for_release(&held, &item).await;
     assert_eq!(held.claim(&key, later(99), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
     assert_eq!(all_due(&held, later(1000)).await, []);
@@ -180,6 +181,31 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
     }
 }
 
+/// The queue may hand a message out twice: one copy's attempt fails, and the item is held for its retry; the other one
+/// finds a block. Were the row to wait for a release now, and the second copy's function to die before it has seen to
+/// one, nothing would ever move the item: the first copy deleted the message.
+#[tokio::test]
+async fn what_waits_for_its_own_time_goes_on_waiting_for_it_though_a_copy_is_held_for_release() {
+    let (held, webhook) = table();
+    let copy = delivery(&webhook, 3, NOW_MS);
+    let retried = Delivery { attempt: copy.attempt + 1, ..copy.clone() };
+    hold(&held, &retried, 5).await;
+    let key = only_key(&held, &webhook).await;
+    hold_for_release(&held, &copy).await;
+    assert_eq!(all_due(&held, later(5)).await.len(), 1, "no tick finds it");
+    let claimed = held.claim(&key, later(5), now(), later(100)).await.unwrap();
+    let wanted =
+        HeldClaim::Claimed { delivery: Box::new(retried.clone()), due_at: later(5), until: later(100) };
+    assert_eq!(claimed, wanted);
+    // Its mover has sent it, and that message finds the block before the row is deleted.
+    hold_for_release(&held, &retried).await;
+    held.finish(&key, later(100)).await.unwrap();
+    assert_eq!(all_due(&held, later(5)).await.len(), 1, "its mover deleted what was held again");
+    assert_ne!(held.claim(&key, later(5), now(), later(200)).await.unwrap(), HeldClaim::NotOurs);
+    held.finish(&key, later(200)).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await, []);
+}
+
 #[tokio::test]
 async fn what_was_held_again_is_not_deleted_as_released() {
     let (held, webhook) = table();
@@ -192,6 +218,7 @@ async fn what_was_held_again_is_not_deleted_as_released() {
     hold(&held, &item, 5).await;
     held.delete_released(&second).await.unwrap();
     assert_eq!(keys(&held, &webhook).await.len(), 1, "a retry was deleted as released");
+    held.drop_row(&second).await.unwrap();
     hold_for_release(&held, &item).await;
     let (third, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
     held.delete_released(&third).await.unwrap();

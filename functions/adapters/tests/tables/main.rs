@@ -1,7 +1,8 @@
 //! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the
-//! inbox, pages and their tokens.
+//! inbox, pages and their tokens; and the transitions of streaks against a second DynamoDB, of other people's making
+//! ([`second_dynamodb`]).
 //!
-//! Property tests print their seed when they fail; put it in [`seed`] to repeat the run.
+//! Property tests print their seed; put it in [`seed`] to repeat the run.
 #![cfg(test)]
 
 mod database;
@@ -10,6 +11,7 @@ mod history;
 mod inbox;
 mod pages;
 mod proxy;
+mod second_dynamodb;
 mod streak_concurrency;
 mod streak_contract;
 mod streak_faults;
@@ -31,6 +33,7 @@ fn check<S: Strategy>(
     property: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) {
     let seed = seed();
+    println!("seed {seed}, {cases} cases");
     let config = Config {
         cases,
         max_shrink_iters,

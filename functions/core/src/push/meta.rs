@@ -215,12 +215,13 @@ impl Splitter {
         let verb = value.text("verb").unwrap_or_default();
         for target in targets {
             // Only this page's part, or a long list would be kept once for each of its own elements.
-            let own = json!({"field": cut(field), "value": {"verb": verb, "target_ids": [target]}});
+            // As text, for what stands in a list may be JSON that has no value: half a character, say.
+            let (field_json, verb) = (json!(cut(field)), json!(verb));
+            let own = format!(r#"{{"field":{field_json},"value":{{"verb":{verb},"target_ids":[{}]}}}}"#, target.get());
             let mut owners = Vec::new();
             push_id(Some(target), &mut owners);
-            if let Ok(own) = to_raw_value(&own) {
-                self.update(&about, owners, Shape::MetaChange, field, own);
-            }
+            let own = RawValue::from_string(own).unwrap_or_else(|_| raw.to_owned());
+            self.update(&about, owners, Shape::MetaChange, field, own);
         }
     }
 

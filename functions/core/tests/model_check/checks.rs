@@ -3,15 +3,19 @@
 //! A check explores all worlds within its bounds. Each has its own: three functions, lost answers, time, clocks, and so
 //! on, for all at once would be too many.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::{
     faults::Fault,
     world::{
-        BLOCKED_AT_IT, ENDS_WHAT_IT_FOUND, Event, INTERRUPTS, LATE_IS_NOTHING, NEVER_EARLY, NOTHING_DROPPED,
-        ONCE_IN_ORDER, Seen, Setting,
+        Action, BLOCKED_AT_IT, ENDS_WHAT_IT_FOUND, EXACT, Event, FENCE_STAYS, INTERRUPTS, LATE_IS_NOTHING,
+        NEVER_EARLY, NO_ATTEMPT, NOT_DELETED, NOTHING_DROPPED, ONCE_IN_ORDER, ONE_BLOCK, PROPERTIES, Seen,
+        Setting,
     },
 };
 
@@ -54,8 +58,49 @@ fn check(name: &str, setting: Setting, events: &[Event]) {
     }
 }
 
+/// Within which bounds a fault shows, and which property it breaks.
+fn variant(fault: Fault) -> (&'static str, Setting) {
+    let two = two_functions();
+    match fault {
+        Fault::StartWithoutEpoch => (LATE_IS_NOTHING, Setting { horizon: 3, ..two }),
+        Fault::BlockWithoutEpoch => {
+            (LATE_IS_NOTHING, Setting { horizon: 3, patterns: &["F", "S", "FFF"], ..two })
+        }
+        Fault::StaleReadForASuccess => (INTERRUPTS, two),
+        Fault::CountingRepeated => (NEVER_EARLY, Setting { losses: 1, ..two }),
+        Fault::ExpiryAtTheBlocksEnd => (FENCE_STAYS, Setting { horizon: 3, ..two }),
+        Fault::AddWithoutBound => (BLOCKED_AT_IT, two),
+        Fault::BlockWithoutCount => (NEVER_EARLY, two),
+        Fault::EndWithoutName => (ENDS_WHAT_IT_FOUND, two),
+        Fault::DeletedFenceIsLate => (NOTHING_DROPPED, Setting { horizon: 3, ..two }),
+        Fault::BlockWithoutName => (ONCE_IN_ORDER, Setting { losses: 1, patterns: &["F", "S", "FS"], ..two }),
+        Fault::StartOverAStreak => (EXACT, two),
+        Fault::StartKeepsExpiry => (NOT_DELETED, Setting { horizon: 4, ..two }),
+        Fault::BlockOverABlock => (ONE_BLOCK, Setting { patterns: &["F", "S", "FFF"], ..two }),
+        Fault::BlockNotRead => (NO_ATTEMPT, two),
+    }
+}
+
 /// The shortest way in which a fault breaks a property.
-fn counterexample(fault: Fault, property: &'static str, setting: Setting) {
+#[derive(Clone)]
+struct Counterexample {
+    property: &'static str,
+    actions: Vec<Action>,
+}
+
+/// The counterexample of a fault, searched for once.
+fn counterexample(fault: Fault) -> Counterexample {
+    static FOUND: [OnceLock<Counterexample>; Fault::ALL.len()] =
+        [const { OnceLock::new() }; Fault::ALL.len()];
+    FOUND[fault as usize]
+        .get_or_init(|| {
+            let (property, setting) = variant(fault);
+            search(fault, property, setting)
+        })
+        .clone()
+}
+
+fn search(fault: Fault, property: &'static str, setting: Setting) -> Counterexample {
     let setting = Setting { fault: Some(fault), awaited: Some(property), ..setting };
     let mut shortest: Option<Vec<_>> = None;
     let mut states = 0;
@@ -79,6 +124,21 @@ fn counterexample(fault: Fault, property: &'static str, setting: Setting) {
     }
     let actions = shortest.unwrap_or_else(|| panic!("{fault:?} was not noticed: {property}"));
     println!("{fault:?}: `{property}` is broken by {} actions ({states} states): {actions:?}", actions.len());
+    Counterexample { property, actions }
+}
+
+/// Whether a fault breaks this property, and how long it takes.
+fn breaks(fault: Fault, property: &str) {
+    let found = counterexample(fault);
+    assert_eq!(found.property, property);
+    assert!(!found.actions.is_empty());
+}
+
+#[test]
+fn every_property_is_broken_by_a_broken_protocol() {
+    let broken: BTreeSet<_> = Fault::ALL.iter().map(|&fault| counterexample(fault).property).collect();
+    let unseen: Vec<_> = PROPERTIES.iter().filter(|&property| !broken.contains(property)).collect();
+    assert!(unseen.is_empty(), "no variant breaks {unseen:?}: whether the check would notice is not known");
 }
 
 const COMMON: [Event; 5] = [Event::Started, Event::Added, Event::Blocked, Event::Ended, Event::Refused];
@@ -169,53 +229,76 @@ fn notices_keep_the_rule() {
 
 #[test]
 fn without_the_epoch_in_start_a_late_result_begins_a_streak() {
-    let setting = Setting { horizon: 3, ..two_functions() };
-    counterexample(Fault::StartWithoutEpoch, LATE_IS_NOTHING, setting);
+    breaks(Fault::StartWithoutEpoch, LATE_IS_NOTHING);
 }
 
 #[test]
 fn without_the_epoch_in_block_a_late_result_blocks() {
-    let setting = Setting { horizon: 3, patterns: &["F", "S", "FFF"], ..two_functions() };
-    counterexample(Fault::BlockWithoutEpoch, LATE_IS_NOTHING, setting);
+    breaks(Fault::BlockWithoutEpoch, LATE_IS_NOTHING);
 }
 
 #[test]
 fn a_read_from_before_the_response_lets_a_success_interrupt_nothing() {
-    counterexample(Fault::StaleReadForASuccess, INTERRUPTS, two_functions());
+    breaks(Fault::StaleReadForASuccess, INTERRUPTS);
 }
 
 #[test]
 fn a_counting_write_that_is_repeated_blocks_early() {
-    counterexample(Fault::CountingRepeated, NEVER_EARLY, Setting { losses: 1, ..two_functions() });
+    breaks(Fault::CountingRepeated, NEVER_EARLY);
+}
+
+#[test]
+fn a_row_that_expires_at_its_blocks_end_goes_while_a_batch_from_before_the_block_runs() {
+    breaks(Fault::ExpiryAtTheBlocksEnd, FENCE_STAYS);
 }
 
 #[test]
 fn a_row_that_expires_at_its_blocks_end_lets_a_late_result_begin_a_streak() {
-    counterexample(Fault::ExpiryAtTheBlocksEnd, LATE_IS_NOTHING, Setting { horizon: 3, ..two_functions() });
+    let (_, setting) = variant(Fault::ExpiryAtTheBlocksEnd);
+    search(Fault::ExpiryAtTheBlocksEnd, LATE_IS_NOTHING, setting);
 }
 
 #[test]
 fn an_add_without_its_bound_passes_the_threshold_without_a_block() {
-    counterexample(Fault::AddWithoutBound, BLOCKED_AT_IT, two_functions());
+    breaks(Fault::AddWithoutBound, BLOCKED_AT_IT);
 }
 
 #[test]
 fn a_block_that_does_not_ask_for_the_count_is_early() {
-    counterexample(Fault::BlockWithoutCount, NEVER_EARLY, two_functions());
+    breaks(Fault::BlockWithoutCount, NEVER_EARLY);
 }
 
 #[test]
 fn an_end_that_does_not_name_its_streak_ends_another() {
-    counterexample(Fault::EndWithoutName, ENDS_WHAT_IT_FOUND, two_functions());
+    breaks(Fault::EndWithoutName, ENDS_WHAT_IT_FOUND);
 }
 
 #[test]
 fn a_deleted_fence_that_made_late_would_drop_a_success() {
-    counterexample(Fault::DeletedFenceIsLate, NOTHING_DROPPED, Setting { horizon: 3, ..two_functions() });
+    breaks(Fault::DeletedFenceIsLate, NOTHING_DROPPED);
 }
 
 #[test]
 fn a_block_by_leading_failures_that_does_not_name_its_streak_counts_them_after_their_success() {
-    let setting = Setting { losses: 1, patterns: &["F", "S", "FS"], ..two_functions() };
-    counterexample(Fault::BlockWithoutName, ONCE_IN_ORDER, setting);
+    breaks(Fault::BlockWithoutName, ONCE_IN_ORDER);
+}
+
+#[test]
+fn a_start_that_does_not_ask_for_a_streak_forgets_what_another_counted() {
+    breaks(Fault::StartOverAStreak, EXACT);
+}
+
+#[test]
+fn a_start_that_leaves_the_expiry_lets_the_table_delete_its_streak() {
+    breaks(Fault::StartKeepsExpiry, NOT_DELETED);
+}
+
+#[test]
+fn a_block_that_does_not_ask_for_a_block_is_a_second_one_with_notices_of_its_own() {
+    breaks(Fault::BlockOverABlock, ONE_BLOCK);
+}
+
+#[test]
+fn a_batch_that_does_not_look_for_a_block_attempts_in_it() {
+    breaks(Fault::BlockNotRead, NO_ATTEMPT);
 }

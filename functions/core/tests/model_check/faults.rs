@@ -31,13 +31,39 @@ pub(crate) enum Fault {
     BlockWithoutName,
     /// A batch whose fence the table deleted is held for late, though nothing happened since.
     DeletedFenceIsLate,
+    /// `start` does not ask whether there is a streak.
+    StartOverAStreak,
+    /// `start` leaves the date at which the table may delete the row.
+    StartKeepsExpiry,
+    /// `block` asks neither for the epoch nor whether a block is on.
+    BlockOverABlock,
+    /// A batch does not look whether a block is on when it begins.
+    BlockNotRead,
 }
 
 impl Fault {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::StartWithoutEpoch,
+        Self::StaleReadForASuccess,
+        Self::CountingRepeated,
+        Self::ExpiryAtTheBlocksEnd,
+        Self::AddWithoutBound,
+        Self::EndWithoutName,
+        Self::BlockWithoutCount,
+        Self::BlockWithoutEpoch,
+        Self::BlockWithoutName,
+        Self::DeletedFenceIsLate,
+        Self::StartOverAStreak,
+        Self::StartKeepsExpiry,
+        Self::BlockOverABlock,
+        Self::BlockNotRead,
+    ];
+
     /// The write as this fault would have it.
     pub(crate) fn inject(self, write: Write) -> Write {
         let is_epoch =
             |one: &Condition| matches!(one, Condition::Is("epoch", _) | Condition::Missing("epoch"));
+        let is_not_blocked = |one: &Condition| matches!(one, Condition::Any(any) if any.contains(&Condition::Missing("blocked_until")));
         match (self, write.name) {
             (Self::StartWithoutEpoch, "start") | (Self::BlockWithoutEpoch, "block") => {
                 without(write, is_epoch)
@@ -51,6 +77,9 @@ impl Fault {
             (Self::BlockWithoutCount, "block") => {
                 without(write, |one| matches!(one, Condition::AtLeast("failures", _)))
             }
+            (Self::BlockOverABlock, "block") => without(write, |one| is_epoch(one) || is_not_blocked(one)),
+            (Self::StartOverAStreak, "start") => without(write, |one| *one == Condition::Missing("streak")),
+            (Self::StartKeepsExpiry, "start") => keeping(write, "expires_at"),
             (Self::ExpiryAtTheBlocksEnd, "block") => expiring_at_once(write),
             _ => write,
         }
@@ -58,12 +87,20 @@ impl Fault {
 }
 
 /// A write without some of its clauses.
-fn without(write: Write, is_unwanted: impl Fn(&Condition) -> bool) -> Write {
+pub(crate) fn without(write: Write, is_unwanted: impl Fn(&Condition) -> bool) -> Write {
     let condition = match write.condition {
         Condition::All(all) => Condition::All(all.into_iter().filter(|one| !is_unwanted(one)).collect()),
         one => one,
     };
     Write { condition, ..write }
+}
+
+/// A write that does not remove an attribute.
+fn keeping(mut write: Write, kept: &str) -> Write {
+    if let Effect::Update(changes) = &mut write.effect {
+        changes.retain(|change| !matches!(change, Change::Remove(name) if *name == kept));
+    }
+    write
 }
 
 /// A write whose row may be deleted without the hour in between.

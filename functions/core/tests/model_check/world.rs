@@ -267,6 +267,8 @@ macro_rules! properties {
                 _ => 0,
             }
         }
+        /// The names of all properties.
+        pub(crate) const PROPERTIES: &[&str] = &[$($sentence),*];
         fn all_properties() -> Vec<Property<Setting>> {
             vec![$(Property::always($sentence, |_, world: &World| world.broken & (1 << $bit) == 0)),*]
         }
@@ -285,6 +287,7 @@ properties! {
     NOT_DELETED = 8, "the table deletes neither a streak nor a block";
     ONCE_IN_ORDER = 9, "a batch counts once, and its leading failures not after its success";
     ENDS_WHAT_IT_FOUND = 10, "a success ends no streak but the one that it found";
+    FENCE_STAYS = 11, "the table deletes no fence while a batch runs that began before it";
 }
 
 fn text<'a>(row: Option<&'a Row>, name: &str) -> Option<&'a str> {
@@ -317,6 +320,13 @@ fn texts_of<'a>(condition: &'a Condition, into: &mut BTreeSet<&'a str>) {
         Condition::All(all) | Condition::Any(all) => all.iter().for_each(|one| texts_of(one, into)),
         _ => {}
     }
+}
+
+/// By which things that have no order are put into one.
+pub(crate) fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl World {
@@ -509,11 +519,6 @@ impl World {
 
     /// Functions and flights have no order.
     fn sort(&mut self) {
-        fn fingerprint(value: &impl Hash) -> u64 {
-            let mut hasher = DefaultHasher::new();
-            value.hash(&mut hasher);
-            hasher.finish()
-        }
         self.workers.sort_by_cached_key(fingerprint);
         self.flights.sort_by_cached_key(fingerprint);
     }
@@ -536,7 +541,11 @@ impl Setting {
         let Job::Idle = worker.job else { return None };
         let now = self.clock(world.now, worker.skew);
         let row = world.tables[revision].row.clone();
-        let before = State::of(row.as_ref(), now);
+        let mut seen = row.clone();
+        if let (Some(Fault::BlockNotRead), Some(row)) = (self.fault, &mut seen) {
+            row.remove("blocked_until");
+        }
+        let before = State::of(seen.as_ref(), now);
         if matches!(before.phase, Phase::Blocked { .. }) {
             return None;
         }
@@ -755,6 +764,9 @@ impl Setting {
         let blocked =
             number(table.row.as_ref(), "blocked_until").is_some_and(|until| until > now.as_millisecond());
         world.require(!streak && !blocked, NOT_DELETED);
+        // What a batch that began before the fence has still to write would be held for timely.
+        let is_late = world.running().any(|truth| truth.revision == revision && truth.late);
+        world.require(!is_late, FENCE_STAYS);
         self.seen.note(Event::Expired);
         if world.running().any(|truth| truth.revision == revision) {
             self.seen.note(Event::ExpiredUnderABatch);
