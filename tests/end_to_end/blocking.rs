@@ -90,16 +90,16 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone_until_the_block_is_o
     sent.push(bundle.send(&account, "/bots/b/messages", r#"{"late":true}"#).await);
     // What has arrived is deleted from the queue before the time moves past its visibility timeout.
     settled(&bundle, "/x").await;
-    bundle.advance(Duration::from_secs(3600));
+    bundle.advance(Duration::from_secs(3600)).await;
     bundle.tick().await;
     assert_eq!(settled(&bundle, "/x").await, 1, "the event alone");
     until(&bundle, &account, &webhook, "message", |status| status["held_more"] == true).await;
 
     // A tick before the end plans the release to the second.
-    bundle.advance(Duration::from_secs(3 * 3600 - 600));
+    bundle.advance(Duration::from_secs(3 * 3600 - 600)).await;
     bundle.tick().await;
     assert_eq!(settled(&bundle, "/x").await, 1);
-    bundle.advance(Duration::from_secs(610));
+    bundle.advance(Duration::from_secs(610)).await;
     bundle.receiver.wait_for_count("/x", 1 + 1101, SOON * 6).await.unwrap();
     let counts = bundle.receiver.counts_by_webhook_id("/x");
     let missing = sent.iter().filter(|id| !counts.contains_key(*id)).count();
@@ -130,7 +130,7 @@ async fn failures_that_a_success_interrupts_never_block() {
         bundle.receiver.wait_for_count("/y", 20, SOON).await.unwrap();
         // The retries of the 19 succeed.
         settled(&bundle, "/y").await;
-        bundle.advance(Duration::from_secs(8));
+        bundle.advance(Duration::from_secs(8)).await;
         bundle.receiver.wait_for_count("/y", 39, SOON).await.unwrap();
         let open = until(&bundle, &account, &webhook, "message", |status| status["failures"] == 0).await;
         assert_eq!(open["state"], "open");
@@ -169,7 +169,7 @@ async fn an_unblock_and_a_new_url_end_the_block_at_once_and_release_what_was_hel
         until(&bundle, &account, &webhook, "event", is_blocked).await;
         settled(&bundle, "/u").await;
         // What failed before the block and is to be retried soon meets the block, and is held too.
-        bundle.advance(Duration::from_secs(8));
+        bundle.advance(Duration::from_secs(8)).await;
         until(&bundle, &account, &webhook, "event", |status| status["held"] == 20).await;
         bundle.receiver.set_behaviour("/u", Behaviour::default());
         bundle.receiver.clear();
@@ -202,16 +202,16 @@ async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
     until(&bundle, &account, &webhook, "event", is_blocked).await;
     send_many(&bundle, &account, "event", 100).await;
     settled(&bundle, "/s").await;
-    bundle.advance(Duration::from_secs(10));
+    bundle.advance(Duration::from_secs(10)).await;
     let held =
         until(&bundle, &account, &webhook, "event", |status| status["held"].as_u64() >= Some(590)).await;
-    bundle.advance(Duration::from_secs(60));
+    bundle.advance(Duration::from_secs(60)).await;
     for _ in 0..3 {
         bundle.receiver.clear();
         bundle.tick().await;
         bundle.receiver.wait_for_count("/s", 10, SOON).await.unwrap();
         assert_eq!(settled(&bundle, "/s").await, 10, "a first step, and no more");
-        bundle.advance(Duration::from_secs(15 * 60));
+        bundle.advance(Duration::from_secs(15 * 60)).await;
     }
     // None of them used up its schedule.
     let deliveries = bundle.receiver.deliveries_to("/s");
@@ -252,10 +252,10 @@ async fn an_account_is_told_of_warnings_of_the_block_and_of_its_end_once_each() 
     bundle.receiver.set_behaviour("/f", Behaviour::default());
     // What has arrived is deleted from the queue before the time moves past its visibility timeout.
     settled(&bundle, "/told").await;
-    bundle.advance(Duration::from_secs(4 * 3600 - 300));
+    bundle.advance(Duration::from_secs(4 * 3600 - 300)).await;
     bundle.tick().await;
     assert!(told("webhook.released").is_empty());
-    bundle.advance(Duration::from_secs(310));
+    bundle.advance(Duration::from_secs(310)).await;
     wait("webhook.released", 1).await;
     settled(&bundle, "/told").await;
     let counts = bundle.receiver.counts_by_webhook_id("/told");

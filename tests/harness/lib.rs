@@ -35,6 +35,9 @@ pub const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
 /// How long a test waits for what should happen at once.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// How long the time waits for what is in flight before it moves.
+pub const AT_REST: Duration = Duration::from_secs(5);
+
 /// The bundle, running.
 pub struct Bundle {
     /// The local stack.
@@ -162,9 +165,36 @@ impl Bundle {
         serde_json::from_slice(&invocation.payload).expect("a tick answers JSON")
     }
 
-    /// Moves the time forward.
-    pub fn advance(&self, by: Duration) {
+    /// Moves the time forward, when the functions have done what the queues hand out now: a message that is being
+    /// deleted while its visibility timeout passes would come a second time. Messages that a test keeps in flight (by
+    /// a receiver that hangs, or a function that fails) are waited for [`AT_REST`], and the time is moved all the same.
+    pub async fn advance(&self, by: Duration) {
+        if !self.rest(AT_REST).await {
+            println!("the time is moved by {by:?} with messages in flight");
+        }
         self.stack.clock().advance(by);
+    }
+
+    /// Waits until no queue that wakes a function has anything to hand out or in flight. False where that did not
+    /// come about within `limit` of the machine's time.
+    pub async fn rest(&self, limit: Duration) -> bool {
+        let at_rest = async {
+            while !self.is_at_rest().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, at_rest).await.is_ok()
+    }
+
+    async fn is_at_rest(&self) -> bool {
+        for mapping in &self.stack.template().queue_mappings {
+            let queue =
+                self.stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
+            if queue.counts.visible > 0 || queue.counts.in_flight > 0 {
+                return false;
+            }
+        }
+        true
     }
 
     /// Stops everything.
