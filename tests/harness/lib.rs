@@ -16,6 +16,7 @@ pub mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ pub struct Bundle {
     /// The local stack.
     pub stack: Stack,
     /// A customer's server.
-    pub receiver: Receiver,
+    pub receiver: Arc<Receiver>,
     /// A client of the HTTP API.
     pub client: Client,
     /// What the functions logged.
@@ -115,10 +116,26 @@ impl Bundle {
 
     /// Starts the bundle with some parameters set. No schedule fires by itself.
     pub async fn start_with<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::start_from(workspace().join("template.yaml"), own).await
+    }
+
+    /// Starts the bundle with some parameters set and its template edited, for what no parameter says.
+    pub async fn start_edited<'a>(
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Self {
+        let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("the template");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("template.yaml");
+        std::fs::write(&path, edit(&template)).expect("a template is written");
+        Self::start_from(path, own).await
+    }
+
+    async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let clock = Clock::system();
         let logs = LogLines::default();
         let stack = Stack::start(StackOptions {
-            template: workspace().join("template.yaml"),
+            template,
             parameters: parameters(own),
             ports: Ports::Free,
             data: Data::Memory,
@@ -128,7 +145,7 @@ impl Bundle {
             schedules: false,
         });
         let stack = stack.await.expect("the stack starts");
-        let receiver = receiver(clock).await;
+        let receiver = Arc::new(receiver(clock).await);
         let client = Client::new(&stack.addresses().api);
         Self { stack, receiver, client, logs }
     }
@@ -155,6 +172,28 @@ impl Bundle {
         let reply = self.client.post(path, &account.key, body).await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         reply.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Sends so many items of a type in one request, which must take them all, and answers their ids.
+    pub async fn send_many(&self, account: &Account, item_type: &str, count: usize) -> Vec<String> {
+        let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
+        let body: String = (0..count).map(line).collect();
+        let authorization = format!("Bearer {}", account.key);
+        let headers = [("authorization", authorization.as_str())];
+        let reply = self.client.request(http::Method::POST, "/bots/b/items", &headers, body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let reply = reply.json();
+        let results = reply["results"].as_array().expect("results");
+        let ids: Vec<_> = results.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
+        assert_eq!(ids.len(), count, "{reply}");
+        ids
+    }
+
+    /// What the status of a webhook says of an item type.
+    pub async fn status(&self, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
+        let shown = self.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
+        assert_eq!(shown.status, 200, "{}", shown.text());
+        shown.json()["status"][item_type].clone()
     }
 
     /// Runs a tick now.
@@ -253,6 +292,19 @@ pub mod dynamodb {
     /// Calls the DynamoDB at this address.
     pub async fn call_at(address: &str, operation: &str, request: &Value) -> Value {
         aws_call(address, &format!("DynamoDB_20120810.{operation}"), request).await
+    }
+
+    /// The rows of one partition, read consistently, in DynamoDB's own JSON.
+    pub async fn query(bundle: &Bundle, table: &str, partition: &str) -> Vec<Value> {
+        let address = bundle.stack.addresses().dynamodb.clone();
+        let request = json!({
+            "TableName": table,
+            "ConsistentRead": true,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": partition}},
+        });
+        let answer = aws_call(&address, "DynamoDB_20120810.Query", &request).await;
+        answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
     }
 }
 
