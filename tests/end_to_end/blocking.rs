@@ -250,7 +250,7 @@ async fn after_a_short_block_everything_held_arrives_by_itself_and_1000_more_fai
     assert_eq!((&open["state"], &open["failures"]), (&json!("open"), &json!(0)));
 
     // And again, from zero.
-    assert!(bundle.rest(SOON).await);
+    bundle.until_rest().await;
     bundle.receiver.clear();
     bundle.receiver.set_behaviour("/s", Behaviour::from(FAILING));
     bundle.send_many(&account, "message", 1000).await;

@@ -283,13 +283,13 @@ impl Runs {
             }
         });
         futures_util::future::join(sending, blocking).await;
-        assert!(self.bundle.rest(SOON * 4).await, "the functions have done");
+        self.bundle.until_rest().await;
         let requested = self.bundle.receiver.count(&path);
         let beyond = self.check(&plan, &watch, &seen, requested);
         // What is retried meets the block: nothing more is requested, and the block is still the same.
         self.told_once_each(&webhook, seen.epochs.len()).await;
         self.bundle.advance(Duration::from_secs(7)).await;
-        assert!(self.bundle.rest(SOON * 4).await, "the functions have done");
+        self.bundle.until_rest().await;
         assert_eq!(self.bundle.receiver.count(&path), requested);
         let row = self.row(&webhook).await.unwrap();
         assert_eq!(row["epoch"]["S"].as_str(), seen.epochs.last().map(String::as_str), "{row}");
@@ -451,7 +451,7 @@ async fn sixteen_functions_at_forty_failing_urls_block_each_once_and_not_before_
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     assert_eq!(epochs.values().collect::<HashSet<_>>().len(), URLS);
-    assert!(bundle.rest(SOON * 4).await);
+    bundle.until_rest().await;
     let most = webhooks.values().map(|path| bundle.receiver.count(path)).max().unwrap();
     assert!(most <= THRESHOLD + IN_FLIGHT, "{most} requests to one URL");
     println!("{URLS} blocks, one each; at most {most} requests to one URL");

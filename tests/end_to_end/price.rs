@@ -1,6 +1,6 @@
 //! What a delivery costs in calls to the tables, counted at the tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,8 +21,13 @@ const TABLES: [&str; 6] =
 fn count(bundle: &Bundle) -> Counts {
     let counts = Counts::default();
     let counted = Arc::clone(&counts);
+    let put = Mutex::new(HashSet::new());
     bundle.stack.intercept_dynamodb(Some(Arc::new(move |call: DynamodbCall<'_>| {
         let body = String::from_utf8_lossy(call.body);
+        // A row that a busy machine's client writes again, because the answer was late, is the same row.
+        if call.operation == "PutItem" && !put.lock().unwrap().insert(call.body.to_owned()) {
+            return Verdict::default();
+        }
         let tables: Vec<_> =
             TABLES.into_iter().filter(|table| body.contains(&format!("\"{table}\""))).collect();
         *counted.lock().unwrap().entry(format!("{} {}", call.operation, tables.join("+"))).or_default() += 1;
@@ -75,6 +80,13 @@ impl Price {
     }
 }
 
+/// At most so many calls a batch. A busy machine's calls time out and are repeated by the client, and a repeat is
+/// counted: some per cent are let pass.
+fn at_most(calls: u64, a_batch: u64, price: &Price) {
+    let most = price.batches * a_batch;
+    assert!(calls <= most + most / 10, "{calls} of {most}: {price:?}");
+}
+
 const HEAD: &str = "\
 | deliveries             | batches: reads | streaks: read | streaks: made | held rows | release's row | taking in |
 |                        |   before, each | after         | or refused    | written   | written       |           |";
@@ -90,7 +102,7 @@ async fn blocked(bundle: &Bundle, path: &str, while_blocked: &str) -> Account {
     bundle.receiver.wait_for_count(path, 1, SOON).await.unwrap();
     // Its retry meets the block.
     bundle.advance(Duration::from_secs(7)).await;
-    assert!(bundle.rest(SOON).await);
+    bundle.until_rest().await;
     assert_eq!(bundle.status(&account, &webhook, "event").await["state"], "blocked");
     account
 }
@@ -100,7 +112,7 @@ async fn meeting_a_block(bundle: &Bundle, path: &str, while_blocked: &str) -> Pr
     let account = blocked(bundle, path, while_blocked).await;
     let counts = count(bundle);
     bundle.send_many(&account, "event", ITEMS).await;
-    assert!(bundle.rest(SOON * 4).await);
+    bundle.until_rest().await;
     assert_eq!(bundle.receiver.count(path), 1, "what began the block");
     Price::of(&counts)
 }
@@ -112,14 +124,15 @@ async fn attempted(bundle: &Bundle, account: &Account, behaviour: Behaviour) -> 
     let counts = count(bundle);
     bundle.send_many(account, "event", ITEMS).await;
     bundle.receiver.wait_for_count("/x", ITEMS as u64, SOON * 4).await.unwrap();
-    assert!(bundle.rest(SOON * 4).await);
+    bundle.until_rest().await;
     Price::of(&counts)
 }
 
 #[tokio::test]
 async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and_a_blocked_one_what_it_holds()
 {
-    let bundle = Bundle::start_with([("FailureThreshold", "1000000")]).await;
+    // Few at once, so that calls are not late and repeated: what is counted is the price of a batch.
+    let bundle = Bundle::start_with([("FailureThreshold", "1000000"), ("DeliverConcurrency", "5")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/x", &["event"]).await;
     let failing = || Answer::status(StatusCode::INTERNAL_SERVER_ERROR);
@@ -131,7 +144,7 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     let healthy = attempted(&bundle, &account, Behaviour::default()).await;
     println!("{}", healthy.row("healthy"));
     assert!(healthy.batches >= least, "a batch of ten reads once: {healthy:?}");
-    assert!(healthy.reads_after <= healthy.batches, "two reads a batch: {healthy:?}");
+    at_most(healthy.reads_after, 1, &healthy);
     assert_eq!(healthy.streak_writes + healthy.held_rows + healthy.release_writes, 0, "{healthy:?}");
 
     let held = meeting_a_block(&bundle, "/held", "hold").await;
@@ -140,19 +153,21 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     assert_eq!((held.reads_after, held.streak_writes), (0, 0), "one read a batch: {held:?}");
     // What holding costs is apart: a row an item, and the release is seen to once a batch.
     assert_eq!(held.held_rows, ITEMS as u64, "{held:?}");
-    assert!(held.release_writes <= 2 * held.batches, "{held:?}");
+    at_most(held.release_writes, 1, &held);
 
     let discarded = meeting_a_block(&bundle, "/discarded", "discard").await;
     println!("{}", discarded.row("blocked, discarded"));
     assert_eq!((discarded.reads_after, discarded.held_rows, discarded.release_writes), (0, 0, 0));
-    assert!(discarded.streak_writes <= discarded.batches, "the count of a batch: {discarded:?}");
+    at_most(discarded.streak_writes, 1, &discarded);
 
     // From here on retries come due, and make batches of their own.
     let half = attempted(&bundle, &account, Behaviour::sequence(half, success())).await;
     println!("{}", half.row("half failing"));
-    assert!(half.batches >= least && half.reads_after <= 2 * half.batches, "{half:?}");
-    // At most the end of one streak and the beginning of the next, and what others' writes refused.
-    assert!(half.streak_writes <= 3 * half.batches, "{half:?}");
+    assert!(half.batches >= least, "{half:?}");
+    // A refused end of a streak is read again; the rest is the end of one streak, the beginning of the next, and what
+    // others' writes refused.
+    at_most(half.reads_after, 2, &half);
+    at_most(half.streak_writes, 3, &half);
 
     let failing = attempted(&bundle, &account, Behaviour::from(failing())).await;
     println!("{}", failing.row("failing"));

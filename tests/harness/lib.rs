@@ -37,7 +37,7 @@ pub const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// How long the time waits for what is in flight before it moves.
-pub const AT_REST: Duration = Duration::from_secs(5);
+pub const AT_REST: Duration = Duration::from_secs(10);
 
 /// The bundle, running.
 pub struct Bundle {
@@ -185,7 +185,8 @@ impl Bundle {
         let reply = reply.json();
         let results = reply["results"].as_array().expect("results");
         let ids: Vec<_> = results.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
-        assert_eq!(ids.len(), count, "{reply}");
+        let refused: Vec<_> = results.iter().filter(|one| one.get("error").is_some()).collect();
+        assert!(ids.len() == count, "{refused:?}; the functions said: {:#?}", self.complaints());
         ids
     }
 
@@ -223,6 +224,23 @@ impl Bundle {
             }
         };
         tokio::time::timeout(limit, at_rest).await.is_ok()
+    }
+
+    /// Waits until no queue that wakes a function has anything to hand out or in flight, which must come about within
+    /// four minutes: what a function answered as failed is invisible for three.
+    pub async fn until_rest(&self) {
+        if self.rest(Duration::from_secs(240)).await {
+            return;
+        }
+        panic!("messages stay in flight; the functions said: {:#?}", self.complaints());
+    }
+
+    /// What the functions logged above the level of information.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let functions = ["IngestFunction", "DeliverFunction", "CollectFunction", "ManageFunction"];
+        let lines = functions.iter().flat_map(|function| self.logs.of(function));
+        lines.filter(|line| !line.contains("\"INFO\"")).collect()
     }
 
     async fn is_at_rest(&self) -> bool {
