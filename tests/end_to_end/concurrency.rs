@@ -10,6 +10,7 @@ use std::time::Duration;
 use carteiro_local::{DynamodbCall, Verdict};
 use carteiro_receiver::{Answer, Behaviour, DropAt, Receiver};
 use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
+use futures_util::future::join;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -46,6 +47,8 @@ struct Write {
     what: What,
     /// The epoch that it sets.
     epoch: String,
+    /// The epoch that it is conditional on; none where there must be none, or it is not conditional.
+    fence: Option<String>,
     /// How many requests the receiver had answered,
     answered: u64,
     /// and how many it had got.
@@ -84,12 +87,16 @@ fn write(call: DynamodbCall<'_>, receiver: &Receiver, path: &str) -> Option<Writ
     }
     let request: Value = serde_json::from_slice(call.body).ok()?;
     let update = request["UpdateExpression"].as_str().filter(|_| request["TableName"] == "StreakTable")?;
+    let epoch_in = |expression: &str| {
+        let (_, value) = expression.split_once("#epoch = ")?;
+        let value = value.split([',', ' ', ')']).next()?;
+        request["ExpressionAttributeValues"][value]["S"].as_str().map(str::to_owned)
+    };
     // Of the writes to a streak's row only these two set an epoch, and of these only the block sets its end.
-    let (_, value) = update.split_once("#epoch = ")?;
-    let value = value.split([',', ' ']).next()?;
+    let epoch = epoch_in(update)?;
     let what = if update.contains("#blocked_until = ") { What::Block } else { What::Unblock };
-    let epoch = request["ExpressionAttributeValues"][value]["S"].as_str()?.to_owned();
-    Some(Write { what, epoch, answered: receiver.answered(path), requested: receiver.count(path) })
+    let fence = request["ConditionExpression"].as_str().and_then(epoch_in);
+    Some(Write { what, epoch, fence, answered: receiver.answered(path), requested: receiver.count(path) })
 }
 
 /// What happens in a run beside failures.
@@ -100,6 +107,11 @@ enum Turn {
     UnblockBefore,
     /// Its owner ends the block, and as much fails again.
     UnblockAfter,
+}
+
+/// More items than may be requested until a block, so that a request too many has one to go with.
+fn enough(threshold: u64) -> u64 {
+    threshold + IN_FLIGHT + 10
 }
 
 /// How one run goes.
@@ -127,12 +139,8 @@ impl Plan {
             2 => vec!["cut short"],
             _ => vec!["500", "reset", "cut short"],
         };
-        // More than may be requested, so that a request too many has an item to go with.
-        let mut items = threshold + IN_FLIGHT + 10 + dice.up_to(20);
-        if turn != Turn::Nothing {
-            items += threshold + IN_FLIGHT;
-        }
-        let answers = items;
+        let mut items = enough(threshold) + dice.up_to(20);
+        let answers = items + enough(threshold);
         let largest = [items, 200, 60][usize::try_from(dice.up_to(2)).unwrap()];
         let mut bursts = Vec::new();
         while items > 0 {
@@ -168,6 +176,8 @@ struct Seen {
     epochs: Vec<String>,
     /// How many messages were with functions at once.
     in_flight: usize,
+    /// Whether it took a tick to tell of a block.
+    told_by_tick: bool,
 }
 
 /// One run after another of the same bundle.
@@ -243,14 +253,23 @@ impl Runs {
         lines.iter().filter(|line| line.contains("\"streak.blocked\"") && line.contains(&webhook.id)).count()
     }
 
-    /// Waits until as much was told and said of blocks, and asserts that it is no more.
-    async fn told_once_each(&self, webhook: &Webhook, blocks: usize) {
-        let until = Instant::now() + SOON;
+    /// Waits until as much was told and said of blocks, and asserts that it is no more. Answers whether it took a tick
+    /// to tell it: where whoever was telling gave up, what is left is told by a tick, when that one's lease is over.
+    async fn told_once_each(&self, webhook: &Webhook, blocks: usize) -> bool {
         let counts = || (self.told(webhook).len(), self.said(webhook));
-        while (counts().0 < blocks || counts().1 < blocks) && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let enough = async || {
+            while counts().0 < blocks || counts().1 < blocks {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let at_once = tokio::time::timeout(SOON / 3, enough()).await.is_ok();
+        if !at_once {
+            self.bundle.advance(Duration::from_secs(61)).await;
+            self.bundle.tick().await;
+            _ = tokio::time::timeout(SOON * 2, enough()).await;
         }
         assert_eq!(counts(), (blocks, blocks), "notices told and blocks begun");
+        !at_once
     }
 
     /// One run: as many failures as the plan says, with all functions at one URL.
@@ -266,34 +285,42 @@ impl Runs {
         let settings = json!({"url": url, "items": ["event"], "while_blocked": while_blocked});
         let webhook = self.bundle.client.webhook(&self.account, settings).await;
         let mut seen = Seen::default();
-        let (sending, blocking) = (self.send(&plan.bursts), async {
-            match plan.turn {
-                Turn::Nothing => self.blocked(&webhook, &mut seen).await,
-                Turn::UnblockBefore => {
-                    let half = self.bundle.receiver.wait_for_count(&path, self.threshold / 2, SOON);
+        let (sending, again) = (self.send(&plan.bursts), [(enough(self.threshold), 0)]);
+        match plan.turn {
+            Turn::Nothing => {
+                join(sending, self.blocked(&webhook, &mut seen)).await;
+            }
+            Turn::UnblockBefore => {
+                let unblocking = async {
+                    let half = self.bundle.receiver.wait_for_count(&path, self.threshold / 2, SOON * 4);
                     half.await.unwrap();
                     self.unblock(&webhook).await;
-                    self.blocked(&webhook, &mut seen).await;
-                }
-                Turn::UnblockAfter => {
-                    self.blocked(&webhook, &mut seen).await;
-                    self.unblock(&webhook).await;
-                    self.blocked(&webhook, &mut seen).await;
-                }
+                };
+                join(sending, unblocking).await;
+                join(self.send(&again), self.blocked(&webhook, &mut seen)).await;
             }
-        });
-        futures_util::future::join(sending, blocking).await;
+            Turn::UnblockAfter => {
+                join(sending, self.blocked(&webhook, &mut seen)).await;
+                // A block that is over and followed by another before it is told would be told as that one.
+                seen.told_by_tick = self.told_once_each(&webhook, 1).await;
+                self.unblock(&webhook).await;
+                join(self.send(&again), self.blocked(&webhook, &mut seen)).await;
+            }
+        }
         self.bundle.until_rest().await;
         let requested = self.bundle.receiver.count(&path);
-        let beyond = self.check(&plan, &watch, &seen, requested);
+        let (blocks, beyond) = self.check(&plan, &watch, &seen, requested);
+        // A block that came to the table together with the unblock was made or not.
+        let raced = plan.turn == Turn::UnblockBefore && blocks == 2;
+        let blocks = if raced { self.said(&webhook).clamp(1, 2) } else { blocks };
         // What is retried meets the block: nothing more is requested, and the block is still the same.
-        self.told_once_each(&webhook, seen.epochs.len()).await;
+        seen.told_by_tick |= self.told_once_each(&webhook, blocks).await;
         self.bundle.advance(Duration::from_secs(7)).await;
         self.bundle.until_rest().await;
         assert_eq!(self.bundle.receiver.count(&path), requested);
         let row = self.row(&webhook).await.unwrap();
         assert_eq!(row["epoch"]["S"].as_str(), seen.epochs.last().map(String::as_str), "{row}");
-        self.told_once_each(&webhook, seen.epochs.len()).await;
+        self.told_once_each(&webhook, blocks).await;
         let deleted =
             self.bundle.client.delete(&format!("/webhooks/{}", webhook.id), &self.account.key).await;
         assert_eq!(deleted.status, 200, "{}", deleted.text());
@@ -301,37 +328,30 @@ impl Runs {
     }
 
     /// No block began before its threshold was answered, and none let more than what was in flight pass. Answers how
-    /// many requests beyond the threshold the last block let pass.
-    fn check(&self, plan: &Plan, watch: &Watch, seen: &Seen, requested: u64) -> u64 {
+    /// many blocks there were, and how many requests beyond the threshold the last one let pass.
+    fn check(&self, plan: &Plan, watch: &Watch, seen: &Seen, requested: u64) -> (usize, u64) {
         let (blocks, unblocks) = (watch.all(What::Block), watch.all(What::Unblock));
-        let of = |epoch: &String| blocks.iter().find(|write| write.epoch == *epoch).unwrap();
-        let last = of(seen.epochs.last().unwrap());
-        let distinct: HashSet<_> = seen.epochs.iter().collect();
-        assert_eq!(distinct.len(), seen.epochs.len());
-        let least = |after: &Write, before: u64| {
-            let answered = after.answered - before;
-            assert!(answered >= self.threshold, "blocked after {answered} answers");
+        let last = blocks.iter().find(|write| Some(&write.epoch) == seen.epochs.last()).unwrap();
+        let first = blocks.iter().find(|write| write.fence.is_none());
+        if let Some(first) = first {
+            // Nothing had ended a streak before it, so that it was made, or is the last.
+            assert!(first.answered >= self.threshold, "{first:?}");
+            assert!(first.requested <= self.threshold + IN_FLIGHT, "{first:?}");
+        }
+        assert_eq!(unblocks.len(), usize::from(plan.turn != Turn::Nothing));
+        let ended = unblocks.iter().find(|unblock| last.fence.as_ref() == Some(&unblock.epoch));
+        let Some(ended) = ended else {
+            // There was no unblock, or it came before anything was recorded, and had nothing to end.
+            assert!(last.fence.is_none() && plan.turn != Turn::UnblockAfter, "{last:?}");
+            assert!(requested <= self.threshold + IN_FLIGHT, "{requested} requests");
+            return (1, requested - self.threshold);
         };
-        let from = match (plan.turn, &unblocks[..]) {
-            (Turn::Nothing, []) => {
-                least(last, 0);
-                0
-            }
-            (Turn::UnblockBefore, [unblock]) => {
-                least(last, unblock.answered);
-                // What was in flight when the streak was ended is late, and may go on besides.
-                unblock.answered + IN_FLIGHT
-            }
-            (Turn::UnblockAfter, [unblock]) => {
-                least(of(&seen.epochs[0]), 0);
-                assert!(unblock.requested <= self.threshold + IN_FLIGHT, "{unblock:?}");
-                least(last, unblock.answered);
-                unblock.answered + IN_FLIGHT
-            }
-            (turn, unblocks) => panic!("{turn:?} {unblocks:?}"),
-        };
-        assert!(requested <= from + self.threshold + IN_FLIGHT, "{requested} requests, {from} before");
-        requested.saturating_sub(from + self.threshold)
+        let answered = last.answered - ended.answered;
+        assert!(answered >= self.threshold, "blocked again after {answered} answers");
+        // What was in flight at the unblock is late, and goes on besides.
+        let most = ended.answered + IN_FLIGHT + self.threshold;
+        assert!(requested <= most + IN_FLIGHT, "{requested} requests, {ended:?}");
+        (1 + usize::from(first.is_some()), requested.saturating_sub(most))
     }
 }
 
@@ -340,20 +360,25 @@ impl Runs {
 async fn many_runs(threshold: u64, count: u64) {
     let runs = Runs::start(threshold).await;
     let began = Instant::now();
-    let (mut turns, mut full, mut most_beyond) = (HashMap::new(), 0_u64, 0);
+    let (mut turns, mut full, mut by_tick, mut most_beyond) = (HashMap::new(), 0_u64, 0_u64, 0);
     for number in 0..count {
         let seed = SEED + number;
         println!("run {number}: seed {seed}, {} ms", began.elapsed().as_millis());
         let (plan, seen, beyond) = runs.run(number, seed).await;
         *turns.entry(format!("{:?}", plan.turn)).or_insert(0_u64) += 1;
         full += u64::from(seen.in_flight as u64 > IN_FLIGHT / 2);
+        by_tick += u64::from(seen.told_by_tick);
         most_beyond = most_beyond.max(beyond);
     }
-    println!("threshold {threshold}, {count} runs in {:?}: {turns:?}", began.elapsed());
+    println!(
+        "threshold {threshold}, {count} runs in {:?}: {turns:?}, {by_tick} told by a tick",
+        began.elapsed()
+    );
     println!(
         "{full} runs with more than half of {IN_FLIGHT} in flight; at most {most_beyond} requests beyond"
     );
     assert!(full >= count / 2, "the functions were at it at once in {full} of {count} runs");
+    assert!(by_tick <= count / 20, "{by_tick} of {count} blocks were told late");
     runs.bundle.stop().await;
 }
 
