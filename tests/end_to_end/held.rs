@@ -29,7 +29,7 @@ async fn attempts(bundle: &Bundle, path: &str, count: u64, step: Duration) {
         if bundle.receiver.wait_for_count(path, count, Duration::from_millis(200)).await.is_ok() {
             return;
         }
-        bundle.advance(step);
+        bundle.advance(step).await;
     }
     panic!("attempt {count} did not come");
 }
@@ -47,19 +47,19 @@ async fn a_receiver_that_is_down_for_an_hour_gets_its_item_from_the_held_rows() 
     until_held(&bundle, &account, &webhook.id, "message", 1).await;
     assert_eq!(bundle.tick().await["due_shards"], 0, "it is not due before the next tick");
     // The fifth attempt comes about half an hour later, and still fails; the sixth about two hours after that.
-    bundle.advance(Duration::from_secs(22 * 60));
+    bundle.advance(Duration::from_secs(22 * 60)).await;
     assert_eq!(bundle.tick().await["due_shards"], 1);
     attempts(&bundle, "/down", 5, Duration::from_secs(60)).await;
     until_held(&bundle, &account, &webhook.id, "message", 1).await;
     bundle.receiver.set_behaviour("/down", Behaviour::default());
-    bundle.advance(Duration::from_secs(90 * 60));
+    bundle.advance(Duration::from_secs(90 * 60)).await;
     assert!(bundle.stack.clock().now_ms() - began > 3_600_000);
     for _ in 0..6 {
         bundle.tick().await;
         if bundle.receiver.wait_for_count("/down", 6, Duration::from_millis(500)).await.is_ok() {
             break;
         }
-        bundle.advance(Duration::from_secs(15 * 60));
+        bundle.advance(Duration::from_secs(15 * 60)).await;
     }
     let deliveries = bundle.receiver.wait_for_count("/down", 6, SOON).await.unwrap();
     let last = deliveries.last().unwrap();
@@ -96,7 +96,7 @@ async fn a_disabled_webhooks_items_wait_until_it_is_enabled() {
     until_held(&bundle, &account, &webhook.id, "message", 1).await;
     assert_eq!(bundle.receiver.count("/off"), 0);
     assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": true})).await.status, 200);
-    bundle.advance(Duration::from_secs(31 * 60));
+    bundle.advance(Duration::from_secs(31 * 60)).await;
     bundle.tick().await;
     let deliveries = bundle.receiver.wait_for_count("/off", 1, SOON).await.unwrap();
     assert_eq!((deliveries[0].webhook_id(), deliveries[0].attempt()), (Some(id.as_str()), Some(1)));
@@ -129,7 +129,7 @@ async fn an_item_that_waits_longer_than_its_retention_is_dead() {
     bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await;
     bundle.send(&account, "/bots/b/messages", r#"{"id":"old"}"#).await;
     until_held(&bundle, &account, &webhook.id, "message", 1).await;
-    bundle.advance(Duration::from_secs(25 * 3600));
+    bundle.advance(Duration::from_secs(25 * 3600)).await;
     bundle.tick().await;
     until_held(&bundle, &account, &webhook.id, "message", 0).await;
     let dead = carteiro_tests::dynamodb::scan(&bundle, "DeadTable").await;
@@ -198,7 +198,7 @@ async fn a_dead_letter_is_brought_into_the_dead_items() {
     assert_eq!(dead[0]["item"]["S"], "item_0000000000000000000000000000002a");
     // The one that is no delivery stays, for a person to read.
     let body = Bytes::from_static(b"nobody knows");
-    bundle.advance(Duration::from_secs(60));
+    bundle.advance(Duration::from_secs(60)).await;
     let left =
         carteiro_tests::sqs::call(&bundle, "ReceiveMessage", &json!({"QueueUrl": message["QueueUrl"]})).await;
     assert_eq!(left["Messages"][0]["Body"].as_str().map(str::as_bytes), Some(&body[..]), "{left}");

@@ -33,7 +33,7 @@ async fn a_key_is_forgotten_after_a_day_though_its_row_is_still_there() {
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["event"]).await;
     let first = bundle.client.post_once("/bots/b/events", &account.key, "key-1", "{}").await.json();
-    bundle.advance(Duration::from_secs(24 * 3600 + 60));
+    bundle.advance(Duration::from_secs(24 * 3600 + 60)).await;
     let later = bundle.client.post_once("/bots/b/events", &account.key, "key-1", "{}").await.json();
     assert_ne!(first["id"], later["id"]);
     bundle.receiver.wait_for_count("/all", 2, SOON).await.unwrap();

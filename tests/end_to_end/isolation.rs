@@ -105,7 +105,7 @@ async fn a_deleted_webhooks_deliveries_are_dropped() {
     bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.receiver.wait_for_count("/deleted", 1, SOON).await.unwrap();
     assert_eq!(bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await.status, 200);
-    bundle.advance(Duration::from_secs(10));
+    bundle.advance(Duration::from_secs(10)).await;
     assert!(bundle.receiver.wait_for_count("/deleted", 2, Duration::from_secs(2)).await.is_err());
     bundle.stop().await;
 }
@@ -125,7 +125,7 @@ async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
     bundle.receiver.wait_for_count("/slow", 3, SOON).await.unwrap();
     assert!(bundle.stack.kill_function("DeliverFunction").await.unwrap() > 0);
     // What was in flight is handed out again after its visibility timeout of 180 s.
-    bundle.advance(Duration::from_secs(181));
+    bundle.advance(Duration::from_secs(181)).await;
     let logged = || bundle.logs.of("DeliverFunction");
     for _ in 0..300 {
         let delivered = |id: &String| {

@@ -114,12 +114,12 @@ async fn real_samples_arrive_byte_for_byte_and_a_second_attempt_repeats_the_webh
         bundle.receiver.set_behaviour("/all", carteiro_receiver::Behaviour::sequence([failing], then));
         let id = bundle.send(&account, &format!("/bots/b/{item_type}s"), bytes.clone()).await;
         bundle.receiver.wait_for_count("/all", 1, SOON).await.unwrap();
-        bundle.advance(std::time::Duration::from_secs(7));
+        bundle.advance(std::time::Duration::from_secs(7)).await;
         let deliveries = loop {
             match bundle.receiver.wait_for_count("/all", 2, std::time::Duration::from_secs(1)).await {
                 Ok(deliveries) => break deliveries,
                 // The delayed message may have been sent only after the time was moved.
-                Err(_) => bundle.advance(std::time::Duration::from_secs(7)),
+                Err(_) => bundle.advance(std::time::Duration::from_secs(7)).await,
             }
         };
         for (delivery, attempt) in deliveries.iter().zip(1..) {

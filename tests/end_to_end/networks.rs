@@ -144,7 +144,7 @@ pub(crate) async fn hand_on(bundle: &Bundle) -> Inbox {
         }
         println!("a tick left {before}: {:?}", left(bundle));
         // What was claimed is free again.
-        bundle.advance(Duration::from_secs(121));
+        bundle.advance(Duration::from_secs(121)).await;
     }
     panic!("{:?}", inbox(bundle).await)
 }

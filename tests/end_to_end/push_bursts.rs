@@ -305,7 +305,7 @@ async fn functions_that_die_in_the_middle_of_a_tick_lose_nothing_and_repeat_unde
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         killed += bundle.stack.kill_function("CollectFunction").await.unwrap();
-        bundle.advance(Duration::from_secs(121));
+        bundle.stack.clock().advance(Duration::from_secs(121));
     }
     assert!(killed > 0);
     assert_eq!(hand_on(&bundle).await, Inbox { handed_on: all, ..Inbox::default() });

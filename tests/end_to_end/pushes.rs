@@ -282,7 +282,7 @@ async fn a_page_that_asks_for_it_has_its_pushes_handed_on_as_they_arrive() {
     pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(3, "c")])])).await;
     bundle.stack.intercept_sqs(None);
     assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2, ready: 1, ..Inbox::default() });
-    bundle.advance(Duration::from_secs(91));
+    bundle.advance(Duration::from_secs(91)).await;
     assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
     let all = arrived(&bundle, "/now", 3).await;
     assert!(all.len() == 3 && items.keys().all(|id| all.contains_key(id)));
@@ -407,7 +407,7 @@ async fn a_signal_that_could_not_be_marked_or_told_comes_again_under_the_same_id
     assert_eq!(inbox(&bundle).await, Inbox { ready: 1, ..Inbox::default() });
     assert_eq!(token_state(&bundle, &account, &page).await, "revoked");
     bundle.stack.intercept_dynamodb(None);
-    bundle.advance(Duration::from_secs(121));
+    bundle.advance(Duration::from_secs(121)).await;
     assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 1, ..Inbox::default() });
     let again = arrived(&bundle, "/notices", 2).await;
     assert_eq!(again, told, "one id, and the same bytes");

@@ -346,7 +346,7 @@ async fn a_url_that_still_fails_costs_one_first_step_a_tick_and_no_items_schedul
         .collect();
 
     let mut requested = settled(&receiver, "/held").await;
-    bundle.advance(Duration::from_secs(4 * 3600));
+    bundle.advance(Duration::from_secs(4 * 3600)).await;
     for tick in 1..=TICKS {
         bundle.tick().await;
         let now = settled(&receiver, "/held").await;
@@ -360,7 +360,7 @@ async fn a_url_that_still_fails_costs_one_first_step_a_tick_and_no_items_schedul
         let last = receiver.deliveries_to("/held").pop().unwrap();
         let (id, attempt) = (last.webhook_id().unwrap(), last.attempt().unwrap());
         assert_eq!(attempts.get(id), Some(&u64::from(attempt)), "{id} is at its attempt of the time before");
-        bundle.advance(Duration::from_secs(15 * 60 + 1));
+        bundle.advance(Duration::from_secs(15 * 60 + 1)).await;
     }
     assert_eq!(held(client, &account, &webhook).await, order, "in their places");
     receiver.set_behaviour("/held", Behaviour::default());

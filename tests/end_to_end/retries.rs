@@ -14,7 +14,7 @@ async fn advance_until(bundle: &Bundle, path: &str, count: u64, step: Duration, 
     let mut moved = Duration::ZERO;
     while bundle.receiver.wait_for_count(path, count, Duration::from_millis(150)).await.is_err() {
         assert!(moved < limit, "delivery {count} did not come within {limit:?}");
-        bundle.advance(step);
+        bundle.advance(step).await;
         moved += step;
     }
     moved
@@ -59,7 +59,7 @@ async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4_at_the_sch
     }
     // Time for its message to be deleted; moved past its visibility timeout before, it would come again.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    bundle.advance(Duration::from_secs(3600));
+    bundle.advance(Duration::from_secs(3600)).await;
     assert!(
         bundle.receiver.wait_for_count("/thrice", 5, Duration::from_secs(1)).await.is_err(),
         "it was delivered"

@@ -73,7 +73,7 @@ async fn held_items_are_listed_page_by_page_in_the_order_of_their_acceptance() {
         let items: Vec<Value> =
             (0..20).map(|n| json!({"batch": batch, "n": n, "text": "olá\n\"\\"})).collect();
         messages.extend(send(&bundle, &account, "message", &items).await);
-        bundle.advance(Duration::from_secs(7));
+        bundle.advance(Duration::from_secs(7)).await;
     }
     let events = send(&bundle, &account, "event", &[json!({"category": "menu"})]).await;
     until_rows(&bundle, "HeldTable", 61).await;
@@ -211,7 +211,7 @@ async fn dead_items_are_listed_with_their_cause_and_go_with_their_webhook_uncoun
     let mut sent = send(&bundle, &account, "message", &old).await;
     send(&bundle, &account, "event", &[json!({})]).await;
     until_rows(&bundle, "HeldTable", 10).await;
-    bundle.advance(Duration::from_secs(25 * 3600));
+    bundle.advance(Duration::from_secs(25 * 3600)).await;
     bundle.tick().await;
     until_rows(&bundle, "DeadTable", 10).await;
     until_rows(&bundle, "HeldTable", 0).await;

@@ -16,6 +16,7 @@ pub mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,12 +36,15 @@ pub const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
 /// How long a test waits for what should happen at once.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// How long the time waits for what is in flight before it moves.
+pub const AT_REST: Duration = Duration::from_secs(10);
+
 /// The bundle, running.
 pub struct Bundle {
     /// The local stack.
     pub stack: Stack,
     /// A customer's server.
-    pub receiver: Receiver,
+    pub receiver: Arc<Receiver>,
     /// A client of the HTTP API.
     pub client: Client,
     /// What the functions logged.
@@ -112,10 +116,26 @@ impl Bundle {
 
     /// Starts the bundle with some parameters set. No schedule fires by itself.
     pub async fn start_with<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::start_from(workspace().join("template.yaml"), own).await
+    }
+
+    /// Starts the bundle with some parameters set and its template edited, for what no parameter says.
+    pub async fn start_edited<'a>(
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+        edit: impl FnOnce(&str) -> String,
+    ) -> Self {
+        let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("the template");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("template.yaml");
+        std::fs::write(&path, edit(&template)).expect("a template is written");
+        Self::start_from(path, own).await
+    }
+
+    async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let clock = Clock::system();
         let logs = LogLines::default();
         let stack = Stack::start(StackOptions {
-            template: workspace().join("template.yaml"),
+            template,
             parameters: parameters(own),
             ports: Ports::Free,
             data: Data::Memory,
@@ -125,7 +145,7 @@ impl Bundle {
             schedules: false,
         });
         let stack = stack.await.expect("the stack starts");
-        let receiver = receiver(clock).await;
+        let receiver = Arc::new(receiver(clock).await);
         let client = Client::new(&stack.addresses().api);
         Self { stack, receiver, client, logs }
     }
@@ -154,6 +174,29 @@ impl Bundle {
         reply.json()["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Sends so many items of a type in one request, which must take them all, and answers their ids.
+    pub async fn send_many(&self, account: &Account, item_type: &str, count: usize) -> Vec<String> {
+        let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
+        let body: String = (0..count).map(line).collect();
+        let authorization = format!("Bearer {}", account.key);
+        let headers = [("authorization", authorization.as_str())];
+        let reply = self.client.request(http::Method::POST, "/bots/b/items", &headers, body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let reply = reply.json();
+        let results = reply["results"].as_array().expect("results");
+        let ids: Vec<_> = results.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
+        let refused: Vec<_> = results.iter().filter(|one| one.get("error").is_some()).collect();
+        assert!(ids.len() == count, "{refused:?}; the functions said: {:#?}", self.complaints());
+        ids
+    }
+
+    /// What the status of a webhook says of an item type.
+    pub async fn status(&self, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
+        let shown = self.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
+        assert_eq!(shown.status, 200, "{}", shown.text());
+        shown.json()["status"][item_type].clone()
+    }
+
     /// Runs a tick now.
     pub async fn tick(&self) -> Value {
         let invocation =
@@ -162,9 +205,53 @@ impl Bundle {
         serde_json::from_slice(&invocation.payload).expect("a tick answers JSON")
     }
 
-    /// Moves the time forward.
-    pub fn advance(&self, by: Duration) {
+    /// Moves the time forward, when the functions have done what the queues hand out now: a message that is being
+    /// deleted while its visibility timeout passes would come a second time. Messages that a test keeps in flight (by
+    /// a receiver that hangs, or a function that fails) are waited for [`AT_REST`], and the time is moved all the same.
+    pub async fn advance(&self, by: Duration) {
+        if !self.rest(AT_REST).await {
+            println!("the time is moved by {by:?} with messages in flight");
+        }
         self.stack.clock().advance(by);
+    }
+
+    /// Waits until no queue that wakes a function has anything to hand out or in flight. False where that did not
+    /// come about within `limit` of the machine's time.
+    pub async fn rest(&self, limit: Duration) -> bool {
+        let at_rest = async {
+            while !self.is_at_rest().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, at_rest).await.is_ok()
+    }
+
+    /// Waits until no queue that wakes a function has anything to hand out or in flight, which must come about within
+    /// four minutes: what a function answered as failed is invisible for three.
+    pub async fn until_rest(&self) {
+        if self.rest(Duration::from_secs(240)).await {
+            return;
+        }
+        panic!("messages stay in flight; the functions said: {:#?}", self.complaints());
+    }
+
+    /// What the functions logged above the level of information.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let functions = ["IngestFunction", "DeliverFunction", "CollectFunction", "ManageFunction"];
+        let lines = functions.iter().flat_map(|function| self.logs.of(function));
+        lines.filter(|line| !line.contains("\"INFO\"")).collect()
+    }
+
+    async fn is_at_rest(&self) -> bool {
+        for mapping in &self.stack.template().queue_mappings {
+            let queue =
+                self.stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
+            if queue.counts.visible > 0 || queue.counts.in_flight > 0 {
+                return false;
+            }
+        }
+        true
     }
 
     /// Stops everything.
@@ -223,6 +310,19 @@ pub mod dynamodb {
     /// Calls the DynamoDB at this address.
     pub async fn call_at(address: &str, operation: &str, request: &Value) -> Value {
         aws_call(address, &format!("DynamoDB_20120810.{operation}"), request).await
+    }
+
+    /// The rows of one partition, read consistently, in DynamoDB's own JSON.
+    pub async fn query(bundle: &Bundle, table: &str, partition: &str) -> Vec<Value> {
+        let address = bundle.stack.addresses().dynamodb.clone();
+        let request = json!({
+            "TableName": table,
+            "ConsistentRead": true,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": partition}},
+        });
+        let answer = aws_call(&address, "DynamoDB_20120810.Query", &request).await;
+        answer["Items"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
     }
 }
 

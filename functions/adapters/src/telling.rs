@@ -23,8 +23,12 @@ use crate::streak_table::{StreakKey, StreakTable};
 /// How long telling is one's own: longer than the functions that tell on their way run.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// How often it is tried again when more came to be told meanwhile.
+/// How often a claim is tried again when more came to be told meanwhile.
 const TRIES: usize = 3;
+
+/// How often whoever has the claim tells what came meanwhile. A streak that is quick to fail leaves five things, one
+/// soon after the other (three warnings, a block, an unblock), and what is left of them waits for a tick.
+const ROUNDS: usize = 8;
 
 /// Tells.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ impl Teller {
         mut row: Row,
         clock: InvocationClock,
     ) -> Result<Option<usize>, AdapterError> {
-        for _ in 0..TRIES {
+        for _ in 0..ROUNDS {
             let webhooks = self.config.all_webhooks(&key.account).await?;
             let told = webhooks.iter().find(|webhook| webhook.id == key.webhook);
             let subject = Subject {

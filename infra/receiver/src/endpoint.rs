@@ -99,7 +99,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> io::Result<Respo
     }
     let answer = shared.behaviours.next(parts.uri.path());
     shared.store.add(delivery(shared, &parts, &body, answer.seen_status()));
-    respond(answer).await
+    let response = respond(answer).await;
+    shared.store.add_answered(parts.uri.path());
+    response
 }
 
 fn delivery(shared: &Shared, parts: &request::Parts, body: &[u8], answered: Option<u16>) -> Delivery {

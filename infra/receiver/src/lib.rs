@@ -169,6 +169,14 @@ impl Receiver {
         self.shared.store.count(Some(path))
     }
 
+    /// How many deliveries at a path were answered, or had their connection closed as the path's behaviour says, since
+    /// the start or [`Receiver::clear`]. One is counted when its answer begins, so whoever has an answer finds it
+    /// counted; one that its client left before is not.
+    #[must_use]
+    pub fn answered(&self, path: &str) -> u64 {
+        self.shared.store.answered(path)
+    }
+
     /// What was counted.
     #[must_use]
     pub fn totals(&self) -> Totals {

@@ -11,6 +11,7 @@ use crate::{Limits, Totals};
 #[derive(Default)]
 struct OfPath {
     received: u64,
+    answered: u64,
     kept: VecDeque<Arc<Delivery>>,
     by_webhook_id: HashMap<Box<str>, u64>,
 }
@@ -49,6 +50,18 @@ impl Store {
         state.add(Arc::new(delivery), &self.limits);
         drop(state);
         self.arrived.send_replace(());
+    }
+
+    /// Counts an answer to what arrived at a path. It is not counted where the path was forgotten meanwhile.
+    pub(crate) fn add_answered(&self, path: &str) {
+        if let Some(of_path) = self.lock().paths.get_mut(path) {
+            of_path.answered += 1;
+        }
+    }
+
+    /// How many of what arrived at a path were answered.
+    pub(crate) fn answered(&self, path: &str) -> u64 {
+        self.lock().paths.get(path).map_or(0, |of_path| of_path.answered)
     }
 
     pub(crate) fn add_refused(&self) {

@@ -142,6 +142,7 @@ async fn a_hanging_request_is_stored_and_gets_no_byte() {
     assert_eq!(arrived.answered, None);
     let mut byte = [0];
     timeout(Duration::from_millis(200), stream.read(&mut byte)).await.expect_err("nothing comes");
+    assert_eq!((receiver.count("/forever"), receiver.answered("/forever")), (1, 0));
     assert_eq!(raw(&receiver, &request("POST", "/limited", &[], b"{}")).await, b"");
     receiver.stop().await;
     assert_eq!(stream.read(&mut byte).await.unwrap_or(0), 0);
@@ -172,6 +173,7 @@ async fn a_dropped_connection_really_closes_where_it_is_told_to() {
     receiver.set_behaviour("/before", Answer::Drop(DropAt::BeforeResponse));
     receiver.set_behaviour("/within", Answer::Drop(DropAt::InBody));
     assert_eq!(raw(&receiver, &request("POST", "/before", &[], b"{}")).await, b"");
+    assert_eq!(receiver.answered("/before"), 1, "as it is told to");
     let (status, head, body) = call(&receiver, "POST", "/within", b"{}").await;
     assert!(status == 200 && head.contains("content-length: 1024"), "{head}");
     assert_eq!(body.len(), 512);
