@@ -217,7 +217,10 @@ impl Splitter {
             // Only this page's part, or a long list would be kept once for each of its own elements.
             // As text, for what stands in a list may be JSON that has no value: half a character, say.
             let (field_json, verb) = (json!(cut(field)), json!(verb));
-            let own = format!(r#"{{"field":{field_json},"value":{{"verb":{verb},"target_ids":[{}]}}}}"#, target.get());
+            let own = format!(
+                r#"{{"field":{field_json},"value":{{"verb":{verb},"target_ids":[{}]}}}}"#,
+                target.get()
+            );
             let mut owners = Vec::new();
             push_id(Some(target), &mut owners);
             let own = RawValue::from_string(own).unwrap_or_else(|_| raw.to_owned());

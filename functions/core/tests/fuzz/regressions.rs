@@ -19,6 +19,7 @@ fn what_failed_before_is_taken() {
         wide("of_no_name"),
         entries,
         r#"{"for_user_id":"1","tweet_create_events":[{"id_str":"1","text":"\ud83d"}]}"#.to_owned(),
+        r#"{"entry":[{"id":"1","changes":[{"field":"","value":{"target_ids":["\ud83d"]}}]}]}"#.to_owned(),
         "1".repeat(100_000),
     ] {
         for check in [targets::push_to_facebook, targets::push_to_instagram, targets::push_to_x] {
