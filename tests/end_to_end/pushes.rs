@@ -345,6 +345,27 @@ async fn what_waits_for_a_page_that_was_deleted_is_dropped() {
     bundle.stop().await;
 }
 
+#[tokio::test]
+async fn what_waits_to_be_completed_is_dropped_and_counted_with_its_page() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    let page = connect(&bundle, &account, "instagram", "178").await;
+    let mention = |media: u32| {
+        let value = json!({"media_id": media.to_string(), "comment_id": format!("9{media}")});
+        json!({"object": "instagram", "entry": [{"id": "178", "time": 1, "changes": [
+            {"field": "mentions", "value": value},
+        ]}]})
+    };
+    for media in [600, 601] {
+        pushed(&bundle, "instagram", &mention(media)).await;
+    }
+    assert_eq!(inbox(&bundle).await, Inbox { incomplete: 2, ..Inbox::default() });
+    let deleted = bundle.client.delete(&format!("/pages/{page}"), &account.key).await;
+    assert_eq!((deleted.status, deleted.json()), (200, json!({"dropped": 2, "dropped_more": false})));
+    assert_eq!(inbox(&bundle).await, Inbox::default());
+    bundle.stop().await;
+}
+
 async fn token_state(bundle: &Bundle, account: &Account, page: &str) -> String {
     let shown = bundle.client.get(&format!("/pages/{page}"), &account.key).await.json();
     shown["token"]["state"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned()

@@ -22,7 +22,6 @@ async fn report(folder: &Path) -> Report {
     let secrets = Secrets { meta: META_SECRET.to_owned(), x: X_SECRET.to_owned() };
     let report = run(addresses, &secrets, &samples, no_pushes).await.unwrap();
     bundle.stop().await;
-    println!("{report}");
     report
 }
 
@@ -35,6 +34,7 @@ fn is_good_but_for_the_time(report: &Report) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fixture_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
     let report = report(&workspace().join("tests/fixtures/pushes")).await;
+    println!("{report}");
     assert!(is_good_but_for_the_time(&report));
     let sum = |of: fn(&carteiro_samples::Row) -> usize| report.rows.iter().map(of).sum::<usize>();
     assert_eq!((report.rows.len(), report.no_pushes.len()), (16, 0));
@@ -47,5 +47,6 @@ async fn every_fixture_is_stored_and_delivered_once_and_a_repeat_adds_nothing() 
 async fn every_real_sample_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
     let Some(folder) = tools::samples() else { return };
     let report = report(&folder).await;
+    println!("{report}");
     assert!(!report.rows.is_empty() && is_good_but_for_the_time(&report));
 }

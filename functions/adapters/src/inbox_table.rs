@@ -77,6 +77,8 @@ const IS_READY: &str = "waiting = :ready";
 const IS_FREE: &str = "attribute_not_exists(claimed_until) OR claimed_until <= :now";
 /// or this very claim was made, and its answer lost.
 const IS_OURS: &str = "claim = :claim";
+/// It is there.
+const EXISTS: &str = "attribute_exists(pk)";
 
 /// The inbox.
 #[derive(Clone, Debug)]
@@ -362,13 +364,35 @@ impl InboxTable {
         limit: u16,
         after: Option<Mark>,
     ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
+        self.waiting(ready_name(shard), limit, after).await
+    }
+
+    /// What waits to be completed for a page, the oldest first; pages of it as of [`InboxTable::ready`].
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn incomplete(
+        &self,
+        page: &PageId,
+        limit: u16,
+        after: Option<Mark>,
+    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
+        self.waiting(incomplete_name(page), limit, after).await
+    }
+
+    async fn waiting(
+        &self,
+        name: String,
+        limit: u16,
+        after: Option<Mark>,
+    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
         let call = self
             .client
             .query()
             .table_name(&self.name)
             .index_name("waiting")
             .key_condition_expression("waiting = :waiting")
-            .expression_attribute_values(":waiting", text(ready_name(shard)))
+            .expression_attribute_values(":waiting", text(name))
             .set_exclusive_start_key(after.map(|mark| mark.0))
             .limit(i32::from(limit));
         let answer =
@@ -409,10 +433,7 @@ impl InboxTable {
     async fn read(&self, place: &Place, row: &Row) -> Result<Entry, AdapterError> {
         let reader = Reader { table: TABLE, row };
         let malformed = |attribute| AdapterError::Malformed { table: TABLE, attribute };
-        let parts = match reader.optional_number("parts")? {
-            Some(count) => Parts { digest: reader.text("parts_of")?.to_owned(), count }.places(place),
-            None => Vec::new(),
-        };
+        let parts = parts_of(place, row)?;
         let packed = if parts.is_empty() { reader.bytes("event")? } else { self.read_parts(&parts).await? };
         Ok(Entry {
             page: place.page().ok_or_else(|| malformed("pk"))?,
@@ -461,6 +482,19 @@ impl InboxTable {
             self.delete_parts(&entry.parts).await?;
         }
         Ok(())
+    }
+
+    /// Deletes an entry whose page was deleted and that waits to be completed. False where it is gone already.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_incomplete(&self, place: &Place) -> Result<bool, AdapterError> {
+        let call = self.client.delete_item().table_name(&self.name).set_key(Some(place.row()));
+        let call = call.condition_expression(EXISTS).return_values(ReturnValue::AllOld);
+        let Some(deleted) = made(call.send().await, "dropping an entry")? else { return Ok(false) };
+        let row = deleted.attributes.unwrap_or_default();
+        self.delete_parts(&parts_of(place, &row)?).await?;
+        Ok(true)
     }
 
     /// Deletes an entry whose page is gone, if the claim is still ours.
@@ -522,6 +556,15 @@ impl Parts {
         let sk = |number: usize| format!("{}#{}#{number}", row.sk, self.digest);
         (0..self.count).map(|number| Place { pk: row.pk.clone(), sk: sk(number) }).collect()
     }
+}
+
+/// Where the parts of an entry's event are; nowhere, where it stands in its row.
+fn parts_of(place: &Place, row: &Row) -> Result<Vec<Place>, AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    Ok(match reader.optional_number("parts")? {
+        Some(count) => Parts { digest: reader.text("parts_of")?.to_owned(), count }.places(place),
+        None => Vec::new(),
+    })
 }
 
 fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {

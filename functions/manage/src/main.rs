@@ -29,6 +29,7 @@ use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::http_api::{Failure, Request};
+use carteiro_adapters::inbox_table::InboxTable;
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::StreakTable;
@@ -42,6 +43,7 @@ use carteiro_core::problem::Problem;
 struct Manage {
     config: ConfigTable,
     tokens: TokenTable,
+    inbox: InboxTable,
     streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
@@ -62,6 +64,7 @@ async fn main() -> Result<(), Fatal> {
     let manage = Manage {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
         tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
+        inbox: InboxTable::new(dynamodb.clone(), settings.inbox_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb, settings.dead_table),
@@ -108,7 +111,7 @@ async fn route(
         "GET /pages" => pages::list(manage, caller, &request).await,
         "GET /pages/{page}" => pages::read(manage, caller, &request).await,
         "PATCH /pages/{page}" => pages::change(manage, caller, &request, clock).await,
-        "DELETE /pages/{page}" => pages::delete(manage, caller, &request).await,
+        "DELETE /pages/{page}" => pages::delete(manage, caller, &request, clock).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
     }
 }

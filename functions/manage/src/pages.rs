@@ -11,11 +11,12 @@ use carteiro_adapters::random;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::webhooks::{CHANGE_TRIES, Dropped, RESERVE};
+use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
 use crate::{Manage, body, lists, view};
 
-/// How many of an account's pages are read together when all are deleted.
+/// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
 
 pub(crate) async fn create(
@@ -90,9 +91,10 @@ pub(crate) async fn delete(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let page = find(manage, &caller.account()?, request).await?;
-    match delete_page(manage, &page).await? {
+    match delete_page(manage, &page, clock).await? {
         Some(dropped) => Ok(json(200, &dropped.view())),
         None => Err(not_found().into()),
     }
@@ -114,19 +116,35 @@ pub(crate) async fn delete_all(
             if clock.left() < RESERVE {
                 return Ok(None);
             }
-            dropped += delete_page(manage, page).await?.unwrap_or_default();
+            dropped += delete_page(manage, page, clock).await?.unwrap_or_default();
         }
     }
 }
 
-/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in. None where it
-/// was deleted meanwhile.
-async fn delete_page(manage: &Manage, page: &Page) -> Result<Option<Dropped>, Failure> {
+/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in; then what
+/// waits in its inbox to be completed. What is ready there the next tick drops. None where it was deleted meanwhile.
+async fn delete_page(
+    manage: &Manage,
+    page: &Page,
+    clock: InvocationClock,
+) -> Result<Option<Dropped>, Failure> {
     if !manage.config.delete_page(page, &manage.tokens).await? {
         return Ok(None);
     }
-    // Nothing fills an inbox yet: this is where what waits in the page's is dropped and counted.
-    Ok(Some(Dropped::default()))
+    let (mut rows, mut mark) = (0, None);
+    loop {
+        if clock.left() < RESERVE {
+            return Ok(Some(Dropped { rows, more: true }));
+        }
+        let (places, next) = manage.inbox.incomplete(&page.id, STEP, mark).await?;
+        let drops = stream::iter(&places).map(|place| manage.inbox.drop_incomplete(place));
+        let dropped: Vec<bool> = drops.buffer_unordered(CONCURRENT_DROPS).try_collect().await?;
+        rows += dropped.into_iter().filter(|dropped| *dropped).count();
+        mark = next;
+        if mark.is_none() {
+            return Ok(Some(Dropped { rows, more: false }));
+        }
+    }
 }
 
 fn is_page_key(key: &str) -> bool {

@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     pub(crate) threshold: u32,
     pub(crate) config_table: String,
     pub(crate) token_table: String,
+    pub(crate) inbox_table: String,
     pub(crate) streak_table: String,
     pub(crate) held_table: String,
     pub(crate) dead_table: String,
@@ -32,6 +33,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let threshold = u32::try_from(reader.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1);
     let config_table = reader.text("CONFIG_TABLE");
     let token_table = reader.text("TOKEN_TABLE");
+    let inbox_table = reader.text("INBOX_TABLE");
     let streak_table = reader.text("STREAK_TABLE");
     let held_table = reader.text("HELD_TABLE");
     let dead_table = reader.text("DEAD_TABLE");
@@ -44,6 +46,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         threshold,
         config_table,
         token_table,
+        inbox_table,
         streak_table,
         held_table,
         dead_table,
@@ -63,7 +66,7 @@ mod tests {
             "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
-            "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "STREAK_TABLE" | "TOKEN_TABLE"
+            "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE" | "STREAK_TABLE" | "TOKEN_TABLE"
             | "WORK_QUEUE_URL" => "t".to_owned(),
             _ => return None,
         })

@@ -29,7 +29,7 @@ pub(crate) const CHANGE_TRIES: usize = 5;
 const STEP: u16 = 100;
 
 /// How many rows of a shard are dropped at once.
-const CONCURRENT_DROPS: usize = 4;
+pub(crate) const CONCURRENT_DROPS: usize = 4;
 
 /// What an answer still needs; nothing is begun in the last of it.
 pub(crate) const RESERVE: Duration = Duration::from_secs(3);
@@ -147,9 +147,9 @@ fn not_found() -> Problem {
 /// sent, are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dropped {
-    rows: usize,
+    pub(crate) rows: usize,
     /// Whether there was no time for all; the rest is dropped when it comes due, or when its retention ends.
-    more: bool,
+    pub(crate) more: bool,
 }
 
 impl AddAssign for Dropped {
