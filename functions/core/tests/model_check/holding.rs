@@ -142,14 +142,27 @@ enum Job {
     /// Effects, one after the other; of a delivery, where it has a message.
     Effects { message: Option<i64>, is_mover: bool, left: Vec<Effect> },
     /// A worker that has a release, with the effects that it still has to cause before its next stage.
-    Releasing { seen: Seen, left: Vec<Effect>, stage: Stage },
+    Releasing { worker: Worker, left: Vec<Effect>, stage: Stage },
 }
 
-/// What a worker saw of its release when it last looked.
+/// What a worker knows of its release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Worker {
+    /// What it saw of it when it last looked.
+    seen: Seen,
+    /// How often it was touched before reading began.
+    touched: i64,
+    /// What was read of what waits, and not taken yet; None where reading has not begun.
+    waiting: Option<Vec<Waiting>>,
+    /// Whether everything was read since the latest step.
+    anew: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Seen {
     lease: i64,
     touched: i64,
+    hastened: i64,
     step: Option<Progress>,
 }
 
@@ -158,22 +171,36 @@ struct Progress {
     size: u32,
     left: i64,
     failed: i64,
+    sent: bool,
+    hastened: bool,
+}
+
+/// A row that waits for its release, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    item: usize,
+    attempt: u32,
+    holding: i64,
 }
 
 /// Where a worker is in `collect/release`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// `finished_step`: until none of the step is left.
     Wait,
-    /// `bury_expired`, `gate`, and of `send_step` what it reads and writes on the release. These are one step here, for
-    /// what others do in between they may as well do after all of it: none of it decides by another's moment.
+    /// The rest of `go_on`, with what `next_step` and `send_step` read, and write on the release before they send. These
+    /// are one step here, for what others do in between they may as well do after all of it.
     Go,
-    /// Nothing was sent: the release is ended.
+    /// `send_step`, when all of it is in the queue: that is noted, and then these rows are deleted.
+    Sent(Vec<Effect>),
+    /// `end_release`.
     End,
-    /// The lease is renewed.
-    Renew,
-    /// It is given back.
-    Postpone { keep_step: bool, untouched: bool },
+    /// `renew`; `touched` where the release was to be postponed, and may be given back now.
+    Renew { touched: bool },
+    /// `postpone_release`.
+    Postpone { keep_step: bool },
+    /// `give_back_release`.
+    GiveBack,
 }
 
 /// A thing that a function does to the world, in one step.
@@ -284,9 +311,14 @@ impl Job {
                 message.iter_mut().for_each(|id| see(Kind::Message, false, id));
                 left.iter_mut().for_each(|effect| effect.visit(see));
             }
-            Self::Releasing { seen, left, .. } => {
-                see(Kind::Lease, false, &mut seen.lease);
+            Self::Releasing { worker, left, stage } => {
+                see(Kind::Lease, false, &mut worker.seen.lease);
+                let waiting = worker.waiting.iter_mut().flatten();
+                waiting.for_each(|row| see(Kind::Holding, false, &mut row.holding));
                 left.iter_mut().for_each(|effect| effect.visit(see));
+                if let Stage::Sent(rows) = stage {
+                    rows.iter_mut().for_each(|effect| effect.visit(see));
+                }
             }
         }
     }
@@ -378,14 +410,15 @@ impl World {
     fn forget_counts(&mut self) {
         let in_row = self.release.as_ref().and_then(|row| number(row, "touched"));
         let seen = self.jobs.iter().filter_map(|job| match job {
-            Job::Releasing { seen, .. } => Some(seen.touched),
+            Job::Releasing { worker, .. } => Some([worker.seen.touched, worker.touched]),
             _ => None,
         });
-        let counts: BTreeSet<i64> = seen.chain(in_row).collect();
+        let counts: BTreeSet<i64> = seen.flatten().chain(in_row).collect();
         let ranks: BTreeMap<i64, i64> = counts.into_iter().zip(1..).collect();
         for job in &mut self.jobs {
-            if let Job::Releasing { seen, .. } = job {
-                seen.touched = ranks[&seen.touched];
+            if let Job::Releasing { worker, .. } = job {
+                worker.seen.touched = ranks[&worker.seen.touched];
+                worker.touched = ranks[&worker.touched];
             }
         }
         if let (Some(row), Some(touched)) = (&mut self.release, in_row) {
@@ -426,8 +459,32 @@ impl Seen {
     fn of(row: &Row) -> Self {
         let get = |name| number(row, name).unwrap_or_default();
         let size = number(row, "step_size").and_then(|size| u32::try_from(size).ok());
-        let step = size.map(|size| Progress { size, left: get("step_left"), failed: get("step_failed") });
-        Self { lease: get("lease_until"), touched: get("touched"), step }
+        let step = size.map(|size| Progress {
+            size,
+            left: get("step_left"),
+            failed: get("step_failed"),
+            sent: row.contains_key("step_sent"),
+            hastened: get("step_hastened") != get("hastened"),
+        });
+        Self { lease: get("lease_until"), touched: get("touched"), hastened: get("hastened"), step }
+    }
+
+    /// The same lease, as the row is now; None where it is somebody else's.
+    fn now(self, world: &World) -> Option<Self> {
+        let row = world.release.as_ref().filter(|row| number(row, "lease_until") == Some(self.lease));
+        row.map(Self::of)
+    }
+}
+
+impl Worker {
+    /// In a stage, with nothing left to do before.
+    fn at(self, stage: Stage) -> Job {
+        Job::Releasing { worker: self, left: Vec::new(), stage }
+    }
+
+    fn read_anew(&mut self) {
+        self.waiting = None;
+        self.anew = true;
     }
 }
 
@@ -513,7 +570,10 @@ impl Setting {
     fn claim_release(&self, world: &mut World) -> Option<()> {
         let lease = world.fresh(Kind::Lease);
         let held = world.release.as_ref().and_then(|row| number(row, "lease_until"));
-        if world.jobs.iter().any(|job| matches!(job, Job::Releasing { seen, .. } if Some(seen.lease) == held))
+        if world
+            .jobs
+            .iter()
+            .any(|job| matches!(job, Job::Releasing { worker, .. } if Some(worker.seen.lease) == held))
         {
             world.budget.overtakings = world.budget.overtakings.checked_sub(1)?;
         }
@@ -521,8 +581,8 @@ impl Setting {
             return None;
         }
         let seen = Seen::of(world.release.as_ref()?);
-        let stage = if seen.step.is_some_and(|step| step.left > 0) { Stage::Wait } else { Stage::Go };
-        world.jobs.push(Job::Releasing { seen, left: Vec::new(), stage });
+        let worker = Worker { seen, touched: seen.touched, waiting: None, anew: true };
+        world.jobs.push(worker.at(Stage::Wait));
         Some(())
     }
 
@@ -557,12 +617,12 @@ impl Setting {
                 left.splice(0..0, self.cause(world, effect));
                 (!left.is_empty()).then_some(Job::Effects { message, is_mover, left })
             }
-            Job::Releasing { seen, mut left, stage } if !left.is_empty() => {
+            Job::Releasing { worker, mut left, stage } if !left.is_empty() => {
                 let effect = left.remove(0);
                 left.splice(0..0, self.cause(world, effect));
-                Some(Job::Releasing { seen, left, stage })
+                Some(Job::Releasing { worker, left, stage })
             }
-            Job::Releasing { seen, stage, .. } => self.go_on(world, seen, stage),
+            Job::Releasing { worker, stage, .. } => self.go_on(world, worker, stage),
         };
         world.jobs.extend(next);
         Some(())
@@ -618,96 +678,119 @@ impl Setting {
     }
 
     /// `collect/release`, a stage further; None where the worker ends.
-    fn go_on(&self, world: &mut World, seen: Seen, stage: Stage) -> Option<Job> {
-        let job = |seen, stage| Some(Job::Releasing { seen, left: Vec::new(), stage });
+    fn go_on(&self, world: &mut World, mut worker: Worker, stage: Stage) -> Option<Job> {
+        let lease = worker.seen.lease;
         match stage {
-            Stage::Wait => {
-                let is_ours = |row: &&Row| number(row, "lease_until") == Some(seen.lease);
-                let now = Seen::of(world.release.as_ref().filter(is_ours)?);
-                match now.step {
-                    // It goes on waiting, by what it saw first.
-                    Some(Progress { left: 1.., .. }) => job(seen, Stage::Wait),
-                    Some(Progress { failed: 1.., .. }) => {
-                        job(now, Stage::Postpone { keep_step: false, untouched: true })
-                    }
-                    _ => job(now, Stage::Go),
+            Stage::Wait => match worker.seen.step {
+                // It goes on waiting, by what it saw first.
+                Some(Progress { sent: true, left: 1.., .. }) => {
+                    let now = worker.seen.now(world)?;
+                    let goes_on = now.step.is_none_or(|step| !step.sent || step.left <= 0);
+                    worker.seen = if goes_on { now } else { worker.seen };
+                    Some(worker.at(if goes_on { Stage::Go } else { Stage::Wait }))
                 }
+                _ => self.go(world, worker),
+            },
+            Stage::Go => self.go(world, worker),
+            Stage::Sent(rows) => {
+                if !self.write(writes::step_sent(lease), &mut world.release) {
+                    return None;
+                }
+                worker.seen = worker.seen.now(world)?;
+                worker.anew = false;
+                Some(Job::Releasing { worker, left: rows, stage: Stage::Wait })
             }
-            Stage::Go => self.go(world, seen),
             Stage::End => {
-                let ended = self.write(writes::end_release(seen.lease, seen.touched), &mut world.release);
-                if ended { None } else { job(seen, Stage::Renew) }
+                let write = writes::end_release(lease, worker.seen.touched);
+                let ended = self.write(write, &mut world.release);
+                (!ended).then(|| worker.at(Stage::Renew { touched: false }))
             }
-            Stage::Renew => {
-                let lease = world.fresh(Kind::Lease);
-                let renewed = self.write(writes::renew(seen.lease, lease), &mut world.release);
-                let seen = Seen::of(world.release.as_ref().filter(|_| renewed)?);
-                let waits = seen.step.is_some_and(|step| step.left > 0);
-                job(seen, if waits { Stage::Wait } else { Stage::Go })
+            Stage::Renew { .. } => {
+                if !self.write(writes::renew(lease), &mut world.release) {
+                    return None;
+                }
+                worker.seen = worker.seen.now(world)?;
+                Some(worker.at(Stage::Wait))
             }
-            Stage::Postpone { keep_step, untouched } => {
-                let write = writes::postpone(seen.lease, untouched.then_some(seen.touched), keep_step);
-                let done = self.write(write, &mut world.release) || !untouched;
-                if done { None } else { job(seen, Stage::Postpone { keep_step, untouched: false }) }
+            Stage::Postpone { keep_step } => {
+                let write = writes::postpone(lease, worker.seen.touched, keep_step);
+                let postponed = self.write(write, &mut world.release);
+                (!postponed).then(|| worker.at(Stage::Renew { touched: true }))
+            }
+            Stage::GiveBack => {
+                self.write(writes::give_back(lease), &mut world.release);
+                None
             }
         }
     }
 
-    fn go(&self, world: &mut World, seen: Seen) -> Option<Job> {
-        let postponed = Stage::Postpone { keep_step: false, untouched: true };
-        if seen.step.is_some_and(|step| step.failed > 0) {
-            return Some(Job::Releasing { seen, left: Vec::new(), stage: postponed });
-        }
-        let oldest = self.oldest(world, 1);
-        if let (Some(&(item, ..)), true) = (oldest.first(), world.over) {
-            let left = self.ordered(vec![Effect::Bury { item }, Effect::DropRow { item }]);
-            return Some(Job::Releasing { seen, left, stage: Stage::Go });
-        }
+    fn go(&self, world: &mut World, mut worker: Worker) -> Option<Job> {
+        let step = worker.seen.step.filter(|step| !(step.failed > 0 && step.hastened));
+        let size = match step {
+            None => self.first_step,
+            Some(Progress { sent: false, size, .. }) => size,
+            Some(Progress { failed: 1.., .. }) => {
+                return Some(worker.at(Stage::Postpone { keep_step: false }));
+            }
+            Some(Progress { size, .. }) => grown(size),
+        };
         // Whether a step has room for more items than there are makes no difference.
-        let items = u32::try_from(self.items).unwrap_or(u32::MAX);
-        let size = seen.step.map_or(self.first_step, |step| grown(step.size)).min(items);
-        let found = if world.open { self.oldest(world, size) } else { Vec::new() };
-        match (world.open, oldest.is_empty()) {
-            (false, false) => Some(Job::Releasing { seen, left: Vec::new(), stage: postponed }),
-            (_, true) => Some(Job::Releasing { seen, left: Vec::new(), stage: Stage::End }),
-            (true, false) => self.begin_step(world, seen, size, &found),
+        let size = size.min(u32::try_from(self.items).unwrap_or(u32::MAX));
+        if worker.seen.touched != worker.touched {
+            worker.touched = worker.seen.touched;
+            worker.read_anew();
         }
-    }
-
-    /// `oldest_for_release`: what waits for its release, in its order, up to so many.
-    fn oldest(&self, world: &World, most: u32) -> Vec<(usize, u32, i64)> {
-        let waits = |(item, held): (usize, &Item)| {
-            let row = held.held.as_ref().filter(|row| !row.contains_key("due_at"))?;
-            Some((item, attempt_of(row), number(row, "holding")?))
-        };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        world.items.iter().enumerate().filter_map(waits).take(most).collect()
-    }
-
-    fn begin_step(
-        &self,
-        world: &mut World,
-        seen: Seen,
-        size: u32,
-        found: &[(usize, u32, i64)],
-    ) -> Option<Job> {
-        let tag = Step { id: world.fresh(Kind::Step), first: seen.step.is_none() };
-        let items = i64::try_from(found.len()).unwrap_or_default();
-        if !self.write(writes::begin_step(seen.lease, tag.id, items, size), &mut world.release) {
-            return Some(Job::Releasing { seen, left: Vec::new(), stage: Stage::End });
+        let waiting = worker.waiting.get_or_insert_with(|| waiting(world));
+        if waiting.is_empty() {
+            if worker.anew {
+                return Some(worker.at(Stage::End));
+            }
+            worker.read_anew();
+            return Some(worker.at(Stage::Go));
         }
-        let send = |&(item, attempt, _): &(usize, u32, i64)| {
-            let step = Some(tag);
-            Effect::Send { item, attempt, step }
-        };
-        let delete = |&(item, _, holding): &(usize, u32, i64)| Effect::DeleteReleased { item, holding };
-        let left = found.iter().map(send).chain(found.iter().map(delete)).collect();
-        Some(Job::Releasing { seen, left: self.ordered(left), stage: Stage::Renew })
+        if world.over {
+            let item = waiting.remove(0).item;
+            let left = self.ordered(vec![Effect::Bury { item }, Effect::DropRow { item }]);
+            return Some(Job::Releasing { worker, left, stage: Stage::Go });
+        }
+        if !world.open {
+            return Some(worker.at(Stage::Postpone { keep_step: false }));
+        }
+        let most = usize::try_from(size).unwrap_or(usize::MAX).min(waiting.len());
+        let rows: Vec<_> = waiting.drain(..most).collect();
+        self.begin_step(world, worker, size, &rows)
     }
 
-    fn give_back(&self, world: &mut World, index: usize, keep_step: bool) {
-        if let Job::Releasing { stage, .. } = &mut world.jobs[index] {
-            *stage = Stage::Postpone { keep_step, untouched: true };
+    fn begin_step(&self, world: &mut World, mut worker: Worker, size: u32, rows: &[Waiting]) -> Option<Job> {
+        let tag = Step { id: world.fresh(Kind::Step), first: size == self.first_step };
+        let items = i64::try_from(rows.len()).unwrap_or_default();
+        let Seen { lease, hastened, .. } = worker.seen;
+        if !self.write(writes::begin_step(lease, tag.id, items, size, hastened), &mut world.release) {
+            return None;
+        }
+        worker.seen = worker.seen.now(world)?;
+        let send = |row: &Waiting| Effect::Send { item: row.item, attempt: row.attempt, step: Some(tag) };
+        let delete = |row: &Waiting| Effect::DeleteReleased { item: row.item, holding: row.holding };
+        let (mut left, mut deleted): (Vec<_>, Vec<_>) =
+            (rows.iter().map(send).collect(), rows.iter().map(delete).collect());
+        if self.fault == Some(Fault::ReleasedRowDeletedBeforeSent) {
+            deleted.append(&mut left);
+            (left, deleted) = (deleted, left);
+        }
+        Some(Job::Releasing { worker, left, stage: Stage::Sent(deleted) })
+    }
+
+    /// A worker has no time left, or waited for its step as long as it may.
+    fn pause(world: &mut World, index: usize, keep_step: bool) {
+        if let Job::Releasing { worker, stage, .. } = &mut world.jobs[index] {
+            *stage = match (&worker.seen.step, &stage) {
+                (_, Stage::Renew { .. }) => Stage::GiveBack,
+                (Some(Progress { hastened: true, .. }), _) if !keep_step => {
+                    worker.seen.step = None;
+                    Stage::Go
+                }
+                _ => Stage::Postpone { keep_step },
+            };
         }
     }
 
@@ -720,12 +803,12 @@ impl Setting {
                     actions.push(Action::Fail(index));
                 }
             }
-            Job::Releasing { seen, left, stage } if left.is_empty() => {
-                let waits = *stage == Stage::Wait && seen.step.is_some_and(|step| step.left > 0);
-                if waits {
+            Job::Releasing { worker, left, stage } if left.is_empty() => {
+                let step = worker.seen.step.filter(|step| step.sent && step.left > 0);
+                if *stage == Stage::Wait && step.is_some() {
                     actions.push(Action::GiveUp(index));
                 }
-                if waits || *stage == Stage::Renew {
+                if matches!(stage, Stage::Wait | Stage::Renew { touched: true }) {
                     actions.push(Action::GiveBack(index));
                 }
                 actions.push(Action::Step(index));
@@ -756,6 +839,15 @@ impl Setting {
             actions.extend((0..world.dead_letters.len()).map(Action::BuryDeadLetter));
         }
     }
+}
+
+/// `waiting`: what waits for its release, in its order.
+fn waiting(world: &World) -> Vec<Waiting> {
+    let waits = |(item, held): (usize, &Item)| {
+        let row = held.held.as_ref().filter(|row| !row.contains_key("due_at"))?;
+        Some(Waiting { item, attempt: attempt_of(row), holding: number(row, "holding")? })
+    };
+    world.items.iter().enumerate().filter_map(waits).collect()
 }
 
 fn attempt_of(row: &Row) -> u32 {
@@ -836,8 +928,8 @@ impl Model for Setting {
                 world.jobs.push(job);
             }
             Action::Step(index) => self.step(&mut world, index)?,
-            Action::GiveBack(index) => self.give_back(&mut world, index, true),
-            Action::GiveUp(index) => self.give_back(&mut world, index, false),
+            Action::GiveBack(index) => Self::pause(&mut world, index, true),
+            Action::GiveUp(index) => Self::pause(&mut world, index, false),
             Action::Crash(index) => {
                 world.budget.crashes = world.budget.crashes.checked_sub(1)?;
                 world.jobs.remove(index);

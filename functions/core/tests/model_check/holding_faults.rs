@@ -64,7 +64,6 @@ impl Fault {
             Self::AnsweredBeforeQueued => matches!(effect, Effect::Answer { .. }),
             Self::DeletedBeforeStored => matches!(effect, Effect::DeleteMessage { .. }),
             Self::TouchedBeforeHeld => matches!(effect, Effect::AwaitRelease { .. }),
-            Self::ReleasedRowDeletedBeforeSent => matches!(effect, Effect::DeleteReleased { .. }),
             Self::MovedRowDeletedBeforeSent => matches!(effect, Effect::Finish { .. }),
             Self::DroppedBeforeBuried => matches!(effect, Effect::DropRow { .. }),
             Self::DeadLetterDeletedBeforeBuried => matches!(effect, Effect::DeleteDeadLetter { .. }),
@@ -89,7 +88,7 @@ impl Fault {
                 changing(write, |changes| changes.retain(|one| !matches!(one, Change::Set("due_at", _))))
             }
             (Self::ClaimTakesTheTime, "claim release") => {
-                changing(write, |changes| changes.push(Change::Remove("due_at")))
+                changing(write, |changes| changes[1] = Change::Remove("due_at"))
             }
             _ => write,
         }

@@ -84,28 +84,37 @@ pub(crate) fn await_release(late: bool) -> Write {
 
 /// `HeldTable::hasten_release`: `EXISTS`.
 pub(crate) fn hasten() -> Write {
-    update("hasten", vec![Condition::Exists("touched")], vec![set("due_at", NOW), Change::Add("touched", 1)])
+    let changes = vec![set("due_at", NOW), Change::Add("touched", 1), Change::Add("hastened", 1)];
+    update("hasten", vec![Condition::Exists("touched")], changes)
 }
 
 /// `HeldTable::claim_release`: `EXISTS AND IS_FREE`. Without time, a lease may always have run out.
 pub(crate) fn claim_release(lease: i64) -> Write {
-    update("claim release", vec![Condition::Exists("touched")], vec![set("lease_until", lease)])
+    let changes = vec![set("lease_until", lease), set("due_at", LATER)];
+    update("claim release", vec![Condition::Exists("touched")], changes)
 }
 
-/// `HeldTable::renew_release`: `IS_OURS`.
-pub(crate) fn renew(lease: i64, new: i64) -> Write {
-    update("renew", vec![is("lease_until", lease)], vec![set("lease_until", new)])
+/// `HeldTable::renew_release`: `IS_OURS`. A worker's lease keeps its name here.
+pub(crate) fn renew(lease: i64) -> Write {
+    update("renew", vec![is("lease_until", lease)], Vec::new())
 }
 
 /// `HeldTable::begin_step`: `IS_OURS`.
-pub(crate) fn begin_step(lease: i64, step: i64, items: i64, size: u32) -> Write {
+pub(crate) fn begin_step(lease: i64, step: i64, items: i64, size: u32, hastened: i64) -> Write {
     let changes = vec![
         set("step_id", step),
         set("step_size", size.into()),
         set("step_left", items),
         set("step_failed", 0),
+        set("step_hastened", hastened),
+        Change::Remove("step_sent"),
     ];
     update("begin step", vec![is("lease_until", lease)], changes)
+}
+
+/// `HeldTable::step_sent`: `IS_OURS`.
+pub(crate) fn step_sent(lease: i64) -> Write {
+    update("step sent", vec![is("lease_until", lease)], vec![set("step_sent", 1)])
 }
 
 /// `HeldTable::finish_of_step`: `IS_STEP`.
@@ -114,18 +123,20 @@ pub(crate) fn finish_of_step(step: i64, failed: bool) -> Write {
     update("count", vec![is("step_id", step)], changes)
 }
 
-/// `HeldTable::postpone_release`: `IS_OURS AND IS_UNTOUCHED`, or `IS_OURS` and leaves the time.
-pub(crate) fn postpone(lease: i64, touched: Option<i64>, keep_step: bool) -> Write {
-    let mut clauses = vec![is("lease_until", lease)];
-    let mut changes = vec![Change::Remove("lease_until")];
-    if let Some(touched) = touched {
-        clauses.push(is("touched", touched));
-        changes.push(set("due_at", LATER));
-    }
+/// `HeldTable::postpone_release`: `IS_OURS AND IS_UNTOUCHED`.
+pub(crate) fn postpone(lease: i64, touched: i64, keep_step: bool) -> Write {
+    let mut changes = vec![set("due_at", LATER), Change::Remove("lease_until")];
     if !keep_step {
-        changes.extend(["step_id", "step_size", "step_left", "step_failed"].map(Change::Remove));
+        let step = ["step_id", "step_size", "step_left", "step_failed", "step_sent", "step_hastened"];
+        changes.extend(step.map(Change::Remove));
     }
-    update(if touched.is_some() { "postpone" } else { "give back" }, clauses, changes)
+    update("postpone", vec![is("lease_until", lease), is("touched", touched)], changes)
+}
+
+/// `HeldTable::give_back_release`: `IS_OURS`.
+pub(crate) fn give_back(lease: i64) -> Write {
+    let changes = vec![set("due_at", LATER), Change::Remove("lease_until")];
+    update("give back", vec![is("lease_until", lease)], changes)
 }
 
 /// `HeldTable::end_release`: `IS_OURS AND IS_UNTOUCHED`.

@@ -19,7 +19,9 @@ use std::{
 };
 
 use carteiro_core::{
-    streak::{Answer, FENCE, Phase, Recorded, Recording, Results, Rule, State, Step, unblock},
+    streak::{
+        Answer, FENCE, Phase, Recorded, Recording, Results, Rule, State, Step, unblock, unblock_untold,
+    },
     transition::{Condition, Row, Value, Write},
 };
 use jiff::Timestamp;
@@ -777,8 +779,9 @@ impl Setting {
     fn unblock(&self, world: &mut World, skew: i64) -> Option<()> {
         world.unblocks = world.unblocks.checked_sub(1)?;
         let (revision, id) = (world.tables.len() - 1, world.new_id());
-        let write = unblock(&id, self.clock(world.now, skew));
-        if !write.apply(&mut world.tables[revision].row) {
+        let (now, row) = (self.clock(world.now, skew), &mut world.tables[revision].row);
+        // One of the two fits, by whether a release is to be told.
+        if ![unblock_untold(&id, now), unblock(&id, now)].iter().any(|write| write.apply(row)) {
             return None;
         }
         self.seen.note(Event::Unblocked);
