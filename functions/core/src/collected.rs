@@ -67,6 +67,24 @@ impl Kind {
         Self::StoryInsight,
         Self::Other,
     ];
+
+    /// The name in items and in the documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Comment => "comment",
+            Self::Reply => "reply",
+            Self::Mention => "mention",
+            Self::Reaction => "reaction",
+            Self::DirectMessage => "direct_message",
+            Self::Review => "review",
+            Self::Share => "share",
+            Self::Follow => "follow",
+            Self::StoryInsight => "story_insight",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// What was done with the thing.
@@ -88,6 +106,18 @@ pub enum Action {
 impl Action {
     /// Every action, in the order of the documentation.
     pub const ALL: [Self; 5] = [Self::Created, Self::Edited, Self::Deleted, Self::Hidden, Self::Unhidden];
+
+    /// The name in items and in the documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Edited => "edited",
+            Self::Deleted => "deleted",
+            Self::Hidden => "hidden",
+            Self::Unhidden => "unhidden",
+        }
+    }
 }
 
 /// How an item was found.
@@ -287,6 +317,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::inbox::EntryKey;
 
     fn content(text: &str) -> Content {
         Content {
@@ -311,6 +342,36 @@ mod tests {
             by: By::Push,
         };
         render(content, &envelope, &RawValue::from_string(raw.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn kinds_and_actions_are_named_as_items_name_them() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        }
+    }
+
+    #[test]
+    fn the_schemas_example_is_what_a_push_of_a_comment_becomes() {
+        let push = include_bytes!("../../../tests/fixtures/pushes/facebook/comment-and-its-edit.json");
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let example = &schema["examples"][0];
+        let update = crate::push::split(Network::Facebook, push).remove(0);
+        let reading = crate::normalise::read(&update.event, &update.owners[0]);
+        let page = example["page"].as_str().unwrap().parse().unwrap();
+        let item = EntryKey::new(&reading.thing, &reading.version).item(&page);
+        let envelope = Envelope {
+            id: &item,
+            network: update.event.network,
+            page: &page,
+            collected_at: example["collected_at"].as_str().unwrap().parse().unwrap(),
+            by: update.event.by,
+        };
+        let rendered = render(&reading.content, &envelope, &update.event.raw);
+        assert_eq!(&serde_json::from_slice::<Value>(&rendered).unwrap(), example);
     }
 
     #[test]

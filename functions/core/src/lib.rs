@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod collected;
+pub mod coverage;
 pub mod cursor;
 pub mod delivery;
 mod field;

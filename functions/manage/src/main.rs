@@ -12,6 +12,7 @@ mod openapi;
 mod pages;
 mod release;
 mod revision;
+mod schemas;
 mod settings;
 mod test_attempt;
 mod view;
@@ -86,6 +87,9 @@ async fn route(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     if request.route() == "GET /openapi.json" {
         return Ok(openapi::document());
+    }
+    if request.route() == "GET /schemas/collected-item.json" {
+        return Ok(schemas::collected_item());
     }
     if request.route() == "GET /console" {
         return console::page();

@@ -24,6 +24,7 @@ mod tests {
     use carteiro_adapters::http_api::{self, Request};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
+    use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
     use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, WebhookId};
@@ -206,7 +207,7 @@ mod tests {
             let security = operation["security"].as_array().expect("security, or none, is explicit");
             let scheme = security.first().map(|one| names(one).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
-                "/console" | "/openapi.json" | "item" => None,
+                "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
                 // Networks sign, or are asked nothing.
                 path if path.starts_with("/push/") => None,
                 path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
@@ -262,7 +263,8 @@ mod tests {
             let statuses = names(&operation["responses"]);
             let refused: BTreeSet<String> =
                 statuses.into_iter().filter(|status| !status.starts_with('2')).collect();
-            if matches!(route.as_str(), "GET /console" | "GET /openapi.json") {
+            let public = ["GET /console", "GET /openapi.json", "GET /schemas/collected-item.json"];
+            if public.contains(&route.as_str()) {
                 assert_eq!(refused, BTreeSet::from(["default".to_owned()]));
             } else {
                 assert_eq!(refused, refusals(&route, &operation), "{route}");
@@ -732,6 +734,40 @@ mod tests {
         assert_eq!(verified, Ok(()));
         assert!(header("carteiro-source").parse::<Source>().is_ok());
         assert_eq!(header("user-agent"), USER_AGENT);
+    }
+
+    #[test]
+    fn collected_items_are_described_and_shown_as_their_published_schema_does() {
+        let document = parsed();
+        let published: Value = serde_json::from_str(SCHEMA).unwrap();
+        assert_eq!(schema(&document, "CollectedItem"), published);
+        let shown = "/webhooks/item/post/requestBody/content/application~1json/examples/comment/value";
+        assert_eq!(at(&document, shown), published["examples"][0]);
+        let answered = at(&document, "/paths/~1schemas~1collected-item.json/get/responses/200");
+        let response = crate::schemas::collected_item();
+        let kept = response.headers["cache-control"].to_str().unwrap();
+        assert_eq!(at(&answered, "/headers/Cache-Control/schema/const"), json!(kept));
+        let media_type = response.headers["content-type"].to_str().unwrap();
+        let described = &answered["content"][media_type]["schema"];
+        for field in texts(&described["required"]) {
+            assert!(published.get(&field).is_some(), "{field}");
+            let fixed = &described["properties"][&field]["const"];
+            assert!(fixed.is_null() || *fixed == published[&field], "{field}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_collected_items_are_the_cores() {
+        let published: Value = serde_json::from_str(SCHEMA).unwrap();
+        let of = |field: &str| published["properties"][field]["enum"].clone();
+        assert_eq!(of("network"), json!(Network::ALL));
+        assert_eq!(of("kind"), json!(Kind::ALL));
+        assert_eq!(of("action"), json!(Action::ALL));
+        assert_eq!(of("by"), json!([By::Push, By::Poll]));
+        assert_eq!(published["properties"]["attachments"]["maxItems"], MAX_ATTACHMENTS);
+        let mut parents = published["properties"]["parent"]["properties"]["kind"]["enum"].clone();
+        assert_eq!(parents.as_array_mut().unwrap().pop(), Some(Value::Null));
+        assert_eq!(parents, json!(Kind::ALL));
     }
 
     #[test]
