@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use carteiro_clock::Clock;
+use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{cursor, idempotency, inbox, item, ndjson, network, page, push, release, webhook};
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
+use serde_json::Value;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md", "docs/coverage.md"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -197,6 +200,53 @@ async fn the_readme_lists_exactly_the_programs_options() {
     let listed: BTreeSet<_> = rows(&readme).iter().filter_map(|row| named(&row[0])).collect();
     assert!(of_program.contains("--once"), "{help}");
     assert_eq!(listed, of_program);
+}
+
+/// The options of a program, as its source declares them.
+fn declared_options(source: &str) -> BTreeSet<String> {
+    let fields = source.split("#[arg(long").skip(1).filter_map(|rest| {
+        let field = rest.lines().skip(1).find(|line| !line.trim_start().starts_with(['/', '#']))?;
+        let name = field.trim_start().split(':').next()?;
+        Some(format!("--{}", name.replace('_', "-")))
+    });
+    fields.collect()
+}
+
+#[test]
+fn the_readme_lists_exactly_the_samples_tools_options() {
+    let declared = declared_options(&read("infra/samples/src/main.rs"));
+    let options = rows(&section(&read("README.md"), "Collected items"));
+    let listed: BTreeSet<_> = options
+        .iter()
+        .flat_map(|row| row[0].split(", "))
+        .filter_map(|option| option.trim_matches('`').split(' ').next())
+        .filter(|option| option.starts_with("--"))
+        .map(str::to_owned)
+        .collect();
+    assert!(declared.contains("--json") && declared.len() == 6, "{declared:?}");
+    assert_eq!(listed, declared);
+}
+
+#[test]
+fn the_readme_shows_collected_items_as_the_schema_and_the_core_have_them() {
+    let collected = section(&read("README.md"), "Collected items");
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let shown: Value = serde_json::from_str(&blocks(&collected, "json")).unwrap();
+    assert_eq!(shown, schema["examples"][0]);
+    let first: Vec<_> = rows(&collected).into_iter().map(|row| row[0].clone()).collect();
+    let listed =
+        |name: &String| first.iter().any(|cell| cell.split(", ").any(|one| one == format!("`{name}`")));
+    for field in schema["properties"].as_object().unwrap().keys() {
+        assert!(listed(field), "{field}");
+    }
+    let kinds = Kind::ALL.map(|kind| format!("`{}`", kind.as_str()));
+    let actions = Action::ALL.map(|action| format!("`{}`", action.as_str()));
+    assert!(first.windows(kinds.len()).any(|cells| cells == kinds), "{first:?}");
+    assert!(first.windows(actions.len()).any(|cells| cells == actions), "{first:?}");
+    let (text, attachments) = (MAX_TEXT_BYTES / 1024, MAX_ATTACHMENTS);
+    for limit in [format!("up to {text} KiB"), format!("up to {attachments};")] {
+        assert!(collected.contains(&limit), "{limit}");
+    }
 }
 
 /// The Rust sources below a folder.

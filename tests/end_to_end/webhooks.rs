@@ -170,5 +170,9 @@ async fn the_api_describes_itself() {
     let description = bundle.client.request(http::Method::GET, "/openapi.json", &[], "").await;
     assert_eq!(description.status, 200);
     assert!(description.json()["openapi"].as_str().unwrap().starts_with("3.1"));
+    let schema = bundle.client.request(http::Method::GET, "/schemas/collected-item.json", &[], "").await;
+    assert_eq!(schema.status, 200);
+    assert_eq!(schema.text(), carteiro_core::collected::SCHEMA);
+    assert_eq!(schema.headers["content-type"], "application/schema+json");
     bundle.stop().await;
 }

@@ -86,6 +86,12 @@ mod tests {
     }
 
     #[test]
+    fn the_schemas_own_example_fits_it() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        assert!(validator().unwrap().is_valid(&schema["examples"][0]));
+    }
+
+    #[test]
     fn what_is_no_collected_item_does_not_fit() {
         let validator = validator().unwrap();
         let good = item(&bare(), Network::X, By::Push, "{}");
