@@ -100,8 +100,7 @@ fn facebook(kind: Kind) -> Option<Coverage> {
             (Whole(ALL), "the page's own, and visitors' on the page; not advertisements' (dark posts)"),
             (Planned, "about 600 posts a year are within reach"),
         ),
-        Kind::Comment => row((Whole(ALL), "on advertisements too"), (Planned, "")),
-        Kind::Reply => row((Whole(ALL), "on advertisements too"), (Planned, "")),
+        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Planned, "")),
         Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Planned, "")),
         Kind::Reaction => row(
             (Whole(EDITABLE), "to posts, comments, reviews and messages; those to messages are not edited"),
