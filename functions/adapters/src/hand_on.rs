@@ -13,11 +13,11 @@ use std::time::Duration;
 use carteiro_core::collected::{self, Envelope};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, PageId};
-use carteiro_core::inbox::{Reading, Signal};
+use carteiro_core::inbox::Reading;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::normalise;
 use carteiro_core::retention::after;
-use carteiro_core::signal::{self, Effect};
+use carteiro_core::signal::{self, Effect, Told};
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -130,8 +130,8 @@ impl HandOn {
                 continue;
             }
             let reading = normalise::read(&entry.event, &entry.owner);
-            if let Some(signal) = reading.signal
-                && let Err(error) = self.heed(signal, &entry, &reading, &webhooks, clock).await
+            if let Some(told) = Told::of(&reading, &entry.event, &entry.key)
+                && let Err(error) = self.heed(&told, &entry, &webhooks, clock).await
             {
                 tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.signal_not_heeded");
                 done.left += 1;
@@ -187,31 +187,29 @@ impl HandOn {
     /// Does what an entry says of its page's token: marks the page, and tells its account.
     async fn heed(
         &self,
-        signal: Signal,
+        told: &Told<'_>,
         entry: &Entry,
-        reading: &Reading,
         webhooks: &[Webhook],
         clock: InvocationClock,
     ) -> Result<(), AdapterError> {
-        let occurred_at = reading.content.occurred_at.or(entry.event.sent_at);
         for _ in 0..TRIES {
             let Some(page) = self.config.find_page(&entry.account, &entry.page).await? else { return Ok(()) };
-            match signal::effect(&page, signal, occurred_at, clock.now()) {
-                Effect::Stale => return Ok(()),
-                Effect::Known => {}
+            match signal::effect(&page, told, clock.now()) {
+                Effect::Stale | Effect::Known => return Ok(()),
+                Effect::Repeated => {}
                 Effect::Marked(marked) => {
                     if self.config.mark_page(&marked).await? == Replaced::ChangedMeanwhile {
                         continue;
                     }
                     let (page, network) = (page.id.as_str(), page.network.as_str());
-                    tracing::warn!(page, network, signal = signal.as_str(), "page.token_marked");
+                    tracing::warn!(page, network, signal = told.signal.as_str(), "page.token_marked");
                 }
             }
             let takers =
                 webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
-            let item = signal::notice_id(&page, signal, &entry.key);
-            let body = signal::notice(&page, signal, occurred_at, entry.received_at);
-            let told = |webhook| {
+            let item = signal::notice_id(&page, told.signal);
+            let body = signal::notice(&page, told, entry.received_at);
+            let outgoing = |webhook| {
                 let what = What {
                     item: &item,
                     item_type: &ItemType::NOTICE,
@@ -220,7 +218,7 @@ impl HandOn {
                 };
                 Outgoing::new(&delivery(webhook, &what, entry), Duration::ZERO)
             };
-            let outgoing: Vec<_> = takers.map(told).collect();
+            let outgoing: Vec<_> = takers.map(outgoing).collect();
             if self.queue.send(&outgoing).await.iter().all(Result::is_ok) {
                 return Ok(());
             }

@@ -2,8 +2,8 @@
 //!
 //! The *thing* is what the network's id names, with its kind before it, so that ids of two kinds cannot meet. The
 //! *version* of something created or edited is a digest of its text and its attachments' ids, which push and poll both
-//! carry; of something deleted, hidden and the like, the action, with the push's time where it can happen again. So a
-//! network's retry, and the same thing found later by polling, are the same entry, whichever came first. What has no
+//! carry; of something deleted, hidden and the like, the action, with its time where it can happen again (see
+//! [`normalise`](crate::normalise)). So a network's retry, and the same thing found later by polling, are the same entry, whichever came first. What has no
 //! id of its own is keyed by a digest of its value, whose order and spacing do not matter.
 //!
 //! What is stored is the network's own JSON; it is normalised again when it is handed on.
@@ -55,7 +55,8 @@ pub struct Event {
     /// What the network calls it: Meta's `field` (of messaging, the name of its part), the name of X's array, X's
     /// `event_type`.
     pub field: String,
-    /// The time of the envelope: when it was sent, which is not when it happened. It is in no key.
+    /// The time of the envelope: when it was sent, which is not when it happened. Only its hour is in a key, and only of
+    /// what can happen again and has no time of its own.
     pub sent_at: Option<Timestamp>,
     /// The network's own JSON.
     pub raw: Box<RawValue>,
@@ -158,8 +159,28 @@ impl Version {
 }
 
 /// Where an entry is in its page's part of the inbox: first the thing, so that a thing's versions stand together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct EntryKey(String);
+
+/// A text that is no key of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a key of an entry")]
+pub struct InvalidEntryKey;
+
+impl From<EntryKey> for String {
+    fn from(key: EntryKey) -> Self {
+        key.0
+    }
+}
+
+impl TryFrom<String> for EntryKey {
+    type Error = InvalidEntryKey;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_stored(&text).ok_or(InvalidEntryKey)
+    }
+}
 
 impl EntryKey {
     /// The key of a version of a thing: 64 hexadecimal digits, a `#` between their halves.

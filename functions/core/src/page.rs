@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::field::{Field, choice, unknown};
 use crate::id::{AccountId, PageId};
+use crate::inbox::EntryKey;
 use crate::network::{Network, NetworkId};
 use crate::problem::FieldError;
 
@@ -72,13 +73,26 @@ pub struct TokenStatus {
     pub since: Option<Timestamp>,
     /// Why, in words for people; nothing of the token is in them.
     pub why: Option<String>,
+    /// When the access token was given. Rows from before this was kept have none: see [`Page::token_given_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_at: Option<Timestamp>,
+    /// The entry of the inbox that brought the state, where one did: if it comes again, it is told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_by: Option<EntryKey>,
 }
 
 impl TokenStatus {
-    /// A token that nobody looked at yet.
+    /// A token that nobody looked at yet, whose access token was given at `given_at`.
     #[must_use]
-    pub fn unknown(expires_at: Option<Timestamp>, now: Timestamp) -> Self {
-        Self { state: TokenState::Unknown, expires_at, since: Some(now), why: None }
+    pub fn unknown(expires_at: Option<Timestamp>, given_at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            state: TokenState::Unknown,
+            expires_at,
+            since: Some(now),
+            why: None,
+            given_at: Some(given_at),
+            marked_by: None,
+        }
     }
 }
 
@@ -274,7 +288,7 @@ impl NewPage {
             network_id: self.network_id,
             name: self.name,
             delivery: self.delivery,
-            token: TokenStatus::unknown(self.expires_at, now),
+            token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
             last_tick: None,
             version: 1,
@@ -292,6 +306,13 @@ impl NewPage {
 }
 
 impl Page {
+    /// When the page's access token was given: what a network tells of an earlier time is about another one. Of a row
+    /// from before this was kept, when the page was created, so that nothing is taken for too old.
+    #[must_use]
+    pub fn token_given_at(&self) -> Timestamp {
+        self.token.given_at.unwrap_or(self.created_at)
+    }
+
     /// This page with a JSON merge patch (RFC 7396) of its owner's applied; None where it changes nothing.
     ///
     /// A token that is given is a new one, whose state nobody knows yet: no one here can tell whether it differs. What
@@ -324,7 +345,8 @@ impl Page {
             page.delivery = delivery.unwrap_or_default();
         }
         if let Some(token) = &token {
-            page.token = TokenStatus::unknown(token.expires_at, now);
+            let given_at = if token.access_token.is_some() { now } else { self.token_given_at() };
+            page.token = TokenStatus::unknown(token.expires_at, given_at, now);
             page.token_version = token.version;
         }
         if page == *self {
@@ -413,6 +435,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::inbox::Version;
 
     fn read(given: &Value) -> Result<NewPage, Vec<String>> {
         NewPage::from_json(given.as_object().unwrap()).map_err(names)
@@ -445,7 +468,7 @@ mod tests {
         let new = read(&least()).unwrap();
         assert_eq!((new.name.as_str(), new.delivery), ("Uma página", Delivery::Scheduled));
         let (page, token) = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(1));
-        assert_eq!(page.token, TokenStatus::unknown(None, at(1)));
+        assert_eq!(page.token, TokenStatus::unknown(None, at(1), at(1)));
         assert_eq!((page.version, page.token_version, token.version), (1, 1, 1));
         assert_eq!((page.last_tick, token.refresh_token, token.expires_at), (None, None, None));
     }
@@ -545,7 +568,7 @@ mod tests {
         given["expires_at"] = json!("2026-12-01T00:00:00Z");
         let before = page(&given);
         let changed = patch(&before, &json!({"access_token": "EAAB-1"})).unwrap().unwrap();
-        assert_eq!(changed.page.token, TokenStatus::unknown(None, at(2)));
+        assert_eq!(changed.page.token, TokenStatus::unknown(None, at(2), at(2)));
         let change = changed.token.unwrap();
         assert_eq!((change.version, changed.page.token_version), (2, 2));
         assert_eq!((change.refresh_token, change.expires_at), (Set::Keep, None));
@@ -566,8 +589,9 @@ mod tests {
         assert_eq!((change.access_token, change.expires_at), (None, before.token.expires_at));
         assert_eq!(change.refresh_token, Set::To(AccessToken("r".into())));
         assert_eq!(changed.page.token.state, TokenState::Unknown);
+        assert_eq!((changed.page.token_given_at(), changed.page.token.since), (at(1), Some(at(2))));
         let endless = patch(&before, &json!({"expires_at": null})).unwrap().unwrap();
-        assert_eq!(endless.page.token, TokenStatus::unknown(None, at(2)));
+        assert_eq!(endless.page.token, TokenStatus::unknown(None, at(1), at(2)));
         assert_eq!(patch(&before, &json!({"expires_at": "2026-12-01T00:00:00Z"})), Ok(None));
     }
 
@@ -578,5 +602,21 @@ mod tests {
         let stored = serde_json::to_value(&page).unwrap();
         assert_eq!(stored["token"]["state"], "ok");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page);
+        page.token.marked_by = Some(EntryKey::new("revocation:1", &Version::of_action(["a"])));
+        let mut stored = serde_json::to_value(&page).unwrap();
+        assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), page);
+        stored["token"]["marked_by"] = json!("no key");
+        assert!(serde_json::from_value::<Page>(stored).is_err());
+    }
+
+    #[test]
+    fn a_token_of_which_no_row_says_when_it_was_given_is_as_old_as_its_page() {
+        let mut stored = serde_json::to_value(page(&least())).unwrap();
+        stored["token"].as_object_mut().unwrap().remove("given_at");
+        stored["token"]["since"] = json!(at(9));
+        let old: Page = serde_json::from_value(stored).unwrap();
+        assert_eq!(old.token_given_at(), at(1));
+        let renewed = patch(&old, &json!({"access_token": "b"})).unwrap().unwrap().page;
+        assert_eq!(renewed.token_given_at(), at(2));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: developers.facebook.com/docs/graph-api/webhooks/reference/page, and captured pushes where they differ.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::meta::{action_of, author, generic, occurred_at, text, word};
@@ -29,14 +30,14 @@ const PUBLICATIONS: [&str; 14] = [
 ];
 
 /// A change of `feed`.
-pub(super) fn feed(value: &Value, owner: &NetworkId) -> Reading {
-    let change = Change::of(value);
+pub(super) fn feed(value: &Value, owner: &NetworkId, sent_at: Option<Timestamp>) -> Reading {
+    let change = Change::of(value, sent_at);
     match change.item.as_str() {
         _ if matches!(change.verb.as_str(), "follow" | "unfollow") => follow(&change, owner),
         "comment" => comment(&change, Kind::Post),
         "reaction" | "like" => reaction(&change, owner, Kind::Post),
         "rating" | "review" => review(&change),
-        "mention" | "tag" => mention(value),
+        "mention" | "tag" => mention(value, sent_at),
         "share" => publication(&change, owner, Kind::Share),
         item if PUBLICATIONS.contains(&item) => publication(&change, owner, Kind::Post),
         "" if change.comment.is_some() => comment(&change, Kind::Post),
@@ -46,8 +47,8 @@ pub(super) fn feed(value: &Value, owner: &NetworkId) -> Reading {
 }
 
 /// A change of `mention`: a post or a comment names the page. The page that is named gets it, whosever post it is.
-pub(super) fn mention(value: &Value) -> Reading {
-    let change = Change::of(value);
+pub(super) fn mention(value: &Value, sent_at: Option<Timestamp>) -> Reading {
+    let change = Change::of(value, sent_at);
     let id = change.comment.as_ref().or(change.post.as_ref());
     let Some(id) = id.cloned().or_else(|| own_id(&change).map(|(_, id)| id)) else {
         let mut reading = generic("mention", value, &change.verb);
@@ -61,8 +62,8 @@ pub(super) fn mention(value: &Value) -> Reading {
 }
 
 /// A change of `ratings`: a review, or what was done on one.
-pub(super) fn rating(value: &Value, owner: &NetworkId) -> Reading {
-    let change = Change::of(value);
+pub(super) fn rating(value: &Value, owner: &NetworkId, sent_at: Option<Timestamp>) -> Reading {
+    let change = Change::of(value, sent_at);
     match change.item.as_str() {
         "comment" => comment(&change, Kind::Review),
         "reaction" | "like" => reaction(&change, owner, Kind::Review),
@@ -92,10 +93,12 @@ struct Change<'a> {
     text: Option<String>,
     /// The value's own time, as it was written.
     time: Option<String>,
+    /// The envelope's time.
+    sent_at: Option<Timestamp>,
 }
 
 impl<'a> Change<'a> {
-    fn of(value: &'a Value) -> Self {
+    fn of(value: &'a Value, sent_at: Option<Timestamp>) -> Self {
         let verb = word(value.get("verb"));
         let post = value::id(value, "post_id").or_else(|| value::id(value.get("post")?, "id"));
         Self {
@@ -107,12 +110,13 @@ impl<'a> Change<'a> {
             story: value::id(value, "open_graph_story_id"),
             text: text(value),
             time: value::id(value, "edited_time").or_else(|| value::id(value, "created_time")),
+            sent_at,
             verb,
         }
     }
 
     fn again(&self) -> Version {
-        repeatable(&[self.verb.as_str()], self.time.as_deref(), self.value)
+        repeatable(&[self.verb.as_str()], self.time.as_deref(), self.value, self.sent_at)
     }
 
     /// The version of something with a text. `ids` stand for what is with it.
@@ -194,7 +198,7 @@ fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
     if is_trashed(change, &reading.content) {
         reading.content.action = Action::Deleted;
         // It can be brought back, and is deleted for good later, which is told as `remove`.
-        reading.version = repeatable(&["trashed"], change.time.as_deref(), change.value);
+        reading.version = repeatable(&["trashed"], change.time.as_deref(), change.value, change.sent_at);
     }
     reading.content.published = published(&reading.content, change, owner);
     reading
@@ -256,7 +260,7 @@ fn reaction(change: &Change<'_>, owner: &NetworkId, on: Kind) -> Reading {
     let mut reading = change.reading(format!("reaction:{id}:{by}"), Kind::Reaction, &[]);
     let what = word(change.value.get("reaction_type"));
     let verb = if change.verb.is_empty() { "add" } else { &change.verb };
-    reading.version = repeatable(&[verb, &what], change.time.as_deref(), change.value);
+    reading.version = repeatable(&[verb, &what], change.time.as_deref(), change.value, change.sent_at);
     // A text here would be the publication's.
     reading.content.text = None;
     reading.content.parent = Some(Parent { id, kind });

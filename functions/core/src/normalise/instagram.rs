@@ -5,6 +5,7 @@
 //!
 //! Source: developers.facebook.com/docs/graph-api/webhooks/reference/instagram, and captured pushes where they differ.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::meta::{action_of, author, generic, occurred_at, text, word};
@@ -14,7 +15,7 @@ use crate::inbox::{Reading, Version, Wanted};
 
 /// A comment, on a live video too. Of a comment on an advertisement the parent is the publication that is advertised:
 /// `media.id` is the advertisement's own copy, which no list of the account's has.
-pub(super) fn comment(field: &str, value: &Value) -> Reading {
+pub(super) fn comment(field: &str, value: &Value, sent_at: Option<Timestamp>) -> Reading {
     let media = value.get("media").unwrap_or(&Value::Null);
     let media = value::id(media, "original_media_id")
         .or_else(|| value::id(media, "id"))
@@ -35,7 +36,7 @@ pub(super) fn comment(field: &str, value: &Value) -> Reading {
             Action::Deleted => deleted(),
             Action::Hidden | Action::Unhidden => {
                 let time = value::id(value, "created_time").or_else(|| value::id(value, "timestamp"));
-                super::repeatable(&[verb.as_str()], time.as_deref(), value)
+                super::repeatable(&[verb.as_str()], time.as_deref(), value, sent_at)
             }
         };
     }

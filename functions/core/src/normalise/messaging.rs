@@ -5,6 +5,7 @@
 //!
 //! Source: developers.facebook.com/docs/messenger-platform/reference/webhook-events, and captured pushes.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::meta::{action_of, author, text, word};
@@ -26,15 +27,15 @@ pub(crate) fn part<'a>(names: impl IntoIterator<Item = &'a str>) -> &'a str {
 }
 
 /// What an element says.
-pub(super) fn read(element: &Value) -> Reading {
+pub(super) fn read(element: &Value, sent_at: Option<Timestamp>) -> Reading {
     let names = element.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
     let name = part(names);
     let told = element.get(name).unwrap_or(&Value::Null);
     let mut reading = match name {
         "message" => message(element, told),
-        "message_edit" => edit(element, told),
+        "message_edit" => edit(element, told, sent_at),
         "postback" => postback(element, told),
-        "reaction" => reaction(element, told),
+        "reaction" => reaction(element, told, sent_at),
         "delivery" | "read" => receipt(element, name, told),
         _ => other(element, name, told),
     };
@@ -104,13 +105,13 @@ fn attachment(value: &Value) -> Option<Attachment> {
     value.is_object().then_some(Attachment { kind, id, url })
 }
 
-fn edit(element: &Value, told: &Value) -> Reading {
+fn edit(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
     let text = value::text(told, "text");
     let mut reading = match value::id(told, "mid") {
         Some(mid) => {
             let version = match &text {
                 Some(text) => Version::of_content(Some(text), []),
-                None => repeatable(&["edited"], value::id(told, "num_edit").as_deref(), element),
+                None => repeatable(&["edited"], value::id(told, "num_edit").as_deref(), element, sent_at),
             };
             reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Edited)
         }
@@ -134,7 +135,7 @@ fn postback(element: &Value, told: &Value) -> Reading {
     reading
 }
 
-fn reaction(element: &Value, told: &Value) -> Reading {
+fn reaction(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
     let done = word(told.get("action"));
     let action = if done == "unreact" { Action::Deleted } else { Action::Created };
     let Some(mid) = value::id(told, "mid") else {
@@ -142,7 +143,7 @@ fn reaction(element: &Value, told: &Value) -> Reading {
     };
     let what = value::text(told, "reaction").or_else(|| value::text(told, "emoji")).unwrap_or_default();
     let time = value::id(element, "timestamp");
-    let version = repeatable(&[done.as_str(), &what], time.as_deref(), element);
+    let version = repeatable(&[done.as_str(), &what], time.as_deref(), element, sent_at);
     let thing = format!("reaction:{mid}:{}", by(element));
     let mut reading = reading_of(thing, version, Kind::Reaction, action);
     reading.content.parent = Some(Parent { id: mid, kind: Some(Kind::DirectMessage) });

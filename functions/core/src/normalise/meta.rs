@@ -2,6 +2,7 @@
 //!
 //! The field decides, not the network: an envelope that does not say which network it is has that of the route.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{facebook, instagram, messaging, other, reading_of, value, whatsapp};
@@ -21,34 +22,37 @@ pub(super) fn read(event: &Event, owner: &NetworkId) -> Reading {
     let element = value::parse(&event.raw);
     let mut reading = match event.shape {
         Shape::MetaChange => change(event, &element, owner),
-        _ => messaging::read(&element),
+        _ => messaging::read(&element, event.sent_at),
     };
     // The envelope's time is when it was sent, seconds after it happened or hours, where it is a repetition. Receivers
-    // sort by this field, so that it is better than nothing, but only better than that; and it is in no key.
+    // sort by this field, so that it is better than nothing, but only better than that.
     reading.content.occurred_at = reading.content.occurred_at.or(event.sent_at);
     reading
 }
 
 fn change(event: &Event, element: &Value, owner: &NetworkId) -> Reading {
+    let sent_at = event.sent_at;
     let Some(value) = element.get("value").filter(|value| !value.is_null()) else {
         // "Include values" is off: only that it changed.
-        return other(event);
+        let mut reading = other(event);
+        reading.version = super::repeatable(&["changed"], None, element, sent_at);
+        return reading;
     };
-    if let Some(reading) = permission(&event.field, value) {
+    if let Some(reading) = permission(&event.field, value, sent_at) {
         return reading;
     }
     if value.get("sender").is_some() && value.get("recipient").is_some() && value.get("from").is_none() {
-        return messaging::read(value);
+        return messaging::read(value, sent_at);
     }
     match event.field.as_str() {
-        "feed" | "group_feed" => facebook::feed(value, owner),
-        "mention" => facebook::mention(value),
-        "ratings" => facebook::rating(value, owner),
+        "feed" | "group_feed" => facebook::feed(value, owner, sent_at),
+        "mention" => facebook::mention(value, sent_at),
+        "ratings" => facebook::rating(value, owner, sent_at),
         "leadgen" => facebook::lead(value),
-        "comments" | "live_comments" => instagram::comment(&event.field, value),
+        "comments" | "live_comments" => instagram::comment(&event.field, value, sent_at),
         "mentions" => instagram::mention(value),
         "story_insights" => instagram::story_insights(value),
-        field => whatsapp::read(value).unwrap_or_else(|| {
+        field => whatsapp::read(value, sent_at).unwrap_or_else(|| {
             let verb = value.get("verb").or_else(|| element.get("verb"));
             generic(field, value, &word(verb))
         }),
@@ -65,7 +69,7 @@ pub(super) fn generic(field: &str, value: &Value, verb: &str) -> Reading {
     reading
 }
 
-fn permission(field: &str, value: &Value) -> Option<Reading> {
+fn permission(field: &str, value: &Value, sent_at: Option<Timestamp>) -> Option<Reading> {
     value.get("target_ids")?;
     let verb = word(value.get("verb"));
     let (action, revoked) = match verb.as_str() {
@@ -73,7 +77,7 @@ fn permission(field: &str, value: &Value) -> Option<Reading> {
         "revoked" => (Action::Deleted, true),
         _ => return None,
     };
-    let version = super::repeatable(&[verb.as_str()], value::id(value, "time").as_deref(), value);
+    let version = super::repeatable(&[verb.as_str()], value::id(value, "time").as_deref(), value, sent_at);
     let mut reading = reading_of(format!("permission:{field}"), version, Kind::Other, action);
     let dead = FOUNDATIONS.contains(&field) || WHOLE_APP.contains(&field);
     let signal = if dead { Signal::TokenRevoked } else { Signal::PermissionRevoked };
@@ -126,7 +130,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 }
 
 /// When it happened, by the value's own word.
-pub(super) fn occurred_at(value: &Value) -> Option<jiff::Timestamp> {
+pub(super) fn occurred_at(value: &Value) -> Option<Timestamp> {
     let names = ["edited_time", "created_time", "timestamp", "time", "update_time"];
     names.into_iter().find_map(|name| value::time(value, name))
 }
@@ -161,13 +165,14 @@ mod tests {
     #[test]
     fn only_the_permission_that_all_calls_need_means_a_dead_token() {
         let signal = |field: &str, verb: &str| {
-            permission(field, &json!({"verb": verb, "target_ids": ["1"]})).and_then(|reading| reading.signal)
+            permission(field, &json!({"verb": verb, "target_ids": ["1"]}), None)
+                .and_then(|reading| reading.signal)
         };
         assert_eq!(signal("manage_pages", "revoked"), Some(Signal::TokenRevoked));
         assert_eq!(signal("instagram_basic", "revoked"), Some(Signal::TokenRevoked));
         assert_eq!(signal("pages_read_user_content", "revoked"), Some(Signal::PermissionRevoked));
         assert_eq!(signal("manage_pages", "granted"), None);
-        assert_eq!(permission("manage_pages", &json!({"verb": "asked", "target_ids": []})), None);
+        assert_eq!(permission("manage_pages", &json!({"verb": "asked", "target_ids": []}), None), None);
     }
 
     #[test]

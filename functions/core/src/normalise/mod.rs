@@ -15,9 +15,19 @@
 //! | a direct message | `message:<mid>` | text |
 //! | a reaction | `reaction:<on what>:<by whom>` | never polled |
 //!
-//! What is gone for good has the version [`deleted`]. All that can happen again (hiding, reactions) has the value's own
-//! time in its version, and where it has none a digest of all of it; never the time of the envelope, since a network
-//! that repeats an update may put it into another batch.
+//! What is gone for good has the version [`deleted`]. What can happen again is never polled, and has these versions:
+//!
+//! | what | version |
+//! |---|---|
+//! | hiding, showing again, trashing, reactions, follows, permissions, with a time of their own | what was done, and that time |
+//! | the same without one | what was done, all that was said of it, and the hour of the push |
+//! | a change of which no value is given | the change, and the hour of the push |
+//! | what no rule knows, with a value | its value |
+//!
+//! The hour of the push is the envelope's time, in UTC, without its minutes. A network that repeats an update may put it
+//! into another batch with another time: a little later it is the same entry still, and what happens again hours later
+//! is another one. What is repeated after the hour's end is told twice, which is better than never being told what
+//! happened a second time. In no other key is anything of the envelope's time; one without a time adds nothing.
 
 mod facebook;
 mod instagram;
@@ -29,6 +39,7 @@ pub(crate) mod value;
 mod whatsapp;
 mod x;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::collected::{Action, Content, Kind, Published};
@@ -71,10 +82,16 @@ pub fn mentioned() -> Version {
     Version::of_action(["mentioned"])
 }
 
-/// The version of what can happen again: what was done, and when; without a time, all that was said of it.
-fn repeatable(what: &[&str], time: Option<&str>, value: &Value) -> Version {
-    let whole = if time.is_none() { value.to_string() } else { String::new() };
-    Version::of_action(what.iter().copied().chain([time.unwrap_or(&whole)]))
+/// The version of what can happen again: what was done, and when; without a time, all that was said of it, and the
+/// hour in which it was, where no time is in that either.
+fn repeatable(what: &[&str], time: Option<&str>, value: &Value, sent_at: Option<Timestamp>) -> Version {
+    let what = what.iter().copied();
+    if let Some(time) = time {
+        return Version::of_action(what.chain([time]));
+    }
+    let sent_at = sent_at.filter(|_| meta::occurred_at(value).is_none());
+    let hour = sent_at.map(|at| format!("hour:{}", at.as_second().div_euclid(3600)));
+    Version::of_action(what.chain([value.to_string().as_str()]).chain(hour.as_deref()))
 }
 
 /// A reading that says no more than what it is.

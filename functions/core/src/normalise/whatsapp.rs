@@ -3,6 +3,7 @@
 //!
 //! Source: developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::meta::word;
@@ -11,11 +12,11 @@ use crate::collected::{Action, Attachment, Author, Kind, Parent};
 use crate::inbox::{Reading, Version};
 
 /// What a change of one message or of one message's state says. `None` of anything else, several of them too.
-pub(super) fn read(value: &Value) -> Option<Reading> {
+pub(super) fn read(value: &Value, sent_at: Option<Timestamp>) -> Option<Reading> {
     value.get("messaging_product")?;
     match (only(value, "messages"), only(value, "statuses")) {
         (Some(told), None) => message(value, told),
-        (None, Some(told)) => status(told),
+        (None, Some(told)) => status(told, sent_at),
         _ => None,
     }
 }
@@ -49,10 +50,10 @@ fn message(value: &Value, told: &Value) -> Option<Reading> {
     Some(reading)
 }
 
-fn status(told: &Value) -> Option<Reading> {
+fn status(told: &Value, sent_at: Option<Timestamp>) -> Option<Reading> {
     let id = value::id(told, "id")?;
     let state = word(told.get("status"));
-    let version = repeatable(&[state.as_str()], value::id(told, "timestamp").as_deref(), told);
+    let version = repeatable(&[state.as_str()], value::id(told, "timestamp").as_deref(), told, sent_at);
     let mut reading = reading_of(format!("status:{id}"), version, Kind::Other, Action::Created);
     reading.content.occurred_at = value::time(told, "timestamp");
     reading.content.parent = Some(Parent { id, kind: Some(Kind::DirectMessage) });

@@ -13,7 +13,7 @@
 //! | typing, reading | `typing:` or `read:<sender>:<recipient>` | the time, or the last message read |
 //! | a comment in a broadcast | `broadcast_comment:<id>` | its text |
 //! | a revocation | `revocation:<user>:<app>` | its time |
-//! | anything else | `other:<name>` | its `event_uuid`, or all of it |
+//! | anything else | `other:<name>` | its `event_uuid`, which the parts of a split event share, and the part; without one, all of it |
 //!
 //! **One post is one entry.** X raises several events for one post (a reply that names the page is a
 //! `post.reply.create` and a `post.mention.create`), and a poll of mentions finds it a third time. A customer wants it
@@ -43,6 +43,7 @@ use serde_json::Value;
 use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Signal, Version};
 use crate::network::NetworkId;
+use crate::push::x::MESSAGE_ARRAYS;
 
 use value::{author, id, link, text, time, user_in};
 
@@ -156,7 +157,11 @@ fn plain(kind: Kind, thing: String, version: Version) -> Reading {
 /// An event of the X Activity API that no other rule knows.
 fn other(event_type: &str, uuid: Option<&str>, payload: &Value) -> Reading {
     let version = match uuid {
-        Some(uuid) => Version::of_action([uuid]),
+        Some(uuid) => {
+            // What stands beside an array is with the first of its elements alone, so it is no part of any.
+            let part = MESSAGE_ARRAYS.into_iter().find_map(|name| payload.get(name)).unwrap_or(payload);
+            Version::of_action([uuid, &part.to_string()])
+        }
         None => Version::of_value(payload),
     };
     let mut reading = plain(Kind::Other, format!("other:{event_type}"), version);

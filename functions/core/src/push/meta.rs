@@ -21,7 +21,7 @@ use crate::normalise::value::{id_of, parse, time_of};
 /// The most updates that a body is split into, ten times what Meta puts into one. One of more is kept whole.
 const MAX_UPDATES: usize = 10_000;
 
-/// The longest name of a field, in bytes: a longer one is cut.
+/// The longest name of a field, and verb of a permission, in bytes: a longer one is cut.
 const MAX_FIELD_NAME_BYTES: usize = 128;
 
 /// How deep arrays of envelopes are opened.
@@ -116,6 +116,9 @@ impl Splitter {
             sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
         };
         let before = self.updates.len();
+        // The first of a name alone: what is put together of them would else be as often there as a name is repeated.
+        let (field, of_field) = (members.get("field"), members.get("value"));
+        let is = |first: Option<&RawValue>, raw| first.is_some_and(|first| std::ptr::eq(first, raw));
         for (name, value) in &members.0 {
             match name.as_str() {
                 "changes" => self.each(value, |this, one| this.change(&entry, one)),
@@ -124,8 +127,8 @@ impl Splitter {
                 }
                 "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
                 "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
-                "field" => self.flat(&entry, members),
-                "value" if members.get("field").is_some() => {}
+                "field" if is(field, *value) => self.flat(&entry, members),
+                "value" if field.is_some() && is(of_field, *value) => {}
                 "hop_context" => {}
                 _ => self.unforeseen(&entry, name, value),
             }
@@ -208,7 +211,10 @@ impl Splitter {
     fn permission(&mut self, entry: &Entry, field: &str, value: &Members<'_>, raw: &RawValue) {
         let about = Entry { network: permission_network(field, entry.network), id: None, ..*entry };
         let targets = value.get("target_ids").and_then(elements).unwrap_or_default();
-        let foreseen = |(name, _): &(String, &RawValue)| name == "verb" || name == "target_ids";
+        let foreseen = |(name, raw): &(String, &RawValue)| match name.as_str() {
+            "verb" => text(raw).is_some_and(|verb| cut(&verb) == verb),
+            name => name == "target_ids",
+        };
         if targets.is_empty() || !value.0.iter().all(foreseen) {
             self.update(&about, entry.owners(), Shape::MetaChange, field, raw.to_owned());
         }
@@ -216,7 +222,7 @@ impl Splitter {
         for target in targets {
             // Only this page's part, or a long list would be kept once for each of its own elements.
             // As text, for what stands in a list may be JSON that has no value: half a character, say.
-            let (field_json, verb) = (json!(cut(field)), json!(verb));
+            let (field_json, verb) = (json!(cut(field)), json!(cut(&verb)));
             let own = format!(
                 r#"{{"field":{field_json},"value":{{"verb":{verb},"target_ids":[{}]}}}}"#,
                 target.get()

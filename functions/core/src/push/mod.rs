@@ -6,7 +6,7 @@
 pub(crate) mod members;
 mod meta;
 pub mod signature;
-mod x;
+pub(crate) mod x;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

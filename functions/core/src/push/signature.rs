@@ -4,6 +4,13 @@
 //! have sent: so no second spelling of a signature passes. Meta's bodies arrive with their escapes already made; what
 //! parses and writes them again computes another signature.
 //!
+//! X's check has us sign, with the secret that its pushes are signed with, a text that whoever asks has chosen. An
+//! answer must therefore never be the signature of a push, or a stranger could have pushes of their own signed by us.
+//! Two rules keep them apart, each of which is enough: a text is answered only if it is of letters, digits and `_=+/.~-`
+//! alone, and a body is X's only if it is an object or an array, white space before it or not. No text of the first
+//! kind is one of the second, for neither a bracket nor white space is among the signs. Meta's check answers with
+//! the text itself and signs nothing.
+//!
 //! Sources: developers.facebook.com/docs/graph-api/webhooks/getting-started; docs.x.com/x-api/webhooks.
 
 use std::fmt;
@@ -23,6 +30,10 @@ pub const X_HEADER: &str = "x-twitter-webhooks-signature";
 
 /// The longest challenge that is answered, in bytes. Meta's are integers, X's are some 50 characters.
 pub const MAX_CHALLENGE_BYTES: usize = 512;
+
+/// What X's challenges are made of, besides letters and digits of ASCII: all that base64, in either alphabet, and
+/// what needs no escaping in a URL have. No JSON object or array can be written with it.
+const TOKEN_SIGNS: &[u8] = b"_=+/.~-";
 
 const PREFIX: &str = "sha256=";
 
@@ -60,10 +71,12 @@ pub fn is_metas(secrets: &[AppSecret], signature: &str, body: &[u8]) -> bool {
     is_signed(secrets, signature, body, hexadecimal)
 }
 
-/// Whether a body is X's: `signature` is the value of [`X_HEADER`], made with any of the secrets.
+/// Whether a body is X's: `signature` is the value of [`X_HEADER`], made with any of the secrets, and the body begins as
+/// an object or an array does. Of anything else the signature may be our own answer to a stranger's challenge.
 #[must_use]
 pub fn is_xs(secrets: &[AppSecret], signature: &str, body: &[u8]) -> bool {
-    is_signed(secrets, signature, body, |mac| STANDARD.encode(mac))
+    let first = body.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
+    matches!(first, Some(b'{' | b'[')) && is_signed(secrets, signature, body, |mac| STANDARD.encode(mac))
 }
 
 /// The value of [`META_HEADER`] for a body, as Meta makes it.
@@ -137,10 +150,15 @@ pub fn meta_challenge<'a>(
 /// list answers. While the secret is being replaced the new one goes first, and the old one stays after it for the
 /// pushes that are still under way.
 ///
+/// A token is 1 to [`MAX_CHALLENGE_BYTES`] letters, digits and `_=+/.~-`: no other text is signed, for the answer to it
+/// could be a push's signature.
+///
 /// # Errors
 /// See [`ChallengeError`].
 pub fn x_challenge(secrets: &[AppSecret], token: Option<&str>) -> Result<String, ChallengeError> {
-    let is_fit = |token: &&str| (1..=MAX_CHALLENGE_BYTES).contains(&token.len());
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || TOKEN_SIGNS.contains(&b);
+    let is_fit =
+        |token: &&str| (1..=MAX_CHALLENGE_BYTES).contains(&token.len()) && token.bytes().all(is_plain);
     let token = token.filter(is_fit).ok_or(ChallengeError::Malformed)?;
     let secret = secrets.first().ok_or(ChallengeError::Refused)?;
     Ok(json!({ "response_token": sign_as_x(secret, token.as_bytes()) }).to_string())
@@ -175,6 +193,29 @@ mod tests {
         assert_eq!(x_challenge(&[], Some("a")), Err(ChallengeError::Refused));
         for token in [None, Some(""), Some("x".repeat(513).as_str())] {
             assert_eq!(x_challenge(&secrets, token), Err(ChallengeError::Malformed));
+        }
+        assert!(x_challenge(&secrets, Some("aZ09_=+/.~-")).is_ok());
+    }
+
+    #[test]
+    fn no_text_that_could_be_a_body_is_signed_for_a_stranger() {
+        let secrets = AppSecret::list("a");
+        let revoke = r#"{"user_event":{"revoke":{"source":{"user_id":"1"}}}}"#;
+        for token in [revoke, "{}", "[]", " {}", "\n", "a b", "a{", "\u{feff}", "é", "\"a\"", "a,b", "a:b"] {
+            assert_eq!(x_challenge(&secrets, Some(token)), Err(ChallengeError::Malformed), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_and_no_array_is_not_xs_whatever_its_signature() {
+        let secrets = AppSecret::list("a");
+        let is_taken =
+            |body: &str| is_xs(&secrets, &sign_as_x(&secrets[0], body.as_bytes()), body.as_bytes());
+        for body in ["{}", "[]", " \t\r\n{}", "\n[1]", "{"] {
+            assert!(is_taken(body), "{body:?}");
+        }
+        for body in ["", " ", "1", "null", "\"{\"", "abc", " a{", "\u{feff}{}", "\u{b}{}"] {
+            assert!(!is_taken(body), "{body:?}");
         }
     }
 
@@ -229,12 +270,30 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_answer_to_a_challenge_is_the_signature_of_a_body_that_is_taken(
+            text in prop_oneof![
+                "[A-Za-z0-9_=+/.~-]{1,600}",
+                "[ \t\r\n]{0,3}[\\[{a-z0-9_=+/.~\"\\]}-]{0,40}",
+                any::<String>(),
+            ],
+        ) {
+            let secrets = AppSecret::list("a,b");
+            if let Ok(answer) = x_challenge(&secrets, Some(&text)) {
+                let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+                let signature = answer["response_token"].as_str().unwrap();
+                prop_assert_eq!(signature, sign_as_x(&secrets[0], text.as_bytes()));
+                prop_assert!(!is_xs(&secrets, signature, text.as_bytes()));
+            }
+        }
+
+        #[test]
         fn altering_any_one_byte_of_body_or_signature_is_refused(
-            body in proptest::collection::vec(any::<u8>(), 1..200),
+            content in proptest::collection::vec(any::<u8>(), 0..200),
             at in any::<proptest::sample::Index>(),
             other in 1_u8..,
         ) {
             let secrets = AppSecret::list("a,b");
+            let body = [b"{".as_slice(), &content].concat();
             let mut altered = body.clone();
             altered[at.index(body.len())] ^= other;
             for secret in &secrets {

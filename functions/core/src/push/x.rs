@@ -47,8 +47,8 @@ const ACCOUNT_ACTIVITY: [&str; 12] = [
     "replay_event",
 ];
 
-/// The arrays inside a `dm.*` event's payload.
-const MESSAGE_ARRAYS: [&str; 3] =
+/// The arrays inside a `dm.*` event's payload. Where one has several elements, the event is split.
+pub(crate) const MESSAGE_ARRAYS: [&str; 3] =
     ["direct_message_events", "direct_message_indicate_typing_events", "direct_message_mark_read_events"];
 
 /// Splits a body of X's, if it is JSON and there is anything in it.

@@ -491,7 +491,23 @@ fn a_comment_in_a_broadcast_is_a_comment() {
 }
 
 #[test]
-fn what_no_rule_knows_is_other_and_keyed_by_its_uuid_or_all_of_it() {
+fn parts_of_an_activity_whose_form_is_not_known_have_a_key_each() {
+    let of = |messages: Value| {
+        readings(
+            &json!({"data": {"event_uuid": "5", "filter": {"user_id": PAGE}, "event_type": "dm.received",
+            "payload": {"direct_message_events": messages}}}),
+        )
+    };
+    let parts = of(json!([{"id": "1", "new_form": "a"}, {"id": "2", "new_form": "b"}, {"id": "3"}]));
+    assert!(parts.iter().all(|part| part.thing == "other:dm.received"));
+    let keys: std::collections::BTreeSet<_> = parts.iter().map(key).collect();
+    assert_eq!(keys.len(), 3);
+    let again = of(json!([{"id": "3"}, {"new_form": "a", "id": "1"}, {"id": "2", "new_form": "b"}]));
+    assert_eq!(keys, again.iter().map(key).collect());
+}
+
+#[test]
+fn what_no_rule_knows_is_other_and_keyed_by_its_uuid_and_all_of_it() {
     for (event_type, payload) in [
         ("profile.update.bio", json!({"before": "a", "after": "b"})),
         (
@@ -506,7 +522,9 @@ fn what_no_rule_knows_is_other_and_keyed_by_its_uuid_or_all_of_it() {
         ("post.mention.create", json!({"text": "no id"})),
     ] {
         let reading = activity(event_type, &payload, &Value::Null);
-        assert_eq!((reading.thing, reading.content.kind), (format!("other:{event_type}"), Kind::Other));
+        assert_eq!((&reading.thing, reading.content.kind), (&format!("other:{event_type}"), Kind::Other));
+        let alike = json!({"data": {"event_uuid": "another", "event_type": event_type, "payload": payload}});
+        assert_ne!(key(&one(&alike)), key(&reading));
     }
     let old = account("moment_events", &json!({"id": "1", "at": 2}));
     assert_eq!(old.thing, "other:moment_events");
