@@ -262,13 +262,22 @@ async fn a_page_that_asks_for_it_has_its_pushes_handed_on_as_they_arrive() {
     bundle.webhook(&account, "/now", &["interaction"]).await;
     let page = json!({"network": "facebook", "network_id": "1", "delivery": "immediate"});
     connect_with(&bundle, &account, page).await;
-    let body = facebook(&[("1", vec![comment(1, "a"), comment(2, "b")])]);
-    pushed(&bundle, "facebook", &body).await;
-    assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2, ..Inbox::default() });
-    let items = arrived(&bundle, "/now", 2).await;
-    pushed(&bundle, "facebook", &body).await;
-    assert_eq!(bundle.tick().await["ready_shards"], 0);
-    nothing_more_arrives(&bundle, "/now", 2).await;
+    // On a machine that is busy storing may take all the time that there is; then a tick does it.
+    let (mut number, mut at_once) = (0, false);
+    while !at_once {
+        number += 2;
+        assert!(number < 40, "nothing is handed on as it arrives");
+        let body = facebook(&[("1", vec![comment(number, "a"), comment(number + 1, "b")])]);
+        pushed(&bundle, "facebook", &body).await;
+        at_once = inbox(&bundle).await.ready == 0;
+        hand_on(&bundle).await;
+        pushed(&bundle, "facebook", &body).await;
+        assert_eq!(bundle.tick().await["ready_shards"], 0);
+    }
+    let before = usize::try_from(number).unwrap();
+    assert_eq!(inbox(&bundle).await, Inbox { handed_on: before, ..Inbox::default() });
+    let items = arrived(&bundle, "/now", before).await;
+    nothing_more_arrives(&bundle, "/now", u64::from(number)).await;
     // Where the queue does not take it, it waits for a tick after the lease.
     let queue_fails = |call: carteiro_local::SqsCall<'_>| {
         if call.action == "SendMessageBatch" {
@@ -279,13 +288,96 @@ async fn a_page_that_asks_for_it_has_its_pushes_handed_on_as_they_arrive() {
         }
     };
     bundle.stack.intercept_sqs(Some(Arc::new(queue_fails)));
-    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(3, "c")])])).await;
+    pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(0, "c")])])).await;
     bundle.stack.intercept_sqs(None);
-    assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2, ready: 1, ..Inbox::default() });
-    bundle.advance(Duration::from_secs(91)).await;
-    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
-    let all = arrived(&bundle, "/now", 3).await;
-    assert!(all.len() == 3 && items.keys().all(|id| all.contains_key(id)));
+    assert_eq!(inbox(&bundle).await, Inbox { handed_on: before, ready: 1, ..Inbox::default() });
+    bundle.advance(Duration::from_secs(46)).await;
+    assert_eq!(hand_on(&bundle).await, Inbox { handed_on: before + 1, ..Inbox::default() });
+    let all = arrived(&bundle, "/now", before + 1).await;
+    assert!(all.len() == before + 1 && items.keys().all(|id| all.contains_key(id)));
+    bundle.stop().await;
+}
+
+/// Delays what a function asks of a table.
+fn slow_table(operation: &'static str) -> impl Fn(DynamodbCall<'_>) -> Verdict + Send + Sync {
+    move |call| match call.operation == operation {
+        true => Verdict { delay: Duration::from_millis(700), ..Verdict::default() },
+        false => Verdict::default(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_handed_on_in_a_short_time_is_the_next_ticks_at_once_and_nothing_is_sent_twice() {
+    const ENTRIES: u32 = 60;
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/now", &["interaction"]).await;
+    let page = json!({"network": "facebook", "network_id": "1", "delivery": "immediate"});
+    connect_with(&bundle, &account, page).await;
+    let body = |first: u32| {
+        let of_one = (first..first + ENTRIES).map(|number| comment(number, "a")).collect();
+        facebook(&[("1", of_one)])
+    };
+    let each = usize::try_from(ENTRIES).unwrap();
+    // Storing takes the time that there is: nothing is begun.
+    bundle.stack.intercept_dynamodb(Some(Arc::new(slow_table("BatchExecuteStatement"))));
+    pushed(&bundle, "facebook", &body(0)).await;
+    bundle.stack.intercept_dynamodb(None);
+    assert_eq!(inbox(&bundle).await, Inbox { ready: each, ..Inbox::default() });
+    bundle.tick().await;
+    bundle.until_rest().await;
+    assert_eq!(
+        inbox(&bundle).await,
+        Inbox { handed_on: each, ..Inbox::default() },
+        "with no wait for a lease"
+    );
+    // The queue does: what was begun is sent and marked, and of the rest nothing is begun.
+    let slow_queue = |call: carteiro_local::SqsCall<'_>| match call.action == "SendMessageBatch" {
+        true => Verdict { delay: Duration::from_millis(900), ..Verdict::default() },
+        false => Verdict::default(),
+    };
+    bundle.stack.intercept_sqs(Some(Arc::new(slow_queue)));
+    pushed(&bundle, "facebook", &body(ENTRIES)).await;
+    bundle.stack.intercept_sqs(None);
+    let begun = inbox(&bundle).await.handed_on - each;
+    println!("{begun} of {each} were handed on before the answer");
+    assert!(begun == 0 || begun == 50, "{begun}: a step, where the machine was quick enough to begin one");
+    bundle.tick().await;
+    bundle.until_rest().await;
+    assert_eq!(inbox(&bundle).await, Inbox { handed_on: 2 * each, ..Inbox::default() });
+    let counts = bundle.receiver.counts_by_webhook_id("/now");
+    assert!(counts.len() == 2 * each && counts.values().all(|&count| count == 1), "{counts:?}");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_handed_on() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    connect(&bundle, &account, "facebook", "1").await;
+    pushed(&bundle, "facebook", &facebook(&[("1", (0..40).map(|number| comment(number, "a")).collect())]))
+        .await;
+    let row = dynamodb::scan(&bundle, "InboxTable").await.remove(0);
+    let broken = json!({
+        "TableName": "InboxTable", "Key": {"pk": row["pk"], "sk": row["sk"]},
+        "UpdateExpression": "SET event = :broken", "ExpressionAttributeValues": {":broken": {"B": "AAEC"}},
+    });
+    dynamodb::call(&bundle, "UpdateItem", &broken).await;
+    hand_on(&bundle).await;
+    arrived(&bundle, "/all", 39).await;
+    assert_eq!(bundle.tick().await["ready_shards"], 0);
+    let rows = dynamodb::scan(&bundle, "InboxTable").await;
+    let aside: Vec<_> = rows.iter().filter(|row| row.get("handed_on_at").is_none()).collect();
+    assert!(aside.len() == 1 && aside[0]["sk"] == row["sk"], "{aside:?}");
+    assert_eq!(aside[0]["event"]["B"], "AAEC", "it can be looked at");
+    assert!(aside[0].get("waiting").is_none() && aside[0].get("claim").is_none());
+    let days = 2 * 14 * 24 * 3600;
+    let received: i64 = row["received_at"]["N"].as_str().unwrap().parse().unwrap();
+    let expires: i64 = aside[0]["expires_at"]["N"].as_str().unwrap().parse().unwrap();
+    assert!((0..3600).contains(&(expires - received / 1000 - days)), "{}", aside[0]);
+    let logged = bundle.logs.of("CollectFunction").into_iter();
+    assert_eq!(logged.filter(|line| line.contains("inbox.unreadable")).count(), 1);
     bundle.stop().await;
 }
 

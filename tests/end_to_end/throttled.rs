@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
-use carteiro_receiver::Behaviour;
+use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
-use carteiro_tests::{Bundle, dynamodb};
+use carteiro_tests::{Bundle, SOON, dynamodb};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
 /// What the functions ask of the table; what a test asks of it is let through.
@@ -103,6 +104,43 @@ async fn while_the_streaks_cannot_be_read_nothing_is_requested_and_nothing_is_lo
         assert_eq!((&open["state"], &open["failures"]), (&json!("open"), &json!(0)));
     }
     assert!(dynamodb::scan(&bundle, "DeadTable").await.is_empty());
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_inbox_cannot_be_looked_at_what_comes_due_is_moved_all_the_same() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
+    let tomorrow = HeaderValue::from_static("86400");
+    let busy = Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow);
+    bundle.receiver.set_behaviour("/w", busy);
+    let sent = send_many(&bundle.client, &account, "event", 3).await;
+    until(&bundle.client, &account, &webhook, "event", |status| status["held"] == 3).await;
+    bundle.receiver.set_behaviour("/w", Behaviour::default());
+    bundle.receiver.clear();
+    bundle.advance(Duration::from_secs(86400)).await;
+    bundle.stack.intercept_dynamodb(Some(Arc::new(|call: DynamodbCall<'_>| {
+        let is_inbox = call.body.windows(b"InboxTable".len()).any(|part| part == b"InboxTable");
+        if !is_inbox || call.operation != "Query" {
+            return Verdict::default();
+        }
+        let fault = Fault {
+            status: StatusCode::BAD_REQUEST,
+            code: "ProvisionedThroughputExceededException".to_owned(),
+            message: "injected".to_owned(),
+        };
+        Fate::FailBefore(fault).into()
+    })));
+    assert!(!try_tick(&bundle).await, "a tick that could not look at all fails, so that it is repeated");
+    let arrived = bundle.receiver.wait_for_count("/w", 3, SOON).await.expect("what was due is moved");
+    let ids: HashSet<_> = arrived.iter().map(|delivery| delivery.webhook_id().unwrap().to_owned()).collect();
+    assert!(sent.iter().all(|id| ids.contains(id)), "{ids:?}");
+    let logged = bundle.logs.of("CollectFunction");
+    let parts: Vec<_> = logged.iter().filter(|line| line.contains("tick.part_not_planned")).collect();
+    assert!(parts.len() == 1 && parts[0].contains("\"part\":\"inbox\""), "{parts:?}");
+    bundle.stack.intercept_dynamodb(None);
+    assert!(try_tick(&bundle).await);
     bundle.stop().await;
 }
 

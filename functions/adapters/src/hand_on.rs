@@ -3,7 +3,8 @@
 //! It works on entries that its caller claimed: routes them, queues their deliveries, and marks those of which all are
 //! certainly in the queue. What an entry says of its page's token is acted upon first. Guaranteed: an entry is marked
 //! only after everything that follows from it was done; whoever dies before that leaves it to the next one, who does it
-//! again, under the same ids. What fails is left as it is, and comes again when its claim is over.
+//! again, under the same ids. What fails is left as it is, and comes again when its claim is over; what was not begun for
+//! want of time is given back.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -36,6 +37,9 @@ const STEP_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many rows are read or marked at once.
 const CONCURRENT_ROWS: usize = 8;
+
+/// How many are given back at once.
+const CONCURRENT_RETURNS: usize = 32;
 
 /// Nothing is queued in the last of a claim: longer than queueing a step may take.
 const CLAIM_RESERVE: Duration = Duration::from_secs(30);
@@ -107,18 +111,24 @@ struct Step {
 }
 
 impl HandOn {
-    /// Hands claimed entries on.
+    /// Hands claimed entries on. After `begin_by` nothing more is begun: what was begun is ended, and the rest is given
+    /// back, so that whoever comes next may claim it at once.
     pub async fn hand_on(
         &self,
         entries: Vec<Entry>,
         claim: &Claim,
         known: &mut Known,
+        begin_by: Timestamp,
         clock: InvocationClock,
     ) -> HandedOn {
+        if clock.now() > begin_by {
+            return self.give_back(entries, claim).await;
+        }
         self.learn(&entries, known, clock).await;
         let mut done = HandedOn::default();
         let mut step = Step::default();
-        for entry in entries {
+        let mut entries = entries.into_iter();
+        for entry in entries.by_ref() {
             let page = known.pages.get(&entry.page).map(|(_, there)| *there);
             let webhooks = known.webhooks.get(&entry.account).map(|(_, webhooks)| Arc::clone(webhooks));
             let (Some(there), Some(webhooks)) = (page, webhooks) else {
@@ -139,11 +149,34 @@ impl HandOn {
             }
             step.add(entry, &reading, &webhooks);
             if step.outgoing.len() >= STEP_DELIVERIES || step.bytes >= STEP_BYTES {
+                if clock.now() > begin_by {
+                    break;
+                }
                 done.add(self.finish(std::mem::take(&mut step), claim, clock).await);
             }
         }
-        done.add(self.finish(step, claim, clock).await);
+        if clock.now() <= begin_by {
+            done.add(self.finish(std::mem::take(&mut step), claim, clock).await);
+        }
+        let not_begun = step.entries.into_iter().map(|(entry, _)| entry).chain(entries);
+        done.add(self.give_back(not_begun.collect(), claim).await);
         done
+    }
+
+    /// Gives claimed entries back. One that cannot be is free when its claim is over.
+    async fn give_back(&self, entries: Vec<Entry>, claim: &Claim) -> HandedOn {
+        let left = entries.len();
+        let given =
+            stream::iter(entries).map(|entry| async move { self.inbox.give_back(&entry, claim).await });
+        let mut given = given.buffer_unordered(CONCURRENT_RETURNS);
+        while let Some(given) = given.next().await {
+            if let Err(error) = given {
+                tracing::warn!(error = error.chain(), "inbox.not_given_back");
+                // The table is not well, and somebody waits: the claims of the rest end by themselves.
+                break;
+            }
+        }
+        HandedOn { left, ..HandedOn::default() }
     }
 
     /// Reads what is not known of the entries' accounts and pages. What cannot be read stays unknown.

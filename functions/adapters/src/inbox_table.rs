@@ -9,7 +9,9 @@
 //! An entry waits while it has the attribute `waiting`: `ready#<shard>`, or `incomplete#<page>` where it came as ids
 //! only. The index `waiting` finds it. Handed on, it keeps neither that nor its event: what is left is the marker that
 //! tells a network's retry, and a later poll, that it was seen, and only now has it a time to live. A row that waits
-//! has none, so nothing that waits can expire.
+//! is ready has none, so nothing that is ready can expire. An entry that waits to be completed has one in the far future
+//! ([`INCOMPLETE`]), for one that a deletion of its page missed would be nobody's for ever; who makes it ready removes it.
+//! A row that cannot be read is *set aside*: it waits no more, keeps what it holds, and expires.
 //!
 //! **Storing** is insert-if-absent, for each entry by itself, 25 in a call (PartiQL): what is there stays as it is,
 //! whatever became of it, so that a repeat of a push that was half stored stores what is missing and nothing else, and
@@ -52,6 +54,9 @@ pub const SHARDS: u8 = 8;
 
 /// Over how many partitions the index of what is ready is spread.
 pub const READY_SHARDS: u8 = 16;
+
+/// How long an entry waits to be completed at most: longer than any token is left without a renewal.
+pub const INCOMPLETE: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// The most bytes of an event, packed, in one row. DynamoDB takes 400 KB of row.
 pub const MAX_PART_BYTES: usize = 350_000;
@@ -135,6 +140,11 @@ pub struct NewEntry {
 }
 
 impl NewEntry {
+    /// When the table may delete it, if it may.
+    fn expires_at(&self, received_at: Timestamp) -> Option<Timestamp> {
+        matches!(self.waiting, Waiting::Incomplete).then(|| after(received_at, INCOMPLETE))
+    }
+
     /// The entry as the one who stored it with a claim has it, without reading it again.
     #[must_use]
     pub fn into_claimed(self, event: Event, received_at: Timestamp) -> Entry {
@@ -221,7 +231,8 @@ impl InboxTable {
     ) -> Result<Vec<Stored>, AdapterError> {
         let large = entries.iter().filter(|entry| entry.event.bytes().len() > MAX_PART_BYTES);
         let parts = stream::iter(large).map(|entry| async move {
-            self.put_parts(&place(&entry.page, &entry.key), &entry.event, None).await
+            let expires_at = entry.expires_at(received_at);
+            self.put_parts(&place(&entry.page, &entry.key), &entry.event, expires_at).await
         });
         parts.buffer_unordered(CONCURRENT_CALLS).try_collect::<()>().await?;
         let rows: Vec<Row> = entries.iter().map(|entry| entry_row(entry, received_at)).collect();
@@ -404,7 +415,8 @@ impl InboxTable {
     /// Claims an entry that is ready. None where it was handed on, or is being handed on.
     ///
     /// # Errors
-    /// Where it cannot be written, or not be read; then it comes again when the claim is over.
+    /// Where it cannot be written, or not be read; then it comes again when the claim is over. [`AdapterError::Malformed`]
+    /// where it will never be readable: see [`InboxTable::set_aside`].
     pub async fn claim(
         &self,
         place: &Place,
@@ -484,6 +496,53 @@ impl InboxTable {
         Ok(())
     }
 
+    /// Gives a claimed entry back, if the claim is still ours: anyone may claim it at once.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it is free when the claim is over.
+    pub async fn give_back(&self, entry: &Entry, claim: &Claim) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(entry.place.row()))
+            .condition_expression(IS_OURS)
+            .update_expression("REMOVE claim, claimed_until")
+            .expression_attribute_values(":claim", text(claim.id.as_str()));
+        made(call.send().await, "giving an entry back").map(|_| ())
+    }
+
+    /// Sets a claimed row that cannot be read aside, if the claim is still ours: it waits no more, and what it holds can
+    /// be looked at until `expires_at`. False where it is not ours any more.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it comes again when the claim is over.
+    pub async fn set_aside(
+        &self,
+        place: &Place,
+        claim: &Claim,
+        expires_at: Timestamp,
+    ) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "setting an entry aside";
+        let update = |place: &Place| {
+            let call = self.client.update_item().table_name(&self.name).set_key(Some(place.row()));
+            call.expression_attribute_values(":expires", seconds(expires_at))
+        };
+        let call = update(place)
+            .condition_expression(IS_OURS)
+            .update_expression("SET expires_at = :expires REMOVE waiting, claim, claimed_until")
+            .expression_attribute_values(":claim", text(claim.id.as_str()))
+            .return_values(ReturnValue::AllNew);
+        let Some(answer) = made(call.send().await, OPERATION)? else { return Ok(false) };
+        // What names no parts that can be found has none that could be looked at.
+        for part in parts_of(place, &answer.attributes.unwrap_or_default()).unwrap_or_default() {
+            let call =
+                update(&part).condition_expression(EXISTS).update_expression("SET expires_at = :expires");
+            made(call.send().await, OPERATION)?;
+        }
+        Ok(true)
+    }
+
     /// Deletes an entry whose page was deleted and that waits to be completed. False where it is gone already.
     ///
     /// # Errors
@@ -524,6 +583,18 @@ pub fn place(page: &PageId, key: &EntryKey) -> Place {
 }
 
 impl Place {
+    /// Its partition.
+    #[must_use]
+    pub fn pk(&self) -> &str {
+        &self.pk
+    }
+
+    /// Its place in the partition.
+    #[must_use]
+    pub fn sk(&self) -> &str {
+        &self.sk
+    }
+
     fn row(&self) -> Row {
         Row::from([("pk".to_owned(), text(self.pk.as_str())), ("sk".to_owned(), text(self.sk.as_str()))])
     }
@@ -579,6 +650,7 @@ fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {
     row.insert("received_at".to_owned(), milliseconds(received_at));
     row.insert("since".to_owned(), milliseconds(received_at));
     row.insert("waiting".to_owned(), text(waiting));
+    row.extend(entry.expires_at(received_at).map(|at| ("expires_at".to_owned(), seconds(at))));
     if let Waiting::Claimed(claim) = &entry.waiting {
         row.insert("claim".to_owned(), text(claim.id.as_str()));
         row.insert("claimed_until".to_owned(), milliseconds(claim.until));

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::hand_on::{HandedOn, Known};
 use carteiro_adapters::inbox_table::{Claim, Entry, Place};
 use carteiro_core::retention::after;
 use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
 
 use crate::{Collect, CollectError, Progress};
 
@@ -64,7 +66,8 @@ async fn found_entries(
         let claim = Claim::new(after(clock.now(), LEASE))?;
         let (claimed, looked_at) = claim_some(collect, found, &claim, done, clock).await;
         found = &found[looked_at..];
-        done.add(collect.hand_on.hand_on(claimed, &claim, known, clock).await);
+        // No one waits for it: what is claimed is handed on as long as the claim lasts.
+        done.add(collect.hand_on.hand_on(claimed, &claim, known, Timestamp::MAX, clock).await);
     }
     Ok(false)
 }
@@ -79,8 +82,7 @@ async fn claim_some(
 ) -> (Vec<Entry>, usize) {
     let (mut claimed, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
     for together in found.chunks(CONCURRENT_ROWS) {
-        let claims =
-            stream::iter(together).map(|place| collect.hand_on.inbox.claim(place, claim, clock.now()));
+        let claims = stream::iter(together).map(|place| claim_one(collect, place, claim, clock));
         let mut claims = claims.buffered(CONCURRENT_ROWS);
         while let Some(answer) = claims.next().await {
             match answer {
@@ -100,4 +102,24 @@ async fn claim_some(
         }
     }
     (claimed, looked_at)
+}
+
+/// Claims an entry. What cannot be read is set aside, for a person to look at: it would come again at every tick.
+async fn claim_one(
+    collect: &Collect,
+    place: &Place,
+    claim: &Claim,
+    clock: InvocationClock,
+) -> Result<Option<Entry>, AdapterError> {
+    let inbox = &collect.hand_on.inbox;
+    match inbox.claim(place, claim, clock.now()).await {
+        Err(error @ AdapterError::Malformed { .. }) => {
+            let expires_at = collect.retention.unreadable_until(clock.now());
+            if inbox.set_aside(place, claim, expires_at).await? {
+                tracing::error!(pk = place.pk(), sk = place.sk(), error = error.chain(), "inbox.unreadable");
+            }
+            Ok(None)
+        }
+        answer => answer,
+    }
 }

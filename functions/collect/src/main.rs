@@ -65,6 +65,8 @@ enum CollectError {
     Event(#[source] serde_json::Error),
     #[error("another invocation is planning this slot")]
     BeingPlanned,
+    #[error("not all that comes due could be looked at; the rest was planned")]
+    PlannedInPart,
     #[error(transparent)]
     Adapter(#[from] AdapterError),
 }

@@ -1,8 +1,14 @@
 //! The tick: plans everything that comes due before the next one.
+//!
+//! Each part is planned by itself, and what was found is sent, whatever became of the others: a table that throttles
+//! stops what stands in it and nothing else. Where a part failed the tick fails in the end, so that its slot is not
+//! planned and the platform's repeat, or the next tick, finds the rest. What was sent twice is done once: all work goes by
+//! what is there.
 
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::{AdapterError, chain};
 use carteiro_adapters::held_table::DUE_SHARDS;
 use carteiro_adapters::inbox_table::READY_SHARDS;
 use carteiro_adapters::streak_table::{self, StreakKey};
@@ -10,7 +16,7 @@ use carteiro_adapters::tick_table::SlotClaim;
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::retention::after;
 use carteiro_core::slot::Slot;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -74,44 +80,79 @@ pub(crate) async fn tick(
 
 async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError> {
     let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
-    let looks = stream::iter(0..DUE_SHARDS).map(|shard| async move {
+    let due = stream::iter(0..DUE_SHARDS).map(|shard| async move {
         let (first, _) = collect.held.due(shard, until, 1, None).await?;
-        Ok::<_, CollectError>((!first.is_empty()).then_some(Work::MoveDue { shard, until }))
+        Ok(at_once((!first.is_empty()).then_some(Work::MoveDue { shard, until })))
     });
-    let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
-    let mut work: Vec<_> = found.into_iter().flatten().map(|work| (work, Duration::ZERO)).collect();
-    let due_shards = work.len();
-    let looks = stream::iter(0..READY_SHARDS).map(|shard| async move {
+    let ready = stream::iter(0..READY_SHARDS).map(|shard| async move {
         let (first, _) = collect.hand_on.inbox.ready(shard, 1, None).await?;
-        Ok::<_, CollectError>((!first.is_empty()).then_some(Work::HandOn { shard }))
+        Ok(at_once((!first.is_empty()).then_some(Work::HandOn { shard })))
     });
-    let ready: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
-    work.extend(ready.into_iter().flatten().map(|work| (work, Duration::ZERO)));
-    let ready_shards = work.len() - due_shards;
-    let to_tell = to_tell(collect, now, until).await?;
-    let notices = to_tell.len();
-    work.extend(to_tell);
-    let dead_letters = collect.dead_letters.depth().await? > 0;
-    work.extend(dead_letters.then_some((Work::BuryDeadLetters, Duration::ZERO)));
+    // What there is no room for is left to the next tick.
+    let to_tell = stream::iter(0..streak_table::DUE_SHARDS).map(|shard| async move {
+        let found = collect.streaks.due(shard, until, TOLD_AT_MOST).await?;
+        Ok(found.into_iter().map(|found| telling(found, now)).collect())
+    });
+    let dead = stream::iter([()]).map(|()| async move {
+        let depth = collect.dead_letters.depth().await?;
+        Ok(at_once((depth > 0).then_some(Work::BuryDeadLetters)))
+    });
+    let due = part("held", due).await;
+    let ready = part("inbox", ready).await;
+    let to_tell = part("notices", to_tell).await;
+    let dead = part("dead_letters", dead).await;
+    let planned = Planned {
+        planned: true,
+        due_shards: due.work.len(),
+        ready_shards: ready.work.len(),
+        notices: to_tell.work.len(),
+        dead_letters: !dead.work.is_empty(),
+    };
+    let parts = [due, ready, to_tell, dead];
+    let is_whole = parts.iter().all(|part| part.is_whole);
+    let work: Vec<_> = parts.into_iter().flat_map(|part| part.work).collect();
     collect.work.send(&work).await?;
-    Ok(Planned { planned: true, due_shards, ready_shards, notices, dead_letters })
+    if is_whole { Ok(planned) } else { Err(CollectError::PlannedInPart) }
 }
 
-/// What is to be told until then, each at its time. What there is no room for is left to the next tick.
-async fn to_tell(
-    collect: &Collect,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<(Work, Duration)>, CollectError> {
-    let shards = 0..streak_table::DUE_SHARDS;
-    let looks = stream::iter(shards).map(|shard| collect.streaks.due(shard, until, TOLD_AT_MOST));
-    let found: Vec<_> = looks.buffer_unordered(CONCURRENT_LOOKS).try_collect().await?;
-    let work = |(key, due_at): (StreakKey, Timestamp)| {
-        let StreakKey { account, webhook, revision, item_type } = key;
-        let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
-        (Work::Tell { account, webhook, revision, item_type }, delay)
-    };
-    Ok(found.into_iter().flatten().map(work).collect())
+/// What is to be done, and after how long.
+type Planning = Vec<(Work, Duration)>;
+
+fn at_once(work: Option<Work>) -> Planning {
+    work.into_iter().map(|work| (work, Duration::ZERO)).collect()
+}
+
+/// What is to be told, at its time.
+fn telling((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Duration) {
+    let StreakKey { account, webhook, revision, item_type } = key;
+    let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
+    (Work::Tell { account, webhook, revision, item_type }, delay)
+}
+
+/// A part of the plan.
+struct Part {
+    work: Planning,
+    /// False where it was not all looked at. The cause was logged.
+    is_whole: bool,
+}
+
+/// Looks at all that a part consists of, whatever becomes of one look.
+async fn part<L>(name: &'static str, looks: impl Stream<Item = L>) -> Part
+where
+    L: Future<Output = Result<Planning, AdapterError>>,
+{
+    let (mut work, mut failed) = (Vec::new(), None);
+    let mut looks = std::pin::pin!(looks.buffer_unordered(CONCURRENT_LOOKS));
+    while let Some(look) = looks.next().await {
+        match look {
+            Ok(found) => work.extend(found),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(error) = &failed {
+        tracing::error!(part = name, error = chain(error), "tick.part_not_planned");
+    }
+    Part { work, is_whole: failed.is_none() }
 }
 
 #[cfg(test)]

@@ -36,6 +36,12 @@ impl Retention {
     pub fn dead_until(self, died_at: Timestamp) -> Timestamp {
         after(died_at, self.0)
     }
+
+    /// When a row that could not be read is forgotten: somebody has to look at it first.
+    #[must_use]
+    pub fn unreadable_until(self, found_at: Timestamp) -> Timestamp {
+        after(after(found_at, self.0), self.0)
+    }
 }
 
 /// The time that is `wait` after `at`, or the last one that there is.
@@ -55,6 +61,7 @@ mod tests {
         assert_eq!(retention.held_until(accepted), "2026-11-15T00:00:00Z".parse().unwrap());
         assert_eq!(retention.held_row_expires(accepted), "2026-11-22T00:00:00Z".parse().unwrap());
         assert_eq!(retention.dead_until(accepted), "2026-11-15T00:00:00Z".parse().unwrap());
+        assert_eq!(retention.unreadable_until(accepted), "2026-11-29T00:00:00Z".parse().unwrap());
         assert_eq!(retention.held_until(Timestamp::MAX), Timestamp::MAX);
     }
 }

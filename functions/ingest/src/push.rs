@@ -32,12 +32,16 @@ use crate::Ingest;
 /// What an answer and a late table call still need; nothing is begun in the last of it.
 const RESERVE: Duration = Duration::from_secs(3);
 
-/// How long an answer waits for what is handed on at once. The network waits for it too; a tick does the rest.
-const IMMEDIATE_TIME: Duration = Duration::from_secs(5);
+/// How long after its beginning a request begins to hand something on: the network waits for the answer. What was begun
+/// is ended, or it would be sent and not marked; what was not is a tick's.
+const IMMEDIATE_TIME: Duration = Duration::from_millis(500);
 
-/// How long an entry that is handed on at once belongs to the invocation that stored it: longer than that runs, by what
-/// handing on keeps in reserve.
-const IMMEDIATE_LEASE: Duration = Duration::from_secs(90);
+/// How long an entry that is handed on at once belongs to the invocation that stored it: longer than that runs (29 s),
+/// and than what handing on keeps in reserve (30 s).
+const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
+
+/// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a person's.
+const LOOKUP_ROUNDS: u8 = 3;
 
 /// The networks' secrets with us.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ pub(crate) async fn receive(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let body = request.body.as_slice();
     check_signature(&ingest.secrets, network, request)?;
-    let taking = Taking { ingest, network, clock };
+    let taking = Taking { ingest, network, clock, began_at: clock.now() };
     let left = clock.left().saturating_sub(RESERVE);
     let Ok(stored) = tokio::time::timeout(left, taking.store(split(network, body))).await else {
         tracing::warn!(network = network.as_str(), "push.out_of_time");
@@ -129,6 +133,7 @@ struct Taking<'a> {
     ingest: &'a Ingest,
     network: Network,
     clock: InvocationClock,
+    began_at: Timestamp,
 }
 
 /// A push in the inbox.
@@ -188,17 +193,19 @@ impl Taking<'_> {
         Ok(InInbox { immediate, claim })
     }
 
-    /// The connected pages of all that the updates may be of.
+    /// The connected pages that the updates are of.
     async fn routes(&self, updates: &[Update]) -> Result<Routes, AdapterError> {
-        let mut ids: BTreeMap<Network, BTreeSet<NetworkId>> = BTreeMap::new();
-        for update in updates {
-            ids.entry(update.event.network).or_default().extend(update.owners.iter().cloned());
-        }
-        let mut routes = Routes::new();
-        for (network, ids) in ids {
-            let ids: Vec<NetworkId> = ids.into_iter().collect();
-            for page in self.ingest.hand_on.config.find_pages(network, &ids).await? {
-                routes.entry((network, page.network_id.clone())).or_default().push(page);
+        let (mut routes, mut looked_up) = (Routes::new(), BTreeSet::new());
+        for round in 1..=LOOKUP_ROUNDS {
+            let mut ids: BTreeMap<Network, Vec<NetworkId>> = BTreeMap::new();
+            for (network, id) in to_look_up(updates, &routes, &looked_up, round == LOOKUP_ROUNDS) {
+                ids.entry(network).or_default().push(id.clone());
+                looked_up.insert((network, id));
+            }
+            for (network, ids) in ids {
+                for page in self.ingest.hand_on.config.find_pages(network, &ids).await? {
+                    routes.entry((network, page.network_id.clone())).or_default().push(page);
+                }
             }
         }
         Ok(routes)
@@ -224,7 +231,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Hands on what is to be handed on at once. What that does not come to is a tick's.
+    /// Hands on what is to be handed on at once, as far as it comes in a short time. The rest is a tick's.
     async fn hand_on(&self, stored: InInbox) {
         if stored.immediate.is_empty() {
             return;
@@ -234,15 +241,36 @@ impl Taking<'_> {
         for entry in &stored.immediate {
             known.page_is_there(entry.page.clone(), entry.received_at);
         }
-        let handing_on = self.ingest.hand_on.hand_on(stored.immediate, &stored.claim, &mut known, self.clock);
-        let left = self.clock.left().saturating_sub(RESERVE).min(IMMEDIATE_TIME);
-        match tokio::time::timeout(left, handing_on).await {
+        let begin_by = after(self.began_at, IMMEDIATE_TIME);
+        let hand_on = &self.ingest.hand_on;
+        let handing_on = hand_on.hand_on(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
+        // All of it is stored: that is to be answered also where what was begun does not end.
+        match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), handing_on).await {
             Ok(HandedOn { handed_on, left, .. }) => {
                 tracing::info!(network, entries, handed_on, left, "push.handed_on");
             }
             Err(_) => tracing::warn!(network, entries, "push.handing_on_cut_short"),
         }
     }
+}
+
+/// What is to be looked up next: of each update of which no owner is found, the first candidate that was not looked up;
+/// all of them, in the last round. So where the entries' own ids are connected, as they are of nearly everything, nobody
+/// else's are looked up, however many people wrote.
+fn to_look_up(
+    updates: &[Update],
+    routes: &Routes,
+    looked_up: &BTreeSet<(Network, NetworkId)>,
+    is_last: bool,
+) -> BTreeSet<(Network, NetworkId)> {
+    let of_update = |update: &Update| {
+        let candidates = update.owners.iter().map(|owner| (update.event.network, owner.clone()));
+        // A connected candidate decides only where all before it are not connected.
+        let undecided = candidates.take_while(|candidate| !routes.contains_key(candidate));
+        let unknown = undecided.filter(|candidate| !looked_up.contains(candidate));
+        unknown.take(if is_last { usize::MAX } else { 1 }).collect::<Vec<_>>()
+    };
+    updates.iter().flat_map(of_update).collect()
 }
 
 fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
@@ -276,5 +304,81 @@ fn waiting(reading: &Reading, delivery: Delivery, claim: &Claim) -> Waiting {
         // What is said of a token is the tick's, which may change the page.
         Delivery::Immediate if reading.signal.is_none() => Waiting::Claimed(claim.clone()),
         Delivery::Immediate | Delivery::Scheduled => Waiting::Ready,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::id::{AccountId, PageId};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Messages of so many people to a page, in an entry of this id; of the page to them, where they are echoes.
+    fn messages(entry: &str, page: &str, people: u32, echo: bool) -> Vec<Update> {
+        let message = |person: u32| {
+            let (person, page) = (json!({"id": format!("9{person}")}), json!({"id": page}));
+            let (sender, recipient) = if echo { (page, person) } else { (person, page) };
+            json!({"sender": sender, "recipient": recipient, "message": {"mid": "m", "is_echo": echo}})
+        };
+        let messages: Vec<Value> = (0..people).map(message).collect();
+        let body = json!({"object": "page", "entry": [{"id": entry, "time": 1, "messaging": messages}]});
+        split(Network::Facebook, body.to_string().as_bytes())
+    }
+
+    fn id(id: &str) -> (Network, NetworkId) {
+        (Network::Facebook, id.parse().unwrap())
+    }
+
+    /// Looks the owners of updates up where one id is connected: how many ids each round asked for, and what was found.
+    fn look_up(updates: &[Update], connected: &str) -> (Vec<usize>, Routes) {
+        let (mut routes, mut looked_up, mut asked) = (Routes::new(), BTreeSet::new(), Vec::new());
+        for round in 1..=LOOKUP_ROUNDS {
+            let ids = to_look_up(updates, &routes, &looked_up, round == LOOKUP_ROUNDS);
+            asked.push(ids.len());
+            for found in ids.iter().filter(|found| **found == id(connected)) {
+                let page = ConnectedPage {
+                    page: PageId::from_bits(1),
+                    account: AccountId::from_bits(1),
+                    network_id: found.1.clone(),
+                    delivery: Delivery::Scheduled,
+                };
+                routes.insert(found.clone(), vec![page]);
+            }
+            looked_up.extend(ids);
+        }
+        (asked, routes)
+    }
+
+    #[test]
+    fn where_an_entrys_id_is_connected_no_other_is_looked_up_however_many_people_wrote() {
+        let updates = messages("1", "1", 1000, false);
+        assert_eq!(updates.len(), 1000);
+        assert_eq!(look_up(&updates, "1").0, [1, 0, 0]);
+    }
+
+    #[test]
+    fn where_it_is_not_the_pages_side_is_looked_up_before_peoples() {
+        for echo in [false, true] {
+            let updates = messages("1", "2", 100, echo);
+            let (asked, routes) = look_up(&updates, "2");
+            assert_eq!(asked, [1, 1, 0]);
+            let is_pages =
+                |update| matches!(whose(update, &routes), Whose::Pages(owner, _) if *owner == id("2").1);
+            assert!(updates.iter().all(is_pages));
+        }
+    }
+
+    #[test]
+    fn every_candidate_is_looked_up_before_an_update_is_nobodys() {
+        let updates = messages("1", "2", 100, false);
+        let (asked, routes) = look_up(&updates, "97");
+        assert_eq!(asked, [1, 1, 100]);
+        let of_one = updates.iter().filter(|update| matches!(whose(update, &routes), Whose::Pages(..)));
+        assert_eq!(of_one.count(), 1);
+        let many: Vec<NetworkId> = (0..9).map(|number| id(&number.to_string()).1).collect();
+        let mut updates = messages("1", "2", 1, false);
+        updates[0].owners = many;
+        assert_eq!(look_up(&updates, "8").0, [1, 1, 7], "in no more rounds, however many there are");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{
     Claim, Entry, InboxTable, MAX_PART_BYTES, NewEntry, Place, READY_SHARDS, Stored, Waiting,
 };
@@ -126,7 +127,7 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
 }
 
 #[tokio::test]
-async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_waits_expires() {
+async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready_expires() {
     let (table, page) = (table("InboxMarker"), page());
     let all = entries(&page, 0..3);
     table.store(&all, at(NOW_MS)).await.unwrap();
@@ -170,7 +171,56 @@ async fn what_came_as_ids_only_waits_and_is_not_ready() {
     assert!(ready(&table).await.is_empty());
     let row = embedded().all_rows("InboxIncomplete").remove(0);
     assert_eq!(row["waiting"]["S"], format!("incomplete#{page}"));
-    assert!(row.get("expires_at").is_none());
+    let in_400_days = NOW_MS / 1000 + 400 * 24 * 3600;
+    assert_eq!(row["expires_at"]["N"], in_400_days.to_string(), "should a deletion of its page miss it");
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_anyones_at_once_and_what_is_not_ours_stays_where_it_is() {
+    let (table, page) = (table("InboxGivenBack"), page());
+    let claim = Claim::new(at(NOW_MS + 9000)).unwrap();
+    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
+    let event = new.event.read().unwrap();
+    let entry = new.into_claimed(event, at(NOW_MS));
+    table.give_back(&entry, &claim).await.unwrap();
+    let second = Claim::new(at(NOW_MS + 9000)).unwrap();
+    assert_eq!(claim_all(&table, &second, NOW_MS + 1).await.len(), 1);
+    table.give_back(&entry, &claim).await.unwrap();
+    assert!(claim_all(&table, &claim, NOW_MS + 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_set_aside_with_all_that_it_holds() {
+    let name = "InboxUnreadable";
+    let (table, page) = (table(name), page());
+    let mut all = entries(&page, 0..2);
+    all[1].event = PackedEvent::of(&event(&json!({"text": noise(MAX_PUSH_BYTES)})));
+    table.store(&all, at(NOW_MS)).await.unwrap();
+    let rows = embedded().all_rows(name).len();
+    assert!(rows > 3, "the second one has parts");
+    let places = ready(&table).await;
+    for row in embedded().all_rows(name).iter().filter(|row| row.get("waiting").is_some()) {
+        let key = |name: &str| AttributeValue::S(row[name]["S"].as_str().unwrap().to_owned());
+        let call = embedded().client().update_item().table_name(name);
+        let call = call.key("pk", key("pk")).key("sk", key("sk")).update_expression("SET #owner = :broken");
+        let call = call.expression_attribute_names("#owner", "owner");
+        call.expression_attribute_values(":broken", AttributeValue::N("1".to_owned())).send().await.unwrap();
+    }
+    let (claim, late) = (Claim::new(at(NOW_MS + 100)).unwrap(), Claim::new(at(NOW_MS + 100)).unwrap());
+    for place in &places {
+        let error = table.claim(place, &claim, at(NOW_MS)).await.unwrap_err();
+        assert!(matches!(error, AdapterError::Malformed { attribute: "owner", .. }), "{error}");
+        assert!(!table.set_aside(place, &late, at(NOW_MS + 5000)).await.unwrap(), "it is not theirs");
+        assert!(table.set_aside(place, &claim, at(NOW_MS + 5000)).await.unwrap());
+        assert!(table.claim(place, &claim, at(NOW_MS + 200)).await.unwrap().is_none());
+    }
+    assert!(ready(&table).await.is_empty());
+    let left = embedded().all_rows(name);
+    assert_eq!(left.len(), rows);
+    let expires = ((NOW_MS + 5000) / 1000).to_string();
+    assert!(left.iter().all(|row| row["expires_at"]["N"] == expires.as_str()), "{left:?}");
+    assert!(left.iter().any(|row| row.get("event").is_some()));
 }
 
 /// Text that no compression makes smaller.
