@@ -222,11 +222,16 @@ async fn what_is_not_connected_is_counted_and_what_is_not_understood_is_kept_raw
     let lines = logged("push.not_connected");
     assert!(lines.iter().any(|line| line.contains("\"updates\":2")), "{lines:?}");
     for _ in 0..2 {
-        for body in [r#"{"what": "is this?"}"#, "no json at all", "\u{1}"] {
-            let reply = push_to(&bundle.client, "x", X_SECRET, body.as_bytes()).await.unwrap();
+        let of_x = [("x", X_SECRET, r#"{"what": "is this?"}"#)];
+        let of_meta = ["no json at all", "\u{1}"].map(|body| ("facebook", META_SECRET, body));
+        for (network, secret, body) in of_x.into_iter().chain(of_meta) {
+            let reply = push_to(&bundle.client, network, secret, body.as_bytes()).await.unwrap();
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
     }
+    // X's check of our address signs such texts for anybody, so the signature proves nothing.
+    let reply = push_to(&bundle.client, "x", X_SECRET, b"no-json-at-all").await.unwrap();
+    assert_problem(&reply, 401, "unauthorized");
     assert_eq!(inbox(&bundle).await, Inbox { unrecognised: 3, ..Inbox::default() });
     let rows = dynamodb::scan(&bundle, "InboxTable").await;
     assert!(rows.iter().all(|row| row["expires_at"]["N"].is_string()), "{rows:?}");
