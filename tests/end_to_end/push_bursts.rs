@@ -265,7 +265,7 @@ async fn a_tick_over_many_waiting_entries_of_many_pages_hands_each_on_once() {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes"]
+#[ignore = "on command: it takes minutes"]
 async fn a_tick_over_ten_thousand_waiting_entries_of_a_thousand_pages_hands_each_on_once() {
     one_tick_hands_each_on_once(10_000, 1000).await;
 }
@@ -375,7 +375,7 @@ async fn sigkill_in_the_middle_of_a_tick_loses_nothing_and_repeats_under_the_sam
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes"]
+#[ignore = "on command: it takes minutes"]
 async fn sigkill_in_the_middle_of_a_tick_over_ten_thousand_entries_loses_nothing() {
     sigkill_in_mid_tick(10_000, 1000).await;
 }

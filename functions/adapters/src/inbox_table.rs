@@ -8,8 +8,8 @@
 //!
 //! An entry waits while it has the attribute `waiting`: `ready#<shard>`, or `incomplete#<page>` where it came as ids
 //! only. The index `waiting` finds it. Handed on, it keeps neither that nor its event: what is left is the marker that
-//! tells a network's retry, and a later poll, that it was seen, and only now has it a time to live. A row that waits
-//! is ready has none, so nothing that is ready can expire. An entry that waits to be completed has one in the far future
+//! tells a network's retry, and a later poll, that it was seen, and only now has it a time to live. A row that is ready
+//! has none, so nothing that is ready can expire. An entry that waits to be completed has one in the far future
 //! ([`INCOMPLETE`]), for one that a deletion of its page missed would be nobody's for ever; who makes it ready removes it.
 //! A row that cannot be read is *set aside*: it waits no more, keeps what it holds, and expires.
 //!
@@ -25,7 +25,7 @@
 //!
 //! A page's rows are spread over shards, because the thousand entries of one push would take a second of all that one
 //! partition can write. The parts of a large event are written before their row and deleted after it was marked; who
-//! dies in between leaves parts that no row names, until their page is deleted.
+//! dies in between leaves parts that no row names, and nothing deletes those of an entry that was ready.
 
 use std::time::Duration;
 
