@@ -26,6 +26,7 @@ mod restart;
 mod retries;
 mod revisions;
 mod samples;
+mod slow_lane;
 mod throttled;
 mod waiting;
 mod webhooks;

@@ -347,6 +347,7 @@ fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
         // Not now: handed on again, it has the same place among what is held.
         accepted_at: entry.since,
         attempt: 1,
+        chain: 0,
         revision: webhook.revision,
         step: None,
         body: what.body.to_vec(),

@@ -128,6 +128,7 @@ fn delivery(webhook: &Webhook, notice: &Notice, clock: InvocationClock) -> Deliv
         source: Source::Carteiro,
         accepted_at: clock.now(),
         attempt: 1,
+        chain: 0,
         revision: webhook.revision,
         step: None,
         body: notice.body.clone(),

@@ -4,7 +4,10 @@
 //! stands in message attributes.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::num::ParseIntError;
 use std::ops::Range;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,6 +40,9 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
+    /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
+    /// none, and begins a new one.
+    pub chain: u32,
     /// The webhook's revision when the message was sent. Only a hint: it lets a reader find the webhook and its streak
     /// in one call.
     pub revision: u64,
@@ -98,7 +104,7 @@ impl Delivery {
             (ITEM_TYPE, self.item_type.to_string()),
             (SOURCE, self.source.to_string()),
             (ACCEPTED_AT, self.accepted_at.as_millisecond().to_string()),
-            (ATTEMPT, self.attempt.to_string()),
+            (ATTEMPT, Number { attempt: self.attempt, chain: self.chain }.to_string()),
             (REVISION, self.revision.to_string()),
             (ENCODING, encoding.to_owned()),
         ]);
@@ -115,6 +121,7 @@ impl Delivery {
         attribute: impl Fn(&'static str) -> Option<&'a str>,
     ) -> Result<Self, MessageError> {
         let accepted_at = parsed::<i64>(&attribute, ACCEPTED_AT)?;
+        let Number { attempt, chain } = parsed(&attribute, ATTEMPT)?;
         let body = match attribute(ENCODING) {
             Some("text") => body.as_bytes().to_vec(),
             Some("base64") => STANDARD.decode(body).map_err(|_| MessageError::Body)?,
@@ -128,7 +135,8 @@ impl Delivery {
             source: parsed(&attribute, SOURCE)?,
             accepted_at: Timestamp::from_millisecond(accepted_at)
                 .map_err(|_| MessageError::Attribute(ACCEPTED_AT))?,
-            attempt: parsed(&attribute, ATTEMPT)?,
+            attempt,
+            chain,
             revision: parsed(&attribute, REVISION)?,
             step: attribute(STEP).map(|_| parsed(&attribute, STEP)).transpose()?,
             body,
@@ -136,7 +144,30 @@ impl Delivery {
     }
 }
 
-fn parsed<'a, T: std::str::FromStr>(
+/// The attribute `attempt`: the attempt's number, and after a plus how many messages of the chain came before, where
+/// any did. They share one because SQS takes no more than ten.
+struct Number {
+    attempt: u32,
+    chain: u32,
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, chain } = self;
+        if *chain == 0 { write!(f, "{attempt}") } else { write!(f, "{attempt}+{chain}") }
+    }
+}
+
+impl FromStr for Number {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (attempt, chain) = text.split_once('+').unwrap_or((text, "0"));
+        Ok(Self { attempt: attempt.parse()?, chain: chain.parse()? })
+    }
+}
+
+fn parsed<'a, T: FromStr>(
     attribute: &impl Fn(&'static str) -> Option<&'a str>,
     name: &'static str,
 ) -> Result<T, MessageError> {
@@ -193,6 +224,7 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
             attempt: 4,
+            chain: 3,
             revision: 3,
             step: Some(StepTag { id: "s".to_owned(), first: true }),
             body: body.to_vec(),

@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod inbox;
 pub mod item;
 pub mod key;
+pub mod lane;
 pub mod message;
 pub mod ndjson;
 pub mod network;

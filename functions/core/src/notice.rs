@@ -243,6 +243,7 @@ mod tests {
         Counted {
             failures,
             last_error: r#"{"error":"timeout","status":null,"at":"2026-11-21T12:00:00Z"}"#.into(),
+            timeouts_only: true,
         }
     }
 

@@ -88,6 +88,12 @@ impl Outcome {
         Self::Failure(Failure { kind, status, retry_after: None })
     }
 
+    /// Whether the deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Failure(Failure { kind: FailureKind::Timeout, .. }))
+    }
+
     /// Whether the receiver said that it is gone for good: 410.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -127,6 +133,8 @@ mod tests {
         }
         assert!(Outcome::of_response(410, None).is_gone());
         assert!(!Outcome::of_response(404, None).is_gone());
+        assert!(Outcome::failed(FailureKind::Timeout, None).is_timeout());
+        assert!(!Outcome::of_response(504, None).is_timeout());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `streak` | the id of the live streak; there is none without it |
 //! | `failures` | how many attempts in a row failed; the threshold while blocked |
+//! | `timeouts_only` | that each failure of the live streak was a time-out ([`crate::lane`]) |
 //! | `epoch` | the id of the last block or unblock: the fence |
 //! | `blocked_at`, `blocked_until` | the block, in milliseconds; over when `blocked_until` has come |
 //! | `last_error` | what the last failure was |
@@ -74,6 +75,7 @@ pub const WARNINGS: [u32; 3] = [50, 70, 90];
 
 const STREAK: &str = "streak";
 const FAILURES: &str = "failures";
+const TIMEOUTS_ONLY: &str = "timeouts_only";
 pub(crate) const EPOCH: &str = "epoch";
 const BLOCKED_AT: &str = "blocked_at";
 const BLOCKED_UNTIL: &str = "blocked_until";
@@ -98,10 +100,11 @@ pub const RETIRED: &str = "retired";
 pub const DUE_AT: &str = "due_at";
 
 /// All attributes, for adapters that read rows.
-pub const ATTRIBUTES: [&str; 14] = [
+pub const ATTRIBUTES: [&str; 15] = [
     TELLING_UNTIL,
     STREAK,
     FAILURES,
+    TIMEOUTS_ONLY,
     EPOCH,
     BLOCKED_AT,
     BLOCKED_UNTIL,
@@ -146,6 +149,8 @@ pub enum Phase {
         streak: String,
         /// How many.
         failures: u32,
+        /// Whether each of them was a time-out.
+        timeouts_only: bool,
     },
     /// Nothing is attempted.
     Blocked {
@@ -173,7 +178,11 @@ impl State {
             (Some(until), _) if now < until => Phase::Blocked { at: time(BLOCKED_AT).unwrap_or(now), until },
             (None, Some(streak)) => {
                 let failures = number(FAILURES).and_then(|failures| u32::try_from(failures).ok());
-                Phase::Failing { streak, failures: failures.unwrap_or_default() }
+                Phase::Failing {
+                    streak,
+                    failures: failures.unwrap_or_default(),
+                    timeouts_only: row.is_some_and(|row| row.contains_key(TIMEOUTS_ONLY)),
+                }
             }
             _ => Phase::Open,
         };
@@ -254,6 +263,8 @@ pub struct Counted {
     pub failures: u32,
     /// What the last of them was.
     pub last_error: String,
+    /// Whether each of them was a time-out.
+    pub timeouts_only: bool,
 }
 
 /// The first failures of a streak, fewer than the threshold. The row is missing, or has a fence and no live streak:
@@ -268,6 +279,7 @@ pub fn start(fence: Option<&str>, counted: &Counted, rule: Rule, streak: &str, n
         Change::Remove(BLOCKED_UNTIL),
         Change::Remove(DISCARDED),
         Change::Remove(EXPIRES_AT),
+        if counted.timeouts_only { timeouts_only() } else { Change::Remove(TIMEOUTS_ONLY) },
     ];
     changes.extend(warning(streak, 0, counted.failures, rule, now));
     Write {
@@ -275,6 +287,11 @@ pub fn start(fence: Option<&str>, counted: &Counted, rule: Rule, streak: &str, n
         condition: Condition::All(vec![epoch_is(fence), Condition::Missing(STREAK), is_not_blocked(now)]),
         effect: Effect::Update(changes),
     }
+}
+
+/// The mark of a streak in which nothing but time-outs was counted. Only the write that starts a streak sets it.
+fn timeouts_only() -> Change {
+    Change::Set(TIMEOUTS_ONLY, Value::Number(1))
 }
 
 /// Further failures of a live streak that stay below the threshold, from a count that is known to be at least
@@ -294,6 +311,9 @@ pub fn add(
         Change::Add(FAILURES, i64::from(counted.failures)),
         Change::Set(LAST_ERROR, Value::Text(counted.last_error.clone())),
     ];
+    if !counted.timeouts_only {
+        changes.push(Change::Remove(TIMEOUTS_ONLY));
+    }
     changes.extend(warning(streak, known, counted.failures, rule, now));
     Write {
         name: "add",
@@ -328,6 +348,7 @@ pub fn block(fence: Option<&str>, counted: &Counted, rule: Rule, epoch: &str, no
         Change::Set(LAST_ERROR, Value::Text(counted.last_error.clone())),
         Change::Set(EXPIRES_AT, Value::Number(expiry(until))),
         Change::Remove(STREAK),
+        Change::Remove(TIMEOUTS_ONLY),
         Change::Remove(DISCARDED),
         Change::Remove(WARNING),
     ];
@@ -350,6 +371,7 @@ pub fn end(fence: Option<&str>, streak: &str, now: Timestamp) -> Write {
         Some(_) => Effect::Update(vec![
             Change::Remove(STREAK),
             Change::Remove(FAILURES),
+            Change::Remove(TIMEOUTS_ONLY),
             Change::Remove(LAST_ERROR),
             Change::Remove(WARNING),
             Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
@@ -389,7 +411,7 @@ fn cleared(epoch: &str, now: Timestamp) -> Vec<Change> {
         Change::Set(EPOCH, Value::Text(epoch.to_owned())),
         Change::Set(EXPIRES_AT, Value::Number(expiry(now))),
     ];
-    let gone = [STREAK, FAILURES, BLOCKED_AT, BLOCKED_UNTIL, LAST_ERROR, DISCARDED, WARNING];
+    let gone = [STREAK, FAILURES, TIMEOUTS_ONLY, BLOCKED_AT, BLOCKED_UNTIL, LAST_ERROR, DISCARDED, WARNING];
     changes.extend(gone.map(Change::Remove));
     changes
 }
@@ -479,45 +501,70 @@ fn warning(streak: &str, known: u32, more: u32, rule: Rule, now: Timestamp) -> V
     vec![Change::Set(WARNING, Value::Text(id)), Change::Set(DUE_AT, Value::Number(now.as_millisecond()))]
 }
 
+/// A failure among the results of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failed {
+    /// What it was, as the row remembers it.
+    pub error: String,
+    /// Whether it was a time-out.
+    pub timed_out: bool,
+}
+
+/// Failures next to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Run {
+    failures: u32,
+    last_error: String,
+    timeouts_only: bool,
+}
+
+impl Run {
+    /// The failures among these results, in the order in which they happened.
+    fn of(results: &[Option<Failed>]) -> Self {
+        let failures = || results.iter().flatten();
+        Self {
+            failures: u32::try_from(failures().count()).unwrap_or(u32::MAX),
+            last_error: failures().next_back().map(|last| last.error.clone()).unwrap_or_default(),
+            timeouts_only: failures().all(|one| one.timed_out),
+        }
+    }
+}
+
 /// The results of a batch for one (webhook, revision, item type), in the order in which the attempts finished.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Results {
     /// Failures before the first success; all, where there is none.
-    leading: u32,
+    leading: Run,
     /// Failures after the last success, where there is one.
-    trailing: Option<u32>,
-    /// What the last of the leading failures was.
-    leading_error: String,
-    /// What the last failure was.
-    last_error: String,
+    trailing: Option<Run>,
 }
 
 impl Results {
     /// Gathers results: None for a success, or what a failure was. None where there is no result.
     #[must_use]
-    pub fn of(results: &[Option<String>]) -> Option<Self> {
+    pub fn of(results: &[Option<Failed>]) -> Option<Self> {
         if results.is_empty() {
             return None;
         }
-        let count = |failures: usize| u32::try_from(failures).unwrap_or(u32::MAX);
-        let leading = results.iter().take_while(|result| result.is_some()).count();
-        let trailing = results.iter().rev().take_while(|result| result.is_some()).count();
-        let succeeded = leading < results.len();
+        let first = results.iter().position(Option::is_none);
+        let last = results.iter().rposition(Option::is_none);
         Some(Self {
-            leading: count(leading),
-            trailing: succeeded.then(|| count(trailing)),
-            leading_error: results.iter().map_while(Option::as_ref).last().cloned().unwrap_or_default(),
-            last_error: results.iter().rev().flatten().next().cloned().unwrap_or_default(),
+            leading: Run::of(&results[..first.unwrap_or(results.len())]),
+            trailing: last.map(|last| Run::of(&results[last + 1..])),
         })
     }
 
     /// What a record at this stage counts. Leading failures that block leave what came after them out.
-    fn counted(&self, failures: u32, stage: Stage) -> Counted {
-        let last_error = match stage {
-            Stage::OnlyFailures | Stage::Success => &self.leading_error,
-            Stage::Trailing => &self.last_error,
+    fn counted(&self, stage: Stage) -> Counted {
+        let run = match (stage, &self.trailing) {
+            (Stage::Trailing, Some(trailing)) => trailing,
+            _ => &self.leading,
         };
-        Counted { failures, last_error: last_error.clone() }
+        Counted {
+            failures: run.failures,
+            last_error: run.last_error.clone(),
+            timeouts_only: run.timeouts_only,
+        }
     }
 }
 
@@ -614,7 +661,7 @@ impl Recording {
         };
         let step = match stage {
             // What was read before the attempts will do: the write's condition checks it.
-            Stage::OnlyFailures => recording.count(recording.results.leading, before, now),
+            Stage::OnlyFailures => recording.count(before, now),
             // A read from before the response would say nothing of the success.
             Stage::Success | Stage::Trailing => Step::Read,
         };
@@ -628,7 +675,7 @@ impl Recording {
             // A success is behind this write, and must not be lost with its answer: the row tells whether the block
             // began, or the streak is still to be ended. The leading failures count as counted, once.
             (Answer::Lost, Stage::Success) => {
-                self.results.leading = 0;
+                self.results.leading.failures = 0;
                 self.again(Step::Read)
             }
             (Answer::Made | Answer::Lost, _) if self.blocking => Step::Done(Recorded::Blocked),
@@ -637,11 +684,10 @@ impl Recording {
             (Answer::Refused(row), stage) => {
                 let state = State::of(row.as_ref(), now);
                 let step = match stage {
-                    Stage::OnlyFailures => self.count(self.results.leading, &state, now),
+                    Stage::OnlyFailures | Stage::Trailing => self.count(&state, now),
                     Stage::Success if self.blocking => self.after_read(&state, now),
                     // The streak was ended by somebody else: at that moment the success found none.
                     Stage::Success => self.trailing(&state, now),
-                    Stage::Trailing => self.count(self.results.trailing.unwrap_or_default(), &state, now),
                 };
                 self.again(step)
             }
@@ -670,20 +716,22 @@ impl Recording {
             || matches!(state.phase, Phase::Blocked { .. })
     }
 
-    /// Counts failures on top of a state.
-    fn count(&mut self, failures: u32, state: &State, now: Timestamp) -> Step {
+    /// Counts this stage's failures on top of a state.
+    fn count(&mut self, state: &State, now: Timestamp) -> Step {
         self.blocking = false;
         if self.is_late(state) {
             return Step::Done(Recorded::Late);
         }
         let fence = self.fence.as_deref();
-        let counted = self.results.counted(failures, self.stage);
-        if state.failures().saturating_add(failures) >= self.rule.threshold {
+        let counted = self.results.counted(self.stage);
+        if state.failures().saturating_add(counted.failures) >= self.rule.threshold {
             self.blocking = true;
             return Step::Write(block(fence, &counted, self.rule, &self.id, now));
         }
         Step::Write(match &state.phase {
-            Phase::Failing { streak, failures } => add(fence, &counted, self.rule, streak, *failures, now),
+            Phase::Failing { streak, failures, .. } => {
+                add(fence, &counted, self.rule, streak, *failures, now)
+            }
             _ => start(fence, &counted, self.rule, &self.id, now),
         })
     }
@@ -705,9 +753,9 @@ impl Recording {
         if self.ending.take().is_some_and(|ending| found.as_ref() != Some(&ending)) {
             return self.trailing(state, now);
         }
-        let leading = self.results.leading;
+        let leading = self.results.leading.failures;
         if leading > 0 && state.failures().saturating_add(leading) >= self.rule.threshold {
-            return on_streak(self.count(leading, state, now), found);
+            return on_streak(self.count(state, now), found);
         }
         match found {
             Some(streak) => {
@@ -722,8 +770,8 @@ impl Recording {
     fn trailing(&mut self, state: &State, now: Timestamp) -> Step {
         self.stage = Stage::Trailing;
         let is_late = self.is_late(state);
-        match self.results.trailing {
-            Some(failures) if failures > 0 => self.count(failures, state, now),
+        match &self.results.trailing {
+            Some(trailing) if trailing.failures > 0 => self.count(state, now),
             _ if is_late => Step::Done(Recorded::Late),
             _ => Step::Done(Recorded::Yes),
         }
@@ -747,9 +795,17 @@ mod tests {
         Rule { threshold, block: Duration::from_secs(4 * 3600), told: true }
     }
 
-    /// `F` is a failure, whose error is its place, and `S` a success.
+    /// A live streak, not of time-outs alone.
+    fn failing(streak: &str, failures: u32) -> Phase {
+        Phase::Failing { streak: streak.to_owned(), failures, timeouts_only: false }
+    }
+
+    /// `F` is a failure, whose error is its place, `T` a time-out, and `S` a success.
     fn results(pattern: &str) -> Results {
-        let one = |(place, result): (usize, char)| (result == 'F').then(|| format!("error {place}"));
+        let one = |(place, result): (usize, char)| match result {
+            'S' => None,
+            result => Some(Failed { error: format!("error {place}"), timed_out: result == 'T' }),
+        };
         Results::of(&pattern.chars().enumerate().map(one).collect::<Vec<_>>()).unwrap()
     }
 
@@ -847,7 +903,7 @@ mod tests {
         let mut table = Table::new(rule(1000));
         assert_eq!(table.record("FFF"), Recorded::Yes);
         assert_eq!(table.record("FF"), Recorded::Yes);
-        assert_eq!(table.state().phase, Phase::Failing { streak: "id 1".into(), failures: 5 });
+        assert_eq!(table.state().phase, failing("id 1", 5));
         assert_eq!(table.made, ["start", "add"]);
         assert_eq!(table.get(EXPIRES_AT), None);
         assert_eq!(table.get(LAST_ERROR), Some(&text("error 1")));
@@ -908,7 +964,7 @@ mod tests {
     fn trailing_failures_are_the_new_streak() {
         let mut table = Table::failing(5, 3);
         assert_eq!(table.record("FSFSFF"), Recorded::Yes);
-        assert_eq!(table.state().phase, Phase::Failing { streak: "id 2".into(), failures: 2 });
+        assert_eq!(table.state().phase, failing("id 2", 2));
         assert_eq!(table.made, ["end", "start"]);
         assert_eq!(table.record("SFFFFF"), Recorded::Blocked, "they may be as many as the threshold");
     }
@@ -987,7 +1043,7 @@ mod tests {
             let step = recording.next(&Answer::Lost, table.now);
             assert_eq!(step, Step::Read);
             assert_eq!(table.go_on(&mut recording, step), Recorded::Yes);
-            assert_eq!(table.state().phase, Phase::Failing { streak: "id 2".into(), failures: 1 });
+            assert_eq!(table.state().phase, failing("id 2", 1));
         }
     }
 
@@ -1011,7 +1067,7 @@ mod tests {
         assert!(matches!(&step, Step::Write(write) if write.name == "block"));
         let step = recording.next(&Answer::Lost, table.now);
         assert_eq!(table.go_on(&mut recording, step), Recorded::Yes);
-        assert_eq!(table.state().phase, Phase::Failing { streak: "id 2".into(), failures: 1 });
+        assert_eq!(table.state().phase, failing("id 2", 1));
     }
 
     #[test]
@@ -1096,7 +1152,7 @@ mod tests {
         assert_eq!(table.failures(), 0);
         table.made.clear();
         assert_eq!(table.record("FF"), Recorded::Yes);
-        assert_eq!(table.state().phase, Phase::Failing { streak: "id 3".into(), failures: 2 });
+        assert_eq!(table.state().phase, failing("id 3", 2));
         for gone in [EXPIRES_AT, BLOCKED_AT, BLOCKED_UNTIL, DISCARDED] {
             assert_eq!(table.get(gone), None);
         }
@@ -1268,6 +1324,40 @@ mod tests {
     }
 
     #[test]
+    fn a_streak_is_of_time_outs_only_until_another_failure_or_its_end() {
+        let only = |table: &Table| matches!(table.state().phase, Phase::Failing { timeouts_only: true, .. });
+        for (history, expected) in [
+            ("T", true),
+            ("TTT", true),
+            ("TFT", false),
+            ("FTT", false),
+            ("FST", true),
+            ("TSF", false),
+            ("TSFTSTT", true),
+        ] {
+            let mut table = Table::new(rule(9));
+            table.record(history);
+            assert_eq!(only(&table), expected, "{history}");
+            table.record("TT");
+            assert_eq!(only(&table), expected, "a time-out more changes nothing: {history}");
+            table.record("F");
+            assert!(!only(&table), "{history}");
+            table.record("T");
+            assert!(!only(&table), "what was not a time-out stays one: {history}");
+            table.record("S");
+            table.record("T");
+            assert!(only(&table), "a new streak is judged anew: {history}");
+        }
+        let mut table = Table::new(rule(3));
+        table.record("TTT");
+        assert_eq!(table.get(TIMEOUTS_ONLY), None, "a block has no streak");
+        let mut table = Table::new(rule(3));
+        table.record("T");
+        assert!(table.unblock("word"));
+        assert_eq!(table.get(TIMEOUTS_ONLY), None);
+    }
+
+    #[test]
     fn a_count_that_a_lowered_threshold_passed_is_shown_as_the_last_one_without_a_block() {
         assert_eq!([0, 1, 49, 50, 60].map(|failures| shown_failures(failures, 50)), [0, 1, 49, 49, 49]);
         assert_eq!(shown_failures(5, 1), 0);
@@ -1347,7 +1437,7 @@ mod tests {
             let mut table = Table { row, ..Table::new(rule(threshold)) };
             let state = table.state();
             let fence = state.epoch.as_deref();
-            let counted = Counted { failures, last_error: String::new() };
+            let counted = Counted { failures, last_error: String::new(), timeouts_only: false };
             let mut fits = Vec::new();
             if failures < threshold {
                 fits.push(start(fence, &counted, table.rule, "new", table.now));
@@ -1360,7 +1450,7 @@ mod tests {
             prop_assert_eq!(fits.len(), 1);
 
             // The machine finds it, however old what it read before is.
-            let old = Phase::Failing { streak: "old".into(), failures: known };
+            let old = failing("old", known);
             let before = State { epoch: state.epoch.clone(), phase: old };
             let total = state.failures() + failures;
             let recorded = table.record_after(&before, &"F".repeat(failures as usize));

@@ -8,15 +8,18 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
 use carteiro_adapters::sender::{Attempt, Labels, headers};
 use carteiro_adapters::streak_table::StreakKey;
+use carteiro_core::address::WebhookUrl;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::lane::{self, Lane, Turn};
 use carteiro_core::outcome::Outcome;
 use carteiro_core::streak::{Phase, State};
 use carteiro_core::webhook::{Webhook, WhileBlocked};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Deliver;
-use crate::batch::Received;
+use crate::batch::{RESERVE, Received};
 use crate::read::{Known, Target};
 
 /// What came of a delivery, to be settled.
@@ -54,6 +57,8 @@ pub(crate) enum AttemptResult {
         /// and the block's end.
         until: Timestamp,
     },
+    /// None was made here, for the webhook times out again and again.
+    Slow,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
 }
@@ -71,19 +76,24 @@ struct Planned {
 pub(crate) async fn all(
     deliver: &Deliver,
     batch: Vec<Received>,
+    lane: Lane,
     known: &Known,
     clock: InvocationClock,
 ) -> (Vec<Finished>, Vec<String>) {
     let (mut finished, mut failed) = (Vec::new(), Vec::new());
     let mut attempts = JoinSet::new();
     let mut messages = HashMap::new();
+    let mut hosts: HashMap<_, Arc<Semaphore>> = HashMap::new();
     for received in batch {
-        match plan(received, known) {
+        match plan(received, lane, known) {
             Plan::Attempt(planned) => {
                 let message = planned.received.message.clone();
                 let deliver = deliver.clone();
+                let room = hosts.entry(host(&planned.webhook.settings.url));
+                let room = room.or_insert_with(|| Arc::new(Semaphore::new(deliver.host_concurrency)));
+                let room = Arc::clone(room);
                 // A task each, so that a panic of one is the failure of that one.
-                let task = attempts.spawn(async move { one(&deliver, *planned, clock).await });
+                let task = attempts.spawn(async move { in_turn(&deliver, *planned, &room, clock).await });
                 messages.insert(task.id(), message);
             }
             Plan::Settle(one) => finished.push(*one),
@@ -113,7 +123,7 @@ enum Plan {
     GoBack(String),
 }
 
-fn plan(received: Received, known: &Known) -> Plan {
+fn plan(received: Received, lane: Lane, known: &Known) -> Plan {
     let settle = |received: Received, result| {
         Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
     };
@@ -132,7 +142,32 @@ fn plan(received: Received, known: &Known) -> Plan {
         let meanwhile = webhook.settings.while_blocked;
         return settle(received, AttemptResult::Blocked { meanwhile, key, epoch: before.epoch, until });
     }
-    Plan::Attempt(Box::new(Planned { received, webhook, key, before }))
+    match lane::turn(lane, &before, received.delivery.chain) {
+        Turn::ToSlowLane => settle(received, AttemptResult::Slow),
+        Turn::Here => Plan::Attempt(Box::new(Planned { received, webhook, key, before })),
+    }
+}
+
+/// What one batch sends no more than so much to at once.
+fn host(url: &WebhookUrl) -> (String, u16) {
+    (url.host(), url.port())
+}
+
+/// Attempts one delivery when its host has room for it. An error names the message of which no attempt could be made.
+async fn in_turn(
+    deliver: &Deliver,
+    planned: Planned,
+    room: &Semaphore,
+    clock: InvocationClock,
+) -> Result<Finished, String> {
+    let latest = clock.left().saturating_sub(deliver.attempt + RESERVE);
+    match tokio::time::timeout(latest, room.acquire()).await {
+        Ok(Ok(_room)) => one(deliver, planned, clock).await,
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(webhook = planned.webhook.id.as_str(), "attempt.no_turn");
+            Err(planned.received.message)
+        }
+    }
 }
 
 /// Attempts one delivery. An error names the message of which no attempt could be made.

@@ -7,6 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::{Delivery, MessageError};
+use carteiro_core::lane::Lane;
 use futures_util::future::join;
 
 use crate::Deliver;
@@ -23,6 +24,7 @@ pub(crate) struct Received {
 
 /// Handles a batch, and names the messages that the queue is to hand out again.
 pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
+    let lane = lane(deliver, &event);
     let mut failed = Vec::new();
     let mut batch = Vec::new();
     for record in event.records {
@@ -36,12 +38,18 @@ pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: Invocation
             }
         }
     }
-    failed.extend(deliver_all(deliver, batch, clock).await);
+    failed.extend(deliver_all(deliver, batch, lane, clock).await);
     let mut response = SqsBatchResponse::default();
     for message in failed {
         response.add_failure(message);
     }
     response
+}
+
+/// The lane that a batch is from: a mapping reads one queue.
+fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
+    let from = event.records.first().and_then(|record| record.event_source_arn.as_deref());
+    if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
 }
 
 fn read(record: &SqsMessage) -> Result<Delivery, MessageError> {
@@ -51,7 +59,12 @@ fn read(record: &SqsMessage) -> Result<Delivery, MessageError> {
 }
 
 /// Answers the messages that could not be settled.
-async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationClock) -> Vec<String> {
+async fn deliver_all(
+    deliver: &Deliver,
+    batch: Vec<Received>,
+    lane: Lane,
+    clock: InvocationClock,
+) -> Vec<String> {
     let all = |batch: &[Received]| batch.iter().map(|received| received.message.clone()).collect();
     if batch.is_empty() {
         return Vec::new();
@@ -68,12 +81,12 @@ async fn deliver_all(deliver: &Deliver, batch: Vec<Received>, clock: InvocationC
         tracing::warn!(messages = batch.len(), "batch.out_of_time");
         return all(&batch);
     }
-    let (finished, mut failed) = attempt::all(deliver, batch, &known, clock).await;
+    let (finished, mut failed) = attempt::all(deliver, batch, lane, &known, clock).await;
     let (left, disabled) =
         join(record::all(deliver, &finished, clock), gone::disable(deliver, &finished, clock)).await;
     let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
-    failed.extend(settle::all(deliver, finished, clock).await);
+    failed.extend(settle::all(deliver, finished, lane, clock).await);
     failed.extend(unrecorded);
     tell(deliver, left.to_tell.iter().chain(&disabled), clock).await;
     failed

@@ -17,6 +17,7 @@ mod record;
 mod settings;
 mod settle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
@@ -43,9 +44,13 @@ struct Deliver {
     held: HeldTable,
     dead: DeadTable,
     queue: DeliverQueue,
+    slow_queue: DeliverQueue,
+    slow_queue_arn: Arc<str>,
     teller: Teller,
     sender: Sender,
     retention: Retention,
+    /// How many attempts of one batch go to one host at once.
+    host_concurrency: usize,
     /// The deadline of one attempt.
     attempt: Duration,
     /// The deployment's threshold, where a webhook sets none.
@@ -62,7 +67,8 @@ async fn main() -> Result<(), Fatal> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
     let streaks = StreakTable::new(dynamodb.clone(), settings.streak_table);
-    let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
+    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let queue = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let deliver = Deliver {
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule },
@@ -71,6 +77,9 @@ async fn main() -> Result<(), Fatal> {
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb, settings.dead_table),
         queue,
+        slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),
+        slow_queue_arn: settings.slow_queue_arn.into(),
+        host_concurrency: settings.host_concurrency,
         sender: Sender::new(settings.private_targets, settings.attempt)?,
         retention: settings.retention,
         attempt: settings.attempt,

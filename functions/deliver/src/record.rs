@@ -9,7 +9,7 @@ use carteiro_adapters::random;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::Outcome;
-use carteiro_core::streak::{Recorded, Recording, Results, Rule, State};
+use carteiro_core::streak::{Failed, Recorded, Recording, Results, Rule, State};
 use carteiro_core::webhook::Webhook;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ struct Group<'a> {
     key: &'a StreakKey,
     before: &'a State,
     rule: Rule,
-    results: Vec<Option<String>>,
+    results: Vec<Option<Failed>>,
     /// The highest number of an attempt.
     attempt: u32,
     /// The messages of attempts that succeeded: they are done only if that can be recorded.
@@ -82,7 +82,7 @@ fn groups<'a>(deliver: &Deliver, finished: &'a [Finished]) -> Vec<Group<'a>> {
             groups.push(Group { key, before, rule, results: Vec::new(), attempt: 0, succeeded: Vec::new() });
             groups.len() - 1
         });
-        groups[index].results.push(error_of(outcome, *ended_at));
+        groups[index].results.push(failed(outcome, *ended_at));
         groups[index].attempt = groups[index].attempt.max(one.delivery.attempt);
         if matches!(outcome, Outcome::Success { .. }) {
             groups[index].succeeded.push(&one.message);
@@ -99,6 +99,11 @@ fn rule(deliver: &Deliver, webhook: &Webhook, item_type: &ItemType) -> Rule {
         block: block.unwrap_or(deliver.block),
         told: *item_type != ItemType::NOTICE,
     }
+}
+
+/// What a streak is told of an attempt; None of a success.
+fn failed(outcome: &Outcome, at: Timestamp) -> Option<Failed> {
+    Some(Failed { error: error_of(outcome, at)?, timed_out: outcome.is_timeout() })
 }
 
 /// What is remembered of a failure; None for a success.

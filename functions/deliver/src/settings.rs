@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) block: Duration,
     pub(crate) dead_table: String,
     pub(crate) deliver_queue_url: String,
+    pub(crate) slow_queue_url: String,
+    pub(crate) slow_queue_arn: String,
+    pub(crate) host_concurrency: usize,
 }
 
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
@@ -37,6 +40,9 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         block: Duration::from_secs(reader.number("BLOCK_SECONDS", 1, 604_800)),
         dead_table: reader.text("DEAD_TABLE"),
         deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
+        slow_queue_url: reader.text("SLOW_QUEUE_URL"),
+        slow_queue_arn: reader.text("SLOW_QUEUE_ARN"),
+        host_concurrency: usize::try_from(reader.number("HOST_CONCURRENCY", 1, 10)).unwrap_or(1),
     };
     reader.finish(Some(settings))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
+use carteiro_adapters::deliver_queue::{DeliverQueue, Outgoing};
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_table::HeldFor;
 use carteiro_adapters::random;
@@ -13,11 +13,13 @@ use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::item::ItemType;
+use carteiro_core::lane::{self, Lane, ShortWait};
 use carteiro_core::release::StepTag;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
 use carteiro_core::streak;
 use carteiro_core::webhook::WhileBlocked;
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -37,8 +39,10 @@ const CONCURRENT_ROWS: usize = 10;
 enum Store {
     /// Nothing: it arrived, or is dropped.
     Nothing,
-    /// A message that comes back after this delay.
+    /// A message that comes back in its lane after this delay.
     Requeue(Duration),
+    /// A message that goes to the slow lane, and is still of its step.
+    Move,
     /// A row that comes due then.
     HoldUntil(Timestamp),
     /// A row that waits for its release, which is looked at then.
@@ -60,7 +64,12 @@ struct Decided {
 }
 
 /// Settles a batch. Answers the messages that could not be settled.
-pub(crate) async fn all(deliver: &Deliver, finished: Vec<Finished>, clock: InvocationClock) -> Vec<String> {
+pub(crate) async fn all(
+    deliver: &Deliver,
+    finished: Vec<Finished>,
+    lane: Lane,
+    clock: InvocationClock,
+) -> Vec<String> {
     let mut unsettled = Vec::new();
     count_discarded(deliver, &finished, clock).await;
     let mut decided = Vec::new();
@@ -68,7 +77,7 @@ pub(crate) async fn all(deliver: &Deliver, finished: Vec<Finished>, clock: Invoc
         match decide(deliver, &one, clock.now()) {
             Ok((attempt, store, failed)) => {
                 let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
-                let step = delivery.step.take();
+                let step = if matches!(store, Store::Move) { None } else { delivery.step.take() };
                 decided.push(Decided { message: one.message, delivery, store, step, failed });
             }
             Err(error) => {
@@ -77,8 +86,8 @@ pub(crate) async fn all(deliver: &Deliver, finished: Vec<Finished>, clock: Invoc
             }
         }
     }
-    let (requeued, held) = (requeue(deliver, &decided, clock), store(deliver, &decided, clock));
-    let (requeued, stored) = futures_util::future::join(requeued, held).await;
+    let (requeued, held) = (requeue(deliver, &decided, lane, clock), store(deliver, &decided, clock));
+    let (requeued, stored) = join(requeued, held).await;
     let awaited = await_releases(deliver, &decided, clock).await;
     let failed = |one: &Decided| {
         requeued.contains(&one.message) || stored.contains(&one.message) || awaited.contains(&one.message)
@@ -110,6 +119,14 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
                 "delivery.dropped"
             );
             return Ok((delivery.attempt, Store::Nothing, false));
+        }
+        AttemptResult::Slow => {
+            tracing::info!(
+                webhook = delivery.webhook.as_str(),
+                item = delivery.item.as_str(),
+                "delivery.moved_to_slow_lane"
+            );
+            return Ok((delivery.attempt, Store::Move, false));
         }
         AttemptResult::WebhookDisabled => return waiting(HeldFor::Disabled, after(now, DISABLED_WAIT)),
         AttemptResult::Blocked { meanwhile: WhileBlocked::Hold, until, .. } => {
@@ -145,7 +162,10 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
             // It may have been sent by a delivery at the end of a chain.
             (next, Store::HoldUntil(after(now, wait.max(NOTICE_WAIT)).min(end)), true)
         }
-        Settlement::RetrySoon { wait } => (next, Store::Requeue(wait), true),
+        Settlement::RetrySoon { wait } => match lane::retry(delivery.chain) {
+            ShortWait::InQueue => (next, Store::Requeue(wait), true),
+            ShortWait::Held => (next, Store::HoldUntil(after(now, wait).min(end)), true),
+        },
         Settlement::Hold { until } => (next, Store::HoldUntil(until), true),
     })
 }
@@ -172,25 +192,48 @@ async fn count_discarded(deliver: &Deliver, finished: &[Finished], clock: Invoca
     }
 }
 
-/// Sends what is retried soon. Answers the messages of what is not certainly in the queue.
-async fn requeue(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
-    let mut messages = Vec::new();
-    let mut outgoing = Vec::new();
+/// Sends what is retried soon in its lane, and what is moved to the slow one. Answers the messages of what is not
+/// certainly in a queue.
+async fn requeue(deliver: &Deliver, decided: &[Decided], lane: Lane, clock: InvocationClock) -> Vec<String> {
+    let (mut usual, mut slow) = (Vec::new(), Vec::new());
     for one in decided {
-        if let Store::Requeue(wait) = one.store {
-            messages.push(one.message.clone());
-            outgoing.push(Outgoing::new(&one.delivery, wait));
+        let (lane, wait) = match one.store {
+            Store::Requeue(wait) => (lane, wait),
+            Store::Move => (Lane::Slow, Duration::ZERO),
+            _ => continue,
+        };
+        let chain = one.delivery.chain.saturating_add(1);
+        let outgoing = Outgoing::new(&Delivery { chain, ..one.delivery.clone() }, wait);
+        match lane {
+            Lane::Usual => usual.push((one, outgoing)),
+            Lane::Slow => slow.push((one, outgoing)),
         }
     }
+    let sent = join(send(&deliver.queue, usual, clock), send(&deliver.slow_queue, slow, clock));
+    let (mut uncertain, slow) = sent.await;
+    uncertain.extend(slow);
+    uncertain
+}
+
+/// Sends to one queue. Answers the messages of what is not certainly in it.
+async fn send(
+    queue: &DeliverQueue,
+    outgoing: Vec<(&Decided, Outgoing)>,
+    clock: InvocationClock,
+) -> Vec<String> {
     if outgoing.is_empty() {
         return Vec::new();
     }
+    let (decided, outgoing): (Vec<_>, Vec<_>) = outgoing.into_iter().unzip();
     let left = clock.left().saturating_sub(RESERVE);
-    match tokio::time::timeout(left, deliver.queue.send(&outgoing)).await {
-        Ok(sent) => {
-            messages.into_iter().zip(sent).filter_map(|(one, sent)| sent.is_err().then_some(one)).collect()
-        }
-        Err(_) => messages,
+    match tokio::time::timeout(left, queue.send(&outgoing)).await {
+        Ok(sent) => decided
+            .into_iter()
+            .zip(sent)
+            .filter(|(_, sent)| sent.is_err())
+            .map(|(one, _)| one.message.clone())
+            .collect(),
+        Err(_) => decided.into_iter().map(|one| one.message.clone()).collect(),
     }
 }
 
@@ -214,7 +257,7 @@ async fn write(deliver: &Deliver, one: &Decided, now: Timestamp) -> Result<(), A
     let delivery = &one.delivery;
     let expires_at = deliver.retention.held_row_expires(delivery.accepted_at);
     match one.store {
-        Store::Nothing | Store::Requeue(_) => Ok(()),
+        Store::Nothing | Store::Requeue(_) | Store::Move => Ok(()),
         Store::HoldUntil(due_at) => deliver.held.hold(delivery, HeldFor::Retry, due_at, expires_at).await,
         Store::HoldForRelease(reason, _) => deliver.held.hold_for_release(delivery, reason, expires_at).await,
         Store::Bury(cause) => {

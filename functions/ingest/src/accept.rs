@@ -259,6 +259,7 @@ impl Acceptance<'_> {
             source: self.source.clone(),
             accepted_at: ready.accepted_at,
             attempt: 1,
+            chain: 0,
             revision: webhook.revision,
             step: None,
             body: incoming.bytes.to_vec(),

@@ -597,6 +597,7 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::UNIX_EPOCH,
             attempt: 1,
+            chain: 0,
             revision: 1,
             step: None,
             body: b"{}".to_vec(),

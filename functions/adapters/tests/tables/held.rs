@@ -37,6 +37,7 @@ fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
         source: "bot:b".parse().unwrap(),
         accepted_at: at(accepted_ms),
         attempt: 4,
+        chain: 0,
         revision: 1,
         step: None,
         body: b"{}".to_vec(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::random;
 use carteiro_adapters::streak_table::{StreakKey, StreakTable};
-use carteiro_core::streak::{Phase, Recorded, Recording, Results, Rule, State};
+use carteiro_core::streak::{Failed, Phase, Recorded, Recording, Results, Rule, State};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tokio::runtime::Runtime;
@@ -74,6 +74,10 @@ fn fate(plan: &Plan, nth: u64) -> Fate {
 
 /// Attempts and records a batch as the deliverer does. None where it is not attempted: the row cannot be read, or
 /// the block does not end soon.
+fn failed(error: &str) -> Failed {
+    Failed { error: error.to_owned(), timed_out: false }
+}
+
 async fn attempt(
     proxy: &Proxy,
     key: &StreakKey,
@@ -95,7 +99,7 @@ async fn attempt(
     tokio::task::yield_now().await;
     let id = format!("{:032x}", random::bits128().unwrap());
     let token = format!("error of {id}");
-    let told: Vec<_> = results.iter().map(|succeeded| (!succeeded).then(|| token.clone())).collect();
+    let told: Vec<_> = results.iter().map(|succeeded| (!succeeded).then(|| failed(&token))).collect();
     let began = proxy.history().await.len();
     let (recording, step) =
         Recording::begin(Results::of(&told).unwrap(), &before, rule, id.clone(), clock.now());
@@ -300,7 +304,7 @@ async fn follow(
         if matches!(before.phase, Phase::Blocked { .. }) {
             continue;
         }
-        let texts: Vec<_> = results.iter().map(|succeeded| (!succeeded).then(|| "e".to_owned())).collect();
+        let texts: Vec<_> = results.iter().map(|succeeded| (!succeeded).then(|| failed("e"))).collect();
         let id = format!("{:032x}", random::bits128().unwrap());
         let (recording, step) =
             Recording::begin(Results::of(&texts).unwrap(), &before, rule, id.clone(), clock.now());

@@ -136,7 +136,8 @@ fn transition() -> impl Strategy<Value = Transition> {
         block: Duration::from_millis(ms),
         told,
     });
-    let counted = (1..6_u32, texts()).prop_map(|(failures, last_error)| Counted { failures, last_error });
+    let counted = (1..6_u32, texts(), any::<bool>())
+        .prop_map(|(failures, last_error, timeouts_only)| Counted { failures, last_error, timeouts_only });
     let when = NOW_MS - 2..=NOW_MS + 2;
     (0..9_u8, prop::option::of(ids()), counted, rule, ids(), 0..9_u32, when, prop::bool::weighted(0.7))
         .prop_map(|(which, fence, counted, rule, id, known, now_ms, fits)| Transition {

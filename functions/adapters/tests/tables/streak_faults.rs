@@ -14,7 +14,13 @@ const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: t
 
 /// A write that starts a streak of two.
 fn starting() -> Write {
-    start(None, &Counted { failures: 2, last_error: "e".to_owned() }, RULE, "s", at(NOW_MS))
+    start(
+        None,
+        &Counted { failures: 2, last_error: "e".to_owned(), timeouts_only: false },
+        RULE,
+        "s",
+        at(NOW_MS),
+    )
 }
 
 /// Makes the write through a proxy that deals with the writes that arrive as said, and lets later ones through.

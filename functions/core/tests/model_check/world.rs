@@ -20,7 +20,8 @@ use std::{
 
 use carteiro_core::{
     streak::{
-        Answer, FENCE, Phase, Recorded, Recording, Results, Rule, State, Step, unblock, unblock_untold,
+        Answer, FENCE, Failed, Phase, Recorded, Recording, Results, Rule, State, Step, unblock,
+        unblock_untold,
     },
     transition::{Condition, Row, Value, Write},
 };
@@ -582,7 +583,8 @@ impl Setting {
         let Job::Attempting { before, row, mut truth } = std::mem::replace(&mut worker.job, Job::Idle) else {
             return None;
         };
-        let results: Vec<_> = pattern.chars().map(|result| (result == 'F').then(|| "e".to_owned())).collect();
+        let failed = || Failed { error: "e".to_owned(), timed_out: false };
+        let results: Vec<_> = pattern.chars().map(|result| (result == 'F').then(failed)).collect();
         truth.pattern = pattern;
         truth.id = id.clone();
         truth.cleared = world.tables[truth.revision].failures == 0;
