@@ -9,7 +9,7 @@ use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
 use http::StatusCode;
 use serde_json::json;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Whether a function said that it moved an item.
 fn is_moved(bundle: &Bundle, item: &str) -> bool {
@@ -170,9 +170,19 @@ impl Side {
         Self { bundle, account, third: webhook }
     }
 
+    /// Starts functions, before there is any black hole.
+    async fn warm(&self) {
+        let hole = Behaviour::from(Answer::hang());
+        self.bundle.receiver.set_behaviour("/third", Behaviour::from(StatusCode::OK));
+        self.window(Duration::from_secs(2), 8).await;
+        self.bundle.receiver.set_behaviour("/third", hole);
+    }
+
     /// Sends at a rate, and answers how many milliseconds passed from each request for a healthy URL to its delivery.
     async fn window(&self, length: Duration, per_second: u32) -> Vec<u64> {
         let mut beat = interval(Duration::from_secs(1) / per_second);
+        // A busy machine sends less, not more at once: a crowd of new functions would be refused.
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (ends, mut n) = (Instant::now() + length, 0_usize);
         let mut sending = tokio::task::JoinSet::new();
         while Instant::now() < ends {
@@ -184,7 +194,11 @@ impl Side {
             let body = json!({"n": n, "text": "x".repeat(2000)}).to_string();
             sending.spawn(async move {
                 let began = clock.now_ms();
-                let reply = client.post(&format!("/bots/{bot}/messages"), &key, body).await;
+                let mut reply = client.post(&format!("/bots/{bot}/messages"), &key, body.clone()).await;
+                while reply.status == 503 && clock.now_ms() < began + 30_000 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    reply = client.post(&format!("/bots/{bot}/messages"), &key, body.clone()).await;
+                }
                 assert_eq!(reply.status, 202, "{}", reply.text());
                 let id = reply.json()["id"].as_str().map(str::to_owned).unwrap();
                 (bot != "third").then_some((id, began))
@@ -225,7 +239,8 @@ fn percentile(times: &mut [u64], percent: usize) -> u64 {
 async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) {
     let hole = Side::start(Answer::hang()).await;
     let control = Side::start(Answer::status(StatusCode::OK)).await;
-    control.window(Duration::from_secs(3), per_second).await;
+    control.window(Duration::from_secs(2), per_second / 4).await;
+    hole.warm().await;
     let began = Instant::now();
     let mut before = Vec::new();
     while hole.bundle.status(&hole.account, &hole.third, "message").await["failures"].as_u64() < Some(5) {
@@ -260,7 +275,7 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
 
 #[tokio::test]
 async fn a_black_hole_with_a_third_of_the_traffic_does_not_delay_the_others() {
-    let (with, without) = compare(3, Duration::from_secs(4), 30).await;
+    let (with, without) = compare(3, Duration::from_secs(4), 20).await;
     // Far below the deadline of 15 s that a single batch with the black hole would cost. The exact comparison takes a
     // quiet machine and longer windows: it is the test below.
     assert!(with < 2000 + 2 * without, "{with} ms with a black hole, {without} ms without");
@@ -269,6 +284,6 @@ async fn a_black_hole_with_a_third_of_the_traffic_does_not_delay_the_others() {
 #[tokio::test]
 #[ignore = "takes four minutes and a quiet machine"]
 async fn a_black_hole_moves_the_others_99th_percentile_by_less_than_a_tenth() {
-    let (with, without) = compare(12, Duration::from_secs(10), 30).await;
+    let (with, without) = compare(12, Duration::from_secs(10), 20).await;
     assert!(with * 10 < without * 11, "{with} ms with a black hole, {without} ms without");
 }
