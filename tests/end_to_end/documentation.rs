@@ -62,6 +62,48 @@ fn declared_parameters() -> Vec<(String, String)> {
     declared
 }
 
+/// The sources in these folders, by the names of their files.
+fn sources(folders: &[&str]) -> BTreeMap<String, String> {
+    let mut sources: BTreeMap<String, String> = BTreeMap::new();
+    let mut open: Vec<PathBuf> = folders.iter().map(|folder| workspace().join(folder)).collect();
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if path.is_dir() {
+                open.push(path);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                sources.entry(name).or_default().push_str(&text);
+            }
+        }
+    }
+    sources
+}
+
+#[test]
+fn what_the_comparison_says_of_us_is_tested_or_said_not_to_be_there() {
+    let sources = sources(&["functions", "infra", "tests"]);
+    let document = read("docs/comparison.md");
+    let mut counted = 0;
+    for heading in ["Delivery core", "Security", "Reliability and isolation"] {
+        for row in rows(&section(&document, heading)) {
+            let [what, ours, others @ .., test] = row.as_slice() else { panic!("{row:?}") };
+            assert!(others.len() == 4 && others.iter().all(|cell| !cell.is_empty()), "{what}");
+            counted += 1;
+            if ours.starts_with("**No**") {
+                assert_eq!(test, "–", "{what}");
+                continue;
+            }
+            let (file, name) =
+                test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{what}: {test}"));
+            let source = sources.get(file).unwrap_or_else(|| panic!("{what}: no {file}"));
+            let is_test = source.contains(&format!("fn {name}(")) || source.contains(&format!("{name} =>"));
+            assert!(is_test, "{what}: {file} has no {name}");
+        }
+    }
+    assert!(counted >= 31, "{counted} rows");
+}
+
 #[test]
 fn the_readme_lists_exactly_the_templates_parameters_with_their_defaults() {
     let listed: Vec<_> = rows(&section(&read("README.md"), "Configure"))
