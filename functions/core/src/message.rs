@@ -100,6 +100,10 @@ pub fn failure(kind: FailureKind, status: Option<u16>) -> Message {
             format!("a URL redirecionou (status {status}), e redirecionamentos não são seguidos"),
             format!("the URL redirected (status {status}), and redirects are not followed"),
         ),
+        (FailureKind::Timeout, Some(status)) => (
+            format!("a URL respondeu com o status {status}, mas a resposta não terminou a tempo"),
+            format!("the URL answered with status {status}, but the response did not end in time"),
+        ),
         (FailureKind::Protocol, Some(status)) => (
             format!("a resposta, com o status {status}, foi interrompida antes do fim"),
             format!("the response, with status {status}, broke off before its end"),
@@ -193,9 +197,12 @@ mod tests {
 
     #[test]
     fn a_status_that_arrived_is_told_where_it_says_something() {
-        for (kind, status) in
-            [(FailureKind::Status, 404), (FailureKind::Redirect, 302), (FailureKind::Protocol, 200)]
-        {
+        for (kind, status) in [
+            (FailureKind::Status, 404),
+            (FailureKind::Redirect, 302),
+            (FailureKind::Protocol, 200),
+            (FailureKind::Timeout, 200),
+        ] {
             let Message { portuguese, english } = failure(kind, Some(status));
             let status = format!("status {status}");
             assert!(portuguese.contains(&status) && english.contains(&status), "{portuguese}; {english}");
