@@ -10,15 +10,15 @@ use carteiro_tests::{Account, Bundle, SOON, Webhook};
 use serde_json::{Value, json};
 
 /// What a process of `deliver` may hold of memory at any time, in KiB: in an unoptimised build, with ten attempts of
-/// 256 KiB at once. The function has 256 MiB.
+/// 128 KiB at once. The function has 256 MiB.
 const MAX_RESIDENT_KIB: u64 = 96 * 1024;
 
 /// How many descriptors a process of `deliver` may have open when nothing is under way: those it has anyway, and the
 /// connections to receivers that it keeps.
 const MAX_DESCRIPTORS: usize = 120;
 
-/// How many webhooks an account may have; the catalogue is larger.
-const WEBHOOKS: usize = carteiro_core::webhook::MAX_WEBHOOKS_PER_ACCOUNT;
+/// How many hostile receivers are webhooks of one account, and get an item at once.
+const WAVE: usize = 30;
 
 /// How many healthy webhooks each account has beside the hostile ones.
 const HEALTHY: usize = 4;
@@ -103,56 +103,52 @@ async fn all_hostile_receivers_at_once_are_told_apart_and_harm_nobody() {
     let authority = Authority::new().unwrap();
     let (bundle, _folder) = bundle_trusting(&authority, "5").await;
     let receivers: Vec<Hostile> = catalogue().into_iter().flat_map(|group| group.receivers).collect();
-    let mut all = Vec::new();
-    for (n, some) in receivers.chunks(WEBHOOKS / 2).enumerate() {
-        all.push(attacked(&bundle, &authority, some, &format!("healthy-{n}")).await);
+    let item = format!(r#"{{"text":"{}"}}"#, "x".repeat(128 * 1024));
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    // One wave after the other, for the receivers' own floods share this machine; the retries of all go on meanwhile.
+    for (n, some) in receivers.chunks(WAVE).enumerate() {
+        let one = attacked(&bundle, &authority, some, &format!("healthy-{n}")).await;
+        bundle.send(&one.account, "/bots/b/messages", item.clone()).await;
+        healthy_have(&bundle, n, 1).await;
+        wrong.extend(told_apart(&bundle, &one).await);
+        all.push(one);
     }
-    // The largest item there is; a second one while the first is under way, and what it left behind stands.
-    let item = format!(r#"{{"text":"{}"}}"#, "x".repeat(carteiro_core::item::MAX_ITEM_BYTES - 20));
-    for sent in 1..=2_u64 {
-        for one in &all {
-            bundle.send(&one.account, "/bots/b/messages", item.clone()).await;
-        }
-        for (n, healthy) in (0..all.len()).flat_map(|n| (0..HEALTHY).map(move |healthy| (n, healthy))) {
-            let path = format!("/healthy-{n}/{healthy}");
-            bundle.receiver.wait_for_count(&path, sent, SOON * 4).await.unwrap();
-        }
+    assert_eq!(wrong, Vec::<String>::new());
+    // Once more, to all that is left of it.
+    for (n, one) in all.iter().enumerate() {
+        bundle.send(&one.account, "/bots/b/messages", "{}").await;
+        healthy_have(&bundle, n, 2).await;
     }
-    assert_eq!(told_apart(&bundle, &all).await, Vec::<String>::new());
     harmless(&bundle).await;
     drop(all);
     bundle.stop().await;
 }
 
-/// Waits until every receiver was attempted, and answers what is recorded wrongly.
-async fn told_apart(bundle: &Bundle, all: &[Attacked]) -> Vec<String> {
-    let attempted = async {
-        loop {
-            let outcomes = logged(bundle);
-            let mut hostile = all.iter().flat_map(|one| &one.hostile);
-            if hostile.all(|(_, _, webhook)| outcomes.contains_key(&webhook.id)) {
-                return outcomes;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    let outcomes = tokio::time::timeout(SOON * 4, attempted).await.expect("every receiver is attempted");
+/// Waits until the healthy webhooks of a wave have so many items.
+async fn healthy_have(bundle: &Bundle, wave: usize, count: u64) {
+    for healthy in 0..HEALTHY {
+        let path = format!("/healthy-{wave}/{healthy}");
+        bundle.receiver.wait_for_count(&path, count, SOON * 2).await.unwrap();
+    }
+}
+
+/// Waits until every receiver was attempted and recorded, and answers what is recorded wrongly.
+async fn told_apart(bundle: &Bundle, one: &Attacked) -> Vec<String> {
     let mut wrong = Vec::new();
-    for one in all {
-        for (receiver, _, webhook) in &one.hostile {
-            let wanted = expected(receiver.recorded);
-            let recorded = async {
-                while last_error(bundle, &one.account, webhook).await != wanted {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-            };
-            if tokio::time::timeout(SOON, recorded).await.is_err() {
-                let found = last_error(bundle, &one.account, webhook).await;
-                wrong.push(format!(
-                    "{}: {found} and not {wanted}; {:?}",
-                    receiver.name, outcomes[&webhook.id]
-                ));
+    for (receiver, _, webhook) in &one.hostile {
+        let wanted = expected(receiver.recorded);
+        let recorded = async {
+            while !logged(bundle).contains_key(&webhook.id)
+                || last_error(bundle, &one.account, webhook).await != wanted
+            {
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
+        };
+        // Time for a retry, where a busy machine made a timeout of the first attempt.
+        if tokio::time::timeout(SOON * 2, recorded).await.is_err() {
+            let found = last_error(bundle, &one.account, webhook).await;
+            let attempts = logged(bundle).remove(&webhook.id);
+            wrong.push(format!("{}: {found} and not {wanted}; {attempts:?}", receiver.name));
         }
     }
     wrong

@@ -17,6 +17,7 @@ pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = lengths();
     all.extend(without_bodies());
     all.extend(chunks());
+    all.extend(ends_of_chunks());
     all.extend(trailers());
     all.extend(large());
     all
@@ -145,6 +146,11 @@ fn chunks() -> Vec<Hostile> {
                 wire.flood("x=y;".repeat(1024)).await
             }
         ),
+    ]
+}
+
+fn ends_of_chunks() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             never_sends_the_last_chunk,

@@ -25,6 +25,7 @@ async fn requested(wire: &mut Wire) -> io::Result<u32> {
 pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = floods();
     all.extend(refusals());
+    all.extend(violations());
     all.extend(withheld());
     all.extend(heads());
     all.extend(bodies());
@@ -134,6 +135,11 @@ fn refusals() -> Vec<Hostile> {
                 wire.listen().await
             }
         ),
+    ]
+}
+
+fn violations() -> Vec<Hostile> {
+    vec![
         hostile!(
             H2,
             overflows_the_window,

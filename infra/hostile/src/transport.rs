@@ -9,6 +9,7 @@ const TCP: Stage = Stage::Tcp;
 pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = unreachable();
     all.extend(resets());
+    all.extend(closes());
     all.extend(unread());
     all
 }
@@ -87,6 +88,11 @@ fn resets() -> Vec<Hostile> {
                 wire.reset()
             }
         ),
+    ]
+}
+
+fn closes() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             closes_after_the_request,
