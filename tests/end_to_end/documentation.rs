@@ -13,8 +13,15 @@ use carteiro_core::{cursor, idempotency, inbox, item, ndjson, network, page, pus
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 use serde_json::Value;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "infra/README.md", "docs/coverage.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "infra/README.md",
+    "docs/address_guard.md",
+    "docs/coverage.md",
+    "docs/hostile_receivers.md",
+];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

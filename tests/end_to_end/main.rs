@@ -12,6 +12,7 @@ mod console;
 mod documentation;
 mod expiry;
 mod held;
+mod hostile;
 mod idempotency;
 mod isolation;
 mod items;

@@ -2,69 +2,72 @@
 //!
 //! One deadline covers everything: resolving, connecting, TLS, the request, the response's headers and body. The
 //! addresses that the host resolves to are vetted by the core, all of them, and the one that is dialled is one of
-//! those: nothing is resolved a second time. Redirects are not followed. Of the response at most
-//! [`MAX_RESPONSE_BYTES`] of body are read and kept; a longer one is a whole one, for our purposes, at that point.
+//! those: nothing is resolved a second time. Redirects are not followed, 1xx are passed over, nothing is unpacked. Of
+//! the response at most [`MAX_RESPONSE_BYTES`] of body are read and kept; a longer one is a whole one, for our purposes,
+//! at that point.
 //!
-//! Connections are kept for the next attempt to the same host. One that turns out to be stale before anything was
-//! sent on it is replaced without counting as an attempt.
+//! A connection is kept for the next attempt to the same place. One that turns out to be over before anything of a
+//! request was sent is replaced, and no attempt was made on it. Once any of a request may have been sent, what becomes
+//! of it is the attempt's result: no request is sent a second time by itself.
+//!
+//! Not guaranteed: an HTTP/1 receiver that sends a second answer only while the next request is under way cannot be told
+//! from one that answers quickly.
+
+mod connection;
+mod dial;
+mod failed;
+mod pool;
+mod resolve;
+mod shared_tcp;
 
 use std::error::Error;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
 use carteiro_core::outcome::{self, FailureKind, Outcome};
-use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use jiff::Timestamp;
-use tokio::net::TcpStream;
-use tower_service::Service;
+use jiff::{SignedDuration, Timestamp};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use tokio_rustls::TlsConnector;
 
 use crate::clock::Stopwatch;
 use crate::tls_roots::root_store;
+use connection::{Connection, Sent};
+use dial::Dialler;
+use failed::Failed;
+use pool::{InUse, Place, Pool};
+use resolve::Resolver;
 
 /// How much of a response's body is read.
 pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// How much of a response's headers is read (HTTP/1: the whole head; HTTP/2: the decoded list).
-const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
-
-/// How many headers a response may have (HTTP/1).
-const MAX_RESPONSE_HEADERS: usize = 2000;
-
-/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to say so. A dead one
-/// would else be used again and again, for its pool sees no error in a time-out.
-const PING_EVERY: Duration = Duration::from_secs(5);
-
-/// How long one of several addresses of a host may take to connect.
-const CONNECT_EACH: Duration = Duration::from_secs(5);
-
-/// How many addresses of a host are tried.
-const MAX_ADDRESSES: usize = 4;
-
-/// How long an unused connection is kept: less than servers do (often 5 s), so that it is rarely found closed.
-const KEEP_IDLE: Duration = Duration::from_secs(4);
-
 /// What identifies us.
 pub const USER_AGENT: &str = concat!("Carteiro/", env!("CARGO_PKG_VERSION"));
 
-/// Makes attempts.
-#[derive(Clone, Debug)]
+/// Makes attempts. Clones share the connections that are kept.
+#[derive(Clone)]
 pub struct Sender {
-    client: Client<HttpsConnector<VettedConnector>, Full<Bytes>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dialler: Dialler,
+    pool: Pool,
     deadline: Duration,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("deadline", &self.inner.deadline).finish_non_exhaustive()
+    }
 }
 
 /// What is sent.
@@ -85,7 +88,7 @@ pub struct Attempted {
     pub outcome: Outcome,
     /// How long it took.
     pub latency_ms: u64,
-    /// The beginning of the response's body.
+    /// The beginning of the response's body, also of one that broke off.
     pub response_body: Bytes,
 }
 
@@ -95,247 +98,222 @@ pub struct Attempted {
 pub struct NotAttempted(#[source] Box<dyn Error + Send + Sync>);
 
 impl Sender {
-    /// A sender whose attempts end within `deadline`, and that may reach these private targets.
+    /// A sender whose attempts end within `deadline`, and that may reach these private targets. It trusts the system's
+    /// certificate authorities.
     ///
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn new(private: PrivateTargets, deadline: Duration) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(root_store())
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(VettedConnector { private: Arc::new(private) });
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEEP_IDLE)
-            .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
-            .http1_max_headers(MAX_RESPONSE_HEADERS)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_EVERY)
-            .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(u32::MAX))
-            .build(connector);
-        Ok(Self { client, deadline })
+        Self::with_roots(private, deadline, root_store())
     }
 
-    /// Makes one attempt. `now` is for reading a date in the answer.
+    /// The same, but it trusts these certificate authorities alone.
+    ///
+    /// # Errors
+    /// Where one of them is none, or TLS cannot be set up.
+    pub fn trusting(
+        private: PrivateTargets,
+        deadline: Duration,
+        authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority)?;
+        }
+        Self::with_roots(private, deadline, roots)
+    }
+
+    fn with_roots(
+        private: PrivateTargets,
+        deadline: Duration,
+        roots: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let dialler = Dialler {
+            private: Arc::new(private),
+            resolver: Resolver::of_the_system(),
+            tls: TlsConnector::from(Arc::new(tls)),
+        };
+        Ok(Self { inner: Arc::new(Inner { dialler, pool: Pool::default(), deadline }) })
+    }
+
+    /// Looks whether a URL leads to an address that no attempt may dial, as its host resolves at this moment. A host
+    /// that does not resolve within this time leads nowhere yet, and each attempt looks again.
+    ///
+    /// # Errors
+    /// The address.
+    pub async fn check(&self, url: &WebhookUrl, within: Duration) -> Result<(), ForbiddenAddress> {
+        let Dialler { resolver, private, .. } = &self.inner.dialler;
+        let (host, port) = (url.host(), url.port());
+        match tokio::time::timeout(within, resolver.resolve(&host, port)).await {
+            Ok(Ok(found)) => {
+                let addresses: Vec<_> = found.iter().map(std::net::SocketAddr::ip).collect();
+                vet(url, &addresses, private)
+            }
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Makes one attempt. `now` is the platform's time: for reading a date in the answer, and for the age of kept
+    /// connections.
     ///
     /// # Errors
     /// Where the request never left us.
     pub async fn attempt(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<Attempted, NotAttempted> {
-        let request = request(attempt)?;
+        let place = Place::of(attempt.url);
+        let url = attempt.url;
+        let message = Message::new(attempt)?;
         let stopwatch = Stopwatch::start();
-        let (outcome, response_body) =
-            match tokio::time::timeout(self.deadline, self.exchange(request, now)).await {
-                Ok(exchanged) => exchanged?,
-                Err(_) => (Outcome::failed(FailureKind::Timeout, None), Bytes::new()),
-            };
-        Ok(Attempted { outcome, latency_ms: stopwatch.elapsed_ms(), response_body })
+        let mut seen = Seen::default();
+        let exchange = self.inner.exchange(url, &place, &message, now, &stopwatch, &mut seen);
+        let failed = match tokio::time::timeout(self.inner.deadline, exchange).await {
+            Ok(Ok(())) => None,
+            Ok(Err(Failed::Theirs(kind))) => Some(kind),
+            Ok(Err(Failed::Ours(error))) => return Err(NotAttempted(error)),
+            Err(_) => Some(FailureKind::Timeout),
+        };
+        let outcome = match (failed, seen.status) {
+            (Some(kind), status) => Outcome::failed(kind, status),
+            (None, status) => Outcome::of_response(status.unwrap_or_default(), seen.retry_after),
+        };
+        Ok(Attempted { outcome, latency_ms: stopwatch.elapsed_ms(), response_body: seen.body.into() })
     }
+}
 
+/// What arrived of a response.
+#[derive(Default)]
+struct Seen {
+    status: Option<u16>,
+    /// What the receiver asked for, whatever its status.
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Inner {
     async fn exchange(
         &self,
-        request: Request<Full<Bytes>>,
+        url: &WebhookUrl,
+        place: &Place,
+        message: &Message,
         now: Timestamp,
-    ) -> Result<(Outcome, Bytes), NotAttempted> {
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                let kind = failure_kind(&error).map_err(|()| NotAttempted(Box::new(error)))?;
-                return Ok((Outcome::failed(kind, None), Bytes::new()));
-            }
-        };
-        let status = response.status().as_u16();
+        stopwatch: &Stopwatch,
+        seen: &mut Seen,
+    ) -> Result<(), Failed> {
+        let (response, connection) = self.send(url, place, message, now).await?;
+        seen.status = Some(response.status().as_u16());
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let wait = wait.and_then(|value| outcome::retry_after(value, now));
-        Ok(match read_body(response).await {
-            Ok(body) => (Outcome::of_response(status, wait), body),
-            Err(_) => (Outcome::failed(FailureKind::Protocol, Some(status)), Bytes::new()),
-        })
+        seen.retry_after = wait.and_then(|value| outcome::retry_after(value, now));
+        let lasts = outlasts(&response);
+        let whole = read_body(response, &mut seen.body).await?;
+        if whole && lasts {
+            let elapsed =
+                SignedDuration::from_millis(i64::try_from(stopwatch.elapsed_ms()).unwrap_or(i64::MAX));
+            connection.give_back(now.saturating_add(elapsed).unwrap_or(now));
+        }
+        Ok(())
+    }
+
+    /// Sends the request once: over a kept connection, or over a new one.
+    async fn send<'a>(
+        &'a self,
+        url: &WebhookUrl,
+        place: &'a Place,
+        message: &Message,
+        now: Timestamp,
+    ) -> Result<(Response<Incoming>, InUse<'a>), Failed> {
+        while let Some(kept) = self.pool.take(place, now).await {
+            let kept = InUse::new(&self.pool, place, kept);
+            if let Some(response) = message.send_over(&kept).await? {
+                return Ok((response, kept));
+            }
+        }
+        let new = InUse::new(&self.pool, place, self.dialler.dial(url).await?);
+        match message.send_over(&new).await? {
+            Some(response) => Ok((response, new)),
+            // The receiver ended the connection before it could be used.
+            None => Err(Failed::Theirs(FailureKind::Protocol)),
+        }
     }
 }
 
-fn request(attempt: Attempt<'_>) -> Result<Request<Full<Bytes>>, NotAttempted> {
-    let mut request = Request::builder().method(Method::POST).uri(attempt.url.as_str());
-    for (name, value) in attempt.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| NotAttempted(Box::new(error)))?;
-        let value = HeaderValue::from_str(&value).map_err(|error| NotAttempted(Box::new(error)))?;
-        request = request.header(name, value);
-    }
-    request.body(Full::new(attempt.body)).map_err(|error| NotAttempted(Box::new(error)))
+/// Whether the connection may be used again behind this response. Where it names both a transfer coding and a length,
+/// its end is a matter of opinion (RFC 9112, 6.1), and behind a 101 it is not HTTP.
+fn outlasts(response: &Response<Incoming>) -> bool {
+    let headers = response.headers();
+    let ambiguous = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    !ambiguous && !response.status().is_informational()
 }
 
-async fn read_body(response: Response<Incoming>) -> Result<Bytes, hyper::Error> {
+/// Reads a body up to the bound. Answers whether that was all of it.
+async fn read_body(response: Response<Incoming>, read: &mut Vec<u8>) -> Result<bool, hyper::Error> {
     let mut body = response.into_body();
-    let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
             let room = MAX_RESPONSE_BYTES - read.len();
             read.extend_from_slice(&data[..data.len().min(room)]);
             if read.len() == MAX_RESPONSE_BYTES {
-                break;
+                return Ok(false);
             }
         }
     }
-    Ok(read.into())
+    Ok(true)
 }
 
-/// The class of a failed exchange, by the first cause that tells it. An error of our own making is none.
-fn failure_kind(error: &(dyn Error + 'static)) -> Result<FailureKind, ()> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(connecting) = cause.downcast_ref::<ConnectError>() {
-            return connecting.kind();
+/// A request, in the parts of which each version of HTTP makes its own.
+struct Message {
+    absolute: Uri,
+    origin_form: Uri,
+    host: HeaderValue,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Message {
+    fn new(attempt: Attempt<'_>) -> Result<Self, NotAttempted> {
+        let absolute: Uri = attempt.url.as_str().parse().map_err(not_attempted)?;
+        let origin_form = absolute.path_and_query().map_or("/", |path| path.as_str());
+        let origin_form = origin_form.parse().map_err(not_attempted)?;
+        let authority = absolute.authority().map_or("", |authority| authority.as_str());
+        let host = HeaderValue::from_str(authority).map_err(not_attempted)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in attempt.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(not_attempted)?;
+            headers.append(name, HeaderValue::from_str(&value).map_err(not_attempted)?);
         }
-        if cause.is::<rustls::Error>() {
-            return Ok(FailureKind::Tls);
-        }
-        next = cause.source().or_else(|| inner_of_io(cause));
+        Ok(Self { absolute, origin_form, host, headers, body: attempt.body })
     }
-    Ok(FailureKind::Protocol)
-}
 
-/// An I/O error shows what it wraps by `get_ref`, and as its source only what that wraps.
-fn inner_of_io<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    Some(inner)
-}
-
-/// Why no connection was made.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("the name could not be resolved")]
-    Dns(#[source] io::Error),
-    #[error(transparent)]
-    Forbidden(#[from] ForbiddenAddress),
-    #[error("no connection could be made")]
-    Connect(#[source] io::Error),
-    #[error("no address answered in time")]
-    TimedOut,
-    #[error("not a URL that a webhook may have")]
-    Url,
-}
-
-impl ConnectError {
-    fn kind(&self) -> Result<FailureKind, ()> {
-        match self {
-            // Out of memory, descriptors, ports or buffers (ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS): our fault.
-            Self::Connect(error) if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105)) => Err(()),
-            Self::Dns(_) => Ok(FailureKind::Dns),
-            Self::Forbidden(_) => Ok(FailureKind::ForbiddenAddress),
-            Self::Connect(_) => Ok(FailureKind::Connect),
-            Self::TimedOut => Ok(FailureKind::Timeout),
-            Self::Url => Err(()),
+    /// Sends it over a connection. None where nothing of it was sent.
+    async fn send_over(&self, connection: &InUse<'_>) -> Result<Option<Response<Incoming>>, Failed> {
+        let Some(connection) = connection.connection() else { return Ok(None) };
+        match connection.send(self.request(connection)).await? {
+            Sent::Answered(response) => Ok(Some(response)),
+            Sent::NotSent => Ok(None),
         }
     }
-}
 
-/// Resolves, has the addresses vetted, and dials one of them.
-#[derive(Clone, Debug)]
-struct VettedConnector {
-    private: Arc<PrivateTargets>,
-}
-
-/// A connection over TCP, as the client's pool wants it.
-#[derive(Debug)]
-struct Dialled(TokioIo<TcpStream>);
-
-type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, ConnectError>> + Send>>;
-
-impl Service<Uri> for VettedConnector {
-    type Response = Dialled;
-    type Error = ConnectError;
-    type Future = Dialling;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Dialling {
-        let private = Arc::clone(&self.private);
-        Box::pin(async move {
-            let url = WebhookUrl::try_from(uri.to_string()).map_err(|_| ConnectError::Url)?;
-            dial(&url, &private).await
-        })
-    }
-}
-
-async fn dial(url: &WebhookUrl, private: &PrivateTargets) -> Result<Dialled, ConnectError> {
-    let addresses = resolve(url).await?;
-    let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-    vet(url, &ips, private)?;
-    let mut failed = ConnectError::Dns(io::Error::new(io::ErrorKind::NotFound, "no address"));
-    for address in addresses.into_iter().take(MAX_ADDRESSES) {
-        match tokio::time::timeout(CONNECT_EACH, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // A request is written at once; waiting to fill a packet would only delay it.
-                let _ = stream.set_nodelay(true);
-                return Ok(Dialled(TokioIo::new(stream)));
-            }
-            Ok(Err(error)) => failed = ConnectError::Connect(error),
-            Err(_) => failed = ConnectError::TimedOut,
+    fn request(&self, connection: &Connection) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = Method::POST;
+        request.headers_mut().clone_from(&self.headers);
+        if connection.is_http2() {
+            *request.uri_mut() = self.absolute.clone();
+            *request.version_mut() = http::Version::HTTP_2;
+        } else {
+            *request.uri_mut() = self.origin_form.clone();
+            request.headers_mut().insert(HOST, self.host.clone());
         }
-    }
-    Err(failed)
-}
-
-async fn resolve(url: &WebhookUrl) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Some(address) = url.literal_address() {
-        return Ok(vec![SocketAddr::new(address, url.port())]);
-    }
-    let found = tokio::net::lookup_host((url.host(), url.port())).await.map_err(ConnectError::Dns)?;
-    Ok(found.collect())
-}
-
-impl Connection for Dialled {
-    fn connected(&self) -> Connected {
-        Connected::new()
+        request
     }
 }
 
-impl hyper::rt::Read for Dialled {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl hyper::rt::Write for Dialled {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
-    }
+fn not_attempted(error: impl Error + Send + Sync + 'static) -> NotAttempted {
+    NotAttempted(Box::new(error))
 }
 
 /// The headers of an attempt, the webhook's own among them. Names that Carteiro sets cannot be among those.
@@ -418,7 +396,7 @@ mod tests {
         fn every_url_that_a_webhook_may_have_can_be_requested(host in "[a-zA-Z0-9_.{}|`^\"\\-]{1,20}", rest in "[ -~é]{0,40}") {
             if let Ok(url) = WebhookUrl::check(&format!("https://{host}/{rest}"), &loopback()) {
                 let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
-                proptest::prop_assert!(request(attempt).is_ok(), "{url}");
+                proptest::prop_assert!(Message::new(attempt).is_ok(), "{url}");
             }
         }
     }
@@ -441,7 +419,8 @@ mod tests {
     async fn a_body_that_never_ends_ends_at_the_deadline() {
         let url = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok", false).await;
         let attempted = attempt_to(&url, Duration::from_millis(200)).await;
-        assert_eq!(attempted.outcome, Outcome::failed(FailureKind::Timeout, None));
+        assert_eq!(attempted.outcome, Outcome::failed(FailureKind::Timeout, Some(200)));
+        assert_eq!(attempted.response_body, "ok");
         assert!(attempted.latency_ms >= 200);
     }
 
@@ -490,6 +469,24 @@ mod tests {
         let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
         let attempted = sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(attempted.outcome, Outcome::failed(FailureKind::ForbiddenAddress, None));
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_kept_than_the_bound() {
+        let authority = carteiro_hostile::Authority::new().unwrap();
+        let sender = Sender::new(loopback(), LONG).unwrap();
+        let mut receivers = Vec::new();
+        for _ in 0..=pool::MAX_KEPT {
+            let hostile = carteiro_hostile::well_behaved::over_http1();
+            receivers.push(carteiro_hostile::Running::start(&hostile, &authority).await.unwrap());
+        }
+        for receiver in &receivers {
+            let url = WebhookUrl::check(&receiver.url, &loopback()).unwrap();
+            let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::from_static(b"{}") };
+            sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap();
+        }
+        assert!(sender.inner.pool.count() <= pool::MAX_KEPT);
+        assert!(sender.inner.pool.count() > 0);
     }
 
     #[tokio::test]

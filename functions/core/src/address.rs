@@ -4,8 +4,10 @@
 //! answers with a public and a private address is how the check and the connection are made to differ. The vetted
 //! address is the one that is dialled, so a second resolution cannot slip in. Redirects are not followed.
 //!
-//! What is public follows the special-purpose registries of IANA (RFC 6890 and its successors). An IPv6 address that
-//! carries an IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is never public.
+//! What is public follows the special-purpose registries of IANA (RFC 6890 and its successors), range by range in
+//! `docs/address_guard.md`. An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64, 6to4,
+//! Teredo, ISATAP) is never public. Not guaranteed: a network's own prefix for NAT64 (RFC 6052, 2.2) looks like any
+//! other.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -64,9 +66,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Everything else (mapped, compatible, NAT64, unique local, link-local, multicast, SRv6, …) lies outside it.
     let global_unicast = address.segments()[0] & 0xe000 == 0x2000;
     global_unicast
+        && !carries_isatap(address)
         && !SPECIAL_V6.iter().any(|&(network, length)| {
             Ipv6Net::new(Ipv6Addr::from(network), length).is_ok_and(|network| network.contains(&address))
         })
+}
+
+/// Whether the address ends in an IPv4 one behind ISATAP's mark, under whichever prefix (RFC 5214, 6.1).
+fn carries_isatap(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [_, _, _, _, 0 | 0x0200, 0x5efe, _, _])
 }
 
 /// Labels of 1 to 63 letters, digits, hyphens or underscores, 253 bytes in all (RFC 1035, 2.3.4; the underscore is in

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// What a finished attempt came to.
@@ -53,6 +56,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Status,
+        Self::Redirect,
+        Self::Timeout,
+        Self::Dns,
+        Self::ForbiddenAddress,
+        Self::Connect,
+        Self::Tls,
+        Self::Protocol,
+    ];
+
     /// The name in logs and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -101,16 +116,30 @@ impl Outcome {
     }
 }
 
-/// Reads a `Retry-After` header in seconds (RFC 9110, 10.2.3). A date is read against `now`.
+/// Reads a `Retry-After` header (RFC 9110, 10.2.3): seconds, or a date in any of the three forms of HTTP, which is read
+/// against `now`. A date in the past is no wait; what is neither is passed over. How long a wait can be is up to
+/// [`crate::retry`].
 #[must_use]
-pub fn retry_after(header: &str, now: jiff::Timestamp) -> Option<Duration> {
+pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are a very long time, and what is done with it is bounded anyway.
         return Some(Duration::from_secs(header.parse().unwrap_or(u64::MAX)));
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(header).ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    let now = now.to_zoned(TimeZone::UTC).datetime();
+    Some(Duration::try_from(http_date(header)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// Reads a date of HTTP (RFC 9110, 5.6.7), which is in UTC: the form of today, and the obsolete ones of RFC 850 and of
+/// `asctime`. As a civil date, for the last day of the year 9999, which stands for "never", is no timestamp any more.
+fn http_date(text: &str) -> Option<DateTime> {
+    let today = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    let read = |format| jiff::fmt::strtime::parse(format, text).ok()?.to_datetime().ok();
+    let of_today = today.parse_timestamp(text).ok().map(|date| date.to_zoned(TimeZone::UTC).datetime());
+    of_today
+        .or_else(|| read("%a, %d %b %Y %H:%M:%S GMT"))
+        .or_else(|| read("%A, %d-%b-%y %H:%M:%S GMT"))
+        .or_else(|| read("%a %b %e %H:%M:%S %Y"))
 }
 
 #[cfg(test)]
@@ -146,15 +175,60 @@ mod tests {
         }
     }
 
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
     #[test]
-    fn a_wait_is_read_as_seconds_or_as_a_date() {
-        let now = "2026-11-21T12:00:00Z".parse().unwrap();
-        assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sat, 21 Nov 2026 12:01:00 GMT", now), Some(Duration::from_secs(60)));
-        assert_eq!(retry_after("Sat, 21 Nov 2026 11:00:00 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("99999999999999999999999", now), Some(Duration::from_secs(u64::MAX)));
-        for nonsense in ["", "-1", "soon", "1.5"] {
-            assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
+    fn a_wait_is_read_as_seconds() {
+        assert_eq!(retry_after("120", now()), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after(" 0 ", now()), Some(Duration::ZERO));
+        for absurd in ["99999999999999999999999", "18446744073709551616"] {
+            assert_eq!(retry_after(absurd, now()), Some(Duration::from_secs(u64::MAX)));
         }
+        for nonsense in ["", "-1", "+5", "soon", "1.5", "1e9", "0x10", "１２", "10 s", "120, 240"] {
+            assert_eq!(retry_after(nonsense, now()), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_read_as_a_date_in_each_form_of_http() {
+        let minute = Some(Duration::from_secs(60));
+        for date in [
+            "Sat, 21 Nov 2026 12:01:00 GMT",
+            "Saturday, 21-Nov-26 12:01:00 GMT",
+            "Sat Nov 21 12:01:00 2026",
+            // A wrong day of the week does not make another date of it.
+            "Mon, 21 Nov 2026 12:01:00 GMT",
+        ] {
+            assert_eq!(retry_after(date, now()), minute, "{date}");
+        }
+        let one_digit = retry_after("Tue Dec  1 12:00:00 2026", now());
+        assert_eq!(one_digit, Some(Duration::from_secs(10 * 24 * 3600)));
+        for past in [
+            "Sat, 21 Nov 2026 11:00:00 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(retry_after(past, now()), Some(Duration::ZERO), "{past}");
+        }
+        let far = retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now()).unwrap();
+        assert!(far > Duration::from_secs(7000 * 365 * 24 * 3600));
+        for nonsense in
+            ["Sat, 31 Feb 2026 12:00:00 GMT", "21 Nov", "2026-11-21", "Sat, 21 Nov 99999 12:00:00 GMT"]
+        {
+            assert_eq!(retry_after(nonsense, now()), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_a_day_whatever_was_asked_for() {
+        for absurd in ["99999999999999999999999", "86401", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            let wait = crate::retry::wait_after(1, retry_after(absurd, now()), 0).unwrap();
+            assert_eq!(wait, crate::retry::MAX_RETRY_AFTER, "{absurd}");
+        }
+        let past = retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now());
+        assert_eq!(crate::retry::wait_after(1, past, 0), crate::retry::wait_after(1, None, 0));
     }
 }

@@ -12,9 +12,10 @@ use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_core::address::WebhookUrl;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
-use carteiro_core::problem::Problem;
+use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -24,6 +25,9 @@ use crate::{Manage, body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
+
+/// How long a host may take to resolve when its webhook is saved.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many rows of a shard are read together.
 const STEP: u16 = 100;
@@ -43,6 +47,7 @@ pub(crate) async fn create(
     let account = caller.account()?;
     let given = body::object(request)?;
     let settings = Settings::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
+    refuse_forbidden(manage, &settings.url).await?;
     if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
         let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
         return Err(Problem::invalid(detail).into());
@@ -56,6 +61,18 @@ pub(crate) async fn create(
     let mut shown = view::webhook(&webhook);
     shown["secret"] = Value::String(secret.reveal());
     Ok(json(201, &shown))
+}
+
+/// Refuses a URL whose host leads to an address that no attempt may dial. What does not resolve yet is taken: every
+/// attempt looks again.
+async fn refuse_forbidden(manage: &Manage, url: &WebhookUrl) -> Result<(), Failure> {
+    match manage.sender.check(url, RESOLVED_WITHIN).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let detail = format!("the host leads to an address that is not taken: {error}");
+            Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+        }
+    }
 }
 
 pub(crate) async fn list(
@@ -89,10 +106,16 @@ pub(crate) async fn change(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let patch = body::object(request)?;
+    let mut checked = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
         let settings =
             webhook.settings.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        // Others may change it at the same time; the same URL is looked at once.
+        if settings.url != webhook.settings.url && checked.as_ref() != Some(&settings.url) {
+            refuse_forbidden(manage, &settings.url).await?;
+            checked = Some(settings.url.clone());
+        }
         let Some(changed) = webhook.changed(settings, clock.now()) else {
             return Ok(json(200, &view::webhook(&webhook)));
         };

@@ -265,6 +265,14 @@ impl Stack {
         self.lambda.invoke(&schedule.function, scheduler::payload_for(schedule, slot_ms)?).await
     }
 
+    /// The ids of the processes of a function's environments that are idle now; its busy ones are not among them.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub fn idle_processes(&self, function: &str) -> Result<Vec<u32>, InvokeError> {
+        self.lambda.idle_processes(function)
+    }
+
     /// Kills every process of a function, as a failing host would. Answers how many there were.
     ///
     /// # Errors

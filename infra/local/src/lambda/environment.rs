@@ -82,6 +82,11 @@ impl Environment {
         Ok(Self { child, api, initialised: false })
     }
 
+    /// Its process's id, while it runs.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Gives the environment one event and waits for its end.
     pub(crate) async fn run(
         &mut self,

@@ -203,6 +203,11 @@ impl Lambda {
         Ok(self.pool(function)?.kill().await)
     }
 
+    /// The processes of a function's environments that are idle now.
+    pub(crate) fn idle_processes(&self, function: &str) -> Result<Vec<u32>, InvokeError> {
+        Ok(self.pool(function)?.idle_processes())
+    }
+
     async fn sweep(&self) {
         loop {
             tokio::select! {

@@ -88,6 +88,11 @@ impl Pool {
         self.idle().pop().map(|(environment, _)| environment)
     }
 
+    /// The processes of the environments that are idle now.
+    pub(crate) fn idle_processes(&self) -> Vec<u32> {
+        self.idle().iter().filter_map(|(environment, _)| environment.process()).collect()
+    }
+
     /// Ends the environments that were idle too long, or that ended by themselves.
     pub(crate) async fn end_idle(&self) {
         let mut ended = Vec::new();

@@ -1,0 +1,219 @@
+//! Dials a webhook's host: resolves it, has *all* its addresses vetted, connects to one of them, and agrees on TLS.
+
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
+use carteiro_core::outcome::FailureKind;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::connection::Connection;
+use super::failed::Failed;
+use super::resolve::{ResolveError, Resolver};
+use super::shared_tcp::SharedTcp;
+
+/// How long one of several addresses of a host may take to connect.
+const CONNECT_EACH: Duration = Duration::from_secs(5);
+
+/// How long an address is tried alone before the next one is tried beside it (RFC 8305, 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How many addresses of a host are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// Out of memory, descriptors or buffers (ENOMEM, ENFILE, EMFILE, ENOBUFS): our own fault, whoever is called.
+const OUT_OF_RESOURCES: [i32; 4] = [12, 23, 24, 105];
+
+/// No port is left for a connection (EADDRNOTAVAIL); over IPv6, also where this machine has no such address.
+const NO_ADDRESS_LEFT: i32 = 99;
+
+/// What dials.
+#[derive(Clone)]
+pub(crate) struct Dialler {
+    pub(crate) private: Arc<PrivateTargets>,
+    pub(crate) resolver: Resolver,
+    pub(crate) tls: TlsConnector,
+}
+
+impl Dialler {
+    /// A new connection, to an address that was vetted.
+    pub(crate) async fn dial(&self, url: &WebhookUrl) -> Result<Connection, Failed> {
+        let addresses = self.addresses(url).await?;
+        let tcp = Arc::new(connect(in_turns(&addresses)).await?);
+        // A request is written at once; waiting to fill a packet would only delay it.
+        let _ = tcp.set_nodelay(true);
+        if !url.is_https() {
+            return Connection::http1(SharedTcp(Arc::clone(&tcp)), tcp).await;
+        }
+        let name = ServerName::try_from(url.host()).map_err(|_| Failed::Theirs(FailureKind::Tls))?;
+        let agreed = self.tls.connect(name, SharedTcp(Arc::clone(&tcp))).await;
+        let tls = agreed.map_err(|_| Failed::Theirs(FailureKind::Tls))?;
+        if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+            Connection::http2(tls).await
+        } else {
+            Connection::http1(tls, tcp).await
+        }
+    }
+
+    /// The addresses of a URL's host, all of which may be dialled.
+    pub(crate) async fn addresses(&self, url: &WebhookUrl) -> Result<Vec<SocketAddr>, Failed> {
+        let found = match url.literal_address() {
+            Some(address) => vec![SocketAddr::new(address, url.port())],
+            None => self.resolver.resolve(&url.host(), url.port()).await?.to_vec(),
+        };
+        let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        vet(url, &ips, &self.private)?;
+        Ok(found)
+    }
+}
+
+/// The addresses in the order in which they are tried: as the resolver sorted them, families in turns, so that a host
+/// whose one family leads nowhere is reached by the other.
+fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut others = other.into_iter();
+    let mut turns = Vec::new();
+    for address in one {
+        turns.push(address);
+        turns.extend(others.next());
+    }
+    turns.extend(others);
+    turns.truncate(MAX_ADDRESSES);
+    turns
+}
+
+/// Connects to the first address that answers. The next one is tried when one has failed or had its head start.
+async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failed> {
+    let mut next = addresses.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let mut failed = Failed::Theirs(FailureKind::Connect);
+    loop {
+        match next.next() {
+            Some(address) => under_way.push(connect_to(address)),
+            None if under_way.is_empty() => return Err(failed),
+            None => {}
+        }
+        tokio::select! {
+            Some(connected) = under_way.next() => match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            },
+            () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
+        }
+    }
+}
+
+async fn connect_to(address: SocketAddr) -> Result<TcpStream, Failed> {
+    match tokio::time::timeout(CONNECT_EACH, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(not_connected(error, address)),
+        Err(_) => Err(Failed::Theirs(FailureKind::Timeout)),
+    }
+}
+
+fn not_connected(error: io::Error, address: SocketAddr) -> Failed {
+    let no_port_left = address.is_ipv4() && error.raw_os_error() == Some(NO_ADDRESS_LEFT);
+    if no_port_left || is_out_of_resources(&error) {
+        return Failed::ours(error);
+    }
+    Failed::Theirs(FailureKind::Connect)
+}
+
+fn is_out_of_resources(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| OUT_OF_RESOURCES.contains(&code))
+}
+
+impl From<ResolveError> for Failed {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            // The resolver needs descriptors, too.
+            ResolveError::Unresolved(why) if !is_out_of_resources(&why) => Self::Theirs(FailureKind::Dns),
+            error => Self::ours(error),
+        }
+    }
+}
+
+impl From<ForbiddenAddress> for Failed {
+    fn from(_: ForbiddenAddress) -> Self {
+        Self::Theirs(FailureKind::ForbiddenAddress)
+    }
+}
+
+impl Failed {
+    pub(crate) fn ours(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Ours(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns_and_four_addresses_are_tried() {
+        let found = ["[2a00::1]:1", "[2a00::2]:1", "[2a00::3]:1", "9.9.9.9:1", "9.9.9.8:1"].map(address);
+        let tried = ["[2a00::1]:1", "9.9.9.9:1", "[2a00::2]:1", "9.9.9.8:1"].map(address);
+        assert_eq!(in_turns(&found), tried);
+        assert_eq!(in_turns(&found[3..]), found[3..]);
+        assert_eq!(in_turns(&found[..1]), found[..1]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_holds_up_the_next_one_for_a_moment_only() {
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&address("127.0.0.1:0").into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(50), TcpStream::connect(silent)).await
+        {
+            filling.push(stream);
+        }
+        let began = tokio::time::Instant::now();
+        let connected = connect(vec![silent, good.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), good.local_addr().unwrap());
+        assert!(began.elapsed() < CONNECT_EACH, "{:?}", began.elapsed());
+        let closed = address("127.0.0.1:1");
+        let connected = connect(vec![closed, good.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), good.local_addr().unwrap());
+        assert!(matches!(connect(vec![closed]).await, Err(Failed::Theirs(FailureKind::Connect))));
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_our_own_fault() {
+        let (v4, v6) = (address("9.9.9.9:443"), address("[2a00::1]:443"));
+        for (code, to, ours) in [
+            (24, v4, true),
+            (24, v6, true),
+            (12, v4, true),
+            (105, v4, true),
+            (99, v4, true),
+            (99, v6, false),
+            (101, v6, false),
+            (111, v4, false),
+            (113, v4, false),
+        ] {
+            let failed = not_connected(io::Error::from_raw_os_error(code), to);
+            assert_eq!(matches!(failed, Failed::Ours(_)), ours, "{code} {to}: {failed:?}");
+        }
+        let unresolved = |code| ResolveError::Unresolved(Arc::new(io::Error::from_raw_os_error(code)));
+        assert!(matches!(Failed::from(unresolved(24)), Failed::Ours(_)));
+        assert!(matches!(Failed::from(unresolved(2)), Failed::Theirs(FailureKind::Dns)));
+    }
+}

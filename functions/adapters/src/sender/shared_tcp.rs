@@ -1,0 +1,129 @@
+//! A TCP connection that can be looked at by others than the one who reads and writes it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The reader and writer of a connection. There is one for each.
+#[derive(Debug)]
+pub(crate) struct SharedTcp(pub(crate) Arc<TcpStream>);
+
+/// Whether a connection is open and nothing has arrived on it that nobody read. It asks the system, for the runtime
+/// learns of what arrives only when it waits.
+pub(crate) fn is_quiet(tcp: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(tcp).peek(&mut byte);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl AsyncRead for SharedTcp {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl SharedTcp {
+    /// Writes as soon as the connection takes something.
+    fn poll_with(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(context))?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for SharedTcp {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_with(context, |tcp| tcp.try_write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.0).shutdown(Shutdown::Write))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(context, |tcp| tcp.try_write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_arrives_and_what_arrived_is_seen_before_it_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let (mut other, _) = listener.accept().await.unwrap();
+        let mut ours = SharedTcp(Arc::clone(&tcp));
+        assert!(is_quiet(&tcp));
+        let large = vec![7; 4 << 20];
+        let (written, read) = tokio::join!(
+            async {
+                ours.write_all(&large).await.unwrap();
+                ours.shutdown().await.unwrap();
+            },
+            async {
+                let mut read = Vec::new();
+                other.read_to_end(&mut read).await.unwrap();
+                read
+            }
+        );
+        let () = written;
+        assert_eq!(read, large);
+        other.write_all(b"x").await.unwrap();
+        while is_quiet(&tcp) {
+            tokio::task::yield_now().await;
+        }
+        let mut byte = [0];
+        ours.read_exact(&mut byte).await.unwrap();
+        assert!(is_quiet(&tcp) && byte == *b"x");
+        drop(other);
+        while is_quiet(&tcp) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

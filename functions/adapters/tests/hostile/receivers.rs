@@ -1,0 +1,191 @@
+//! Each receiver of the catalogue, twice in a row with one sender: the second attempt meets what the first one left.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use carteiro_adapters::sender::MAX_RESPONSE_BYTES;
+use carteiro_core::outcome::FailureKind;
+use carteiro_hostile::{Recorded, Running, catalogue, find};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{AUTHORITY, LONG, attempt, sender};
+
+/// The deadline where it is what ends the attempt.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// Between two attempts: time for what comes late.
+const BETWEEN: Duration = Duration::from_millis(80);
+
+async fn ends_as_recorded(name: &str) {
+    let hostile = find(name).unwrap();
+    let receiver = Running::start(&hostile, &AUTHORITY).await.unwrap();
+    let hangs = matches!(hostile.recorded, Recorded::Failure(FailureKind::Timeout, _));
+    let deadline = if hangs { SHORT } else { LONG };
+    let sender = sender(deadline);
+    for nth in 1..=2 {
+        let began = Instant::now();
+        let attempted = attempt(&sender, &receiver.url, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(Recorded::of(&attempted.outcome), hostile.recorded, "attempt {nth}: {attempted:?}");
+        assert!(began.elapsed() < deadline.min(SHORT) + SLACK, "{:?}", began.elapsed());
+        assert!(attempted.response_body.len() <= MAX_RESPONSE_BYTES);
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+/// A test for each, and the list of them.
+macro_rules! receivers {
+    ($($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                ends_as_recorded(stringify!($name)).await;
+            }
+        )*
+
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+receivers! {
+    listens_nowhere
+    never_accepts_with_a_full_backlog
+    accepts_and_says_nothing
+    closes_on_accept
+    resets_on_accept
+    resets_in_the_middle_of_the_request
+    resets_after_the_request
+    resets_in_the_middle_of_the_head
+    resets_in_the_middle_of_the_body
+    closes_after_the_request
+    half_closes_and_reads_on
+    reads_nothing_of_a_large_request
+    answers_before_it_has_read
+    refuses_the_body_and_reads_no_more
+    drips_its_head
+    sends_a_head_that_never_ends
+    sends_a_header_of_a_megabyte
+    sends_ten_thousand_headers
+    names_a_header_with_bad_bytes
+    puts_control_bytes_into_a_header
+    puts_bytes_beyond_ascii_into_a_header
+    sends_binary_noise
+    answers_in_http_0_9
+    answers_in_http_1_0
+    claims_http_3_1
+    speaks_ssh
+    speaks_http_2_without_tls
+    answers_status_000
+    answers_status_99
+    answers_status_999
+    answers_status_1000
+    answers_status_minus_200
+    answers_without_a_reason
+    floods_with_100_continue
+    floods_with_103_early_hints
+    promises_to_go_on_and_does_not
+    switches_protocols
+    redirects_to_a_private_address
+    redirects_to_itself
+    redirects_nowhere
+    redirects_to_a_script
+    asks_to_wait_for_ever
+    asks_to_wait_until_the_year_9999
+    asks_to_wait_a_negative_time
+    claims_more_than_it_sends
+    sends_more_than_it_claims
+    claims_two_lengths
+    claims_a_negative_length
+    claims_a_length_beyond_numbers
+    claims_exabytes
+    drips_its_body
+    sends_a_body_with_204
+    sends_a_body_with_304
+    sends_a_chunk_of_an_impossible_size
+    sends_a_chunk_of_a_negative_size
+    claims_a_chunk_of_exabytes
+    floods_with_chunk_extensions
+    never_sends_the_last_chunk
+    drips_chunk_sizes
+    says_chunked_and_a_length
+    drips_its_trailers
+    sends_trailers_that_never_end
+    sends_50_megabytes
+    sends_a_body_that_never_ends
+    sends_tiny_chunks_for_ever
+    sends_a_gzip_bomb
+    pipelines_a_second_answer
+    pipelines_a_second_answer_late
+    closes_the_kept_connection_at_once
+    resets_the_kept_connection
+    fills_the_kept_connection_with_noise
+    shows_a_certificate_of_its_own
+    shows_an_expired_certificate
+    shows_a_certificate_of_the_future
+    shows_a_certificate_of_another_host
+    demands_a_client_certificate
+    speaks_http_where_tls_belongs
+    speaks_tls_1_1_only
+    refuses_the_version_of_tls
+    closes_in_the_handshake
+    resets_in_the_handshake
+    sends_noise_in_the_handshake
+    sends_a_record_that_is_too_long
+    hangs_in_the_handshake
+    drips_its_handshake
+    sends_a_hello_of_16_megabytes
+    floods_with_alerts
+    ends_tls_without_a_word_in_the_body
+    ends_tls_without_a_word_behind_the_body
+    agrees_on_http_1_and_speaks_http_2
+    floods_with_settings
+    floods_with_pings
+    floods_with_pings_and_reads_nothing
+    floods_with_empty_data
+    floods_with_103_over_http_2
+    floods_with_unknown_frames
+    resets_the_stream
+    refuses_every_stream
+    goes_away_at_once
+    answers_http_2_with_http_1
+    overflows_the_window
+    sends_a_frame_that_is_too_large
+    sends_a_body_before_a_head
+    pushes_what_nobody_asked_for
+    agrees_on_http_2_and_says_nothing
+    opens_no_window
+    allows_no_streams
+    never_ends_the_stream
+    continues_its_headers_for_ever
+    continues_its_headers_with_nothing
+    sends_a_header_bomb
+    names_no_number_of_the_header_table
+    sends_no_status
+    sends_data_for_ever
+    sends_data_past_the_window
+    claims_more_than_it_sends_over_http_2
+    goes_away_behind_each_answer
+    pushes_an_answer_on_the_next_stream
+}
+
+#[test]
+fn every_receiver_of_the_catalogue_has_its_test() {
+    let listed: Vec<_> =
+        catalogue().iter().flat_map(|group| group.receivers.clone()).map(|one| one.name).collect();
+    let distinct: BTreeSet<_> = listed.iter().copied().collect();
+    assert_eq!(distinct.len(), listed.len(), "two have one name");
+    assert_eq!(distinct, TESTED.iter().copied().collect());
+    assert!(distinct.len() >= 40);
+}
+
+#[tokio::test]
+async fn what_is_packed_is_not_unpacked() {
+    let receiver = Running::start(&find("sends_a_gzip_bomb").unwrap(), &AUTHORITY).await.unwrap();
+    let attempted = attempt(&sender(LONG), &receiver.url, Timestamp::UNIX_EPOCH).await;
+    // The bytes as they came: the mark of gzip, and some 40 KB.
+    assert_eq!(attempted.response_body[..2], [0x1f, 0x8b]);
+    assert!((30_000..MAX_RESPONSE_BYTES).contains(&attempted.response_body.len()));
+}
