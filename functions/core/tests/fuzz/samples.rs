@@ -175,6 +175,7 @@ pub(crate) const SECRETS: &[&str] = &[
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\n1\nv1,AAAA\n{}",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\nsoon\n\n",
     "whsec_AAAA\nmsg_1\n1\nv1,\n",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\n1\nwhpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n{}",
 ];
 
 /// Bulk requests.

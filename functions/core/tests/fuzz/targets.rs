@@ -10,7 +10,7 @@ use carteiro_core::inbox::{EntryKey, Event, Shape};
 use carteiro_core::item::MAX_ITEM_BYTES;
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::push::signature::{self as networks, AppSecret};
-use carteiro_core::signature::Secret;
+use carteiro_core::signature::{KeyPair, PublicKey, Secret, Signer, Verifier, sign, verify};
 use carteiro_core::webhook::Settings;
 use carteiro_core::{cursor, item, ndjson, normalise, push};
 use serde::de::IgnoredAny;
@@ -172,18 +172,31 @@ pub(crate) fn delivery_signature(input: &[u8]) -> String {
     let Ok(secret) = secret.parse::<Secret>() else { return "no secret".to_owned() };
     assert_eq!(secret.reveal().parse::<Secret>().as_ref(), Ok(&secret));
     let now = 1_795_262_405;
-    let verify = |signature: &str| {
-        carteiro_core::signature::verify(&secret, id, time, signature, body.as_bytes(), now)
-    };
-    let verdict = verify(signature);
-    if let Ok(seconds) = time.parse::<i64>() {
-        let right = carteiro_core::signature::sign([&secret], id, seconds, body.as_bytes());
-        assert_eq!(verify(&right).is_ok(), !id.is_empty() && now.abs_diff(seconds) <= 300);
-        assert!(verdict.is_err() || signature.split(' ').any(|one| one == right), "another signature passes");
-    } else {
-        assert!(verdict.is_err());
+    let pair = KeyPair::from_random(std::array::from_fn(|at| secret.reveal().as_bytes()[at]));
+    let public_key = pair.public_key();
+    let mut told = String::new();
+    for (signer, verifier) in
+        [(Signer::from(&secret), Verifier::from(&secret)), (Signer::from(&pair), Verifier::from(&public_key))]
+    {
+        let check = |signature: &str| verify(verifier, id, time, signature, body.as_bytes(), now);
+        let verdict = check(signature);
+        if let Ok(seconds) = time.parse::<i64>() {
+            let right = sign([signer], id, seconds, body.as_bytes());
+            assert_eq!(check(&right).is_ok(), !id.is_empty() && now.abs_diff(seconds) <= 300);
+            assert!(
+                verdict.is_err() || signature.split(' ').any(|one| one == right),
+                "another signature passes"
+            );
+        } else {
+            assert!(verdict.is_err());
+        }
+        write!(told, "{verdict:?} ").unwrap();
     }
-    format!("{verdict:?}")
+    if let Ok(key) = signature.parse::<PublicKey>() {
+        assert_eq!(key.to_string(), signature);
+        told.push_str("a public key");
+    }
+    told
 }
 
 pub(crate) fn bulk(input: &[u8]) -> String {
