@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::collected::{By, Envelope, render};
-use carteiro_core::id::PageId;
+use carteiro_core::credentials::{Fresh, Rotation};
+use carteiro_core::id::{AccountId, PageId, WebhookId};
 use carteiro_core::inbox::{EntryKey, Event, Shape};
 use carteiro_core::item::MAX_ITEM_BYTES;
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::push::signature::{self as networks, AppSecret};
 use carteiro_core::signature::{KeyPair, PublicKey, Secret, Signer, Verifier, sign, verify};
-use carteiro_core::webhook::Settings;
+use carteiro_core::webhook::{NewWebhook, Settings, Webhook};
 use carteiro_core::{cursor, item, ndjson, normalise, push};
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -249,7 +251,21 @@ pub(crate) fn settings(input: &[u8]) -> String {
         return "no object".to_owned();
     };
     let private: PrivateTargets = "10.0.0.0/8".parse().unwrap();
-    match Settings::from_json(&given, &private) {
+    let rotation = Rotation::from_json(&given).map_err(|errors| errors.len());
+    if let Ok(new) = NewWebhook::from_json(&given, &private) {
+        let fresh = Fresh::from_random([1; 32], [2; 32]);
+        let webhook = new.clone().create(
+            WebhookId::from_bits(1),
+            AccountId::from_bits(2),
+            fresh,
+            Timestamp::UNIX_EPOCH,
+        );
+        let stored = serde_json::to_string(&webhook).unwrap();
+        assert_eq!(serde_json::from_str::<Webhook>(&stored).unwrap(), webhook);
+        let kept = webhook.patched(&Map::new(), &private).unwrap();
+        assert_eq!((kept.settings, kept.key_pair), (new.settings, new.key_pair));
+    }
+    let told = match Settings::from_json(&given, &private) {
         Ok(settings) => {
             let stored = serde_json::to_value(&settings).unwrap();
             assert_eq!(Settings::from_json(stored.as_object().unwrap(), &private), Ok(settings.clone()));
@@ -269,7 +285,8 @@ pub(crate) fn settings(input: &[u8]) -> String {
                 .collect();
             fields.into_iter().take(3).collect::<Vec<_>>().join("; ")
         }
-    }
+    };
+    format!("{rotation:?} {told}")
 }
 
 pub(crate) fn cursor(input: &[u8]) -> String {
