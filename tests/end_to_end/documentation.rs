@@ -78,7 +78,7 @@ fn declared_parameters() -> Vec<(String, String)> {
 }
 
 /// The sources in these folders, by the names of their files.
-fn sources(folders: &[&str]) -> BTreeMap<String, String> {
+fn sources_by_name(folders: &[&str]) -> BTreeMap<String, String> {
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut open: Vec<PathBuf> = folders.iter().map(|folder| workspace().join(folder)).collect();
     while let Some(folder) = open.pop() {
@@ -97,7 +97,7 @@ fn sources(folders: &[&str]) -> BTreeMap<String, String> {
 
 #[test]
 fn what_the_comparison_says_of_us_is_tested_or_said_not_to_be_there() {
-    let sources = sources(&["functions", "infra", "tests"]);
+    let sources = sources_by_name(&["functions", "infra", "tests"]);
     let document = read("docs/comparison.md");
     let mut counted = 0;
     for heading in ["Delivery core", "Security", "Reliability and isolation"] {
