@@ -9,7 +9,9 @@ use carteiro_clock::Clock;
 use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
-use carteiro_core::{cursor, idempotency, inbox, item, ndjson, network, page, push, release, webhook};
+use carteiro_core::{
+    credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release, signature, webhook,
+};
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 use serde_json::Value;
 
@@ -45,10 +47,23 @@ fn rows(section: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The text of a section's fenced blocks of one language.
-fn blocks(section: &str, language: &str) -> String {
+/// A section's fenced blocks of one language.
+fn each_block<'a>(section: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
     let fence = format!("```{language}\n");
-    section.split(fence.as_str()).skip(1).filter_map(|block| block.split("```").next()).collect()
+    let blocks: Vec<_> = section.split(fence.as_str()).skip(1).collect();
+    blocks.into_iter().filter_map(|block| block.split("```").next())
+}
+
+/// Their text, together.
+fn blocks(section: &str, language: &str) -> String {
+    each_block(section, language).collect()
+}
+
+/// The block of the README, of one language, that holds a text.
+pub(crate) fn readmes_block(language: &str, holding: &str) -> String {
+    let readme = read("README.md");
+    let found = each_block(&readme, language).find(|block| block.contains(holding));
+    found.unwrap_or_else(|| panic!("the README has no {language} with {holding:?}")).to_owned()
 }
 
 /// The template's parameters and their defaults, as the README writes them.
@@ -70,7 +85,7 @@ fn declared_parameters() -> Vec<(String, String)> {
 }
 
 /// The sources in these folders, by the names of their files.
-fn sources(folders: &[&str]) -> BTreeMap<String, String> {
+fn sources_by_name(folders: &[&str]) -> BTreeMap<String, String> {
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut open: Vec<PathBuf> = folders.iter().map(|folder| workspace().join(folder)).collect();
     while let Some(folder) = open.pop() {
@@ -89,7 +104,7 @@ fn sources(folders: &[&str]) -> BTreeMap<String, String> {
 
 #[test]
 fn what_the_comparison_says_of_us_is_tested_or_said_not_to_be_there() {
-    let sources = sources(&["functions", "infra", "tests"]);
+    let sources = sources_by_name(&["functions", "infra", "tests"]);
     let document = read("docs/comparison.md");
     let mut counted = 0;
     for heading in ["Delivery core", "Security", "Reliability and isolation"] {
@@ -143,6 +158,14 @@ fn the_documented_limits_are_those_of_the_core() {
             format!("{}, of {} bytes", webhook::MAX_HEADERS, webhook::MAX_HEADER_BYTES),
         ),
         ("webhook's sources", webhook::MAX_SOURCES.to_string()),
+        (
+            "webhook's secret",
+            format!("{} to {} bytes", signature::MIN_SECRET_BYTES, signature::MAX_SECRET_BYTES),
+        ),
+        (
+            "replaced secrets that sign, and replaced key pairs",
+            format!("{} each, for at most {} s", credentials::MAX_REPLACED, credentials::MAX_OVERLAP_SECONDS),
+        ),
         ("webhook's own threshold", format!("1 to {} failures", webhook::MAX_THRESHOLD)),
         ("webhook's own block", format!("1 s to {} s", webhook::MAX_BLOCK_SECONDS)),
         (
@@ -184,6 +207,21 @@ fn the_documented_retries_are_those_of_the_core() {
         .collect();
     expected.push(vec![(SCHEDULE.len() + 1).to_string(), "none: dead".to_owned(), "dead".to_owned()]);
     assert_eq!(rows(&section(&read("README.md"), "Guarantees")), expected);
+}
+
+#[test]
+fn the_documented_rotation_is_that_of_the_core() {
+    let receiver = section(&read("README.md"), "What a receiver sees");
+    let (_, rotation) = receiver.split_once("\n### Rotate a secret\n").unwrap();
+    let rows = rows(rotation.split("\n### ").next().unwrap());
+    let fields: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(fields, credentials::ROTATION_FIELDS);
+    let (most, usual) = (credentials::MAX_OVERLAP_SECONDS, credentials::DEFAULT_OVERLAP_SECONDS);
+    assert!(rows[2][1].contains(&format!("0 to {most}; {usual} where")), "{rows:?}");
+    assert!(rotation.contains(&format!("at most {} replaced secrets", credentials::MAX_REPLACED)));
+    let shown =
+        [readmes_block("python", "def genuine("), readmes_block("python", "def genuine_by_public_key(")];
+    assert!(shown.iter().all(|check| check.contains(&format!("> {TOLERANCE_SECONDS}:"))), "{shown:?}");
 }
 
 /// The anchor of a heading, as web pages of repositories make it.
@@ -343,7 +381,7 @@ fn the_readme_lists_exactly_the_events_that_the_functions_log() {
 }
 
 /// Runs a script with a program that reads it from its standard input.
-async fn run(mut program: Command, script: String) -> Output {
+pub(crate) async fn run(mut program: Command, script: String) -> Output {
     let run = move || {
         let mut child =
             program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -359,7 +397,7 @@ async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else
     let secret = Secret::from_random([7; 32]);
     let now = i64::try_from(Clock::system().now_ms() / 1000).unwrap();
     let other = Secret::from_random([8; 32]);
-    let mut script = blocks(&read("README.md"), "python");
+    let mut script = readmes_block("python", "def genuine(");
     let known = secret.reveal();
     for (known, time, body) in [
         (known.as_str(), now, "é"),

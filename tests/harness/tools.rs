@@ -26,6 +26,22 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     }
 }
 
+/// A Node.js that has this module, in the folder that `CARTEIRO_NODE_MODULES` names, or none. The command sees the
+/// modules there.
+#[must_use]
+pub fn node_with(module: &str) -> Option<Command> {
+    let node = || {
+        let mut node = Command::new("node");
+        node.env("NODE_PATH", variable("CARTEIRO_NODE_MODULES").unwrap_or_default());
+        node
+    };
+    let found = node().args(["-e", &format!("require('{module}')")]).output();
+    match found {
+        Ok(output) if output.status.success() => Some(node()),
+        _ => missing(&format!("a Node.js with {module} (CARTEIRO_NODE_MODULES names its node_modules)")),
+    }
+}
+
 /// Where a program is, or none.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {

@@ -325,7 +325,7 @@ pub fn headers<'a>(
     now: Timestamp,
 ) -> Vec<(&'a str, String)> {
     let timestamp = now.as_second();
-    let signature = carteiro_core::signature::sign(webhook.secrets_at(now), item.id, timestamp, body);
+    let signature = carteiro_core::signature::sign(webhook.signers_at(now), item.id, timestamp, body);
     let own = webhook.settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let mut headers: Vec<_> = own.collect();
     headers.extend([

@@ -50,6 +50,11 @@ pub(crate) fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldEr
     unknown.map(|name| FieldError::new(name, "no such field")).collect()
 }
 
+/// Reads true or false.
+pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or("true or false".to_owned())
+}
+
 /// Reads one of some texts.
 pub(crate) fn choice<T: for<'de> Deserialize<'de>>(
     choices: &'static [&'static str],

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod collected;
 pub mod coverage;
+pub mod credentials;
 pub mod cursor;
 pub mod delivery;
 mod field;

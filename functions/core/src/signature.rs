@@ -1,96 +1,110 @@
-//! [Standard Webhooks](https://www.standardwebhooks.com) signatures, `v1`: HMAC-SHA256 over `id.timestamp.body`.
+//! [Standard Webhooks](https://www.standardwebhooks.com) signatures over `id.timestamp.body`: `v1`, HMAC-SHA256 with a
+//! [`Secret`] that both sides have, and `v1a`, ed25519 by a [`KeyPair`] of which the receiver has the [`PublicKey`].
 //!
-//! Source: the specification's version 1.0.0, `spec/standard-webhooks.md`.
+//! Source: the specification's version 1.0.0, `spec/standard-webhooks.md`, "Signature scheme" and "Webhook headers".
+//! What a `v1a` key's base64 holds the specification leaves open ("standard ed25519 key pair"): see [`KeyPair`].
 
-use std::fmt;
-use std::str::FromStr;
+mod key_pair;
+mod secret;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+pub use key_pair::{InvalidKey, KeyPair, PublicKey};
+pub use secret::{InvalidSecret, MAX_SECRET_BYTES, MIN_SECRET_BYTES, Secret};
 
 /// How far a timestamp may be from the receiver's clock, in seconds: what the reference libraries use.
 pub const TOLERANCE_SECONDS: i64 = 300;
 
-const PREFIX: &str = "whsec_";
+/// What makes one signature.
+#[derive(Clone, Copy, Debug)]
+pub enum Signer<'a> {
+    /// `v1`.
+    Secret(&'a Secret),
+    /// `v1a`.
+    KeyPair(&'a KeyPair),
+}
 
-/// A webhook's secret: 24 to 64 bytes, shown as `whsec_<base64>`. It is never printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Secret(Vec<u8>);
-
-/// A text that is no secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a secret is whsec_ followed by 24 to 64 bytes in base64")]
-pub struct InvalidSecret;
-
-impl Secret {
-    /// Makes a secret of 256 random bits.
-    #[must_use]
-    pub fn from_random(bits: [u8; 32]) -> Self {
-        Self(bits.to_vec())
-    }
-
-    /// The secret as the receiver needs it: `whsec_…`.
-    #[must_use]
-    pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", STANDARD.encode(&self.0))
-    }
-
-    fn mac(&self, id: &str, timestamp: i64, body: &[u8]) -> Option<[u8; 32]> {
-        // HMAC takes a key of any length, so this is always Some.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        mac.update(format!("{id}.{timestamp}.").as_bytes());
-        mac.update(body);
-        Some(mac.finalize().into_bytes().into())
+impl<'a> From<&'a Secret> for Signer<'a> {
+    fn from(secret: &'a Secret) -> Self {
+        Self::Secret(secret)
     }
 }
 
-impl FromStr for Secret {
-    type Err = InvalidSecret;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
-        let encoded = text.strip_prefix(PREFIX).ok_or(InvalidSecret)?;
-        let bytes = STANDARD.decode(encoded).map_err(|_| InvalidSecret)?;
-        if (24..=64).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(InvalidSecret) }
+impl<'a> From<&'a KeyPair> for Signer<'a> {
+    fn from(pair: &'a KeyPair) -> Self {
+        Self::KeyPair(pair)
     }
 }
 
-impl TryFrom<String> for Secret {
-    type Error = InvalidSecret;
-
-    fn try_from(text: String) -> Result<Self, InvalidSecret> {
-        text.parse()
+impl Signer<'_> {
+    fn sign(self, head: &[u8], body: &[u8]) -> Option<String> {
+        match self {
+            Self::Secret(secret) => secret.mac(head, body).map(|mac| format!("{V1}{}", STANDARD.encode(mac))),
+            Self::KeyPair(pair) => {
+                pair.sign(head, body).map(|signature| format!("{V1A}{}", STANDARD.encode(signature)))
+            }
+        }
     }
 }
 
-impl From<Secret> for String {
-    fn from(secret: Secret) -> Self {
-        secret.reveal()
+/// What a receiver checks signatures with.
+#[derive(Clone, Copy, Debug)]
+pub enum Verifier<'a> {
+    /// `v1`.
+    Secret(&'a Secret),
+    /// `v1a`.
+    PublicKey(&'a PublicKey),
+}
+
+impl<'a> From<&'a Secret> for Verifier<'a> {
+    fn from(secret: &'a Secret) -> Self {
+        Self::Secret(secret)
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+impl<'a> From<&'a PublicKey> for Verifier<'a> {
+    fn from(key: &'a PublicKey) -> Self {
+        Self::PublicKey(key)
     }
 }
 
-/// The value of `webhook-signature`: one `v1,<base64>` per secret, separated by spaces. `timestamp` is the attempt's,
-/// in Unix seconds.
+impl Verifier<'_> {
+    fn fits(self, head: &[u8], body: &[u8], signatures: &str) -> bool {
+        let given = |prefix: &'static str| {
+            let of_scheme = signatures.split(' ').filter_map(move |one| one.strip_prefix(prefix));
+            of_scheme.filter_map(|encoded| STANDARD.decode(encoded).ok())
+        };
+        match self {
+            Self::Secret(secret) => secret.mac(head, body).is_some_and(|expected| {
+                given(V1).any(|given| bool::from(given.as_slice().ct_eq(expected.as_slice())))
+            }),
+            Self::PublicKey(key) => given(V1A).any(|given| key.verifies(head, body, &given)),
+        }
+    }
+}
+
+const V1: &str = "v1,";
+const V1A: &str = "v1a,";
+
+/// What is signed, before the body.
+fn head(id: &str, timestamp: i64) -> Vec<u8> {
+    format!("{id}.{timestamp}.").into_bytes()
+}
+
+/// The value of `webhook-signature`: `v1,<base64>` for each secret, `v1a,<base64>` for each key pair, separated by
+/// spaces. `timestamp` is the attempt's, in Unix seconds.
 #[must_use]
-pub fn sign<'a>(
-    secrets: impl IntoIterator<Item = &'a Secret>,
+pub fn sign<'a, S: Into<Signer<'a>>>(
+    signers: impl IntoIterator<Item = S>,
     id: &str,
     timestamp: i64,
     body: &[u8],
 ) -> String {
-    let one =
-        |secret: &Secret| secret.mac(id, timestamp, body).map(|mac| format!("v1,{}", STANDARD.encode(mac)));
-    secrets.into_iter().filter_map(one).collect::<Vec<_>>().join(" ")
+    let head = head(id, timestamp);
+    let signatures = signers.into_iter().filter_map(|signer| signer.into().sign(&head, body));
+    signatures.collect::<Vec<_>>().join(" ")
 }
 
 /// Why a signature does not stand.
@@ -102,17 +116,17 @@ pub enum VerifyError {
     /// Older or newer than [`TOLERANCE_SECONDS`].
     #[error("the timestamp is more than {TOLERANCE_SECONDS} s from now")]
     Timestamp,
-    /// No `v1` signature in the list fits.
+    /// No signature in the list that is of the key's scheme fits.
     #[error("no signature fits")]
     Mismatch,
 }
 
-/// Verifies a delivery as a receiver does. `now` is in Unix seconds.
+/// Verifies a delivery as a receiver does, by a secret or a public key. `now` is in Unix seconds.
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub fn verify(
-    secret: &Secret,
+pub fn verify<'a>(
+    key: impl Into<Verifier<'a>>,
     id: &str,
     timestamp: &str,
     signature: &str,
@@ -126,15 +140,15 @@ pub fn verify(
     if now.saturating_sub(seconds).saturating_abs() > TOLERANCE_SECONDS {
         return Err(VerifyError::Timestamp);
     }
-    let expected = secret.mac(id, seconds, body).ok_or(VerifyError::Mismatch)?;
-    let fits = signature.split(' ').filter_map(|one| one.strip_prefix("v1,")).any(|encoded| {
-        STANDARD.decode(encoded).is_ok_and(|given| bool::from(given.as_slice().ct_eq(expected.as_slice())))
-    });
+    let fits = key.into().fits(&head(id, seconds), body, signature);
     if fits { Ok(()) } else { Err(VerifyError::Mismatch) }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
@@ -176,14 +190,49 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_24_to_64_bytes_and_is_never_printed() {
-        let of = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![1; bytes]));
-        assert!(of(23).parse::<Secret>().is_err());
-        assert!(of(24).parse::<Secret>().is_ok());
-        assert!(of(64).parse::<Secret>().is_ok());
-        assert!(of(65).parse::<Secret>().is_err());
-        assert!("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<Secret>().is_err());
-        assert!(!format!("{:?}", published()).contains("MfKQ"));
-        assert_eq!(published().reveal().parse::<Secret>().unwrap(), published());
+    fn a_key_pairs_signature_stands_beside_the_secrets_and_each_side_reads_its_own() {
+        let (secret, pair) = (published(), KeyPair::from_random([5; 32]));
+        let signers = [Signer::from(&secret), Signer::from(&pair)];
+        let signature = sign(signers, ID, AT, BODY);
+        let (v1, v1a) = signature.split_once(' ').unwrap();
+        assert_eq!(v1, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(v1a.starts_with("v1a,") && !v1a.contains(' '), "{v1a}");
+        let (at, key) = (AT.to_string(), pair.public_key());
+        assert_eq!(verify(&secret, ID, &at, &signature, BODY, AT), Ok(()));
+        assert_eq!(verify(&key, ID, &at, &signature, BODY, AT), Ok(()));
+        assert_eq!(verify(&key, ID, &at, v1, BODY, AT), Err(VerifyError::Mismatch));
+        assert_eq!(verify(&secret, ID, &at, v1a, BODY, AT), Err(VerifyError::Mismatch));
+        // The other scheme's bytes under this scheme's name are worth nothing.
+        let renamed = v1a.replace("v1a,", "v1,");
+        assert_eq!(verify(&secret, ID, &at, &renamed, BODY, AT), Err(VerifyError::Mismatch));
+        let renamed = v1.replace("v1,", "v1a,");
+        assert_eq!(verify(&key, ID, &at, &renamed, BODY, AT), Err(VerifyError::Mismatch));
+    }
+
+    proptest! {
+        #[test]
+        fn no_signature_verifies_for_anything_but_what_was_signed(
+            seed: [u8; 32],
+            body in vec(any::<u8>(), 0..80),
+            other in vec(any::<u8>(), 0..80),
+            late in -600_i64..600,
+            change in 0_usize..3,
+        ) {
+            let (secret, pair) = (Secret::from_random(seed), KeyPair::from_random(seed));
+            let public = pair.public_key();
+            let signature = sign([Signer::from(&secret), Signer::from(&pair)], ID, AT, &body);
+            let (id, at, now) = (format!("{ID}x"), (AT + 1).to_string(), AT + late);
+            let (id, at, given) = match change {
+                0 => (id.as_str(), AT.to_string(), &body),
+                1 => (ID, at, &body),
+                _ => (ID, AT.to_string(), &other),
+            };
+            for key in [Verifier::from(&secret), Verifier::from(&public)] {
+                let genuine = verify(key, ID, &AT.to_string(), &signature, &body, now);
+                prop_assert_eq!(genuine.is_ok(), late.abs() <= TOLERANCE_SECONDS);
+                let forged = verify(key, id, &at, &signature, given, AT);
+                prop_assert_eq!(forged.is_ok(), change == 2 && other == body);
+            }
+        }
     }
 }

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::address::{PrivateTargets, WebhookUrl};
-use crate::field::{Field, choice, unknown};
+use crate::credentials::{Credentials, Fresh, own_secret};
+use crate::field::{Field, boolean, choice, unknown};
 use crate::id::{AccountId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::problem::FieldError;
-use crate::signature::Secret;
+use crate::signature::{Secret, Signer};
 
 /// The most webhooks of an account. Every item is routed through all of them.
 pub const MAX_WEBHOOKS_PER_ACCOUNT: usize = 100;
@@ -87,13 +88,52 @@ pub enum DisabledBy {
     Gone,
 }
 
-/// A secret that signs, and until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SigningSecret {
-    /// The secret.
-    pub secret: Secret,
-    /// When it stops signing, after a rotation.
-    pub until: Option<Timestamp>,
+/// What a customer asks for when they create a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewWebhook {
+    /// Its settings.
+    pub settings: Settings,
+    /// A secret of their own; a random one, where they give none.
+    pub secret: Option<Secret>,
+    /// Whether it gets a key pair.
+    pub key_pair: bool,
+}
+
+impl NewWebhook {
+    /// Reads what a customer gave, and reports everything that is wrong with it.
+    ///
+    /// # Errors
+    /// Every wrong field; unknown ones are wrong. No error repeats a secret.
+    pub fn from_json(given: &Map<String, Value>, private: &PrivateTargets) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let secret = Field::of(given, "secret").optional(&mut errors, own_secret);
+        let key_pair = Field::of(given, "key_pair").optional(&mut errors, boolean);
+        let settings = Settings::from_json(&without(given, &["secret", "key_pair"]), private);
+        match settings {
+            Ok(settings) if errors.is_empty() => {
+                Ok(Self { settings, secret, key_pair: key_pair.unwrap_or(false) })
+            }
+            Ok(_) => Err(errors),
+            Err(wrong) => Err(wrong.into_iter().chain(errors).collect()),
+        }
+    }
+
+    /// The webhook, with what it needs of `fresh`.
+    #[must_use]
+    pub fn create(self, id: WebhookId, account: AccountId, fresh: Fresh, now: Timestamp) -> Webhook {
+        let secret = self.secret.unwrap_or(fresh.secret);
+        let credentials = Credentials::new(secret, Some(fresh.key_pair).filter(|_| self.key_pair));
+        Webhook::new(id, account, self.settings, credentials, now)
+    }
+}
+
+/// What a customer's patch makes of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patched {
+    /// Its settings.
+    pub settings: Settings,
+    /// Whether it has a key pair.
+    pub key_pair: bool,
 }
 
 /// A webhook.
@@ -112,8 +152,9 @@ pub struct Webhook {
     pub settings: Settings,
     /// Why it is disabled, where it is.
     pub disabled_by: Option<DisabledBy>,
-    /// What signs, the newest first.
-    pub secrets: Vec<SigningSecret>,
+    /// What signs.
+    #[serde(flatten)]
+    pub credentials: Credentials,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was changed last.
@@ -127,7 +168,7 @@ impl Webhook {
         id: WebhookId,
         account: AccountId,
         settings: Settings,
-        secret: Secret,
+        credentials: Credentials,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -137,7 +178,7 @@ impl Webhook {
             version: 1,
             disabled_by: (!settings.enabled).then_some(DisabledBy::Owner),
             settings,
-            secrets: vec![SigningSecret { secret, until: None }],
+            credentials,
             created_at: now,
             updated_at: now,
         }
@@ -150,18 +191,44 @@ impl Webhook {
         self.settings.items.contains(item_type) && self.settings.sources.as_ref().is_none_or(from)
     }
 
-    /// The secrets that sign at a time.
-    pub fn secrets_at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
-        self.secrets
-            .iter()
-            .filter(move |one| one.until.is_none_or(|until| now < until))
-            .map(|one| &one.secret)
+    /// What signs at a time.
+    pub fn signers_at(&self, now: Timestamp) -> impl Iterator<Item = Signer<'_>> {
+        self.credentials.signers_at(now)
     }
 
-    /// This webhook with new settings; None where they change nothing.
+    /// What a JSON merge patch (RFC 7396) makes of this webhook.
+    ///
+    /// # Errors
+    /// Every field that is wrong after the patch. A secret is not patched: rotating it says until when the old one signs.
+    pub fn patched(
+        &self,
+        patch: &Map<String, Value>,
+        private: &PrivateTargets,
+    ) -> Result<Patched, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        if patch.contains_key("secret") {
+            errors.push(FieldError::new("secret", "is replaced by POST /webhooks/{webhook}/secret"));
+        }
+        let key_pair = match patch.get("key_pair") {
+            None => Some(self.credentials.public_key().is_some()),
+            Some(Value::Null) => Some(false),
+            Some(_) => Field::of(patch, "key_pair").optional(&mut errors, boolean),
+        };
+        let settings = self.settings.patched(&without(patch, &["secret", "key_pair"]), private);
+        match (settings, key_pair) {
+            (Ok(settings), Some(key_pair)) if errors.is_empty() => Ok(Patched { settings, key_pair }),
+            (Ok(_), _) => Err(errors),
+            (Err(wrong), _) => Err(wrong.into_iter().chain(errors).collect()),
+        }
+    }
+
+    /// This webhook with new settings and credentials; None where they change nothing. What a rotation replaced and
+    /// whose time is over is left behind.
     #[must_use]
-    pub fn changed(&self, settings: Settings, now: Timestamp) -> Option<Self> {
-        if settings == self.settings {
+    pub fn changed(&self, settings: Settings, credentials: &Credentials, now: Timestamp) -> Option<Self> {
+        let credentials = credentials.without_ended(now);
+        let recredentialed = credentials != self.credentials.without_ended(now);
+        if settings == self.settings && !recredentialed {
             return None;
         }
         let readdressed = settings.url != self.settings.url || settings.headers != self.settings.headers;
@@ -170,13 +237,26 @@ impl Webhook {
             (false, earlier) => earlier.or(Some(DisabledBy::Owner)),
         };
         Some(Self {
-            revision: self.revision + u64::from(readdressed),
+            revision: self.revision + u64::from(readdressed || recredentialed),
             version: self.version + 1,
             settings,
             disabled_by,
+            credentials,
             updated_at: now,
             ..self.clone()
         })
+    }
+
+    /// This webhook with other settings alone; None where they change nothing.
+    #[must_use]
+    pub fn set(&self, settings: Settings, now: Timestamp) -> Option<Self> {
+        self.changed(settings, &self.credentials, now)
+    }
+
+    /// This webhook with other credentials alone; None where they change nothing.
+    #[must_use]
+    pub fn recredentialed(&self, credentials: &Credentials, now: Timestamp) -> Option<Self> {
+        self.changed(self.settings.clone(), credentials, now)
     }
 
     /// This webhook after its URL answered 410 Gone to an attempt of `revision`; None where that is of no consequence:
@@ -187,6 +267,7 @@ impl Webhook {
             version: self.version + 1,
             settings: Settings { enabled: false, ..self.settings.clone() },
             disabled_by: Some(DisabledBy::Gone),
+            credentials: self.credentials.without_ended(now),
             updated_at: now,
             ..self.clone()
         })
@@ -209,8 +290,7 @@ impl Settings {
         let while_blocked = field("while_blocked").optional(&mut errors, choice(&["hold", "discard"]));
         let log = field("log").optional(&mut errors, choice(&["failures", "all", "none"]));
         let description = field("description").optional(&mut errors, description);
-        let enabled =
-            field("enabled").optional(&mut errors, |value| value.as_bool().ok_or("true or false".to_owned()));
+        let enabled = field("enabled").optional(&mut errors, boolean);
         let threshold = field("threshold").optional(&mut errors, number(MAX_THRESHOLD));
         let block_seconds = field("block_seconds").optional(&mut errors, number(MAX_BLOCK_SECONDS));
         let (Some(url), Some(items), true) = (url, items, errors.is_empty()) else { return Err(errors) };
@@ -248,6 +328,12 @@ impl Settings {
             _ => Err(vec![FieldError::new("", "a JSON object is expected")]),
         }
     }
+}
+
+/// A customer's fields without some of them.
+fn without(given: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    let others = given.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Headers are kept by their lower-case names, whatever their case in a patch.
@@ -414,15 +500,18 @@ mod tests {
         Settings::from_json(value.as_object().unwrap(), &none())
     }
 
-    fn webhook(value: Value) -> Webhook {
-        let secret = Secret::from_random([1; 32]);
-        Webhook::new(
-            WebhookId::from_bits(1),
-            AccountId::from_bits(2),
-            settings(value).unwrap(),
-            secret,
-            Timestamp::UNIX_EPOCH,
-        )
+    fn fresh(n: u8) -> Fresh {
+        Fresh::from_random([n; 32], [n; 32])
+    }
+
+    fn created(value: &Value) -> Result<Webhook, Vec<FieldError>> {
+        let new = NewWebhook::from_json(value.as_object().unwrap(), &none())?;
+        let (id, account) = (WebhookId::from_bits(1), AccountId::from_bits(2));
+        Ok(new.create(id, account, fresh(1), Timestamp::UNIX_EPOCH))
+    }
+
+    fn webhook(value: impl std::borrow::Borrow<Value>) -> Webhook {
+        created(value.borrow()).unwrap()
     }
 
     #[test]
@@ -502,7 +591,7 @@ mod tests {
         let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         let patched = |patch: Value| {
             let settings = before.settings.patched(patch.as_object().unwrap(), &none()).unwrap();
-            before.changed(settings, Timestamp::UNIX_EPOCH)
+            before.set(settings, Timestamp::UNIX_EPOCH)
         };
         assert_eq!(patched(json!({"url": "https://example.com/a"})), None);
         assert_eq!(patched(json!({"url": "https://example.com/b"})).unwrap().revision, 2);
@@ -519,7 +608,7 @@ mod tests {
         assert_eq!((gone.disabled_by, gone.settings.enabled), (Some(DisabledBy::Gone), false));
         assert_eq!(gone.gone(1, Timestamp::UNIX_EPOCH), None);
         let enabled = Settings { enabled: true, ..gone.settings.clone() };
-        assert_eq!(gone.changed(enabled, Timestamp::UNIX_EPOCH).unwrap().disabled_by, None);
+        assert_eq!(gone.set(enabled, Timestamp::UNIX_EPOCH).unwrap().disabled_by, None);
     }
 
     #[test]
@@ -534,12 +623,99 @@ mod tests {
         assert!(takes(&ItemType::NOTICE, "carteiro"));
     }
 
+    fn patch(webhook: &Webhook, patch: &Value) -> Result<Patched, Vec<FieldError>> {
+        webhook.patched(patch.as_object().unwrap(), &none())
+    }
+
     #[test]
-    fn an_old_secret_signs_until_its_end() {
-        let mut webhook = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
-        let until = Some(Timestamp::from_second(100).unwrap());
-        webhook.secrets.push(SigningSecret { secret: Secret::from_random([2; 32]), until });
-        assert_eq!(webhook.secrets_at(Timestamp::from_second(99).unwrap()).count(), 2);
-        assert_eq!(webhook.secrets_at(Timestamp::from_second(100).unwrap()).count(), 1);
+    fn a_webhook_gets_the_secret_and_the_key_pair_that_were_asked_for() {
+        let plain = json!({"url": "https://example.com/a", "items": ["message"]});
+        let with = |more: Value| {
+            let mut given = plain.clone();
+            given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            created(&given)
+        };
+        let webhook = with(json!({"secret": null, "key_pair": null})).unwrap();
+        assert_eq!(webhook.credentials, Credentials::new(fresh(1).secret, None));
+        let own = fresh(7).secret;
+        let webhook = with(json!({"secret": own.reveal(), "key_pair": true})).unwrap();
+        assert_eq!(webhook.credentials, Credentials::new(own, Some(fresh(1).key_pair)));
+        let wrong = json!({"secret": "whsec_c2hvcnQ=", "key_pair": 1, "url": 7});
+        let errors = with(wrong).unwrap_err();
+        let named: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(named, ["url", "secret", "key_pair"]);
+        assert!(!format!("{errors:?}").contains("c2hvcnQ"), "{errors:?}");
+        assert_eq!(with(json!({"secret": "x"})).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_change_of_credentials_is_a_new_revision() {
+        let now = Timestamp::UNIX_EPOCH;
+        let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
+        let change = patch(&before, &json!({"key_pair": true, "log": "all"})).unwrap();
+        let credentials = before.credentials.with_key_pair(change.key_pair, &fresh(2));
+        let with = before.changed(change.settings, &credentials, now).unwrap();
+        assert_eq!((with.revision, with.version, with.settings.log), (2, 2, AttemptLog::All));
+        let change = patch(&with, &json!({"log": "none"})).unwrap();
+        let kept = with.credentials.with_key_pair(change.key_pair, &fresh(3));
+        assert_eq!(with.changed(change.settings, &kept, now).unwrap().revision, 2);
+        for taken in [json!({"key_pair": false}), json!({"key_pair": null})] {
+            let change = patch(&with, &taken).unwrap();
+            let without = with.credentials.with_key_pair(change.key_pair, &fresh(3));
+            let without = with.recredentialed(&without, now).unwrap();
+            assert_eq!((without.revision, without.credentials), (3, before.credentials.clone()));
+        }
+        let rotation = crate::credentials::Rotation::from_json(&Map::new()).unwrap();
+        let rotated = with.credentials.rotated(&rotation, &fresh(4), now).unwrap();
+        assert_eq!(with.recredentialed(&rotated, now).unwrap().revision, 3);
+        assert_eq!(with.recredentialed(&with.credentials, now), None);
+    }
+
+    #[test]
+    fn a_patch_takes_no_secret() {
+        let webhook = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
+        let secret = fresh(2).secret.reveal();
+        let errors = patch(&webhook, &json!({"secret": secret, "key_pair": "no", "log": 1})).unwrap_err();
+        let named: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(named, ["log", "secret", "key_pair"]);
+        assert!(!format!("{errors:?}").contains(&secret));
+    }
+
+    #[test]
+    fn what_a_rotation_replaced_leaves_the_row_with_the_first_change_after_its_end() {
+        let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
+        let given = json!({"overlap_seconds": 100});
+        let rotation = crate::credentials::Rotation::from_json(given.as_object().unwrap()).unwrap();
+        let rotated = before.credentials.rotated(&rotation, &fresh(2), Timestamp::UNIX_EPOCH).unwrap();
+        let rotated = before.recredentialed(&rotated, Timestamp::UNIX_EPOCH).unwrap();
+        let described = Settings { description: Some("d".to_owned()), ..rotated.settings.clone() };
+        let alone = Credentials::new(fresh(2).secret, None);
+        for (second, left) in [(99, &rotated.credentials), (100, &alone)] {
+            let now = Timestamp::from_second(second).unwrap();
+            assert_eq!(rotated.set(rotated.settings.clone(), now), None, "that alone is no change");
+            let changed = rotated.set(described.clone(), now).unwrap();
+            assert_eq!((&changed.credentials, changed.revision), (left, 2));
+            assert_eq!(&rotated.gone(2, now).unwrap().credentials, left);
+            assert_eq!(rotated.signers_at(now).count(), if second == 99 { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_first_version_is_read_and_written_as_it_was() {
+        let row = json!({
+            "id": "wh_00000000000000000000000000000001", "account": "acc_00000000000000000000000000000002",
+            "revision": 3, "version": 4,
+            "settings": {
+                "url": "https://example.com/a", "items": ["message"], "sources": null, "headers": {}, "while_blocked": "hold",
+                "log": "failures", "description": null, "enabled": true, "threshold": null, "block_seconds": null,
+            },
+            "disabled_by": null,
+            "secrets": [{"secret": fresh(1).secret.reveal(), "until": null}],
+            "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z",
+        });
+        let read: Webhook = serde_json::from_value(row.clone()).unwrap();
+        let created = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
+        assert_eq!(read, Webhook { revision: 3, version: 4, ..created });
+        assert_eq!(serde_json::to_value(&read).unwrap(), row);
     }
 }

@@ -12,6 +12,7 @@ mod openapi;
 mod pages;
 mod release;
 mod revision;
+mod rotation;
 mod schemas;
 mod settings;
 mod test_attempt;
@@ -102,10 +103,11 @@ async fn route(
         "POST /accounts/{account}/keys" => accounts::create_key(manage, caller, &request, clock).await,
         "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(manage, caller, &request).await,
         "POST /webhooks" => webhooks::create(manage, caller, &request, clock).await,
-        "GET /webhooks" => webhooks::list(manage, caller, &request).await,
+        "GET /webhooks" => webhooks::list(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}" => webhooks::read(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/unblock" => release::unblock(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
+        "POST /webhooks/{webhook}/secret" => rotation::rotate(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request).await,
         "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,

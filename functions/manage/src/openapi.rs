@@ -25,6 +25,10 @@ mod tests {
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
+    use carteiro_core::credentials::{
+        Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
+        Rotation,
+    };
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
     use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, WebhookId};
@@ -42,11 +46,13 @@ mod tests {
     use carteiro_core::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::settlement::DeathCause;
-    use carteiro_core::signature::{self, Secret, TOLERANCE_SECONDS};
+    use carteiro_core::signature::{
+        self, MAX_SECRET_BYTES, MIN_SECRET_BYTES, PublicKey, Secret, TOLERANCE_SECONDS, Verifier,
+    };
     use carteiro_core::transition::{Row, Value as Attribute};
     use carteiro_core::webhook::{
         MAX_BLOCK_SECONDS, MAX_DESCRIPTION_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_SOURCES, MAX_THRESHOLD,
-        MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook,
+        MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Settings, Webhook,
     };
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
@@ -239,7 +245,10 @@ mod tests {
         if ["{account}", "{webhook}", "{page}"].iter().any(|thing| route.contains(thing)) {
             statuses.insert("404");
         }
-        if route.starts_with("PATCH") || route.ends_with("/enable") || route == "POST /pages" {
+        if route.starts_with("PATCH")
+            || ["/enable", "/secret"].iter().any(|end| route.ends_with(end))
+            || route == "POST /pages"
+        {
             statuses.insert("409");
         }
         if operation.get("requestBody").is_some() {
@@ -377,6 +386,17 @@ mod tests {
             ("/paths/~1push~1x/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
             ("/paths/~1push~1x/get/parameters/0/schema/maxLength", MAX_CHALLENGE_BYTES),
             ("/paths/~1webhooks/post/x-max-webhooks", MAX_WEBHOOKS_PER_ACCOUNT),
+            ("/paths/~1webhooks~1{webhook}~1secret/post/x-max-replaced", MAX_REPLACED),
+            ("/components/schemas/Secret/x-min-bytes", MIN_SECRET_BYTES),
+            ("/components/schemas/Secret/x-max-bytes", MAX_SECRET_BYTES),
+            (
+                "/components/schemas/RotationRequest/properties/overlap_seconds/maximum",
+                MAX_OVERLAP_SECONDS as usize,
+            ),
+            (
+                "/components/schemas/RotationRequest/properties/overlap_seconds/default",
+                DEFAULT_OVERLAP_SECONDS as usize,
+            ),
             ("/paths/~1pages/post/x-max-pages", MAX_PAGES_PER_ACCOUNT),
             ("/components/schemas/PageList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/webhooks/item/post/x-max-response-bytes", MAX_RESPONSE_BYTES),
@@ -437,7 +457,7 @@ mod tests {
             assert_eq!(body::object(&request_of(most + 1)).unwrap_err().status, 413, "{route}");
             seen += 1;
         }
-        assert_eq!(seen, 6);
+        assert_eq!(seen, 7);
     }
 
     fn settings(given: &Value) -> Result<Settings, Vec<String>> {
@@ -448,8 +468,9 @@ mod tests {
     fn example_webhook() -> Webhook {
         let given = json!({"url": "https://hooks.example.com/", "items": ["message"]});
         let (id, account) = (WebhookId::from_bits(1), AccountId::from_bits(2));
-        let secret = Secret::from_random([1; 32]);
-        Webhook::new(id, account, settings(&given).unwrap(), secret, Timestamp::UNIX_EPOCH)
+        let fresh = Fresh::from_random([1; 32], *b"an example of a seed of 32 bytes");
+        let credentials = Credentials::new(fresh.secret, Some(fresh.key_pair));
+        Webhook::new(id, account, settings(&given).unwrap(), credentials, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -457,11 +478,20 @@ mod tests {
         let document = parsed();
         let webhook = example_webhook();
         let taken = names(&serde_json::to_value(&webhook.settings).unwrap());
-        for name in ["WebhookRequest", "WebhookPatch"] {
+        for (name, more) in
+            [("WebhookRequest", ["key_pair", "secret"].as_slice()), ("WebhookPatch", &["key_pair"])]
+        {
+            let mut taken = taken.clone();
+            taken.extend(more.iter().map(|&field| field.to_owned()));
             assert_eq!(names(&schema(&document, name)["properties"]), taken, "{name}");
             assert_eq!(schema(&document, name)["additionalProperties"], false, "{name}");
         }
-        let answered = names(&view::webhook(&webhook));
+        let rotation = schema(&document, "RotationRequest");
+        assert_eq!(names(&rotation["properties"]), ROTATION_FIELDS.map(str::to_owned).into());
+        assert_eq!(rotation["additionalProperties"], false);
+        let now = Timestamp::UNIX_EPOCH;
+        let answered = names(&view::webhook(&webhook, now));
+        assert_eq!(names(&view::with_secret(&webhook, now)).difference(&answered).count(), 1);
         for (name, more) in
             [("Webhook", None), ("WebhookWithSecret", Some("secret")), ("WebhookWithStatus", Some("status"))]
         {
@@ -648,11 +678,12 @@ mod tests {
         let document = parsed();
         let created =
             examples(&document, "/paths/~1webhooks/post/requestBody/content/application~1json/examples");
-        assert_eq!(created.len(), 2);
+        assert_eq!(created.len(), 3);
         for example in &created {
-            assert!(settings(example).is_ok(), "{example}");
+            let new = NewWebhook::from_json(example.as_object().unwrap(), &PrivateTargets::default());
+            assert!(new.is_ok(), "{example}");
         }
-        let first = settings(&created[0]).unwrap();
+        let first = example_webhook();
         for media_type in ["application~1merge-patch+json", "application~1json"] {
             let patches =
                 format!("/paths/~1webhooks~1{{webhook}}/patch/requestBody/content/{media_type}/examples");
@@ -660,6 +691,11 @@ mod tests {
                 let patched = first.patched(patch.as_object().unwrap(), &PrivateTargets::default());
                 assert!(patched.is_ok(), "{patch}");
             }
+        }
+        let rotations =
+            "/paths/~1webhooks~1{webhook}~1secret/post/requestBody/content/application~1json/examples";
+        for rotation in examples(&document, rotations) {
+            assert!(Rotation::from_json(rotation.as_object().unwrap()).is_ok(), "{rotation}");
         }
     }
 
@@ -702,6 +738,8 @@ mod tests {
         assert!(first_example(&document, "ItemId").parse::<ItemId>().is_ok());
         assert!(first_example(&document, "Source").parse::<Source>().is_ok());
         assert!(first_example(&document, "Time").parse::<Timestamp>().is_ok());
+        let public_key = first_example(&document, "PublicKey").parse::<PublicKey>().ok();
+        assert_eq!(public_key, example_webhook().credentials.public_key());
         let key = first_example(&document, "Key");
         assert_eq!(key.len(), ApiKey::from_random([7; 32]).reveal().len());
         assert!(key.starts_with("ck_"));
@@ -712,7 +750,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_a_delivery_carries_a_signature_that_verifies() {
+    fn the_example_of_a_delivery_carries_signatures_that_verify() {
         let document = parsed();
         let delivery = at(&document, "/webhooks/item/post");
         let header = |name: &str| {
@@ -724,15 +762,12 @@ mod tests {
         let item = &delivery["requestBody"]["content"]["application/json"]["examples"]["message"]["value"];
         let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
         let now = timestamp.parse().unwrap();
-        let verified = signature::verify(
-            &secret,
-            &id,
-            &timestamp,
-            &header("webhook-signature"),
-            item.to_string().as_bytes(),
-            now,
-        );
-        assert_eq!(verified, Ok(()));
+        let public_key: PublicKey = first_example(&document, "PublicKey").parse().unwrap();
+        let (signature, item) = (header("webhook-signature"), item.to_string());
+        for key in [Verifier::from(&secret), Verifier::from(&public_key)] {
+            let verified = signature::verify(key, &id, &timestamp, &signature, item.as_bytes(), now);
+            assert_eq!(verified, Ok(()), "{key:?}");
+        }
         assert!(header("carteiro-source").parse::<Source>().is_ok());
         assert_eq!(header("user-agent"), USER_AGENT);
     }

@@ -86,7 +86,7 @@ pub(crate) async fn enable(
     for _ in 0..TRIES {
         let webhook = webhooks::find(manage, &account, request).await?;
         let enabled = Settings { enabled: true, ..webhook.settings.clone() };
-        let Some(changed) = webhook.changed(enabled, clock.now()) else {
+        let Some(changed) = webhook.set(enabled, clock.now()) else {
             return Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {

@@ -17,9 +17,10 @@ use crate::Manage;
 /// Up to how many held items are counted exactly.
 const EXACT_HELD: usize = 1000;
 
-/// A webhook, without its secrets.
-pub(crate) fn webhook(webhook: &Webhook) -> Value {
-    let settings = &webhook.settings;
+/// A webhook, without its secret and its private key.
+pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
+    let (settings, credentials) = (&webhook.settings, &webhook.credentials);
+    let public_key = credentials.public_key();
     json!({
         "id": webhook.id,
         "url": settings.url,
@@ -33,10 +34,20 @@ pub(crate) fn webhook(webhook: &Webhook) -> Value {
         "disabled_by": webhook.disabled_by,
         "threshold": settings.threshold,
         "block_seconds": settings.block_seconds,
+        "key_pair": public_key.is_some(),
+        "public_key": public_key,
+        "replaced_until": credentials.replaced_until(now).map(|at| at.to_string()),
         "revision": webhook.revision,
         "created_at": webhook.created_at.to_string(),
         "updated_at": webhook.updated_at.to_string(),
     })
+}
+
+/// A webhook with its secret: in the answer to what made that secret, and nowhere else.
+pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
+    let mut shown = self::webhook(webhook, now);
+    shown["secret"] = Value::String(webhook.credentials.secret().reveal());
+    shown
 }
 
 /// A page. Its token is nowhere in it.
@@ -67,7 +78,7 @@ pub(crate) async fn with_status(
     webhook: &Webhook,
     now: Timestamp,
 ) -> Result<Value, AdapterError> {
-    let mut shown = self::webhook(webhook);
+    let mut shown = self::webhook(webhook, now);
     shown["status"] = status(manage, webhook, now).await?;
     Ok(shown)
 }

@@ -13,11 +13,11 @@ use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_core::address::WebhookUrl;
+use carteiro_core::credentials::Fresh;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::signature::Secret;
-use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, Settings, Webhook};
+use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
@@ -46,21 +46,23 @@ pub(crate) async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let given = body::object(request)?;
-    let settings = Settings::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
-    refuse_forbidden(manage, &settings.url).await?;
+    let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
+    refuse_forbidden(manage, &new.settings.url).await?;
     if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
         let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
         return Err(Problem::invalid(detail).into());
     }
     let id = WebhookId::from_bits(random::bits128()?);
-    let secret = Secret::from_random(random::bytes()?);
-    let webhook = Webhook::new(id, account, settings, secret.clone(), clock.now());
+    let webhook = new.create(id, account, fresh()?, clock.now());
     if !manage.config.create_webhook(&webhook).await? {
         return Err(Problem::unauthorized("the account of this key was deleted").into());
     }
-    let mut shown = view::webhook(&webhook);
-    shown["secret"] = Value::String(secret.reveal());
-    Ok(json(201, &shown))
+    Ok(json(201, &view::with_secret(&webhook, clock.now())))
+}
+
+/// Randomness for what a webhook signs with.
+pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
+    Ok(Fresh::from_random(random::bytes()?, random::bytes()?))
 }
 
 /// Refuses a URL whose host leads to an address that no attempt may dial. What does not resolve yet is taken: every
@@ -79,13 +81,14 @@ pub(crate) async fn list(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("webhooks {account}");
     let position = lists::position(request, &list, is_webhook_key)?;
     let page = manage.config.list_webhooks(&account, position.limit, position.after.as_deref()).await?;
-    Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook))))
+    Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook, clock.now()))))
 }
 
 pub(crate) async fn read(
@@ -106,31 +109,40 @@ pub(crate) async fn change(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let patch = body::object(request)?;
+    let fresh = fresh()?;
     let mut checked = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
-        let settings =
-            webhook.settings.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        let patched = webhook.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
         // Others may change it at the same time; the same URL is looked at once.
-        if settings.url != webhook.settings.url && checked.as_ref() != Some(&settings.url) {
-            refuse_forbidden(manage, &settings.url).await?;
-            checked = Some(settings.url.clone());
+        let url = &patched.settings.url;
+        if *url != webhook.settings.url && checked.as_ref() != Some(url) {
+            refuse_forbidden(manage, url).await?;
+            checked = Some(url.clone());
         }
-        let Some(changed) = webhook.changed(settings, clock.now()) else {
-            return Ok(json(200, &view::webhook(&webhook)));
+        let credentials = webhook.credentials.with_key_pair(patched.key_pair, &fresh);
+        let now = clock.now();
+        let Some(changed) = webhook.changed(patched.settings, &credentials, now) else {
+            return Ok(json(200, &view::webhook(&webhook, now)));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {
-            let is_new_revision = changed.revision != webhook.revision;
-            if is_new_revision || changed.settings.enabled && !webhook.settings.enabled {
-                release::hasten(manage, &changed.id, clock).await;
-            }
-            if is_new_revision {
-                revision::replaced(manage, &webhook, clock).await;
-            }
-            return Ok(json(200, &view::webhook(&changed)));
+            follow_up(manage, &webhook, &changed, clock).await;
+            return Ok(json(200, &view::webhook(&changed, now)));
         }
     }
     Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
+}
+
+/// What follows a change that was made: what waits is released where it may go now, and the revision that is over, where
+/// one is, ends.
+pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook, clock: InvocationClock) {
+    let is_new_revision = changed.revision != old.revision;
+    if is_new_revision || changed.settings.enabled && !old.settings.enabled {
+        release::hasten(manage, &changed.id, clock).await;
+    }
+    if is_new_revision {
+        revision::replaced(manage, old, clock).await;
+    }
 }
 
 pub(crate) async fn delete(

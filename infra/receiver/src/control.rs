@@ -3,7 +3,7 @@
 //! - `GET /_/deliveries?path=&after=&limit=`: what is kept, oldest first, from the number above `after`; up to
 //!   `limit` (100, at most 1000) or 16 MiB of bodies. `next` is the `after` of the next page, or null.
 //! - `DELETE /_/deliveries`: forget it.
-//! - `PUT /_/secrets` `{"secret": "whsec_…"}`: check signatures against this one too.
+//! - `PUT /_/secrets` `{"secret": "whsec_…"}`: check signatures against this one too; `whpk_…`, a public key, likewise.
 //! - `GET /_/behaviours`, `PUT /_/behaviours` `{"path": "/x", "answer": …}`: how paths answer (see the module
 //!   `behaviour`); a null answer restores the default, 200.
 //!
@@ -122,8 +122,8 @@ struct SecretForm {
 fn put_secret(shared: &Shared, body: &[u8]) -> Result<Option<Value>, Refusal> {
     let bad = |detail: String| refusal(StatusCode::BAD_REQUEST, detail);
     let form: SecretForm = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
-    let secret = form.secret.parse().map_err(|error| bad(format!("{error}")))?;
-    shared.secrets.add(secret).map_err(|error| bad(error.to_string()))?;
+    let secret = form.secret.parse();
+    secret.and_then(|secret| shared.secrets.add(secret)).map_err(|error| bad(error.to_string()))?;
     Ok(None)
 }
 

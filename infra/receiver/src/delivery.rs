@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 /// What the headers of Standard Webhooks are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureCheck {
-    /// A known secret fits.
+    /// A known secret or public key fits.
     Valid,
-    /// None of the known secrets fits: it was altered, or signed by another secret.
+    /// None of the known secrets and public keys fits: it was altered, or signed by another.
     Invalid,
     /// There is no `webhook-signature`.
     Missing,
@@ -22,7 +22,7 @@ pub enum SignatureCheck {
     Malformed,
     /// The timestamp is too far from the receiver's clock, so no secret was tried.
     Stale,
-    /// There is one, but the receiver knows no secret to check it with.
+    /// There is one, but the receiver knows no secret and no public key to check it with.
     UnknownSecret,
 }
 

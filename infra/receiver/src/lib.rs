@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use carteiro_clock::Clock;
-use carteiro_core::signature::InvalidSecret;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -226,13 +225,12 @@ impl Receiver {
         self.shared.behaviours.set(path, behaviour.into());
     }
 
-    /// Checks signatures against this secret (`whsec_…`) too.
+    /// Checks signatures against this secret (`whsec_…`) or public key (`whpk_…`) too.
     ///
     /// # Errors
-    /// When the text is no secret, or too many are known.
+    /// When the text is neither, or too many are known.
     pub fn add_secret(&self, secret: &str) -> Result<(), AddSecretError> {
-        let secret = secret.parse().map_err(|error: InvalidSecret| AddSecretError::Invalid(error))?;
-        self.shared.secrets.add(secret)
+        self.shared.secrets.add(secret.parse()?)
     }
 
     /// Forgets what arrived, and all that was counted. Behaviours and secrets stay, and numbers go on.

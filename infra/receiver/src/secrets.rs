@@ -1,13 +1,14 @@
-//! The secrets that signatures are checked against.
+//! What signatures are checked against: webhooks' secrets (`v1`) and public keys (`v1a`).
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use carteiro_core::signature::{InvalidSecret, Secret, VerifyError, verify};
+use carteiro_core::signature::{InvalidKey, InvalidSecret, PublicKey, Secret, Verifier, VerifyError, verify};
 
 use crate::delivery::SignatureCheck;
 
-/// How many secrets are known at most.
+/// How many secrets and public keys are known at most.
 const MAX_SECRETS: usize = 10_000;
 
 /// Why a secret was not taken.
@@ -15,10 +16,41 @@ const MAX_SECRETS: usize = 10_000;
 pub enum AddSecretError {
     /// The text is no secret.
     #[error(transparent)]
-    Invalid(InvalidSecret),
+    Invalid(#[from] InvalidSecret),
+    /// The text is no public key, though it begins like one.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
     /// Too many are known already.
-    #[error("{MAX_SECRETS} secrets are known already")]
+    #[error("{MAX_SECRETS} secrets and public keys are known already")]
     TooMany,
+}
+
+/// One of a webhook's secrets or public keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Secret(Secret),
+    PublicKey(PublicKey),
+}
+
+impl FromStr for Known {
+    type Err = AddSecretError;
+
+    fn from_str(text: &str) -> Result<Self, AddSecretError> {
+        if text.starts_with("whpk_") {
+            Ok(Self::PublicKey(text.parse()?))
+        } else {
+            Ok(Self::Secret(text.parse()?))
+        }
+    }
+}
+
+impl Known {
+    fn verifier(&self) -> Verifier<'_> {
+        match self {
+            Self::Secret(secret) => secret.into(),
+            Self::PublicKey(key) => key.into(),
+        }
+    }
 }
 
 /// What signs one request.
@@ -32,8 +64,8 @@ pub(crate) struct Signed<'a> {
 
 #[derive(Default)]
 struct State {
-    known: Vec<Secret>,
-    /// Which secret fitted last at a path. It is tried first: with thousands of webhooks, trying all of them at every
+    known: Vec<Known>,
+    /// Which of them fitted last at a path. It is tried first: with thousands of webhooks, trying all of them at every
     /// request would be the receiver's main work.
     fitted: HashMap<String, usize>,
 }
@@ -42,7 +74,7 @@ struct State {
 pub(crate) struct Secrets(RwLock<State>);
 
 impl Secrets {
-    pub(crate) fn add(&self, secret: Secret) -> Result<(), AddSecretError> {
+    pub(crate) fn add(&self, secret: Known) -> Result<(), AddSecretError> {
         let mut state = self.write();
         if state.known.contains(&secret) {
             return Ok(());
@@ -60,7 +92,7 @@ impl Secrets {
         let (Some(id), Some(timestamp)) = (signed.id, signed.timestamp) else {
             return SignatureCheck::Malformed;
         };
-        let fits = |secret: &Secret| verify(secret, id, timestamp, signature, signed.body, now);
+        let fits = |known: &Known| verify(known.verifier(), id, timestamp, signature, signed.body, now);
         let found = {
             let state = self.read();
             if state.known.is_empty() {
@@ -103,7 +135,7 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::signature::sign;
+    use carteiro_core::signature::{KeyPair, Signer, sign};
 
     use super::*;
 
@@ -121,9 +153,9 @@ mod tests {
         let signature = sign([&ours], "i", AT, b"{}");
         let secrets = Secrets::default();
         assert_eq!(check(&secrets, Some(&signature), &at, AT), SignatureCheck::UnknownSecret);
-        secrets.add(theirs).unwrap();
+        secrets.add(Known::Secret(theirs)).unwrap();
         assert_eq!(check(&secrets, Some(&signature), &at, AT), SignatureCheck::Invalid);
-        secrets.add(ours).unwrap();
+        secrets.add(Known::Secret(ours)).unwrap();
         assert_eq!(check(&secrets, Some(&signature), &at, AT), SignatureCheck::Valid);
         assert_eq!(check(&secrets, Some(&signature), &at, AT + 299), SignatureCheck::Valid);
         assert_eq!(check(&secrets, Some(&signature), &at, AT + 301), SignatureCheck::Stale);
@@ -138,8 +170,24 @@ mod tests {
     fn a_secret_given_twice_is_known_once() {
         let secrets = Secrets::default();
         for _ in 0..2 {
-            secrets.add(Secret::from_random([1; 32])).unwrap();
+            secrets.add(Known::Secret(Secret::from_random([1; 32]))).unwrap();
         }
         assert_eq!(secrets.read().known.len(), 1);
+    }
+
+    #[test]
+    fn a_public_key_checks_what_its_key_pair_signed() {
+        let (secret, pair) = (Secret::from_random([1; 32]), KeyPair::from_random([2; 32]));
+        let at = AT.to_string();
+        let secrets = Secrets::default();
+        secrets.add(pair.public_key().to_string().parse().unwrap()).unwrap();
+        let both = sign([Signer::from(&secret), Signer::from(&pair)], "i", AT, b"{}");
+        assert_eq!(check(&secrets, Some(&both), &at, AT), SignatureCheck::Valid);
+        let of_secret = sign([&secret], "i", AT, b"{}");
+        assert_eq!(check(&secrets, Some(&of_secret), &at, AT), SignatureCheck::Invalid);
+        let of_other = sign([&KeyPair::from_random([3; 32])], "i", AT, b"{}");
+        assert_eq!(check(&secrets, Some(&of_other), &at, AT), SignatureCheck::Invalid);
+        assert!(matches!("whpk_x".parse::<Known>(), Err(AddSecretError::InvalidKey(_))));
+        assert!(matches!("whsk_x".parse::<Known>(), Err(AddSecretError::Invalid(_))));
     }
 }

@@ -8,6 +8,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::random;
 use carteiro_adapters::token_table::TokenTable;
 use carteiro_core::address::PrivateTargets;
+use carteiro_core::credentials::Credentials;
 use carteiro_core::id::{AccountId, KeyId, PageId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::network::{Network, NetworkId};
@@ -240,7 +241,13 @@ async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() 
         assert_eq!(tables.create(&page, &token).await, CreatedPage::NoAccount);
         assert!(!tables.config.create_key(&account, &new_key(), at(NOW_MS)).await.unwrap());
         let secret = Secret::from_random([1; 32]);
-        let webhook = Webhook::new(new_webhook(), account, settings.clone(), secret, at(NOW_MS));
+        let webhook = Webhook::new(
+            new_webhook(),
+            account,
+            settings.clone(),
+            Credentials::new(secret, None),
+            at(NOW_MS),
+        );
         assert!(!tables.config.create_webhook(&webhook).await.unwrap());
     }
     assert_eq!(tables.rows(), before);

@@ -175,6 +175,7 @@ pub(crate) const SECRETS: &[&str] = &[
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\n1\nv1,AAAA\n{}",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\nsoon\n\n",
     "whsec_AAAA\nmsg_1\n1\nv1,\n",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nmsg_1\n1\nwhpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n{}",
 ];
 
 /// Bulk requests.
@@ -193,6 +194,8 @@ pub(crate) const SETTINGS: &[&str] = &[
     "{\"url\":\"https://example.com/hook\",\"items\":[\"message\",\"interaction\"]}",
     "{\"url\":\"https://example.com:8443/a?b=c\",\"items\":[\"notice\"],\"sources\":[\"bot:a\",\"page:1\",\"carteiro\"],\"headers\":{\"X-Key\":\"v\",\"a-b\":\"c\"},\"while_blocked\":\"discard\",\"log\":\"all\",\"description\":\"d\",\"enabled\":false,\"threshold\":10,\"block_seconds\":60}",
     "{\"url\":\"http://10.1.2.3/\",\"items\":[\"event\"]}",
+    "{\"url\":\"https://a.example\",\"items\":[\"event\"],\"secret\":\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"key_pair\":true}",
+    "{\"secret\":\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"key_pair\":true,\"overlap_seconds\":0}",
     "{\"url\":\"ftp://a\",\"items\":[],\"threshold\":0,\"headers\":{\"host\":\"x\"},\"nothing\":1}",
     "[]",
 ];

@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::collected::{By, Envelope, render};
-use carteiro_core::id::PageId;
+use carteiro_core::credentials::{Fresh, Rotation};
+use carteiro_core::id::{AccountId, PageId, WebhookId};
 use carteiro_core::inbox::{EntryKey, Event, Shape};
 use carteiro_core::item::MAX_ITEM_BYTES;
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::push::signature::{self as networks, AppSecret};
-use carteiro_core::signature::Secret;
-use carteiro_core::webhook::Settings;
+use carteiro_core::signature::{KeyPair, PublicKey, Secret, Signer, Verifier, sign, verify};
+use carteiro_core::webhook::{NewWebhook, Settings, Webhook};
 use carteiro_core::{cursor, item, ndjson, normalise, push};
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -172,18 +174,31 @@ pub(crate) fn delivery_signature(input: &[u8]) -> String {
     let Ok(secret) = secret.parse::<Secret>() else { return "no secret".to_owned() };
     assert_eq!(secret.reveal().parse::<Secret>().as_ref(), Ok(&secret));
     let now = 1_795_262_405;
-    let verify = |signature: &str| {
-        carteiro_core::signature::verify(&secret, id, time, signature, body.as_bytes(), now)
-    };
-    let verdict = verify(signature);
-    if let Ok(seconds) = time.parse::<i64>() {
-        let right = carteiro_core::signature::sign([&secret], id, seconds, body.as_bytes());
-        assert_eq!(verify(&right).is_ok(), !id.is_empty() && now.abs_diff(seconds) <= 300);
-        assert!(verdict.is_err() || signature.split(' ').any(|one| one == right), "another signature passes");
-    } else {
-        assert!(verdict.is_err());
+    let pair = KeyPair::from_random(std::array::from_fn(|at| secret.reveal().as_bytes()[at]));
+    let public_key = pair.public_key();
+    let mut told = String::new();
+    for (signer, verifier) in
+        [(Signer::from(&secret), Verifier::from(&secret)), (Signer::from(&pair), Verifier::from(&public_key))]
+    {
+        let check = |signature: &str| verify(verifier, id, time, signature, body.as_bytes(), now);
+        let verdict = check(signature);
+        if let Ok(seconds) = time.parse::<i64>() {
+            let right = sign([signer], id, seconds, body.as_bytes());
+            assert_eq!(check(&right).is_ok(), !id.is_empty() && now.abs_diff(seconds) <= 300);
+            assert!(
+                verdict.is_err() || signature.split(' ').any(|one| one == right),
+                "another signature passes"
+            );
+        } else {
+            assert!(verdict.is_err());
+        }
+        write!(told, "{verdict:?} ").unwrap();
     }
-    format!("{verdict:?}")
+    if let Ok(key) = signature.parse::<PublicKey>() {
+        assert_eq!(key.to_string(), signature);
+        told.push_str("a public key");
+    }
+    told
 }
 
 pub(crate) fn bulk(input: &[u8]) -> String {
@@ -236,7 +251,21 @@ pub(crate) fn settings(input: &[u8]) -> String {
         return "no object".to_owned();
     };
     let private: PrivateTargets = "10.0.0.0/8".parse().unwrap();
-    match Settings::from_json(&given, &private) {
+    let rotation = Rotation::from_json(&given).map_err(|errors| errors.len());
+    if let Ok(new) = NewWebhook::from_json(&given, &private) {
+        let fresh = Fresh::from_random([1; 32], [2; 32]);
+        let webhook = new.clone().create(
+            WebhookId::from_bits(1),
+            AccountId::from_bits(2),
+            fresh,
+            Timestamp::UNIX_EPOCH,
+        );
+        let stored = serde_json::to_string(&webhook).unwrap();
+        assert_eq!(serde_json::from_str::<Webhook>(&stored).unwrap(), webhook);
+        let kept = webhook.patched(&Map::new(), &private).unwrap();
+        assert_eq!((kept.settings, kept.key_pair), (new.settings, new.key_pair));
+    }
+    let told = match Settings::from_json(&given, &private) {
         Ok(settings) => {
             let stored = serde_json::to_value(&settings).unwrap();
             assert_eq!(Settings::from_json(stored.as_object().unwrap(), &private), Ok(settings.clone()));
@@ -256,7 +285,8 @@ pub(crate) fn settings(input: &[u8]) -> String {
                 .collect();
             fields.into_iter().take(3).collect::<Vec<_>>().join("; ")
         }
-    }
+    };
+    format!("{rotation:?} {told}")
 }
 
 pub(crate) fn cursor(input: &[u8]) -> String {

@@ -1,0 +1,59 @@
+//! `POST /webhooks/{webhook}/secret`: a new secret for a webhook, and a new key pair where that is asked for. What they
+//! replace signs beside them for a while.
+//!
+//! A rotation is a new revision, with all that follows. Two at once both succeed, one after the other: the row is
+//! changed on condition that nobody else changed it, and the later one keeps what the earlier one made, as replaced.
+//!
+//! Not guaranteed: that a request which was answered with an error, or not at all, changed nothing. A repeat with a
+//! secret of the customer's own changes nothing more; one without makes another.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::Replaced;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_core::credentials::{Rotation, RotationError};
+use carteiro_core::problem::{FieldError, Problem};
+
+use crate::webhooks::{self, CHANGE_TRIES};
+use crate::{Manage, body, view};
+
+pub(crate) async fn rotate(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let given = body::optional_object(request)?;
+    let rotation = Rotation::from_json(&given).map_err(Problem::invalid_fields)?;
+    // Drawn once: where the answer to a write was lost and the write was made, the next try finds it made.
+    let fresh = webhooks::fresh()?;
+    let mut lost = None;
+    for _ in 0..CHANGE_TRIES {
+        let webhook = webhooks::find(manage, &account, request).await?;
+        let now = clock.now();
+        let rotated = webhook.credentials.rotated(&rotation, &fresh, now).map_err(refused)?;
+        let Some(changed) = webhook.recredentialed(&rotated, now) else {
+            if let Some(old) = lost {
+                webhooks::follow_up(manage, &old, &webhook, clock).await;
+            }
+            return Ok(json(200, &view::with_secret(&webhook, now)));
+        };
+        if manage.config.replace_webhook(&changed).await? == Replaced::Done {
+            webhooks::follow_up(manage, &webhook, &changed, clock).await;
+            return Ok(json(200, &view::with_secret(&changed, now)));
+        }
+        lost = Some(webhook);
+    }
+    Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
+}
+
+fn refused(error: RotationError) -> Problem {
+    match error {
+        RotationError::NoKeyPair => {
+            Problem::invalid_fields(vec![FieldError::new("key_pair", error.to_string())])
+        }
+        RotationError::TooMany => Problem::invalid(error.to_string()),
+    }
+}
