@@ -1,4 +1,4 @@
-//! What a webhook's owner reads below its URL while a type is blocked, in Portuguese and English.
+//! What a webhook's owner reads, in Portuguese and English: that a type is blocked, and why an attempt failed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,10 @@ pub struct Block<'a> {
 #[must_use]
 pub fn blocked(block: &Block<'_>) -> Message {
     let (pt_type, en_type) = type_names(block.item_type);
-    let (pt_error, en_error) = block.last_error.map_or_else(|| ("?".into(), "?".into()), error_names);
+    let Message { portuguese: pt_error, english: en_error } = block.last_error.map_or_else(
+        || Message { portuguese: "?".to_owned(), english: "?".to_owned() },
+        |error| failure(error.error, error.status),
+    );
     let (failures, at, until) = (block.failures, minute(block.at), minute(block.until));
     Message {
         portuguese: format!(
@@ -80,20 +83,47 @@ fn type_names(item_type: &ItemType) -> (&str, &str) {
     }
 }
 
-fn error_names(error: &LastError) -> (String, String) {
-    let status = error.status.unwrap_or_default();
-    let (portuguese, english) = match error.error {
+/// Says why an attempt failed, as part of a sentence: it begins with a small letter and has no full stop. `status` is
+/// that of the response, where one arrived; also of one that broke off.
+#[must_use]
+pub fn failure(kind: FailureKind, status: Option<u16>) -> Message {
+    let (portuguese, english) = match (kind, status) {
+        (FailureKind::Status, Some(410)) => (
+            "a URL respondeu com o status 410, que diz que ela não existe mais".to_owned(),
+            "the URL answered with status 410, which says that it is gone for good".to_owned(),
+        ),
+        (FailureKind::Status, Some(status)) => (
+            format!("a URL respondeu com o status {status}"),
+            format!("the URL answered with status {status}"),
+        ),
+        (FailureKind::Redirect, Some(status)) => (
+            format!("a URL redirecionou (status {status}), e redirecionamentos não são seguidos"),
+            format!("the URL redirected (status {status}), and redirects are not followed"),
+        ),
+        (FailureKind::Protocol, Some(status)) => (
+            format!("a resposta, com o status {status}, foi interrompida antes do fim"),
+            format!("the response, with status {status}, broke off before its end"),
+        ),
+        (kind, _) => {
+            let (portuguese, english) = without_status(kind);
+            (portuguese.to_owned(), english.to_owned())
+        }
+    };
+    Message { portuguese, english }
+}
+
+fn without_status(kind: FailureKind) -> (&'static str, &'static str) {
+    match kind {
         FailureKind::Status => {
-            return (
-                format!("a URL respondeu com o status {status}"),
-                format!("the URL answered with status {status}"),
-            );
+            ("a URL respondeu com um status que não é 2xx", "the URL answered with a status that is not 2xx")
         }
         FailureKind::Redirect => (
             "a URL redirecionou, e redirecionamentos não são seguidos",
             "the URL redirected, and redirects are not followed",
         ),
-        FailureKind::Timeout => ("a URL não respondeu a tempo", "the URL did not answer in time"),
+        FailureKind::Timeout => {
+            ("a URL não respondeu por inteiro a tempo", "the URL did not answer in full in time")
+        }
         FailureKind::Dns => ("o nome do servidor não foi encontrado", "the server's name was not found"),
         FailureKind::ForbiddenAddress => {
             ("o endereço do servidor não é público", "the server's address is not public")
@@ -109,8 +139,7 @@ fn error_names(error: &LastError) -> (String, String) {
             "a conexão foi interrompida ou a resposta não é HTTP",
             "the connection broke or the response was not HTTP",
         ),
-    };
-    (portuguese.to_owned(), english.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +174,32 @@ mod tests {
         let text = r#"{"error":"forbidden_address","status":null,"at":"2026-11-21T12:00:00Z"}"#;
         let error: LastError = serde_json::from_str(text).unwrap();
         assert_eq!((error.error, error.status), (FailureKind::ForbiddenAddress, None));
-        assert!(error_names(&error).0.contains("não é público"));
+        assert!(failure(error.error, error.status).portuguese.contains("não é público"));
+    }
+
+    #[test]
+    fn every_class_of_failure_is_told_in_words_of_its_own_in_both_languages() {
+        let mut told = std::collections::BTreeSet::new();
+        for kind in FailureKind::ALL {
+            let Message { portuguese, english } = failure(kind, None);
+            for text in [portuguese, english] {
+                assert!(text.chars().count() > 20 && !text.ends_with('.'), "{text}");
+                assert!(text.starts_with(char::is_lowercase), "{text}");
+                assert!(told.insert(text.clone()), "twice: {text}");
+            }
+        }
+        assert_eq!(told.len(), 2 * FailureKind::ALL.len());
+    }
+
+    #[test]
+    fn a_status_that_arrived_is_told_where_it_says_something() {
+        for (kind, status) in
+            [(FailureKind::Status, 404), (FailureKind::Redirect, 302), (FailureKind::Protocol, 200)]
+        {
+            let Message { portuguese, english } = failure(kind, Some(status));
+            let status = format!("status {status}");
+            assert!(portuguese.contains(&status) && english.contains(&status), "{portuguese}; {english}");
+        }
+        assert!(failure(FailureKind::Status, Some(410)).english.contains("gone for good"));
     }
 }

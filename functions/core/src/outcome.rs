@@ -53,6 +53,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Status,
+        Self::Redirect,
+        Self::Timeout,
+        Self::Dns,
+        Self::ForbiddenAddress,
+        Self::Connect,
+        Self::Tls,
+        Self::Protocol,
+    ];
+
     /// The name in logs and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
