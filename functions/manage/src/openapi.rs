@@ -600,6 +600,7 @@ mod tests {
             chain: 0,
             revision: 1,
             step: None,
+            replayed: None,
             body: b"{}".to_vec(),
         };
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
