@@ -144,7 +144,8 @@ impl DeadTable {
             .query()
             .table_name(&self.name)
             .index_name("item")
-            .key_condition_expression("item = :item AND begins_with(pk, :webhook)")
+            .key_condition_expression("#item = :item AND begins_with(pk, :webhook)")
+            .expression_attribute_names("#item", "item")
             .expression_attribute_values(":item", text(item.as_str()))
             .expression_attribute_values(":webhook", text(format!("{webhook}#")));
         let answer =

@@ -279,7 +279,9 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(running.replay.key.row()))
             .condition_expression(IS_OURS)
-            .update_expression("SET lease_until = :new, place = :place, found = :found, taken = :taken")
+            .update_expression(
+                "SET lease_until = :new, place = :place, found_items = :found, taken_items = :taken",
+            )
             .expression_attribute_values(":lease", milliseconds(running.lease))
             .expression_attribute_values(":new", milliseconds(next.lease))
             .expression_attribute_values(":place", text(next.place.as_deref().unwrap_or_default()))
@@ -515,8 +517,8 @@ fn replay_row(replay: &Replay) -> Row {
         ("type".to_owned(), text(replay.item_type.as_str())),
         ("created_at".to_owned(), milliseconds(replay.created_at)),
         ("expires_at".to_owned(), seconds(replay.expires_at)),
-        ("found".to_owned(), number(0_u64)),
-        ("taken".to_owned(), number(0_u64)),
+        ("found_items".to_owned(), number(0_u64)),
+        ("taken_items".to_owned(), number(0_u64)),
         ("due_at".to_owned(), milliseconds(replay.created_at)),
         ("due_shard".to_owned(), text(due_shard_name(shard))),
     ]);
@@ -545,7 +547,8 @@ fn read_running(row: &Row, lease: Timestamp) -> Result<RunningReplay, AdapterErr
     let replay = read_replay(row)?;
     let row = Reader { table: TABLE, row };
     let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
-    let counts = Counts { found: row.number("found")?, taken: row.number("taken")?, ..Counts::default() };
+    let counts =
+        Counts { found: row.number("found_items")?, taken: row.number("taken_items")?, ..Counts::default() };
     Ok(RunningReplay { replay, place, counts, lease })
 }
 

@@ -143,7 +143,7 @@ async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place
     }
     let replay = tables.asked(None, None, None);
     let mut running = tables.created(&replay).await;
-    assert_eq!(tables.due_replays().await, [replay.key.clone()], "a tick finds it");
+    assert_eq!(tables.due_replays().await, std::slice::from_ref(&replay.key), "a tick finds it");
     loop {
         let (rows, place, is_last) = tables.part(&running, 10).await;
         if let Some(place) = &place {
@@ -414,7 +414,7 @@ async fn a_log_is_listed_the_newest_first_page_by_page_and_filtered() {
     let one = Filter { item: Some(ItemId::from_bits(42)), ..Filter::default() };
     assert_eq!(logged(&log, &webhook, one, 200).await.0, [42]);
     let nothing = Filter { from: Some(later(60)), to: Some(later(60)), ..Filter::default() };
-    assert_eq!(logged(&log, &webhook, nothing, 200).await.0, []);
+    assert!(logged(&log, &webhook, nothing, 200).await.0.is_empty());
 }
 
 #[tokio::test]
