@@ -257,10 +257,15 @@ async fn a_browser_shows_a_block_below_its_url_in_both_languages_and_ends_it() {
     browser.until(&format!("{messages} [data-fact=held]"), "5").await;
     browser.until(&format!("{messages} [data-fact=last-error]"), "a URL respondeu com o status 503").await;
     browser.until(&events, "Liberado").await;
+    browser.click(&format!("{card} summary")).await;
+    let attempt = format!("{card} [data-attempt]");
+    browser.until(&attempt, "a URL respondeu com o status 503").await;
+    browser.until(&attempt, "Mensagens, tentativa").await;
 
     browser.click("[data-language=en]").await;
     browser.until("#title", "Integrations → Webhook").await;
     browser.until(&format!("{messages} .message"), "Sending messages to this URL is blocked from").await;
+    browser.until(&attempt, "the URL answered with status 503").await;
     assert_eq!(browser.value("document.documentElement.lang").await, "en");
     browser.click("[data-language=pt-BR]").await;
 

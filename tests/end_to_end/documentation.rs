@@ -337,11 +337,11 @@ fn the_readme_shows_collected_items_as_the_schema_and_the_core_have_them() {
 }
 
 /// The Rust sources below a folder.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            rust_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
@@ -366,7 +366,7 @@ fn events(source: &str) -> Vec<(String, String)> {
 #[test]
 fn the_readme_lists_exactly_the_events_that_the_functions_log() {
     let mut files = Vec::new();
-    sources(&workspace().join("functions"), &mut files);
+    rust_files(&workspace().join("functions"), &mut files);
     let logged: BTreeSet<_> =
         files.iter().flat_map(|file| events(&std::fs::read_to_string(file).unwrap())).collect();
     let operate = section(&read("README.md"), "Operate");

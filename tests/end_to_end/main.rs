@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod attempts;
 mod aws_clients;
 mod bad_input;
 mod blocking;
@@ -23,6 +24,7 @@ mod price;
 mod push_bursts;
 mod pushes;
 mod release;
+mod replay;
 mod restart;
 mod retries;
 mod revisions;

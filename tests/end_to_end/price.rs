@@ -15,8 +15,8 @@ type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
 
 const ITEMS: usize = 1000;
 
-const TABLES: [&str; 6] =
-    ["ConfigTable", "StreakTable", "HeldTable", "DeadTable", "IdempotencyTable", "TickTable"];
+const TABLES: [&str; 7] =
+    ["AttemptTable", "ConfigTable", "StreakTable", "HeldTable", "DeadTable", "IdempotencyTable", "TickTable"];
 
 fn count(bundle: &Bundle) -> Counts {
     let counts = Counts::default();
@@ -49,6 +49,8 @@ struct Price {
     held_rows: u64,
     /// and writes to the row of their release.
     release_writes: u64,
+    /// Rows of the attempt log.
+    log_rows: u64,
     /// What was sent is authenticated, and routed.
     taking_in: u64,
     /// Anything else.
@@ -65,17 +67,27 @@ impl Price {
             streak_writes: take(&["UpdateItem StreakTable", "DeleteItem StreakTable"]),
             held_rows: take(&["PutItem HeldTable"]),
             release_writes: take(&["UpdateItem HeldTable"]),
+            log_rows: take(&["PutItem AttemptTable"]),
             taking_in: take(&["GetItem ConfigTable", "Query ConfigTable"]),
             others,
         }
     }
 
     fn row(&self, path: &str) -> String {
-        let Self { batches, reads_after, streak_writes, held_rows, release_writes, taking_in, others } = self;
+        let Self {
+            batches,
+            reads_after,
+            streak_writes,
+            held_rows,
+            release_writes,
+            log_rows,
+            taking_in,
+            others,
+        } = self;
         assert!(others.is_empty(), "{path}: {others:?}");
         format!(
             "| {path:<22} | {batches:>14} | {reads_after:>13} | {streak_writes:>13} | {held_rows:>9} | \
-             {release_writes:>14} | {taking_in:>9} |"
+             {release_writes:>14} | {log_rows:>8} | {taking_in:>9} |"
         )
     }
 }
@@ -88,8 +100,8 @@ fn at_most(calls: u64, a_batch: u64, price: &Price) {
 }
 
 const HEAD: &str = "\
-| deliveries             | batches: reads | streaks: read | streaks: made | held rows | release's row | taking in |
-|                        |   before, each | after         | or refused    | written   | written       |           |";
+| deliveries             | batches: reads | streaks: read | streaks: made | held rows | release's row | log rows | taking in |
+|                        |   before, each | after         | or refused    | written   | written       | written  |           |";
 
 /// A webhook of an account of its own whose type `event` is blocked, with nothing under way.
 async fn blocked(bundle: &Bundle, path: &str, while_blocked: &str) -> Account {
@@ -145,7 +157,8 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     println!("{}", healthy.row("healthy"));
     assert!(healthy.batches >= least, "a batch of ten reads once: {healthy:?}");
     at_most(healthy.reads_after, 1, &healthy);
-    assert_eq!(healthy.streak_writes + healthy.held_rows + healthy.release_writes, 0, "{healthy:?}");
+    let writes = healthy.streak_writes + healthy.held_rows + healthy.release_writes + healthy.log_rows;
+    assert_eq!(writes, 0, "{healthy:?}");
 
     let held = meeting_a_block(&bundle, "/held", "hold").await;
     println!("{}", held.row("blocked, held"));
@@ -154,6 +167,7 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     // What holding costs is apart: a row an item, and the release is seen to once a batch.
     assert_eq!(held.held_rows, ITEMS as u64, "{held:?}");
     at_most(held.release_writes, 1, &held);
+    assert_eq!(held.log_rows, 0, "nothing was attempted: {held:?}");
 
     let discarded = meeting_a_block(&bundle, "/discarded", "discard").await;
     println!("{}", discarded.row("blocked, discarded"));
@@ -168,6 +182,7 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     // others' writes refused.
     at_most(half.reads_after, 2, &half);
     at_most(half.streak_writes, 3, &half);
+    at_most(half.log_rows, 1, &half);
 
     let failing = attempted(&bundle, &account, Behaviour::from(failing())).await;
     println!("{}", failing.row("failing"));
@@ -177,5 +192,8 @@ async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and
     let writes = failing.batches / 2..=2 * failing.batches;
     assert!(writes.contains(&failing.streak_writes), "{failing:?}");
     assert_eq!(failing.held_rows + failing.release_writes, 0, "{failing:?}");
+    // The log is apart: a row a batch, for failures alone are logged.
+    assert!(failing.log_rows >= least, "{failing:?}");
+    at_most(failing.log_rows, 1, &failing);
     bundle.stop().await;
 }

@@ -37,7 +37,7 @@ const BULK: usize = 1000;
 const THRESHOLD: u32 = 50;
 
 /// How long the receiver takes for each answer, in milliseconds.
-const ANSWER_AFTER_MS: u64 = 20;
+pub(crate) const ANSWER_AFTER_MS: u64 = 20;
 
 /// How often an item is sent to the other webhook.
 const STREAM_EVERY: Duration = Duration::from_millis(50);
@@ -174,13 +174,13 @@ fn steps(items: usize) -> Vec<Range<usize>> {
 }
 
 /// What a path answered with 200, in the order of arrival.
-fn taken(receiver: &Receiver, path: &str) -> Vec<Arc<Delivery>> {
+pub(crate) fn taken(receiver: &Receiver, path: &str) -> Vec<Arc<Delivery>> {
     receiver.deliveries_to(path).into_iter().filter(|one| one.answered == Some(200)).collect()
 }
 
 /// Asserts that everything arrived once, and step by step in the order of acceptance: nothing of a step before
 /// everything of the step before it was answered. Answers how long it took from the first to the last.
-fn assert_released_in_steps(arrived: &[Arc<Delivery>], order: &[String]) -> Duration {
+pub(crate) fn assert_released_in_steps(arrived: &[Arc<Delivery>], order: &[String]) -> Duration {
     let ids: HashSet<&str> = arrived.iter().filter_map(|one| one.webhook_id()).collect();
     let lost = order.iter().filter(|id| !ids.contains(id.as_str())).count();
     let doubled = arrived.len() - ids.len();

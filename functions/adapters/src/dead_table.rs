@@ -1,17 +1,31 @@
 //! Dead items: rows of items that will not be attempted again by themselves, under the same keys as held ones.
+//!
+//! The index `item` finds an item's row by its id alone. A replay takes rows out of here
+//! ([`crate::replay_row`]), on condition that they are those that it read: an item that died once more stays.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{ItemId, WebhookId};
+use carteiro_core::item::ItemType;
 use carteiro_core::settlement::DeathCause;
 use jiff::Timestamp;
 
 use crate::config_table::Page;
 use crate::error::AdapterError;
-use crate::held_table::{HeldKey, Span, delivery_row, drop_row, keys_of, page, read_delivery};
+use crate::held_table::{
+    HeldKey, Span, delivery_row, drop_row, held_key, keys_of, page, part_of_shard, read_delivery,
+};
+use crate::merged_rows::{MergedRows, Reading};
+use crate::replay_row::Replay;
 use crate::row::{Reader, Row, milliseconds, seconds, text};
 
 const TABLE: &str = "dead";
+
+/// The row is the one that was read: the item did not die once more since, having been replayed.
+const IS_SAME_DEATH: &str = "died_at = :died_at AND attribute_not_exists(replay)";
+/// Likewise, of one that had been replayed before.
+const IS_SAME_LATER_DEATH: &str = "died_at = :died_at AND replay = :replay";
 
 /// Every cause that a row may name.
 const CAUSES: [DeathCause; 3] = [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter];
@@ -28,6 +42,38 @@ pub struct Dead {
     /// When it is forgotten. The table may show it longer.
     pub until: Timestamp,
 }
+
+/// A dead item's row, to be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRow {
+    key: HeldKey,
+    died_at: Timestamp,
+    /// What died.
+    pub delivery: Delivery,
+}
+
+/// The dead items of a replay, in the order of their acceptance, as they are read.
+#[derive(Debug)]
+pub struct DeadRows {
+    rows: MergedRows,
+    /// The place before which the span ends.
+    end: String,
+    item: Option<ItemId>,
+}
+
+/// Some dead items of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadPart {
+    /// Those that can be taken.
+    pub rows: Vec<DeadRow>,
+    /// The place of the last row that was looked at; None where none was.
+    pub place: Option<String>,
+    /// Whether there are no more.
+    pub is_last: bool,
+}
+
+/// How many rows are looked at for a part of a replay's dead items.
+const LOOKED_AT: usize = 400;
 
 /// Items that will not be attempted again by themselves.
 #[derive(Clone, Debug)]
@@ -81,6 +127,115 @@ impl DeadTable {
         most: u16,
     ) -> Result<Vec<HeldKey>, AdapterError> {
         keys_of(&self.client, &self.name, webhook, shard, most).await
+    }
+
+    /// The type of a webhook's dead item; None where it has no dead item of this id. The index lags behind the table by
+    /// moments.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn type_of(
+        &self,
+        webhook: &WebhookId,
+        item: &ItemId,
+    ) -> Result<Option<(ItemType, Timestamp)>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("item")
+            .key_condition_expression("#item = :item AND begins_with(pk, :webhook)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":item", text(item.as_str()))
+            .expression_attribute_values(":webhook", text(format!("{webhook}#")));
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding a dead item", error))?;
+        let Some(row) = answer.items.unwrap_or_default().into_iter().next() else { return Ok(None) };
+        let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();
+        let mut parts = place.split('#');
+        let item_type = parts.next().and_then(|name| name.parse().ok());
+        let accepted_at =
+            parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let found = item_type.zip(accepted_at);
+        found.map(Some).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
+    }
+
+    /// The dead items that a replay asks for, after a place.
+    #[must_use]
+    pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadRows {
+        let reading = Reading {
+            webhook: replay.key.webhook.clone(),
+            item_type: Some(replay.item_type.clone()),
+            for_release: false,
+        };
+        let place = |at: Timestamp| format!("{}#{:013}", replay.item_type, at.as_millisecond().max(0));
+        // No row stands at these places, for they lack the item; a digit sorts before a colon.
+        let begin = after.map(str::to_owned).or_else(|| replay.from.map(place));
+        let end = replay.to.map_or_else(|| format!("{}#:", replay.item_type), place);
+        DeadRows { rows: MergedRows::new(reading, begin.as_deref()), end, item: replay.item.clone() }
+    }
+
+    /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, but for one that is larger. What is
+    /// forgotten at `now` and what died again in this very replay is left out.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn next_part(
+        &self,
+        rows: &mut DeadRows,
+        replay: &Replay,
+        (most, most_bytes): (usize, usize),
+        now: Timestamp,
+    ) -> Result<DeadPart, AdapterError> {
+        let mut part = DeadPart { rows: Vec::new(), place: None, is_last: false };
+        let mut bytes = 0;
+        for _ in 0..LOOKED_AT {
+            let of_shard = part_of_shard(u32::try_from(most).unwrap_or(u32::MAX));
+            let Some(row) = rows.rows.peek(&self.client, &self.name, of_shard).await? else {
+                part.is_last = true;
+                return Ok(part);
+            };
+            let place = Reader { table: TABLE, row }.text("sk")?.to_owned();
+            if place >= rows.end {
+                part.is_last = true;
+                return Ok(part);
+            }
+            let found = dead(row)?;
+            let again = found.delivery.replayed.as_ref().is_some_and(|one| one.replay == replay.key.replay);
+            let asked_for = rows.item.as_ref().is_none_or(|item| *item == found.delivery.item);
+            if asked_for && !again && now < found.until {
+                bytes += found.delivery.body.len();
+                if part.rows.len() >= most || (bytes > most_bytes && !part.rows.is_empty()) {
+                    return Ok(part);
+                }
+                let key = held_key(row)?;
+                part.rows.push(DeadRow { key, died_at: found.died_at, delivery: found.delivery });
+            }
+            part.place = Some(place);
+            rows.rows.take();
+        }
+        Ok(part)
+    }
+
+    /// The part of a transaction that takes a dead item.
+    pub(crate) fn delete_taken(
+        &self,
+        row: &DeadRow,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let mut delete = Delete::builder()
+            .table_name(&self.name)
+            .key("pk", text(row.key.pk.as_str()))
+            .key("sk", text(row.key.sk.as_str()))
+            .expression_attribute_values(":died_at", milliseconds(row.died_at));
+        delete = match &row.delivery.replayed {
+            None => delete.condition_expression(IS_SAME_DEATH),
+            Some(replayed) => delete
+                .condition_expression(IS_SAME_LATER_DEATH)
+                .expression_attribute_values(":replay", text(replayed.replay.as_str())),
+        };
+        let delete = delete.build().map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// Drops a row. For webhooks that were deleted.

@@ -51,6 +51,12 @@ impl AdapterError {
         Self::Unavailable { operation, source: Box::new(source) }
     }
 
+    /// Others changed the same row again and again.
+    #[must_use]
+    pub fn contended(operation: &'static str) -> Self {
+        Self::Contended { operation }
+    }
+
     /// Whether a repeat may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -350,6 +350,7 @@ fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
         chain: 0,
         revision: webhook.revision,
         step: None,
+        replayed: None,
         body: what.body.to_vec(),
     }
 }

@@ -6,7 +6,8 @@
 //! by item over shards of its own.
 //!
 //! A row that waits for its release (the end of a block, its webhook being enabled) has no time of its own; one row
-//! for all of a (webhook, type) does, in [`crate::release_row`].
+//! for all of a (webhook, type) does, in [`crate::release_row`]. The rows of replays, which bring dead items here, are
+//! told in [`crate::replay_row`].
 //!
 //! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
 //! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
@@ -18,6 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::replay::Replayed;
 use jiff::Timestamp;
 
 use crate::conditional::made;
@@ -26,9 +28,10 @@ use crate::error::AdapterError;
 use crate::merged_rows::{MergedRows, Reading};
 use crate::random;
 use crate::release_row::ReleaseKey;
+use crate::replay_row::ReplayKey;
 use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
 
-const TABLE: &str = "held";
+pub(crate) const TABLE: &str = "held";
 
 /// Over how many partitions a webhook's held rows are spread.
 pub const SHARDS: u8 = 8;
@@ -43,7 +46,7 @@ const IS_DUE: &str = "due_at <= :until";
 /// and nobody else moves it, or its mover died.
 const IS_FREE: &str = "(attribute_not_exists(claimed_until) OR claimed_until <= :now)";
 /// The item has no row, or one that waits for its release,
-const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
+pub(crate) const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
 /// or it has one with a time of its own.
 const HAS_TIME: &str = "attribute_exists(due_at)";
 /// The claim is still the one that this mover made.
@@ -69,7 +72,7 @@ pub struct HeldKey {
 #[derive(Clone, Debug)]
 pub struct DueMark(Row);
 
-/// What comes due: a held row, or a release.
+/// What comes due: a held row, a release, or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A held row, at its own time.
@@ -78,6 +81,13 @@ pub enum Due {
     Release {
         /// Which.
         release: ReleaseKey,
+        /// When.
+        due_at: Timestamp,
+    },
+    /// A replay that has not taken all its dead items yet.
+    Replay {
+        /// Which.
+        replay: ReplayKey,
         /// When.
         due_at: Timestamp,
     },
@@ -92,11 +102,13 @@ pub enum HeldFor {
     Disabled,
     /// Its type is blocked, or its release did not succeed.
     Blocked,
+    /// It was dead, and is replayed.
+    Replay,
 }
 
 impl HeldFor {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Retry, Self::Disabled, Self::Blocked];
+    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
 
     /// The name in tables and answers.
     #[must_use]
@@ -105,6 +117,7 @@ impl HeldFor {
             Self::Retry => "retry",
             Self::Disabled => "disabled",
             Self::Blocked => "blocked",
+            Self::Replay => "replay",
         }
     }
 }
@@ -451,10 +464,12 @@ pub(crate) fn part_of_shard(rows: u32) -> i32 {
 
 fn due(row: &Row) -> Result<Due, AdapterError> {
     let key = held_key(row)?;
-    Ok(match ReleaseKey::of(&key) {
-        Some(release) => {
-            Due::Release { release, due_at: Reader { table: TABLE, row }.milliseconds("due_at")? }
-        }
+    let due_at = || Reader { table: TABLE, row }.milliseconds("due_at");
+    if let Some(release) = ReleaseKey::of(&key) {
+        return Ok(Due::Release { release, due_at: due_at()? });
+    }
+    Ok(match ReplayKey::of(&key) {
+        Some(replay) => Due::Replay { replay, due_at: due_at()? },
         None => Due::Item(key),
     })
 }
@@ -483,7 +498,7 @@ pub(crate) fn shard_of_id(digits: &str, shards: u8) -> u8 {
     u8::from_str_radix(last_two, 16).unwrap_or_default() % shards
 }
 
-fn held_row(
+pub(crate) fn held_row(
     delivery: &Delivery,
     reason: HeldFor,
     own: impl IntoIterator<Item = (&'static str, AttributeValue)>,
@@ -505,7 +520,7 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
         delivery.accepted_at.as_millisecond().max(0),
         delivery.item
     );
-    Row::from([
+    let mut row = Row::from([
         ("pk".to_owned(), text(pk(&delivery.webhook, shard))),
         ("sk".to_owned(), text(place)),
         ("account".to_owned(), text(delivery.account.as_str())),
@@ -517,11 +532,20 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
         ("attempt".to_owned(), number(delivery.attempt)),
         ("revision".to_owned(), number(delivery.revision)),
         ("body".to_owned(), bytes(&delivery.body)),
-    ])
+    ]);
+    if let Some(replayed) = &delivery.replayed {
+        row.insert("replay".to_owned(), text(replayed.replay.as_str()));
+        row.insert("replayed_at".to_owned(), milliseconds(replayed.at));
+    }
+    row
 }
 
 pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, AdapterError> {
     let row = Reader { table, row };
+    let replayed = match row.row.contains_key("replay") {
+        true => Some(Replayed { replay: row.parsed("replay")?, at: row.milliseconds("replayed_at")? }),
+        false => None,
+    };
     Ok(Delivery {
         account: row.parsed("account")?,
         webhook: row.parsed("webhook")?,
@@ -529,6 +553,7 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         item_type: row.parsed("type")?,
         source: row.parsed("source")?,
         accepted_at: row.milliseconds("accepted_at")?,
+        replayed,
         attempt: row.number("attempt")?,
         chain: 0,
         revision: row.number("revision")?,
@@ -539,7 +564,7 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::id::{AccountId, ItemId};
+    use carteiro_core::id::{AccountId, ItemId, ReplayId};
     use carteiro_core::item::ItemType;
 
     use super::*;
@@ -552,6 +577,7 @@ mod tests {
             item_type: ItemType::CONTACT,
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
+            replayed: None,
             attempt: 3,
             chain: 0,
             revision: 2,
@@ -562,7 +588,10 @@ mod tests {
 
     #[test]
     fn a_delivery_survives_its_row() {
-        let delivery = delivery(7, 1_795_000_000_123);
+        let mut delivery = delivery(7, 1_795_000_000_123);
+        assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
+        let at = Timestamp::from_millisecond(1_796_000_000_123).unwrap();
+        delivery.replayed = Some(Replayed { replay: ReplayId::made_at(at, 1), at });
         assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
     }
 

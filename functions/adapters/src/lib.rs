@@ -3,6 +3,7 @@
 //! Each module is one capability, small, and decides nothing that the core can decide. Every conditional write is
 //! built in the module of its table, each clause named and explained there.
 
+pub mod attempt_table;
 pub mod authentication;
 pub mod aws;
 pub mod clock;
@@ -24,6 +25,7 @@ mod merged_rows;
 pub mod packed_event;
 pub mod random;
 pub mod release_row;
+pub mod replay_row;
 mod row;
 pub mod sender;
 pub mod settings;

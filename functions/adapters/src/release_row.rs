@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::held_table::{
-    DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, read_delivery, shard_of_id,
+    DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, pk, read_delivery, shard_of_id,
 };
 use crate::merged_rows::{MergedRows, Reading};
 use crate::row::{Reader, Row, milliseconds, number, text};
@@ -45,6 +45,10 @@ const IS_EARLY_ENOUGH: &str = "due_at <= :due";
 const IS_TOO_LATE: &str = "attribute_not_exists(due_at) OR due_at > :due";
 /// The step is still the current one.
 const IS_STEP: &str = "step_id = :step";
+
+/// It waits for its release, and was accepted, or replayed, too long ago.
+const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
+                             (replayed_at <= :since OR (attribute_not_exists(replayed_at) AND accepted_at <= :since))";
 
 /// What a row has of its step.
 const STEP: &str = "step_id, step_size, step_left, step_failed, step_began_at, step_sent, step_hastened";
@@ -119,6 +123,10 @@ pub enum ReleaseClaim {
     /// There is none.
     Over,
 }
+
+/// Where a page of what waited too long ended.
+#[derive(Clone, Debug)]
+pub struct WaitingMark(Row);
 
 /// The items that wait for a release, in the order of their acceptance, as they are read.
 #[derive(Debug)]
@@ -282,6 +290,40 @@ impl HeldTable {
             taken.extend(waiting.take());
         }
         Ok(taken)
+    }
+
+    /// Of what waits for a release, a shard's rows that were kept since `over_since` or longer, wherever they stand. Of
+    /// those that were never replayed the oldest stand first; a replayed one keeps the place of its acceptance, and may
+    /// have others behind it whose retention is over sooner. What was accepted later is not read. With more there is a
+    /// mark, after which the next page begins.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn kept_too_long(
+        &self,
+        key: &ReleaseKey,
+        shard: u8,
+        over_since: Timestamp,
+        after: Option<WaitingMark>,
+    ) -> Result<(Vec<(HeldKey, Delivery)>, Option<WaitingMark>), AdapterError> {
+        let last = over_since.as_millisecond().saturating_add(1).max(0);
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .filter_expression(KEPT_TOO_LONG)
+            .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
+            .expression_attribute_values(":first", text(format!("{}#", key.item_type)))
+            .expression_attribute_values(":last", text(format!("{}#{last:013}", key.item_type)))
+            .expression_attribute_values(":since", milliseconds(over_since))
+            .consistent_read(true)
+            .set_exclusive_start_key(after.map(|mark| mark.0));
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
+        let row = |row: &Row| Ok((held_key(row)?, read_delivery(TABLE, row)?));
+        let rows: Result<Vec<_>, AdapterError> = answer.items.unwrap_or_default().iter().map(row).collect();
+        Ok((rows?, answer.last_evaluated_key.map(WaitingMark)))
     }
 
     /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::error::AdapterError;
 
@@ -66,6 +67,10 @@ impl Reader<'_> {
 
     pub(crate) fn parsed<T: FromStr>(&self, attribute: &'static str) -> Result<T, AdapterError> {
         self.text(attribute)?.parse().map_err(|_| self.malformed(attribute))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self, attribute: &'static str) -> Result<T, AdapterError> {
+        serde_json::from_str(self.text(attribute)?).map_err(|_| self.malformed(attribute))
     }
 
     pub(crate) fn number<T: FromStr>(&self, attribute: &'static str) -> Result<T, AdapterError> {

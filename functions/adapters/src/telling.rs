@@ -131,6 +131,7 @@ fn delivery(webhook: &Webhook, notice: &Notice, clock: InvocationClock) -> Deliv
         chain: 0,
         revision: webhook.revision,
         step: None,
+        replayed: None,
         body: notice.body.clone(),
     }
 }

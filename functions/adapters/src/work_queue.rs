@@ -1,17 +1,19 @@
-//! The work queue of the collector: what a tick plans, a message each, and releases that a customer asked for.
+//! The work queue of the collector: what a tick plans, a message each, and releases and replays that a
+//! customer asked for.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::id::{AccountId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
 
-/// A piece of work. Moving what is due may find releases and send them as work; nothing else begets work.
+/// A piece of work. Moving what is due may find releases and replays and send them as work, and a replay sends the
+/// release of what it made wait; nothing else begets work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
@@ -35,6 +37,13 @@ pub enum Work {
         webhook: WebhookId,
         /// The item type.
         item_type: ItemType,
+    },
+    /// Makes the dead items of a replay wait for their release.
+    Replay {
+        /// Whose they are.
+        webhook: WebhookId,
+        /// Which replay.
+        replay: ReplayId,
     },
     /// Tells what is to be told of a streak.
     Tell {

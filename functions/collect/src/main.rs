@@ -2,8 +2,9 @@
 //!
 //! Every 15 minutes a *tick* plans: it looks what comes due before the next one and sends a work message for each
 //! part of it. A *work message* hands on what is in the inbox, moves held items to the delivery queue, delayed to their time, releases what a block or a
-//! disabled webhook held, or brings dead letters into the dead items. Moving may find releases and send them as work;
-//! nothing else begets work, so no chain of invocations grows: tick, moving, release, delivery.
+//! disabled webhook held, makes the dead items of a replay wait for their release, or brings dead letters into the dead
+//! items. Moving may find releases and replays and send them as work, and a replay sends its release; nothing else begets
+//! work, so no chain of invocations grows: tick, moving, replay, release, delivery.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
 //! only after it is in the queue or among the dead, and an entry leaves the inbox only after it is in the queue for all
@@ -15,6 +16,7 @@ mod hand_on;
 mod move_due;
 mod plan;
 mod release;
+mod replay;
 mod settings;
 
 use std::time::Duration;
@@ -31,6 +33,7 @@ use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::inbox_table::InboxTable;
 use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::{StreakKey, StreakTable};
 use carteiro_adapters::telling::Teller;
@@ -137,6 +140,9 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
             Ok(Work::Release { webhook, item_type }) => {
                 release::release(collect, ReleaseKey { webhook, item_type }, clock).await
+            }
+            Ok(Work::Replay { webhook, replay }) => {
+                replay::replay(collect, ReplayKey { webhook, replay }, clock).await
             }
             Ok(Work::Tell { account, webhook, revision, item_type }) => {
                 let key = StreakKey { account, webhook, revision, item_type };

@@ -6,7 +6,6 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_table::{Due, HeldClaim, HeldKey};
-use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
@@ -14,7 +13,7 @@ use carteiro_core::settlement::DeathCause;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress};
+use crate::{Collect, CollectError, Progress, replay};
 
 /// How many rows are claimed, sent and deleted together.
 const STEP: u16 = 100;
@@ -47,8 +46,8 @@ pub(crate) async fn shard(
     loop {
         // Page by page: the index still shows rows that were moved a moment ago.
         let (found, next) = collect.held.due(shard, until, STEP, mark).await?;
-        let (items, releases) = sorted(found);
-        send_releases(collect, releases, clock.now()).await?;
+        let (items, work) = sorted(found, clock.now());
+        collect.work.send(&work).await?;
         let claimed = claim(collect, items, until, clock).await;
         left_alone += claimed.failed;
         moved += claimed.rows.len();
@@ -63,29 +62,24 @@ pub(crate) async fn shard(
     }
 }
 
-fn sorted(found: Vec<Due>) -> (Vec<HeldKey>, Vec<(ReleaseKey, Timestamp)>) {
-    let (mut items, mut releases) = (Vec::new(), Vec::new());
+/// What comes due, as rows that are moved, and releases and replays, which are work of their own, delayed to their time.
+fn sorted(found: Vec<Due>, now: Timestamp) -> (Vec<HeldKey>, Vec<(Work, Duration)>) {
+    let (mut items, mut work) = (Vec::new(), Vec::new());
+    let delay = |due_at: Timestamp| Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
     for due in found {
         match due {
             Due::Item(key) => items.push(key),
-            Due::Release { release, due_at } => releases.push((release, due_at)),
+            Due::Release { release, due_at } => {
+                let release = Work::Release { webhook: release.webhook, item_type: release.item_type };
+                work.push((release, delay(due_at)));
+            }
+            Due::Replay { replay, due_at } => {
+                let replay = Work::Replay { webhook: replay.webhook, replay: replay.replay };
+                work.push((replay, delay(due_at)));
+            }
         }
     }
-    (items, releases)
-}
-
-/// A release is work of its own, delayed to its time.
-async fn send_releases(
-    collect: &Collect,
-    releases: Vec<(ReleaseKey, Timestamp)>,
-    now: Timestamp,
-) -> Result<(), AdapterError> {
-    let work = |(key, due_at): (ReleaseKey, Timestamp)| {
-        let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
-        (Work::Release { webhook: key.webhook, item_type: key.item_type }, delay)
-    };
-    let work: Vec<_> = releases.into_iter().map(work).collect();
-    collect.work.send(&work).await
+    (items, work)
 }
 
 /// What was claimed of a page.
@@ -131,7 +125,7 @@ async fn move_step(
     clock: InvocationClock,
 ) -> Result<(), CollectError> {
     let now = clock.now();
-    let over = |claimed: &Claimed| collect.retention.held_until(claimed.delivery.accepted_at) <= now;
+    let over = |claimed: &Claimed| collect.retention.held_until(claimed.delivery.kept_since()) <= now;
     let (over, alive): (Vec<_>, Vec<_>) = claimed.into_iter().partition(over);
     let outgoing: Vec<_> = alive
         .iter()
@@ -151,7 +145,10 @@ async fn move_step(
             collect.retention.dead_until(now),
         );
         match burial.await {
-            Ok(()) => Some(claimed),
+            Ok(()) => {
+                replay::count_dead(collect, &claimed.delivery, clock).await;
+                Some(claimed)
+            }
             Err(error) => {
                 tracing::error!(error = error.chain(), "held.not_buried");
                 None

@@ -14,7 +14,7 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::HeldKey;
+use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::{Progress as StepProgress, Release, ReleaseClaim, ReleaseKey, Waiting};
 use carteiro_adapters::streak_table::StreakKey;
@@ -27,7 +27,7 @@ use futures_util::future::join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress};
+use crate::{Collect, CollectError, Progress, replay};
 
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
@@ -50,6 +50,10 @@ const CONCURRENT_ROWS: usize = 32;
 
 /// How many items are buried, or dropped with their webhook, at a time.
 const MANY: u32 = 100;
+
+/// How soon a release is looked at again whose oldest item was replayed: much sooner than the table's own expiry may
+/// delete a row behind it.
+const LOOK_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a release is looked at again at once because it was touched when it was to be postponed.
 const MAX_TOUCHED: u32 = 5;
@@ -82,12 +86,31 @@ struct Worker<'a> {
     waiting: Waiting,
     /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
     anew: bool,
+    /// Whether it was looked, once, for what outlived its retention behind what was replayed.
+    looked_behind: bool,
     /// How often the release was touched before reading began.
     touched: u64,
     /// Rows of what is in the queue.
     sent: Vec<HeldKey>,
     steps: u32,
     items: usize,
+}
+
+/// Buries rows of what waits, unless they were held anew since they were read.
+async fn bury(
+    collect: &Collect,
+    rows: &[(HeldKey, Delivery)],
+    clock: InvocationClock,
+) -> Result<(), AdapterError> {
+    let now = clock.now();
+    let until = collect.retention.dead_until(now);
+    let burying = stream::iter(rows).map(|(held, delivery)| async move {
+        collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
+        collect.held.delete_released(held).await?;
+        replay::count_dead(collect, delivery, clock).await;
+        Ok(())
+    });
+    burying.buffer_unordered(CONCURRENT_ROWS).try_collect().await
 }
 
 /// Moves a release on, as far as the time allows.
@@ -99,8 +122,17 @@ pub(crate) async fn release(
     let Some(mut release) = claim(collect, &key, clock).await? else { return Ok(Progress::Done) };
     let waiting = collect.held.waiting(&key);
     let touched = release.touched;
-    let mut worker =
-        Worker { collect, clock, waiting, anew: true, touched, sent: Vec::new(), steps: 0, items: 0 };
+    let mut worker = Worker {
+        collect,
+        clock,
+        waiting,
+        anew: true,
+        looked_behind: false,
+        touched,
+        sent: Vec::new(),
+        steps: 0,
+        items: 0,
+    };
     let mut refused = 0;
     loop {
         release = match worker.go_on(release).await? {
@@ -186,7 +218,7 @@ impl Worker<'_> {
 
     /// Sends a step of this size, if the webhook may have it.
     async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
-        let oldest = self.bury_expired().await?;
+        let oldest = self.bury_expired(&release).await?;
         let next = match self.gate(&release).await? {
             Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
             Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
@@ -282,9 +314,14 @@ impl Worker<'_> {
         })
     }
 
-    /// Buries what outlived its retention, whether it might be sent or not. Answers when the retention of the oldest of
-    /// the others ends; None where nothing more is held.
-    async fn bury_expired(&mut self) -> Result<Option<Timestamp>, AdapterError> {
+    /// Buries what outlived its retention, whether it might be sent or not. Answers until when nothing else has to be
+    /// buried; None where nothing more is held.
+    async fn bury_expired(&mut self, release: &Release) -> Result<Option<Timestamp>, AdapterError> {
+        if !mem::replace(&mut self.looked_behind, true) && self.oldest_is_replayed().await? {
+            self.bury_behind(release).await?;
+            // They have gone from what was read.
+            self.read_anew(&release.key);
+        }
         let Self { collect, clock, waiting, .. } = self;
         let collect: &Collect = collect;
         loop {
@@ -293,8 +330,10 @@ impl Worker<'_> {
             while over.len() < MANY as usize
                 && let Some(oldest) = collect.held.next_waiting(waiting, MANY).await?
             {
-                let end = collect.retention.held_until(oldest.accepted_at);
-                next = Some(end);
+                let end = collect.retention.held_until(oldest.kept_since());
+                // Behind one that was replayed others stand whose retention is over sooner.
+                let look = oldest.replayed.as_ref().map_or(end, |_| end.min(after(now, LOOK_BEHIND)));
+                next = Some(look);
                 if end > now {
                     break;
                 }
@@ -304,13 +343,34 @@ impl Worker<'_> {
             if over.is_empty() {
                 return Ok(next);
             }
-            let until = collect.retention.dead_until(now);
-            let burying = stream::iter(&over).map(|(held, delivery)| async move {
-                collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
-                collect.held.drop_row(held).await
-            });
-            burying.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
+            bury(collect, &over, *clock).await?;
         }
+    }
+
+    /// Whether the oldest of what waits was replayed, and accepted so long ago that the retention of others behind it
+    /// may be over.
+    async fn oldest_is_replayed(&mut self) -> Result<bool, AdapterError> {
+        let over_since = self.collect.retention.over_since(self.clock.now());
+        let oldest = self.collect.held.next_waiting(&mut self.waiting, MANY).await?;
+        Ok(oldest.is_some_and(|oldest| oldest.replayed.is_some() && oldest.accepted_at <= over_since))
+    }
+
+    /// Buries what outlived its retention, wherever it stands.
+    async fn bury_behind(&self, release: &Release) -> Result<(), AdapterError> {
+        let Self { collect, clock, .. } = self;
+        let over_since = collect.retention.over_since(clock.now());
+        for shard in 0..SHARDS {
+            let mut mark = None;
+            loop {
+                let found = collect.held.kept_too_long(&release.key, shard, over_since, mark).await?;
+                bury(collect, &found.0, *clock).await?;
+                mark = found.1;
+                if mark.is_none() || clock.left() < STEP_TIME {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.

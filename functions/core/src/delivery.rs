@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::release::StepTag;
+use crate::replay::Replayed;
 
 /// The most entries of a send batch (SQS).
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -38,6 +39,8 @@ pub struct Delivery {
     pub source: Source,
     /// When it was accepted. It orders what is held.
     pub accepted_at: Timestamp,
+    /// The replay that it belongs to, where it died before.
+    pub replayed: Option<Replayed>,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
     /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
@@ -103,13 +106,28 @@ impl Delivery {
             (ITEM, self.item.to_string()),
             (ITEM_TYPE, self.item_type.to_string()),
             (SOURCE, self.source.to_string()),
-            (ACCEPTED_AT, self.accepted_at.as_millisecond().to_string()),
+            (ACCEPTED_AT, self.times()),
             (ATTEMPT, Number { attempt: self.attempt, chain: self.chain }.to_string()),
             (REVISION, self.revision.to_string()),
             (ENCODING, encoding.to_owned()),
         ]);
         attributes.extend(self.step.as_ref().map(|step| (STEP, step.to_string())));
         Message { body, attributes }
+    }
+
+    /// Since when its retention counts: its acceptance, or when it was taken out of the dead again.
+    #[must_use]
+    pub fn kept_since(&self) -> Timestamp {
+        self.replayed.as_ref().map_or(self.accepted_at, |replayed| replayed.at)
+    }
+
+    /// When it was accepted, and its replay: one attribute, for SQS takes ten.
+    fn times(&self) -> String {
+        let accepted_at = self.accepted_at.as_millisecond();
+        match &self.replayed {
+            None => accepted_at.to_string(),
+            Some(replayed) => format!("{accepted_at}#{replayed}"),
+        }
     }
 
     /// Reads a queue message. `attribute` gives an attribute's text by its name.
@@ -120,7 +138,8 @@ impl Delivery {
         body: &str,
         attribute: impl Fn(&'static str) -> Option<&'a str>,
     ) -> Result<Self, MessageError> {
-        let accepted_at = parsed::<i64>(&attribute, ACCEPTED_AT)?;
+        let (accepted_at, replayed) =
+            attribute(ACCEPTED_AT).and_then(read_times).ok_or(MessageError::Attribute(ACCEPTED_AT))?;
         let Number { attempt, chain } = parsed(&attribute, ATTEMPT)?;
         let body = match attribute(ENCODING) {
             Some("text") => body.as_bytes().to_vec(),
@@ -133,8 +152,8 @@ impl Delivery {
             item: parsed(&attribute, ITEM)?,
             item_type: parsed(&attribute, ITEM_TYPE)?,
             source: parsed(&attribute, SOURCE)?,
-            accepted_at: Timestamp::from_millisecond(accepted_at)
-                .map_err(|_| MessageError::Attribute(ACCEPTED_AT))?,
+            accepted_at,
+            replayed,
             attempt,
             chain,
             revision: parsed(&attribute, REVISION)?,
@@ -172,6 +191,14 @@ fn parsed<'a, T: FromStr>(
     name: &'static str,
 ) -> Result<T, MessageError> {
     attribute(name).and_then(|text| text.parse().ok()).ok_or(MessageError::Attribute(name))
+}
+
+fn read_times(text: &str) -> Option<(Timestamp, Option<Replayed>)> {
+    let (accepted_at, replayed) = match text.split_once('#') {
+        Some((accepted_at, replayed)) => (accepted_at, Some(replayed.parse().ok()?)),
+        None => (text, None),
+    };
+    Some((Timestamp::from_millisecond(accepted_at.parse().ok()?).ok()?, replayed))
 }
 
 /// The characters that SQS takes in a body: `#x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF`.
@@ -214,6 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::id::ReplayId;
 
     fn delivery(body: &[u8]) -> Delivery {
         Delivery {
@@ -223,6 +251,7 @@ mod tests {
             item_type: ItemType::MESSAGE,
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
+            replayed: None,
             attempt: 4,
             chain: 3,
             revision: 3,
@@ -268,6 +297,20 @@ mod tests {
         let message = delivery("{\"a\":\"é😃\"}\n".as_bytes()).to_message();
         assert_eq!(message.body, "{\"a\":\"é😃\"}\n");
         assert_eq!(delivery("{\"a\":\"\u{ffff}\"}".as_bytes()).to_message().attributes[ENCODING], "base64");
+    }
+
+    #[test]
+    fn a_replayed_delivery_keeps_its_acceptance_and_needs_no_attribute_more() {
+        let once = delivery(b"{}");
+        let at = Timestamp::from_millisecond(1_796_000_000_456).unwrap();
+        let replayed = Some(Replayed { replay: ReplayId::made_at(at, 9), at });
+        let again = Delivery { replayed, ..once.clone() };
+        assert_eq!(there_and_back(&again), again);
+        assert_eq!((once.kept_since(), again.kept_since()), (once.accepted_at, at));
+        assert_eq!(again.to_message().attributes.len(), 10, "SQS takes ten");
+        for times in ["", "#", "1795000000123#", "1795000000123#1#rep_1", "x"] {
+            assert_eq!(read_times(times), None, "{times}");
+        }
     }
 
     #[test]

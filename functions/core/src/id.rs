@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A text that is not an identifier of the kind that was asked for.
@@ -97,6 +98,20 @@ id!(
     ItemId,
     "item_"
 );
+id!(
+    /// A replay of dead items. Ids sort by when they were made.
+    ReplayId,
+    "rep_"
+);
+
+impl ReplayId {
+    /// Makes an identifier of a time, in whole milliseconds, and 64 random bits.
+    #[must_use]
+    pub fn made_at(at: Timestamp, random: u64) -> Self {
+        let at = u128::try_from(at.as_millisecond()).unwrap_or_default();
+        Self::from_bits(at << 80 | u128::from(random))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +122,13 @@ mod tests {
         let id = WebhookId::from_bits(u128::MAX - 7);
         assert_eq!(id.as_str().parse::<WebhookId>().unwrap(), id);
         assert!(!id.as_str().contains('.'));
+    }
+
+    #[test]
+    fn replays_sort_by_when_they_were_made() {
+        let made = |ms, random| ReplayId::made_at(Timestamp::from_millisecond(ms).unwrap(), random);
+        assert!(made(1_795_000_000_000, u64::MAX) < made(1_795_000_000_001, 0));
+        assert!(made(1, 0).as_str().parse::<ReplayId>().is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
 
 pub mod address;
+pub mod attempt_log;
 pub mod collected;
 pub mod coverage;
 pub mod credentials;
@@ -27,6 +28,7 @@ pub mod page;
 pub mod problem;
 pub mod push;
 pub mod release;
+pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod settlement;

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 /// it first, even after a day without ticks.
 const MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// `RetentionDays`: an item is held so long at most, counted from its acceptance, and kept so long again when dead.
+/// `RetentionDays`: an item is held so long at most, counted from its acceptance or its replay, and kept so long again
+/// when dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention(Duration);
 
@@ -19,22 +20,34 @@ impl Retention {
         Self(Duration::from_secs(u64::from(days.min(365)) * 24 * 3600))
     }
 
-    /// When an item that was accepted then stops being held.
+    /// When an item that is kept since then stops being held: since its acceptance, or its replay.
     #[must_use]
-    pub fn held_until(self, accepted_at: Timestamp) -> Timestamp {
-        after(accepted_at, self.0)
+    pub fn held_until(self, kept_since: Timestamp) -> Timestamp {
+        after(kept_since, self.0)
+    }
+
+    /// Since when an item has been kept, at the latest, whose retention is over at `now`.
+    #[must_use]
+    pub fn over_since(self, now: Timestamp) -> Timestamp {
+        now.checked_sub(self.0).unwrap_or(Timestamp::MIN)
     }
 
     /// When a held row may be deleted by the table: later than any tick needs to move it.
     #[must_use]
-    pub fn held_row_expires(self, accepted_at: Timestamp) -> Timestamp {
-        after(self.held_until(accepted_at), MARGIN)
+    pub fn held_row_expires(self, kept_since: Timestamp) -> Timestamp {
+        after(self.held_until(kept_since), MARGIN)
     }
 
     /// When an item that died then is forgotten.
     #[must_use]
     pub fn dead_until(self, died_at: Timestamp) -> Timestamp {
         after(died_at, self.0)
+    }
+
+    /// When a replay that was asked for then is forgotten: later than the last of its items can end.
+    #[must_use]
+    pub fn replay_expires(self, asked_at: Timestamp) -> Timestamp {
+        after(after(asked_at, self.0), MARGIN)
     }
 
     /// When a row that could not be read is forgotten: somebody has to look at it first.
@@ -63,5 +76,8 @@ mod tests {
         assert_eq!(retention.dead_until(accepted), "2026-11-15T00:00:00Z".parse().unwrap());
         assert_eq!(retention.unreadable_until(accepted), "2026-11-29T00:00:00Z".parse().unwrap());
         assert_eq!(retention.held_until(Timestamp::MAX), Timestamp::MAX);
+        assert_eq!(retention.over_since(retention.held_until(accepted)), accepted);
+        assert_eq!(retention.over_since(Timestamp::MIN), Timestamp::MIN);
+        assert!(retention.replay_expires(accepted) >= retention.held_row_expires(accepted));
     }
 }

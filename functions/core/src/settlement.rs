@@ -55,19 +55,19 @@ impl DeathCause {
     }
 }
 
-/// Decides what becomes of a delivery whose `attempt`-th attempt (1, 2, …) came to `outcome` at `now`. `random` is
-/// the retry's jitter.
+/// Decides what becomes of a delivery whose `attempt`-th attempt (1, 2, …) came to `outcome` at `now`. Its retention
+/// counts from `kept_since`; `random` is the retry's jitter.
 #[must_use]
 pub fn settle(
     outcome: &Outcome,
     attempt: u32,
-    accepted_at: Timestamp,
+    kept_since: Timestamp,
     retention: Retention,
     now: Timestamp,
     random: u64,
 ) -> Settlement {
     let Outcome::Failure(failure) = outcome else { return Settlement::Delivered };
-    let end = retention.held_until(accepted_at);
+    let end = retention.held_until(kept_since);
     if now >= end {
         return Settlement::Dead(DeathCause::RetentionOver);
     }

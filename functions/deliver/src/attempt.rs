@@ -43,6 +43,8 @@ pub(crate) enum AttemptResult {
         outcome: Outcome,
         /// When it ended.
         ended_at: Timestamp,
+        /// What else is worth telling.
+        seen: Seen,
     },
     /// None was made, for the webhook is disabled.
     WebhookDisabled,
@@ -61,6 +63,14 @@ pub(crate) enum AttemptResult {
     Slow,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
+}
+
+/// What of an attempt decides nothing.
+pub(crate) struct Seen {
+    /// How long it took.
+    pub(crate) latency_ms: u64,
+    /// The beginning of the response's body.
+    pub(crate) response_body: Bytes,
 }
 
 /// An attempt that is to be made.
@@ -207,7 +217,9 @@ async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Res
         "attempt.finished"
     );
     let ended_at = clock.now();
-    let result = AttemptResult::Attempted { webhook, key, before, outcome: attempted.outcome, ended_at };
+    let seen = Seen { latency_ms: attempted.latency_ms, response_body: attempted.response_body };
+    let result =
+        AttemptResult::Attempted { webhook, key, before, outcome: attempted.outcome, ended_at, seen };
     Ok(Finished { message, delivery, result })
 }
 

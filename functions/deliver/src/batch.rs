@@ -11,7 +11,7 @@ use carteiro_core::lane::Lane;
 use futures_util::future::join;
 
 use crate::Deliver;
-use crate::{attempt, gone, read, record, settle};
+use crate::{attempt, gone, log, read, record, settle};
 
 /// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
 pub(crate) const RESERVE: Duration = Duration::from_secs(8);
@@ -84,11 +84,14 @@ async fn deliver_all(
     let (finished, mut failed) = attempt::all(deliver, batch, lane, &known, clock).await;
     let (left, disabled) =
         join(record::all(deliver, &finished, clock), gone::disable(deliver, &finished, clock)).await;
+    let attempts = log::wanted(&finished);
     let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
-    failed.extend(settle::all(deliver, finished, lane, clock).await);
+    let settled = settle::all(deliver, finished, lane, clock).await;
+    let telling = tell(deliver, left.to_tell.iter().chain(&disabled), clock);
+    join(telling, log::write(deliver, attempts, &settled, clock)).await;
+    failed.extend(settled.unsettled);
     failed.extend(unrecorded);
-    tell(deliver, left.to_tell.iter().chain(&disabled), clock).await;
     failed
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A batch goes through four steps: *read* the webhooks and streaks of all its deliveries in one consistent read;
 //! *attempt* them concurrently; *record* the results for the streaks ([`carteiro_core::streak`]); *settle* each: it
-//! arrived, it goes back to the queue with a delay, it is held, or it is dead.
+//! arrived, it goes back to the queue with a delay, it is held, or it is dead. Last, and as far as that goes, it logs
+//! the attempts for the webhooks' owners.
 //!
 //! Guaranteed: a message is answered as done only after its item arrived or was durably put somewhere else. What
 //! cannot be read, attempted or settled is answered as failed, alone, and the queue hands it out again. So delivery
@@ -12,8 +13,10 @@
 mod attempt;
 mod batch;
 mod gone;
+mod log;
 mod read;
 mod record;
+mod replays;
 mod settings;
 mod settle;
 
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
+use carteiro_adapters::attempt_table::AttemptTable;
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::ConfigTable;
@@ -43,6 +47,7 @@ struct Deliver {
     streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
+    attempts: AttemptTable,
     queue: DeliverQueue,
     slow_queue: DeliverQueue,
     slow_queue_arn: Arc<str>,
@@ -51,6 +56,8 @@ struct Deliver {
     retention: Retention,
     /// How many attempts of one batch go to one host at once.
     host_concurrency: usize,
+    /// How long the attempt log is kept.
+    log_kept: Duration,
     /// The deadline of one attempt.
     attempt: Duration,
     /// The deployment's threshold, where a webhook sets none.
@@ -75,13 +82,15 @@ async fn main() -> Result<(), Fatal> {
         config,
         streaks,
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb, settings.dead_table),
+        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         queue,
         slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),
         slow_queue_arn: settings.slow_queue_arn.into(),
         host_concurrency: settings.host_concurrency,
         sender: Sender::new(settings.private_targets, settings.attempt)?,
         retention: settings.retention,
+        log_kept: settings.log_kept,
         attempt: settings.attempt,
         threshold: settings.threshold,
         block: settings.block,

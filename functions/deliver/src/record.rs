@@ -74,7 +74,7 @@ pub(crate) async fn all(deliver: &Deliver, finished: &[Finished], clock: Invocat
 fn groups<'a>(deliver: &Deliver, finished: &'a [Finished]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for one in finished {
-        let AttemptResult::Attempted { webhook, key, before, outcome, ended_at } = &one.result else {
+        let AttemptResult::Attempted { webhook, key, before, outcome, ended_at, .. } = &one.result else {
             continue;
         };
         let index = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {

@@ -11,6 +11,7 @@ use carteiro_adapters::held_table::HeldFor;
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::streak_table::StreakKey;
+use carteiro_core::attempt_log::Became;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::item::ItemType;
 use carteiro_core::lane::{self, Lane, ShortWait};
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 
 use crate::Deliver;
 use crate::attempt::{AttemptResult, Finished};
+use crate::replays::{self, End};
 
 /// What the answer needs; nothing is waited for in the last of it.
 const RESERVE: Duration = Duration::from_millis(1500);
@@ -35,10 +37,20 @@ const NOTICE_WAIT: Duration = Duration::from_secs(60);
 /// How many rows are written at once.
 const CONCURRENT_ROWS: usize = 10;
 
+/// A batch, settled.
+pub(crate) struct Settled {
+    /// The messages that could not be settled.
+    pub(crate) unsettled: Vec<String>,
+    /// What became of the others' items, and when they are attempted again where that is known, by message.
+    pub(crate) became: HashMap<String, (Became, Option<Timestamp>)>,
+}
+
 /// What is to be stored for a delivery.
 enum Store {
-    /// Nothing: it arrived, or is dropped.
-    Nothing,
+    /// Nothing: it arrived.
+    Arrived,
+    /// Nothing: it is dropped.
+    Dropped,
     /// A message that comes back in its lane after this delay.
     Requeue(Duration),
     /// A message that goes to the slow lane, and is still of its step.
@@ -49,6 +61,30 @@ enum Store {
     HoldForRelease(HeldFor, Timestamp),
     /// A dead row.
     Bury(DeathCause),
+}
+
+impl Store {
+    /// What becomes of an item, and when it is attempted again where that is known.
+    fn became(&self, now: Timestamp) -> Option<(Became, Option<Timestamp>)> {
+        Some(match self {
+            Self::Arrived => (Became::Delivered, None),
+            Self::Dropped | Self::Move => return None,
+            Self::Requeue(wait) => (Became::Retry, Some(after(now, *wait))),
+            Self::HoldUntil(at) => (Became::Retry, Some(*at)),
+            Self::HoldForRelease(..) => (Became::Held, None),
+            Self::Bury(_) => (Became::Dead, None),
+        })
+    }
+
+    /// How it ended, where it did.
+    fn end(&self) -> Option<End> {
+        match self {
+            Self::Arrived => Some(End::Delivered),
+            Self::Dropped => Some(End::Dropped),
+            Self::Bury(_) => Some(End::Dead),
+            Self::Requeue(_) | Self::Move | Self::HoldUntil(_) | Self::HoldForRelease(..) => None,
+        }
+    }
 }
 
 /// A delivery with what is to be stored for it.
@@ -63,13 +99,13 @@ struct Decided {
     failed: bool,
 }
 
-/// Settles a batch. Answers the messages that could not be settled.
+/// Settles a batch.
 pub(crate) async fn all(
     deliver: &Deliver,
     finished: Vec<Finished>,
     lane: Lane,
     clock: InvocationClock,
-) -> Vec<String> {
+) -> Settled {
     let mut unsettled = Vec::new();
     count_discarded(deliver, &finished, clock).await;
     let mut decided = Vec::new();
@@ -95,13 +131,17 @@ pub(crate) async fn all(
     let (left, settled): (Vec<_>, Vec<_>) = decided.into_iter().partition(failed);
     unsettled.extend(left.into_iter().map(|one| one.message));
     finish_steps(deliver, &settled, clock).await;
-    unsettled
+    let ended = settled.iter().filter_map(|one| Some((&one.delivery, one.store.end()?)));
+    replays::count(deliver, ended, clock).await;
+    let now = clock.now();
+    let became = settled.iter().filter_map(|one| Some((one.message.clone(), one.store.became(now)?)));
+    Settled { became: became.collect(), unsettled }
 }
 
 /// What is to be stored, under which number of the next attempt, and whether a step counts it as failed.
 fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Store, bool), AdapterError> {
     let delivery = &one.delivery;
-    let end = deliver.retention.held_until(delivery.accepted_at);
+    let end = deliver.retention.held_until(delivery.kept_since());
     let waiting = |reason, look_at: Timestamp| {
         let store = if now >= end {
             Store::Bury(DeathCause::RetentionOver)
@@ -118,7 +158,7 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
                 item = delivery.item.as_str(),
                 "delivery.dropped"
             );
-            return Ok((delivery.attempt, Store::Nothing, false));
+            return Ok((delivery.attempt, Store::Dropped, false));
         }
         AttemptResult::Slow => {
             tracing::info!(
@@ -138,16 +178,16 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
                 item = delivery.item.as_str(),
                 "delivery.discarded"
             );
-            return Ok((delivery.attempt, Store::Nothing, false));
+            return Ok((delivery.attempt, Store::Dropped, false));
         }
     };
     let random = random::bits64()?;
     let settlement =
-        settle(outcome, delivery.attempt, delivery.accepted_at, deliver.retention, ended_at, random);
+        settle(outcome, delivery.attempt, delivery.kept_since(), deliver.retention, ended_at, random);
     let next = delivery.attempt.saturating_add(1);
     let first_step = delivery.step.as_ref().is_some_and(|step| step.first);
     Ok(match settlement {
-        Settlement::Delivered => (next, Store::Nothing, false),
+        Settlement::Delivered => (next, Store::Arrived, false),
         Settlement::Dead(cause) => (next, Store::Bury(cause), true),
         Settlement::Hold { until } if outcome.is_gone() => {
             (next, Store::HoldForRelease(HeldFor::Disabled, until), true)
@@ -255,9 +295,9 @@ async fn store(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -
 
 async fn write(deliver: &Deliver, one: &Decided, now: Timestamp) -> Result<(), AdapterError> {
     let delivery = &one.delivery;
-    let expires_at = deliver.retention.held_row_expires(delivery.accepted_at);
+    let expires_at = deliver.retention.held_row_expires(delivery.kept_since());
     match one.store {
-        Store::Nothing | Store::Requeue(_) | Store::Move => Ok(()),
+        Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Move => Ok(()),
         Store::HoldUntil(due_at) => deliver.held.hold(delivery, HeldFor::Retry, due_at, expires_at).await,
         Store::HoldForRelease(reason, _) => deliver.held.hold_for_release(delivery, reason, expires_at).await,
         Store::Bury(cause) => {

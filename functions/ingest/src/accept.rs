@@ -262,6 +262,7 @@ impl Acceptance<'_> {
             chain: 0,
             revision: webhook.revision,
             step: None,
+            replayed: None,
             body: incoming.bytes.to_vec(),
         };
         takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()

@@ -5,12 +5,14 @@
 //! else changed it since it was read, so that two changes at once are both kept or one is told to try again.
 
 mod accounts;
+mod attempts;
 mod body;
 mod console;
 mod lists;
 mod openapi;
 mod pages;
 mod release;
+mod replays;
 mod revision;
 mod rotation;
 mod schemas;
@@ -23,6 +25,7 @@ mod webhooks;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::attempt_table::AttemptTable;
 use carteiro_adapters::authentication::caller;
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
@@ -40,6 +43,7 @@ use carteiro_adapters::work_queue::WorkQueue;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
 use carteiro_core::problem::Problem;
+use carteiro_core::retention::Retention;
 
 /// What the function works with.
 struct Manage {
@@ -49,8 +53,10 @@ struct Manage {
     streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
+    attempts: AttemptTable,
     work: WorkQueue,
     sender: Sender,
+    retention: Retention,
     admin: KeyHash,
     private_targets: PrivateTargets,
     /// The deployment's threshold, where a webhook sets none.
@@ -69,9 +75,11 @@ async fn main() -> Result<(), Fatal> {
         inbox: InboxTable::new(dynamodb.clone(), settings.inbox_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb, settings.dead_table),
+        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         work: WorkQueue::new(aws_sdk_sqs::Client::new(&aws), settings.work_queue_url),
         sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
+        retention: settings.retention,
         admin: settings.admin,
         private_targets: settings.private_targets,
         threshold: settings.threshold,
@@ -110,6 +118,10 @@ async fn route(
         "POST /webhooks/{webhook}/secret" => rotation::rotate(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request).await,
         "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
+        "GET /webhooks/{webhook}/attempts" => attempts::list(manage, caller, &request, clock).await,
+        "POST /webhooks/{webhook}/replay" => replays::create(manage, caller, &request, clock).await,
+        "GET /webhooks/{webhook}/replay" => replays::list(manage, caller, &request).await,
+        "GET /webhooks/{webhook}/replay/{replay}" => replays::read(manage, caller, &request).await,
         "PATCH /webhooks/{webhook}" => webhooks::change(manage, caller, &request, clock).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,

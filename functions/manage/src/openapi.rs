@@ -22,8 +22,10 @@ mod tests {
     use aws_lambda_events::encodings::Body;
     use carteiro_adapters::held_table::HeldFor;
     use carteiro_adapters::http_api::{self, Request};
+    use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
+    use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
     use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
     use carteiro_core::credentials::{
         Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
@@ -31,7 +33,7 @@ mod tests {
     };
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
-    use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, WebhookId};
+    use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, ReplayId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
     use carteiro_core::key::ApiKey;
@@ -44,6 +46,7 @@ mod tests {
     use carteiro_core::problem::Problem;
     use carteiro_core::push::MAX_PUSH_BYTES;
     use carteiro_core::push::signature::MAX_CHALLENGE_BYTES;
+    use carteiro_core::replay::{self, Counts, Phase, Wanted};
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::settlement::DeathCause;
     use carteiro_core::signature::{
@@ -60,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
-    use crate::{body, view};
+    use crate::{attempts, body, replays, view};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
 
@@ -247,7 +250,7 @@ mod tests {
         }
         if route.starts_with("PATCH")
             || ["/enable", "/secret"].iter().any(|end| route.ends_with(end))
-            || route == "POST /pages"
+            || ["POST /pages", "POST /webhooks/{webhook}/replay"].contains(&route)
         {
             statuses.insert("409");
         }
@@ -355,6 +358,12 @@ mod tests {
         let causes = [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter];
         let causes = causes.map(DeathCause::as_str);
         assert_eq!(texts(&schema(&document, "DeadItem")["properties"]["cause"]["enum"]), causes);
+        let ends = schema(&document, "Attempt")["properties"]["became"]["enum"].clone();
+        assert_eq!(ends, json!(Became::ALL));
+        let steps = schema(&document, "Attempt")["properties"]["release_step"]["enum"].clone();
+        assert_eq!(steps, json!([ReleaseStep::First, ReleaseStep::Later, null]));
+        let phases = Phase::ALL.map(Phase::as_str);
+        assert_eq!(texts(&schema(&document, "Replay")["properties"]["state"]["enum"]), phases);
     }
 
     #[test]
@@ -374,6 +383,9 @@ mod tests {
             ("/components/schemas/WebhookList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/components/schemas/HeldList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/components/schemas/DeadList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/components/schemas/AttemptList/properties/data/maxItems", usize::from(MAX_LIMIT)),
+            ("/components/schemas/Attempt/properties/response_body/x-max-bytes", MAX_EXCERPT_BYTES),
+            ("/components/schemas/ReplayList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/paths/~1webhooks~1{webhook}~1held/get/x-max-page-item-bytes", MAX_PAGE_ITEM_BYTES),
             ("/paths/~1webhooks~1{webhook}~1dead/get/x-max-page-item-bytes", MAX_PAGE_ITEM_BYTES),
             ("/paths/~1bots~1{bot}~1items/post/requestBody/x-max-bytes", MAX_BULK_BYTES),
@@ -630,6 +642,7 @@ mod tests {
             chain: 0,
             revision: 1,
             step: None,
+            replayed: None,
             body: b"{}".to_vec(),
         };
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
@@ -645,6 +658,93 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn example_at(document: &Value, route: &str) -> Value {
+        at(document, &format!("/paths/{route}/content/application~1json/example"))
+    }
+
+    #[test]
+    fn an_attempt_is_shown_as_described() {
+        let document = parsed();
+        let example =
+            example_at(&document, "~1webhooks~1{webhook}~1attempts/get/responses/200")["data"][0].clone();
+        let mut entry = Entry {
+            item: first_example(&document, "ItemId").parse().unwrap(),
+            item_type: ItemType::MESSAGE,
+            attempt: 2,
+            at: "2026-11-21T12:00:05.3Z".parse().unwrap(),
+            revision: 1,
+            error: Some(FailureKind::Status),
+            status: Some(503),
+            latency_ms: 41,
+            response_body: Some("upstream is down".to_owned()),
+            release_step: None,
+            replay: None,
+            became: Became::Retry,
+            next_at: Some("2026-11-21T12:00:36Z".parse().unwrap()),
+        };
+        assert_eq!(attempts::view(&entry), example);
+        entry.error = None;
+        let success = attempts::view(&entry);
+        assert_eq!((&success["outcome"], &success["message"]), (&json!("success"), &Value::Null));
+        for shown in [example, success] {
+            let described = schema(&document, "Attempt");
+            assert_eq!(names(&described["properties"]), names(&shown));
+            assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(&shown));
+        }
+    }
+
+    #[test]
+    fn a_replay_is_asked_for_and_shown_as_described() {
+        let document = parsed();
+        let described = schema(&document, "ReplayRequest");
+        let taken: BTreeSet<_> = replay::FIELDS.into_iter().map(str::to_owned).collect();
+        assert_eq!(
+            (names(&described["properties"]), &described["additionalProperties"]),
+            (taken, &json!(false))
+        );
+        let route =
+            "/paths/~1webhooks~1{webhook}~1replay/post/requestBody/content/application~1json/examples";
+        let asked = examples(&document, route);
+        let asked: Vec<_> =
+            asked.iter().map(|one| Wanted::from_json(one.as_object().unwrap()).unwrap()).collect();
+        let [Wanted::Item(_), Wanted::Span { item_type, from, to }] = &asked[..] else {
+            panic!("one item, and a span: {asked:?}");
+        };
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let created_at = time("2026-11-24T16:00:00Z");
+        let key = ReplayKey {
+            webhook: WebhookId::from_bits(2),
+            replay: first_example(&document, "ReplayId").parse().unwrap(),
+        };
+        let replay = Replay {
+            key,
+            account: AccountId::from_bits(1),
+            item_type: item_type.clone(),
+            item: None,
+            from: *from,
+            to: *to,
+            created_at,
+            expires_at: created_at,
+        };
+        let mut progress =
+            ReplayProgress { replay, counts: Counts::default(), taken_at: None, counted_at: None };
+        let created = example_at(&document, "~1webhooks~1{webhook}~1replay/post/responses/202");
+        assert_eq!(replays::view(&progress), created);
+        let described = schema(&document, "Replay");
+        assert_eq!(names(&described["properties"]), names(&created));
+        assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(&created));
+        progress.counts = Counts { found: 1250, taken: 1250, delivered: 310, ..Counts::default() };
+        progress.taken_at = Some(time("2026-11-24T16:00:07.25Z"));
+        progress.counted_at = Some(time("2026-11-24T16:00:09Z"));
+        let read = example_at(&document, "~1webhooks~1{webhook}~1replay~1{replay}/get/responses/200");
+        assert_eq!(replays::view(&progress), read);
+        let listed = example_at(&document, "~1webhooks~1{webhook}~1replay/get/responses/200");
+        assert_eq!(listed["data"], json!([read]));
+        progress.counts.dead = 940;
+        let done = replays::view(&progress);
+        assert_eq!((&done["state"], &done["finished_at"]), (&json!("done"), &json!("2026-11-24T16:00:09Z")));
     }
 
     #[test]
@@ -736,6 +836,7 @@ mod tests {
         assert!(first_example(&document, "WebhookId").parse::<WebhookId>().is_ok());
         assert!(first_example(&document, "PageId").parse::<PageId>().is_ok());
         assert!(first_example(&document, "ItemId").parse::<ItemId>().is_ok());
+        assert!(first_example(&document, "ReplayId").parse::<ReplayId>().is_ok());
         assert!(first_example(&document, "Source").parse::<Source>().is_ok());
         assert!(first_example(&document, "Time").parse::<Timestamp>().is_ok());
         let public_key = first_example(&document, "PublicKey").parse::<PublicKey>().ok();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
+use carteiro_core::retention::Retention;
 
 /// The function's settings.
 pub(crate) struct Settings {
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) streak_table: String,
     pub(crate) held_table: String,
     pub(crate) dead_table: String,
+    pub(crate) attempt_table: String,
+    pub(crate) retention: Retention,
     pub(crate) work_queue_url: String,
 }
 
@@ -37,6 +40,8 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let streak_table = reader.text("STREAK_TABLE");
     let held_table = reader.text("HELD_TABLE");
     let dead_table = reader.text("DEAD_TABLE");
+    let attempt_table = reader.text("ATTEMPT_TABLE");
+    let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
     let work_queue_url = reader.text("WORK_QUEUE_URL");
     let settings = admin.zip(private_targets).map(|(admin, private_targets)| Settings {
         timeout,
@@ -50,6 +55,8 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         streak_table,
         held_table,
         dead_table,
+        attempt_table,
+        retention: Retention::from_days(days),
         work_queue_url,
     });
     reader.finish(settings)
@@ -66,8 +73,9 @@ mod tests {
             "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
-            "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE" | "STREAK_TABLE" | "TOKEN_TABLE"
-            | "WORK_QUEUE_URL" => "t".to_owned(),
+            "RETENTION_DAYS" => "14".to_owned(),
+            "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE"
+            | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
             _ => return None,
         })
     }

@@ -72,6 +72,19 @@ impl Embedded {
         self.make(name, &[("due_shard", "S"), ("due_at", "N")], &index);
     }
 
+    /// Makes a table of dead items, as the template has it.
+    pub(crate) fn make_dead(&self, name: &str) {
+        let index = json!([{
+            "IndexName": "item",
+            "KeySchema": [
+                {"AttributeName": "item", "KeyType": "HASH"},
+                {"AttributeName": "pk", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }]);
+        self.make(name, &[("item", "S")], &index);
+    }
+
     /// Makes an inbox, as the template has it.
     pub(crate) fn make_inbox(&self, name: &str) {
         let index = json!([{

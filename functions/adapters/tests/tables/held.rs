@@ -40,6 +40,7 @@ fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
         chain: 0,
         revision: 1,
         step: None,
+        replayed: None,
         body: b"{}".to_vec(),
     }
 }
@@ -72,7 +73,7 @@ async fn claim_release(held: &HeldTable, webhook: &WebhookId, now_ms: i64, lease
 async fn release_due(held: &HeldTable) -> Option<Timestamp> {
     all_due(held, later(1_000_000_000)).await.into_iter().find_map(|due| match due {
         Due::Release { due_at, .. } => Some(due_at),
-        Due::Item(_) => None,
+        Due::Item(_) | Due::Replay { .. } => None,
     })
 }
 

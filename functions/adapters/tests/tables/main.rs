@@ -1,5 +1,5 @@
 //! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the
-//! inbox, pages and their tokens; and the transitions of streaks against a second DynamoDB, of other people's making
+//! inbox, pages and their tokens, replays and attempt logs; and the transitions of streaks against a second DynamoDB, of other people's making
 //! ([`second_dynamodb`]).
 //!
 //! Property tests print their seed; put it in [`seed`] to repeat the run.
@@ -11,6 +11,7 @@ mod history;
 mod inbox;
 mod pages;
 mod proxy;
+mod replays;
 mod second_dynamodb;
 mod streak_concurrency;
 mod streak_contract;

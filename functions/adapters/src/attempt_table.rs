@@ -1,0 +1,261 @@
+//! The attempt log: one row for each batch of a webhook of which something is logged.
+//!
+//! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
+//! shared by all webhooks; its `sk` is when it was written and some random digits. A row holds the entries as JSON. The
+//! log is listed by when rows were written, the newest first, and inside a row by when the attempts ended.
+//!
+//! Guaranteed: a request reads a bounded number of rows. Not guaranteed: that an attempt is there.
+
+use std::collections::VecDeque;
+
+use aws_sdk_dynamodb::Client;
+use carteiro_core::attempt_log::{Entry, Filter, MAX_ENTRIES};
+use carteiro_core::id::WebhookId;
+use futures_util::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config_table::Page;
+use crate::error::AdapterError;
+use crate::random;
+use crate::row::{Reader, Row, seconds, text};
+
+const TABLE: &str = "attempt";
+
+/// Over how many partitions a webhook's rows are spread.
+const SHARDS: u8 = 4;
+
+/// How many rows are read for a page at most, besides what each shard reads ahead.
+const MAX_ROWS: usize = 400;
+
+/// How many rows of a shard are read at once.
+const ROWS_AT_ONCE: i32 = 50;
+
+/// How long after its first attempt has ended a row is written at most: as long as a batch takes.
+const WRITTEN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// The attempt logs of webhooks.
+#[derive(Clone, Debug)]
+pub struct AttemptTable {
+    client: Client,
+    name: String,
+}
+
+/// What of a webhook's log is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSpan<'a> {
+    /// Whose.
+    pub webhook: &'a WebhookId,
+    /// Which entries.
+    pub filter: &'a Filter,
+    /// Those after this place, which [`is_place`] must know.
+    pub after: Option<&'a str>,
+    /// How many at most; at least 1.
+    pub most: u16,
+}
+
+/// Whether a text is an entry's place in a log: its row's time and digits, and its number there.
+#[must_use]
+pub fn is_place(text: &str) -> bool {
+    Place::of(text).is_some()
+}
+
+/// Where an entry stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    sk: String,
+    index: usize,
+}
+
+impl Place {
+    fn of(text: &str) -> Option<Self> {
+        let (sk, index) = text.rsplit_once('#')?;
+        let (written, digits) = sk.split_once('#')?;
+        let all =
+            |text: &str, count: usize, known: fn(u8) -> bool| text.len() == count && text.bytes().all(known);
+        let hexadecimal = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        let known = all(written, 13, |b| b.is_ascii_digit()) && all(digits, 16, hexadecimal);
+        let index = index.parse().ok().filter(|index| *index < MAX_ENTRIES)?;
+        known.then(|| Self { sk: sk.to_owned(), index })
+    }
+
+    fn text(&self) -> String {
+        format!("{}#{}", self.sk, self.index)
+    }
+}
+
+impl AttemptTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Logs attempts of one webhook: a row, or several where they are more than a row has. The table forgets them after
+    /// `expires_at`.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub async fn log(
+        &self,
+        webhook: &WebhookId,
+        mut entries: Vec<Entry>,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        const OPERATION: &str = "logging attempts";
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+        for of_row in entries.chunks(MAX_ENTRIES) {
+            let entries = serde_json::to_string(of_row);
+            let entries = entries.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            let random = random::bits64()?;
+            let shard = u8::try_from(random % u64::from(SHARDS)).unwrap_or_default();
+            let row = Row::from([
+                ("pk".to_owned(), text(pk(webhook, shard))),
+                ("sk".to_owned(), text(format!("{:013}#{random:016x}", now.as_millisecond().max(0)))),
+                ("entries".to_owned(), text(entries)),
+                ("expires_at".to_owned(), seconds(expires_at)),
+            ]);
+            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+            sent.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+        }
+        Ok(())
+    }
+
+    /// A page of a webhook's log, the newest first. It may be shorter than what is asked for, and go on, where much was
+    /// read of which little fits.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn list(&self, span: LogSpan<'_>, now: Timestamp) -> Result<Page<Entry>, AdapterError> {
+        let after = span.after.and_then(Place::of);
+        let mut rows = NewestRows::new(span, after.as_ref());
+        let (mut data, mut last) = (Vec::new(), None);
+        for _ in 0..MAX_ROWS {
+            let Some(row) = rows.next(&self.client, &self.name).await? else {
+                return Ok(Page { data, last: None });
+            };
+            let reader = Reader { table: TABLE, row: &row };
+            let sk = reader.text("sk")?;
+            // The table deletes late.
+            let entries: Vec<Entry> = match reader.seconds("expires_at")? > now {
+                true => reader.json("entries")?,
+                false => Vec::new(),
+            };
+            for (index, entry) in entries.into_iter().enumerate() {
+                let seen = after.as_ref().is_some_and(|after| after.sk == sk && index <= after.index);
+                if seen || !span.filter.takes(&entry) {
+                    continue;
+                }
+                if data.len() >= usize::from(span.most) {
+                    return Ok(Page { data, last });
+                }
+                data.push(entry);
+                last = Some(Place { sk: sk.to_owned(), index }.text());
+            }
+            // Nothing more of this row is asked for: the next page begins after it.
+            rows.passed = Some(Place { sk: sk.to_owned(), index: MAX_ENTRIES - 1 }.text());
+        }
+        Ok(Page { data, last: rows.passed })
+    }
+}
+
+fn pk(webhook: &WebhookId, shard: u8) -> String {
+    format!("{webhook}#{shard:02}")
+}
+
+/// Rows of a log, the newest first, merged as they are read.
+struct NewestRows {
+    first: String,
+    last: String,
+    shards: Vec<Shard>,
+    /// The place after the last row that was handed out.
+    passed: Option<String>,
+}
+
+struct Shard {
+    pk: String,
+    read: VecDeque<Row>,
+    /// Where the next read begins; None at the end.
+    next: Option<Option<Row>>,
+}
+
+impl NewestRows {
+    fn new(span: LogSpan<'_>, after: Option<&Place>) -> Self {
+        let digits = |at: Timestamp| format!("{:013}", at.as_millisecond().max(0));
+        let to = span.filter.to.map(|to| to.checked_add(WRITTEN_WITHIN).unwrap_or(Timestamp::MAX));
+        // A row that is partly listed is read again. No row stands at a time alone; a digit sorts before a colon.
+        let latest = to.map_or_else(|| ":".to_owned(), |to| format!("{}:", digits(to)));
+        let last = after.map_or(latest.clone(), |after| after.sk.clone().min(latest));
+        let first = span.filter.from.map_or_else(|| "0".to_owned(), digits);
+        let shard = |shard| Shard { pk: pk(span.webhook, shard), read: VecDeque::new(), next: Some(None) };
+        Self { first, last, shards: (0..SHARDS).map(shard).collect(), passed: None }
+    }
+
+    async fn next(&mut self, client: &Client, table: &str) -> Result<Option<Row>, AdapterError> {
+        if self.first > self.last {
+            return Ok(None);
+        }
+        let (first, last) = (self.first.as_str(), self.last.as_str());
+        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(client, table, first, last))).await?;
+        let begun = self.shards.iter_mut().filter(|shard| shard.place().is_some());
+        let newest = begun.max_by(|a, b| a.place().cmp(&b.place()));
+        Ok(newest.and_then(|shard| shard.read.pop_front()))
+    }
+}
+
+impl Shard {
+    async fn fill(
+        &mut self,
+        client: &Client,
+        table: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<(), AdapterError> {
+        while self.read.is_empty()
+            && let Some(start) = self.next.take()
+        {
+            let call = client
+                .query()
+                .table_name(table)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+                .expression_attribute_values(":pk", text(self.pk.as_str()))
+                .expression_attribute_values(":first", text(first))
+                .expression_attribute_values(":last", text(last))
+                .scan_index_forward(false)
+                .limit(ROWS_AT_ONCE)
+                .set_exclusive_start_key(start);
+            let answer =
+                call.send().await.map_err(|error| AdapterError::of_call("reading an attempt log", error))?;
+            self.read.extend(answer.items.unwrap_or_default());
+            self.next = answer.last_evaluated_key.map(Some);
+        }
+        Ok(())
+    }
+
+    /// The place of the next row.
+    fn place(&self) -> Option<&str> {
+        self.read.front().and_then(|row| row.get("sk")?.as_s().ok()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entrys_place_is_known_and_nothing_else_is() {
+        let place = "1795000000123#0123456789abcdef#9";
+        assert_eq!(Place::of(place).unwrap().text(), place);
+        for text in [
+            "",
+            "1795000000123#0123456789abcdef",
+            "1795000000123#0123456789abcdef#10",
+            "1795000000123#0123456789abcdef#-1",
+            "1795000000123#0123456789ABCDEF#1",
+            "179500000012x#0123456789abcdef#1",
+            "1795000000123#0123456789abcdef#1#1",
+        ] {
+            assert!(!is_place(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Replays: one row for each, in the held items' table, and a row of its counts.
+//!
+//! A replay takes dead items in the order of their acceptance, many in one transaction: their rows among the held ones
+//! are written, those among the dead are deleted, and the replay's own row says how far it is. So at every moment an
+//! item is in one of the two tables, and a worker that takes over from one that died goes on where that one was. What
+//! was taken waits for its release ([`crate::release_row`]); whoever takes items sees to it that there is one, and
+//! says only then that the replay is over.
+//!
+//! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
+//! lease, and a replay of a type has a second row (`running#<type>`), so that there is one of each type at a time.
+//!
+//! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
+//! They are for the owner to read: one may be missing, or be there twice, where a function died.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
+use carteiro_core::item::ItemType;
+use carteiro_core::replay::{Counts, Replayed};
+use jiff::Timestamp;
+
+use crate::conditional::made;
+use crate::config_table::Page;
+use crate::dead_table::{DeadRow, DeadTable};
+use crate::error::AdapterError;
+use crate::held_table::{
+    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, due_shard_name, held_row, shard_of_id,
+};
+use crate::random;
+use crate::row::{Reader, Row, milliseconds, number, seconds, text};
+
+const SUFFIX: &str = "#replay";
+const COUNTS: &str = "#counts";
+
+/// Nothing is at this key yet.
+const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The replay has not taken all yet,
+const IS_RUNNING: &str = "attribute_exists(due_at)";
+/// and nobody works on it, or who did died.
+const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
+/// The lease is still the one that this worker has.
+const IS_OURS: &str = "lease_until = :lease";
+/// The type's running replay is this one, or there is none.
+const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
+/// How often a transaction is repeated that others were in the way of.
+const MAX_CONFLICTS: u32 = 5;
+
+/// Which replay.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayKey {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The replay.
+    pub replay: ReplayId,
+}
+
+impl ReplayKey {
+    pub(crate) fn of(key: &HeldKey) -> Option<Self> {
+        let webhook = key.pk.strip_suffix(SUFFIX)?.parse().ok()?;
+        Some(Self { webhook, replay: key.sk.parse().ok()? })
+    }
+
+    fn row(&self) -> Row {
+        row_key(&self.webhook, self.replay.as_str())
+    }
+}
+
+fn row_key(webhook: &WebhookId, sk: &str) -> Row {
+    Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
+}
+
+fn running_sk(item_type: &ItemType) -> String {
+    format!("running#{item_type}")
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// Which.
+    pub key: ReplayKey,
+    /// Whose webhook it is.
+    pub account: AccountId,
+    /// The items' type.
+    pub item_type: ItemType,
+    /// The one item, where it is one.
+    pub item: Option<ItemId>,
+    /// Items that were accepted then or later.
+    pub from: Option<Timestamp>,
+    /// Items that were accepted before then.
+    pub to: Option<Timestamp>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// How far a replay is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// What was asked for.
+    pub replay: Replay,
+    /// What became of its items.
+    pub counts: Counts,
+    /// When it had taken all that it found; None before.
+    pub taken_at: Option<Timestamp>,
+    /// When an item of it was counted last.
+    pub counted_at: Option<Timestamp>,
+}
+
+/// A replay that is ours to move on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningReplay {
+    /// What was asked for.
+    pub replay: Replay,
+    /// The place of the last dead item that was looked at.
+    pub place: Option<String>,
+    /// How many items it found and took.
+    pub counts: Counts,
+    /// The end of our lease.
+    pub lease: Timestamp,
+}
+
+/// How claiming a replay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayClaim {
+    /// It is ours.
+    Claimed(Box<RunningReplay>),
+    /// Another worker has it.
+    Taken,
+    /// There is none, or it has taken all.
+    Over,
+}
+
+/// How taking dead items ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// They wait for their release now.
+    Taken(Box<RunningReplay>),
+    /// Nothing was changed, for of these nothing can be taken: they wait for a retry, or are not dead any more.
+    Refused(Vec<usize>),
+    /// Nothing was changed, for the replay is another worker's.
+    NotOurs,
+}
+
+/// How creating a replay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreatedReplay {
+    /// It is there.
+    Done,
+    /// One of this type is running.
+    Running(ReplayId),
+}
+
+impl HeldTable {
+    /// Creates a replay, which comes due at once. There can be one of a type at a time, beside those of one item.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
+        const OPERATION: &str = "creating a replay";
+        let put = |row: Row| {
+            let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
+            let put = put.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            Ok::<_, AdapterError>(TransactWriteItem::builder().put(put).build())
+        };
+        let mut writes = vec![put(replay_row(replay))?];
+        if replay.item.is_none() {
+            let mut running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+            running.insert("replay".to_owned(), text(replay.key.replay.as_str()));
+            running.insert("expires_at".to_owned(), seconds(replay.expires_at));
+            writes.push(put(running)?);
+        }
+        for _ in 0..MAX_CONFLICTS {
+            match self.transact(&writes, OPERATION).await? {
+                Transacted::Done => return Ok(CreatedReplay::Done),
+                Transacted::Refused(_) => {
+                    if let Some(running) = self.running_replay(replay).await? {
+                        return Ok(CreatedReplay::Running(running));
+                    }
+                    // The one that was in the way is over by now.
+                }
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
+        let key = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding a running replay", error))?;
+        answer.item.map(|row| Reader { table: TABLE, row: &row }.parsed("replay")).transpose()
+    }
+
+    /// Claims a replay for a lease. `due_at` is when the worker's time will be over, and a successor is to look.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn claim_replay(
+        &self,
+        key: &ReplayKey,
+        now: Timestamp,
+        lease: Timestamp,
+        due_at: Timestamp,
+    ) -> Result<ReplayClaim, AdapterError> {
+        use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.row()))
+            .condition_expression(format!("{IS_RUNNING} AND {IS_FREE}"))
+            .update_expression("SET lease_until = :lease, due_at = :due")
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":lease", milliseconds(lease))
+            .expression_attribute_values(":due", milliseconds(due_at))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match call.send().await {
+            Ok(answer) => {
+                let running = read_running(&answer.attributes.unwrap_or_default(), lease)?;
+                Ok(ReplayClaim::Claimed(Box::new(running)))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let taken = refused.item().is_some_and(|row| row.contains_key("due_at"));
+                    Ok(if taken { ReplayClaim::Taken } else { ReplayClaim::Over })
+                }
+                _ => Err(AdapterError::of_call("claiming a replay", error)),
+            },
+        }
+    }
+
+    /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
+    /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
+    /// nothing of it is done.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn take_dead(
+        &self,
+        running: &RunningReplay,
+        dead: &DeadTable,
+        rows: &[DeadRow],
+        (place, passed): (&str, u64),
+        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
+    ) -> Result<Take, AdapterError> {
+        const OPERATION: &str = "taking dead items";
+        let mut counts = running.counts;
+        counts.found += rows.len() as u64 + passed;
+        counts.taken += rows.len() as u64;
+        let next = RunningReplay { place: Some(place.to_owned()), counts, lease, ..running.clone() };
+        let mut writes = vec![self.advance(running, &next, OPERATION)?];
+        for row in rows {
+            writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
+            writes.push(dead.delete_taken(row, OPERATION)?);
+        }
+        Ok(match self.transact(&writes, OPERATION).await? {
+            Transacted::Done => Take::Taken(Box::new(next)),
+            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
+            Transacted::Refused(refused) => {
+                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
+                rows.dedup();
+                Take::Refused(rows)
+            }
+        })
+    }
+
+    fn advance(
+        &self,
+        running: &RunningReplay,
+        next: &RunningReplay,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(running.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression(
+                "SET lease_until = :new, place = :place, found_items = :found, taken_items = :taken",
+            )
+            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .expression_attribute_values(":new", milliseconds(next.lease))
+            .expression_attribute_values(":place", text(next.place.as_deref().unwrap_or_default()))
+            .expression_attribute_values(":found", number(next.counts.found))
+            .expression_attribute_values(":taken", number(next.counts.taken))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn hold_replayed(
+        &self,
+        running: &RunningReplay,
+        row: &DeadRow,
+        now: Timestamp,
+        expires_at: Timestamp,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let replayed = Some(Replayed { replay: running.replay.key.replay.clone(), at: now });
+        let delivery = Delivery { attempt: 1, step: None, replayed, ..row.delivery.clone() };
+        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(held_row(&delivery, HeldFor::Replay, own, expires_at)))
+            .condition_expression(HAS_NO_TIME)
+            .build();
+        let put = put.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Gives a replay back as it is, to be looked at again at `due_at`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn give_back_replay(
+        &self,
+        running: &RunningReplay,
+        due_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(running.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression("SET due_at = :due REMOVE lease_until")
+            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .expression_attribute_values(":due", milliseconds(due_at));
+        made(call.send().await, "giving a replay back").map(|_| ())
+    }
+
+    /// Says that a replay has taken all that it found, after there is a release for it. From then on another of its
+    /// type may begin. False where it is another worker's.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn end_replay(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "ending a replay";
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(running.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until")
+            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .expression_attribute_values(":now", milliseconds(now))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
+        if running.replay.item.is_none() {
+            writes.push(self.free_type(running, OPERATION)?);
+        }
+        Ok(matches!(self.transact(&writes, OPERATION).await?, Transacted::Done))
+    }
+
+    fn free_type(
+        &self,
+        running: &RunningReplay,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let Replay { key, item_type, .. } = &running.replay;
+        let delete = Delete::builder()
+            .table_name(&self.name)
+            .set_key(Some(row_key(&key.webhook, &running_sk(item_type))))
+            .condition_expression(IS_THIS);
+        let delete = delete.expression_attribute_values(":replay", text(key.replay.as_str())).build();
+        let delete = delete.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    /// Forgets a replay whose webhook was deleted.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
+        // Its type's row may be another one's only where this is of a single item; the webhook is gone for both.
+        let running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let keys = [running, replay.key.row(), counts_key(&replay.key)];
+        for key in keys {
+            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
+            sent.map_err(|error| AdapterError::of_call("dropping a replay", error))?;
+        }
+        Ok(())
+    }
+
+    /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn count_of_replay(
+        &self,
+        key: &ReplayKey,
+        counts: Counts,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(counts_key(key)))
+            .update_expression(
+                "SET counted_at = :now, expires_at = :expires ADD delivered :delivered, dead :dead, dropped :dropped",
+            )
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":expires", seconds(expires_at))
+            .expression_attribute_values(":delivered", number(counts.delivered))
+            .expression_attribute_values(":dead", number(counts.dead))
+            .expression_attribute_values(":dropped", number(counts.dropped));
+        let sent = call.send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("counting a replay's items", error))
+    }
+
+    /// A replay of a webhook.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn find_replay(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
+        let (rows, _) = self.replay_rows(&key.webhook, key.replay.as_str(), 2, None).await?;
+        Ok(read_progress(&rows)?.pop())
+    }
+
+    /// A page of a webhook's replays, the newest first.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn list_replays(
+        &self,
+        webhook: &WebhookId,
+        most: u16,
+        after: Option<&str>,
+    ) -> Result<Page<ReplayProgress>, AdapterError> {
+        // Each has up to two rows, and the counts come before their replay.
+        let rows = usize::from(most) * 2 + 1;
+        let (rows, more) = self.replay_rows(webhook, "rep_", rows, after).await?;
+        let mut data = read_progress(&rows)?;
+        let more = more || data.len() > usize::from(most);
+        data.truncate(usize::from(most));
+        let last = data.last().map(|one| one.replay.key.replay.as_str().to_owned()).filter(|_| more);
+        Ok(Page { data, last })
+    }
+
+    /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
+    async fn replay_rows(
+        &self,
+        webhook: &WebhookId,
+        prefix: &str,
+        most: usize,
+        after: Option<&str>,
+    ) -> Result<(Vec<Row>, bool), AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(format!("{webhook}{SUFFIX}")))
+            .expression_attribute_values(":prefix", text(prefix))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(most).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(after.map(|sk| row_key(webhook, sk)));
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading replays", error))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
+    }
+
+    /// Writes all or nothing. Conflicts with other writes of the same rows pass.
+    async fn transact(
+        &self,
+        writes: &[TransactWriteItem],
+        operation: &'static str,
+    ) -> Result<Transacted, AdapterError> {
+        for _ in 0..MAX_CONFLICTS {
+            // The client gives the transaction a token of its own, so its repeats are one transaction.
+            let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
+            let Err(error) = call.send().await else { return Ok(Transacted::Done) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+                error.as_service_error()
+            else {
+                return Err(AdapterError::of_call(operation, error));
+            };
+            let reasons = cancelled.cancellation_reasons();
+            let is = |index: usize, code: &str| reasons[index].code() == Some(code);
+            let refused: Vec<_> =
+                (0..reasons.len()).filter(|&one| is(one, "ConditionalCheckFailed")).collect();
+            if !refused.is_empty() {
+                return Ok(Transacted::Refused(refused));
+            }
+            if !(0..reasons.len()).any(|one| is(one, "TransactionConflict")) {
+                return Err(AdapterError::unavailable(operation, error));
+            }
+        }
+        Err(AdapterError::Contended { operation })
+    }
+}
+
+/// How a transaction ended.
+enum Transacted {
+    Done,
+    /// The conditions of these writes did not hold.
+    Refused(Vec<usize>),
+}
+
+fn counts_key(key: &ReplayKey) -> Row {
+    row_key(&key.webhook, &format!("{}{COUNTS}", key.replay))
+}
+
+fn replay_row(replay: &Replay) -> Row {
+    let shard = shard_of_id(replay.key.replay.as_str(), DUE_SHARDS);
+    let mut row = replay.key.row();
+    row.extend([
+        ("account".to_owned(), text(replay.account.as_str())),
+        ("webhook".to_owned(), text(replay.key.webhook.as_str())),
+        ("replay".to_owned(), text(replay.key.replay.as_str())),
+        ("type".to_owned(), text(replay.item_type.as_str())),
+        ("created_at".to_owned(), milliseconds(replay.created_at)),
+        ("expires_at".to_owned(), seconds(replay.expires_at)),
+        ("found_items".to_owned(), number(0_u64)),
+        ("taken_items".to_owned(), number(0_u64)),
+        ("due_at".to_owned(), milliseconds(replay.created_at)),
+        ("due_shard".to_owned(), text(due_shard_name(shard))),
+    ]);
+    row.extend(replay.item.as_ref().map(|item| ("of_item".to_owned(), text(item.as_str()))));
+    row.extend(replay.from.map(|from| ("from_at".to_owned(), milliseconds(from))));
+    row.extend(replay.to.map(|to| ("to_at".to_owned(), milliseconds(to))));
+    row
+}
+
+fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let time = |name| row.row.contains_key(name).then(|| row.milliseconds(name)).transpose();
+    Ok(Replay {
+        key: ReplayKey { webhook: row.parsed("webhook")?, replay: row.parsed("replay")? },
+        account: row.parsed("account")?,
+        item_type: row.parsed("type")?,
+        item: row.row.contains_key("of_item").then(|| row.parsed("of_item")).transpose()?,
+        from: time("from_at")?,
+        to: time("to_at")?,
+        created_at: row.milliseconds("created_at")?,
+        expires_at: row.seconds("expires_at")?,
+    })
+}
+
+fn read_running(row: &Row, lease: Timestamp) -> Result<RunningReplay, AdapterError> {
+    let replay = read_replay(row)?;
+    let row = Reader { table: TABLE, row };
+    let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
+    let counts =
+        Counts { found: row.number("found_items")?, taken: row.number("taken_items")?, ..Counts::default() };
+    Ok(RunningReplay { replay, place, counts, lease })
+}
+
+/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out.
+fn read_progress(rows: &[Row]) -> Result<Vec<ReplayProgress>, AdapterError> {
+    let (mut read, mut before): (Vec<ReplayProgress>, Option<&Row>) = (Vec::new(), None);
+    for row in rows {
+        let reader = Reader { table: TABLE, row };
+        let sk = reader.text("sk")?;
+        if sk.ends_with(COUNTS) {
+            before = Some(row);
+            continue;
+        }
+        let of_this = |counts: &&Row| {
+            Reader { table: TABLE, row: counts }
+                .text("sk")
+                .is_ok_and(|own| own.strip_suffix(COUNTS) == Some(sk))
+        };
+        let counted = before.take().filter(of_this);
+        let running = read_running(row, Timestamp::UNIX_EPOCH)?;
+        let mut counts = running.counts;
+        let mut counted_at = None;
+        if let Some(row) = counted {
+            let row = Reader { table: TABLE, row };
+            (counts.delivered, counts.dead) = (row.number("delivered")?, row.number("dead")?);
+            counts.dropped = row.number("dropped")?;
+            counted_at = Some(row.milliseconds("counted_at")?);
+        }
+        let taken_at = row.contains_key("taken_at").then(|| reader.milliseconds("taken_at")).transpose()?;
+        read.push(ReplayProgress { replay: running.replay, counts, taken_at, counted_at });
+    }
+    Ok(read)
+}

@@ -1,0 +1,134 @@
+//! `POST /webhooks/{id}/replay`, and how far replays are.
+//!
+//! What is asked for is stored before it is answered, and found by a tick should the work message be lost. The
+//! collector does the rest.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::random;
+use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
+use carteiro_adapters::work_queue::Work;
+use carteiro_core::id::{ItemId, ReplayId};
+use carteiro_core::problem::Problem;
+use carteiro_core::replay::{Counts, Phase, Wanted};
+use carteiro_core::webhook::Webhook;
+use serde_json::{Value, json};
+
+use crate::{Manage, body, lists, webhooks};
+
+pub(crate) async fn create(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let account = caller.account()?;
+    let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
+    let webhook = webhooks::find(manage, &account, request).await?;
+    let replay = asked(manage, &webhook, wanted, clock).await?;
+    if let CreatedReplay::Running(other) = manage.held.create_replay(&replay).await? {
+        return Err(Problem::already_exists(format!(
+            "{other} is taking dead items of this type; wait until it is not running any more, or ask again for what it \
+             leaves"
+        ))
+        .into());
+    }
+    let ReplayKey { webhook, replay: id } = replay.key.clone();
+    if let Err(error) = manage.work.send(&[(Work::Replay { webhook, replay: id }, Duration::ZERO)]).await {
+        let webhook = replay.key.webhook.as_str();
+        tracing::warn!(webhook, error = error.chain(), "replay.not_hastened");
+    }
+    let progress = ReplayProgress { replay, counts: Counts::default(), taken_at: None, counted_at: None };
+    Ok(json(202, &view(&progress)))
+}
+
+async fn asked(
+    manage: &Manage,
+    webhook: &Webhook,
+    wanted: Wanted,
+    clock: InvocationClock,
+) -> Result<Replay, Failure> {
+    let now = clock.now();
+    let (item_type, item, from, to) = match wanted {
+        Wanted::Span { item_type, from, to } => (item_type, None, from, to),
+        Wanted::Item(item) => {
+            let Some((item_type, accepted_at)) = manage.dead.type_of(&webhook.id, &item).await? else {
+                return Err(not_dead(&item).into());
+            };
+            let next = accepted_at.checked_add(Duration::from_millis(1)).unwrap_or(accepted_at);
+            (item_type, Some(item), Some(accepted_at), Some(next))
+        }
+    };
+    Ok(Replay {
+        key: ReplayKey { webhook: webhook.id.clone(), replay: ReplayId::made_at(now, random::bits64()?) },
+        account: webhook.account.clone(),
+        item_type,
+        item,
+        from,
+        to,
+        created_at: now,
+        expires_at: manage.retention.replay_expires(now),
+    })
+}
+
+fn not_dead(item: &ItemId) -> Problem {
+    Problem::not_found(format!(
+        "{item} is not among this webhook's dead items: it arrived, still waits, was dropped, is forgotten, or was never \
+         there. Only what is listed at /dead can be replayed"
+    ))
+}
+
+pub(crate) async fn read(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    let not_found = || Problem::not_found("there is no such replay");
+    let replay = request.path("replay").parse().map_err(|_| not_found())?;
+    let progress = manage.held.find_replay(&ReplayKey { webhook: webhook.id, replay }).await?;
+    Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
+}
+
+pub(crate) async fn list(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+    let list = format!("replays {}", webhook.id);
+    let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
+    let page = manage.held.list_replays(&webhook.id, position.limit, position.after.as_deref()).await?;
+    Ok(json(200, &lists::page(&list, page, |progress| view(&progress))))
+}
+
+/// A replay, as its owner sees it.
+pub(crate) fn view(progress: &ReplayProgress) -> Value {
+    let ReplayProgress { replay, counts, taken_at, counted_at } = progress;
+    let phase = counts.phase(taken_at.is_some());
+    // Nothing that was dead is an end, too.
+    let finished_at = (*counted_at).max(*taken_at).filter(|_| phase == Phase::Done);
+    // The span of one item is how it is found, and nobody asked for it.
+    let asked = |at: Option<jiff::Timestamp>| at.filter(|_| replay.item.is_none()).map(|at| at.to_string());
+    json!({
+        "id": replay.key.replay,
+        "state": phase.as_str(),
+        "item": replay.item,
+        "type": replay.item_type,
+        "from": asked(replay.from),
+        "to": asked(replay.to),
+        "found": counts.found,
+        "taken": counts.taken,
+        "pending": counts.pending(),
+        "delivered": counts.delivered,
+        "dead": counts.dead,
+        "dropped": counts.dropped,
+        "created_at": replay.created_at.to_string(),
+        "taken_at": taken_at.map(|at| at.to_string()),
+        "finished_at": finished_at.map(|at| at.to_string()),
+    })
+}
