@@ -41,9 +41,17 @@ fn unreachable() -> Vec<Hostile> {
 
 fn resets() -> Vec<Hostile> {
     vec![
-        hostile!(TCP, resets_on_accept, "resets every connection at once", failure(Protocol), |wire| {
-            wire.reset()
-        }),
+        hostile!(
+            TCP,
+            resets_on_accept,
+            "resets every connection 100 ms after it was accepted",
+            failure(Protocol),
+            |wire| {
+                // At once, the system may tell of it as of a connection that was not made.
+                tokio::time::sleep(crate::wire::DRIP).await;
+                wire.reset()
+            }
+        ),
         hostile!(
             TCP,
             resets_in_the_middle_of_the_request,

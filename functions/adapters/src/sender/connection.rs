@@ -24,8 +24,9 @@ use crate::clock::Stopwatch;
 /// How much of a response's headers is read (HTTP/1: the whole head; HTTP/2: the decoded list).
 const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 
-/// How many headers a response may have (HTTP/1).
-const MAX_RESPONSE_HEADERS: usize = 2000;
+/// How many headers a response may have (HTTP/1). Room for all of them is made for each head that is parsed, those of a
+/// flood of 1xx among them.
+const MAX_RESPONSE_HEADERS: usize = 256;
 
 /// How much of a body an HTTP/2 receiver may send ahead of what is read: of one response, and of all on a connection.
 const STREAM_WINDOW: u32 = 65_535;

@@ -49,10 +49,10 @@ impl Dialler {
         // A request is written at once; waiting to fill a packet would only delay it.
         let _ = tcp.set_nodelay(true);
         if !url.is_https() {
-            return Connection::http1(SharedTcp(Arc::clone(&tcp)), tcp).await;
+            return Connection::http1(SharedTcp::new(Arc::clone(&tcp)), tcp).await;
         }
         let name = ServerName::try_from(url.host()).map_err(|_| Failed::Theirs(FailureKind::Tls))?;
-        let agreed = self.tls.connect(name, SharedTcp(Arc::clone(&tcp))).await;
+        let agreed = self.tls.connect(name, SharedTcp::new(Arc::clone(&tcp))).await;
         let tls = agreed.map_err(|_| Failed::Theirs(FailureKind::Tls))?;
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
             Connection::http2(tls).await

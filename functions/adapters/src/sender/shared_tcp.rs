@@ -1,4 +1,6 @@
-//! A TCP connection that can be looked at by others than the one who reads and writes it.
+//! A TCP connection that can be looked at by others than the one who reads and writes it, and whose reader lets others
+//! run: what parses may be slow, and a receiver that floods would else have the thread to itself until no deadline of
+//! the whole batch is kept.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,9 +13,17 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// How much is read at once, and how often in a row before others run: 64 KiB of the smallest responses are parsed in a
+/// fraction of a second, also by an unoptimised build.
+const READ_BYTES: usize = 16 * 1024;
+const READS_IN_A_ROW: u8 = 4;
+
 /// The reader and writer of a connection. There is one for each.
 #[derive(Debug)]
-pub(crate) struct SharedTcp(pub(crate) Arc<TcpStream>);
+pub(crate) struct SharedTcp {
+    tcp: Arc<TcpStream>,
+    reads: u8,
+}
 
 /// Whether a connection is open and nothing has arrived on it that nobody read. It asks the system, for the runtime
 /// learns of what arrives only when it waits.
@@ -25,15 +35,25 @@ pub(crate) fn is_quiet(tcp: &TcpStream) -> bool {
 
 impl AsyncRead for SharedTcp {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reads >= READS_IN_A_ROW {
+            self.reads = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            if let Poll::Pending = self.tcp.poll_read_ready(context)? {
+                self.reads = 0;
+                return Poll::Pending;
+            }
+            let room = buffer.remaining().min(READ_BYTES);
+            match self.tcp.try_read(buffer.initialize_unfilled_to(room)) {
                 Ok(read) => {
                     buffer.advance(read);
+                    self.reads += 1;
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -44,6 +64,10 @@ impl AsyncRead for SharedTcp {
 }
 
 impl SharedTcp {
+    pub(crate) fn new(tcp: Arc<TcpStream>) -> Self {
+        Self { tcp, reads: 0 }
+    }
+
     /// Writes as soon as the connection takes something.
     fn poll_with(
         &self,
@@ -51,8 +75,8 @@ impl SharedTcp {
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
+            ready!(self.tcp.poll_write_ready(context))?;
+            match write(&self.tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -70,7 +94,7 @@ impl AsyncWrite for SharedTcp {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.0).shutdown(Shutdown::Write))
+        Poll::Ready(SockRef::from(&*self.tcp).shutdown(Shutdown::Write))
     }
 
     fn poll_write_vectored(
@@ -98,7 +122,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
         let (mut other, _) = listener.accept().await.unwrap();
-        let mut ours = SharedTcp(Arc::clone(&tcp));
+        let mut ours = SharedTcp::new(Arc::clone(&tcp));
         assert!(is_quiet(&tcp));
         let large = vec![7; 4 << 20];
         let (written, read) = tokio::join!(

@@ -189,3 +189,39 @@ async fn what_is_packed_is_not_unpacked() {
     assert_eq!(attempted.response_body[..2], [0x1f, 0x8b]);
     assert!((30_000..MAX_RESPONSE_BYTES).contains(&attempted.response_body.len()));
 }
+
+#[tokio::test]
+async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
+    // On a thread of its own, so that it is the sender's own work that could stand in the way.
+    let (started, running) = std::sync::mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let receivers = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let flood = find("floods_with_100_continue").unwrap();
+            started.send(Running::start(&flood, &AUTHORITY).await.unwrap()).unwrap();
+            let _ = stopped.await;
+        });
+    });
+    let flood = running.recv().unwrap();
+    let sender = sender(SHORT);
+    let mut pauses = Vec::new();
+    let watching = async {
+        loop {
+            let began = Instant::now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            pauses.push(began.elapsed());
+        }
+    };
+    tokio::select! {
+        attempted = attempt(&sender, &flood.url, Timestamp::UNIX_EPOCH) => {
+            assert!(attempted.latency_ms < 10_000, "{attempted:?}");
+        }
+        () = watching => {}
+    }
+    let longest = pauses.iter().max().unwrap();
+    assert!(*longest < Duration::from_secs(5), "{longest:?}");
+    drop(flood);
+    drop(stop);
+    receivers.join().unwrap();
+}
