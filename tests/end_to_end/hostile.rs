@@ -174,7 +174,6 @@ async fn harmless(bundle: &Bundle) {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures of a run")]
 async fn deliveries_one_after_the_other_use_one_connection_of_an_environment() {
     let authority = Authority::new().unwrap();
     let (bundle, _folder) = bundle_trusting(&authority, "15").await;
