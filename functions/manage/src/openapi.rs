@@ -469,7 +469,7 @@ mod tests {
             assert_eq!(body::object(&request_of(most + 1)).unwrap_err().status, 413, "{route}");
             seen += 1;
         }
-        assert_eq!(seen, 7);
+        assert_eq!(seen, 8);
     }
 
     fn settings(given: &Value) -> Result<Settings, Vec<String>> {
