@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// What a process of `deliver` may hold of memory at any time, in KiB: in an unoptimised build, with ten attempts of
 /// 128 KiB at once. The function has 256 MiB.
-const MAX_RESIDENT_KIB: u64 = 96 * 1024;
+const MAX_RESIDENT_KIB: u64 = 64 * 1024;
 
 /// How many descriptors a process of `deliver` may have open when nothing is under way: those it has anyway, and the
 /// connections to receivers that it keeps.
@@ -171,6 +171,8 @@ async fn harmless(bundle: &Bundle) {
     assert!(open.iter().all(|&open| open < MAX_DESCRIPTORS), "{open:?}");
     let slowest = logged(bundle).into_values().flatten().map(|(_, latency)| latency).max();
     println!("the slowest attempt took {slowest:?} ms");
+    // The deadline of 5 s, and what a busy machine adds; nobody had the thread to himself until the function's end.
+    assert!(slowest.is_some_and(|slowest| slowest < 20_000), "{slowest:?}");
 }
 
 #[tokio::test]

@@ -315,20 +315,6 @@ fn bodies() -> Vec<Hostile> {
         ),
         hostile!(
             H2,
-            sends_data_past_the_window,
-            "answers with more DATA than was allowed",
-            broken_off(Protocol, 200),
-            |wire| {
-                let stream = requested(&mut wire).await?;
-                wire.say(ok(stream)).await?;
-                wire.say(frame(DATA, 0, stream, b"x")).await?;
-                tokio::time::sleep(crate::wire::DRIP).await;
-                wire.say(frame(DATA, 0, stream, &[b'x'; 16_000]).repeat(200)).await?;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            H2,
             claims_more_than_it_sends_over_http_2,
             "claims 100 bytes of body over HTTP/2 and ends the stream after 5",
             broken_off(Protocol, 200),

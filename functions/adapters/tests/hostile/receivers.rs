@@ -165,7 +165,6 @@ receivers! {
     names_no_number_of_the_header_table
     sends_no_status
     sends_data_for_ever
-    sends_data_past_the_window
     claims_more_than_it_sends_over_http_2
     goes_away_behind_each_answer
     pushes_an_answer_on_the_next_stream
