@@ -45,7 +45,7 @@ impl AsyncRead for SharedTcp {
             return Poll::Pending;
         }
         loop {
-            if let Poll::Pending = self.tcp.poll_read_ready(context)? {
+            if self.tcp.poll_read_ready(context)?.is_pending() {
                 self.reads = 0;
                 return Poll::Pending;
             }
