@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
@@ -101,6 +102,43 @@ async fn a_moved_item_is_attempted_three_times_by_messages_and_then_waits_in_a_r
 }
 
 #[tokio::test]
+async fn what_waits_too_long_in_the_slow_lane_goes_to_a_row_without_an_attempt() {
+    let (bundle, account, _) = slow_webhook().await;
+    bundle.until_rest().await;
+    let before = bundle.receiver.count("/hole");
+    // More than the slow lane attempts at once.
+    let items = bundle.send_many(&account, "message", 60).await;
+    bundle.receiver.wait_for_count("/hole", before + 1, SOON).await.unwrap();
+    bundle.stack.clock().advance(Duration::from_secs(2 * 3600));
+    bundle.until_rest().await;
+    let lines = bundle.logs.of("DeliverFunction");
+    let is_overdue = |item: &&String| {
+        lines.iter().any(|line| line.contains("delivery.overdue") && line.contains(item.as_str()))
+    };
+    let overdue: Vec<&String> = items.iter().filter(is_overdue).collect();
+    assert!(!overdue.is_empty());
+    let held = dynamodb::scan(&bundle, "HeldTable").await;
+    for item in &overdue {
+        let row = held.iter().find(|row| row["sk"]["S"].as_str().is_some_and(|key| key.ends_with(*item)));
+        assert!(row.is_some(), "{item} is not held");
+    }
+    // It recovered: everything arrives by ticks and retries.
+    bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
+    for _ in 0..4 {
+        bundle.stack.clock().advance(Duration::from_secs(15 * 60));
+        bundle.tick().await;
+        bundle.until_rest().await;
+    }
+    let answered = |item: &String| {
+        let lines = bundle.logs.of("DeliverFunction");
+        lines.iter().any(|line| line.contains("\"outcome\":\"success\"") && line.contains(item.as_str()))
+    };
+    let missing: Vec<&String> = items.iter().filter(|item| !answered(item)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn an_item_of_a_releases_step_is_moved_with_its_step() {
     let (bundle, account, webhook) = slow_webhook().await;
     bundle.until_rest().await;
@@ -135,8 +173,9 @@ async fn one_batch_sends_no_more_than_the_bound_to_one_host_at_once() {
     let ends = Instant::now() + SOON;
     while bundle.receiver.answered("/slow") < 60 {
         assert!(Instant::now() < ends, "{} of 60 were answered", bundle.receiver.answered("/slow"));
-        let answered = bundle.receiver.answered("/slow");
-        most = most.max(bundle.receiver.count("/slow").saturating_sub(answered));
+        // In this order, so that what is answered in between is not taken for more in flight.
+        let requested = bundle.receiver.count("/slow");
+        most = most.max(requested.saturating_sub(bundle.receiver.answered("/slow")));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!((3..=6).contains(&most), "two batches had {most} requests in flight at once");
@@ -148,6 +187,8 @@ struct Side {
     bundle: Bundle,
     account: Account,
     third: Webhook,
+    /// The items that were sent to it.
+    to_third: Mutex<Vec<String>>,
 }
 
 const HEALTHY: usize = 8;
@@ -167,7 +208,7 @@ impl Side {
         let settings = json!({"url": url, "items": ["message"], "sources": ["bot:third"]});
         let webhook = bundle.webhook_with(&account, settings).await;
         bundle.receiver.set_behaviour("/third", Behaviour::from(third));
-        Self { bundle, account, third: webhook }
+        Self { bundle, account, third: webhook, to_third: Mutex::default() }
     }
 
     /// Starts functions, before there is any black hole.
@@ -201,11 +242,24 @@ impl Side {
                 }
                 assert_eq!(reply.status, 202, "{}", reply.text());
                 let id = reply.json()["id"].as_str().map(str::to_owned).unwrap();
-                (bot != "third").then_some((id, began))
+                (bot == "third", id, began)
             });
         }
-        let sent: Vec<(String, u64)> = sending.join_all().await.into_iter().flatten().collect();
+        let (third, others): (Vec<_>, Vec<_>) =
+            sending.join_all().await.into_iter().partition(|(is_third, ..)| *is_third);
+        *self.to_third.lock().unwrap() = third.into_iter().map(|(_, id, _)| id).collect();
+        let sent: Vec<(String, u64)> = others.into_iter().map(|(_, id, began)| (id, began)).collect();
         self.arrived(&sent).await
+    }
+
+    /// Asserts that what was sent to the black hole in the last window took no place in the usual lane.
+    async fn all_of_the_third_are_moved(&self) {
+        let sent = self.to_third.lock().unwrap().clone();
+        let ends = Instant::now() + SOON;
+        while !sent.iter().all(|item| is_moved(&self.bundle, item)) {
+            assert!(Instant::now() < ends, "not everything was moved to the slow lane");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn arrived(&self, sent: &[(String, u64)]) -> Vec<u64> {
@@ -256,6 +310,7 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..windows {
         with.extend(hole.window(length, per_second).await);
+        hole.all_of_the_third_are_moved().await;
         without.extend(control.window(length, per_second).await);
     }
     for (name, times) in [("with a black hole", &mut with), ("without", &mut without)] {
@@ -276,9 +331,9 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
 #[tokio::test]
 async fn a_black_hole_with_a_third_of_the_traffic_does_not_delay_the_others() {
     let (with, without) = compare(3, Duration::from_secs(4), 20).await;
-    // Far below the deadline of 15 s that a single batch with the black hole would cost. The exact comparison takes a
-    // quiet machine and longer windows: it is the test below.
-    assert!(with < 2000 + 2 * without, "{with} ms with a black hole, {without} ms without");
+    // Nothing of the black hole was attempted in the usual lane, so no batch of the others waited for a deadline of 15 s.
+    // What is left is the machine's own noise; the exact comparison, on a quiet one, is the test below.
+    assert!(with < 5000 + 2 * without, "{with} ms with a black hole, {without} ms without");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@
 //! the response at most [`MAX_RESPONSE_BYTES`] of body are read and kept; a longer one is a whole one, for our purposes,
 //! at that point.
 //!
-//! A connection is kept for the next attempt to the same place. One that turns out to be over before anything of a
+//! A connection is kept for the next attempt to the same place, whose addresses are resolved and vetted all the same, and
+//! must still have the connection's. One that turns out to be over before anything of a
 //! request was sent is replaced, and no attempt was made on it. Once any of a request may have been sent, what becomes
 //! of it is the attempt's result: no request is sent a second time by itself.
 //!
@@ -226,13 +227,18 @@ impl Inner {
         message: &Message,
         now: Timestamp,
     ) -> Result<(Response<Incoming>, InUse<'a>), Failed> {
+        let addresses = self.dialler.addresses(url).await?;
         while let Some(kept) = self.pool.take(place, now).await {
+            // The host may have moved since, or have got an address that nobody may dial.
+            if !addresses.contains(&kept.peer()) {
+                continue;
+            }
             let kept = InUse::new(&self.pool, place, kept);
             if let Some(response) = message.send_over(&kept).await? {
                 return Ok((response, kept));
             }
         }
-        let new = InUse::new(&self.pool, place, self.dialler.dial(url).await?);
+        let new = InUse::new(&self.pool, place, self.dialler.dial(url, &addresses).await?);
         match message.send_over(&new).await? {
             Some(response) => Ok((response, new)),
             // The receiver ended the connection before it could be used.

@@ -11,6 +11,12 @@
 //! no longer than [`MAX_CHAIN`] messages, so a delivery says how many came before. At its chain's end it is not moved any
 //! more ([`turn`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a new chain. A
 //! retry stays in the lane of its attempt; what the slow lane holds of a webhook that recovered is attempted there.
+//!
+//! # How much it holds
+//! What waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes again later:
+//! the queue is for what is attempted soon, and a row has its retention and its end among the dead.
+
+use std::time::Duration;
 
 use crate::streak::{Phase, State};
 
@@ -31,6 +37,13 @@ pub const SLOW_AFTER: u32 = 5;
 /// one of them.
 pub const MAX_CHAIN: u32 = 4;
 
+/// How long a delivery waits in the slow lane's queue for its attempt at most: then it waits in a row. A queue forgets
+/// what is in it for 14 days without a word, and black holes may bring more than their lane can attempt.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How long a delivery that was not attempted in that time waits in a row before it is queued again.
+pub const OVERDUE_WAIT: Duration = Duration::from_secs(30 * 60);
+
 /// Whether the streak of a type makes it slow.
 #[must_use]
 pub fn is_slow(state: &State) -> bool {
@@ -44,13 +57,19 @@ pub enum Turn {
     Here,
     /// In the slow lane, to which it is moved.
     ToSlowLane,
+    /// Later: it waited too long already, and waits in a row from now on.
+    Overdue,
 }
 
 /// Where a delivery is attempted that was found `here`, whose type's state is `before`, after so many messages of its
-/// chain.
+/// chain, and after its message waited so long.
 #[must_use]
-pub fn turn(here: Lane, before: &State, chain: u32) -> Turn {
-    if here == Lane::Usual && is_slow(before) && has_room(chain) { Turn::ToSlowLane } else { Turn::Here }
+pub fn turn(here: Lane, before: &State, chain: u32, waited: Duration) -> Turn {
+    match here {
+        Lane::Usual if is_slow(before) && has_room(chain) => Turn::ToSlowLane,
+        Lane::Slow if is_slow(before) && waited > PATIENCE => Turn::Overdue,
+        Lane::Usual | Lane::Slow => Turn::Here,
+    }
 }
 
 /// Where a short wait is spent.
@@ -95,12 +114,22 @@ mod tests {
     #[test]
     fn what_is_slow_is_moved_once_and_what_recovered_is_attempted_where_it_is() {
         let (slow, usual) = (failing(5, true), failing(5, false));
+        let turn = |here, before, chain| turn(here, before, chain, PATIENCE);
         assert_eq!(turn(Lane::Usual, &slow, 0), Turn::ToSlowLane);
         assert_eq!(turn(Lane::Slow, &slow, 0), Turn::Here);
         assert_eq!(turn(Lane::Usual, &usual, 0), Turn::Here);
         assert_eq!(turn(Lane::Slow, &usual, 0), Turn::Here);
         assert_eq!(turn(Lane::Usual, &slow, 2), Turn::ToSlowLane);
         assert_eq!(turn(Lane::Usual, &slow, 3), Turn::Here);
+    }
+
+    #[test]
+    fn what_waited_too_long_for_a_slow_url_waits_in_a_row_and_for_one_that_recovered_is_attempted() {
+        let long = PATIENCE + Duration::from_millis(1);
+        assert_eq!(turn(Lane::Slow, &failing(5, true), 0, long), Turn::Overdue);
+        assert_eq!(turn(Lane::Slow, &failing(5, false), 0, long), Turn::Here);
+        assert_eq!(turn(Lane::Slow, &State { epoch: None, phase: Phase::Open }, 3, long), Turn::Here);
+        assert_eq!(turn(Lane::Usual, &failing(5, true), 3, long), Turn::Here);
     }
 
     #[test]
@@ -120,10 +149,10 @@ mod tests {
                 .is_some_and(|wait| wait <= crate::retry::MAX_QUEUE_DELAY);
             let (mut lane, mut attempt, mut chain) = (Lane::Usual, first, 0);
             for slow in slow {
-                match turn(lane, &failing(9, slow), chain) {
+                match turn(lane, &failing(9, slow), chain, Duration::ZERO) {
                     Turn::ToSlowLane => lane = Lane::Slow,
                     Turn::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
-                    Turn::Here => break,
+                    Turn::Here | Turn::Overdue => break,
                 }
                 chain += 1;
             }

@@ -61,6 +61,10 @@ pub(crate) enum AttemptResult {
     },
     /// None was made here, for the webhook times out again and again.
     Slow,
+    /// None was made in the slow lane, for it waited too long for one.
+    Overdue,
+    /// None was made, for its host had no room in time.
+    NoTurn,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
 }
@@ -95,7 +99,7 @@ pub(crate) async fn all(
     let mut messages = HashMap::new();
     let mut hosts: HashMap<_, Arc<Semaphore>> = HashMap::new();
     for received in batch {
-        match plan(received, lane, known) {
+        match plan(received, lane, known, clock.now()) {
             Plan::Attempt(planned) => {
                 let message = planned.received.message.clone();
                 let deliver = deliver.clone();
@@ -133,7 +137,7 @@ enum Plan {
     GoBack(String),
 }
 
-fn plan(received: Received, lane: Lane, known: &Known) -> Plan {
+fn plan(received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
     let settle = |received: Received, result| {
         Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
     };
@@ -152,8 +156,10 @@ fn plan(received: Received, lane: Lane, known: &Known) -> Plan {
         let meanwhile = webhook.settings.while_blocked;
         return settle(received, AttemptResult::Blocked { meanwhile, key, epoch: before.epoch, until });
     }
-    match lane::turn(lane, &before, received.delivery.chain) {
+    let waited = received.sent_at.and_then(|sent_at| now.duration_since(sent_at).try_into().ok());
+    match lane::turn(lane, &before, received.delivery.chain, waited.unwrap_or_default()) {
         Turn::ToSlowLane => settle(received, AttemptResult::Slow),
+        Turn::Overdue => settle(received, AttemptResult::Overdue),
         Turn::Here => Plan::Attempt(Box::new(Planned { received, webhook, key, before })),
     }
 }
@@ -175,14 +181,15 @@ async fn in_turn(
         Ok(Ok(_room)) => one(deliver, planned, clock).await,
         Ok(Err(_)) | Err(_) => {
             tracing::warn!(webhook = planned.webhook.id.as_str(), "attempt.no_turn");
-            Err(planned.received.message)
+            let Received { message, delivery, .. } = planned.received;
+            Ok(Finished { message, delivery, result: AttemptResult::NoTurn })
         }
     }
 }
 
 /// Attempts one delivery. An error names the message of which no attempt could be made.
 async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Result<Finished, String> {
-    let Planned { received: Received { message, delivery }, webhook, key, before } = planned;
+    let Planned { received: Received { message, delivery, .. }, webhook, key, before } = planned;
     let source = delivery.source.to_string();
     let labels = Labels {
         id: delivery.item.as_str(),

@@ -9,6 +9,7 @@ use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::{Delivery, MessageError};
 use carteiro_core::lane::Lane;
 use futures_util::future::join;
+use jiff::Timestamp;
 
 use crate::Deliver;
 use crate::{attempt, gone, log, read, record, settle};
@@ -20,6 +21,8 @@ pub(crate) const RESERVE: Duration = Duration::from_secs(8);
 pub(crate) struct Received {
     pub(crate) message: String,
     pub(crate) delivery: Arc<Delivery>,
+    /// When the message was sent.
+    pub(crate) sent_at: Option<Timestamp>,
 }
 
 /// Handles a batch, and names the messages that the queue is to hand out again.
@@ -31,7 +34,9 @@ pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: Invocation
         // A message that cannot be named cannot be answered as failed by itself; the platform names them all.
         let message = record.message_id.clone().unwrap_or_default();
         match read(&record) {
-            Ok(delivery) => batch.push(Received { message, delivery: Arc::new(delivery) }),
+            Ok(delivery) => {
+                batch.push(Received { message, delivery: Arc::new(delivery), sent_at: sent_at(&record) });
+            }
             Err(error) => {
                 tracing::error!(message, error = error.to_string(), "delivery.unreadable");
                 failed.push(message);
@@ -50,6 +55,11 @@ pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: Invocation
 fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
     let from = event.records.first().and_then(|record| record.event_source_arn.as_deref());
     if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
+}
+
+fn sent_at(record: &SqsMessage) -> Option<Timestamp> {
+    let milliseconds = record.attributes.get("SentTimestamp")?.parse().ok()?;
+    Timestamp::from_millisecond(milliseconds).ok()
 }
 
 fn read(record: &SqsMessage) -> Result<Delivery, MessageError> {

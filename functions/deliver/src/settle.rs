@@ -14,7 +14,7 @@ use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::attempt_log::Became;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::item::ItemType;
-use carteiro_core::lane::{self, Lane, ShortWait};
+use carteiro_core::lane::{self, Lane, OVERDUE_WAIT, ShortWait};
 use carteiro_core::release::StepTag;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
@@ -33,6 +33,9 @@ const RESERVE: Duration = Duration::from_millis(1500);
 
 /// How long a notice waits for its next attempt at least: it is moved by a tick.
 const NOTICE_WAIT: Duration = Duration::from_secs(60);
+
+/// How long an item waits whose host had no room in its batch.
+const NO_TURN_WAIT: Duration = Duration::from_secs(5);
 
 /// How many rows are written at once.
 const CONCURRENT_ROWS: usize = 10;
@@ -53,8 +56,8 @@ enum Store {
     Dropped,
     /// A message that comes back in its lane after this delay.
     Requeue(Duration),
-    /// A message that goes to the slow lane, and is still of its step.
-    Move,
+    /// A message to this lane after this delay, of which no attempt was made: it is still of its step.
+    Resend(Lane, Duration),
     /// A row that comes due then.
     HoldUntil(Timestamp),
     /// A row that waits for its release, which is looked at then.
@@ -68,7 +71,7 @@ impl Store {
     fn became(&self, now: Timestamp) -> Option<(Became, Option<Timestamp>)> {
         Some(match self {
             Self::Arrived => (Became::Delivered, None),
-            Self::Dropped | Self::Move => return None,
+            Self::Dropped | Self::Resend(..) => return None,
             Self::Requeue(wait) => (Became::Retry, Some(after(now, *wait))),
             Self::HoldUntil(at) => (Became::Retry, Some(*at)),
             Self::HoldForRelease(..) => (Became::Held, None),
@@ -82,7 +85,7 @@ impl Store {
             Self::Arrived => Some(End::Delivered),
             Self::Dropped => Some(End::Dropped),
             Self::Bury(_) => Some(End::Dead),
-            Self::Requeue(_) | Self::Move | Self::HoldUntil(_) | Self::HoldForRelease(..) => None,
+            Self::Requeue(_) | Self::Resend(..) | Self::HoldUntil(_) | Self::HoldForRelease(..) => None,
         }
     }
 }
@@ -110,10 +113,10 @@ pub(crate) async fn all(
     count_discarded(deliver, &finished, clock).await;
     let mut decided = Vec::new();
     for one in finished {
-        match decide(deliver, &one, clock.now()) {
+        match decide(deliver, &one, lane, clock.now()) {
             Ok((attempt, store, failed)) => {
                 let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
-                let step = if matches!(store, Store::Move) { None } else { delivery.step.take() };
+                let step = if matches!(store, Store::Resend(..)) { None } else { delivery.step.take() };
                 decided.push(Decided { message: one.message, delivery, store, step, failed });
             }
             Err(error) => {
@@ -139,9 +142,23 @@ pub(crate) async fn all(
 }
 
 /// What is to be stored, under which number of the next attempt, and whether a step counts it as failed.
-fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Store, bool), AdapterError> {
+fn decide(
+    deliver: &Deliver,
+    one: &Finished,
+    here: Lane,
+    now: Timestamp,
+) -> Result<(u32, Store, bool), AdapterError> {
     let delivery = &one.delivery;
     let end = deliver.retention.held_until(delivery.kept_since());
+    // No attempt was made, by no fault of the URL's: it is looked at again then, under the same number.
+    let unattempted = |delivery: &Delivery, look_at: Timestamp| {
+        let store = match &delivery.step {
+            _ if now >= end => Store::Bury(DeathCause::RetentionOver),
+            Some(_) => Store::HoldForRelease(HeldFor::Blocked, look_at.min(end)),
+            None => Store::HoldUntil(look_at.min(end)),
+        };
+        Ok((delivery.attempt, store, true))
+    };
     let waiting = |reason, look_at: Timestamp| {
         let store = if now >= end {
             Store::Bury(DeathCause::RetentionOver)
@@ -166,7 +183,19 @@ fn decide(deliver: &Deliver, one: &Finished, now: Timestamp) -> Result<(u32, Sto
                 item = delivery.item.as_str(),
                 "delivery.moved_to_slow_lane"
             );
-            return Ok((delivery.attempt, Store::Move, false));
+            return Ok((delivery.attempt, Store::Resend(Lane::Slow, Duration::ZERO), false));
+        }
+        AttemptResult::NoTurn if lane::retry(delivery.chain) == ShortWait::InQueue => {
+            return Ok((delivery.attempt, Store::Resend(here, NO_TURN_WAIT), false));
+        }
+        AttemptResult::NoTurn => return unattempted(delivery, after(now, NO_TURN_WAIT)),
+        AttemptResult::Overdue => {
+            tracing::info!(
+                webhook = delivery.webhook.as_str(),
+                item = delivery.item.as_str(),
+                "delivery.overdue"
+            );
+            return unattempted(delivery, after(now, OVERDUE_WAIT));
         }
         AttemptResult::WebhookDisabled => return waiting(HeldFor::Disabled, after(now, DISABLED_WAIT)),
         AttemptResult::Blocked { meanwhile: WhileBlocked::Hold, until, .. } => {
@@ -239,7 +268,7 @@ async fn requeue(deliver: &Deliver, decided: &[Decided], lane: Lane, clock: Invo
     for one in decided {
         let (lane, wait) = match one.store {
             Store::Requeue(wait) => (lane, wait),
-            Store::Move => (Lane::Slow, Duration::ZERO),
+            Store::Resend(lane, wait) => (lane, wait),
             _ => continue,
         };
         let chain = one.delivery.chain.saturating_add(1);
@@ -297,7 +326,7 @@ async fn write(deliver: &Deliver, one: &Decided, now: Timestamp) -> Result<(), A
     let delivery = &one.delivery;
     let expires_at = deliver.retention.held_row_expires(delivery.kept_since());
     match one.store {
-        Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Move => Ok(()),
+        Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Resend(..) => Ok(()),
         Store::HoldUntil(due_at) => deliver.held.hold(delivery, HeldFor::Retry, due_at, expires_at).await,
         Store::HoldForRelease(reason, _) => deliver.held.hold_for_release(delivery, reason, expires_at).await,
         Store::Bury(cause) => {

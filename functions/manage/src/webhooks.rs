@@ -71,7 +71,11 @@ async fn refuse_forbidden(manage: &Manage, url: &WebhookUrl) -> Result<(), Failu
     match manage.sender.check(url, RESOLVED_WITHIN).await {
         Ok(()) => Ok(()),
         Err(error) => {
-            let detail = format!("the host leads to an address that is not taken: {error}");
+            // What a name resolves to here, inside a private network perhaps, is not told.
+            let detail = match url.literal_address() {
+                Some(_) => format!("is not taken: {error}"),
+                None => "its host leads to an address that is not taken: it is not public".to_owned(),
+            };
             Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
         }
     }

@@ -4,6 +4,7 @@
 //! farewell, its task and its descriptor for ever.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,11 +43,13 @@ const READY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Connection {
     requests: Requests,
+    /// The address that it leads to.
+    peer: SocketAddr,
     tasks: Arc<Tasks>,
     opened: Stopwatch,
 }
 
-/// The way in. The request channel of HTTP/1 is one for each connection, that of HTTP/2 is shared.
+/// The way in.
 #[derive(Clone)]
 enum Requests {
     Http1 { channel: Arc<tokio::sync::Mutex<http1::SendRequest<Full<Bytes>>>>, tcp: Arc<TcpStream> },
@@ -63,7 +66,7 @@ pub(crate) enum Sent {
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream on top of this TCP connection.
-    pub(crate) async fn http1<S>(stream: S, tcp: Arc<TcpStream>) -> Result<Self, Failed>
+    pub(crate) async fn http1<S>(stream: S, tcp: Arc<TcpStream>, peer: SocketAddr) -> Result<Self, Failed>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -74,11 +77,11 @@ impl Connection {
         // How it ended, its requests tell.
         tasks.spawner().spawn(async move { _ = connection.await });
         let channel = Arc::new(tokio::sync::Mutex::new(channel));
-        Ok(Self { requests: Requests::Http1 { channel, tcp }, tasks, opened: Stopwatch::start() })
+        Ok(Self { requests: Requests::Http1 { channel, tcp }, peer, tasks, opened: Stopwatch::start() })
     }
 
     /// Speaks HTTP/2 over a stream.
-    pub(crate) async fn http2<S>(stream: S) -> Result<Self, Failed>
+    pub(crate) async fn http2<S>(stream: S, peer: SocketAddr) -> Result<Self, Failed>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -93,11 +96,16 @@ impl Connection {
             .max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(u32::MAX));
         let (channel, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tasks.spawner().spawn(async move { _ = connection.await });
-        Ok(Self { requests: Requests::Http2 { channel }, tasks, opened: Stopwatch::start() })
+        Ok(Self { requests: Requests::Http2 { channel }, peer, tasks, opened: Stopwatch::start() })
     }
 
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self.requests, Requests::Http2 { .. })
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

@@ -42,22 +42,26 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// A new connection, to an address that was vetted.
-    pub(crate) async fn dial(&self, url: &WebhookUrl) -> Result<Connection, Failed> {
-        let addresses = self.addresses(url).await?;
-        let tcp = Arc::new(connect(in_turns(&addresses)).await?);
+    /// A new connection, to one of these addresses, which were vetted.
+    pub(crate) async fn dial(
+        &self,
+        url: &WebhookUrl,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, Failed> {
+        let (tcp, peer) = connect(in_turns(addresses)).await?;
+        let tcp = Arc::new(tcp);
         // A request is written at once; waiting to fill a packet would only delay it.
         let _ = tcp.set_nodelay(true);
         if !url.is_https() {
-            return Connection::http1(SharedTcp::new(Arc::clone(&tcp)), tcp).await;
+            return Connection::http1(SharedTcp::new(Arc::clone(&tcp)), tcp, peer).await;
         }
         let name = ServerName::try_from(url.host()).map_err(|_| Failed::Theirs(FailureKind::Tls))?;
         let agreed = self.tls.connect(name, SharedTcp::new(Arc::clone(&tcp))).await;
         let tls = agreed.map_err(|_| Failed::Theirs(FailureKind::Tls))?;
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
-            Connection::http2(tls).await
+            Connection::http2(tls, peer).await
         } else {
-            Connection::http1(tls, tcp).await
+            Connection::http1(tls, tcp, peer).await
         }
     }
 
@@ -91,7 +95,7 @@ fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 /// Connects to the first address that answers. The next one is tried when one has failed or had its head start.
-async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failed> {
+async fn connect(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAddr), Failed> {
     let mut next = addresses.into_iter();
     let mut under_way = FuturesUnordered::new();
     let mut failed = Failed::Theirs(FailureKind::Connect);
@@ -111,9 +115,9 @@ async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Failed> {
     }
 }
 
-async fn connect_to(address: SocketAddr) -> Result<TcpStream, Failed> {
+async fn connect_to(address: SocketAddr) -> Result<(TcpStream, SocketAddr), Failed> {
     match tokio::time::timeout(CONNECT_EACH, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(stream)) => Ok((stream, address)),
         Ok(Err(error)) => Err(not_connected(error, address)),
         Err(_) => Err(Failed::Theirs(FailureKind::Timeout)),
     }
@@ -186,12 +190,12 @@ mod tests {
             filling.push(stream);
         }
         let began = tokio::time::Instant::now();
-        let connected = connect(vec![silent, good.local_addr().unwrap()]).await.unwrap();
-        assert_eq!(connected.peer_addr().unwrap(), good.local_addr().unwrap());
+        let (_, connected) = connect(vec![silent, good.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(connected, good.local_addr().unwrap());
         assert!(began.elapsed() < CONNECT_EACH, "{:?}", began.elapsed());
         let closed = address("127.0.0.1:1");
-        let connected = connect(vec![closed, good.local_addr().unwrap()]).await.unwrap();
-        assert_eq!(connected.peer_addr().unwrap(), good.local_addr().unwrap());
+        let (_, connected) = connect(vec![closed, good.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(connected, good.local_addr().unwrap());
         assert!(matches!(connect(vec![closed]).await, Err(Failed::Theirs(FailureKind::Connect))));
     }
 

@@ -2,9 +2,10 @@
 //!
 //! A connection is kept while it is idle for less than [`KEEP_IDLE`], by the platform's clock *and* by this machine's:
 //! an execution environment is frozen between two invocations, for how long its own timers may not tell, and wakes
-//! with connections whose other sides are long gone. So age decides when one is taken, not a timer. One of HTTP/1 is
-//! away while it is in use; one of HTTP/2 is shared by attempts at the same time. A connection whose attempt did not
-//! end well is not used again.
+//! with connections whose other sides are long gone. So age decides when one is taken, not a timer. A connection is
+//! away while it is in use, one of HTTP/2 too: attempts that share one wait for each other where the receiver allows few
+//! streams, or holds back the window of all of them, and one slow path would make the others time out. A connection
+//! whose attempt did not end well is not used again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,10 +87,7 @@ impl Pool {
         }
         places.retain(|_, kept| !kept.is_empty());
         let kept = places.get_mut(place)?;
-        match kept.last() {
-            Some(shared) if shared.connection.is_http2() => Some(shared.connection.clone()),
-            _ => kept.pop().map(|kept| kept.connection),
-        }
+        kept.pop().map(|kept| kept.connection)
     }
 
     /// Keeps a connection that is idle now.
@@ -97,10 +95,7 @@ impl Pool {
         let mut places = self.lock();
         let kept = places.entry(place.clone()).or_default();
         kept.retain(|kept| !kept.connection.is(&connection));
-        // One of HTTP/2 is enough for a place.
-        if !(connection.is_http2() && kept.iter().any(|kept| kept.connection.is_http2())) {
-            kept.push(Kept { connection, since: now, idle: Stopwatch::start() });
-        }
+        kept.push(Kept { connection, since: now, idle: Stopwatch::start() });
         if places.values().map(Vec::len).sum::<usize>() > MAX_KEPT {
             drop_the_oldest(&mut places);
         }
