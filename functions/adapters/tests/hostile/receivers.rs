@@ -192,6 +192,7 @@ async fn what_is_packed_is_not_unpacked() {
 #[tokio::test]
 async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
     // On a thread of its own, so that it is the sender's own work that could stand in the way.
+    // Without its turns it stood in the way for minutes; the bounds are for a busy machine.
     let (started, running) = std::sync::mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let receivers = std::thread::spawn(move || {
@@ -214,12 +215,12 @@ async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
     };
     tokio::select! {
         attempted = attempt(&sender, &flood.url, Timestamp::UNIX_EPOCH) => {
-            assert!(attempted.latency_ms < 10_000, "{attempted:?}");
+            assert!(attempted.latency_ms < 40_000, "{attempted:?}");
         }
         () = watching => {}
     }
     let longest = pauses.iter().max().unwrap();
-    assert!(*longest < Duration::from_secs(5), "{longest:?}");
+    assert!(*longest < Duration::from_secs(30), "{longest:?}");
     drop(flood);
     drop(stop);
     receivers.join().unwrap();
