@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{AUTHORITY, LONG, attempt, sender};
 
 /// The deadline where it is what ends the attempt.
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(20);
