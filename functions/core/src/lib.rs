@@ -25,6 +25,7 @@ pub mod normalise;
 pub mod notice;
 pub mod outcome;
 pub mod page;
+pub mod poll;
 pub mod problem;
 pub mod push;
 pub mod release;
