@@ -18,8 +18,12 @@ pub struct Answer<'a> {
 pub enum Verdict {
     /// It is what was asked for.
     Fine,
-    /// The token is no good any more: no further call with it.
+    /// The token is no good any more: no further call with it. One that is [narrowed](TokenTrouble::Narrowed) may still
+    /// do the rest.
     Token(TokenTrouble),
+    /// The token is good, and is not the page's but somebody else's: no further call with it, and nothing that came by
+    /// it is the page's.
+    NotThePages,
     /// A limit was reached, or nearly: no further call before then, by those whom it concerns.
     Wait {
         /// Until when.

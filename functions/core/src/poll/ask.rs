@@ -23,6 +23,11 @@ pub enum Method {
 pub enum Auth {
     /// `authorization: Bearer <access token>`.
     Bearer,
+    /// In the query, under this name.
+    Query(&'static str),
+    /// In the query, under this name, as what is asked about; the call itself is made with the *app's* token, as
+    /// `authorization: Bearer <app id>|<app secret>`. Whoever has no token of the app does not make it.
+    Inspected(&'static str),
     /// Nowhere: the form has what is needed.
     None,
 }

@@ -32,7 +32,8 @@ pub const MAX_CHECKPOINT_BYTES: usize = 32 * 1024;
 /// What came of an answer.
 #[derive(Debug)]
 pub struct Heard {
-    /// What was found, to be stored in this order. Each is stored, or all of the answer is asked for again.
+    /// What was found, to be stored in this order, whatever the verdict: a good answer may say too that a limit is
+    /// near. Each is stored, or all of the answer is asked for again.
     pub events: Vec<Event>,
     /// What the answer says of the token, the limits and the object.
     pub verdict: Verdict,
