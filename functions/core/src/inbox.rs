@@ -35,6 +35,9 @@ pub enum Shape {
     MetaMessaging,
     /// Meta: an element of `entry[].standby[]`: another app has the conversation.
     MetaStandby,
+    /// Meta's Graph API: an object, as it stands in a list that was asked for; `field` names the list, and what was asked
+    /// about stands beside it.
+    MetaObject,
     /// X's Account Activity: an element of one of the top level's arrays, or `user_event`.
     XAccountActivity,
     /// X's Activity: the body's `data`.

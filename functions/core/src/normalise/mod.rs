@@ -33,6 +33,7 @@ mod facebook;
 mod instagram;
 mod messaging;
 mod meta;
+mod meta_objects;
 #[cfg(test)]
 mod meta_pushes;
 pub(crate) mod value;
@@ -53,6 +54,7 @@ pub(crate) use messaging::part as messaging_part;
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     match event.shape {
         Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::read(event, owner),
+        Shape::MetaObject => meta_objects::read(event, owner),
         Shape::XAccountActivity | Shape::XActivity => x::read(event, owner).unwrap_or_else(|| other(event)),
         Shape::Unknown => other(event),
     }

@@ -16,6 +16,9 @@
 
 mod answer;
 mod ask;
+pub mod facebook;
+pub mod instagram;
+pub mod meta;
 
 pub use answer::{Answer, Rest, TokenTrouble, Verdict};
 pub use ask::{Ask, Auth, Endpoint, Method};
@@ -60,7 +63,8 @@ pub trait Run {
     /// that is gone, or an answer that cannot be read, is passed over.
     fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard;
 
-    /// The events of the last [`Heard`] are stored. Only now do they count as seen.
+    /// The events of the last [`Heard`] are stored, also where there were none. Only now do they count as seen; without
+    /// it the same is asked again.
     fn stored(&mut self, stored: Stored);
 
     /// What the next run begins with.
