@@ -92,7 +92,7 @@ static PLAN: Plan = Plan {
             query: &[("platform", "messenger")],
             time: "updated_time",
             order: Order::NewestFirst,
-            overlap: HOUR,
+            overlap: HOUR / 4,
             page_size: 25,
             finds: Finds::Threads(&MESSAGES),
         },

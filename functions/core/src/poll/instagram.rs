@@ -148,7 +148,7 @@ static EDGES: [Edge; 4] = [
         query: &[("platform", "instagram")],
         time: "updated_time",
         order: Order::NewestFirst,
-        overlap: HOUR,
+        overlap: HOUR / 4,
         page_size: 25,
         finds: Finds::Threads(&MESSAGES),
     },

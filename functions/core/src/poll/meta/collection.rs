@@ -122,8 +122,9 @@ impl Collection {
         (waiting < MAX_CHILDREN && !self.tick.done.contains(&place)).then_some(Task::Page(place))
     }
 
-    /// The next post to look at: one that was begun in this tick, or in another; one with another number of comments
-    /// than it had; the one whose last look is the longest ago. Those that failed come after all others.
+    /// The next post to look at: one that was begun in this tick, or in another; one that had no look for six hours; one
+    /// with another number of comments than it had; the one whose last look is the longest ago. One that failed has no
+    /// precedence, and waits its turn like all others.
     fn visit(&self) -> Option<Task> {
         if self.tick.no_visits {
             return None;
@@ -133,8 +134,10 @@ impl Collection {
         let may = |post: &&Post| begun(post) || !full && post.is_due(self.now, self.plan.whole_every);
         let mut posts: Vec<&Post> = self.kept.posts.iter().filter(may).collect();
         posts.sort_by_key(|post| {
-            let walk = &post.walk;
-            (!begun(post), walk.tries > 0, walk.started.is_none(), !post.changed(), post.looked)
+            let failed = post.walk.tries > 0;
+            let neglected = post.looked.is_some_and(|looked| self.now - looked > DAY / 4);
+            let cut = post.walk.started.is_some() && !failed;
+            (!begun(post), !cut, !neglected, !post.changed() || failed, post.looked)
         });
         posts.into_iter().find_map(|post| self.due(Place::Post(post.id.clone())))
     }
@@ -243,9 +246,9 @@ impl Collection {
         let is_over =
             listed.after.is_none() || edge.order != Order::AnySince && are_older(elements, edge, down);
         walk.tries = 0;
-        (walk.after, walk.started) = if is_over { (None, None) } else { (listed.after, Some(started)) };
-        if is_over {
-            walk.known = Some(started);
+        if !is_over {
+            (walk.after, walk.started) = (listed.after, Some(started));
+        } else if walk.ended(started, down, matches!(edge.finds, Finds::Threads(_))) {
             tick.done.insert(place.clone());
         }
         if let Some(post) = kept.posts.iter_mut().find(|post| post.id == object) {
@@ -282,7 +285,10 @@ impl Collection {
                     let count = element.value.pointer(count).and_then(Value::as_i64);
                     kept.look_again_at(&id, created, count, self.now);
                 }
-                Finds::Threads(_) => add_child(walk, id, floor.unwrap_or_default()),
+                Finds::Threads(_) => {
+                    let down = walk.base.or(floor).unwrap_or_default();
+                    add_child(walk, id, down);
+                }
                 Finds::Answered(of) => {
                     let nested = Listed::nested(element.value.get(of.path).unwrap_or(&Value::Null));
                     answers.extend(events(

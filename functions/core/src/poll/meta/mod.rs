@@ -9,8 +9,8 @@
 //! - A walk that is cut goes on at its cursor; where the network refuses the cursor, it begins again. Its end is
 //!   recorded once its last answer is stored. What appears meanwhile is the next walk's.
 //! - Comments are asked for of each post that is looked at again ([`Settings::again_days`], the newest
-//!   [`Settings::again_posts`]): at most [`Settings::again_visits`] posts a tick; those whose number of comments changed
-//!   first, then the one whose last look is the longest ago. Where the number did not change, a post is looked at again
+//!   [`Settings::again_posts`]): at most [`Settings::again_visits`] posts a tick; those that had no look for six hours
+//!   first, those whose number of comments changed next, then the one whose last look is the longest ago. Where the number did not change, a post is looked at again
 //!   after an hour. A whole look, for edits and late answers, is taken once in a while (Facebook 24 h, Instagram 6 h).
 //! - The first collection goes back [`Settings::first_days`]; comments are taken of all of the posts in that.
 //!
@@ -27,6 +27,12 @@ mod answers;
 mod classify;
 mod collection;
 mod edge;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod meets;
+#[cfg(test)]
+mod runs;
 mod scrub;
 mod token;
 mod walk;

@@ -15,6 +15,9 @@ pub const MAX_TRIES: u8 = 96;
 /// How many objects that are asked for one by one may wait before no more are looked for.
 pub(crate) const MAX_CHILDREN: usize = 40;
 
+/// By how many seconds the network's clock may be behind.
+const SKEW: i64 = 60;
+
 /// The longest id and cursor, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 128;
 pub(crate) const MAX_CURSOR_BYTES: usize = 1024;
@@ -53,6 +56,9 @@ pub(crate) struct Walk {
     /// What it found and is to be asked for one by one, each down to a time of its own.
     #[serde(rename = "c", skip_serializing_if = "Vec::is_empty")]
     pub(crate) children: Vec<Child>,
+    /// Of what moves in the list: down to which time it is read, while what moved during the walk is looked for.
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<i64>,
     /// In how many ticks it failed since it last did not.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
@@ -107,8 +113,23 @@ fn is_zero(tries: &u8) -> bool {
 impl Walk {
     /// Down to which time it goes: what is older is known, or before the first collection.
     pub(crate) fn floor(&self, now: i64, overlap: i64, first: i64) -> i64 {
+        let overlap = if self.base.is_some() { SKEW } else { overlap };
         let down = self.known.map_or_else(|| self.started.unwrap_or(now) - first, |known| known - overlap);
         down.max(0)
+    }
+
+    /// A walk that came to its end, in one answer or in more; says whether it is over.
+    ///
+    /// What moves to the top of its list while the rest of it is read is passed by: after a walk of more than one
+    /// answer, what moved since it began is looked for, and read down to where that walk went, until one answer shows
+    /// all that did.
+    pub(crate) fn ended(&mut self, started: i64, floor: i64, moves: bool) -> bool {
+        let at_once = self.after.is_none();
+        self.known = Some(started);
+        (self.after, self.started) = (None, None);
+        let over = at_once || !moves;
+        self.base = if over { None } else { Some(self.base.unwrap_or(floor)) };
+        over
     }
 
     /// It failed: where its cursor may be why, it begins again.
@@ -216,6 +237,7 @@ mod tests {
             started: Some(2),
             after: Some(long),
             children: vec![child; MAX_CHILDREN],
+            base: Some(3),
             tries: 1,
         };
         let post =
@@ -229,7 +251,9 @@ mod tests {
         let fitting = kept.fitting();
         assert!(serde_json::to_vec(&fitting).unwrap().len() <= MAX_CHECKPOINT_BYTES);
         assert_eq!(fitting.edges["posts"].known, Some(1));
-        assert!(fitting.posts.iter().all(|post| post.created >= 60 - fitting.posts.len() as i64));
+        assert!(
+            fitting.posts.iter().all(|post| post.created >= i64::try_from(60 - fitting.posts.len()).unwrap())
+        );
         let read: Checkpoint = serde_json::from_slice(&serde_json::to_vec(&fitting).unwrap()).unwrap();
         assert_eq!(read, fitting);
         assert_eq!(serde_json::from_str::<Checkpoint>("{}").unwrap(), Checkpoint::default());
