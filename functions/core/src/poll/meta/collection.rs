@@ -213,7 +213,7 @@ impl Collection {
                 let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
                 let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
                 (one.after, one.tries) = (listed.after, 0);
-                if is_over {
+                if is_over && !one.ended() {
                     walk.children.remove(at);
                 }
                 put(&mut kept, self.plan, place, walk);
@@ -436,8 +436,8 @@ fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
 /// An object to be asked for, down to a time; one that waits already goes down to the earlier of the two.
 fn add_child(walk: &mut Walk, id: String, floor: i64) {
     match walk.children.iter_mut().find(|child| child.id == id) {
-        Some(child) => child.floor = child.floor.min(floor),
-        None => walk.children.push(Child { id, floor, after: None, tries: 0 }),
+        Some(child) => child.found_again(floor),
+        None => walk.children.push(Child { id, floor, after: None, tries: 0, again: None }),
     }
 }
 

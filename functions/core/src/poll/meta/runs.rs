@@ -137,7 +137,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_the_network_answers(
@@ -419,4 +419,36 @@ fn an_account_connected_through_facebook_is_the_tokens_pages_own() {
     // A user has no such field.
     let user = r#"{"error":{"code":100,"message":"(#100) Tried accessing nonexisting field (instagram_business_account)"}}"#;
     assert_eq!(told(400, user), (Verdict::NotThePages, None));
+}
+
+#[test]
+fn a_conversation_that_moves_up_while_its_list_is_read_is_read_whole() {
+    let mut world = World::new(Network::Facebook, 1);
+    let mut driver = Driver::new();
+    world.message("t_0", NOW - 86_400);
+    world.message("t_1", NOW - 80_000);
+    // `me`, posts, and the first of two pages of conversations.
+    driver.tick(&mut world.graph, 3, &[]);
+    assert_eq!(world.graph.calls.last().unwrap().what, "conversations");
+    world.message("t_0", NOW + 60);
+    world.graph.now += TICK;
+    world.settle(&mut driver);
+    assert_eq!(driver.things(), world.expected);
+}
+
+#[test]
+fn a_message_that_comes_while_its_conversation_is_read_is_found() {
+    let mut world = World::new(Network::Facebook, 1);
+    let mut driver = Driver::new();
+    for nth in 0..4 {
+        world.message("t_0", NOW - 86_400 + nth);
+    }
+    driver.tick(&mut world.graph, 5, &[]);
+    assert_eq!(world.graph.calls.last().unwrap().what, "messages");
+    world.message("t_0", NOW + 60);
+    world.graph.now += TICK;
+    // The list is read again before the conversation is.
+    driver.tick(&mut world.graph, 2, &[Fault::Down]);
+    world.settle(&mut driver);
+    assert_eq!(driver.things(), world.expected);
 }

@@ -76,6 +76,9 @@ pub(crate) struct Child {
     pub(crate) after: Option<String>,
     #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
+    /// Down to which time it is read once more: it was found again, with more, while it was read.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) again: Option<i64>,
 }
 
 /// A post whose comments are looked at again.
@@ -142,6 +145,20 @@ impl Walk {
 }
 
 impl Child {
+    /// It was found again. What is new of it stands above a cursor.
+    pub(crate) fn found_again(&mut self, floor: i64) {
+        match &self.after {
+            Some(_) => self.again = Some(self.again.map_or(floor, |again| again.min(floor))),
+            None => self.floor = self.floor.min(floor),
+        }
+    }
+
+    /// It was read down to its floor. Whether it is to be read once more.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.after = None;
+        self.again.take().map(|floor| self.floor = floor).is_some()
+    }
+
     /// It failed. Whether it is to be tried again.
     pub(crate) fn failed(&mut self, cursor_refused: bool) -> bool {
         self.tries = self.tries.saturating_add(1);
@@ -230,8 +247,13 @@ mod tests {
     #[test]
     fn a_checkpoint_of_any_size_fits_and_keeps_what_is_known() {
         let long = "x".repeat(MAX_CURSOR_BYTES);
-        let child =
-            Child { id: "i".repeat(MAX_ID_BYTES), floor: i64::MAX, after: Some(long.clone()), tries: 95 };
+        let child = Child {
+            id: "i".repeat(MAX_ID_BYTES),
+            floor: i64::MAX,
+            after: Some(long.clone()),
+            tries: 95,
+            again: Some(1),
+        };
         let walk = Walk {
             known: Some(1),
             started: Some(2),
