@@ -4,7 +4,8 @@
 //! its value, and delivered with the network's own JSON.
 //!
 //! # Things and versions of Meta's
-//! A poll that is to meet what a push brought keys it the same way:
+//! A poll that is to meet what a push brought keys it the same way; what Meta's API answers is put into the push's form
+//! and read as that ([`Shape::MetaObject`]):
 //!
 //! | what | thing | version of what was created or edited |
 //! |---|---|---|
