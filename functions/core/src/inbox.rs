@@ -42,6 +42,20 @@ pub enum Shape {
     XAccountActivity,
     /// X's Activity: the body's `data`.
     XActivity,
+    /// YouTube's API: an item of a playlist.
+    YoutubeVideo,
+    /// YouTube's API: a comment or an answer.
+    YoutubeComment,
+    /// Google Play's API: a review, with all of its comments.
+    GooglePlayReview,
+    /// Google Play's API: a review's comment that is the developer's.
+    GooglePlayReply,
+    /// LinkedIn's API: a post.
+    LinkedinPost,
+    /// LinkedIn's API: a comment or an answer.
+    LinkedinComment,
+    /// LinkedIn's API: a notification of a social action.
+    LinkedinNotification,
     /// None that is known.
     Unknown,
 }

@@ -36,6 +36,7 @@ pub mod settlement;
 pub mod signal;
 pub mod signature;
 pub mod slot;
+pub mod storage_limit;
 pub mod streak;
 pub mod transition;
 pub mod webhook;

@@ -31,7 +31,9 @@
 //! happened a second time. In no other key is anything of the envelope's time; one without a time adds nothing.
 
 mod facebook;
+mod googleplay;
 mod instagram;
+pub(crate) mod linkedin;
 mod messaging;
 mod meta;
 mod meta_objects;
@@ -40,6 +42,7 @@ mod meta_pushes;
 pub(crate) mod value;
 mod whatsapp;
 mod x;
+mod youtube;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -57,6 +60,15 @@ pub fn read(event: &Event, owner: &NetworkId) -> Reading {
         Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::read(event, owner),
         Shape::MetaObject => meta_objects::read(event, owner),
         Shape::XAccountActivity | Shape::XActivity => x::read(event, owner).unwrap_or_else(|| other(event)),
+        Shape::YoutubeVideo | Shape::YoutubeComment => {
+            youtube::read(event, owner).unwrap_or_else(|| other(event))
+        }
+        Shape::GooglePlayReview | Shape::GooglePlayReply => {
+            googleplay::read(event, owner).unwrap_or_else(|| other(event))
+        }
+        Shape::LinkedinPost | Shape::LinkedinComment | Shape::LinkedinNotification => {
+            linkedin::read(event, owner).unwrap_or_else(|| other(event))
+        }
         Shape::Unknown => other(event),
     }
 }
