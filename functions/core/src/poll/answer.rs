@@ -37,6 +37,9 @@ pub enum Verdict {
     Gone,
     /// The answer is not in any known form.
     Malformed,
+    /// The deployment is at fault, not the page: a version that was withdrawn, an app that is not enrolled. No call
+    /// helps until its operator acts. In one word, for logs.
+    OurFault(&'static str),
 }
 
 /// What is wrong with a token.
@@ -53,6 +56,9 @@ pub enum TokenTrouble {
 /// Whom a limit concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rest {
+    /// This page's asks of the same [`what`](super::Ask::what) alone. The run goes on with others by itself, and the
+    /// checkpoint keeps the time.
+    ThisKind,
     /// This page alone.
     ThePage,
     /// All pages of the deployment on the network.

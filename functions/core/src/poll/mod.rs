@@ -16,12 +16,27 @@
 
 mod answer;
 mod ask;
+mod body;
+pub mod budget;
 pub mod facebook;
+mod google;
+pub mod googleplay;
+#[cfg(test)]
+mod imitation;
 pub mod instagram;
+pub mod linkedin;
 pub mod meta;
+pub mod refresh;
+mod scope;
+mod seen;
+pub mod service_account;
+mod walk;
+pub mod x;
+pub mod youtube;
 
 pub use answer::{Answer, Rest, TokenTrouble, Verdict};
 pub use ask::{Ask, Auth, Endpoint, Method};
+pub use scope::{REACH, Scope};
 
 use jiff::Timestamp;
 use serde::Serialize;
