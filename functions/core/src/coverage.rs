@@ -182,7 +182,7 @@ fn x(kind: Kind) -> Option<Coverage> {
         Kind::Comment => row((Whole(ONCE), "in broadcasts; answers to posts are replies"), (NotOffered, "")),
         Kind::Reply => row(
             (Whole(ONCE), "direct answers; others' further down a conversation are not sent"),
-            (Planned, "of the last 7 days"),
+            (Planned, "those that name the page, and the page's own"),
         ),
         Kind::Mention => row((Whole(ONCE), "where the text names the page"), (Planned, "")),
         Kind::Reaction => row(
@@ -193,9 +193,10 @@ fn x(kind: Kind) -> Option<Coverage> {
             (Whole(ONCE), "in either direction; encrypted ones without their text"),
             (Planned, "15 requests in 15 minutes"),
         ),
-        Kind::Share => {
-            row((Whole(ONCE), "reposts and quotes"), (Planned, "quotes; a repost has no id there"))
-        }
+        Kind::Share => row(
+            (Whole(ONCE), "reposts and quotes"),
+            (Planned, "the page's own; others' that do not name it are in no list of its posts"),
+        ),
         Kind::Follow => {
             row((Whole(ON_AND_OFF), ""), (NotPlanned, "an answer has no time to tell a repetition by"))
         }
@@ -209,8 +210,14 @@ fn x(kind: Kind) -> Option<Coverage> {
 
 fn youtube(kind: Kind) -> Option<Coverage> {
     match kind {
-        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Planned, "videos")),
-        Kind::Comment | Kind::Reply => row((NotSent, ""), (Planned, "")),
+        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Planned, "public videos")),
+        Kind::Comment | Kind::Reply => row(
+            (NotSent, ""),
+            (
+                Planned,
+                "edits and answers within hours where they are on older threads, and on those of 30 days at most",
+            ),
+        ),
         Kind::Reaction => row((NotSent, ""), (NotOffered, "likes are a number")),
         Kind::Follow => row((NotSent, ""), (NotPlanned, "")),
         Kind::Mention
@@ -244,9 +251,13 @@ fn google_play(kind: Kind) -> Option<Coverage> {
 fn linkedin(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row((NotSent, ""), (Planned, "")),
-        Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => {
-            row((NotTaken, "LinkedIn sends those of public posts"), (Planned, "to be kept 48 hours at most"))
-        }
+        Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => row(
+            (NotTaken, "LinkedIn sends those of public posts"),
+            (
+                Planned,
+                "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most",
+            ),
+        ),
         Kind::Reaction => row(
             (NotTaken, "LinkedIn sends likes of public posts, without their author"),
             (NotPlanned, "a like names nobody there"),

@@ -35,10 +35,27 @@ pub enum Shape {
     MetaMessaging,
     /// Meta: an element of `entry[].standby[]`: another app has the conversation.
     MetaStandby,
+    /// Meta's Graph API: an object, as it stands in a list that was asked for; `field` names the list, and what was asked
+    /// about stands beside it.
+    MetaObject,
     /// X's Account Activity: an element of one of the top level's arrays, or `user_event`.
     XAccountActivity,
     /// X's Activity: the body's `data`.
     XActivity,
+    /// YouTube's API: an item of a playlist.
+    YoutubeVideo,
+    /// YouTube's API: a comment or an answer.
+    YoutubeComment,
+    /// Google Play's API: a review, with all of its comments.
+    GooglePlayReview,
+    /// Google Play's API: a review's comment that is the developer's.
+    GooglePlayReply,
+    /// LinkedIn's API: a post.
+    LinkedinPost,
+    /// LinkedIn's API: a comment or an answer.
+    LinkedinComment,
+    /// LinkedIn's API: a notification of a social action.
+    LinkedinNotification,
     /// None that is known.
     Unknown,
 }

@@ -4,7 +4,8 @@
 //! its value, and delivered with the network's own JSON.
 //!
 //! # Things and versions of Meta's
-//! A poll that is to meet what a push brought keys it the same way:
+//! A poll that is to meet what a push brought keys it the same way; what Meta's API answers is put into the push's form
+//! and read as that ([`Shape::MetaObject`]):
 //!
 //! | what | thing | version of what was created or edited |
 //! |---|---|---|
@@ -30,14 +31,18 @@
 //! happened a second time. In no other key is anything of the envelope's time; one without a time adds nothing.
 
 mod facebook;
+mod googleplay;
 mod instagram;
+pub(crate) mod linkedin;
 mod messaging;
 mod meta;
+mod meta_objects;
 #[cfg(test)]
 mod meta_pushes;
 pub(crate) mod value;
 mod whatsapp;
 mod x;
+mod youtube;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -53,7 +58,17 @@ pub(crate) use messaging::part as messaging_part;
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     match event.shape {
         Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::read(event, owner),
+        Shape::MetaObject => meta_objects::read(event, owner),
         Shape::XAccountActivity | Shape::XActivity => x::read(event, owner).unwrap_or_else(|| other(event)),
+        Shape::YoutubeVideo | Shape::YoutubeComment => {
+            youtube::read(event, owner).unwrap_or_else(|| other(event))
+        }
+        Shape::GooglePlayReview | Shape::GooglePlayReply => {
+            googleplay::read(event, owner).unwrap_or_else(|| other(event))
+        }
+        Shape::LinkedinPost | Shape::LinkedinComment | Shape::LinkedinNotification => {
+            linkedin::read(event, owner).unwrap_or_else(|| other(event))
+        }
         Shape::Unknown => other(event),
     }
 }

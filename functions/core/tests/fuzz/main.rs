@@ -17,6 +17,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "all of it is a test")]
 
 mod engine;
+mod meta_answers;
 mod mutate;
 mod regressions;
 mod samples;
@@ -52,6 +53,16 @@ fn pushes_to_xs_route_become_updates_and_items() {
 #[test]
 fn stored_events_of_any_shape_and_field_are_read() {
     run(&Target { name: "event", check: targets::event, samples: samples::EVENTS, executions: 3000 });
+}
+
+#[test]
+fn answers_of_facebook_and_instagram_stop_no_run() {
+    run(&Target {
+        name: "answers of meta",
+        check: meta_answers::answers,
+        samples: meta_answers::SAMPLES,
+        executions: 1500,
+    });
 }
 
 #[test]

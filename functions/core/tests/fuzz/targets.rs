@@ -84,7 +84,7 @@ pub(crate) fn event(input: &[u8]) -> String {
     stored_event(&serde_json::to_string(&event).unwrap(), &event, &"900100200300400500".parse().unwrap())
 }
 
-fn stored_event(stored: &str, event: &Event, owner: &NetworkId) -> String {
+pub(crate) fn stored_event(stored: &str, event: &Event, owner: &NetworkId) -> String {
     let reading = normalise::read(event, owner);
     let again: Event = serde_json::from_str(stored).unwrap();
     assert_eq!(again.raw.get(), event.raw.get());

@@ -1,0 +1,54 @@
+//! One request to a network.
+
+/// Which of a network's addresses is asked. Both are settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `…BaseUrl`.
+    Api,
+    /// `…TokenUrl`.
+    Token,
+}
+
+/// How it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST, with a form.
+    Post,
+}
+
+/// Where the page's token goes. It is put there by who makes the call, and is nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Auth {
+    /// `authorization: Bearer <access token>`.
+    Bearer,
+    /// In the query, under this name.
+    Query(&'static str),
+    /// In the query, under this name, as what is asked about; the call itself is made with the *app's* token, as
+    /// `authorization: Bearer <app id>|<app secret>`. Whoever has no token of the app does not make it.
+    Inspected(&'static str),
+    /// Nowhere: the form has what is needed.
+    None,
+}
+
+/// One request to a network. It carries no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What it is for, in one word for logs and counts: `posts`, `comments`, …
+    pub what: &'static str,
+    /// Which address,
+    pub to: Endpoint,
+    /// how,
+    pub method: Method,
+    /// the path below the address, percent-encoded, with its leading slash,
+    pub path: String,
+    /// the query, not encoded yet,
+    pub query: Vec<(&'static str, String)>,
+    /// headers beside the token's,
+    pub headers: Vec<(&'static str, String)>,
+    /// and where the token goes.
+    pub auth: Auth,
+    /// What it takes of the network's budget, in the network's own units.
+    pub units: u32,
+}

@@ -1,0 +1,334 @@
+//! The networks' limits, and what may be asked within them.
+//!
+//! Nothing here counts: who makes the calls keeps what was [`Spent`] of each [`Limit`], for the network's page or for
+//! the app, and asks [`Limit::may`] before each. [`every`] says how often pages can be polled with what there is.
+//!
+//! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X opens
+//! its windows with the first call; what its answers' headers say of the end goes before this.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::scope::after;
+use crate::network::Network;
+
+/// Whose calls a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Of {
+    /// Those for one page of the network's, by whichever accounts it is connected.
+    TheNetworkPage,
+    /// All of the deployment's.
+    TheApp,
+}
+
+/// In what time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// A quarter of an hour.
+    Quarter,
+    /// An hour.
+    Hour,
+    /// A day that begins at midnight UTC.
+    DayUtc,
+    /// A day that begins at midnight in California.
+    DayPacific,
+}
+
+/// One limit of a network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Which asks it counts: their [`what`](super::Ask::what)s; all, where empty.
+    pub whats: &'static [&'static str],
+    /// Whose.
+    pub of: Of,
+    /// In what time.
+    pub window: Window,
+    /// How many units. A network that gives an app more has it set.
+    pub units: u32,
+}
+
+const fn limit(whats: &'static [&'static str], of: Of, window: Window, units: u32) -> Limit {
+    Limit { whats, of, window, units }
+}
+
+/// docs.x.com, "Rate limits" (networks.md 2.4). That of `/2/users/me`, 75, is from memory.
+const X: [Limit; 6] = [
+    limit(&["me"], Of::TheNetworkPage, Window::Quarter, 75),
+    limit(&["posts"], Of::TheNetworkPage, Window::Quarter, 900),
+    limit(&["posts"], Of::TheApp, Window::Quarter, 10_000),
+    limit(&["mentions"], Of::TheNetworkPage, Window::Quarter, 300),
+    limit(&["mentions"], Of::TheApp, Window::Quarter, 450),
+    limit(&["messages"], Of::TheNetworkPage, Window::Quarter, 15),
+];
+/// developers.google.com/youtube/v3/determine_quota_cost (networks.md 2.5): of a project, unless it was given more.
+const YOUTUBE: [Limit; 1] = [limit(&[], Of::TheApp, Window::DayPacific, 10_000)];
+/// developers.google.com/android-publisher/reply-to-reviews (networks.md 2.6): for each app of Google Play's.
+const GOOGLE_PLAY: [Limit; 1] = [limit(&[], Of::TheNetworkPage, Window::Hour, 200)];
+/// The development tier's (networks.md 2.7); the standard tier's are not published. The page stands for the member
+/// whose token it has.
+const LINKEDIN: [Limit; 2] =
+    [limit(&[], Of::TheNetworkPage, Window::DayUtc, 100), limit(&[], Of::TheApp, Window::DayUtc, 500)];
+
+/// A network's limits on calls. Meta's are no numbers: its answers say how much is used.
+#[must_use]
+pub fn limits(network: Network) -> &'static [Limit] {
+    match network {
+        Network::Facebook | Network::Instagram => &[],
+        Network::X => &X,
+        Network::Youtube => &YOUTUBE,
+        Network::GooglePlay => &GOOGLE_PLAY,
+        Network::Linkedin => &LINKEDIN,
+    }
+}
+
+/// How many units a page takes a tick when little happens: what [`every`] is asked with. The rarer walks through what is
+/// older are in it, as their share of a tick; of Meta's the answers say what is used.
+#[must_use]
+pub fn steady_units(network: Network) -> Option<u32> {
+    match network {
+        Network::Facebook | Network::Instagram => None,
+        // One call of each limit: posts, mentions, messages.
+        Network::X | Network::GooglePlay => Some(1),
+        // Videos and threads, and some answers or older threads.
+        Network::Youtube => Some(3),
+        // Notifications; posts each hour, and the comments of twenty posts each six hours.
+        Network::Linkedin => Some(2),
+    }
+}
+
+/// What was spent of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// In the window that has this time in it.
+    pub at: Timestamp,
+    /// How many units.
+    pub units: u32,
+}
+
+/// Whether something may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum May {
+    /// It may, now.
+    Now,
+    /// Not before then.
+    At(Timestamp),
+    /// Never: it takes more than there is.
+    Never,
+}
+
+impl Limit {
+    /// Whether it counts an ask of this kind.
+    #[must_use]
+    pub fn counts(&self, what: &str) -> bool {
+        self.whats.is_empty() || self.whats.contains(&what)
+    }
+
+    /// Whether so many units may be spent now.
+    #[must_use]
+    pub fn may(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> May {
+        if units > self.units {
+            return May::Never;
+        }
+        match spent {
+            Some(spent) if self.window.of(spent.at) == self.window.of(now) => {
+                if spent.units.saturating_add(units) <= self.units {
+                    May::Now
+                } else {
+                    May::At(self.window.end(now))
+                }
+            }
+            _ => May::Now,
+        }
+    }
+
+    /// What is spent with so many units more.
+    #[must_use]
+    pub fn spend(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> Spent {
+        let same = spent.filter(|spent| self.window.of(spent.at) == self.window.of(now));
+        let units = same.map_or(0, |spent| spent.units).saturating_add(units);
+        Spent { at: now, units }
+    }
+
+    /// How many units there are in a day.
+    #[must_use]
+    pub fn a_day(&self) -> u64 {
+        let windows = match self.window {
+            Window::Quarter => 96,
+            Window::Hour => 24,
+            Window::DayUtc | Window::DayPacific => 1,
+        };
+        u64::from(self.units) * windows
+    }
+}
+
+impl Window {
+    /// The beginning of the window that has a time in it.
+    fn of(self, at: Timestamp) -> Timestamp {
+        let whole = |seconds: i64| after(at, -at.as_second().rem_euclid(seconds));
+        let second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+        match self {
+            Self::Quarter => second(whole(900)),
+            Self::Hour => second(whole(3600)),
+            Self::DayUtc => second(whole(24 * 3600)),
+            Self::DayPacific => pacific_day(at, 0),
+        }
+    }
+
+    /// When the window that has a time in it ends.
+    #[must_use]
+    pub fn end(self, at: Timestamp) -> Timestamp {
+        match self {
+            Self::Quarter => after(self.of(at), 900),
+            Self::Hour => after(self.of(at), 3600),
+            Self::DayUtc => after(self.of(at), 24 * 3600),
+            Self::DayPacific => midnight_pacific(at),
+        }
+    }
+}
+
+/// The next midnight in California, when YouTube's quota is there again. The rule is the one in force since 2007 (Energy
+/// Policy Act of 2005, section 110); another one needs another version of Carteiro.
+#[must_use]
+pub fn midnight_pacific(now: Timestamp) -> Timestamp {
+    pacific_day(now, 1)
+}
+
+/// The next whole hour.
+#[must_use]
+pub fn next_hour(now: Timestamp) -> Timestamp {
+    Window::Hour.end(now)
+}
+
+/// The next midnight UTC.
+#[must_use]
+pub fn midnight_utc(now: Timestamp) -> Timestamp {
+    Window::DayUtc.end(now)
+}
+
+/// The beginning of the day in California that has a time in it, or of one some days later.
+fn pacific_day(at: Timestamp, days: i64) -> Timestamp {
+    let begin = || {
+        let zone = TimeZone::posix("PST8PDT,M3.2.0,M11.1.0").ok()?;
+        let date = at.to_zoned(zone.clone()).date();
+        let date = date.checked_add(jiff::Span::new().days(days)).ok()?;
+        Some(date.to_zoned(zone).ok()?.timestamp())
+    };
+    // At the ends of time there is no next day.
+    begin().unwrap_or(at)
+}
+
+/// How often each page can be polled: as often as ticks come, or as every so many ticks as the day's units allow.
+///
+/// `keep` of a thousand units are kept back, for what is asked in between (checks, replays).
+#[must_use]
+pub fn every(tick: Duration, pages: u64, units_a_run: u32, units_a_day: u64, keep: u32) -> Duration {
+    let there = u128::from(units_a_day) * u128::from(1000_u32.saturating_sub(keep)) / 1000;
+    let tick_ms = tick.as_millis().max(1);
+    let needed = u128::from(pages) * u128::from(units_a_run) * Duration::from_secs(24 * 3600).as_millis();
+    let ticks = needed.div_ceil(there.max(1).saturating_mul(tick_ms)).max(1);
+    tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn midnight_in_california_is_at_seven_or_eight_and_a_day_of_the_change_has_23_or_25_hours() {
+        for (now, midnight) in [
+            ("2026-11-22T04:00:00Z", "2026-11-22T08:00:00Z"),
+            ("2026-11-22T08:00:00Z", "2026-11-23T08:00:00Z"),
+            ("2026-07-01T06:59:59Z", "2026-07-01T07:00:00Z"),
+            ("2026-07-01T07:00:00Z", "2026-07-02T07:00:00Z"),
+            ("2026-03-08T09:00:00Z", "2026-03-09T07:00:00Z"),
+            ("2026-11-01T08:30:00Z", "2026-11-02T08:00:00Z"),
+            ("2027-03-14T08:00:00Z", "2027-03-15T07:00:00Z"),
+        ] {
+            assert_eq!(midnight_pacific(at(now)), at(midnight), "{now}");
+        }
+    }
+
+    #[test]
+    fn every_window_has_an_end_after_each_of_its_times_and_the_next_begins_there() {
+        for window in [Window::Quarter, Window::Hour, Window::DayUtc, Window::DayPacific] {
+            for now in ["2026-11-01T07:59:59.999Z", "2026-03-08T10:00:00Z", "2026-12-31T23:59:59.5Z"] {
+                let (begin, end) = (window.of(at(now)), window.end(at(now)));
+                assert!(begin <= at(now) && at(now) < end, "{window:?} {now}");
+                assert_eq!(window.of(end), end, "{window:?} {now}");
+                assert_eq!(window.of(begin), begin);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_spent_is_there_again_with_the_next_window() {
+        let messages = X[5];
+        let now = at("2026-11-22T12:14:59Z");
+        let mut spent = None;
+        for _ in 0..15 {
+            assert_eq!(messages.may(spent, 1, now), May::Now);
+            spent = Some(messages.spend(spent, 1, now));
+        }
+        assert_eq!(messages.may(spent, 1, now), May::At(at("2026-11-22T12:15:00Z")));
+        assert_eq!(messages.may(spent, 1, at("2026-11-22T12:15:00Z")), May::Now);
+        assert_eq!(messages.spend(spent, 1, at("2026-11-22T12:15:00Z")).units, 1);
+        assert_eq!(messages.may(spent, 16, now), May::Never);
+        assert!(messages.counts("messages") && !messages.counts("posts"));
+        assert!(YOUTUBE[0].counts("threads"));
+    }
+
+    #[test]
+    fn pages_are_polled_as_often_as_the_budget_allows() {
+        let tick = Duration::from_secs(900);
+        let minutes = |pages, units, a_day| every(tick, pages, units, a_day, 0).as_secs() / 60;
+        assert_eq!(minutes(0, 2, 10_000), 15);
+        // 96 runs of 2 units are 192 of YouTube's 10,000 a day.
+        assert_eq!([minutes(52, 2, 10_000), minutes(53, 2, 10_000)], [15, 30]);
+        assert_eq!(minutes(1000, 2, 10_000), 300);
+        // A hundred of LinkedIn's calls a day are no run each quarter of an hour of two calls.
+        assert_eq!(minutes(1, 2, LINKEDIN[0].a_day()), 30);
+        assert_eq!(minutes(1, 3, GOOGLE_PLAY[0].a_day()), 15);
+        assert_eq!(every(tick, 52, 2, 10_000, 500).as_secs() / 60, 30);
+        assert_eq!(every(tick, 1, 1, 0, 0), tick.saturating_mul(86_400_000 / 900_000));
+    }
+
+    proptest! {
+        #[test]
+        fn at_that_interval_the_day_suffices(pages in 1_u64..200_000, units in 1_u32..20, a_day in 1_u64..2_000_000) {
+            let tick = Duration::from_secs(900);
+            let interval = every(tick, pages, units, a_day, 0);
+            prop_assert_eq!(interval.as_secs() % 900, 0);
+            let runs = |interval: Duration| 86_400.0 / interval.as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "both are small")]
+            let (need, have) = ((pages * u64::from(units)) as f64, a_day as f64);
+            prop_assert!(need * runs(interval) <= have + 1e-6 || interval.as_secs() > 86_400 * 365);
+            if interval > tick {
+                prop_assert!(need * runs(interval.checked_sub(tick).unwrap()) > have);
+            }
+        }
+    }
+
+    #[test]
+    fn every_network_with_numbers_has_limits_that_can_be_spent() {
+        for network in Network::ALL {
+            for limit in limits(network) {
+                assert_eq!(limit.may(None, limit.units, at("2026-11-22T12:00:00Z")), May::Now, "{network}");
+            }
+        }
+        assert_eq!(GOOGLE_PLAY[0].a_day(), 4800);
+        let tick = Duration::from_secs(900);
+        let alone = |network: Network| {
+            let units = steady_units(network)?;
+            limits(network).iter().map(|limit| every(tick, 1, units, limit.a_day(), 0).as_secs() / 60).max()
+        };
+        assert_eq!(Network::ALL.map(alone), [None, None, Some(15), Some(15), Some(15), Some(30)]);
+    }
+}

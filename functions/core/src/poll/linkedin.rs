@@ -1,0 +1,484 @@
+//! LinkedIn's company pages: their posts, what others do with them, and comments with their answers.
+//!
+//! What others do is asked for as notifications, whose `timeRange` is a real *since* (60 days): each tick asks for the
+//! time since the last. A notification of a comment has its text mostly; where it has not, the post's comments are
+//! listed. Posts are listed by their last change every [`Settings::posts_every`], and the comments of the newest of them
+//! every [`Settings::comments_every`]: for what no notification told of. A steady tick is one call.
+//!
+//! # What is guaranteed
+//! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end. Lists
+//! are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish between
+//! two calls. An empty list of posts where there were posts is not believed before the token's role was looked at: a
+//! `RECRUITING_POSTER` is answered 200 with nothing in it (networks.md 2.7).
+//!
+//! # What is not
+//! Likes are not asked for: a notification of one names nobody. Comments on older posts than the last
+//! [`Settings::recent_posts`] are found by notifications alone. Names of people are in no answer.
+//!
+//! Sources: learn.microsoft.com/linkedin (posts, social actions, organization access control, notifications), as
+//! networks.md 1.4 and 2.7 quote them. That a version that was withdrawn is answered 426, the codes of tokens that are
+//! over, and the words of a limit's message are from memory.
+
+mod answers;
+mod found;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::body::{encoded, members};
+use super::scope::ms;
+use super::seen::{Seen, Sight, number_key};
+use super::walk::{Step, Walks};
+use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored, TokenTrouble, Verdict};
+use answers::Role;
+use found::{Comments, Found, Notifications, Posts};
+
+pub use answers::verdict;
+
+/// How many elements of a page are asked for again with the next.
+pub const OVERLAP: u32 = 5;
+/// How long notifications are kept: 60 days (networks.md 1.4).
+const NOTIFICATIONS_MS: i64 = 60 * 24 * 3_600_000;
+/// How late a notification may appear in a time that was asked for.
+const LATE_MS: i64 = 600_000;
+/// The most things whose comments wait to be listed.
+const MAX_WAITING: usize = 100;
+/// The longest URN that is asked about, in bytes.
+pub(super) const MAX_URN_BYTES: usize = 128;
+/// How often the comments of one thing may fail to be listed, in as many ticks, until they are left for the next time.
+const MAX_TRIES: u8 = 8;
+const REMEMBERED: usize = 200;
+
+/// What may differ between deployments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `Linkedin-Version`: a month, `YYYYMM`. LinkedIn withdraws each about a year after its month.
+    pub version: String,
+    /// How many elements are asked for at once: [`OVERLAP`] and more, to 100.
+    pub page_size: u32,
+    /// The kinds of notifications that are asked for. A name that LinkedIn does not know refuses the whole call.
+    pub actions: Vec<String>,
+    /// How often posts are listed.
+    pub posts_every: Duration,
+    /// How often the comments of the newest posts are listed.
+    pub comments_every: Duration,
+    /// Of how many posts.
+    pub recent_posts: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let actions =
+            ["COMMENT", "ADMIN_COMMENT", "COMMENT_EDIT", "COMMENT_DELETE", "SHARE", "SHARE_MENTION"];
+        Self {
+            version: "202610".to_owned(),
+            page_size: 100,
+            actions: actions.map(str::to_owned).to_vec(),
+            posts_every: Duration::from_secs(3600),
+            comments_every: Duration::from_secs(6 * 3600),
+            recent_posts: 20,
+        }
+    }
+}
+
+/// A time of which notifications are asked for, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Range {
+    start: i64,
+    end: i64,
+    offset: u32,
+}
+
+/// A post.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Post {
+    urn: String,
+    published: i64,
+}
+
+/// A post or a comment whose comments are to be listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    urn: String,
+    offset: u32,
+    /// Of a comment: how many answers it was said to have.
+    answers: Option<i64>,
+    tries: u8,
+}
+
+/// What is kept between ticks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    checked: Option<u64>,
+    /// Notifications up to here are stored, in milliseconds.
+    notified_to: Option<i64>,
+    range: Option<Range>,
+    posts: Walks,
+    posts_at: Option<Timestamp>,
+    /// Whether the last list of posts had any.
+    has_posts: bool,
+    recent: Vec<Post>,
+    waiting: VecDeque<Waiting>,
+    swept_at: Option<Timestamp>,
+    seen: Seen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Check,
+    Notifications,
+    Posts,
+    Comments,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Notifications(Option<u32>, Vec<String>),
+    Posts(Step, Vec<Post>),
+    Comments(Option<u32>, Vec<Waiting>),
+}
+
+/// A tick's collection of a company's page.
+#[derive(Debug)]
+pub struct Collection {
+    scope: Scope,
+    settings: Settings,
+    kept: Checkpoint,
+    /// Where the list of the member's roles goes on.
+    roles_from: u32,
+    /// Whether what the token may see is looked at, since nothing was answered.
+    doubts: bool,
+    done: Vec<Part>,
+    over: bool,
+    pending: Option<Pending>,
+}
+
+impl Collection {
+    /// Begins where the last tick ended.
+    #[must_use]
+    pub fn new(scope: Scope, settings: Settings, kept: Checkpoint) -> Self {
+        let (done, pending) = (Vec::new(), None);
+        let mut run =
+            Self { scope, settings, kept, roles_from: 0, doubts: false, done, over: false, pending };
+        run.open_range();
+        let is_due = |at: Option<Timestamp>, every: Duration| {
+            at.is_none_or(|at| run.scope.now_ms() - at.as_millisecond() >= ms(every))
+        };
+        let (posts, comments) = (
+            is_due(run.kept.posts_at, run.settings.posts_every),
+            is_due(run.kept.swept_at, run.settings.comments_every),
+        );
+        if posts && run.kept.posts.begin(run.scope.now_ms() - LATE_MS) {
+            run.kept.posts_at = Some(run.scope.now);
+        }
+        if comments && !run.kept.recent.is_empty() {
+            run.kept.swept_at = Some(run.scope.now);
+            for post in run.kept.recent.clone() {
+                run.wait_for(Waiting { urn: post.urn, ..Waiting::default() });
+            }
+        }
+        run
+    }
+
+    /// Opens the time since the last notifications, where none is open.
+    fn open_range(&mut self) {
+        let end = self.scope.now_ms();
+        let oldest = self.scope.beginning_ms().max(end - NOTIFICATIONS_MS);
+        let start = self.kept.notified_to.map_or(oldest, |to| oldest.max(to - LATE_MS));
+        let is_new = self.kept.notified_to.is_none_or(|to| to < end) && start < end;
+        if self.kept.range.is_none() && is_new {
+            self.kept.range = Some(Range { start, end, offset: 0 });
+        }
+    }
+
+    fn wait_for(&mut self, waiting: Waiting) {
+        let known = self.kept.waiting.iter().any(|other| other.urn == waiting.urn);
+        // What has no room is found again when the comments of its post are listed the next time.
+        if !known && self.kept.waiting.len() < MAX_WAITING && waiting.urn.len() <= MAX_URN_BYTES {
+            self.kept.waiting.push_back(waiting);
+        }
+    }
+
+    fn part(&self) -> Option<Part> {
+        if self.over {
+            return None;
+        }
+        if self.doubts || self.kept.checked != Some(self.scope.token_version) {
+            return Some(Part::Check);
+        }
+        let open = |part: &Part| match part {
+            Part::Check => false,
+            Part::Notifications => self.kept.range.is_some(),
+            Part::Posts => self.kept.posts.current().is_some(),
+            Part::Comments => !self.kept.waiting.is_empty(),
+        };
+        let parts = [Part::Notifications, Part::Posts, Part::Comments].into_iter();
+        parts.filter(|part| !self.done.contains(part)).find(open)
+    }
+
+    /// The path with its query, in the syntax of Rest.li 2.0: its parentheses, commas and colons stand as they are, and
+    /// those of URNs are escaped.
+    fn target(&self, part: Part) -> (&'static str, String) {
+        let organization = encoded(&format!("urn:li:organization:{}", self.scope.owner));
+        let count = self.settings.page_size;
+        match part {
+            Part::Check => {
+                let start = self.roles_from;
+                let query = format!("q=roleAssignee&state=APPROVED&start={start}&count={count}");
+                ("roles", format!("/rest/organizationAcls?{query}"))
+            }
+            Part::Notifications => {
+                let range = self.kept.range.clone().unwrap_or_default();
+                let actions: Vec<String> = self.settings.actions.iter().map(|one| encoded(one)).collect();
+                let query = format!(
+                    "q=criteria&actions=List({})&organizationalEntity={organization}&timeRange=(start:{},end:{})\
+                     &start={}&count={count}",
+                    actions.join(","),
+                    range.start,
+                    range.end,
+                    range.offset
+                );
+                ("notifications", format!("/rest/organizationalEntityNotifications?{query}"))
+            }
+            Part::Posts => {
+                let query = format!("q=author&author={organization}&sortBy=LAST_MODIFIED");
+                ("posts", format!("/rest/posts?{query}&start={}&count={count}", self.posts_from()))
+            }
+            Part::Comments => {
+                let waiting = self.kept.waiting.front().cloned().unwrap_or_default();
+                let (urn, start) = (encoded(&waiting.urn), waiting.offset);
+                ("comments", format!("/rest/socialActions/{urn}/comments?start={start}&count={count}"))
+            }
+        }
+    }
+
+    fn posts_from(&self) -> u32 {
+        let gap = self.kept.posts.current();
+        gap.and_then(|gap| gap.cursor.as_ref()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// The answer to "of which companies is the token's member what?".
+    fn heard_roles(&mut self, body: &[u8]) -> Verdict {
+        let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
+            return Verdict::Malformed;
+        };
+        let next = found.next(self.roles_from, self.settings.page_size);
+        match answers::role(&found.elements, self.scope.owner.as_str()) {
+            Role::Sees => {
+                self.kept.checked = Some(self.scope.token_version);
+                // It may see posts; there are none.
+                self.kept.has_posts &= !self.doubts;
+                self.doubts = false;
+                Verdict::Fine
+            }
+            Role::Blind(role) => Verdict::Token(TokenTrouble::Narrowed(Some(role))),
+            Role::None => match next.filter(|&next| next > self.roles_from) {
+                Some(next) => {
+                    self.roles_from = next;
+                    Verdict::Fine
+                }
+                None => Verdict::NotThePages,
+            },
+        }
+    }
+
+    fn heard_part(&mut self, part: Part, body: &[u8]) -> Heard {
+        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+        let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
+            self.unreadable(part);
+            return nothing(Verdict::Malformed);
+        };
+        let oldest = self.scope.within_reach();
+        let count = self.settings.page_size;
+        let (events, pending) = match part {
+            Part::Check => (Vec::new(), None),
+            Part::Notifications => {
+                let offset = self.kept.range.as_ref().map_or(0, |range| range.offset);
+                let next = found.next(offset, count);
+                let Notifications { events, prompts } = found.notifications();
+                (events, Some(Pending::Notifications(next, prompts)))
+            }
+            Part::Posts => {
+                let offset = self.posts_from();
+                if offset == 0 && found.elements.is_empty() && self.kept.has_posts {
+                    (self.doubts, self.roles_from) = (true, 0);
+                    self.done.push(Part::Posts);
+                    return nothing(Verdict::Fine);
+                }
+                let next = found.next(offset, count).map(|next| next.to_string());
+                let down_to = self.kept.posts.current().and_then(|gap| gap.down_to);
+                let after = self.scope.told_after(down_to.unwrap_or(i64::MIN));
+                let Posts { events, step, posts } = found.posts(after, self.scope.now_ms());
+                (events, Some(Pending::Posts(Step { next, ..step }, posts)))
+            }
+            Part::Comments => {
+                let offset = self.kept.waiting.front().map_or(0, |waiting| waiting.offset);
+                let next = found.next(offset, count);
+                let Comments { events, answered } = found.comments(oldest);
+                (events, Some(Pending::Comments(next, answered)))
+            }
+        };
+        self.pending = pending;
+        if events.is_empty() {
+            self.count();
+        }
+        Heard { events, verdict: Verdict::Fine }
+    }
+
+    fn count(&mut self) {
+        match self.pending.take() {
+            None => {}
+            Some(Pending::Notifications(next, prompts)) => {
+                for urn in prompts {
+                    self.wait_for(Waiting { urn, ..Waiting::default() });
+                }
+                let Some(range) = &mut self.kept.range else { return };
+                match next.filter(|&next| next > range.offset) {
+                    Some(next) => range.offset = next,
+                    None => {
+                        self.kept.notified_to = Some(range.end);
+                        self.kept.range = None;
+                        self.open_range();
+                    }
+                }
+            }
+            Some(Pending::Posts(step, posts)) => {
+                self.kept.posts.walked(step, self.scope.beginning_ms());
+                self.remember(posts);
+            }
+            Some(Pending::Comments(next, answered)) => self.count_comments(next, answered),
+        }
+    }
+
+    fn count_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>) {
+        let Some(front) = self.kept.waiting.front_mut() else { return };
+        match next.filter(|&next| next > front.offset) {
+            Some(next) => (front.offset, front.tries) = (next, 0),
+            None => {
+                let done = self.kept.waiting.pop_front();
+                if let Some((urn, answers)) = done.and_then(|done| Some((done.urn, done.answers?))) {
+                    self.kept.seen.note(&number_key(&urn, answers), REMEMBERED);
+                }
+            }
+        }
+        for waiting in answered {
+            let key = number_key(&waiting.urn, waiting.answers.unwrap_or_default());
+            if self.kept.seen.sight(&key) != Sight::Same {
+                self.wait_for(waiting);
+            }
+        }
+    }
+
+    /// Keeps the newest posts. The first to be seen have their comments listed at once.
+    fn remember(&mut self, posts: Vec<Post>) {
+        self.kept.has_posts |= !posts.is_empty();
+        for post in posts.into_iter().filter(|post| post.urn.len() <= MAX_URN_BYTES) {
+            if !self.kept.recent.iter().any(|known| known.urn == post.urn) {
+                self.kept.recent.push(post);
+            }
+        }
+        self.kept.recent.sort_by_key(|post| std::cmp::Reverse(post.published));
+        self.kept.recent.truncate(self.settings.recent_posts);
+        if self.kept.swept_at.is_none() && self.kept.posts.current().is_none() {
+            self.kept.swept_at = Some(self.scope.now);
+            for post in self.kept.recent.clone() {
+                self.wait_for(Waiting { urn: post.urn, ..Waiting::default() });
+            }
+        }
+    }
+
+    /// What cannot be read is passed over: until the next tick, or of one thing until its comments are listed again.
+    fn unreadable(&mut self, part: Part) {
+        match part {
+            Part::Check => self.over = true,
+            Part::Notifications => self.done.push(part),
+            Part::Posts => {
+                self.kept.posts.unreadable();
+                self.done.push(part);
+            }
+            Part::Comments => drop(self.kept.waiting.pop_front()),
+        }
+    }
+
+    fn failed(&mut self, part: Part, verdict: &Verdict) {
+        match verdict {
+            Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient => self.pause(part),
+            Verdict::Token(TokenTrouble::Narrowed(_)) if part != Part::Check => self.done.push(part),
+            Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
+                self.over = true;
+            }
+            Verdict::Malformed => self.unreadable(part),
+            Verdict::Gone if part == Part::Comments => drop(self.kept.waiting.pop_front()),
+            Verdict::Gone | Verdict::Fine => self.pause(part),
+        }
+    }
+
+    fn pause(&mut self, part: Part) {
+        match part {
+            Part::Check => self.over = true,
+            Part::Comments => {
+                let waiting = self.kept.waiting.pop_front();
+                if let Some(mut waiting) = waiting.filter(|waiting| waiting.tries < MAX_TRIES) {
+                    waiting.tries += 1;
+                    self.kept.waiting.push_back(waiting);
+                }
+                self.done.push(part);
+            }
+            Part::Notifications | Part::Posts => self.done.push(part),
+        }
+    }
+}
+
+impl Run for Collection {
+    type Checkpoint = Checkpoint;
+
+    fn next(&self) -> Option<Ask> {
+        let part = self.part()?;
+        let (what, path) = self.target(part);
+        let mut headers = vec![
+            ("linkedin-version", self.settings.version.clone()),
+            ("x-restli-protocol-version", "2.0.0".to_owned()),
+        ];
+        if part != Part::Comments {
+            headers.push(("x-restli-method", "FINDER".to_owned()));
+        }
+        let (to, method, auth) = (Endpoint::Api, Method::Get, Auth::Bearer);
+        Some(Ask { what, to, method, path, query: Vec::new(), headers, auth, units: 1 })
+    }
+
+    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+        self.pending = None;
+        let verdict = verdict(answer, now);
+        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+        match self.part() {
+            None => nothing(verdict),
+            Some(Part::Check) if verdict == Verdict::Fine => {
+                let verdict = self.heard_roles(answer.body);
+                self.over |= verdict != Verdict::Fine;
+                nothing(verdict)
+            }
+            Some(part) if verdict == Verdict::Fine => self.heard_part(part, answer.body),
+            Some(part) => {
+                self.failed(part, &verdict);
+                nothing(verdict)
+            }
+        }
+    }
+
+    fn stored(&mut self, _: Stored) {
+        self.count();
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        self.kept.clone()
+    }
+}
