@@ -61,8 +61,16 @@ pub struct DeadRows {
     item: Option<ItemId>,
 }
 
+impl DeadRow {
+    /// Its place in the order.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.key.sk
+    }
+}
+
 /// Some dead items of a replay.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct DeadPart {
     /// Those that can be taken.
     pub rows: Vec<DeadRow>,
@@ -70,6 +78,8 @@ pub struct DeadPart {
     pub place: Option<String>,
     /// Whether there are no more.
     pub is_last: bool,
+    /// Places of rows that are not as this version writes them, and why: they stay where they are.
+    pub unreadable: Vec<(String, AdapterError)>,
 }
 
 /// How many rows are looked at for a part of a replay's dead items.
@@ -176,10 +186,11 @@ impl DeadTable {
     }
 
     /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, but for one that is larger. What is
-    /// forgotten at `now` and what died again in this very replay is left out.
+    /// forgotten at `now` and what died again in this very replay is left out, and so is a row that cannot be read: one
+    /// such row may not keep the others from being replayed.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table cannot be read.
     pub async fn next_part(
         &self,
         rows: &mut DeadRows,
@@ -187,7 +198,7 @@ impl DeadTable {
         (most, most_bytes): (usize, usize),
         now: Timestamp,
     ) -> Result<DeadPart, AdapterError> {
-        let mut part = DeadPart { rows: Vec::new(), place: None, is_last: false };
+        let mut part = DeadPart { rows: Vec::new(), place: None, is_last: false, unreadable: Vec::new() };
         let mut bytes = 0;
         for _ in 0..LOOKED_AT {
             let of_shard = part_of_shard(u32::try_from(most).unwrap_or(u32::MAX));
@@ -200,7 +211,15 @@ impl DeadTable {
                 part.is_last = true;
                 return Ok(part);
             }
-            let found = dead(row)?;
+            let found = match dead(row) {
+                Ok(found) => found,
+                Err(error) => {
+                    part.unreadable.push((place.clone(), error));
+                    part.place = Some(place);
+                    rows.rows.take();
+                    continue;
+                }
+            };
             let again = found.delivery.replayed.as_ref().is_some_and(|one| one.replay == replay.key.replay);
             let asked_for = rows.item.as_ref().is_none_or(|item| *item == found.delivery.item);
             if asked_for && !again && now < found.until {

@@ -12,6 +12,8 @@
 //! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
 //! They are for the owner to read: one may be missing, or be there twice, where a function died.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -41,12 +43,21 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 const IS_RUNNING: &str = "attribute_exists(due_at)";
 /// and nobody works on it, or who did died.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
-/// The lease is still the one that this worker has.
-const IS_OURS: &str = "lease_until = :lease";
+/// No other worker has claimed it since this one did.
+const IS_OURS: &str = "worker = :worker";
 /// The type's running replay is this one, or there is none.
 const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
-/// How often a transaction is repeated that others were in the way of.
-const MAX_CONFLICTS: u32 = 5;
+/// How often a transaction is tried that others were in the way of, or that was too much.
+const TRIES: u32 = 5;
+/// How long is waited before the second try; before each further one twice as long, and up to twice that.
+const PAUSE: Duration = Duration::from_millis(25);
+/// By which a table, or one partition of it, says that a part of a transaction is too much now.
+const THROTTLES: [&str; 4] = [
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+];
 
 /// Which replay.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -119,8 +130,8 @@ pub struct RunningReplay {
     pub place: Option<String>,
     /// How many items it found and took.
     pub counts: Counts,
-    /// The end of our lease.
-    pub lease: Timestamp,
+    /// Which worker we are: drawn with the claim.
+    pub worker: String,
 }
 
 /// How claiming a replay ended.
@@ -143,6 +154,10 @@ pub enum Take {
     Refused(Vec<usize>),
     /// Nothing was changed, for the replay is another worker's.
     NotOurs,
+    /// Nothing was changed, for others changed the same rows at the same time.
+    InTheWay,
+    /// Nothing was changed, for that was more than the tables take now. Less may do.
+    Throttled,
 }
 
 /// How creating a replay ended.
@@ -173,8 +188,8 @@ impl HeldTable {
             running.insert("expires_at".to_owned(), seconds(replay.expires_at));
             writes.push(put(running)?);
         }
-        for _ in 0..MAX_CONFLICTS {
-            match self.transact(&writes, OPERATION).await? {
+        for _ in 0..TRIES {
+            match self.transact_patiently(&writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
                 Transacted::Refused(_) => {
                     if let Some(running) = self.running_replay(replay).await? {
@@ -182,6 +197,7 @@ impl HeldTable {
                     }
                     // The one that was in the way is over by now.
                 }
+                Transacted::InTheWay | Transacted::Throttled => break,
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })
@@ -207,27 +223,35 @@ impl HeldTable {
         due_at: Timestamp,
     ) -> Result<ReplayClaim, AdapterError> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+        let worker = format!("{:032x}", random::bits128()?);
         let call = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.row()))
             .condition_expression(format!("{IS_RUNNING} AND {IS_FREE}"))
-            .update_expression("SET lease_until = :lease, due_at = :due")
+            .update_expression("SET lease_until = :lease, due_at = :due, worker = :worker")
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":lease", milliseconds(lease))
+            .expression_attribute_values(":worker", text(worker.as_str()))
             .expression_attribute_values(":due", milliseconds(due_at))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match call.send().await {
             Ok(answer) => {
-                let running = read_running(&answer.attributes.unwrap_or_default(), lease)?;
+                let running = read_running(&answer.attributes.unwrap_or_default(), &worker)?;
                 Ok(ReplayClaim::Claimed(Box::new(running)))
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let taken = refused.item().is_some_and(|row| row.contains_key("due_at"));
-                    Ok(if taken { ReplayClaim::Taken } else { ReplayClaim::Over })
+                    let Some(row) = refused.item().filter(|row| row.contains_key("due_at")) else {
+                        return Ok(ReplayClaim::Over);
+                    };
+                    // The first answer was lost, and the call was repeated.
+                    if row.get("worker") == Some(&text(worker.as_str())) {
+                        return Ok(ReplayClaim::Claimed(Box::new(read_running(row, &worker)?)));
+                    }
+                    Ok(ReplayClaim::Taken)
                 }
                 _ => Err(AdapterError::of_call("claiming a replay", error)),
             },
@@ -236,7 +260,7 @@ impl HeldTable {
 
     /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
     /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
-    /// nothing of it is done.
+    /// nothing of it is done, and it is tried once.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -252,14 +276,16 @@ impl HeldTable {
         let mut counts = running.counts;
         counts.found += rows.len() as u64 + passed;
         counts.taken += rows.len() as u64;
-        let next = RunningReplay { place: Some(place.to_owned()), counts, lease, ..running.clone() };
-        let mut writes = vec![self.advance(running, &next, OPERATION)?];
+        let next = RunningReplay { place: Some(place.to_owned()), counts, ..running.clone() };
+        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
         for row in rows {
             writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
             writes.push(dead.delete_taken(row, OPERATION)?);
         }
         Ok(match self.transact(&writes, OPERATION).await? {
             Transacted::Done => Take::Taken(Box::new(next)),
+            Transacted::InTheWay => Take::InTheWay,
+            Transacted::Throttled => Take::Throttled,
             Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
             Transacted::Refused(refused) => {
                 let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
@@ -271,19 +297,19 @@ impl HeldTable {
 
     fn advance(
         &self,
-        running: &RunningReplay,
         next: &RunningReplay,
+        lease: Timestamp,
         operation: &'static str,
     ) -> Result<TransactWriteItem, AdapterError> {
         let update = Update::builder()
             .table_name(&self.name)
-            .set_key(Some(running.replay.key.row()))
+            .set_key(Some(next.replay.key.row()))
             .condition_expression(IS_OURS)
             .update_expression(
-                "SET lease_until = :new, place = :place, found_items = :found, taken_items = :taken",
+                "SET lease_until = :lease, place = :place, found_items = :found, taken_items = :taken",
             )
-            .expression_attribute_values(":lease", milliseconds(running.lease))
-            .expression_attribute_values(":new", milliseconds(next.lease))
+            .expression_attribute_values(":worker", text(next.worker.as_str()))
+            .expression_attribute_values(":lease", milliseconds(lease))
             .expression_attribute_values(":place", text(next.place.as_deref().unwrap_or_default()))
             .expression_attribute_values(":found", number(next.counts.found))
             .expression_attribute_values(":taken", number(next.counts.taken))
@@ -312,7 +338,8 @@ impl HeldTable {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Gives a replay back as it is, to be looked at again at `due_at`.
+    /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
+    /// latest transaction was made.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -327,8 +354,8 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(running.replay.key.row()))
             .condition_expression(IS_OURS)
-            .update_expression("SET due_at = :due REMOVE lease_until")
-            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .update_expression("SET due_at = :due REMOVE lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
             .expression_attribute_values(":due", milliseconds(due_at));
         made(call.send().await, "giving a replay back").map(|_| ())
     }
@@ -344,8 +371,8 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(running.replay.key.row()))
             .condition_expression(IS_OURS)
-            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until")
-            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
             .expression_attribute_values(":now", milliseconds(now))
             .build();
         let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
@@ -353,7 +380,11 @@ impl HeldTable {
         if running.replay.item.is_none() {
             writes.push(self.free_type(running, OPERATION)?);
         }
-        Ok(matches!(self.transact(&writes, OPERATION).await?, Transacted::Done))
+        match self.transact_patiently(&writes, OPERATION).await? {
+            Transacted::Done => Ok(true),
+            Transacted::Refused(_) => Ok(false),
+            Transacted::InTheWay | Transacted::Throttled => Err(AdapterError::contended(OPERATION)),
+        }
     }
 
     fn free_type(
@@ -466,33 +497,53 @@ impl HeldTable {
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
     }
 
-    /// Writes all or nothing. Conflicts with other writes of the same rows pass.
+    /// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
+    async fn transact_patiently(
+        &self,
+        writes: &[TransactWriteItem],
+        operation: &'static str,
+    ) -> Result<Transacted, AdapterError> {
+        let mut pause = PAUSE;
+        let mut latest = self.transact(writes, operation).await?;
+        for _ in 1..TRIES {
+            if !matches!(latest, Transacted::InTheWay | Transacted::Throttled) {
+                break;
+            }
+            tokio::time::sleep(random::jittered(pause)?).await;
+            pause *= 2;
+            latest = self.transact(writes, operation).await?;
+        }
+        Ok(latest)
+    }
+
+    /// Writes all or nothing.
     async fn transact(
         &self,
         writes: &[TransactWriteItem],
         operation: &'static str,
     ) -> Result<Transacted, AdapterError> {
-        for _ in 0..MAX_CONFLICTS {
-            // The client gives the transaction a token of its own, so its repeats are one transaction.
-            let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
-            let Err(error) = call.send().await else { return Ok(Transacted::Done) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-                error.as_service_error()
-            else {
-                return Err(AdapterError::of_call(operation, error));
-            };
-            let reasons = cancelled.cancellation_reasons();
-            let is = |index: usize, code: &str| reasons[index].code() == Some(code);
-            let refused: Vec<_> =
-                (0..reasons.len()).filter(|&one| is(one, "ConditionalCheckFailed")).collect();
-            if !refused.is_empty() {
-                return Ok(Transacted::Refused(refused));
-            }
-            if !(0..reasons.len()).any(|one| is(one, "TransactionConflict")) {
-                return Err(AdapterError::unavailable(operation, error));
-            }
+        // The client gives the transaction a token of its own, so its repeats are one transaction.
+        let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
+        let Err(error) = call.send().await else { return Ok(Transacted::Done) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+        else {
+            return Err(AdapterError::of_call(operation, error));
+        };
+        let codes: Vec<_> =
+            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+        let refused: Vec<_> =
+            (0..codes.len()).filter(|&one| codes[one] == "ConditionalCheckFailed").collect();
+        if !refused.is_empty() {
+            return Ok(Transacted::Refused(refused));
         }
-        Err(AdapterError::Contended { operation })
+        // The client repeats a call that is throttled, and not a transaction of which a part is.
+        if codes.iter().any(|code| THROTTLES.contains(code)) {
+            return Ok(Transacted::Throttled);
+        }
+        if codes.contains(&"TransactionConflict") {
+            return Ok(Transacted::InTheWay);
+        }
+        Err(AdapterError::unavailable(operation, error))
     }
 }
 
@@ -501,6 +552,10 @@ enum Transacted {
     Done,
     /// The conditions of these writes did not hold.
     Refused(Vec<usize>),
+    /// Others changed the same rows at the same time.
+    InTheWay,
+    /// It was too much.
+    Throttled,
 }
 
 fn counts_key(key: &ReplayKey) -> Row {
@@ -543,13 +598,13 @@ fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
     })
 }
 
-fn read_running(row: &Row, lease: Timestamp) -> Result<RunningReplay, AdapterError> {
+fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> {
     let replay = read_replay(row)?;
     let row = Reader { table: TABLE, row };
     let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
     let counts =
         Counts { found: row.number("found_items")?, taken: row.number("taken_items")?, ..Counts::default() };
-    Ok(RunningReplay { replay, place, counts, lease })
+    Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
 }
 
 /// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out.
@@ -568,7 +623,7 @@ fn read_progress(rows: &[Row]) -> Result<Vec<ReplayProgress>, AdapterError> {
                 .is_ok_and(|own| own.strip_suffix(COUNTS) == Some(sk))
         };
         let counted = before.take().filter(of_this);
-        let running = read_running(row, Timestamp::UNIX_EPOCH)?;
+        let running = read_running(row, "")?;
         let mut counts = running.counts;
         let mut counted_at = None;
         if let Some(row) = counted {

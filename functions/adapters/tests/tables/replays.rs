@@ -1,7 +1,10 @@
 //! Replays: what is taken out of the dead, by whom, and what stays; and attempt logs, page by page.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_adapters::attempt_table::{AttemptTable, LogSpan};
 use carteiro_adapters::dead_table::{DeadRow, DeadTable};
 use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
@@ -18,7 +21,8 @@ use carteiro_core::settlement::DeathCause;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
+use crate::proxy::{Fate, Proxy};
 
 /// When the rows of these tests may be deleted.
 const FAR_MS: i64 = NOW_MS + 1_000_000_000;
@@ -27,6 +31,8 @@ struct Tables {
     held: HeldTable,
     dead: DeadTable,
     webhook: WebhookId,
+    held_name: String,
+    dead_name: String,
 }
 
 fn tables() -> Tables {
@@ -35,9 +41,11 @@ fn tables() -> Tables {
     embedded().make_held(&held);
     embedded().make_dead(&dead);
     Tables {
-        held: HeldTable::new(embedded().client(), held),
-        dead: DeadTable::new(embedded().client(), dead),
+        held: HeldTable::new(embedded().client(), held.clone()),
+        dead: DeadTable::new(embedded().client(), dead.clone()),
         webhook: new_webhook(),
+        held_name: held,
+        dead_name: dead,
     }
 }
 
@@ -189,7 +197,7 @@ async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
             replay: tables.asked(item, from, to),
             place: None,
             counts: Counts::default(),
-            lease: later(0),
+            worker: String::new(),
         };
         let (rows, _, is_last) = tables.part(&running, 100).await;
         assert!(is_last);
@@ -352,6 +360,105 @@ async fn what_waited_too_long_is_found_behind_what_was_replayed() {
         found.extend(rows.into_iter().map(|(_, delivery)| delivery.item));
     }
     assert_eq!(found, BTreeSet::from([behind.item, replayed_long_ago.item]));
+}
+
+/// The tables as seen through a proxy that deals with the first calls of an operation as said, and lets the others
+/// through.
+async fn through_proxy(tables: &Tables, operation: &'static str, fates: &'static [Fate]) -> (Proxy, Tables) {
+    let seen = AtomicUsize::new(0);
+    let proxy = Proxy::start(&new_streak(), clock(NOW_MS, Duration::from_secs(30)), move |called, _| {
+        match called == operation {
+            true => fates.get(seen.fetch_add(1, Ordering::SeqCst)).copied().unwrap_or(Fate::Proceed),
+            false => Fate::Proceed,
+        }
+    })
+    .await;
+    let through = Tables {
+        held: HeldTable::new(proxy.client(), tables.held_name.clone()),
+        dead: DeadTable::new(proxy.client(), tables.dead_name.clone()),
+        webhook: tables.webhook.clone(),
+        held_name: tables.held_name.clone(),
+        dead_name: tables.dead_name.clone(),
+    };
+    (proxy, through)
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_ours_when_it_is_repeated() {
+    let tables = tables();
+    let replay = tables.asked(None, None, None);
+    let (_proxy, through) = through_proxy(&tables, "UpdateItem", &[Fate::DropAfter, Fate::FailAfter]).await;
+    let running = through.created(&replay).await;
+    assert_eq!(tables.claimed(&replay, 50).await, None, "the lease runs");
+    assert!(tables.held.end_replay(&running, later(60)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says_so() {
+    let tables = tables();
+    tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
+    let replay = tables.asked(None, None, None);
+    let running = tables.created(&replay).await;
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
+    let (rows, place, _) = tables.part(&running, 9).await;
+    let place = place.unwrap();
+    assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (0, 1));
+    assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
+    let Take::Taken(running) = through.take(&running, &rows, &place).await else { panic!("it is ours") };
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (1, 0));
+    // Beginning and ending wait a moment by themselves.
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
+    assert!(through.held.end_replay(&running, later(9)).await.unwrap());
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 9]).await;
+    let other = tables.asked(None, None, None);
+    assert!(through.held.create_replay(&other).await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_back() {
+    let tables = tables();
+    tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
+    let replay = tables.asked(None, None, None);
+    let running = tables.created(&replay).await;
+    let (rows, place, _) = tables.part(&running, 9).await;
+    let taken = tables.take(&running, &rows, &place.unwrap()).await;
+    assert!(matches!(taken, Take::Taken(_)), "it is made, and the worker does not hear of it");
+    tables.held.give_back_replay(&running, later(6)).await.unwrap();
+    let second = tables.claimed(&replay, 7).await.expect("nobody has it");
+    assert_eq!(second.counts.taken, 1);
+    tables.held.give_back_replay(&running, later(8)).await.unwrap();
+    assert_eq!(
+        tables.claimed(&replay, 9).await,
+        None,
+        "the first worker does not give back what is another's"
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
+    let tables = tables();
+    let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
+    for item in &items {
+        tables.bury(item, NOW_MS).await;
+    }
+    let broken = embedded()
+        .all_rows(&tables.dead_name)
+        .into_iter()
+        .find(|row| row["item"]["S"] == items[1].item.as_str())
+        .unwrap();
+    let client = embedded().client();
+    let own = |name: &str| AttributeValue::S(broken[name]["S"].as_str().unwrap().to_owned());
+    let call = client.update_item().table_name(&tables.dead_name).key("pk", own("pk")).key("sk", own("sk"));
+    call.update_expression("REMOVE cause").send().await.unwrap();
+    let running = tables.created(&tables.asked(None, None, None)).await;
+    let mut rows = tables.dead.of_replay(&running.replay, None);
+    let part = tables.dead.next_part(&mut rows, &running.replay, (9, 1 << 30), later(0)).await.unwrap();
+    let found: Vec<_> = part.rows.iter().map(|row| &row.delivery.item).collect();
+    assert_eq!(found, [&items[0].item, &items[2].item]);
+    let unreadable: Vec<_> = part.unreadable.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(unreadable, [broken["sk"]["S"].as_str().unwrap()]);
+    assert!(part.is_last && part.place.as_deref() == Some(part.rows[1].place()));
 }
 
 fn entry(n: i64, success: bool) -> Entry {
