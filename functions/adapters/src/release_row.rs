@@ -154,10 +154,26 @@ impl HeldTable {
         account: &AccountId,
         due_at: Timestamp,
     ) -> Result<(), AdapterError> {
+        self.plan_release(key, account, due_at).await.map(|_| ())
+    }
+
+    /// Sees to it that what was just held is released, as [`HeldTable::await_release`], and says whether that planned
+    /// it. Where it did not, somebody else did, for that time or an earlier one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn plan_release(
+        &self,
+        key: &ReleaseKey,
+        account: &AccountId,
+        due_at: Timestamp,
+    ) -> Result<bool, AdapterError> {
         const OPERATION: &str = "planning a release";
         for _ in 0..MAX_REFUSALS {
             // Mostly there is one by then, and one call will do.
-            for (condition, due) in [(IS_EARLY_ENOUGH, ""), (IS_TOO_LATE, ", due_at = :due")] {
+            for (is_new, condition, due) in
+                [(false, IS_EARLY_ENOUGH, ""), (true, IS_TOO_LATE, ", due_at = :due")]
+            {
                 let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
                 let call = self
                     .update(key)
@@ -170,7 +186,7 @@ impl HeldTable {
                     .expression_attribute_values(":due", milliseconds(due_at))
                     .expression_attribute_values(":one", number(1_u32));
                 if made(call.send().await, OPERATION)?.is_some() {
-                    return Ok(());
+                    return Ok(is_new);
                 }
             }
         }

@@ -7,13 +7,16 @@
 //! says only then that the replay is over.
 //!
 //! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
-//! lease, and a replay of a type has a second row (`running#<type>`), so that there is one of each type at a time.
+//! lease, and it has a second row: a replay of a type `running#<type>`, so that there is one of each type at a time, and
+//! one of a single item `running#-item#<place>`, so that there are so many at a time as there are places.
 //!
 //! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
 //! They are for the owner to read: one may be missing, or be there twice, where a function died.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -21,7 +24,7 @@ use aws_sdk_dynamodb::types::{
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
-use carteiro_core::replay::{Counts, Replayed};
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
 use jiff::Timestamp;
 
 use crate::conditional::made;
@@ -45,7 +48,7 @@ const IS_RUNNING: &str = "attribute_exists(due_at)";
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
 /// No other worker has claimed it since this one did.
 const IS_OURS: &str = "worker = :worker";
-/// The type's running replay is this one, or there is none.
+/// The running replay, of the type or in this place, is this one, or there is none.
 const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
 /// How often a transaction is tried that others were in the way of, or that was too much.
 const TRIES: u32 = 5;
@@ -83,8 +86,20 @@ fn row_key(webhook: &WebhookId, sk: &str) -> Row {
     Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
 }
 
-fn running_sk(item_type: &ItemType) -> String {
-    format!("running#{item_type}")
+/// Which row says that a replay is running, beside its own: the one of its type, or of the place that it has among
+/// those of single items.
+fn running_sk(replay: &Replay) -> String {
+    match &replay.item {
+        None => format!("running#{}", replay.item_type),
+        Some(_) => running_item_sk(replay.place),
+    }
+}
+
+/// The rows of single items. No type has this name.
+const RUNNING_ITEM: &str = "running#-item#";
+
+fn running_item_sk(place: usize) -> String {
+    format!("{RUNNING_ITEM}{place:02}")
 }
 
 /// What was asked for.
@@ -106,6 +121,9 @@ pub struct Replay {
     pub created_at: Timestamp,
     /// When it is forgotten.
     pub expires_at: Timestamp,
+    /// Where it is of one item: which of the places it has that there are for such replays, below
+    /// [`MAX_ITEMS_AT_ONCE`]. It is given when it is created.
+    pub place: usize,
 }
 
 /// How far a replay is.
@@ -167,44 +185,60 @@ pub enum CreatedReplay {
     Done,
     /// One of this type is running.
     Running(ReplayId),
+    /// It is of one item, and [`MAX_ITEMS_AT_ONCE`] such are running.
+    TooMany,
 }
 
 impl HeldTable {
-    /// Creates a replay, which comes due at once. There can be one of a type at a time, beside those of one item.
+    /// Creates a replay, which comes due at once. There can be one of a type at a time, and beside it
+    /// [`MAX_ITEMS_AT_ONCE`] of single items.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
         const OPERATION: &str = "creating a replay";
-        let put = |row: Row| {
-            let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
-            let put = put.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-            Ok::<_, AdapterError>(TransactWriteItem::builder().put(put).build())
-        };
-        let mut writes = vec![put(replay_row(replay))?];
-        if replay.item.is_none() {
-            let mut running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        for _ in 0..TRIES {
+            let mut replay = replay.clone();
+            if replay.item.is_some() {
+                let Some(place) = self.free_place(&replay.key.webhook).await? else {
+                    return Ok(CreatedReplay::TooMany);
+                };
+                replay.place = place;
+            }
+            let mut running = row_key(&replay.key.webhook, &running_sk(&replay));
             running.insert("replay".to_owned(), text(replay.key.replay.as_str()));
             running.insert("expires_at".to_owned(), seconds(replay.expires_at));
-            writes.push(put(running)?);
-        }
-        for _ in 0..TRIES {
+            let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
+            let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
+            let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
             match self.transact_patiently(&writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
-                Transacted::Refused(_) => {
-                    if let Some(running) = self.running_replay(replay).await? {
+                Transacted::Refused(_) if replay.item.is_none() => {
+                    if let Some(running) = self.running_replay(&replay).await? {
                         return Ok(CreatedReplay::Running(running));
                     }
                     // The one that was in the way is over by now.
                 }
+                // Another one has this place by now.
+                Transacted::Refused(_) => {}
                 Transacted::InTheWay | Transacted::Throttled => break,
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })
     }
 
+    /// A place for a replay of a single item that no other one of the webhook has, any of those that there are.
+    async fn free_place(&self, webhook: &WebhookId) -> Result<Option<usize>, AdapterError> {
+        let (rows, _) = self.replay_rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
+        let taken: HashSet<_> = rows.iter().filter_map(|row| row.get("sk")?.as_s().ok()).collect();
+        let free: Vec<_> =
+            (0..MAX_ITEMS_AT_ONCE).filter(|&place| !taken.contains(&running_item_sk(place))).collect();
+        let any = usize::try_from(random::bits64()? >> 32).unwrap_or_default();
+        Ok(free.get(any % free.len().max(1)).copied())
+    }
+
     async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
-        let key = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let key = row_key(&replay.key.webhook, &running_sk(replay));
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding a running replay", error))?;
@@ -376,10 +410,8 @@ impl HeldTable {
             .expression_attribute_values(":now", milliseconds(now))
             .build();
         let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
-        if running.replay.item.is_none() {
-            writes.push(self.free_type(running, OPERATION)?);
-        }
+        let update = TransactWriteItem::builder().update(update).build();
+        let writes = [update, self.free_running(running, OPERATION)?];
         match self.transact_patiently(&writes, OPERATION).await? {
             Transacted::Done => Ok(true),
             Transacted::Refused(_) => Ok(false),
@@ -387,15 +419,15 @@ impl HeldTable {
         }
     }
 
-    fn free_type(
+    fn free_running(
         &self,
         running: &RunningReplay,
         operation: &'static str,
     ) -> Result<TransactWriteItem, AdapterError> {
-        let Replay { key, item_type, .. } = &running.replay;
+        let key = &running.replay.key;
         let delete = Delete::builder()
             .table_name(&self.name)
-            .set_key(Some(row_key(&key.webhook, &running_sk(item_type))))
+            .set_key(Some(row_key(&key.webhook, &running_sk(&running.replay))))
             .condition_expression(IS_THIS);
         let delete = delete.expression_attribute_values(":replay", text(key.replay.as_str())).build();
         let delete = delete.map_err(|error| AdapterError::unavailable(operation, error))?;
@@ -407,8 +439,7 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
-        // Its type's row may be another one's only where this is of a single item; the webhook is gone for both.
-        let running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let running = row_key(&replay.key.webhook, &running_sk(replay));
         let keys = [running, replay.key.row(), counts_key(&replay.key)];
         for key in keys {
             let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
@@ -558,6 +589,11 @@ enum Transacted {
     Throttled,
 }
 
+fn put_new(table: &str, row: Row) -> Result<TransactWriteItem, BuildError> {
+    let put = Put::builder().table_name(table).set_item(Some(row)).condition_expression(IS_NEW).build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
 fn counts_key(key: &ReplayKey) -> Row {
     row_key(&key.webhook, &format!("{}{COUNTS}", key.replay))
 }
@@ -578,6 +614,7 @@ fn replay_row(replay: &Replay) -> Row {
         ("due_shard".to_owned(), text(due_shard_name(shard))),
     ]);
     row.extend(replay.item.as_ref().map(|item| ("of_item".to_owned(), text(item.as_str()))));
+    row.extend(replay.item.as_ref().map(|_| ("item_place".to_owned(), number(replay.place))));
     row.extend(replay.from.map(|from| ("from_at".to_owned(), milliseconds(from))));
     row.extend(replay.to.map(|to| ("to_at".to_owned(), milliseconds(to))));
     row
@@ -595,6 +632,7 @@ fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
         to: time("to_at")?,
         created_at: row.milliseconds("created_at")?,
         expires_at: row.seconds("expires_at")?,
+        place: row.optional_number("item_place")?.unwrap_or_default(),
     })
 }
 

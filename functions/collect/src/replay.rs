@@ -219,7 +219,10 @@ async fn release(
 ) -> Result<(), CollectError> {
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-    collect.held.await_release(&key, &running.replay.account, clock.now()).await?;
+    if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
+        // It was sent as work by whoever planned it.
+        return Ok(());
+    }
     if let Err(error) = collect.work.send(&[(Work::Release { webhook, item_type }, Duration::ZERO)]).await {
         // The next tick finds it due.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "replay.release_not_hastened");

@@ -27,6 +27,9 @@ pub const MAX_TAKEN: usize = 40;
 /// is written and what is deleted, of at most 4 MB (DynamoDB).
 pub const MAX_TAKEN_BYTES: usize = 1024 * 1024;
 
+/// How many replays of a single item may be taking it at a time, of one webhook. Each is work of its own.
+pub const MAX_ITEMS_AT_ONCE: usize = 20;
+
 /// The replay that a delivery belongs to: the last one, where there were several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {

@@ -16,7 +16,7 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::FailureKind;
-use carteiro_core::replay::{Counts, Phase, Replayed};
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Replayed};
 use carteiro_core::settlement::DeathCause;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -88,6 +88,7 @@ impl Tables {
             to: to.map(at),
             created_at: later(0),
             expires_at: at(FAR_MS),
+            place: 0,
         }
     }
 
@@ -328,7 +329,7 @@ async fn counts_add_up_beside_the_replay_and_replays_are_listed_the_newest_first
     }
     let counted: Vec<_> = listed.iter().map(|one| (one.counts.delivered, one.counts.dead)).collect();
     assert_eq!(counted, [(8, 4), (6, 3), (4, 2), (0, 0), (0, 0)]);
-    let keys: Vec<_> = listed.iter().map(|one| one.replay.clone()).collect();
+    let keys: Vec<_> = listed.iter().map(|one| Replay { place: 0, ..one.replay.clone() }).collect();
     asked.reverse();
     assert_eq!(keys, asked);
     assert_eq!(listed[0].counts.phase(listed[0].taken_at.is_some()), Phase::Running);
@@ -459,6 +460,41 @@ async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
     let unreadable: Vec<_> = part.unreadable.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(unreadable, [broken["sk"]["S"].as_str().unwrap()]);
     assert!(part.is_last && part.place.as_deref() == Some(part.rows[1].place()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_replays_of_single_items_run_at_once_and_one_that_ends_makes_room() {
+    let tables = tables();
+    let mut created = Vec::new();
+    for n in 0..MAX_ITEMS_AT_ONCE {
+        let replay = tables.asked(Some(ItemId::from_bits(n as u128)), None, None);
+        assert_eq!(tables.held.create_replay(&replay).await.unwrap(), CreatedReplay::Done, "{n}");
+        created.push(replay);
+    }
+    let one_more = tables.asked(Some(ItemId::from_bits(99)), None, None);
+    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::TooMany);
+    let of_type = tables.asked(None, None, None);
+    assert_eq!(tables.held.create_replay(&of_type).await.unwrap(), CreatedReplay::Done, "beside them");
+    let running = tables.claimed(&created[7], 0).await.unwrap();
+    assert!(tables.held.end_replay(&running, later(1)).await.unwrap());
+    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::Done);
+    let last = tables.asked(Some(ItemId::from_bits(98)), None, None);
+    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::TooMany);
+    let running = tables.claimed(&one_more, 2).await.unwrap();
+    tables.held.drop_replay(&running.replay).await.unwrap();
+    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::Done);
+}
+
+#[tokio::test]
+async fn a_release_says_who_planned_it() {
+    let tables = tables();
+    let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
+    let account = AccountId::from_bits(1);
+    let plan = async |due: i64| tables.held.plan_release(&key, &account, later(due)).await.unwrap();
+    assert!(plan(50).await, "it is new");
+    assert!(!plan(50).await && !plan(60).await, "it is planned");
+    assert!(plan(40).await, "it is brought forward");
+    assert!(!plan(40).await);
 }
 
 fn entry(n: i64, success: bool) -> Entry {
