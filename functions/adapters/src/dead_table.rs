@@ -18,7 +18,7 @@ use crate::held_table::{
 };
 use crate::merged_rows::{MergedRows, Reading};
 use crate::replay_row::Replay;
-use crate::row::{Reader, Row, milliseconds, seconds, text};
+use crate::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
 
 const TABLE: &str = "dead";
 
@@ -178,7 +178,7 @@ impl DeadTable {
             item_type: Some(replay.item_type.clone()),
             for_release: false,
         };
-        let place = |at: Timestamp| format!("{}#{:013}", replay.item_type, at.as_millisecond().max(0));
+        let place = |at: Timestamp| format!("{}#{}", replay.item_type, sorted_digits(at));
         // No row stands at these places, for they lack the item; a digit sorts before a colon.
         let begin = after.map(str::to_owned).or_else(|| replay.from.map(place));
         let end = replay.to.map_or_else(|| format!("{}#:", replay.item_type), place);

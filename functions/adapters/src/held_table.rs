@@ -29,7 +29,7 @@ use crate::merged_rows::{MergedRows, Reading};
 use crate::random;
 use crate::release_row::ReleaseKey;
 use crate::replay_row::ReplayKey;
-use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, sorted_digits, text};
 
 pub(crate) const TABLE: &str = "held";
 
@@ -514,12 +514,7 @@ pub(crate) fn held_row(
 /// A delivery as a row of the held or the dead items: the same key in both.
 pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
     let shard = shard_of(delivery, SHARDS);
-    let place = format!(
-        "{}#{:013}#{}",
-        delivery.item_type,
-        delivery.accepted_at.as_millisecond().max(0),
-        delivery.item
-    );
+    let place = format!("{}#{}#{}", delivery.item_type, sorted_digits(delivery.accepted_at), delivery.item);
     let mut row = Row::from([
         ("pk".to_owned(), text(pk(&delivery.webhook, shard))),
         ("sk".to_owned(), text(place)),

@@ -9,6 +9,8 @@
 //! whoever takes over from a worker that died before knows that no row of the step was deleted, and sends it anew.
 //! What a worker that died had sent and not deleted is sent again, under the same ids.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -24,7 +26,7 @@ use crate::held_table::{
     DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, pk, read_delivery, shard_of_id,
 };
 use crate::merged_rows::{MergedRows, Reading};
-use crate::row::{Reader, Row, milliseconds, number, text};
+use crate::row::{Reader, Row, milliseconds, number, sorted_digits, text};
 
 const TABLE: &str = "held";
 const SUFFIX: &str = "#release";
@@ -322,7 +324,7 @@ impl HeldTable {
         over_since: Timestamp,
         after: Option<WaitingMark>,
     ) -> Result<(Vec<(HeldKey, Delivery)>, Option<WaitingMark>), AdapterError> {
-        let last = over_since.as_millisecond().saturating_add(1).max(0);
+        let next = over_since.checked_add(Duration::from_millis(1)).unwrap_or(over_since);
         let call = self
             .client
             .query()
@@ -331,7 +333,7 @@ impl HeldTable {
             .filter_expression(KEPT_TOO_LONG)
             .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
             .expression_attribute_values(":first", text(format!("{}#", key.item_type)))
-            .expression_attribute_values(":last", text(format!("{}#{last:013}", key.item_type)))
+            .expression_attribute_values(":last", text(format!("{}#{}", key.item_type, sorted_digits(next))))
             .expression_attribute_values(":since", milliseconds(over_since))
             .consistent_read(true)
             .set_exclusive_start_key(after.map(|mark| mark.0));

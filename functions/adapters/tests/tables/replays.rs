@@ -212,6 +212,13 @@ async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
     let one = Some(items[2].item.clone());
     assert_eq!(found(one, Some(accepted(2)), Some(accepted(3))).await, of(&[2]));
     assert_eq!(found(None, Some(accepted(6)), None).await, of(&[]));
+    let distant = Some("2400-01-01T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond());
+    assert_eq!(
+        found(None, Some(accepted(4)), distant).await,
+        of(&[4, 5]),
+        "times of more digits than places have"
+    );
+    assert_eq!(found(None, distant, None).await, of(&[]));
     let found = tables.dead.type_of(&tables.webhook, &event.item).await.unwrap();
     assert_eq!(found, Some((ItemType::EVENT, at(accepted(2)))));
     assert_eq!(tables.dead.type_of(&new_webhook(), &event.item).await.unwrap(), None, "another's");
@@ -554,6 +561,9 @@ async fn a_log_is_listed_the_newest_first_page_by_page_and_filtered() {
     assert_eq!(logged(&log, &webhook, failed, 4).await.0, expected);
     let span = Filter { from: Some(later(35)), to: Some(later(52)), ..Filter::default() };
     assert_eq!(logged(&log, &webhook, span, 200).await.0, (35..52).rev().collect::<Vec<_>>());
+    let distant = Some("2400-01-01T00:00:00Z".parse().unwrap());
+    let span = Filter { from: Some(later(85)), to: distant, ..Filter::default() };
+    assert_eq!(logged(&log, &webhook, span, 200).await.0, (85..90).rev().collect::<Vec<_>>());
     let one = Filter { item: Some(ItemId::from_bits(42)), ..Filter::default() };
     assert_eq!(logged(&log, &webhook, one, 200).await.0, [42]);
     let nothing = Filter { from: Some(later(60)), to: Some(later(60)), ..Filter::default() };
