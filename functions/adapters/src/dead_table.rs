@@ -43,6 +43,18 @@ pub struct Dead {
     pub until: Timestamp,
 }
 
+/// Where a dead item is, by its id. A producer that repeats an id of its own may have several rows of one item, one for
+/// each time that it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadItem {
+    /// Its type.
+    pub item_type: ItemType,
+    /// When the first of them was accepted.
+    pub first_accepted: Timestamp,
+    /// When the last of them was.
+    pub last_accepted: Timestamp,
+}
+
 /// A dead item's row, to be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadRow {
@@ -139,16 +151,15 @@ impl DeadTable {
         keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
-    /// The type of a webhook's dead item; None where it has no dead item of this id. The index lags behind the table by
-    /// moments.
+    /// A webhook's dead item; None where it has no dead item of this id. The index lags behind the table by moments.
     ///
     /// # Errors
-    /// Where the index cannot be read.
-    pub async fn type_of(
+    /// Where the index cannot be read, or a row of it.
+    pub async fn find_item(
         &self,
         webhook: &WebhookId,
         item: &ItemId,
-    ) -> Result<Option<(ItemType, Timestamp)>, AdapterError> {
+    ) -> Result<Option<DeadItem>, AdapterError> {
         let call = self
             .client
             .query()
@@ -160,14 +171,23 @@ impl DeadTable {
             .expression_attribute_values(":webhook", text(format!("{webhook}#")));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding a dead item", error))?;
-        let Some(row) = answer.items.unwrap_or_default().into_iter().next() else { return Ok(None) };
-        let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();
-        let mut parts = place.split('#');
-        let item_type = parts.next().and_then(|name| name.parse().ok());
-        let accepted_at =
-            parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let found = item_type.zip(accepted_at);
-        found.map(Some).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
+        let mut found: Option<DeadItem> = None;
+        for row in answer.items.unwrap_or_default() {
+            let (item_type, accepted_at) = type_and_acceptance(&row)?;
+            match &mut found {
+                Some(found) if found.item_type == item_type => {
+                    found.first_accepted = found.first_accepted.min(accepted_at);
+                    found.last_accepted = found.last_accepted.max(accepted_at);
+                }
+                // An id is drawn, or derived from the type too: no other type has it.
+                Some(_) => {}
+                None => {
+                    found =
+                        Some(DeadItem { item_type, first_accepted: accepted_at, last_accepted: accepted_at });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The dead items that a replay asks for, after a place.
@@ -177,6 +197,7 @@ impl DeadTable {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
             for_release: false,
+            item: replay.item.clone(),
         };
         let place = |at: Timestamp| format!("{}#{}", replay.item_type, sorted_digits(at));
         // No row stands at these places, for they lack the item; a digit sorts before a colon.
@@ -264,6 +285,15 @@ impl DeadTable {
     pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
         drop_row(&self.client, &self.name, key).await
     }
+}
+
+fn type_and_acceptance(row: &Row) -> Result<(ItemType, Timestamp), AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    let mut parts = reader.text("sk")?.split('#');
+    let item_type = parts.next().and_then(|name| name.parse().ok());
+    let accepted_at =
+        parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    item_type.zip(accepted_at).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
 }
 
 fn dead(row: &Row) -> Result<Dead, AdapterError> {

@@ -442,8 +442,12 @@ pub(crate) async fn page<T>(
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<Page<T>, AdapterError> {
-    let reading =
-        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), for_release: false };
+    let reading = Reading {
+        webhook: span.webhook.clone(),
+        item_type: span.item_type.cloned(),
+        for_release: false,
+        item: None,
+    };
     let mut rows = MergedRows::new(reading, span.after);
     let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {

@@ -264,6 +264,7 @@ impl HeldTable {
             item_type: Some(key.item_type.clone()),
             // What has a time of its own is retried at that time.
             for_release: true,
+            item: None,
         };
         Waiting { rows: MergedRows::new(reading, None), next: None }
     }

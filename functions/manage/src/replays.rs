@@ -15,6 +15,7 @@ use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::problem::Problem;
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
+use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 use serde_json::{Value, json};
 
@@ -66,11 +67,11 @@ async fn asked(
     let (item_type, item, from, to) = match wanted {
         Wanted::Span { item_type, from, to } => (item_type, None, from, to),
         Wanted::Item(item) => {
-            let Some((item_type, accepted_at)) = manage.dead.type_of(&webhook.id, &item).await? else {
+            let Some(found) = manage.dead.find_item(&webhook.id, &item).await? else {
                 return Err(not_dead(&item).into());
             };
-            let next = accepted_at.checked_add(Duration::from_millis(1)).unwrap_or(accepted_at);
-            (item_type, Some(item), Some(accepted_at), Some(next))
+            let next = after(found.last_accepted, Duration::from_millis(1));
+            (found.item_type, Some(item), Some(found.first_accepted), Some(next))
         }
     };
     Ok(Replay {

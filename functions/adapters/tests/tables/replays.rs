@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_adapters::attempt_table::{AttemptTable, LogSpan};
-use carteiro_adapters::dead_table::{DeadRow, DeadTable};
+use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
 use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
@@ -219,10 +219,11 @@ async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
         "times of more digits than places have"
     );
     assert_eq!(found(None, distant, None).await, of(&[]));
-    let found = tables.dead.type_of(&tables.webhook, &event.item).await.unwrap();
-    assert_eq!(found, Some((ItemType::EVENT, at(accepted(2)))));
-    assert_eq!(tables.dead.type_of(&new_webhook(), &event.item).await.unwrap(), None, "another's");
-    assert_eq!(tables.dead.type_of(&tables.webhook, &ItemId::from_bits(9)).await.unwrap(), None);
+    let found = tables.dead.find_item(&tables.webhook, &event.item).await.unwrap();
+    let (first_accepted, last_accepted) = (at(accepted(2)), at(accepted(2)));
+    assert_eq!(found, Some(DeadItem { item_type: ItemType::EVENT, first_accepted, last_accepted }));
+    assert_eq!(tables.dead.find_item(&new_webhook(), &event.item).await.unwrap(), None, "another's");
+    assert_eq!(tables.dead.find_item(&tables.webhook, &ItemId::from_bits(9)).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -502,6 +503,26 @@ async fn a_release_says_who_planned_it() {
     assert!(!plan(50).await && !plan(60).await, "it is planned");
     assert!(plan(40).await, "it is brought forward");
     assert!(!plan(40).await);
+}
+
+#[tokio::test]
+async fn an_item_that_was_accepted_and_died_twice_is_taken_twice() {
+    let tables = tables();
+    let first = tables.delivery(NOW_MS - 9000);
+    let again = Delivery { accepted_at: at(NOW_MS - 10), ..first.clone() };
+    for item in [&again, &first, &tables.delivery(NOW_MS - 500)] {
+        tables.bury(item, NOW_MS).await;
+    }
+    let found = tables.dead.find_item(&tables.webhook, &first.item).await.unwrap().unwrap();
+    assert_eq!((found.first_accepted, found.last_accepted), (first.accepted_at, again.accepted_at));
+    let replay = tables.asked(Some(first.item.clone()), Some(NOW_MS - 9000), Some(NOW_MS - 9));
+    let running = tables.created(&replay).await;
+    let (rows, place, is_last) = tables.part(&running, 9).await;
+    assert!(is_last);
+    let deliveries: Vec<_> = rows.iter().map(|row| row.delivery.clone()).collect();
+    assert_eq!(deliveries, [first, again]);
+    assert!(matches!(tables.take(&running, &rows, &place.unwrap()).await, Take::Taken(_)));
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (2, 1));
 }
 
 fn entry(n: i64, success: bool) -> Entry {
