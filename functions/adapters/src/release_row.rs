@@ -96,6 +96,8 @@ pub struct Release {
     pub lease: Timestamp,
     /// The step under way, if one is.
     pub step: Option<Progress>,
+    /// When it was looked for what waited too long behind what was replayed: wholly, and last.
+    pub looked_behind_at: Option<Timestamp>,
 }
 
 /// How far a step is.
@@ -242,6 +244,23 @@ impl HeldTable {
     ) -> Result<Option<Release>, AdapterError> {
         let call = self.update_ours(release, lease).update_expression("SET lease_until = :new");
         renewed(release, made(call.send().await, "renewing a release")?)
+    }
+
+    /// Notes that it was looked, at `now`, at everything that may have waited too long behind what was replayed, and
+    /// renews the lease. None where it is not ours any more.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn looked_behind(
+        &self,
+        release: &Release,
+        (now, lease): (Timestamp, Timestamp),
+    ) -> Result<Option<Release>, AdapterError> {
+        let call = self
+            .update_ours(release, lease)
+            .update_expression("SET lease_until = :new, looked_behind_at = :now")
+            .expression_attribute_values(":now", milliseconds(now));
+        renewed(release, made(call.send().await, "noting how far a release was looked at")?)
     }
 
     /// Reads how far a release is. None where it is not ours any more.
@@ -537,5 +556,8 @@ fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
         hastened,
         lease: row.milliseconds("lease_until")?,
         step,
+        looked_behind_at: (row.row.contains_key("looked_behind_at"))
+            .then(|| row.milliseconds("looked_behind_at"))
+            .transpose()?,
     })
 }

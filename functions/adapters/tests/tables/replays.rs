@@ -9,7 +9,7 @@ use carteiro_adapters::attempt_table::{AttemptTable, LogSpan};
 use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
 use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
@@ -523,6 +523,28 @@ async fn an_item_that_was_accepted_and_died_twice_is_taken_twice() {
     assert_eq!(deliveries, [first, again]);
     assert!(matches!(tables.take(&running, &rows, &place.unwrap()).await, Take::Taken(_)));
     assert_eq!((tables.held().await.len(), tables.dead().await.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
+    let tables = tables();
+    let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
+    tables.held.await_release(&key, &AccountId::from_bits(1), later(0)).await.unwrap();
+    let claim = async |now: i64| match tables
+        .held
+        .claim_release(&key, later(now), later(now + 100), later(900))
+        .await
+    {
+        Ok(ReleaseClaim::Claimed(release)) => release,
+        other => panic!("{other:?}"),
+    };
+    let first = claim(1).await;
+    assert_eq!(first.looked_behind_at, None);
+    let looked = tables.held.looked_behind(&first, (later(2), later(150))).await.unwrap().unwrap();
+    assert_eq!((looked.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
+    assert!(tables.held.postpone_release(&looked, later(200), false).await.unwrap());
+    assert_eq!(claim(300).await.looked_behind_at, Some(later(2)), "whoever has it next");
+    assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
 }
 
 fn entry(n: i64, success: bool) -> Entry {
