@@ -177,6 +177,10 @@ fn the_documented_limits_are_those_of_the_core() {
                 release::MAX_STEP_BYTES / mib
             ),
         ),
+        (
+            "replays of a single item that take it at the same time",
+            format!("{} of", carteiro_core::replay::MAX_ITEMS_AT_ONCE),
+        ),
         ("pages of an account", page::MAX_PAGES_PER_ACCOUNT.to_string()),
         ("page's name", format!("{} bytes", page::MAX_PAGE_NAME_BYTES)),
         ("page's token, refresh token", format!("{} KiB each", page::MAX_TOKEN_BYTES / kib)),

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config_table::Page;
 use crate::error::AdapterError;
 use crate::random;
-use crate::row::{Reader, Row, seconds, text};
+use crate::row::{Reader, Row, seconds, sorted_digits, text};
 
 const TABLE: &str = "attempt";
 
@@ -111,7 +111,7 @@ impl AttemptTable {
             let shard = u8::try_from(random % u64::from(SHARDS)).unwrap_or_default();
             let row = Row::from([
                 ("pk".to_owned(), text(pk(webhook, shard))),
-                ("sk".to_owned(), text(format!("{:013}#{random:016x}", now.as_millisecond().max(0)))),
+                ("sk".to_owned(), text(format!("{}#{random:016x}", sorted_digits(now)))),
                 ("entries".to_owned(), text(entries)),
                 ("expires_at".to_owned(), seconds(expires_at)),
             ]);
@@ -181,12 +181,11 @@ struct Shard {
 
 impl NewestRows {
     fn new(span: LogSpan<'_>, after: Option<&Place>) -> Self {
-        let digits = |at: Timestamp| format!("{:013}", at.as_millisecond().max(0));
         let to = span.filter.to.map(|to| to.checked_add(WRITTEN_WITHIN).unwrap_or(Timestamp::MAX));
         // A row that is partly listed is read again. No row stands at a time alone; a digit sorts before a colon.
-        let latest = to.map_or_else(|| ":".to_owned(), |to| format!("{}:", digits(to)));
+        let latest = to.map_or_else(|| ":".to_owned(), |to| format!("{}:", sorted_digits(to)));
         let last = after.map_or(latest.clone(), |after| after.sk.clone().min(latest));
-        let first = span.filter.from.map_or_else(|| "0".to_owned(), digits);
+        let first = span.filter.from.map_or_else(|| "0".to_owned(), sorted_digits);
         let shard = |shard| Shard { pk: pk(span.webhook, shard), read: VecDeque::new(), next: Some(None) };
         Self { first, last, shards: (0..SHARDS).map(shard).collect(), passed: None }
     }

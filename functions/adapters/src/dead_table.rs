@@ -18,7 +18,7 @@ use crate::held_table::{
 };
 use crate::merged_rows::{MergedRows, Reading};
 use crate::replay_row::Replay;
-use crate::row::{Reader, Row, milliseconds, seconds, text};
+use crate::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
 
 const TABLE: &str = "dead";
 
@@ -43,6 +43,18 @@ pub struct Dead {
     pub until: Timestamp,
 }
 
+/// Where a dead item is, by its id. A producer that repeats an id of its own may have several rows of one item, one for
+/// each time that it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadItem {
+    /// Its type.
+    pub item_type: ItemType,
+    /// When the first of them was accepted.
+    pub first_accepted: Timestamp,
+    /// When the last of them was.
+    pub last_accepted: Timestamp,
+}
+
 /// A dead item's row, to be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadRow {
@@ -61,8 +73,16 @@ pub struct DeadRows {
     item: Option<ItemId>,
 }
 
+impl DeadRow {
+    /// Its place in the order.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.key.sk
+    }
+}
+
 /// Some dead items of a replay.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct DeadPart {
     /// Those that can be taken.
     pub rows: Vec<DeadRow>,
@@ -70,6 +90,8 @@ pub struct DeadPart {
     pub place: Option<String>,
     /// Whether there are no more.
     pub is_last: bool,
+    /// Places of rows that are not as this version writes them, and why: they stay where they are.
+    pub unreadable: Vec<(String, AdapterError)>,
 }
 
 /// How many rows are looked at for a part of a replay's dead items.
@@ -129,16 +151,15 @@ impl DeadTable {
         keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
-    /// The type of a webhook's dead item; None where it has no dead item of this id. The index lags behind the table by
-    /// moments.
+    /// A webhook's dead item; None where it has no dead item of this id. The index lags behind the table by moments.
     ///
     /// # Errors
-    /// Where the index cannot be read.
-    pub async fn type_of(
+    /// Where the index cannot be read, or a row of it.
+    pub async fn find_item(
         &self,
         webhook: &WebhookId,
         item: &ItemId,
-    ) -> Result<Option<(ItemType, Timestamp)>, AdapterError> {
+    ) -> Result<Option<DeadItem>, AdapterError> {
         let call = self
             .client
             .query()
@@ -150,14 +171,23 @@ impl DeadTable {
             .expression_attribute_values(":webhook", text(format!("{webhook}#")));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding a dead item", error))?;
-        let Some(row) = answer.items.unwrap_or_default().into_iter().next() else { return Ok(None) };
-        let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();
-        let mut parts = place.split('#');
-        let item_type = parts.next().and_then(|name| name.parse().ok());
-        let accepted_at =
-            parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let found = item_type.zip(accepted_at);
-        found.map(Some).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
+        let mut found: Option<DeadItem> = None;
+        for row in answer.items.unwrap_or_default() {
+            let (item_type, accepted_at) = type_and_acceptance(&row)?;
+            match &mut found {
+                Some(found) if found.item_type == item_type => {
+                    found.first_accepted = found.first_accepted.min(accepted_at);
+                    found.last_accepted = found.last_accepted.max(accepted_at);
+                }
+                // An id is drawn, or derived from the type too: no other type has it.
+                Some(_) => {}
+                None => {
+                    found =
+                        Some(DeadItem { item_type, first_accepted: accepted_at, last_accepted: accepted_at });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The dead items that a replay asks for, after a place.
@@ -167,8 +197,9 @@ impl DeadTable {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
             for_release: false,
+            item: replay.item.clone(),
         };
-        let place = |at: Timestamp| format!("{}#{:013}", replay.item_type, at.as_millisecond().max(0));
+        let place = |at: Timestamp| format!("{}#{}", replay.item_type, sorted_digits(at));
         // No row stands at these places, for they lack the item; a digit sorts before a colon.
         let begin = after.map(str::to_owned).or_else(|| replay.from.map(place));
         let end = replay.to.map_or_else(|| format!("{}#:", replay.item_type), place);
@@ -176,10 +207,11 @@ impl DeadTable {
     }
 
     /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, but for one that is larger. What is
-    /// forgotten at `now` and what died again in this very replay is left out.
+    /// forgotten at `now` and what died again in this very replay is left out, and so is a row that cannot be read: one
+    /// such row may not keep the others from being replayed.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table cannot be read.
     pub async fn next_part(
         &self,
         rows: &mut DeadRows,
@@ -187,7 +219,7 @@ impl DeadTable {
         (most, most_bytes): (usize, usize),
         now: Timestamp,
     ) -> Result<DeadPart, AdapterError> {
-        let mut part = DeadPart { rows: Vec::new(), place: None, is_last: false };
+        let mut part = DeadPart { rows: Vec::new(), place: None, is_last: false, unreadable: Vec::new() };
         let mut bytes = 0;
         for _ in 0..LOOKED_AT {
             let of_shard = part_of_shard(u32::try_from(most).unwrap_or(u32::MAX));
@@ -200,7 +232,15 @@ impl DeadTable {
                 part.is_last = true;
                 return Ok(part);
             }
-            let found = dead(row)?;
+            let found = match dead(row) {
+                Ok(found) => found,
+                Err(error) => {
+                    part.unreadable.push((place.clone(), error));
+                    part.place = Some(place);
+                    rows.rows.take();
+                    continue;
+                }
+            };
             let again = found.delivery.replayed.as_ref().is_some_and(|one| one.replay == replay.key.replay);
             let asked_for = rows.item.as_ref().is_none_or(|item| *item == found.delivery.item);
             if asked_for && !again && now < found.until {
@@ -245,6 +285,15 @@ impl DeadTable {
     pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
         drop_row(&self.client, &self.name, key).await
     }
+}
+
+fn type_and_acceptance(row: &Row) -> Result<(ItemType, Timestamp), AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    let mut parts = reader.text("sk")?.split('#');
+    let item_type = parts.next().and_then(|name| name.parse().ok());
+    let accepted_at =
+        parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    item_type.zip(accepted_at).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
 }
 
 fn dead(row: &Row) -> Result<Dead, AdapterError> {

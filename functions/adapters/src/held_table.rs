@@ -29,7 +29,7 @@ use crate::merged_rows::{MergedRows, Reading};
 use crate::random;
 use crate::release_row::ReleaseKey;
 use crate::replay_row::ReplayKey;
-use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, sorted_digits, text};
 
 pub(crate) const TABLE: &str = "held";
 
@@ -442,8 +442,12 @@ pub(crate) async fn page<T>(
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<Page<T>, AdapterError> {
-    let reading =
-        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), for_release: false };
+    let reading = Reading {
+        webhook: span.webhook.clone(),
+        item_type: span.item_type.cloned(),
+        for_release: false,
+        item: None,
+    };
     let mut rows = MergedRows::new(reading, span.after);
     let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {
@@ -514,12 +518,7 @@ pub(crate) fn held_row(
 /// A delivery as a row of the held or the dead items: the same key in both.
 pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
     let shard = shard_of(delivery, SHARDS);
-    let place = format!(
-        "{}#{:013}#{}",
-        delivery.item_type,
-        delivery.accepted_at.as_millisecond().max(0),
-        delivery.item
-    );
+    let place = format!("{}#{}#{}", delivery.item_type, sorted_digits(delivery.accepted_at), delivery.item);
     let mut row = Row::from([
         ("pk".to_owned(), text(pk(&delivery.webhook, shard))),
         ("sk".to_owned(), text(place)),

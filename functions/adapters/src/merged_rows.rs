@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::Client;
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use futures_util::future::try_join_all;
 
 use crate::error::AdapterError;
-use crate::held_table::{SHARDS, pk};
+use crate::held_table::{SHARDS, pk, shard_of_id};
 use crate::row::{Row, text};
 
 /// What has a time of its own is left out.
@@ -26,6 +26,8 @@ pub(crate) struct Reading {
     pub(crate) item_type: Option<ItemType>,
     /// Only those that wait for their release.
     pub(crate) for_release: bool,
+    /// Only the shard of this item.
+    pub(crate) item: Option<ItemId>,
 }
 
 /// Rows in order, as they are read.
@@ -54,7 +56,10 @@ impl MergedRows {
             });
             ShardRows { pk, read: VecDeque::new(), next: Some(start) }
         };
-        let shards = (0..SHARDS).map(shard).collect();
+        let shards = match &reading.item {
+            Some(item) => vec![shard(shard_of_id(item.as_str(), SHARDS))],
+            None => (0..SHARDS).map(shard).collect(),
+        };
         Self { reading, shards }
     }
 

@@ -1,5 +1,7 @@
 //! The one place where functions draw randomness.
 
+use std::time::Duration;
+
 use crate::error::AdapterError;
 
 /// Random bytes from the operating system.
@@ -28,4 +30,13 @@ pub fn bits128() -> Result<u128, AdapterError> {
 /// As [`bytes()`].
 pub fn bits64() -> Result<u64, AdapterError> {
     bytes().map(u64::from_le_bytes)
+}
+
+/// A pause of this length at least, and of less than twice it, so that those who wait do not all come back together.
+///
+/// # Errors
+/// As [`bytes()`].
+pub fn jittered(pause: Duration) -> Result<Duration, AdapterError> {
+    let more = bits64()? % u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+    Ok(pause.saturating_add(Duration::from_millis(more)))
 }

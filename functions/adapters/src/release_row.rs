@@ -9,6 +9,8 @@
 //! whoever takes over from a worker that died before knows that no row of the step was deleted, and sends it anew.
 //! What a worker that died had sent and not deleted is sent again, under the same ids.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -24,7 +26,7 @@ use crate::held_table::{
     DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, pk, read_delivery, shard_of_id,
 };
 use crate::merged_rows::{MergedRows, Reading};
-use crate::row::{Reader, Row, milliseconds, number, text};
+use crate::row::{Reader, Row, milliseconds, number, sorted_digits, text};
 
 const TABLE: &str = "held";
 const SUFFIX: &str = "#release";
@@ -94,6 +96,8 @@ pub struct Release {
     pub lease: Timestamp,
     /// The step under way, if one is.
     pub step: Option<Progress>,
+    /// When it was looked for what waited too long behind what was replayed: wholly, and last.
+    pub looked_behind_at: Option<Timestamp>,
 }
 
 /// How far a step is.
@@ -154,10 +158,26 @@ impl HeldTable {
         account: &AccountId,
         due_at: Timestamp,
     ) -> Result<(), AdapterError> {
+        self.plan_release(key, account, due_at).await.map(|_| ())
+    }
+
+    /// Sees to it that what was just held is released, as [`HeldTable::await_release`], and says whether that planned
+    /// it. Where it did not, somebody else did, for that time or an earlier one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn plan_release(
+        &self,
+        key: &ReleaseKey,
+        account: &AccountId,
+        due_at: Timestamp,
+    ) -> Result<bool, AdapterError> {
         const OPERATION: &str = "planning a release";
         for _ in 0..MAX_REFUSALS {
             // Mostly there is one by then, and one call will do.
-            for (condition, due) in [(IS_EARLY_ENOUGH, ""), (IS_TOO_LATE, ", due_at = :due")] {
+            for (is_new, condition, due) in
+                [(false, IS_EARLY_ENOUGH, ""), (true, IS_TOO_LATE, ", due_at = :due")]
+            {
                 let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
                 let call = self
                     .update(key)
@@ -170,7 +190,7 @@ impl HeldTable {
                     .expression_attribute_values(":due", milliseconds(due_at))
                     .expression_attribute_values(":one", number(1_u32));
                 if made(call.send().await, OPERATION)?.is_some() {
-                    return Ok(());
+                    return Ok(is_new);
                 }
             }
         }
@@ -226,6 +246,23 @@ impl HeldTable {
         renewed(release, made(call.send().await, "renewing a release")?)
     }
 
+    /// Notes that it was looked, at `now`, at everything that may have waited too long behind what was replayed, and
+    /// renews the lease. None where it is not ours any more.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn looked_behind(
+        &self,
+        release: &Release,
+        (now, lease): (Timestamp, Timestamp),
+    ) -> Result<Option<Release>, AdapterError> {
+        let call = self
+            .update_ours(release, lease)
+            .update_expression("SET lease_until = :new, looked_behind_at = :now")
+            .expression_attribute_values(":now", milliseconds(now));
+        renewed(release, made(call.send().await, "noting how far a release was looked at")?)
+    }
+
     /// Reads how far a release is. None where it is not ours any more.
     ///
     /// # Errors
@@ -246,6 +283,7 @@ impl HeldTable {
             item_type: Some(key.item_type.clone()),
             // What has a time of its own is retried at that time.
             for_release: true,
+            item: None,
         };
         Waiting { rows: MergedRows::new(reading, None), next: None }
     }
@@ -306,7 +344,7 @@ impl HeldTable {
         over_since: Timestamp,
         after: Option<WaitingMark>,
     ) -> Result<(Vec<(HeldKey, Delivery)>, Option<WaitingMark>), AdapterError> {
-        let last = over_since.as_millisecond().saturating_add(1).max(0);
+        let next = over_since.checked_add(Duration::from_millis(1)).unwrap_or(over_since);
         let call = self
             .client
             .query()
@@ -315,7 +353,7 @@ impl HeldTable {
             .filter_expression(KEPT_TOO_LONG)
             .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
             .expression_attribute_values(":first", text(format!("{}#", key.item_type)))
-            .expression_attribute_values(":last", text(format!("{}#{last:013}", key.item_type)))
+            .expression_attribute_values(":last", text(format!("{}#{}", key.item_type, sorted_digits(next))))
             .expression_attribute_values(":since", milliseconds(over_since))
             .consistent_read(true)
             .set_exclusive_start_key(after.map(|mark| mark.0));
@@ -518,5 +556,8 @@ fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
         hastened,
         lease: row.milliseconds("lease_until")?,
         step,
+        looked_behind_at: (row.row.contains_key("looked_behind_at"))
+            .then(|| row.milliseconds("looked_behind_at"))
+            .transpose()?,
     })
 }

@@ -7,11 +7,16 @@
 //! says only then that the replay is over.
 //!
 //! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
-//! lease, and a replay of a type has a second row (`running#<type>`), so that there is one of each type at a time.
+//! lease, and it has a second row: a replay of a type `running#<type>`, so that there is one of each type at a time, and
+//! one of a single item `running#-item#<place>`, so that there are so many at a time as there are places.
 //!
 //! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
 //! They are for the owner to read: one may be missing, or be there twice, where a function died.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -19,7 +24,7 @@ use aws_sdk_dynamodb::types::{
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
-use carteiro_core::replay::{Counts, Replayed};
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
 use jiff::Timestamp;
 
 use crate::conditional::made;
@@ -41,12 +46,21 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 const IS_RUNNING: &str = "attribute_exists(due_at)";
 /// and nobody works on it, or who did died.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
-/// The lease is still the one that this worker has.
-const IS_OURS: &str = "lease_until = :lease";
-/// The type's running replay is this one, or there is none.
+/// No other worker has claimed it since this one did.
+const IS_OURS: &str = "worker = :worker";
+/// The running replay, of the type or in this place, is this one, or there is none.
 const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
-/// How often a transaction is repeated that others were in the way of.
-const MAX_CONFLICTS: u32 = 5;
+/// How often a transaction is tried that others were in the way of, or that was too much.
+const TRIES: u32 = 5;
+/// How long is waited before the second try; before each further one twice as long, and up to twice that.
+const PAUSE: Duration = Duration::from_millis(25);
+/// By which a table, or one partition of it, says that a part of a transaction is too much now.
+const THROTTLES: [&str; 4] = [
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+];
 
 /// Which replay.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,8 +86,20 @@ fn row_key(webhook: &WebhookId, sk: &str) -> Row {
     Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
 }
 
-fn running_sk(item_type: &ItemType) -> String {
-    format!("running#{item_type}")
+/// Which row says that a replay is running, beside its own: the one of its type, or of the place that it has among
+/// those of single items.
+fn running_sk(replay: &Replay) -> String {
+    match &replay.item {
+        None => format!("running#{}", replay.item_type),
+        Some(_) => running_item_sk(replay.place),
+    }
+}
+
+/// The rows of single items. No type has this name.
+const RUNNING_ITEM: &str = "running#-item#";
+
+fn running_item_sk(place: usize) -> String {
+    format!("{RUNNING_ITEM}{place:02}")
 }
 
 /// What was asked for.
@@ -95,6 +121,9 @@ pub struct Replay {
     pub created_at: Timestamp,
     /// When it is forgotten.
     pub expires_at: Timestamp,
+    /// Where it is of one item: which of the places it has that there are for such replays, below
+    /// [`MAX_ITEMS_AT_ONCE`]. It is given when it is created.
+    pub place: usize,
 }
 
 /// How far a replay is.
@@ -119,8 +148,8 @@ pub struct RunningReplay {
     pub place: Option<String>,
     /// How many items it found and took.
     pub counts: Counts,
-    /// The end of our lease.
-    pub lease: Timestamp,
+    /// Which worker we are: drawn with the claim.
+    pub worker: String,
 }
 
 /// How claiming a replay ended.
@@ -143,6 +172,10 @@ pub enum Take {
     Refused(Vec<usize>),
     /// Nothing was changed, for the replay is another worker's.
     NotOurs,
+    /// Nothing was changed, for others changed the same rows at the same time.
+    InTheWay,
+    /// Nothing was changed, for that was more than the tables take now. Less may do.
+    Throttled,
 }
 
 /// How creating a replay ended.
@@ -152,43 +185,60 @@ pub enum CreatedReplay {
     Done,
     /// One of this type is running.
     Running(ReplayId),
+    /// It is of one item, and [`MAX_ITEMS_AT_ONCE`] such are running.
+    TooMany,
 }
 
 impl HeldTable {
-    /// Creates a replay, which comes due at once. There can be one of a type at a time, beside those of one item.
+    /// Creates a replay, which comes due at once. There can be one of a type at a time, and beside it
+    /// [`MAX_ITEMS_AT_ONCE`] of single items.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
         const OPERATION: &str = "creating a replay";
-        let put = |row: Row| {
-            let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
-            let put = put.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-            Ok::<_, AdapterError>(TransactWriteItem::builder().put(put).build())
-        };
-        let mut writes = vec![put(replay_row(replay))?];
-        if replay.item.is_none() {
-            let mut running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        for _ in 0..TRIES {
+            let mut replay = replay.clone();
+            if replay.item.is_some() {
+                let Some(place) = self.free_place(&replay.key.webhook).await? else {
+                    return Ok(CreatedReplay::TooMany);
+                };
+                replay.place = place;
+            }
+            let mut running = row_key(&replay.key.webhook, &running_sk(&replay));
             running.insert("replay".to_owned(), text(replay.key.replay.as_str()));
             running.insert("expires_at".to_owned(), seconds(replay.expires_at));
-            writes.push(put(running)?);
-        }
-        for _ in 0..MAX_CONFLICTS {
-            match self.transact(&writes, OPERATION).await? {
+            let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
+            let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
+            let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            match self.transact_patiently(&writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
-                Transacted::Refused(_) => {
-                    if let Some(running) = self.running_replay(replay).await? {
+                Transacted::Refused(_) if replay.item.is_none() => {
+                    if let Some(running) = self.running_replay(&replay).await? {
                         return Ok(CreatedReplay::Running(running));
                     }
                     // The one that was in the way is over by now.
                 }
+                // Another one has this place by now.
+                Transacted::Refused(_) => {}
+                Transacted::InTheWay | Transacted::Throttled => break,
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })
     }
 
+    /// A place for a replay of a single item that no other one of the webhook has, any of those that there are.
+    async fn free_place(&self, webhook: &WebhookId) -> Result<Option<usize>, AdapterError> {
+        let (rows, _) = self.replay_rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
+        let taken: HashSet<_> = rows.iter().filter_map(|row| row.get("sk")?.as_s().ok()).collect();
+        let free: Vec<_> =
+            (0..MAX_ITEMS_AT_ONCE).filter(|&place| !taken.contains(&running_item_sk(place))).collect();
+        let any = usize::try_from(random::bits64()? >> 32).unwrap_or_default();
+        Ok(free.get(any % free.len().max(1)).copied())
+    }
+
     async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
-        let key = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let key = row_key(&replay.key.webhook, &running_sk(replay));
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding a running replay", error))?;
@@ -207,27 +257,35 @@ impl HeldTable {
         due_at: Timestamp,
     ) -> Result<ReplayClaim, AdapterError> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+        let worker = format!("{:032x}", random::bits128()?);
         let call = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.row()))
             .condition_expression(format!("{IS_RUNNING} AND {IS_FREE}"))
-            .update_expression("SET lease_until = :lease, due_at = :due")
+            .update_expression("SET lease_until = :lease, due_at = :due, worker = :worker")
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":lease", milliseconds(lease))
+            .expression_attribute_values(":worker", text(worker.as_str()))
             .expression_attribute_values(":due", milliseconds(due_at))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match call.send().await {
             Ok(answer) => {
-                let running = read_running(&answer.attributes.unwrap_or_default(), lease)?;
+                let running = read_running(&answer.attributes.unwrap_or_default(), &worker)?;
                 Ok(ReplayClaim::Claimed(Box::new(running)))
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let taken = refused.item().is_some_and(|row| row.contains_key("due_at"));
-                    Ok(if taken { ReplayClaim::Taken } else { ReplayClaim::Over })
+                    let Some(row) = refused.item().filter(|row| row.contains_key("due_at")) else {
+                        return Ok(ReplayClaim::Over);
+                    };
+                    // The first answer was lost, and the call was repeated.
+                    if row.get("worker") == Some(&text(worker.as_str())) {
+                        return Ok(ReplayClaim::Claimed(Box::new(read_running(row, &worker)?)));
+                    }
+                    Ok(ReplayClaim::Taken)
                 }
                 _ => Err(AdapterError::of_call("claiming a replay", error)),
             },
@@ -236,7 +294,7 @@ impl HeldTable {
 
     /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
     /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
-    /// nothing of it is done.
+    /// nothing of it is done, and it is tried once.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -252,14 +310,16 @@ impl HeldTable {
         let mut counts = running.counts;
         counts.found += rows.len() as u64 + passed;
         counts.taken += rows.len() as u64;
-        let next = RunningReplay { place: Some(place.to_owned()), counts, lease, ..running.clone() };
-        let mut writes = vec![self.advance(running, &next, OPERATION)?];
+        let next = RunningReplay { place: Some(place.to_owned()), counts, ..running.clone() };
+        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
         for row in rows {
             writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
             writes.push(dead.delete_taken(row, OPERATION)?);
         }
         Ok(match self.transact(&writes, OPERATION).await? {
             Transacted::Done => Take::Taken(Box::new(next)),
+            Transacted::InTheWay => Take::InTheWay,
+            Transacted::Throttled => Take::Throttled,
             Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
             Transacted::Refused(refused) => {
                 let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
@@ -271,19 +331,19 @@ impl HeldTable {
 
     fn advance(
         &self,
-        running: &RunningReplay,
         next: &RunningReplay,
+        lease: Timestamp,
         operation: &'static str,
     ) -> Result<TransactWriteItem, AdapterError> {
         let update = Update::builder()
             .table_name(&self.name)
-            .set_key(Some(running.replay.key.row()))
+            .set_key(Some(next.replay.key.row()))
             .condition_expression(IS_OURS)
             .update_expression(
-                "SET lease_until = :new, place = :place, found_items = :found, taken_items = :taken",
+                "SET lease_until = :lease, place = :place, found_items = :found, taken_items = :taken",
             )
-            .expression_attribute_values(":lease", milliseconds(running.lease))
-            .expression_attribute_values(":new", milliseconds(next.lease))
+            .expression_attribute_values(":worker", text(next.worker.as_str()))
+            .expression_attribute_values(":lease", milliseconds(lease))
             .expression_attribute_values(":place", text(next.place.as_deref().unwrap_or_default()))
             .expression_attribute_values(":found", number(next.counts.found))
             .expression_attribute_values(":taken", number(next.counts.taken))
@@ -312,7 +372,8 @@ impl HeldTable {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Gives a replay back as it is, to be looked at again at `due_at`.
+    /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
+    /// latest transaction was made.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -327,8 +388,8 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(running.replay.key.row()))
             .condition_expression(IS_OURS)
-            .update_expression("SET due_at = :due REMOVE lease_until")
-            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .update_expression("SET due_at = :due REMOVE lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
             .expression_attribute_values(":due", milliseconds(due_at));
         made(call.send().await, "giving a replay back").map(|_| ())
     }
@@ -344,27 +405,29 @@ impl HeldTable {
             .table_name(&self.name)
             .set_key(Some(running.replay.key.row()))
             .condition_expression(IS_OURS)
-            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until")
-            .expression_attribute_values(":lease", milliseconds(running.lease))
+            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
             .expression_attribute_values(":now", milliseconds(now))
             .build();
         let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
-        if running.replay.item.is_none() {
-            writes.push(self.free_type(running, OPERATION)?);
+        let update = TransactWriteItem::builder().update(update).build();
+        let writes = [update, self.free_running(running, OPERATION)?];
+        match self.transact_patiently(&writes, OPERATION).await? {
+            Transacted::Done => Ok(true),
+            Transacted::Refused(_) => Ok(false),
+            Transacted::InTheWay | Transacted::Throttled => Err(AdapterError::contended(OPERATION)),
         }
-        Ok(matches!(self.transact(&writes, OPERATION).await?, Transacted::Done))
     }
 
-    fn free_type(
+    fn free_running(
         &self,
         running: &RunningReplay,
         operation: &'static str,
     ) -> Result<TransactWriteItem, AdapterError> {
-        let Replay { key, item_type, .. } = &running.replay;
+        let key = &running.replay.key;
         let delete = Delete::builder()
             .table_name(&self.name)
-            .set_key(Some(row_key(&key.webhook, &running_sk(item_type))))
+            .set_key(Some(row_key(&key.webhook, &running_sk(&running.replay))))
             .condition_expression(IS_THIS);
         let delete = delete.expression_attribute_values(":replay", text(key.replay.as_str())).build();
         let delete = delete.map_err(|error| AdapterError::unavailable(operation, error))?;
@@ -376,8 +439,7 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
-        // Its type's row may be another one's only where this is of a single item; the webhook is gone for both.
-        let running = row_key(&replay.key.webhook, &running_sk(&replay.item_type));
+        let running = row_key(&replay.key.webhook, &running_sk(replay));
         let keys = [running, replay.key.row(), counts_key(&replay.key)];
         for key in keys {
             let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
@@ -466,33 +528,53 @@ impl HeldTable {
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
     }
 
-    /// Writes all or nothing. Conflicts with other writes of the same rows pass.
+    /// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
+    async fn transact_patiently(
+        &self,
+        writes: &[TransactWriteItem],
+        operation: &'static str,
+    ) -> Result<Transacted, AdapterError> {
+        let mut pause = PAUSE;
+        let mut latest = self.transact(writes, operation).await?;
+        for _ in 1..TRIES {
+            if !matches!(latest, Transacted::InTheWay | Transacted::Throttled) {
+                break;
+            }
+            tokio::time::sleep(random::jittered(pause)?).await;
+            pause *= 2;
+            latest = self.transact(writes, operation).await?;
+        }
+        Ok(latest)
+    }
+
+    /// Writes all or nothing.
     async fn transact(
         &self,
         writes: &[TransactWriteItem],
         operation: &'static str,
     ) -> Result<Transacted, AdapterError> {
-        for _ in 0..MAX_CONFLICTS {
-            // The client gives the transaction a token of its own, so its repeats are one transaction.
-            let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
-            let Err(error) = call.send().await else { return Ok(Transacted::Done) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-                error.as_service_error()
-            else {
-                return Err(AdapterError::of_call(operation, error));
-            };
-            let reasons = cancelled.cancellation_reasons();
-            let is = |index: usize, code: &str| reasons[index].code() == Some(code);
-            let refused: Vec<_> =
-                (0..reasons.len()).filter(|&one| is(one, "ConditionalCheckFailed")).collect();
-            if !refused.is_empty() {
-                return Ok(Transacted::Refused(refused));
-            }
-            if !(0..reasons.len()).any(|one| is(one, "TransactionConflict")) {
-                return Err(AdapterError::unavailable(operation, error));
-            }
+        // The client gives the transaction a token of its own, so its repeats are one transaction.
+        let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
+        let Err(error) = call.send().await else { return Ok(Transacted::Done) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+        else {
+            return Err(AdapterError::of_call(operation, error));
+        };
+        let codes: Vec<_> =
+            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+        let refused: Vec<_> =
+            (0..codes.len()).filter(|&one| codes[one] == "ConditionalCheckFailed").collect();
+        if !refused.is_empty() {
+            return Ok(Transacted::Refused(refused));
         }
-        Err(AdapterError::Contended { operation })
+        // The client repeats a call that is throttled, and not a transaction of which a part is.
+        if codes.iter().any(|code| THROTTLES.contains(code)) {
+            return Ok(Transacted::Throttled);
+        }
+        if codes.contains(&"TransactionConflict") {
+            return Ok(Transacted::InTheWay);
+        }
+        Err(AdapterError::unavailable(operation, error))
     }
 }
 
@@ -501,6 +583,15 @@ enum Transacted {
     Done,
     /// The conditions of these writes did not hold.
     Refused(Vec<usize>),
+    /// Others changed the same rows at the same time.
+    InTheWay,
+    /// It was too much.
+    Throttled,
+}
+
+fn put_new(table: &str, row: Row) -> Result<TransactWriteItem, BuildError> {
+    let put = Put::builder().table_name(table).set_item(Some(row)).condition_expression(IS_NEW).build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 fn counts_key(key: &ReplayKey) -> Row {
@@ -523,6 +614,7 @@ fn replay_row(replay: &Replay) -> Row {
         ("due_shard".to_owned(), text(due_shard_name(shard))),
     ]);
     row.extend(replay.item.as_ref().map(|item| ("of_item".to_owned(), text(item.as_str()))));
+    row.extend(replay.item.as_ref().map(|_| ("item_place".to_owned(), number(replay.place))));
     row.extend(replay.from.map(|from| ("from_at".to_owned(), milliseconds(from))));
     row.extend(replay.to.map(|to| ("to_at".to_owned(), milliseconds(to))));
     row
@@ -540,16 +632,17 @@ fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
         to: time("to_at")?,
         created_at: row.milliseconds("created_at")?,
         expires_at: row.seconds("expires_at")?,
+        place: row.optional_number("item_place")?.unwrap_or_default(),
     })
 }
 
-fn read_running(row: &Row, lease: Timestamp) -> Result<RunningReplay, AdapterError> {
+fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> {
     let replay = read_replay(row)?;
     let row = Reader { table: TABLE, row };
     let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
     let counts =
         Counts { found: row.number("found_items")?, taken: row.number("taken_items")?, ..Counts::default() };
-    Ok(RunningReplay { replay, place, counts, lease })
+    Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
 }
 
 /// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out.
@@ -568,7 +661,7 @@ fn read_progress(rows: &[Row]) -> Result<Vec<ReplayProgress>, AdapterError> {
                 .is_ok_and(|own| own.strip_suffix(COUNTS) == Some(sk))
         };
         let counted = before.take().filter(of_this);
-        let running = read_running(row, Timestamp::UNIX_EPOCH)?;
+        let running = read_running(row, "")?;
         let mut counts = running.counts;
         let mut counted_at = None;
         if let Some(row) = counted {

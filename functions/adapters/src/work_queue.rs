@@ -58,6 +58,19 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// The webhook whose work it is. With it as its group, one that has much work does not delay the others' (fair
+    /// queues).
+    fn group(&self) -> Option<&WebhookId> {
+        match self {
+            Self::Release { webhook, .. } | Self::Replay { webhook, .. } | Self::Tell { webhook, .. } => {
+                Some(webhook)
+            }
+            Self::MoveDue { .. } | Self::HandOn { .. } | Self::BuryDeadLetters => None,
+        }
+    }
+}
+
 /// The queue of work.
 #[derive(Clone, Debug)]
 pub struct WorkQueue {
@@ -85,7 +98,8 @@ impl WorkQueue {
                     .map_err(|error| AdapterError::unavailable(OPERATION, error))?;
                 let delay = i32::try_from(delay.as_millis().div_ceil(1000).min(900)).unwrap_or(900);
                 let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-                let entry = entry.delay_seconds(delay).build();
+                let group = work.group().map(|webhook| webhook.as_str().to_owned());
+                let entry = entry.delay_seconds(delay).set_message_group_id(group).build();
                 call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
             }
             let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
@@ -94,5 +108,21 @@ impl WorkQueue {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_of_a_webhook_is_in_its_group_and_work_of_a_shard_in_none() {
+        let webhook = WebhookId::from_bits(1);
+        let release = Work::Release { webhook: webhook.clone(), item_type: ItemType::EVENT };
+        let replay = Work::Replay { webhook: webhook.clone(), replay: ReplayId::from_bits(2) };
+        for work in [release, replay] {
+            assert_eq!(work.group(), Some(&webhook), "{work:?}");
+        }
+        assert_eq!(Work::MoveDue { shard: 1, until: Timestamp::UNIX_EPOCH }.group(), None);
     }
 }

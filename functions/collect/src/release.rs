@@ -23,7 +23,7 @@ use carteiro_core::release::{FIRST_STEP, MAX_STEP_BYTES, StepTag, grown};
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause};
 use carteiro_core::streak::{Phase, State};
-use futures_util::future::join;
+use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -51,9 +51,9 @@ const CONCURRENT_ROWS: usize = 32;
 /// How many items are buried, or dropped with their webhook, at a time.
 const MANY: u32 = 100;
 
-/// How soon a release is looked at again whose oldest item was replayed: much sooner than the table's own expiry may
-/// delete a row behind it.
-const LOOK_BEHIND: Duration = Duration::from_secs(24 * 3600);
+/// How soon a release is looked at again whose oldest item was replayed, and how often it is looked behind that: much
+/// sooner than the table's own expiry may delete a row there, and seldom, for all that was replayed is read with it.
+const LOOK_BEHIND: Duration = Duration::from_secs(4 * 3600);
 
 /// How often a release is looked at again at once because it was touched when it was to be postponed.
 const MAX_TOUCHED: u32 = 5;
@@ -86,8 +86,6 @@ struct Worker<'a> {
     waiting: Waiting,
     /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
     anew: bool,
-    /// Whether it was looked, once, for what outlived its retention behind what was replayed.
-    looked_behind: bool,
     /// How often the release was touched before reading began.
     touched: u64,
     /// Rows of what is in the queue.
@@ -122,17 +120,8 @@ pub(crate) async fn release(
     let Some(mut release) = claim(collect, &key, clock).await? else { return Ok(Progress::Done) };
     let waiting = collect.held.waiting(&key);
     let touched = release.touched;
-    let mut worker = Worker {
-        collect,
-        clock,
-        waiting,
-        anew: true,
-        looked_behind: false,
-        touched,
-        sent: Vec::new(),
-        steps: 0,
-        items: 0,
-    };
+    let mut worker =
+        Worker { collect, clock, waiting, anew: true, touched, sent: Vec::new(), steps: 0, items: 0 };
     let mut refused = 0;
     loop {
         release = match worker.go_on(release).await? {
@@ -218,7 +207,7 @@ impl Worker<'_> {
 
     /// Sends a step of this size, if the webhook may have it.
     async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
-        let oldest = self.bury_expired(&release).await?;
+        let Some((release, oldest)) = self.bury_expired(release).await? else { return Ok(Next::Over) };
         let next = match self.gate(&release).await? {
             Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
             Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
@@ -315,10 +304,15 @@ impl Worker<'_> {
     }
 
     /// Buries what outlived its retention, whether it might be sent or not. Answers until when nothing else has to be
-    /// buried; None where nothing more is held.
-    async fn bury_expired(&mut self, release: &Release) -> Result<Option<Timestamp>, AdapterError> {
-        if !mem::replace(&mut self.looked_behind, true) && self.oldest_is_replayed().await? {
-            self.bury_behind(release).await?;
+    /// buried; None where nothing more is held. Nothing where the release is not ours any more.
+    async fn bury_expired(
+        &mut self,
+        mut release: Release,
+    ) -> Result<Option<(Release, Option<Timestamp>)>, AdapterError> {
+        let looked = release.looked_behind_at.map(|at| after(at, LOOK_BEHIND));
+        if looked.is_none_or(|again| again <= self.clock.now()) && self.oldest_is_replayed().await? {
+            let Some(ours) = self.bury_behind(release).await? else { return Ok(None) };
+            release = ours;
             // They have gone from what was read.
             self.read_anew(&release.key);
         }
@@ -341,7 +335,7 @@ impl Worker<'_> {
                 next = None;
             }
             if over.is_empty() {
-                return Ok(next);
+                return Ok(Some((release, next)));
             }
             bury(collect, &over, *clock).await?;
         }
@@ -355,22 +349,29 @@ impl Worker<'_> {
         Ok(oldest.is_some_and(|oldest| oldest.replayed.is_some() && oldest.accepted_at <= over_since))
     }
 
-    /// Buries what outlived its retention, wherever it stands.
-    async fn bury_behind(&self, release: &Release) -> Result<(), AdapterError> {
+    /// Buries what outlived its retention, wherever it stands, page by page of all shards at once, and notes it when
+    /// that was all. None where the release is not ours any more.
+    async fn bury_behind(&self, mut release: Release) -> Result<Option<Release>, AdapterError> {
         let Self { collect, clock, .. } = self;
-        let over_since = collect.retention.over_since(clock.now());
-        for shard in 0..SHARDS {
-            let mut mark = None;
-            loop {
-                let found = collect.held.kept_too_long(&release.key, shard, over_since, mark).await?;
-                bury(collect, &found.0, *clock).await?;
-                mark = found.1;
-                if mark.is_none() || clock.left() < STEP_TIME {
-                    break;
-                }
+        let began = clock.now();
+        let over_since = collect.retention.over_since(began);
+        let mut pages: Vec<_> = (0..SHARDS).map(|shard| (shard, None)).collect();
+        while !pages.is_empty() {
+            if clock.left() < STEP_TIME {
+                return Ok(Some(release));
             }
+            let key = &release.key;
+            let looks = pages.into_iter().map(|(shard, mark)| async move {
+                let (found, next) = collect.held.kept_too_long(key, shard, over_since, mark).await?;
+                Ok::<_, AdapterError>((found, next.map(|next| (shard, Some(next)))))
+            });
+            let (found, next): (Vec<_>, Vec<_>) = try_join_all(looks).await?.into_iter().unzip();
+            bury(collect, &found.concat(), *clock).await?;
+            pages = next.into_iter().flatten().collect();
+            let Some(ours) = self.renew(&release).await? else { return Ok(None) };
+            release = ours;
         }
-        Ok(())
+        collect.held.looked_behind(&release, (began, self.lease())).await
     }
 
     /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.

@@ -1,19 +1,20 @@
 //! Replays: dead items are made to wait for their release, in the order of their acceptance
 //! ([`carteiro_adapters::replay_row`]).
 //!
-//! One worker at a time has a replay, by a lease that it renews with every transaction. When its time is over it gives
-//! the replay back as it is, and a tick that ran meanwhile has planned a successor for that moment; so it has for a
-//! worker that died.
+//! One worker at a time has a replay, by a lease that it renews with every transaction. When its time is over, or where
+//! it fails, it gives the replay back as it is; a tick that ran meanwhile has planned a successor for the end of its
+//! time, also where it died. While the tables are throttled it takes less at once, and waits.
 //!
 //! Guaranteed: an item is in the dead or in the held table, in one of them, whatever dies; what was taken has a release
-//! before the replay is said to have taken all. A replay sends the release of what it took, and no other work.
+//! before the replay is said to have taken all, and before a worker that did not die leaves it. A replay sends the release of what it took, and no other work.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::{DeadRow, DeadRows};
+use carteiro_adapters::dead_table::DeadRow;
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::replay_row::{ReplayClaim, ReplayKey, RunningReplay, Take};
 use carteiro_adapters::work_queue::Work;
@@ -29,8 +30,11 @@ const LEASE: Duration = Duration::from_secs(60);
 /// Items are taken only with this much time left.
 const STEP_TIME: Duration = Duration::from_secs(20);
 
-/// How often a transaction is tried without those items that cannot be taken.
-const TRIES: usize = 5;
+/// How long is waited where the tables cannot take more, or others are in the way; then twice as long, and so on.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest such pause, but for its jitter.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Moves a replay on, as far as the time allows.
 pub(crate) async fn replay(
@@ -40,52 +44,166 @@ pub(crate) async fn replay(
 ) -> Result<Progress, CollectError> {
     let now = clock.now();
     let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await?;
-    let ReplayClaim::Claimed(mut running) = claim else { return Ok(Progress::Done) };
-    if collect.config.find_webhook(&running.replay.account, &key.webhook).await?.is_none() {
-        collect.held.drop_replay(&running.replay).await?;
-        return Ok(Progress::Done);
-    }
-    let mut rows = collect.dead.of_replay(&running.replay, running.place.as_deref());
-    loop {
-        let is_over = match take_some(collect, &running, &mut rows, clock).await? {
-            Some((ours, is_last)) => {
-                running = ours;
-                is_last
-            }
-            None => return Ok(Progress::Done),
-        };
-        if is_over || clock.left() < STEP_TIME {
-            release(collect, &running, clock).await?;
-            return end(collect, &running, is_over, clock).await;
+    let ReplayClaim::Claimed(running) = claim else { return Ok(Progress::Done) };
+    let mut worker = Worker { collect, clock, running: *running, pace: Pace::new() };
+    match worker.go_on().await {
+        Ok(Taking::Over) => worker.end().await,
+        Ok(Taking::Paused) => worker.give_back().await,
+        Ok(Taking::NotOurs) => Ok(Progress::Done),
+        Err(error) => {
+            // What was taken may not wait for whoever comes next; nobody knows whether the latest transaction was made.
+            worker.give_back().await?;
+            Err(error)
         }
     }
 }
 
-/// Takes the next dead items, and says whether they were the last. None where the replay is not ours any more.
-async fn take_some(
-    collect: &Collect,
-    running: &RunningReplay,
-    rows: &mut DeadRows,
+/// A worker on a replay.
+struct Worker<'a> {
+    collect: &'a Collect,
     clock: InvocationClock,
-) -> Result<Option<(Box<RunningReplay>, bool)>, CollectError> {
-    const OPERATION: &str = "taking dead items";
-    let now = clock.now();
-    let part = collect.dead.next_part(rows, &running.replay, (MAX_TAKEN, MAX_TAKEN_BYTES), now).await?;
-    let Some(place) = &part.place else { return Ok(Some((Box::new(running.clone()), part.is_last))) };
-    let (mut wanted, mut passed) = (part.rows, 0);
-    for _ in 0..TRIES {
-        let times = (clock.now(), after(clock.now(), LEASE), collect.retention.held_row_expires(clock.now()));
-        let take = collect.held.take_dead(running, &collect.dead, &wanted, (place, passed), times).await?;
-        match take {
-            Take::Taken(ours) => return Ok(Some((ours, part.is_last))),
-            Take::NotOurs => return Ok(None),
-            Take::Refused(refused) => {
-                passed += refused.len() as u64;
-                wanted = without(wanted, &refused);
+    running: RunningReplay,
+    pace: Pace,
+}
+
+/// How far taking came.
+enum Taking {
+    /// All was taken that was found.
+    Over,
+    /// More is left than there was time for.
+    Paused,
+    /// The replay is another worker's by now, or its webhook was deleted, and it with it.
+    NotOurs,
+}
+
+/// How much is taken at once, and how long is waited: less and longer while the tables cannot take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    most: usize,
+    pause: Duration,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { most: MAX_TAKEN, pause: PAUSE }
+    }
+
+    fn taken(&mut self) {
+        *self = Self { most: (self.most * 2).min(MAX_TAKEN), pause: PAUSE };
+    }
+
+    fn throttled(&mut self) {
+        *self = Self { most: (self.most / 2).max(1), pause: (self.pause * 2).min(MAX_PAUSE) };
+    }
+
+    fn in_the_way(&mut self) {
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+}
+
+impl Worker<'_> {
+    fn is_late(&self) -> bool {
+        self.clock.left() < STEP_TIME
+    }
+
+    async fn go_on(&mut self) -> Result<Taking, CollectError> {
+        let Self { collect, running, .. } = self;
+        if collect.config.find_webhook(&running.replay.account, &running.replay.key.webhook).await?.is_none()
+        {
+            collect.held.drop_replay(&running.replay).await?;
+            return Ok(Taking::NotOurs);
+        }
+        // Whoever was before may have died between taking and this.
+        if running.counts.taken > 0 {
+            release(collect, running, self.clock).await?;
+        }
+        self.take_all().await
+    }
+
+    async fn take_all(&mut self) -> Result<Taking, CollectError> {
+        let mut rows = self.collect.dead.of_replay(&self.running.replay, self.running.place.as_deref());
+        loop {
+            let (limits, now) = ((MAX_TAKEN, MAX_TAKEN_BYTES), self.clock.now());
+            let part = self.collect.dead.next_part(&mut rows, &self.running.replay, limits, now).await?;
+            for (place, error) in &part.unreadable {
+                let (webhook, error) = (self.running.replay.key.webhook.as_str(), error.chain());
+                tracing::error!(webhook, place, error, "replay.row_unreadable");
+            }
+            let is_last = part.is_last;
+            if let Some(place) = part.place {
+                match self.take_part(part.rows, &place).await? {
+                    Taking::Over => {}
+                    other => return Ok(other),
+                }
+            }
+            if is_last {
+                return Ok(Taking::Over);
+            }
+            if self.is_late() {
+                return Ok(Taking::Paused);
             }
         }
     }
-    Err(AdapterError::contended(OPERATION).into())
+
+    /// Takes dead items, all at once or in smaller parts, and notes that they were looked at up to `end`.
+    async fn take_part(&mut self, mut rows: Vec<DeadRow>, end: &str) -> Result<Taking, CollectError> {
+        let mut passed = 0;
+        loop {
+            let count = rows.len().min(self.pace.most);
+            let is_rest = count == rows.len();
+            let place = if is_rest { end } else { rows[count - 1].place() };
+            let now = self.clock.now();
+            let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
+            let Collect { held, dead, .. } = self.collect;
+            match held.take_dead(&self.running, dead, &rows[..count], (place, passed), times).await? {
+                Take::Taken(ours) => {
+                    self.running = *ours;
+                    self.pace.taken();
+                    if is_rest {
+                        return Ok(Taking::Over);
+                    }
+                    rows.drain(..count);
+                    passed = 0;
+                }
+                Take::NotOurs => return Ok(Taking::NotOurs),
+                Take::Refused(refused) => {
+                    passed += refused.len() as u64;
+                    rows = without(rows, &refused);
+                }
+                Take::Throttled => self.wait(Pace::throttled).await?,
+                Take::InTheWay => self.wait(Pace::in_the_way).await?,
+            }
+            if self.is_late() {
+                return Ok(Taking::Paused);
+            }
+        }
+    }
+
+    async fn wait(&mut self, slower: fn(&mut Pace)) -> Result<(), AdapterError> {
+        tokio::time::sleep(random::jittered(self.pace.pause)?).await;
+        slower(&mut self.pace);
+        Ok(())
+    }
+
+    /// Sees to a release, and gives the replay back: the next tick finds it.
+    async fn give_back(&self) -> Result<Progress, CollectError> {
+        release(self.collect, &self.running, self.clock).await?;
+        self.collect.held.give_back_replay(&self.running, self.clock.now()).await?;
+        Ok(Progress::Done)
+    }
+
+    async fn end(&self) -> Result<Progress, CollectError> {
+        if self.running.counts.taken > 0 {
+            release(self.collect, &self.running, self.clock).await?;
+        }
+        if self.collect.held.end_replay(&self.running, self.clock.now()).await? {
+            let Counts { found, taken, .. } = self.running.counts;
+            let ReplayKey { webhook, replay } = &self.running.replay.key;
+            let (webhook, replay) = (webhook.as_str(), replay.as_str());
+            tracing::info!(webhook, replay, found, taken, "replay.taken");
+        }
+        Ok(Progress::Done)
+    }
 }
 
 fn without(rows: Vec<DeadRow>, refused: &[usize]) -> Vec<DeadRow> {
@@ -99,35 +217,17 @@ async fn release(
     running: &RunningReplay,
     clock: InvocationClock,
 ) -> Result<(), CollectError> {
-    if running.counts.taken == 0 {
-        return Ok(());
-    }
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-    collect.held.await_release(&key, &running.replay.account, clock.now()).await?;
+    if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
+        // It was sent as work by whoever planned it.
+        return Ok(());
+    }
     if let Err(error) = collect.work.send(&[(Work::Release { webhook, item_type }, Duration::ZERO)]).await {
         // The next tick finds it due.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "replay.release_not_hastened");
     }
     Ok(())
-}
-
-async fn end(
-    collect: &Collect,
-    running: &RunningReplay,
-    is_over: bool,
-    clock: InvocationClock,
-) -> Result<Progress, CollectError> {
-    if !is_over {
-        collect.held.give_back_replay(running, clock.now()).await?;
-        return Ok(Progress::Done);
-    }
-    if collect.held.end_replay(running, clock.now()).await? {
-        let Counts { found, taken, .. } = running.counts;
-        let (webhook, replay) = (running.replay.key.webhook.as_str(), running.replay.key.replay.as_str());
-        tracing::info!(webhook, replay, found, taken, "replay.taken");
-    }
-    Ok(Progress::Done)
 }
 
 /// Counts a replayed item that died again. One that is not counted is missing in what the owner reads.
@@ -138,5 +238,26 @@ pub(crate) async fn count_dead(collect: &Collect, delivery: &Delivery, clock: In
     let counting = collect.held.count_of_replay(&key, one, now, collect.retention.replay_expires(now));
     if counting.await.is_err() {
         tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_is_taken_at_once_and_later_while_the_tables_are_throttled_and_more_again_when_they_are_not() {
+        let mut pace = Pace::new();
+        for most in [20, 10, 5, 2, 1, 1] {
+            pace.throttled();
+            assert_eq!(pace.most, most);
+        }
+        assert_eq!(pace.pause, PAUSE * 64);
+        pace.throttled();
+        assert_eq!(pace.pause, MAX_PAUSE);
+        pace.taken();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE });
+        pace.in_the_way();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE * 2 });
     }
 }

@@ -727,6 +727,7 @@ mod tests {
             to: *to,
             created_at,
             expires_at: created_at,
+            place: 0,
         };
         let mut progress =
             ReplayProgress { replay, counts: Counts::default(), taken_at: None, counted_at: None };

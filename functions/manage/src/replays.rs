@@ -14,7 +14,8 @@ use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProg
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::problem::Problem;
-use carteiro_core::replay::{Counts, Phase, Wanted};
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
+use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 use serde_json::{Value, json};
 
@@ -30,12 +31,22 @@ pub(crate) async fn create(
     let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
     let webhook = webhooks::find(manage, &account, request).await?;
     let replay = asked(manage, &webhook, wanted, clock).await?;
-    if let CreatedReplay::Running(other) = manage.held.create_replay(&replay).await? {
-        return Err(Problem::already_exists(format!(
-            "{other} is taking dead items of this type; wait until it is not running any more, or ask again for what it \
-             leaves"
-        ))
-        .into());
+    match manage.held.create_replay(&replay).await? {
+        CreatedReplay::Done => {}
+        CreatedReplay::Running(other) => {
+            return Err(Problem::already_exists(format!(
+                "{other} is taking dead items of this type; wait until it is not running any more, or ask again for what \
+                 it leaves"
+            ))
+            .into());
+        }
+        CreatedReplay::TooMany => {
+            return Err(Problem::already_exists(format!(
+                "{MAX_ITEMS_AT_ONCE} replays of single items are running for this webhook; wait a moment, or ask for all \
+                 of a type and a span of time"
+            ))
+            .into());
+        }
     }
     let ReplayKey { webhook, replay: id } = replay.key.clone();
     if let Err(error) = manage.work.send(&[(Work::Replay { webhook, replay: id }, Duration::ZERO)]).await {
@@ -56,11 +67,11 @@ async fn asked(
     let (item_type, item, from, to) = match wanted {
         Wanted::Span { item_type, from, to } => (item_type, None, from, to),
         Wanted::Item(item) => {
-            let Some((item_type, accepted_at)) = manage.dead.type_of(&webhook.id, &item).await? else {
+            let Some(found) = manage.dead.find_item(&webhook.id, &item).await? else {
                 return Err(not_dead(&item).into());
             };
-            let next = accepted_at.checked_add(Duration::from_millis(1)).unwrap_or(accepted_at);
-            (item_type, Some(item), Some(accepted_at), Some(next))
+            let next = after(found.last_accepted, Duration::from_millis(1));
+            (found.item_type, Some(item), Some(found.first_accepted), Some(next))
         }
     };
     Ok(Replay {
@@ -72,6 +83,7 @@ async fn asked(
         to,
         created_at: now,
         expires_at: manage.retention.replay_expires(now),
+        place: 0,
     })
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Fate {
     Proceed,
     /// It is refused as too much; nothing is done.
     Throttle,
+    /// A transaction is cancelled, for one of its tables is throttled; nothing is done.
+    Cancel,
     /// Nothing is done, and the answer is an internal error.
     FailBefore,
     /// It is passed on, and the answer is an internal error.
@@ -51,11 +53,11 @@ pub(crate) enum Fate {
 impl Fate {
     /// Whether the caller cannot tell what was done.
     pub(crate) fn is_ambiguous(self) -> bool {
-        !matches!(self, Self::Proceed | Self::Throttle)
+        !matches!(self, Self::Proceed | Self::Throttle | Self::Cancel)
     }
 
     fn reaches_the_table(self) -> bool {
-        !matches!(self, Self::Throttle | Self::FailBefore | Self::DropBefore)
+        !matches!(self, Self::Throttle | Self::Cancel | Self::FailBefore | Self::DropBefore)
     }
 }
 
@@ -101,6 +103,7 @@ pub(crate) struct Proxy {
     pub(crate) table: StreakTable,
     /// The table as it is.
     pub(crate) direct: StreakTable,
+    address: String,
 }
 
 impl Drop for Proxy {
@@ -129,7 +132,12 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let serving = tokio::spawn(serve(listener, Arc::clone(&shared)));
         let table = StreakTable::new(client(&address), STREAKS.to_owned());
-        Self { shared, serving, table, direct }
+        Self { shared, serving, table, direct, address }
+    }
+
+    /// A client of whatever table, through the proxy.
+    pub(crate) fn client(&self) -> aws_sdk_dynamodb::Client {
+        client(&self.address)
     }
 
     /// All writes that arrived so far, in their order.
@@ -181,6 +189,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     match fate {
         Fate::Proceed => reply.ok_or(Dropped),
         Fate::Throttle => Ok(fault(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException")),
+        Fate::Cancel => Ok(cancelled()),
         Fate::FailBefore | Fate::FailAfter => {
             Ok(fault(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"))
         }
@@ -224,6 +233,20 @@ async fn pass_on(shared: &Shared, mut parts: http::request::Parts, body: Bytes) 
     let reply = shared.upstream.request(Request::from_parts(parts, Full::new(body))).await.unwrap();
     let (parts, body) = reply.into_parts();
     Response::from_parts(parts, Full::new(body.collect().await.unwrap().to_bytes()))
+}
+
+/// A transaction of which the second part was too much.
+fn cancelled() -> Response<Full<Bytes>> {
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "message": "injected",
+        "CancellationReasons": [{"Code": "None"}, {"Code": "ThrottlingError", "Message": "injected"}],
+    });
+    Response::builder()
+        .status(StatusCode::BAD_REQUEST)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::new(Bytes::from(body.to_string())))
+        .unwrap()
 }
 
 fn fault(status: StatusCode, code: &str) -> Response<Full<Bytes>> {

@@ -1,24 +1,28 @@
 //! Replays: what is taken out of the dead, by whom, and what stays; and attempt logs, page by page.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_adapters::attempt_table::{AttemptTable, LogSpan};
-use carteiro_adapters::dead_table::{DeadRow, DeadTable};
+use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
 use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::FailureKind;
-use carteiro_core::replay::{Counts, Phase, Replayed};
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Replayed};
 use carteiro_core::settlement::DeathCause;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
+use crate::proxy::{Fate, Proxy};
 
 /// When the rows of these tests may be deleted.
 const FAR_MS: i64 = NOW_MS + 1_000_000_000;
@@ -27,6 +31,8 @@ struct Tables {
     held: HeldTable,
     dead: DeadTable,
     webhook: WebhookId,
+    held_name: String,
+    dead_name: String,
 }
 
 fn tables() -> Tables {
@@ -35,9 +41,11 @@ fn tables() -> Tables {
     embedded().make_held(&held);
     embedded().make_dead(&dead);
     Tables {
-        held: HeldTable::new(embedded().client(), held),
-        dead: DeadTable::new(embedded().client(), dead),
+        held: HeldTable::new(embedded().client(), held.clone()),
+        dead: DeadTable::new(embedded().client(), dead.clone()),
         webhook: new_webhook(),
+        held_name: held,
+        dead_name: dead,
     }
 }
 
@@ -80,6 +88,7 @@ impl Tables {
             to: to.map(at),
             created_at: later(0),
             expires_at: at(FAR_MS),
+            place: 0,
         }
     }
 
@@ -189,7 +198,7 @@ async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
             replay: tables.asked(item, from, to),
             place: None,
             counts: Counts::default(),
-            lease: later(0),
+            worker: String::new(),
         };
         let (rows, _, is_last) = tables.part(&running, 100).await;
         assert!(is_last);
@@ -203,10 +212,18 @@ async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
     let one = Some(items[2].item.clone());
     assert_eq!(found(one, Some(accepted(2)), Some(accepted(3))).await, of(&[2]));
     assert_eq!(found(None, Some(accepted(6)), None).await, of(&[]));
-    let found = tables.dead.type_of(&tables.webhook, &event.item).await.unwrap();
-    assert_eq!(found, Some((ItemType::EVENT, at(accepted(2)))));
-    assert_eq!(tables.dead.type_of(&new_webhook(), &event.item).await.unwrap(), None, "another's");
-    assert_eq!(tables.dead.type_of(&tables.webhook, &ItemId::from_bits(9)).await.unwrap(), None);
+    let distant = Some("2400-01-01T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond());
+    assert_eq!(
+        found(None, Some(accepted(4)), distant).await,
+        of(&[4, 5]),
+        "times of more digits than places have"
+    );
+    assert_eq!(found(None, distant, None).await, of(&[]));
+    let found = tables.dead.find_item(&tables.webhook, &event.item).await.unwrap();
+    let (first_accepted, last_accepted) = (at(accepted(2)), at(accepted(2)));
+    assert_eq!(found, Some(DeadItem { item_type: ItemType::EVENT, first_accepted, last_accepted }));
+    assert_eq!(tables.dead.find_item(&new_webhook(), &event.item).await.unwrap(), None, "another's");
+    assert_eq!(tables.dead.find_item(&tables.webhook, &ItemId::from_bits(9)).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -320,7 +337,7 @@ async fn counts_add_up_beside_the_replay_and_replays_are_listed_the_newest_first
     }
     let counted: Vec<_> = listed.iter().map(|one| (one.counts.delivered, one.counts.dead)).collect();
     assert_eq!(counted, [(8, 4), (6, 3), (4, 2), (0, 0), (0, 0)]);
-    let keys: Vec<_> = listed.iter().map(|one| one.replay.clone()).collect();
+    let keys: Vec<_> = listed.iter().map(|one| Replay { place: 0, ..one.replay.clone() }).collect();
     asked.reverse();
     assert_eq!(keys, asked);
     assert_eq!(listed[0].counts.phase(listed[0].taken_at.is_some()), Phase::Running);
@@ -352,6 +369,182 @@ async fn what_waited_too_long_is_found_behind_what_was_replayed() {
         found.extend(rows.into_iter().map(|(_, delivery)| delivery.item));
     }
     assert_eq!(found, BTreeSet::from([behind.item, replayed_long_ago.item]));
+}
+
+/// The tables as seen through a proxy that deals with the first calls of an operation as said, and lets the others
+/// through.
+async fn through_proxy(tables: &Tables, operation: &'static str, fates: &'static [Fate]) -> (Proxy, Tables) {
+    let seen = AtomicUsize::new(0);
+    let proxy = Proxy::start(&new_streak(), clock(NOW_MS, Duration::from_secs(30)), move |called, _| {
+        match called == operation {
+            true => fates.get(seen.fetch_add(1, Ordering::SeqCst)).copied().unwrap_or(Fate::Proceed),
+            false => Fate::Proceed,
+        }
+    })
+    .await;
+    let through = Tables {
+        held: HeldTable::new(proxy.client(), tables.held_name.clone()),
+        dead: DeadTable::new(proxy.client(), tables.dead_name.clone()),
+        webhook: tables.webhook.clone(),
+        held_name: tables.held_name.clone(),
+        dead_name: tables.dead_name.clone(),
+    };
+    (proxy, through)
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_ours_when_it_is_repeated() {
+    let tables = tables();
+    let replay = tables.asked(None, None, None);
+    let (_proxy, through) = through_proxy(&tables, "UpdateItem", &[Fate::DropAfter, Fate::FailAfter]).await;
+    let running = through.created(&replay).await;
+    assert_eq!(tables.claimed(&replay, 50).await, None, "the lease runs");
+    assert!(tables.held.end_replay(&running, later(60)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says_so() {
+    let tables = tables();
+    tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
+    let replay = tables.asked(None, None, None);
+    let running = tables.created(&replay).await;
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
+    let (rows, place, _) = tables.part(&running, 9).await;
+    let place = place.unwrap();
+    assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (0, 1));
+    assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
+    let Take::Taken(running) = through.take(&running, &rows, &place).await else { panic!("it is ours") };
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (1, 0));
+    // Beginning and ending wait a moment by themselves.
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
+    assert!(through.held.end_replay(&running, later(9)).await.unwrap());
+    let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 9]).await;
+    let other = tables.asked(None, None, None);
+    assert!(through.held.create_replay(&other).await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_back() {
+    let tables = tables();
+    tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
+    let replay = tables.asked(None, None, None);
+    let running = tables.created(&replay).await;
+    let (rows, place, _) = tables.part(&running, 9).await;
+    let taken = tables.take(&running, &rows, &place.unwrap()).await;
+    assert!(matches!(taken, Take::Taken(_)), "it is made, and the worker does not hear of it");
+    tables.held.give_back_replay(&running, later(6)).await.unwrap();
+    let second = tables.claimed(&replay, 7).await.expect("nobody has it");
+    assert_eq!(second.counts.taken, 1);
+    tables.held.give_back_replay(&running, later(8)).await.unwrap();
+    assert_eq!(
+        tables.claimed(&replay, 9).await,
+        None,
+        "the first worker does not give back what is another's"
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
+    let tables = tables();
+    let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
+    for item in &items {
+        tables.bury(item, NOW_MS).await;
+    }
+    let broken = embedded()
+        .all_rows(&tables.dead_name)
+        .into_iter()
+        .find(|row| row["item"]["S"] == items[1].item.as_str())
+        .unwrap();
+    let client = embedded().client();
+    let own = |name: &str| AttributeValue::S(broken[name]["S"].as_str().unwrap().to_owned());
+    let call = client.update_item().table_name(&tables.dead_name).key("pk", own("pk")).key("sk", own("sk"));
+    call.update_expression("REMOVE cause").send().await.unwrap();
+    let running = tables.created(&tables.asked(None, None, None)).await;
+    let mut rows = tables.dead.of_replay(&running.replay, None);
+    let part = tables.dead.next_part(&mut rows, &running.replay, (9, 1 << 30), later(0)).await.unwrap();
+    let found: Vec<_> = part.rows.iter().map(|row| &row.delivery.item).collect();
+    assert_eq!(found, [&items[0].item, &items[2].item]);
+    let unreadable: Vec<_> = part.unreadable.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(unreadable, [broken["sk"]["S"].as_str().unwrap()]);
+    assert!(part.is_last && part.place.as_deref() == Some(part.rows[1].place()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_replays_of_single_items_run_at_once_and_one_that_ends_makes_room() {
+    let tables = tables();
+    let mut created = Vec::new();
+    for n in 0..MAX_ITEMS_AT_ONCE {
+        let replay = tables.asked(Some(ItemId::from_bits(n as u128)), None, None);
+        assert_eq!(tables.held.create_replay(&replay).await.unwrap(), CreatedReplay::Done, "{n}");
+        created.push(replay);
+    }
+    let one_more = tables.asked(Some(ItemId::from_bits(99)), None, None);
+    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::TooMany);
+    let of_type = tables.asked(None, None, None);
+    assert_eq!(tables.held.create_replay(&of_type).await.unwrap(), CreatedReplay::Done, "beside them");
+    let running = tables.claimed(&created[7], 0).await.unwrap();
+    assert!(tables.held.end_replay(&running, later(1)).await.unwrap());
+    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::Done);
+    let last = tables.asked(Some(ItemId::from_bits(98)), None, None);
+    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::TooMany);
+    let running = tables.claimed(&one_more, 2).await.unwrap();
+    tables.held.drop_replay(&running.replay).await.unwrap();
+    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::Done);
+}
+
+#[tokio::test]
+async fn a_release_says_who_planned_it() {
+    let tables = tables();
+    let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
+    let account = AccountId::from_bits(1);
+    let plan = async |due: i64| tables.held.plan_release(&key, &account, later(due)).await.unwrap();
+    assert!(plan(50).await, "it is new");
+    assert!(!plan(50).await && !plan(60).await, "it is planned");
+    assert!(plan(40).await, "it is brought forward");
+    assert!(!plan(40).await);
+}
+
+#[tokio::test]
+async fn an_item_that_was_accepted_and_died_twice_is_taken_twice() {
+    let tables = tables();
+    let first = tables.delivery(NOW_MS - 9000);
+    let again = Delivery { accepted_at: at(NOW_MS - 10), ..first.clone() };
+    for item in [&again, &first, &tables.delivery(NOW_MS - 500)] {
+        tables.bury(item, NOW_MS).await;
+    }
+    let found = tables.dead.find_item(&tables.webhook, &first.item).await.unwrap().unwrap();
+    assert_eq!((found.first_accepted, found.last_accepted), (first.accepted_at, again.accepted_at));
+    let replay = tables.asked(Some(first.item.clone()), Some(NOW_MS - 9000), Some(NOW_MS - 9));
+    let running = tables.created(&replay).await;
+    let (rows, place, is_last) = tables.part(&running, 9).await;
+    assert!(is_last);
+    let deliveries: Vec<_> = rows.iter().map(|row| row.delivery.clone()).collect();
+    assert_eq!(deliveries, [first, again]);
+    assert!(matches!(tables.take(&running, &rows, &place.unwrap()).await, Take::Taken(_)));
+    assert_eq!((tables.held().await.len(), tables.dead().await.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
+    let tables = tables();
+    let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
+    tables.held.await_release(&key, &AccountId::from_bits(1), later(0)).await.unwrap();
+    let claim = async |now: i64| match tables
+        .held
+        .claim_release(&key, later(now), later(now + 100), later(900))
+        .await
+    {
+        Ok(ReleaseClaim::Claimed(release)) => release,
+        other => panic!("{other:?}"),
+    };
+    let first = claim(1).await;
+    assert_eq!(first.looked_behind_at, None);
+    let looked = tables.held.looked_behind(&first, (later(2), later(150))).await.unwrap().unwrap();
+    assert_eq!((looked.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
+    assert!(tables.held.postpone_release(&looked, later(200), false).await.unwrap());
+    assert_eq!(claim(300).await.looked_behind_at, Some(later(2)), "whoever has it next");
+    assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
 }
 
 fn entry(n: i64, success: bool) -> Entry {
@@ -411,6 +604,9 @@ async fn a_log_is_listed_the_newest_first_page_by_page_and_filtered() {
     assert_eq!(logged(&log, &webhook, failed, 4).await.0, expected);
     let span = Filter { from: Some(later(35)), to: Some(later(52)), ..Filter::default() };
     assert_eq!(logged(&log, &webhook, span, 200).await.0, (35..52).rev().collect::<Vec<_>>());
+    let distant = Some("2400-01-01T00:00:00Z".parse().unwrap());
+    let span = Filter { from: Some(later(85)), to: distant, ..Filter::default() };
+    assert_eq!(logged(&log, &webhook, span, 200).await.0, (85..90).rev().collect::<Vec<_>>());
     let one = Filter { item: Some(ItemId::from_bits(42)), ..Filter::default() };
     assert_eq!(logged(&log, &webhook, one, 200).await.0, [42]);
     let nothing = Filter { from: Some(later(60)), to: Some(later(60)), ..Filter::default() };
