@@ -60,7 +60,7 @@ pub use attributes::{
 };
 pub use broker::{QueueDescription, QueuePage};
 pub use error::{OpenError, SqsError};
-pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict};
+pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict, access_key_id};
 pub use message::{
     AttributeData, DamagedAttributes, MAX_ATTRIBUTES, MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, MessageAttribute,
     MessageAttributes, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,
