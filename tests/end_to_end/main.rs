@@ -20,6 +20,7 @@ mod items;
 mod killed;
 mod networks;
 mod pages;
+mod permissions;
 mod price;
 mod push_bursts;
 mod pushes;

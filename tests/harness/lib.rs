@@ -240,7 +240,8 @@ impl Bundle {
     pub fn complaints(&self) -> Vec<String> {
         let functions = ["IngestFunction", "DeliverFunction", "CollectFunction", "ManageFunction"];
         let lines = functions.iter().flat_map(|function| self.logs.of(function));
-        lines.filter(|line| !line.contains("\"INFO\"")).collect()
+        let lines = lines.filter(|line| !line.contains("\"INFO\""));
+        lines.chain(self.stack.refused_calls().iter().map(ToString::to_string)).collect()
     }
 
     async fn is_at_rest(&self) -> bool {
@@ -254,10 +255,12 @@ impl Bundle {
         true
     }
 
-    /// Stops everything.
+    /// Stops everything, and asserts that no function called what its policies in the template do not allow.
     pub async fn stop(self) {
+        let refused = self.stack.refused_calls();
         self.stack.stop().await;
         self.receiver.stop().await;
+        assert!(refused.is_empty(), "the template does not allow: {refused:#?}");
     }
 }
 

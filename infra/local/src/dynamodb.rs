@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
-use carteiro_sqs::{Fate, Fault, Verdict};
+use carteiro_sqs::{Fate, Fault, Verdict, access_key_id};
 use dynoxide::{Database, DynoxideError};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::http_server::{BodyError, Dropped, Reply, json_reply, read_body};
+use crate::permissions::Permissions;
 use crate::template::Table;
 
 /// The most bytes of a request: DynamoDB's 16 MB.
@@ -120,6 +121,7 @@ pub(crate) struct Dynamodb {
     clock: Clock,
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
+    permissions: Arc<Permissions>,
     intercept: RwLock<Option<Arc<dyn InterceptDynamodb>>>,
     expiry: RwLock<Expiry>,
     /// The second of platform time up to which expired items went at once.
@@ -140,6 +142,7 @@ impl Dynamodb {
         file: Option<&Path>,
         clock: Clock,
         tables: impl Iterator<Item = &'a Table>,
+        permissions: Arc<Permissions>,
     ) -> Result<Self, DynamodbError> {
         let database = match file {
             None => Database::memory_with_clock(Arc::new(PlatformTime(clock.clone())))?,
@@ -157,7 +160,18 @@ impl Dynamodb {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let (intercept, expiry, swept_second) = Default::default();
-        Ok(Self { database, clock, upstream, client, intercept, expiry, swept_second, stop, thread })
+        Ok(Self {
+            database,
+            clock,
+            upstream,
+            client,
+            permissions,
+            intercept,
+            expiry,
+            swept_second,
+            stop,
+            thread,
+        })
     }
 
     /// From now on `intercept` decides what becomes of calls; nothing lets all of them through.
@@ -187,6 +201,11 @@ impl Dynamodb {
                 ));
             }
         };
+        let caller = access_key_id(&parts.headers);
+        if let Err(refused) = self.permissions.dynamodb(caller, operation(&parts), &body) {
+            let kind = "com.amazon.coral.service#AccessDeniedException";
+            return Ok(error_reply(StatusCode::BAD_REQUEST, kind, &refused.to_string()));
+        }
         let verdict = self.verdict(&parts, &body);
         if !verdict.delay.is_zero() {
             self.clock.sleep(verdict.delay).await;
@@ -209,10 +228,7 @@ impl Dynamodb {
     fn verdict(&self, parts: &http::request::Parts, body: &[u8]) -> Verdict {
         let intercept = self.intercept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(intercept) = intercept else { return Verdict::default() };
-        let target =
-            parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let operation = target.rsplit_once('.').map_or("", |(_, operation)| operation);
-        intercept.verdict(DynamodbCall { operation, body })
+        intercept.verdict(DynamodbCall { operation: operation(parts), body })
     }
 
     async fn pass_on(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Reply, Dropped> {
@@ -417,9 +433,19 @@ fn to_json(response: &impl serde::Serialize) -> Result<Value, DynamodbError> {
     serde_json::to_value(response).map_err(|error| DynamodbError::Database(error.to_string()))
 }
 
+/// The operation that a request names; empty where it names none.
+fn operation(parts: &http::request::Parts) -> &str {
+    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    target.rsplit_once('.').map_or("", |(_, operation)| operation)
+}
+
 fn fault_reply(fault: &Fault) -> Reply {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{}", fault.code);
-    let mut reply = json_reply(fault.status, json!({"__type": kind, "message": fault.message}).to_string());
+    error_reply(fault.status, &kind, &fault.message)
+}
+
+fn error_reply(status: StatusCode, kind: &str, message: &str) -> Reply {
+    let mut reply = json_reply(status, json!({"__type": kind, "message": message}).to_string());
     reply.headers_mut().insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
     reply
 }

@@ -6,11 +6,10 @@
 //! and on one clock that a test can move.
 //!
 //! **Guaranteed:** what the template has and this does not understand is an error, never ignored ([`template`] lists
-//! what means nothing here); functions see nothing of this process's environment; when the stack stops, its functions
-//! have ended; when it dies, they end as soon as they next use their Runtime API, which an idle one is always doing.
+//! what means nothing here); functions may call of tables and queues what the template allows them (`permissions`), and
+//! see nothing of this process's environment; when the stack stops, its functions have ended; when it dies, they end as soon as they next use their Runtime API, which an idle one is always doing.
 //!
-//! **Not guaranteed:** asynchronous invocations that wait are lost with the process; permissions are not enforced;
-//! nothing is throttled by rate. Real time, not the movable clock, bounds what happens in real time: a function's
+//! **Not guaranteed:** asynchronous invocations that wait are lost with the process; nothing is throttled by rate. Real time, not the movable clock, bounds what happens in real time: a function's
 //! timeout, its init, the HTTP API's wait for it.
 
 mod dynamodb;
@@ -23,6 +22,7 @@ mod invoke_api;
 mod lambda;
 mod log_sink;
 mod moments;
+mod permissions;
 mod queues;
 mod scheduler;
 mod stack;
@@ -32,5 +32,6 @@ pub use carteiro_sqs::{Call as SqsCall, Fate, Fault, Intercept as InterceptSqs, 
 pub use dynamodb::{DynamodbCall, DynamodbError, Expiry, InterceptDynamodb};
 pub use lambda::{Invocation, InvokeError};
 pub use log_sink::{LogLines, LogSink};
+pub use permissions::RefusedCall;
 pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};
 pub use template::{Template, TemplateError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
-use carteiro_sqs::{Call, Intercept, Sqs, Storage, Verdict};
+use carteiro_sqs::{Call, Fate, Fault, Intercept, Sqs, Storage, Verdict};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,6 +23,7 @@ use crate::invoke_api::InvokeApi;
 use crate::lambda::asynchronous::AsyncInvoker;
 use crate::lambda::{Invocation, InvokeError, Lambda, Platform};
 use crate::log_sink::{LogSink, OpenSink};
+use crate::permissions::{Permissions, RefusedCall};
 use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
 use crate::template::{QueueMapping, REGION, Template, TemplateError};
@@ -143,7 +144,8 @@ pub struct Stack {
     template: Template,
     lambda: Lambda,
     sqs: Sqs,
-    sqs_faults: Arc<SqsFaults>,
+    permissions: Arc<Permissions>,
+    sqs_hooks: Arc<SqsHooks>,
     sqs_server: (oneshot::Sender<()>, JoinHandle<()>),
     dynamodb: Arc<Dynamodb>,
     servers: Vec<Server>,
@@ -175,7 +177,8 @@ impl Stack {
         let functions = std::path::absolute(&options.functions).unwrap_or_else(|_| options.functions.clone());
         check_binaries(&template, &functions)?;
         let logs = OpenSink::open(options.function_logs.clone()).map_err(StackError::Logs)?;
-        let dynamodb = open_dynamodb(&options, &template).await?;
+        let permissions = Arc::new(Permissions::new(&template));
+        let dynamodb = open_dynamodb(&options, &template, Arc::clone(&permissions)).await?;
         let sqs = open_sqs(&options)?;
         let queues = Queues::new(sqs.clone());
         queues.ensure(&template.queues).await.map_err(|error| StackError::Sqs(error.to_string()))?;
@@ -194,8 +197,9 @@ impl Stack {
         for source in &sources {
             background.spawn(source.clone().run());
         }
-        let sqs_faults = Arc::new(SqsFaults::default());
-        let sqs_server = serve_sqs(sqs.clone(), listeners.sqs, Arc::clone(&sqs_faults));
+        let sqs_hooks =
+            Arc::new(SqsHooks { permissions: Arc::clone(&permissions), faults: RwLock::default() });
+        let sqs_server = serve_sqs(sqs.clone(), listeners.sqs, Arc::clone(&sqs_hooks));
         let servers = serve(
             (listeners.api, listeners.dynamodb, listeners.lambda),
             &template,
@@ -208,7 +212,8 @@ impl Stack {
             template,
             lambda,
             sqs,
-            sqs_faults,
+            permissions,
+            sqs_hooks,
             sqs_server,
             dynamodb,
             servers,
@@ -293,7 +298,13 @@ impl Stack {
 
     /// From now on `intercept` decides what becomes of calls to SQS over HTTP; nothing lets all of them through.
     pub fn intercept_sqs(&self, intercept: Option<Arc<dyn Intercept>>) {
-        *self.sqs_faults.hook.write().unwrap_or_else(PoisonError::into_inner) = intercept;
+        *self.sqs_hooks.faults.write().unwrap_or_else(PoisonError::into_inner) = intercept;
+    }
+
+    /// The calls of functions that were refused because the template does not allow them, each once.
+    #[must_use]
+    pub fn refused_calls(&self) -> Vec<RefusedCall> {
+        self.permissions.refused()
     }
 
     /// Stops everything, functions included, and waits until it is gone.
@@ -387,36 +398,36 @@ fn serve(
     vec![api, invoke, database]
 }
 
-/// Lets tests change what becomes of calls while the server runs.
-#[derive(Default)]
-struct SqsFaults {
-    hook: RwLock<Option<Arc<dyn Intercept>>>,
+/// Refuses what functions may not call, and lets tests change what becomes of calls while the server runs.
+struct SqsHooks {
+    permissions: Arc<Permissions>,
+    faults: RwLock<Option<Arc<dyn Intercept>>>,
 }
 
-impl std::fmt::Debug for SqsFaults {
+impl std::fmt::Debug for SqsHooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqsFaults").finish_non_exhaustive()
+        f.debug_struct("SqsHooks").finish_non_exhaustive()
     }
 }
 
-impl Intercept for SqsFaults {
+impl Intercept for SqsHooks {
     fn verdict(&self, call: Call<'_>) -> Verdict {
-        let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
-        hook.map_or_else(Verdict::default, |hook| hook.verdict(call))
+        if let Err(refused) = self.permissions.sqs(call.access_key_id, call.action, call.queue) {
+            let (status, code) = (http::StatusCode::FORBIDDEN, "AccessDenied".to_owned());
+            return Fate::FailBefore(Fault { status, code, message: refused.to_string() }).into();
+        }
+        let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner).clone();
+        faults.map_or_else(Verdict::default, |faults| faults.verdict(call))
     }
 }
 
-fn serve_sqs(
-    sqs: Sqs,
-    listener: TcpListener,
-    faults: Arc<SqsFaults>,
-) -> (oneshot::Sender<()>, JoinHandle<()>) {
+fn serve_sqs(sqs: Sqs, listener: TcpListener, hooks: Arc<SqsHooks>) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let stopped = async {
             let _ = stopped.await;
         };
-        if let Err(error) = sqs.serve_with(listener, faults, stopped).await {
+        if let Err(error) = sqs.serve_with(listener, hooks, stopped).await {
             tracing::error!(%error, "the queues' server ended");
         }
     });
@@ -479,7 +490,11 @@ fn check_binaries(template: &Template, functions: &Path) -> Result<(), StackErro
     Ok(())
 }
 
-async fn open_dynamodb(options: &StackOptions, template: &Template) -> Result<Arc<Dynamodb>, StackError> {
+async fn open_dynamodb(
+    options: &StackOptions,
+    template: &Template,
+    permissions: Arc<Permissions>,
+) -> Result<Arc<Dynamodb>, StackError> {
     let file = match &options.data {
         Data::Memory => None,
         Data::Folder(folder) => Some(folder.join("dynamodb.sqlite")),
@@ -489,7 +504,7 @@ async fn open_dynamodb(options: &StackOptions, template: &Template) -> Result<Ar
     let handle = tokio::runtime::Handle::current();
     let started = tokio::task::spawn_blocking(move || {
         let _guard = handle.enter();
-        Dynamodb::start(file.as_deref(), clock, tables.iter())
+        Dynamodb::start(file.as_deref(), clock, tables.iter(), permissions)
     });
     match started.await {
         Ok(started) => Ok(Arc::new(started?)),

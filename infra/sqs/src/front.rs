@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::attributes::ACCOUNT_ID;
 use crate::broker::QueuePage;
 use crate::error::SqsError;
-use crate::intercept::{Call, Fate, Fault, Intercept};
+use crate::intercept::{Call, Fate, Fault, Intercept, access_key_id};
 use crate::message::{MAX_MESSAGE_BYTES, ReceiveRequest};
 use crate::service::{BatchEntry, Sqs};
 use crate::wire::{
@@ -191,8 +191,9 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
         let request_id = self.requests.fetch_add(1, Ordering::Relaxed);
+        let access_key = access_key_id(request.headers()).map(str::to_owned);
         let result = match read(request).await {
-            Ok((name, action, body)) => self.intercepted(&name, action, &body).await?,
+            Ok((name, action, body)) => self.intercepted(&name, action, &body, access_key.as_deref()).await?,
             Err(refusal) => Err(refusal),
         };
         let mut response = match result {
@@ -212,12 +213,13 @@ impl Front {
         name: &str,
         action: Action,
         body: &[u8],
+        access_key_id: Option<&str>,
     ) -> Result<Result<Vec<u8>, Refusal>, Dropped> {
         let queue = match parse::<QueueRef>(body) {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let verdict = self.hook.verdict(Call { action: name, queue: queue.name() });
+        let verdict = self.hook.verdict(Call { action: name, queue: queue.name(), access_key_id });
         if !verdict.delay.is_zero() {
             self.sqs.clock().sleep(verdict.delay).await;
         }

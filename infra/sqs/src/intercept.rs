@@ -13,6 +13,17 @@ pub struct Call<'a> {
     pub action: &'a str,
     /// The queue it names, if it names one; whether that exists is not known yet.
     pub queue: Option<&'a str>,
+    /// Whose access key signed it, if it is signed. No signature is checked.
+    pub access_key_id: Option<&'a str>,
+}
+
+/// The id of the access key that a request says to be signed with, by AWS's signature version 4:
+/// `authorization: AWS4-HMAC-SHA256 Credential=<id>/<date>/<region>/<service>/aws4_request, …`.
+#[must_use]
+pub fn access_key_id(headers: &http::HeaderMap) -> Option<&str> {
+    let signed = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("AWS4-HMAC-SHA256")?;
+    let (_, credential) = signed.split_once("Credential=")?;
+    credential.split_once('/').map(|(id, _)| id)
 }
 
 /// An error to answer with.
@@ -79,5 +90,24 @@ where
 impl Intercept for NoFaults {
     fn verdict(&self, _: Call<'_>) -> Verdict {
         Verdict::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::access_key_id;
+
+    #[test]
+    fn the_access_key_of_a_signed_request_is_read() {
+        let of = |authorization: &'static str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert("authorization", http::HeaderValue::from_static(authorization));
+            access_key_id(&headers).map(str::to_owned)
+        };
+        let signed = "AWS4-HMAC-SHA256 Credential=Me/20261122/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
+        assert_eq!(of(signed).as_deref(), Some("Me"));
+        assert_eq!(of("AWS4-HMAC-SHA256 SignedHeaders=host"), None);
+        assert_eq!(of("Bearer Credential=Me/"), None);
+        assert_eq!(access_key_id(&http::HeaderMap::new()), None);
     }
 }

@@ -30,7 +30,7 @@
 //!   Where the dead-letter queue is gone, the message stays and goes on being received.
 //! - Queues are made, purged and deleted at once, and the 60 s in which a name is taken after a deletion, or a second
 //!   purge refused, are forgotten at a restart.
-//! - A `MessageGroupId` is kept and handed out, and changes no order. No signature, policy or permission is checked.
+//! - A `MessageGroupId` is kept and handed out, and changes no order. No signature or queue policy is checked; a hook may refuse a caller ([`Call::access_key_id`]).
 //!   `AddPermission`, `RemovePermission` and the message move tasks are unknown actions.
 //!
 //! # Memory
@@ -60,7 +60,7 @@ pub use attributes::{
 };
 pub use broker::{QueueDescription, QueuePage};
 pub use error::{OpenError, SqsError};
-pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict};
+pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict, access_key_id};
 pub use message::{
     AttributeData, DamagedAttributes, MAX_ATTRIBUTES, MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, MessageAttribute,
     MessageAttributes, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,

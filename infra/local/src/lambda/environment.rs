@@ -250,7 +250,8 @@ fn variables(function: &Function, platform: &Platform, runtime_api: &str) -> Vec
     let stream = format!("{date}/[$LATEST]{}", crate::ids::short());
     let root = platform.functions.display().to_string();
     for (name, value) in [
-        ("AWS_ACCESS_KEY_ID", "local"),
+        // Its calls are known by it: see `permissions`.
+        ("AWS_ACCESS_KEY_ID", function.name.as_str()),
         ("AWS_DEFAULT_REGION", crate::template::REGION),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_ENDPOINT_URL_DYNAMODB", &platform.dynamodb),

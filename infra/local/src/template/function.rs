@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::model::{Asynchronous, Function, Template};
 use super::properties::Properties;
-use super::{TemplateError, events};
+use super::{TemplateError, events, policy};
 
 /// Lambda's default timeout and memory size.
 const DEFAULT_TIMEOUT_SECONDS: u32 = 3;
@@ -32,8 +32,12 @@ pub(crate) fn read(
     let reserved = properties.integer("ReservedConcurrentExecutions", 0..=1000)?;
     let mut asynchronous = read_asynchronous(&mut properties)?;
     asynchronous.dead_letter = read_dead_letter_queue(&mut properties)?;
-    check_policies(&mut properties)?;
-    properties.text("Role")?;
+    let policies = policy::read_policies(&mut properties)?;
+    let role = properties.text("Role")?;
+    if role.is_some() && policies.is_some() {
+        // SAM would leave them out without a word.
+        return Err(TemplateError::at(&properties.path_of("Policies"), "mean nothing beside a Role"));
+    }
     properties.choice("RecursiveLoop", &["Allow", "Terminate"])?;
     properties.ignore(&["Description", "Tags"]);
     if let Some(list) = properties.map("Events")? {
@@ -52,6 +56,8 @@ pub(crate) fn read(
         log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
         reserved_concurrency: reserved.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
         asynchronous,
+        role,
+        policy: policies.unwrap_or_default(),
     };
     into.functions.insert(name.to_owned(), function);
     Ok(())
@@ -171,70 +177,4 @@ fn read_dead_letter_queue(properties: &mut Properties) -> Result<Option<String>,
     let name = events::queue_name(&mut queue, "TargetArn")?;
     queue.finish()?;
     Ok(Some(name))
-}
-
-/// Nothing is enforced on one machine; but a statement that is not one would fail only in the deployment.
-fn check_policies(properties: &mut Properties) -> Result<(), TemplateError> {
-    let path = properties.path_of("Policies");
-    let documents = match properties.take("Policies") {
-        None => return Ok(()),
-        Some(Value::Array(items)) => items,
-        Some(single) => vec![single],
-    };
-    for (at, document) in documents.into_iter().enumerate() {
-        let path = format!("{path}[{at}]");
-        if document.is_string() {
-            // The name or ARN of a managed policy.
-            continue;
-        }
-        check_document(document, &path)?;
-    }
-    Ok(())
-}
-
-/// A role: who may take it, and its policies.
-pub(crate) fn check_role(properties: Value, path: &str) -> Result<(), TemplateError> {
-    let mut role = Properties::new(properties, path)?;
-    if role.map("AssumeRolePolicyDocument")?.is_none() {
-        return Err(TemplateError::at(path, "AssumeRolePolicyDocument is required"));
-    }
-    for (at, policy) in role.list("Policies")?.unwrap_or_default().into_iter().enumerate() {
-        let path = format!("{path}.Policies[{at}]");
-        let mut policy = Properties::new(policy, &path)?;
-        if policy.text("PolicyName")?.is_none() {
-            return Err(TemplateError::at(&path, "PolicyName is required"));
-        }
-        let document = policy.take("PolicyDocument");
-        let document = document.ok_or_else(|| TemplateError::at(&path, "PolicyDocument is required"))?;
-        check_document(document, &format!("{path}.PolicyDocument"))?;
-        policy.finish()?;
-    }
-    role.ignore(&["Description", "ManagedPolicyArns", "Path", "Tags"]);
-    role.finish()
-}
-
-fn check_document(document: Value, path: &str) -> Result<(), TemplateError> {
-    let mut document = Properties::new(document, path)?;
-    document.choice("Version", &["2012-10-17"])?;
-    let statements = document.list("Statement")?.ok_or_else(|| {
-        TemplateError::at(path, "Statement is required (policy templates are not understood)")
-    })?;
-    document.ignore(&["Id"]);
-    document.finish()?;
-    for (at, statement) in statements.into_iter().enumerate() {
-        check_statement(Properties::new(statement, &format!("{path}.Statement[{at}]"))?)?;
-    }
-    Ok(())
-}
-
-fn check_statement(mut statement: Properties) -> Result<(), TemplateError> {
-    let path = statement.path().to_owned();
-    let required = |found: bool, what: &str| {
-        if found { Ok(()) } else { Err(TemplateError::at(&path, &format!("{what} is required"))) }
-    };
-    required(statement.choice("Effect", &["Allow", "Deny"])?.is_some(), "Effect")?;
-    required(statement.one_or_many("Action")?.is_some_and(|actions| !actions.is_empty()), "Action")?;
-    required(statement.one_or_many("Resource")?.is_some_and(|resources| !resources.is_empty()), "Resource")?;
-    statement.ignore(&["Condition", "Sid"]);
-    statement.finish()
 }

@@ -3,8 +3,9 @@
 //! **Strict.** A section, resource type, property, event type, intrinsic function or value that is not understood is an
 //! error that names its path; nothing is guessed. These are read (their references must hold) and mean nothing on one
 //! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, keys,
-//! alarms and their topics, dashboards, policies (their statements are checked for shape), `Architectures`, `CodeUri`, `RecursiveLoop`
-//! (loops are not detected here), throttling settings of the HTTP API (nothing is throttled by rate), `NoEcho`.
+//! alarms and their topics, dashboards, `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here),
+//! throttling settings of the HTTP API (nothing is throttled by rate), `NoEcho`, and of policies what is not on tables
+//! or queues.
 //!
 //! Tables, queues and functions are named by their logical ids.
 
@@ -13,6 +14,7 @@ mod events;
 mod function;
 mod model;
 mod parameters;
+mod policy;
 mod properties;
 mod resources;
 mod yaml;
@@ -24,8 +26,9 @@ use serde_json::Value;
 
 use evaluate::{Scope, scalar_text};
 pub use model::{Asynchronous, Function, Queue, QueueMapping, Route, Schedule, Table, Template};
-pub(crate) use model::{function_arn, queue_arn};
+pub(crate) use model::{function_arn, queue_arn, table_arn};
 pub(crate) use parameters::{ACCOUNT, REGION};
+pub(crate) use policy::{Access, Policy};
 use yaml::Node;
 
 /// What is wrong with a template or its parameters.
@@ -118,10 +121,12 @@ impl Template {
             resources.iter().map(|resource| (resource.name.clone(), resource.attributes.clone())).collect();
         let globals = globals(root.get("Globals"), &scope)?;
         let mut template = Self::default();
+        let mut roles = BTreeMap::new();
         for resource in &resources {
-            resource.read(&scope, &globals, &mut template)?;
+            resource.read(&scope, &globals, &mut template, &mut roles)?;
         }
         template.check_references()?;
+        template.grant(&roles)?;
         template.outputs = outputs(root.get("Outputs"), &scope)?;
         Ok(template)
     }

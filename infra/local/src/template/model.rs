@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::parameters::{ACCOUNT, REGION};
+use super::policy::Policy;
 
 /// The whole bundle.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,10 @@ pub struct Function {
     pub reserved_concurrency: Option<usize>,
     /// What becomes of asynchronous invocations that fail.
     pub asynchronous: Asynchronous,
+    /// The ARN of the role that the template gives it, if SAM does not make one.
+    pub(crate) role: Option<String>,
+    /// What it may call.
+    pub(crate) policy: Policy,
 }
 
 impl Function {
@@ -168,6 +173,11 @@ pub(crate) fn function_arn(name: &str) -> String {
 /// The ARN of a queue.
 pub(crate) fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
+}
+
+/// The ARN of a role.
+pub(crate) fn role_arn(name: &str) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:role/{name}")
 }
 
 /// The ARN of a table.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::evaluate::{Attributes, Scope};
-use super::model::{Queue, Table, Template, function_arn, queue_arn, queue_url, table_arn};
+use super::model::{Queue, Table, Template, function_arn, queue_arn, queue_url, role_arn, table_arn};
 use super::parameters::{ACCOUNT, REGION};
+use super::policy::{self, Policy};
 use super::properties::Properties;
 use super::yaml::Node;
 use super::{TemplateError, function};
@@ -19,7 +20,6 @@ enum Kind {
     HttpApi,
     Queue,
     Table,
-    /// Nothing is enforced on one machine; its statements are checked for their form.
     Role,
     /// Means nothing on one machine; its references must hold.
     Inert,
@@ -87,7 +87,7 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
     match (kind, type_name) {
         (Kind::Function, _) => named(function_arn(name)),
         (Kind::Table, _) => named(table_arn(name)),
-        (Kind::Role, _) => named(format!("arn:aws:iam::{ACCOUNT}:role/{name}")),
+        (Kind::Role, _) => named(role_arn(name)),
         (Kind::Queue, _) => {
             let url = queue_url(sqs, name);
             let attributes =
@@ -125,6 +125,7 @@ impl Declared<'_> {
         scope: &Scope,
         globals: &Value,
         into: &mut Template,
+        roles: &mut BTreeMap<String, Policy>,
     ) -> Result<(), TemplateError> {
         let path = format!("Resources.{}", self.name);
         let mut properties = json!({});
@@ -142,7 +143,10 @@ impl Declared<'_> {
         let at = format!("{path}.Properties");
         match self.kind {
             Kind::Inert => Ok(()),
-            Kind::Role => function::check_role(properties, &at),
+            Kind::Role => {
+                roles.insert(role_arn(&self.name), policy::read_role(properties, &at)?);
+                Ok(())
+            }
             Kind::HttpApi => read_http_api(Properties::new(properties, &at)?),
             Kind::Queue => {
                 let queue = read_queue(&self.name, Properties::new(properties, &at)?)?;

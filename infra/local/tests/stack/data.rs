@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_local::{Data, DynamodbCall, Fate, Fault, Ports, Stack, StackError, Verdict};
+use carteiro_local::{Data, DynamodbCall, Fate, Fault, Ports, RefusedCall, Stack, StackError, Verdict};
 use serde_json::json;
 
 use crate::support::{Running, options, start, start_with, until};
 
 fn dynamodb(running: &Running) -> aws_sdk_dynamodb::Client {
+    dynamodb_as(running, "a")
+}
+
+/// A client with the access key of this id.
+fn dynamodb_as(running: &Running, key_id: &str) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("a", "b", None, None, "test"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(key_id, "b", None, None, "test"))
         .endpoint_url(&running.stack.addresses().dynamodb)
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -143,6 +148,61 @@ async fn faults_are_injected_into_the_queues_front() {
     running.stack.intercept_sqs(None);
     assert_eq!(send().await.status(), 200);
     assert_eq!(running.counts("FailedQueue").await, (1, 0));
+    running.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_may_do_with_tables_what_its_policies_allow() {
+    let running = start().await;
+    let function = dynamodb_as(&running, "EchoFunction");
+    assert!(!exists(&function, "a").await);
+    assert_eq!(running.stack.refused_calls(), []);
+    let refused = function.put_item().table_name("Table").set_item(Some(item("a"))).send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("AccessDeniedException"));
+    let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Table";
+    let message = refused.message().unwrap();
+    let expected = format!("is not authorized to perform: dynamodb:PutItem on resource: {table} because");
+    assert!(message.contains(&expected), "{message}");
+    assert!(!exists(&function, "a").await);
+    // What no function signed goes through.
+    dynamodb(&running).put_item().table_name("Table").set_item(Some(item("a"))).send().await.unwrap();
+    let refused = RefusedCall {
+        function: "EchoFunction".to_owned(),
+        action: "dynamodb:PutItem".to_owned(),
+        resource: table.to_owned(),
+    };
+    assert_eq!(running.stack.refused_calls(), [refused]);
+    running.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_may_do_with_queues_what_its_policies_allow() {
+    let running = start().await;
+    let sqs = running.stack.addresses().sqs.clone();
+    let ask = |key_id: &str, action: &str, queue: &str, mut body: serde_json::Value| {
+        body["QueueUrl"] = format!("{sqs}/000000000000/{queue}").into();
+        let request = http::Request::post(&sqs)
+            .header("x-amz-target", format!("AmazonSQS.{action}"))
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={key_id}/20261122/us-east-1/sqs"))
+            .body(body.to_string().into())
+            .unwrap();
+        crate::support::send(request)
+    };
+    let one = json!({"MessageBody": "x"});
+    let batch = json!({"Entries": [{"Id": "a", "MessageBody": "x"}]});
+    assert_eq!(ask("EchoFunction", "SendMessage", "FailedQueue", one.clone()).await.status(), 200);
+    assert_eq!(ask("EchoFunction", "SendMessageBatch", "FailedQueue", batch).await.status(), 200);
+    let refused = ask("EchoFunction", "SendMessage", "DeadQueue", one.clone()).await;
+    assert_eq!(refused.status(), 403);
+    assert_eq!(refused.headers()["x-amzn-query-error"], "AccessDenied;Sender");
+    assert_eq!(ask("EchoFunction", "ReceiveMessage", "FailedQueue", json!({})).await.status(), 403);
+    assert_eq!(running.counts("DeadQueue").await, (0, 0));
+    assert_eq!(running.counts("FailedQueue").await, (2, 0));
+    assert_eq!(ask("a", "SendMessage", "DeadQueue", one).await.status(), 200);
+    // A queue may wake a function whose role SAM makes: that may take messages.
+    assert_eq!(ask("WorkFunction", "ReceiveMessage", "FailedQueue", json!({})).await.status(), 200);
+    let refused: Vec<_> = running.stack.refused_calls().into_iter().map(|call| call.action).collect();
+    assert_eq!(refused, ["sqs:ReceiveMessage", "sqs:SendMessage"]);
     running.stack.stop().await;
 }
 

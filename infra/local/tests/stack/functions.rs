@@ -51,6 +51,7 @@ async fn a_function_gets_the_templates_environment_and_none_of_the_stacks() {
         ("AWS_ENDPOINT_URL_SQS", &addresses.sqs),
         ("AWS_REGION", "us-east-1"),
         ("AWS_LAMBDA_FUNCTION_NAME", "EchoFunction"),
+        ("AWS_ACCESS_KEY_ID", "EchoFunction"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
         ("AWS_LAMBDA_LOG_LEVEL", "INFO"),

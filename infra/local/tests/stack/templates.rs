@@ -170,6 +170,52 @@ fn a_function_that_is_not_understood_is_refused_with_its_path() {
 }
 
 #[test]
+fn a_role_must_exist_and_allow_what_the_functions_events_need() {
+    let at = "Resources.F.Properties";
+    let role = |action: &str| {
+        format!(
+            "  R:\n    Type: AWS::IAM::Role\n    Properties: {{AssumeRolePolicyDocument: {{}}, Policies: [{{\
+             PolicyName: p, PolicyDocument: {{Statement: [{{Effect: Allow, Action: [{action}], \
+             Resource: !GetAtt Q.Arn}}]}}}}]}}\n"
+        )
+    };
+    let woken = "Events: {E: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}}";
+    let with_role = |lines: &str, actions: &str| {
+        format!("{}{}", with_function(&format!("Role: !GetAtt R.Arn\n{lines}")), role(actions))
+    };
+    let take = "sqs:DeleteMessage, sqs:GetQueueAttributes, sqs:ReceiveMessage";
+    assert_eq!(parse(&with_role(woken, take)).map(|_| ()), Ok(()));
+    let failed =
+        "EventInvokeConfig: {DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt Q.Arn}}}";
+    for (text, expected) in [
+        (
+            with_role(woken, "sqs:DeleteMessage, sqs:GetQueueAttributes"),
+            format!("{at}.Role: does not allow sqs:ReceiveMessage on Q, which its events need"),
+        ),
+        (
+            with_role(failed, take),
+            format!("{at}.Role: does not allow sqs:SendMessage on Q, which its events need"),
+        ),
+        (
+            with_role("Policies: [AWSLambdaBasicExecutionRole]", take),
+            format!("{at}.Policies: mean nothing beside a Role"),
+        ),
+        (
+            with_function("Role: arn:aws:iam::000000000000:role/other"),
+            format!("{at}.Role: is not the ARN of a role of the template"),
+        ),
+        (
+            with_function("Policies: AmazonDynamoDBFullAccess"),
+            format!(
+                "{at}.Policies[0]: what the managed policy AmazonDynamoDBFullAccess grants is not known here"
+            ),
+        ),
+    ] {
+        assert_eq!(parse(&text).map(|_| ()), Err(expected), "{text}");
+    }
+}
+
+#[test]
 fn a_template_that_is_not_understood_is_refused_with_its_path() {
     for (text, expected) in [
         ("a: [", "not a YAML template"),
