@@ -16,13 +16,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config_table::Page;
 use crate::error::AdapterError;
+use crate::held_table::drop_part;
 use crate::random;
 use crate::row::{Reader, Row, seconds, sorted_digits, text};
 
 const TABLE: &str = "attempt";
 
 /// Over how many partitions a webhook's rows are spread.
-const SHARDS: u8 = 4;
+pub const SHARDS: u8 = 4;
 
 /// How many rows are read for a page at most, besides what each shard reads ahead.
 const MAX_ROWS: usize = 400;
@@ -119,6 +120,15 @@ impl AttemptTable {
             sent.map_err(|error| AdapterError::of_call(OPERATION, error))?;
         }
         Ok(())
+    }
+
+    /// Drops up to `most` rows of a shard of a deleted webhook's log, and answers how many; there are
+    /// [`SHARDS`].
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    pub async fn drop_rows(&self, webhook: &WebhookId, shard: u8, most: u16) -> Result<usize, AdapterError> {
+        drop_part(&self.client, &self.name, pk(webhook, shard), most).await
     }
 
     /// A page of a webhook's log, the newest first. It may be shorter than what is asked for, and go on, where much was

@@ -20,6 +20,7 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::replay::Replayed;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::conditional::made;
@@ -415,6 +416,35 @@ pub(crate) async fn keys_of(
         .limit(i32::from(most));
     let answer = call.send().await.map_err(|error| AdapterError::of_call("finding waiting items", error))?;
     answer.items.unwrap_or_default().iter().map(held_key).collect()
+}
+
+/// How many rows of a part are dropped at once.
+const CONCURRENT_DROPS: usize = 4;
+
+/// Drops up to `most` rows of a partition of any table whose keys are `pk` and `sk`, and answers how many.
+pub(crate) async fn drop_part(
+    client: &Client,
+    table: &str,
+    pk: String,
+    most: u16,
+) -> Result<usize, AdapterError> {
+    const OPERATION: &str = "dropping a deleted webhook's rows";
+    let call = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(pk))
+        .projection_expression("pk, sk")
+        .limit(i32::from(most));
+    let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+    let keys = answer.items.unwrap_or_default();
+    let count = keys.len();
+    let drops = stream::iter(keys).map(|key| async move {
+        let sent = client.delete_item().table_name(table).set_key(Some(key)).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call(OPERATION, error))
+    });
+    drops.buffer_unordered(CONCURRENT_DROPS).try_collect::<()>().await?;
+    Ok(count)
 }
 
 /// Drops a row of the held or the dead items.

@@ -32,7 +32,8 @@ use crate::config_table::Page;
 use crate::dead_table::{DeadRow, DeadTable};
 use crate::error::AdapterError;
 use crate::held_table::{
-    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, due_shard_name, held_row, shard_of_id,
+    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, drop_part, due_shard_name, held_row,
+    shard_of_id,
 };
 use crate::random;
 use crate::row::{Reader, Row, milliseconds, number, seconds, text};
@@ -446,6 +447,14 @@ impl HeldTable {
             sent.map_err(|error| AdapterError::of_call("dropping a replay", error))?;
         }
         Ok(())
+    }
+
+    /// Drops up to `most` rows of a deleted webhook's replays, whoever has them, and answers how many.
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    pub async fn drop_replays(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
+        drop_part(&self.client, &self.name, format!("{webhook}{SUFFIX}"), most).await
     }
 
     /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::attempt_table;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::Replaced;
@@ -232,7 +233,7 @@ impl Rows {
     }
 }
 
-/// Drops what waits for a webhook that was deleted, and its dead items, and ends its streaks. What is in the queue is
+/// Drops what waits for a webhook that was deleted, its dead items, replays and attempt log, and ends its streaks. What is in the queue is
 /// dropped as it comes out.
 pub(crate) async fn drop_waiting(
     manage: &Manage,
@@ -244,8 +245,15 @@ pub(crate) async fn drop_waiting(
     for item_type in ItemType::KNOWN {
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
+    // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
+    while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
     let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;
+    let logs = stream::iter(0..attempt_table::SHARDS).map(|shard| async move {
+        while clock.left() >= RESERVE && manage.attempts.drop_rows(webhook, shard, STEP).await? > 0 {}
+        Ok::<_, AdapterError>(())
+    });
+    logs.buffer_unordered(usize::from(attempt_table::SHARDS)).try_collect::<()>().await?;
     Ok(Dropped { rows: held.rows, more: held.more || dead.more })
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_adapters::attempt_table::{AttemptTable, LogSpan};
+use carteiro_adapters::attempt_table::{self, AttemptTable, LogSpan};
 use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
 use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
@@ -545,6 +545,32 @@ async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
     assert!(tables.held.postpone_release(&looked, later(200), false).await.unwrap());
     assert_eq!(claim(300).await.looked_behind_at, Some(later(2)), "whoever has it next");
     assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_deleted_webhooks_replays_and_log_are_dropped_and_no_others() {
+    let tables = tables();
+    let name = format!("Attempts{:032x}", random::bits128().unwrap());
+    embedded().make_config(&name);
+    let log = AttemptTable::new(embedded().client(), name.clone());
+    let (gone, other) = (tables.webhook.clone(), new_webhook());
+    for n in 0..30 {
+        log.log(&gone, vec![entry(n, false)], later(n), at(FAR_MS)).await.unwrap();
+    }
+    log.log(&other, vec![entry(1, false)], later(1), at(FAR_MS)).await.unwrap();
+    for shard in 0..attempt_table::SHARDS {
+        while log.drop_rows(&gone, shard, 5).await.unwrap() > 0 {}
+    }
+    assert_eq!(embedded().rows(&name), 1);
+    tables.held.hold(&tables.delivery(NOW_MS), HeldFor::Retry, later(9), at(FAR_MS)).await.unwrap();
+    let replay = tables.asked(None, None, None);
+    let running = tables.created(&replay).await;
+    let counts = Counts { delivered: 1, ..Counts::default() };
+    tables.held.count_of_replay(&replay.key, counts, later(1), at(FAR_MS)).await.unwrap();
+    assert_eq!(tables.held.drop_replays(&gone, 2).await.unwrap(), 2);
+    assert_eq!(tables.held.drop_replays(&gone, 2).await.unwrap(), 1);
+    assert_eq!(embedded().rows(&tables.held_name), 1, "what it held is not a replay's row");
+    assert_eq!(tables.take(&running, &[], "message#9").await, Take::NotOurs, "its worker takes no more");
 }
 
 fn entry(n: i64, success: bool) -> Entry {
