@@ -309,7 +309,10 @@ mod tests {
 
     use super::*;
 
-    fn accesses(operation: &str, body: &Value) -> Option<Vec<(String, String, Option<Vec<String>>)>> {
+    /// Action, resource, and the partitions that it touches.
+    type Short = (String, String, Option<Vec<String>>);
+
+    fn accesses(operation: &str, body: &Value) -> Option<Vec<Short>> {
         let keys = BTreeMap::from([("T".to_owned(), "pk".to_owned())]);
         let accesses = dynamodb_accesses(operation, body.to_string().as_bytes(), &keys)?;
         let short = |access: Access| {
@@ -319,7 +322,7 @@ mod tests {
         Some(accesses.into_iter().map(short).collect())
     }
 
-    fn one(operation: &str, body: &Value) -> (String, String, Option<Vec<String>>) {
+    fn one(operation: &str, body: &Value) -> Short {
         accesses(operation, body).unwrap().remove(0)
     }
 

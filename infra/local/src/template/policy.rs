@@ -366,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    fn read(statements: Value) -> Result<Policy, String> {
+    fn read(statements: &Value) -> Result<Policy, String> {
         let mut policy = Policy::default();
         read_document(json!({"Version": "2012-10-17", "Statement": statements}), "P", &mut policy)
             .map(|()| policy)
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_that_no_statement_allows() {
-        let policy = read(json!([{
+        let policy = read(&json!([{
             "Effect": "Allow",
             "Action": ["dynamodb:GetItem", "sqs:SendMessage"],
             "Resource": ["arn:t", "arn:q"],
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_denial_wins() {
-        let policy = read(json!([
+        let policy = read(&json!([
             {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
             {"Effect": "Deny", "Action": "dynamodb:DeleteItem", "Resource": "arn:t"},
         ]))
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn wildcards_stand_for_any_text_and_case_matters_in_resources_alone() {
-        let policy = read(json!([
+        let policy = read(&json!([
             {"Effect": "Allow", "Action": "DynamoDB:Batch*Item", "Resource": "arn:t?/index/*"},
             {"Effect": "Allow", "Action": "*", "Resource": "arn:all"},
         ]))
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn leading_keys_bound_what_is_allowed() {
-        let policy = read(json!([{
+        let policy = read(&json!([{
             "Effect": "Allow",
             "Action": "dynamodb:PutItem",
             "Resource": "arn:t",
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn return_values_bound_what_is_allowed() {
-        let policy = read(json!([{
+        let policy = read(&json!([{
             "Effect": "Allow",
             "Action": "dynamodb:PutItem",
             "Resource": "arn:t",
@@ -467,7 +467,7 @@ mod tests {
             for (name, value) in change.as_object().unwrap() {
                 statement[name] = value.clone();
             }
-            read(json!([statement])).unwrap_err()
+            read(&json!([statement])).unwrap_err()
         };
         for (change, expected) in [
             (json!({"NotAction": "a:b"}), "P.Statement[0].NotAction: this property is not understood"),
@@ -495,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_statement_on_another_service_grants_nothing_and_may_have_any_condition() {
-        let policy = read(json!([{
+        let policy = read(&json!([{
             "Effect": "Allow",
             "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
             "Resource": "*",
