@@ -113,8 +113,10 @@ async fn a_push_of_a_thousand_updates_is_answered_in_time() {
             "{PUSHES} pushes of {UPDATES} updates of {pages} pages: half within {half:?}, all within {most:?}; \
              {reckoned:?} of processor each, function, database and client together"
         );
-        // A machine that does other work too says little by the time that passes.
-        assert!(reckoned.unwrap_or(half) < Duration::from_secs(2), "{times:?}");
+        // A machine that does other work too says little by the time that passes, and this process, where it runs other
+        // tests too, by its processor time: the less of both is nearer to the push's own.
+        let least = reckoned.map_or(half, |reckoned| reckoned.min(half));
+        assert!(least < Duration::from_secs(2), "{reckoned:?} of processor; {times:?}");
     }
     let all = usize::try_from(2 * (PUSHES + 1) * UPDATES).unwrap();
     assert_eq!(inbox(&bundle).await, Inbox { ready: all, ..Inbox::default() });
