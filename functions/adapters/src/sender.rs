@@ -44,7 +44,7 @@ use crate::tls_roots::root_store;
 use connection::{Connection, Sent};
 use dial::Dialler;
 use failed::Failed;
-use pool::{InUse, Place, Pool};
+use pool::{Place, Pool};
 use resolve::Resolver;
 
 /// How much of a response's body is read.
@@ -171,7 +171,7 @@ impl Sender {
         let message = Message::new(attempt)?;
         let stopwatch = Stopwatch::start();
         let mut seen = Seen::default();
-        let exchange = self.inner.exchange(url, &place, &message, now, &stopwatch, &mut seen);
+        let exchange = self.inner.exchange(url, place, &message, now, &stopwatch, &mut seen);
         let failed = match tokio::time::timeout(self.inner.deadline, exchange).await {
             Ok(Ok(())) => None,
             Ok(Err(Failed::Theirs(kind))) => Some(kind),
@@ -199,13 +199,13 @@ impl Inner {
     async fn exchange(
         &self,
         url: &WebhookUrl,
-        place: &Place,
+        place: Place,
         message: &Message,
         now: Timestamp,
         stopwatch: &Stopwatch,
         seen: &mut Seen,
     ) -> Result<(), Failed> {
-        let (response, connection) = self.send(url, place, message, now).await?;
+        let (response, connection) = self.send(url, &place, message, now).await?;
         seen.status = Some(response.status().as_u16());
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         seen.retry_after = wait.and_then(|value| outcome::retry_after(value, now));
@@ -214,32 +214,31 @@ impl Inner {
         if whole && lasts {
             let elapsed =
                 SignedDuration::from_millis(i64::try_from(stopwatch.elapsed_ms()).unwrap_or(i64::MAX));
-            connection.give_back(now.saturating_add(elapsed).unwrap_or(now));
+            self.pool.keep(place, connection, now.saturating_add(elapsed).unwrap_or(now));
         }
         Ok(())
     }
 
     /// Sends the request once: over a kept connection, or over a new one.
-    async fn send<'a>(
-        &'a self,
+    async fn send(
+        &self,
         url: &WebhookUrl,
-        place: &'a Place,
+        place: &Place,
         message: &Message,
         now: Timestamp,
-    ) -> Result<(Response<Incoming>, InUse<'a>), Failed> {
+    ) -> Result<(Response<Incoming>, Connection), Failed> {
         let addresses = self.dialler.addresses(url).await?;
-        while let Some(kept) = self.pool.take(place, now).await {
+        while let Some(mut kept) = self.pool.take(place, now).await {
             // The host may have moved since, or have got an address that nobody may dial.
             if !addresses.contains(&kept.peer()) {
                 continue;
             }
-            let kept = InUse::new(&self.pool, place, kept);
-            if let Some(response) = message.send_over(&kept).await? {
+            if let Some(response) = message.send_over(&mut kept).await? {
                 return Ok((response, kept));
             }
         }
-        let new = InUse::new(&self.pool, place, self.dialler.dial(url, &addresses).await?);
-        match message.send_over(&new).await? {
+        let mut new = self.dialler.dial(url, &addresses).await?;
+        match message.send_over(&mut new).await? {
             Some(response) => Ok((response, new)),
             // The receiver ended the connection before it could be used.
             None => Err(Failed::Theirs(FailureKind::Protocol)),
@@ -295,8 +294,7 @@ impl Message {
     }
 
     /// Sends it over a connection. None where nothing of it was sent.
-    async fn send_over(&self, connection: &InUse<'_>) -> Result<Option<Response<Incoming>>, Failed> {
-        let Some(connection) = connection.connection() else { return Ok(None) };
+    async fn send_over(&self, connection: &mut Connection) -> Result<Option<Response<Incoming>>, Failed> {
         match connection.send(self.request(connection)).await? {
             Sent::Answered(response) => Ok(Some(response)),
             Sent::NotSent => Ok(None),

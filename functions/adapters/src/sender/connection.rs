@@ -39,20 +39,19 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to say that it is ready, which it is or is not: time for its task to run.
 const READY: Duration = Duration::from_millis(100);
 
-/// A connection.
-#[derive(Clone)]
+/// A connection. Whoever has it is the only one to use it.
 pub(crate) struct Connection {
     requests: Requests,
     /// The address that it leads to.
     peer: SocketAddr,
-    tasks: Arc<Tasks>,
+    /// They end with it.
+    _tasks: Tasks,
     opened: Stopwatch,
 }
 
 /// The way in.
-#[derive(Clone)]
 enum Requests {
-    Http1 { channel: Arc<tokio::sync::Mutex<http1::SendRequest<Full<Bytes>>>>, tcp: Arc<TcpStream> },
+    Http1 { channel: http1::SendRequest<Full<Bytes>>, tcp: Arc<TcpStream> },
     Http2 { channel: http2::SendRequest<Full<Bytes>> },
 }
 
@@ -73,11 +72,15 @@ impl Connection {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(MAX_RESPONSE_HEAD_BYTES).max_headers(MAX_RESPONSE_HEADERS);
         let (channel, connection) = builder.handshake(TokioIo::new(stream)).await?;
-        let tasks = Arc::new(Tasks::default());
+        let tasks = Tasks::default();
         // How it ended, its requests tell.
         tasks.spawner().spawn(async move { _ = connection.await });
-        let channel = Arc::new(tokio::sync::Mutex::new(channel));
-        Ok(Self { requests: Requests::Http1 { channel, tcp }, peer, tasks, opened: Stopwatch::start() })
+        Ok(Self {
+            requests: Requests::Http1 { channel, tcp },
+            peer,
+            _tasks: tasks,
+            opened: Stopwatch::start(),
+        })
     }
 
     /// Speaks HTTP/2 over a stream.
@@ -85,7 +88,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let tasks = Arc::new(Tasks::default());
+        let tasks = Tasks::default();
         let mut builder = http2::Builder::new(tasks.spawner());
         builder
             .timer(TokioTimer::new())
@@ -96,7 +99,7 @@ impl Connection {
             .max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(u32::MAX));
         let (channel, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tasks.spawner().spawn(async move { _ = connection.await });
-        Ok(Self { requests: Requests::Http2 { channel }, peer, tasks, opened: Stopwatch::start() })
+        Ok(Self { requests: Requests::Http2 { channel }, peer, _tasks: tasks, opened: Stopwatch::start() })
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -108,36 +111,26 @@ impl Connection {
         self.peer
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.tasks, &other.tasks)
-    }
-
     pub(crate) fn age(&self) -> Duration {
         Duration::from_millis(self.opened.elapsed_ms())
     }
 
     /// Whether a kept connection can be used again: it is open, and nothing came that nobody asked for.
-    pub(crate) async fn is_fit(&self) -> bool {
+    pub(crate) async fn is_fit(&mut self) -> bool {
         let ready = async {
-            match &self.requests {
-                Requests::Http1 { channel, tcp } => {
-                    channel.lock().await.ready().await.is_ok() && is_quiet(tcp)
-                }
-                Requests::Http2 { channel } => channel.clone().ready().await.is_ok(),
+            match &mut self.requests {
+                Requests::Http1 { channel, tcp } => channel.ready().await.is_ok() && is_quiet(tcp),
+                Requests::Http2 { channel } => channel.ready().await.is_ok(),
             }
         };
         tokio::time::timeout(READY, ready).await.unwrap_or(false)
     }
 
     /// Sends a request. An error is one of a connection that broke when the request may have been sent.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Sent, Failed> {
-        let sent = match &self.requests {
-            Requests::Http1 { channel, .. } => {
-                // Not held while it is answered; the next request waits until the connection is free.
-                let answer = channel.lock().await.try_send_request(request);
-                answer.await
-            }
-            Requests::Http2 { channel } => channel.clone().try_send_request(request).await,
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Sent, Failed> {
+        let sent = match &mut self.requests {
+            Requests::Http1 { channel, .. } => channel.try_send_request(request).await,
+            Requests::Http2 { channel } => channel.try_send_request(request).await,
         };
         sent.map_or_else(not_answered, |response| Ok(Sent::Answered(response)))
     }

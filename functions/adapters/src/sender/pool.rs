@@ -72,11 +72,10 @@ impl Pool {
     /// The connection to a place that was used last, and can be used again.
     pub(crate) async fn take(&self, place: &Place, now: Timestamp) -> Option<Connection> {
         loop {
-            let connection = self.newest(place, now)?;
+            let mut connection = self.newest(place, now)?;
             if connection.is_fit().await {
                 return Some(connection);
             }
-            self.discard(place, &connection);
         }
     }
 
@@ -91,20 +90,12 @@ impl Pool {
     }
 
     /// Keeps a connection that is idle now.
-    pub(crate) fn keep(&self, place: &Place, connection: Connection, now: Timestamp) {
+    pub(crate) fn keep(&self, place: Place, connection: Connection, now: Timestamp) {
         let mut places = self.lock();
-        let kept = places.entry(place.clone()).or_default();
-        kept.retain(|kept| !kept.connection.is(&connection));
+        let kept = places.entry(place).or_default();
         kept.push(Kept { connection, since: now, idle: Stopwatch::start() });
         if places.values().map(Vec::len).sum::<usize>() > MAX_KEPT {
             drop_the_oldest(&mut places);
-        }
-    }
-
-    /// Ceases to keep a connection.
-    pub(crate) fn discard(&self, place: &Place, connection: &Connection) {
-        if let Some(kept) = self.lock().get_mut(place) {
-            kept.retain(|kept| !kept.connection.is(connection));
         }
     }
 
@@ -119,37 +110,5 @@ fn drop_the_oldest(places: &mut HashMap<Place, Vec<Kept>>) {
     let oldest = places.values_mut().filter(|kept| !kept.is_empty());
     if let Some(kept) = oldest.max_by_key(|kept| kept.first().map(|kept| kept.idle.elapsed_ms())) {
         kept.remove(0);
-    }
-}
-
-/// A connection in use: whoever drops it without giving it back has it discarded.
-pub(crate) struct InUse<'a> {
-    pool: &'a Pool,
-    place: &'a Place,
-    connection: Option<Connection>,
-}
-
-impl<'a> InUse<'a> {
-    pub(crate) fn new(pool: &'a Pool, place: &'a Place, connection: Connection) -> Self {
-        Self { pool, place, connection: Some(connection) }
-    }
-
-    pub(crate) fn connection(&self) -> Option<&Connection> {
-        self.connection.as_ref()
-    }
-
-    /// Gives it back, idle.
-    pub(crate) fn give_back(mut self, now: Timestamp) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.keep(self.place, connection, now);
-        }
-    }
-}
-
-impl Drop for InUse<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            self.pool.discard(self.place, connection);
-        }
     }
 }
