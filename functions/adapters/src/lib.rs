@@ -23,6 +23,8 @@ pub mod inbox_table;
 pub mod log;
 mod merged_rows;
 pub mod packed_event;
+pub mod poll_queue;
+pub mod poll_table;
 pub mod random;
 pub mod release_row;
 pub mod replay_row;

@@ -96,13 +96,41 @@ impl TokenStatus {
     }
 }
 
+/// How the last collection of a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TickResult {
+    /// All that the network has is brought in.
+    Ok,
+    /// There is more than one tick asks for; the next one goes on.
+    More,
+    /// A limit of the network's was reached; it goes on after it.
+    Limited,
+    /// The token may not do it: nothing is asked until its owner renews it.
+    Token,
+    /// The network failed; the next tick asks again.
+    Unavailable,
+    /// Something of ours failed, or of the deployment's; its log says what.
+    Fault,
+}
+
+impl TickResult {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::More, Self::Limited, Self::Token, Self::Unavailable, Self::Fault];
+}
+
 /// The last tick that collected a page, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastTick {
     /// When it was.
     pub at: Timestamp,
-    /// What came of it.
-    pub result: String,
+    /// How it ended.
+    pub result: TickResult,
+    /// How many items it found that were not known.
+    pub new: u32,
+    /// How many calls it made.
+    pub calls: u32,
 }
 
 /// An account's connection to a page of its own.
@@ -124,8 +152,6 @@ pub struct Page {
     pub token: TokenStatus,
     /// Counts the tokens that it was given; the token's row has the same number.
     pub token_version: u64,
-    /// The last tick that collected it; none did, at first.
-    pub last_tick: Option<LastTick>,
     /// Counts all changes; what a change is conditional on.
     pub version: u64,
     /// When it was created.
@@ -290,7 +316,6 @@ impl NewPage {
             delivery: self.delivery,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
-            last_tick: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -470,7 +495,7 @@ mod tests {
         let (page, token) = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(1));
         assert_eq!(page.token, TokenStatus::unknown(None, at(1), at(1)));
         assert_eq!((page.version, page.token_version, token.version), (1, 1, 1));
-        assert_eq!((page.last_tick, token.refresh_token, token.expires_at), (None, None, None));
+        assert_eq!((token.refresh_token, token.expires_at), (None, None));
     }
 
     #[test]
@@ -598,7 +623,6 @@ mod tests {
     #[test]
     fn a_page_survives_its_stored_form() {
         let mut page = page(&least());
-        page.last_tick = Some(LastTick { at: at(3), result: "ok".into() });
         let stored = serde_json::to_value(&page).unwrap();
         assert_eq!(stored["token"]["state"], "ok");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page);

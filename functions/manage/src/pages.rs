@@ -32,7 +32,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid(detail).into());
     }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
-    match manage.config.create_page(&page, &token, &manage.tokens).await? {
+    match manage.config.create_page(&page, &token, &manage.page_tables).await? {
         CreatedPage::Done => Ok(json(201, &view::page(&page))),
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
@@ -80,7 +80,7 @@ pub(crate) async fn change(
         let Some(changed) = page.patched(&patch, clock.now()).map_err(Problem::invalid_fields)? else {
             return Ok(json(200, &view::page(&page)));
         };
-        if manage.config.replace_page(&changed, &manage.tokens).await? == Replaced::Done {
+        if manage.config.replace_page(&changed, &manage.page_tables).await? == Replaced::Done {
             return Ok(json(200, &view::page(&changed.page)));
         }
     }
@@ -128,7 +128,7 @@ async fn delete_page(
     page: &Page,
     clock: InvocationClock,
 ) -> Result<Option<Dropped>, Failure> {
-    if !manage.config.delete_page(page, &manage.tokens).await? {
+    if !manage.config.delete_page(page, &manage.page_tables).await? {
         return Ok(None);
     }
     let (mut rows, mut mark) = (0, None);
