@@ -25,11 +25,15 @@ pub enum Poll {
         shard: u8,
         /// When the tick planned.
         at: Timestamp,
+        /// Whether all are due that no limit holds back: somebody wants a tick now.
+        now: bool,
     },
     /// Asks about pages.
     Pages {
         /// When the tick planned.
         at: Timestamp,
+        /// Whether they are due whatever their schedules say.
+        now: bool,
         /// The pages.
         pages: Vec<PageToAsk>,
     },
@@ -39,6 +43,8 @@ pub enum Poll {
         page: PageId,
         /// Whose it is.
         account: AccountId,
+        /// Its network.
+        network: Network,
     },
 }
 
@@ -49,8 +55,10 @@ pub struct PageToAsk {
     pub page: PageId,
     /// Its network.
     pub network: Network,
-    /// How often it can be asked about, in minutes.
-    pub every: u32,
+    /// How often it can be asked about, in minutes; as before, where that is not said.
+    pub every: Option<u32>,
+    /// How many calls it has.
+    pub calls: u32,
 }
 
 impl Poll {

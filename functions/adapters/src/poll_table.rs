@@ -74,6 +74,8 @@ const IS_NOT_DONE: &str = "(attribute_not_exists(planned_at) OR planned_at < :pl
                            OR (planned_at = :planned AND attribute_exists(lease)))";
 /// and it is its time.
 const IS_DUE: &str = "next_at <= :now";
+/// Whatever its time is, its token is not dead.
+const IS_PLANNED: &str = "attribute_exists(next_at)";
 /// Out of turn: it was not asked about a moment ago.
 const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :quiet_since)";
 /// The lease is still ours.
@@ -119,6 +121,8 @@ pub struct Schedule {
     pub last: Option<LastTick>,
     /// What was last learned of its token by asking about that.
     pub inspected: Option<Inspected>,
+    /// What its token might not do the last time, by the ask's name.
+    pub denied: Option<String>,
 }
 
 /// When a token was asked about.
@@ -135,6 +139,8 @@ pub struct Inspected {
 pub enum Turn {
     /// A tick planned it, at this time.
     Planned(Timestamp),
+    /// A tick planned it at this time, whatever its schedule says.
+    Now(Timestamp),
     /// Somebody asked for it now.
     OutOfTurn,
 }
@@ -158,6 +164,8 @@ pub struct Finished {
     pub last: LastTick,
     /// What was learned of its token by asking about that.
     pub inspected: Option<Inspected>,
+    /// What its token may not do, by the ask's name.
+    pub denied: Option<String>,
 }
 
 /// When a page is asked about next.
@@ -319,12 +327,14 @@ impl PollTable {
             .expression_attribute_values(":now", milliseconds(now))
             .return_values(ReturnValue::AllNew);
         let call = match turn {
-            Turn::Planned(at) => call
-                .condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {IS_NOT_DONE} AND {IS_DUE}"))
-                .update_expression(
-                    "SET lease = :lease, lease_until = :until, began_at = :now, planned_at = :planned",
-                )
-                .expression_attribute_values(":planned", milliseconds(at)),
+            Turn::Planned(at) | Turn::Now(at) => {
+                let due = if matches!(turn, Turn::Now(_)) { IS_PLANNED } else { IS_DUE };
+                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {IS_NOT_DONE} AND {due}"))
+                    .update_expression(
+                        "SET lease = :lease, lease_until = :until, began_at = :now, planned_at = :planned",
+                    )
+                    .expression_attribute_values(":planned", milliseconds(at))
+            }
             Turn::OutOfTurn => {
                 let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
                 call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}"))
@@ -374,6 +384,16 @@ impl PollTable {
                     call.expression_attribute_values(":inspected", text(inspected))
                 }
                 None => call,
+            };
+            let call = match &finished.denied {
+                Some(what) => {
+                    set.push_str(", denied = :denied");
+                    call.expression_attribute_values(":denied", text(what.as_str()))
+                }
+                None => {
+                    remove.push_str(", denied");
+                    call
+                }
             };
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
@@ -617,5 +637,6 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         every_minutes: reader.optional_number("every_minutes")?,
         last: if is_text("last_tick") { Some(reader.json("last_tick")?) } else { None },
         inspected: if is_text("inspected") { Some(reader.json("inspected")?) } else { None },
+        denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

@@ -61,6 +61,33 @@ pub fn interval(network: Network, limits: &[Limit], connected: u64, tick: Durati
     limits.iter().map(of).max().unwrap_or(tick).max(tick)
 }
 
+/// The fewest calls that a page has in a tick, whatever its share: what a tick takes when little happens, and some.
+#[must_use]
+pub fn least_calls(network: Network) -> u32 {
+    match network {
+        // Nothing counts them in numbers.
+        Network::Facebook | Network::Instagram => u32::MAX,
+        // Whose it is, and each list twice.
+        Network::X => 7,
+        Network::Youtube => 8,
+        Network::GooglePlay => 4,
+        Network::Linkedin => 6,
+    }
+}
+
+/// How many calls a page has in one tick, with so many of them connected that are asked about so often: its share of
+/// what the limits of all give in that time, so that one page's first collection does not use up the others' day.
+#[must_use]
+pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration, most: u32) -> u32 {
+    let share = |limit: &Limit| {
+        let there = u128::from(limit.a_day()) * u128::from(1000 - KEPT_BACK) / 1000 * every.as_millis();
+        let share = there / Duration::from_secs(24 * 3600).as_millis() / u128::from(connected.max(1));
+        u32::try_from(share).unwrap_or(u32::MAX)
+    };
+    let of_all = limits.iter().filter(|limit| limit.of == Of::TheApp);
+    of_all.map(share).min().unwrap_or(u32::MAX).max(least_calls(network)).min(most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::budget::limits;
@@ -101,5 +128,16 @@ mod tests {
         assert_eq!(every(Network::GooglePlay, 100_000), 15);
         // 100 units of a member's a day.
         assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 10)), (45, 75));
+    }
+
+    #[test]
+    fn a_page_has_its_share_of_what_all_may_use_and_never_less_than_it_takes() {
+        let calls = |network, connected| {
+            let limits = limits(network);
+            calls(network, limits, connected, interval(network, limits, connected, TICK), 60)
+        };
+        assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 19));
+        assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (8, 7));
+        assert_eq!((calls(Network::Facebook, 100_000), calls(Network::GooglePlay, 9)), (60, 60));
     }
 }
