@@ -77,7 +77,8 @@ enum CollectError {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let settings = settings::read(&environment)?;
+    // That the networks' addresses are right is told at the start.
+    let (settings, _networks) = settings::read(&environment)?;
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let sqs = aws_sdk_sqs::Client::new(&aws);

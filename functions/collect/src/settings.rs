@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carteiro_adapters::network_client::Addresses;
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
 use carteiro_core::retention::Retention;
 
@@ -23,9 +24,11 @@ pub(crate) struct Settings {
     pub(crate) work_queue_url: String,
 }
 
-pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+/// The settings, and where the networks are.
+pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<(Settings, Addresses), SettingsError> {
     let mut reader = SettingsReader::new(lookup);
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
+    let networks = Addresses::read(&mut reader);
     let settings = Settings {
         timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
         retention: Retention::from_days(days),
@@ -42,5 +45,5 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         deliver_dead_queue_url: reader.text("DELIVER_DEAD_QUEUE_URL"),
         work_queue_url: reader.text("WORK_QUEUE_URL"),
     };
-    reader.finish(Some(settings))
+    reader.finish(networks.map(|networks| (settings, networks)))
 }
