@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, Credentials};
+use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::poll_table::{Kept, Progress};
 use carteiro_core::network::Network;
 use carteiro_core::poll::budget::May;
@@ -13,8 +13,11 @@ use jiff::Timestamp;
 
 use super::page::{Asking, Ended};
 
-/// The longest that a network is waited for.
-const CALL_TIME: Duration = Duration::from_secs(20);
+/// What is left of an invocation's time after a call: for what came of it to be stored.
+pub(super) const AFTER_CALL: Duration = Duration::from_secs(40);
+
+/// The status that stands for no answer: a gateway's, for the run to take it as the network's failure.
+const UNANSWERED: u16 = 504;
 
 /// How many calls in a row may fail until the network is left alone for this tick.
 const FAILURES: u32 = 3;
@@ -83,7 +86,7 @@ impl Asking<'_> {
                 }
                 Called::Failed(error) => {
                     self.note_failure(&ask, error);
-                    Answered::of_failure()
+                    Answered::of_ours(UNANSWERED, None)
                 }
                 Called::TooMuch => return Ok(Ended::Fault),
             };
@@ -126,8 +129,8 @@ impl Asking<'_> {
         self.calls += 1;
         let app_token = polls.apps.meta.as_ref();
         let credentials = Credentials { access_token: &self.access, app_token };
-        let within = CALL_TIME.min(self.clock.left());
-        Ok(match polls.client.ask(self.page.network, ask, credentials, within).await {
+        let time = CallTime::of(self.clock, AFTER_CALL);
+        Ok(match polls.client.ask(self.page.network, ask, credentials, time).await {
             Ok(answered) => Called::Answered(answered),
             Err(error) => Called::Failed(error),
         })
@@ -182,5 +185,5 @@ impl Asking<'_> {
 /// Where a network's limits are of kinds of calls, one that we keep is told to the run as the network tells it, so that
 /// it goes on with the others.
 fn limit_told_by_kind(network: Network, until: Timestamp) -> Option<Answered> {
-    (network == Network::X).then(|| Answered::of_limit("x-rate-limit-reset", until.as_second()))
+    (network == Network::X).then(|| Answered::of_ours(429, Some(("x-rate-limit-reset", until.as_second()))))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, Credentials, RenewalSecrets};
+use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
 use carteiro_adapters::service_account_token;
 use carteiro_core::network::Network;
 use carteiro_core::page::{AccessToken, Changed, Page, Set, TokenChange, TokenStatus};
@@ -20,10 +20,8 @@ use carteiro_core::poll::refresh::{self, Help, Means, Renewed, Turn};
 use carteiro_core::poll::{TokenTrouble, Verdict};
 use carteiro_core::poll::service_account::ServiceAccount;
 
+use super::drive::AFTER_CALL;
 use super::page::{Asking, Ended};
-
-/// The longest that a renewal is waited for: well below the time for which it is taken to be under way.
-const CALL_TIME: Duration = Duration::from_secs(20);
 
 /// How often storing a new token is tried: nobody else has it.
 const TRIES: u32 = 6;
@@ -146,10 +144,10 @@ impl Asking<'_> {
     async fn renew_instagrams(&mut self) -> Result<Option<Ended>, AdapterError> {
         let settings = &self.collect.polls.settings.instagram;
         let credentials = Credentials { access_token: &self.access, app_token: None };
-        let within = CALL_TIME.min(self.clock.left());
+        let time = CallTime::of(self.clock, AFTER_CALL);
         self.calls += 1;
         let client = &self.collect.polls.client;
-        let answered = client.ask(Network::Instagram, &meta::refresh(), credentials, within).await;
+        let answered = client.ask(Network::Instagram, &meta::refresh(), credentials, time).await;
         let now = self.clock.now();
         let refreshed = match answered {
             Ok(answered) => answered.told(|answer| meta::refreshed(answer, settings, now)),
@@ -182,8 +180,8 @@ impl Asking<'_> {
             return Err(CallError::NotMade("a way of renewing"));
         };
         self.calls += 1;
-        let within = CALL_TIME.min(self.clock.left());
-        self.collect.polls.client.renew(self.page.network, &renewal, secrets, within).await
+        let time = CallTime::of(self.clock, AFTER_CALL);
+        self.collect.polls.client.renew(self.page.network, &renewal, secrets, time).await
     }
 
     fn read_renewal(&self, answered: Result<Answered, CallError>, after_loss: bool) -> Renewed {

@@ -1,11 +1,15 @@
 //! One request to a network.
 
-/// Which of a network's addresses is asked. Both are settings.
+/// Which of a network's addresses is asked. Both are settings; the ask's path is below either.
+///
+/// Instagram has two hosts of an API, by the [login](super::instagram::Login) that a token is of: everything about a
+/// token of its own login is asked at Instagram's `…TokenUrl`. Tokens of Facebook's login are Facebook's, and are asked
+/// about at Facebook's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `…BaseUrl`.
     Api,
-    /// `…TokenUrl`.
+    /// `…TokenUrl`: what a token is, and, at Instagram, a new one.
     Token,
 }
 
@@ -14,7 +18,7 @@ pub enum Endpoint {
 pub enum Method {
     /// GET.
     Get,
-    /// POST, with a form.
+    /// POST, with the query as a form in the body.
     Post,
 }
 
@@ -41,7 +45,8 @@ pub struct Ask {
     pub to: Endpoint,
     /// how,
     pub method: Method,
-    /// the path below the address, percent-encoded, with its leading slash,
+    /// the path below the address, percent-encoded, with its leading slash; it is sent as it is, and may have a query
+    /// of its own,
     pub path: String,
     /// the query, not encoded yet,
     pub query: Vec<(&'static str, String)>,

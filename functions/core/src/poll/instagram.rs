@@ -30,6 +30,7 @@ use super::{Answer, Ask, Heard, Verdict};
 use crate::inbox::Wanted;
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
+use crate::page::AccessToken;
 use crate::push::members::Members;
 
 const HOUR: i64 = 3600;
@@ -45,6 +46,15 @@ pub enum Login {
 }
 
 impl Login {
+    /// The login that a token is of. Those of Instagram's own begin with `IG` (`IGAA…`, formerly `IGQ…`), those of
+    /// Facebook's with `EAA`. It is nowhere promised: it is what the tokens are like that the documentation shows
+    /// (developers.facebook.com/docs/instagram-basic-display-api, /docs/facebook-login/guides/access-tokens), and what
+    /// public clients choose the host by.
+    #[must_use]
+    pub fn of(token: &AccessToken) -> Self {
+        if token.reveal().starts_with("IG") { Self::Instagram } else { Self::Facebook }
+    }
+
     /// The permissions that collecting needs.
     #[must_use]
     pub fn permissions(self) -> &'static [&'static str] {
@@ -256,4 +266,16 @@ pub fn completed(wanted: &Wanted, answer: &Answer<'_>, settings: &Settings, now:
 /// An id as it may stand among fields: what is none of its characters would be read as more fields.
 fn plain(id: &str) -> String {
     id.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokens_first_letters_tell_its_login() {
+        let login = |text: &str| Login::of(&AccessToken::from_stored(text.to_owned()));
+        assert_eq!(["IGAAx", "IGQVJx"].map(login), [Login::Instagram, Login::Instagram]);
+        assert_eq!(["EAABx", "GIG", "igaa", ""].map(login), [Login::Facebook; 4]);
+    }
 }

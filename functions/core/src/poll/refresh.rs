@@ -23,7 +23,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, TokenTrouble};
-use super::ask::Endpoint;
 use super::body::{number_header, tree};
 use super::scope::after;
 use crate::network::Network;
@@ -50,14 +49,10 @@ pub enum Slot {
     Assertion,
 }
 
-/// How a token is renewed: one `POST` with a form.
+/// How a token is renewed: one `POST` with a form to the network's `…TokenUrl`, as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// Which address,
-    pub to: Endpoint,
-    /// the path below it,
-    pub path: &'static str,
-    /// the form,
+    /// The form,
     pub form: Vec<(&'static str, Slot)>,
     /// and whether the app's id and secret go into `authorization: Basic` where it has a secret.
     pub basic: bool,
@@ -80,24 +75,17 @@ pub fn renewal(network: Network, means: Means) -> Option<Renewal> {
     let grant = ("grant_type", Slot::Plain("refresh_token"));
     let refresh = ("refresh_token", Slot::RefreshToken);
     let (id, secret) = (("client_id", Slot::ClientId), ("client_secret", Slot::ClientSecret));
-    let plain = |to, path, form| Renewal { to, path, form, basic: false, rotates: false };
+    let plain = |form| Renewal { form, basic: false, rotates: false };
     match (network, means) {
-        (Network::X, Means::RefreshToken) => Some(Renewal {
-            to: Endpoint::Api,
-            path: "/2/oauth2/token",
-            form: vec![grant, refresh, id],
-            basic: true,
-            rotates: true,
-        }),
-        (Network::Youtube | Network::GooglePlay, Means::RefreshToken) => {
-            Some(plain(Endpoint::Token, "/token", vec![grant, refresh, id, secret]))
+        (Network::X, Means::RefreshToken) => {
+            Some(Renewal { form: vec![grant, refresh, id], basic: true, rotates: true })
+        }
+        (Network::Youtube | Network::GooglePlay | Network::Linkedin, Means::RefreshToken) => {
+            Some(plain(vec![grant, refresh, id, secret]))
         }
         (Network::GooglePlay, Means::ServiceAccount) => {
             let grant = ("grant_type", Slot::Plain("urn:ietf:params:oauth:grant-type:jwt-bearer"));
-            Some(plain(Endpoint::Token, "/token", vec![grant, ("assertion", Slot::Assertion)]))
-        }
-        (Network::Linkedin, Means::RefreshToken) => {
-            Some(plain(Endpoint::Token, "/oauth/v2/accessToken", vec![grant, refresh, id, secret]))
+            Some(plain(vec![grant, ("assertion", Slot::Assertion)]))
         }
         _ => None,
     }
@@ -343,10 +331,10 @@ mod tests {
     #[test]
     fn forms_name_what_goes_into_them_and_hold_none_of_it() {
         let x = renewal(Network::X, Means::RefreshToken).unwrap();
-        assert!(x.rotates && x.basic && x.to == Endpoint::Api);
+        assert!(x.rotates && x.basic);
         for network in [Network::Youtube, Network::GooglePlay, Network::Linkedin] {
             let renewal = renewal(network, Means::RefreshToken).unwrap();
-            assert!(!renewal.rotates && renewal.to == Endpoint::Token);
+            assert!(!renewal.rotates && !renewal.basic);
             assert!(renewal.form.contains(&("refresh_token", Slot::RefreshToken)), "{network}");
         }
         assert_eq!(renewal(Network::Youtube, Means::ServiceAccount), None);

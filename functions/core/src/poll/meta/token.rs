@@ -18,7 +18,7 @@ use super::{Reply, Settings, read};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::{id, id_of, number, text, time};
 use crate::page::AccessToken;
-use crate::poll::{Answer, Ask, Auth, TokenTrouble, Verdict};
+use crate::poll::{Answer, Ask, Auth, Endpoint, TokenTrouble, Verdict};
 
 /// The youngest token that Instagram refreshes.
 const YOUNGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -53,7 +53,8 @@ pub struct Inspection {
 #[must_use]
 pub fn inspect(settings: &Settings) -> Ask {
     let path = format!("/{}/debug_token", settings.version);
-    Ask { auth: Auth::Inspected("input_token"), ..ask_of("token", path, Vec::new()) }
+    let (to, auth) = (Endpoint::Token, Auth::Inspected("input_token"));
+    Ask { to, auth, ..ask_of("token", path, Vec::new()) }
 }
 
 /// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as a
@@ -157,7 +158,8 @@ pub struct Refreshed {
 #[must_use]
 pub fn refresh() -> Ask {
     let grant = vec![("grant_type", "ig_refresh_token".to_owned())];
-    Ask { auth: Auth::Query("access_token"), ..ask_of("refresh", "/refresh_access_token".to_owned(), grant) }
+    let (to, auth) = (Endpoint::Token, Auth::Query("access_token"));
+    Ask { to, auth, ..ask_of("refresh", "/refresh_access_token".to_owned(), grant) }
 }
 
 /// What the answer to [`refresh`] says.
@@ -247,5 +249,6 @@ mod tests {
     fn no_ask_has_a_token_in_it() {
         assert_eq!(inspect(&Settings::default()).auth, Auth::Inspected("input_token"));
         assert_eq!((refresh().auth, refresh().query.len()), (Auth::Query("access_token"), 1));
+        assert_eq!((inspect(&Settings::default()).to, refresh().to), (Endpoint::Token, Endpoint::Token));
     }
 }
