@@ -23,6 +23,7 @@ pub mod inbox_table;
 pub mod log;
 mod merged_rows;
 pub mod packed_event;
+pub mod page_telling;
 pub mod poll_queue;
 pub mod poll_table;
 pub mod random;

@@ -32,6 +32,7 @@ use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::inbox_table::InboxTable;
+use carteiro_adapters::page_telling::PageTeller;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::settings::environment;
@@ -86,8 +87,9 @@ async fn main() -> Result<(), Fatal> {
     let deliveries = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
+    let page_teller = PageTeller { config: config.clone(), queue: deliveries.clone() };
     let collect = Collect {
-        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone() },
+        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone(), teller: page_teller },
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
         config,
         streaks,
