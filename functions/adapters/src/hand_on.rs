@@ -18,16 +18,17 @@ use carteiro_core::inbox::Reading;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::normalise;
 use carteiro_core::retention::after;
-use carteiro_core::signal::{self, Effect, Told};
+use carteiro_core::signal::Told;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::clock::InvocationClock;
-use crate::config_table::{ConfigTable, Replaced};
+use crate::config_table::ConfigTable;
 use crate::deliver_queue::{DeliverQueue, Outgoing};
 use crate::error::AdapterError;
 use crate::inbox_table::{Claim, Entry, InboxTable};
+use crate::page_telling::PageTeller;
 
 /// The most deliveries that are queued together: about what a function that dies leaves to be repeated.
 const STEP_DELIVERIES: usize = 50;
@@ -47,9 +48,6 @@ const CLAIM_RESERVE: Duration = Duration::from_secs(30);
 /// How long what was read of accounts and pages may be used, where it is younger than the entry anyway.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// How often a change of a page is tried again when another one came before it.
-const TRIES: usize = 5;
-
 /// Hands entries on.
 #[derive(Clone, Debug)]
 pub struct HandOn {
@@ -59,6 +57,8 @@ pub struct HandOn {
     pub inbox: InboxTable,
     /// Where their items go.
     pub queue: DeliverQueue,
+    /// Who heeds what entries say of tokens.
+    pub teller: PageTeller,
 }
 
 /// What became of entries.
@@ -140,8 +140,9 @@ impl HandOn {
                 continue;
             }
             let reading = normalise::read(&entry.event, &entry.owner);
-            if let Some(told) = Told::of(&reading, &entry.event, &entry.key)
-                && let Err(error) = self.heed(&told, &entry, &webhooks, clock).await
+            if let Some(told) = Told::of(&reading, &entry.event, entry.received_at)
+                && let Err(error) =
+                    self.teller.heed(&entry.account, &entry.page, &told, entry.since, clock).await
             {
                 tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.signal_not_heeded");
                 done.left += 1;
@@ -215,49 +216,6 @@ impl HandOn {
                 known.pages.insert(page, (now, found.is_some()));
             }
         }
-    }
-
-    /// Does what an entry says of its page's token: marks the page, and tells its account.
-    async fn heed(
-        &self,
-        told: &Told<'_>,
-        entry: &Entry,
-        webhooks: &[Webhook],
-        clock: InvocationClock,
-    ) -> Result<(), AdapterError> {
-        for _ in 0..TRIES {
-            let Some(page) = self.config.find_page(&entry.account, &entry.page).await? else { return Ok(()) };
-            match signal::effect(&page, told, clock.now()) {
-                Effect::Stale | Effect::Known => return Ok(()),
-                Effect::Repeated => {}
-                Effect::Marked(marked) => {
-                    if self.config.mark_page(&marked).await? == Replaced::ChangedMeanwhile {
-                        continue;
-                    }
-                    let (page, network) = (page.id.as_str(), page.network.as_str());
-                    tracing::warn!(page, network, signal = told.signal.as_str(), "page.token_marked");
-                }
-            }
-            let takers =
-                webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
-            let item = signal::notice_id(&page, told.signal);
-            let body = signal::notice(&page, told, entry.received_at);
-            let outgoing = |webhook| {
-                let what = What {
-                    item: &item,
-                    item_type: &ItemType::NOTICE,
-                    source: &Source::Carteiro,
-                    body: &body,
-                };
-                Outgoing::new(&delivery(webhook, &what, entry), Duration::ZERO)
-            };
-            let outgoing: Vec<_> = takers.map(outgoing).collect();
-            if self.queue.send(&outgoing).await.iter().all(Result::is_ok) {
-                return Ok(());
-            }
-            return Err(AdapterError::Contended { operation: "queueing notices" });
-        }
-        Err(AdapterError::Contended { operation: "marking a page's token" })
     }
 
     async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> HandedOn {

@@ -24,6 +24,7 @@ pub mod log;
 mod merged_rows;
 pub mod network_client;
 pub mod packed_event;
+pub mod page_telling;
 pub mod poll_queue;
 pub mod poll_table;
 pub mod random;

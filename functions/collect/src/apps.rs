@@ -44,9 +44,8 @@ impl Apps {
         let (x, google, linkedin) = (client("X"), client("GOOGLE"), client("LINKEDIN"));
         let meta: Option<String> = reader.parsed("META_APP_TOKEN");
         let meta = meta.filter(|token| !token.is_empty());
-        let meta = meta.and_then(|token| {
-            reader.accept("META_APP_TOKEN", AccessToken::check(&token, Network::Facebook))
-        });
+        let meta = meta
+            .and_then(|token| reader.accept("META_APP_TOKEN", AccessToken::check(&token, Network::Facebook)));
         Self { meta, x, google, linkedin }
     }
 
@@ -84,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_malformed_token_is_named_and_not_shown() {
-        let lookup = |name: &str| Some(if name == "META_APP_TOKEN" { "planted secret" } else { "" }.to_owned());
+        let lookup =
+            |name: &str| Some(if name == "META_APP_TOKEN" { "planted secret" } else { "" }.to_owned());
         let mut reader = SettingsReader::new(&lookup);
         Apps::read(&mut reader);
         let error = reader.finish(Some(())).unwrap_err().to_string();

@@ -105,14 +105,13 @@ async fn main() -> Result<(), Fatal> {
         },
         queue: PollQueue::new(sqs.clone(), settings.poll_queue_url),
         client: NetworkClient::new(settings.addresses)?,
-        teller: page_teller,
         settings: settings.networks,
         apps: settings.apps,
         tick: Duration::from_secs(u64::from(settings.minutes) * 60),
     };
     let collect = Collect {
         polls,
-        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone() },
+        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone(), teller: page_teller },
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
         config,
         streaks,

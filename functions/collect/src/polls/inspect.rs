@@ -45,7 +45,10 @@ impl Asking<'_> {
         let page = (self.page.network, &self.page.network_id);
         let seen = answered.told(|answer| meta::inspected(answer, page, permissions, settings, now));
         // The app's own token is refused, or Meta fails: the run finds out by itself what it can.
-        if matches!(seen.verdict, Verdict::Malformed | Verdict::Transient | Verdict::OurFault(_) | Verdict::Gone) {
+        if matches!(
+            seen.verdict,
+            Verdict::Malformed | Verdict::Transient | Verdict::OurFault(_) | Verdict::Gone
+        ) {
             let page = self.page.id.as_str();
             tracing::warn!(page, status = answered.status, "poll.token_not_inspected");
             return Ok(None);

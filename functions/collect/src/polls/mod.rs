@@ -25,7 +25,6 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::network_client::NetworkClient;
-use carteiro_adapters::page_telling::PageTeller;
 use carteiro_adapters::poll_queue::{PageToAsk, Poll, PollQueue};
 use carteiro_adapters::poll_table::Turn;
 use carteiro_core::poll::settings::NetworkSettings;
@@ -44,7 +43,6 @@ pub(crate) struct Polls {
     pub(crate) tables: PageTables,
     pub(crate) queue: PollQueue,
     pub(crate) client: NetworkClient,
-    pub(crate) teller: PageTeller,
     pub(crate) settings: NetworkSettings,
     pub(crate) apps: Apps,
     /// The time between two ticks.

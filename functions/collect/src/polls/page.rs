@@ -84,12 +84,7 @@ pub(super) enum Ended {
 
 impl<'a> Asking<'a> {
     /// Asks about a page, if it is its turn. What fails is logged.
-    pub(super) async fn about(
-        collect: &'a Collect,
-        to_ask: &PageToAsk,
-        turn: Turn,
-        clock: InvocationClock,
-    ) {
+    pub(super) async fn about(collect: &'a Collect, to_ask: &PageToAsk, turn: Turn, clock: InvocationClock) {
         if clock.left() < RESERVE + PAGE_TIME {
             tracing::warn!(page = to_ask.page.as_str(), "poll.no_time");
             return;
@@ -241,19 +236,19 @@ impl<'a> Asking<'a> {
                 (Some((_, which)), _) => Sight::Refused(TokenTrouble::Narrowed(which.clone())),
                 (None, Some(taken)) => taken,
                 (None, None) if self.answered.is_empty() => Sight::Time,
-                (None, None) => Sight::Taken {
-                    whole: self.is_whole(ended),
-                    expires_at: None,
-                    consent_ends_at: None,
-                },
+                (None, None) => {
+                    Sight::Taken { whole: self.is_whole(ended), expires_at: None, consent_ends_at: None }
+                }
             },
         };
-        let seen = Seen { sight, begun_at, renewable: self.is_renewable() && !self.renewed };
+        // What was renewed a moment ago, and is refused all the same, is not renewed again.
+        let in_vain = self.renewed && matches!(ended, Ended::Refused(_));
+        let seen = Seen { sight, begun_at, renewable: self.is_renewable() && !in_vain };
         if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
             return Ok(());
         }
         let page = (&self.page.account, &self.page.id, self.token.version);
-        let told = self.collect.polls.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
+        let told = self.collect.hand_on.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
         if let Some(page) = told {
             self.page = page;
         }

@@ -17,8 +17,8 @@ use carteiro_core::page::{AccessToken, Changed, Page, Set, TokenChange, TokenSta
 use carteiro_core::poll::instagram::Login;
 use carteiro_core::poll::meta::{self, Refresh};
 use carteiro_core::poll::refresh::{self, Help, Means, Renewed, Turn};
-use carteiro_core::poll::{TokenTrouble, Verdict};
 use carteiro_core::poll::service_account::ServiceAccount;
+use carteiro_core::poll::{TokenTrouble, Verdict};
 
 use super::drive::AFTER_CALL;
 use super::page::{Asking, Ended};
@@ -99,6 +99,7 @@ impl Asking<'_> {
                     return Ok(Some(Ended::More));
                 }
                 self.renewal = Some(attempt);
+                self.calls += 1;
                 match by {
                     By::Instagram => self.renew_instagrams().await,
                     By::OAuth(_) => self.renew_with_refresh_token(after_loss).await,
@@ -131,6 +132,7 @@ impl Asking<'_> {
         // It is no key, or not one that can sign: its owner has to give another.
         let Some(assertion) = assertion else { return Ok(Some(Ended::Refused(TokenTrouble::Revoked))) };
         let secrets = RenewalSecrets { assertion: Some(&assertion), ..RenewalSecrets::default() };
+        self.calls += 1;
         let answered = self.post(Means::ServiceAccount, secrets).await;
         match self.read_renewal(answered, false) {
             Renewed::Fresh(fresh) => {
@@ -145,7 +147,6 @@ impl Asking<'_> {
         let settings = &self.collect.polls.settings.instagram;
         let credentials = Credentials { access_token: &self.access, app_token: None };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        self.calls += 1;
         let client = &self.collect.polls.client;
         let answered = client.ask(Network::Instagram, &meta::refresh(), credentials, time).await;
         let now = self.clock.now();
@@ -175,20 +176,18 @@ impl Asking<'_> {
         }
     }
 
-    async fn post(&mut self, means: Means, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
+    async fn post(&self, means: Means, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
         let Some(renewal) = refresh::renewal(self.page.network, means) else {
             return Err(CallError::NotMade("a way of renewing"));
         };
-        self.calls += 1;
         let time = CallTime::of(self.clock, AFTER_CALL);
         self.collect.polls.client.renew(self.page.network, &renewal, secrets, time).await
     }
 
     fn read_renewal(&self, answered: Result<Answered, CallError>, after_loss: bool) -> Renewed {
         match answered {
-            Ok(answered) => answered.told(|answer| {
-                refresh::renewed(self.page.network, answer, after_loss, self.clock.now())
-            }),
+            Ok(answered) => answered
+                .told(|answer| refresh::renewed(self.page.network, answer, after_loss, self.clock.now())),
             Err(error) => {
                 self.note_renewal_failed(error.as_str());
                 Renewed::Unknown
