@@ -229,7 +229,7 @@ async fn a_deleted_page_leaves_no_row() {
     let account = tables.account().await;
     let before = tables.rows();
     let page = tables.connect(&account, "1").await;
-    assert_eq!(tables.rows(), before + 4);
+    assert_eq!(tables.rows(), before + 5);
     assert!(tables.config.delete_page(&page, &tables.others).await.unwrap());
     assert_eq!(tables.rows(), before);
     assert!(!tables.config.delete_page(&page, &tables.others).await.unwrap());
