@@ -8,6 +8,7 @@ mod bad_input;
 mod blocking;
 mod building;
 mod bulk;
+mod collecting;
 mod concurrency;
 mod console;
 mod documentation;

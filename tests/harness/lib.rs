@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_clock::Clock;
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
+use carteiro_networks::Networks;
 use carteiro_receiver::{Options, Receiver};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -49,6 +50,8 @@ pub struct Bundle {
     pub client: Client,
     /// What the functions logged.
     pub logs: LogLines,
+    /// What stands in for the networks: no test calls a real one.
+    pub networks: Networks,
 }
 
 /// An account with its key.
@@ -134,9 +137,13 @@ impl Bundle {
     async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let clock = Clock::system();
         let logs = LogLines::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let networks = Networks::start(listener, clock.clone()).expect("the networks' stand-ins");
+        let own = parameters(own);
+        let addresses = networks.parameters().into_iter().map(|(name, url)| (name.to_owned(), url));
         let stack = Stack::start(StackOptions {
             template,
-            parameters: parameters(own),
+            parameters: addresses.chain(own).collect(),
             ports: Ports::Free,
             data: Data::Memory,
             functions: functions().await,
@@ -147,7 +154,7 @@ impl Bundle {
         let stack = stack.await.expect("the stack starts");
         let receiver = Arc::new(receiver(clock).await);
         let client = Client::new(&stack.addresses().api);
-        Self { stack, receiver, client, logs }
+        Self { stack, receiver, client, logs, networks }
     }
 
     /// Creates an account.
@@ -260,6 +267,7 @@ impl Bundle {
         let refused = self.stack.refused_calls();
         self.stack.stop().await;
         self.receiver.stop().await;
+        self.networks.stop().await;
         assert!(refused.is_empty(), "the template does not allow: {refused:#?}");
     }
 }
