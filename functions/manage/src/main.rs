@@ -135,10 +135,11 @@ async fn route(
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,
         "POST /pages" => pages::create(manage, caller, &request, clock).await,
-        "GET /pages" => pages::list(manage, caller, &request).await,
-        "GET /pages/{page}" => pages::read(manage, caller, &request).await,
+        "GET /pages" => pages::list(manage, caller, &request, clock).await,
+        "GET /pages/{page}" => pages::read(manage, caller, &request, clock).await,
         "PATCH /pages/{page}" => pages::change(manage, caller, &request, clock).await,
         "DELETE /pages/{page}" => pages::delete(manage, caller, &request, clock).await,
+        "POST /pages/{page}/check" => pages::check(manage, caller, &request, clock).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
     }
 }
