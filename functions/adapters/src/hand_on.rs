@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::collected::{self, Envelope};
+use carteiro_core::collected::{self, Action, By, Envelope};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::Reading;
@@ -139,7 +139,12 @@ impl HandOn {
                 done.add(self.drop_entry(&entry, claim).await);
                 continue;
             }
-            let reading = normalise::read(&entry.event, &entry.owner);
+            let mut reading = normalise::read(&entry.event, &entry.owner);
+            if let Err(error) = self.tell_edits(&entry, &mut reading).await {
+                tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.edit_not_told");
+                done.left += 1;
+                continue;
+            }
             if let Some(told) = Told::of(&reading, &entry.event, entry.received_at)
                 && let Err(error) =
                     self.teller.heed(&entry.account, &entry.page, &told, entry.since, clock).await
@@ -162,6 +167,15 @@ impl HandOn {
         let not_begun = step.entries.into_iter().map(|(entry, _)| entry).chain(entries);
         done.add(self.give_back(not_begun.collect(), claim).await);
         done
+    }
+
+    /// What a poll finds is a new version of something that was seen, or new: no answer says which.
+    async fn tell_edits(&self, entry: &Entry, reading: &mut Reading) -> Result<(), AdapterError> {
+        let is_unclear = entry.event.by == By::Poll && reading.content.action == Action::Created;
+        if is_unclear && self.inbox.says_something_new(entry).await? {
+            reading.content.action = Action::Edited;
+        }
+        Ok(())
     }
 
     /// Gives claimed entries back. One that cannot be is free when its claim is over.

@@ -32,6 +32,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, ReturnValue,
+    Select,
 };
 use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
@@ -85,6 +86,10 @@ const IS_READY: &str = "waiting = :ready";
 const IS_FREE: &str = "attribute_not_exists(claimed_until) OR claimed_until <= :now";
 /// or this very claim was made, and its answer lost.
 const IS_OURS: &str = "claim = :claim";
+/// It is a version of what a thing says,
+const SAYS: &str = "says = :says";
+/// and was stored earlier.
+const CAME_BEFORE: &str = "received_at < :at";
 /// It waits to be completed.
 const IS_INCOMPLETE: &str = "waiting = :incomplete";
 /// It is there.
@@ -140,6 +145,8 @@ pub struct NewEntry {
     pub key: EntryKey,
     /// What is stored.
     pub event: PackedEvent,
+    /// Whether it is a version of what the thing says: another one before it makes it an edit.
+    pub says: bool,
     /// What it waits for.
     pub waiting: Waiting,
 }
@@ -415,6 +422,36 @@ impl InboxTable {
             call.send().await.map_err(|error| AdapterError::of_call("finding waiting entries", error))?;
         let places: Result<_, _> = answer.items.unwrap_or_default().iter().map(Place::read).collect();
         Ok((places?, answer.last_evaluated_key.map(Mark)))
+    }
+
+    /// Whether another version of what an entry's thing says was stored before it, in the time that is remembered.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn says_something_new(&self, entry: &Entry) -> Result<bool, AdapterError> {
+        let mut from = None;
+        loop {
+            let call = self.client.query().table_name(&self.name);
+            let call = call
+                .key_condition_expression("pk = :pk AND begins_with(sk, :thing)")
+                .filter_expression(format!("{SAYS} AND {CAME_BEFORE}"))
+                .expression_attribute_values(":pk", text(entry.place.pk()))
+                .expression_attribute_values(":thing", text(format!("{}#", entry.key.thing())))
+                .expression_attribute_values(":says", AttributeValue::Bool(true))
+                .expression_attribute_values(":at", milliseconds(entry.received_at))
+                .select(Select::Count)
+                .consistent_read(true)
+                .set_exclusive_start_key(from);
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call("finding earlier versions", error))?;
+            if answer.count > 0 {
+                return Ok(true);
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Claims an entry that is ready. None where it was handed on, or is being handed on.
@@ -719,6 +756,9 @@ fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {
     row.insert("since".to_owned(), milliseconds(received_at));
     row.insert("waiting".to_owned(), text(waiting));
     row.extend(entry.expires_at(received_at).map(|at| ("expires_at".to_owned(), seconds(at))));
+    if entry.says {
+        row.insert("says".to_owned(), AttributeValue::Bool(true));
+    }
     if let Waiting::Claimed(claim) = &entry.waiting {
         row.insert("claim".to_owned(), text(claim.id.as_str()));
         row.insert("claimed_until".to_owned(), milliseconds(claim.until));

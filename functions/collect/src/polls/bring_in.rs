@@ -57,6 +57,7 @@ impl Asking<'_> {
             account: self.page.account.clone(),
             key: EntryKey::new(&reading.thing, &reading.version),
             event: PackedEvent::of(event),
+            says: reading.says(),
             owner,
             waiting: Waiting::Claimed(claim.clone()),
         }
