@@ -9,6 +9,7 @@ mod blocking;
 mod building;
 mod bulk;
 mod collecting;
+mod collecting_scale;
 mod concurrency;
 mod console;
 mod documentation;
