@@ -43,12 +43,12 @@ impl ByPush {
     }
 }
 
-/// Whether something is to be asked for. Nothing is yet: there is no collector.
+/// Whether something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByAsking {
-    /// The network answers it, and the collector is to ask.
+    /// The network answers it, and the collector asks.
     Asked,
-    /// The network answers something of it, which the collector is not to ask for: mostly because by that a repetition
+    /// The network answers something of it, which the collector does not ask for: mostly because by that a repetition
     /// could not be told from what is new.
     NotAsked,
     /// The network does not answer it.
