@@ -80,8 +80,8 @@ mod tests {
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
             "RETENTION_DAYS" => "14".to_owned(),
-            "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE"
-            | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
+            "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE" | "POLL_TABLE"
+            | "POLL_QUEUE_URL" | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
             _ => return None,
         })
     }
