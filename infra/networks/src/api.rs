@@ -5,7 +5,7 @@ use carteiro_core::network::Network;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
 use crate::thing::{Kind, Published, Thing};
-use crate::{facebook, instagram};
+use crate::{facebook, instagram, x};
 
 /// What an id is made of.
 pub(crate) struct Draft<'a> {
@@ -49,7 +49,8 @@ pub(crate) fn of(network: Network) -> Option<&'static dyn Api> {
     match network {
         Network::Facebook => Some(&facebook::Facebook),
         Network::Instagram => Some(&instagram::Instagram),
-        Network::X | Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+        Network::X => Some(&x::X),
+        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
     }
 }
 

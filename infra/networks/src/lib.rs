@@ -30,6 +30,7 @@ mod server;
 mod shelf;
 mod thing;
 mod token;
+mod x;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
@@ -44,7 +45,7 @@ use tokio::task::JoinHandle;
 
 pub use call::Call;
 pub use fault::{Fault, Planned};
-pub use limit::Usage;
+pub use limit::{LimitOf, Usage};
 pub use thing::{Author, Kind, Published, Thing};
 pub use token::{Connection, Login, TokenState};
 
@@ -239,6 +240,12 @@ impl Networks {
             let used = Used { usage, until_ms, told: false };
             shelf.usage.insert(page.unwrap_or_default().to_owned(), used);
         });
+    }
+
+    /// Answers so many calls of a kind in a window, instead of as many as the network does. Kinds are those of
+    /// [`Call::kind`]; a network that counts all calls alike has the empty one.
+    pub fn limit(&self, network: Network, of: LimitOf, kind: &str, most: u64) {
+        self.on(network, |shelf, _| shelf.limits.insert((of, kind.to_owned()), most));
     }
 
     /// All calls, in the order of arrival.

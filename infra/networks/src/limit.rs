@@ -5,6 +5,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// Whose calls a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitOf {
+    /// Those with the tokens of one page, user or member.
+    Page,
+    /// All.
+    App,
+}
+
 /// How much of Meta's limits is used, as its headers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Usage {
@@ -54,8 +64,6 @@ pub(crate) struct Used {
 pub(crate) struct Taken {
     /// Whether there was nothing left.
     pub(crate) over: bool,
-    /// How much is left.
-    pub(crate) left: u64,
     /// When the window ends.
     pub(crate) ends_ms: u64,
 }
@@ -65,6 +73,9 @@ pub(crate) struct Taken {
 pub(crate) struct Windows {
     used: HashMap<String, (u64, u64)>,
 }
+
+/// All that there may be used of.
+const ALL: u64 = u64::MAX / 2;
 
 impl Windows {
     /// Takes `units` of at most `most`; `ends_ms` is the end of a window that begins now. Where there is not enough
@@ -78,16 +89,39 @@ impl Windows {
         if !over {
             window.0 += units;
         }
-        Taken { over, left: most.saturating_sub(window.0), ends_ms: window.1 }
+        Taken { over, ends_ms: window.1 }
     }
 
-    /// From now on nothing is left until then.
-    pub(crate) fn spend(&mut self, key: &str, until_ms: u64) {
-        self.used.insert(key.to_owned(), (u64::MAX / 2, until_ms));
+    /// What of a window is used, and when it ends.
+    pub(crate) fn used(&self, key: &str) -> Option<(u64, u64)> {
+        self.used.get(key).copied()
+    }
+
+    /// From now on nothing is left until then; false where nothing was left before.
+    pub(crate) fn spend(&mut self, key: &str, now_ms: u64, until_ms: u64) -> bool {
+        let before = self.used.insert(key.to_owned(), (ALL, until_ms));
+        before.is_none_or(|(used, ends_ms)| used < ALL || ends_ms <= now_ms)
     }
 }
 
 /// A duration in milliseconds.
 pub(crate) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_begins_with_a_call_and_is_over_at_its_end() {
+        let mut windows = Windows::default();
+        let mut take = |units, now_ms| windows.take("k", 3, units, now_ms, now_ms + 100);
+        assert_eq!(take(2, 10), Taken { over: false, ends_ms: 110 });
+        assert!(take(2, 50).over && !take(1, 109).over && take(1, 109).over);
+        assert_eq!(take(3, 110), Taken { over: false, ends_ms: 210 });
+        assert!(
+            windows.spend("k", 120, 500) && !windows.spend("k", 130, 500) && windows.spend("k", 500, 600)
+        );
+    }
 }

@@ -155,11 +155,6 @@ impl Reply {
         self
     }
 
-    pub(crate) fn costing(mut self, units: u32) -> Self {
-        self.units = units;
-        self
-    }
-
     pub(crate) fn over_limit(mut self, is_over: bool) -> Self {
         self.over_limit = is_over;
         self

@@ -7,7 +7,7 @@ use carteiro_core::network::Network;
 use crate::api::{self, Draft};
 use crate::call::Call;
 use crate::fault::Faults;
-use crate::limit::{Used, Windows};
+use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::thing::{Kind, Published, Thing};
 use crate::token::{Connection, Login, Role, Token, TokenState, Tokens};
 use crate::{NotDone, hash};
@@ -27,7 +27,9 @@ pub(crate) struct Shelf {
     pub(crate) tokens: Tokens,
     /// The apps that may ask for tokens, with their secrets; where there is none, any may.
     pub(crate) clients: Vec<(String, String)>,
-    pub(crate) windows: Windows,
+    windows: Windows,
+    /// Limits that are not the network's own: of whom, and of which kind of call.
+    pub(crate) limits: HashMap<(LimitOf, String), u64>,
     /// Meta's usage: of pages, and of the app under an empty name.
     pub(crate) usage: HashMap<String, Used>,
     pub(crate) faults: Faults,
@@ -49,6 +51,7 @@ impl Shelf {
             tokens: Tokens::default(),
             clients: Vec::new(),
             windows: Windows::default(),
+            limits: HashMap::new(),
             usage: HashMap::new(),
             faults: Faults::default(),
             calls: Vec::new(),
@@ -235,9 +238,56 @@ impl Shelf {
         asked.unwrap_or(usual).min(most).min(cap)
     }
 
+    /// Takes units of a limit of calls of a kind, for the page or the app; also says how many there are. `most` is the
+    /// network's own number.
+    #[expect(clippy::too_many_arguments, reason = "a limit is of whom, of what, how much, and until when")]
+    pub(crate) fn take(
+        &mut self,
+        of: LimitOf,
+        kind: &str,
+        page: &str,
+        most: u64,
+        units: u64,
+        now_ms: u64,
+        ends_ms: u64,
+    ) -> (u64, Taken) {
+        let most = self.most(of, kind, most);
+        (most, self.windows.take(&window(of, kind, page), most, units, now_ms, ends_ms))
+    }
+
+    /// Of a limit: how many there are, how many are left, and until when.
+    pub(crate) fn left(
+        &self,
+        of: LimitOf,
+        kind: &str,
+        page: &str,
+        most: u64,
+        ends_ms: u64,
+    ) -> (u64, u64, u64) {
+        let most = self.most(of, kind, most);
+        let (used, ends_ms) = self.windows.used(&window(of, kind, page)).unwrap_or((0, ends_ms));
+        (most, most.saturating_sub(used), ends_ms)
+    }
+
+    /// Leaves nothing of a limit until then; false where nothing was left before.
+    pub(crate) fn spend(&mut self, of: LimitOf, kind: &str, page: &str, now_ms: u64, until_ms: u64) -> bool {
+        self.windows.spend(&window(of, kind, page), now_ms, until_ms)
+    }
+
+    fn most(&self, of: LimitOf, kind: &str, usual: u64) -> u64 {
+        self.limits.get(&(of, kind.to_owned())).copied().unwrap_or(usual)
+    }
+
     /// Whether an app may ask for tokens.
     pub(crate) fn is_client(&self, id: &str, secret: Option<&str>) -> bool {
         let fits = |(known, of): &(String, String)| known == id && secret.is_none_or(|secret| secret == of);
         self.clients.is_empty() && !id.is_empty() || self.clients.iter().any(fits)
+    }
+}
+
+fn window(of: LimitOf, kind: &str, page: &str) -> String {
+    match of {
+        LimitOf::Page => format!("{kind} of {page}"),
+        LimitOf::App => kind.to_owned(),
     }
 }
