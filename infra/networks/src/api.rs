@@ -5,7 +5,7 @@ use carteiro_core::network::Network;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
 use crate::thing::{Kind, Published, Thing};
-use crate::{facebook, instagram, x};
+use crate::{facebook, googleplay, instagram, linkedin, x, youtube};
 
 /// What an id is made of.
 pub(crate) struct Draft<'a> {
@@ -50,7 +50,9 @@ pub(crate) fn of(network: Network) -> Option<&'static dyn Api> {
         Network::Facebook => Some(&facebook::Facebook),
         Network::Instagram => Some(&instagram::Instagram),
         Network::X => Some(&x::X),
-        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+        Network::Youtube => Some(&youtube::Youtube),
+        Network::GooglePlay => Some(&googleplay::GooglePlay),
+        Network::Linkedin => Some(&linkedin::Linkedin),
     }
 }
 

@@ -17,13 +17,17 @@
 //! likely form is chosen; the modules of the networks say where.
 
 mod api;
+mod assertion;
 mod call;
 mod control;
 mod facebook;
 mod fault;
+mod google;
+mod googleplay;
 mod graph;
 mod instagram;
 mod limit;
+mod linkedin;
 mod listing;
 mod request;
 mod server;
@@ -31,6 +35,7 @@ mod shelf;
 mod thing;
 mod token;
 mod x;
+mod youtube;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
@@ -150,6 +155,15 @@ impl Networks {
     /// Connects a page.
     pub fn connect_with(&self, network: Network, connection: Connection) {
         self.on(network, |shelf, now_ms| shelf.connect(connection, now_ms));
+    }
+
+    /// Gives out the key of a service account that may read an app's reviews: Google's JSON, with an RSA key of the
+    /// tests' own. Which tokens the account is answered, [`Networks::token`] says, by its address (`client_email`).
+    #[must_use]
+    pub fn service_account(&self, page: &str) -> String {
+        let email = assertion::email(page);
+        self.connect_with(Network::GooglePlay, Connection::refreshed_by(page, &email));
+        assertion::key(&email)
     }
 
     /// Publishes on a page, and answers the id.

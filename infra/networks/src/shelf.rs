@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::fault::Faults;
 use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::thing::{Kind, Published, Thing};
-use crate::token::{Connection, Login, Role, Token, TokenState, Tokens};
+use crate::token::{Bearer, Connection, Login, Role, Token, TokenState, Tokens};
 use crate::{NotDone, hash};
 
 /// A page that was connected.
@@ -276,6 +276,16 @@ impl Shelf {
 
     fn most(&self, of: LimitOf, kind: &str, usual: u64) -> u64 {
         self.limits.get(&(of, kind.to_owned())).copied().unwrap_or(usual)
+    }
+
+    /// An access token for a refresh token that is good, and stays: with the same holder and permissions.
+    pub(crate) fn new_access_token(&mut self, refresh: &str, prefix: &str, now_ms: u64) -> Option<String> {
+        let is_good = matches!(self.tokens.bearer(refresh, Role::Refresh, now_ms), Bearer::Good(_));
+        let of = self.tokens.get(refresh).filter(|_| is_good)?.clone();
+        let access = self.tokens.new_text(prefix, now_ms);
+        let expires_ms = api::lasts_seconds(self.network).map(|lasts| now_ms + lasts * 1000);
+        self.tokens.put(&access, Token { role: Role::Access, issued_ms: now_ms, expires_ms, ..of });
+        Some(access)
     }
 
     /// Whether an app may ask for tokens.
