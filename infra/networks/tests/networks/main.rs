@@ -1,0 +1,8 @@
+//! The stand-ins, called as a program would call the networks.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
+
+mod faults;
+mod meta;
+mod support;
+mod x;
