@@ -44,15 +44,15 @@ pub(crate) trait Api: Sync {
     }
 }
 
-/// A network's stand-in, where there is one.
-pub(crate) fn of(network: Network) -> Option<&'static dyn Api> {
+/// A network's stand-in.
+pub(crate) fn of(network: Network) -> &'static dyn Api {
     match network {
-        Network::Facebook => Some(&facebook::Facebook),
-        Network::Instagram => Some(&instagram::Instagram),
-        Network::X => Some(&x::X),
-        Network::Youtube => Some(&youtube::Youtube),
-        Network::GooglePlay => Some(&googleplay::GooglePlay),
-        Network::Linkedin => Some(&linkedin::Linkedin),
+        Network::Facebook => &facebook::Facebook,
+        Network::Instagram => &instagram::Instagram,
+        Network::X => &x::X,
+        Network::Youtube => &youtube::Youtube,
+        Network::GooglePlay => &googleplay::GooglePlay,
+        Network::Linkedin => &linkedin::Linkedin,
     }
 }
 

@@ -73,7 +73,7 @@ pub enum NotDone {
     /// What is on something needs to say on what.
     #[error("a {0:?} is on something")]
     NoParent(Kind),
-    /// The network has no such things, or there is no stand-in for it.
+    /// The network has no such things.
     #[error("{network} has no {kind:?}")]
     NotOfThisNetwork {
         /// Which network.
@@ -158,12 +158,10 @@ impl Networks {
     }
 
     /// Gives out the key of a service account that may read an app's reviews: Google's JSON, with an RSA key of the
-    /// tests' own. Which tokens the account is answered, [`Networks::token`] says, by its address (`client_email`).
+    /// tests' own. [`Networks::token`] takes its address (`client_email`) for a token, so that it can be revoked.
     #[must_use]
     pub fn service_account(&self, page: &str) -> String {
-        let email = assertion::email(page);
-        self.connect_with(Network::GooglePlay, Connection::refreshed_by(page, &email));
-        assertion::key(&email)
+        self.on(Network::GooglePlay, |shelf, now_ms| shelf.service_account(page, now_ms))
     }
 
     /// Publishes on a page, and answers the id.

@@ -3,6 +3,9 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
 mod faults;
+mod googleplay;
+mod linkedin;
 mod meta;
 mod support;
 mod x;
+mod youtube;

@@ -72,6 +72,16 @@ impl World {
         self.try_get(path, token).await.expect("an answer")
     }
 
+    /// A GET with a token and other headers.
+    pub(crate) async fn get_with(&self, path: &str, token: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = format!("{}{path}", self.networks.url());
+        let mut request = Request::get(url).header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::default()).unwrap()).await.expect("an answer")
+    }
+
     pub(crate) async fn post(
         &self,
         path: &str,
