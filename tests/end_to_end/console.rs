@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use carteiro_receiver::Behaviour;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, Bundle, Webhook, tools};
+use carteiro_tests::{Account, Bundle, Webhook, dynamodb, tools};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::networks::{X_SECRET, pushed};
 
 #[tokio::test]
 async fn the_page_is_whole_in_one_answer_under_a_policy_that_allows_nothing_else() {
@@ -317,10 +319,61 @@ async fn a_browser_lists_pages_and_the_states_of_their_tokens_in_both_languages(
     }
     let source = browser.value("document.documentElement.outerHTML").await;
     assert!(!source.as_str().unwrap().contains("planted-token"));
+    browser.until(&format!("{row} [data-fact=last-tick]"), "none yet").await;
 
     let path = format!("/pages/{}", created.json()["id"].as_str().unwrap());
     assert_eq!(bundle.client.delete(&path, &account.key).await.status, 200);
     browser.until("#no-pages", "no connected pages").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_renews_a_dead_token_that_it_never_shows_and_asks_for_a_check() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start_with([("XConsumerSecrets", X_SECRET)]).await;
+    let account = bundle.account().await;
+    let given = json!({"network": "x", "network_id": "9", "name": "Loja", "access_token": "planted-first"});
+    let page = bundle.client.post("/pages", &account.key, given.to_string()).await.json();
+    let revoke = json!({"user_event": {"revoke": {
+        "date_time": "2099-01-01T00:00:00+00:00", "target": {"app_id": "13"}, "source": {"user_id": "9"},
+    }}});
+    pushed(&bundle, "x", &revoke).await;
+    bundle.tick().await;
+    browser.open(&format!("{}/console", bundle.stack.addresses().api)).await;
+    enter(&browser, &account.key).await;
+    let row = format!("[data-page={}]", page["id"].as_str().unwrap());
+    browser.until(&format!("{row} .state"), "Token revogado").await;
+    browser.until(&format!("{row} .message"), "O acesso à página \"Loja\" foi revogado no X").await;
+
+    browser.click(&format!("{row} [data-action=renew]")).await;
+    browser.click(&format!("{row} form button.first")).await;
+    browser.until(&format!("{row} form .error"), "Informe o novo token.").await;
+    browser.write(&format!("{row} [name=access_token]"), "planted second").await;
+    browser.click(&format!("{row} form button.first")).await;
+    browser.until(&format!("{row} form .error"), "sem espaços").await;
+    browser.write(&format!("{row} [name=access_token]"), "planted-second").await;
+    browser.write(&format!("{row} [name=refresh_token]"), "planted-refresh").await;
+    browser.click(&format!("{row} form button.first")).await;
+    browser.until(&format!("{row} .said"), "Token renovado").await;
+    browser.until(&format!("{row} .state"), "Token ainda não verificado").await;
+    browser.until_gone(&format!("{row} .message")).await;
+    browser.until_gone(&format!("{row} form")).await;
+    let tokens = dynamodb::scan(&bundle, "TokenTable").await;
+    let [token] = tokens.as_slice() else { panic!("{tokens:?}") };
+    assert_eq!(
+        (&token["access_token"]["S"], &token["refresh_token"]["S"]),
+        (&json!("planted-second"), &json!("planted-refresh"))
+    );
+
+    browser.click(&format!("{row} [data-action=check]")).await;
+    browser.until(&format!("{row} .said"), "Verificação pedida").await;
+    // The page finds out by itself.
+    browser.until(&format!("{row} [data-fact=last-tick]"), "itens novos").await;
+    let source = browser.value("document.documentElement.outerHTML").await;
+    assert!(!source.as_str().unwrap().contains("planted"));
+    assert_eq!(browser.value("Object.keys(sessionStorage).length").await, 1);
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;
     bundle.stop().await;

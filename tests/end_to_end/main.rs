@@ -8,6 +8,8 @@ mod bad_input;
 mod blocking;
 mod building;
 mod bulk;
+mod collecting;
+mod collecting_scale;
 mod concurrency;
 mod console;
 mod documentation;

@@ -1,8 +1,9 @@
 //! Pages and their tokens, over the API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
+use carteiro_local::{DynamodbCall, Fate, Fault, SqsCall, Verdict};
 use carteiro_tests::client::Reply;
 use carteiro_tests::{ADMIN_KEY, Account, Bundle, assert_problem, dynamodb};
 use http::{Method, StatusCode};
@@ -56,6 +57,7 @@ async fn a_page_lives_from_its_creation_to_its_deletion() {
         ("name", json!("Uma página")),
         ("delivery", json!("scheduled")),
         ("last_tick", Value::Null),
+        ("every_minutes", Value::Null),
     ];
     for (field, value) in expected {
         assert_eq!(created[field], value, "{field}");
@@ -64,6 +66,7 @@ async fn a_page_lives_from_its_creation_to_its_deletion() {
         (&created["token"]["state"], &created["token"]["expires_at"]),
         (&json!("unknown"), &Value::Null)
     );
+    assert_eq!(created["next_at"], created["created_at"], "it is asked about with the next tick");
     let path = path(&created);
     assert_eq!(bundle.client.get(&path, &account.key).await.json(), created);
 
@@ -402,5 +405,69 @@ async fn a_token_is_in_no_answer_no_log_and_no_other_table() {
         }
     }
     assert!(lines >= replies.len(), "{lines} lines were logged");
+    bundle.stop().await;
+}
+
+/// A page as it is once its last collection is as wanted.
+async fn page_when(bundle: &Bundle, account: &Account, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut shown = Value::Null;
+    for _ in 0..600 {
+        shown = bundle.client.get(path, &account.key).await.json();
+        if wanted(&shown) {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the page did not become as wanted: {shown}");
+}
+
+#[tokio::test]
+async fn a_check_collects_a_page_out_of_turn_and_only_its_owner_may_ask_for_it() {
+    let bundle = Bundle::start().await;
+    let (account, other) = (bundle.account().await, bundle.account().await);
+    let page = connect(&bundle, &account, &given("linkedin", "77")).await;
+    let check = format!("{}/check", path(&page));
+    let checked = bundle.client.post(&check, &account.key, "").await;
+    assert_eq!(checked.status, 202, "{}", checked.text());
+    assert_eq!(checked.json()["id"], page["id"]);
+    let asked = page_when(&bundle, &account, &path(&page), |page| !page["last_tick"].is_null()).await;
+    let last = &asked["last_tick"];
+    assert!(last["at"].is_string() && last["calls"].is_number() && last["new"] == 0, "{last}");
+    assert_eq!(last["more"], false);
+    assert!(asked["every_minutes"].is_number(), "{asked}");
+    let listed = bundle.client.get("/pages", &account.key).await.json();
+    assert_eq!(listed["data"], json!([asked]));
+    // A second one in a minute is taken, and asks nothing.
+    assert_eq!(bundle.client.post(&check, &account.key, "").await.status, 202);
+    bundle.advance(Duration::from_secs(1)).await;
+    let still = bundle.client.get(&path(&page), &account.key).await.json();
+    assert_eq!(still["last_tick"], asked["last_tick"]);
+
+    assert_problem(&bundle.client.post(&check, &other.key, "").await, 404, "not-found");
+    assert_problem(&bundle.client.post(&check, "ck_nobody", "").await, 401, "unauthorized");
+    assert_problem(&bundle.client.post(&check, ADMIN_KEY, "").await, 403, "forbidden");
+    assert_problem(&bundle.client.post("/pages/page_1/check", &account.key, "").await, 404, "not-found");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_queued_is_not_said_to_be_asked_for() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let page = connect(&bundle, &account, &given("linkedin", "77")).await;
+    let fails = |call: SqsCall<'_>| {
+        let fault = Fault {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "ServiceUnavailable".into(),
+            message: "no".into(),
+        };
+        let sends = call.action.starts_with("SendMessage");
+        Verdict { fate: if sends { Fate::FailBefore(fault) } else { Fate::Proceed }, ..Verdict::default() }
+    };
+    bundle.stack.intercept_sqs(Some(Arc::new(fails)));
+    let refused = bundle.client.post(&format!("{}/check", path(&page)), &account.key, "").await;
+    assert_problem(&refused, 503, "unavailable");
+    bundle.stack.intercept_sqs(None);
+    assert_eq!(bundle.client.get(&path(&page), &account.key).await.json(), page);
     bundle.stop().await;
 }

@@ -506,7 +506,7 @@ async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_to
 }
 
 #[tokio::test]
-async fn a_signal_that_could_not_be_marked_or_told_comes_again_under_the_same_ids() {
+async fn a_signal_that_was_told_and_not_marked_comes_again_under_the_same_id_and_bytes() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
@@ -514,7 +514,7 @@ async fn a_signal_that_could_not_be_marked_or_told_comes_again_under_the_same_id
     pushed(&bundle, "x", &revoke("9", "2099-01-01T00:00:00+00:00")).await;
     let no_marks = |call: DynamodbCall<'_>| {
         let is_mark =
-            call.operation == "UpdateItem" && String::from_utf8_lossy(call.body).contains("handed_on_at");
+            call.operation == "PutItem" && String::from_utf8_lossy(call.body).contains("taken_back");
         let status = StatusCode::BAD_REQUEST;
         let fault = Fault { status, code: "ValidationException".into(), message: "no".into() };
         if is_mark { Fate::FailBefore(fault).into() } else { Verdict::default() }
@@ -523,10 +523,11 @@ async fn a_signal_that_could_not_be_marked_or_told_comes_again_under_the_same_id
     bundle.tick().await;
     let told = arrived(&bundle, "/notices", 1).await;
     assert_eq!(inbox(&bundle).await, Inbox { ready: 1, ..Inbox::default() });
-    assert_eq!(token_state(&bundle, &account, &page).await, "revoked");
+    assert_eq!(token_state(&bundle, &account, &page).await, "unknown");
     bundle.stack.intercept_dynamodb(None);
     bundle.advance(Duration::from_secs(121)).await;
     assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 1, ..Inbox::default() });
+    assert_eq!(token_state(&bundle, &account, &page).await, "revoked");
     let again = arrived(&bundle, "/notices", 2).await;
     assert_eq!(again, told, "one id, and the same bytes");
     bundle.stop().await;

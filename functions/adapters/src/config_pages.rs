@@ -6,7 +6,7 @@
 //! | that an account has it (to have it once) | `account#<id>` | `own-page#<network>#<network's id>` |
 //! | route of its pushes | `network#<network>#<network's id>` | page id |
 //!
-//! The three rows of a page and its token are written in one transaction and deleted in one, so that a push is never
+//! The three rows of a page, its token and its schedule are written in one transaction and deleted in one, so that a push is never
 //! routed to a page that is gone, and nothing is left of a page that was deleted half. A page is changed only on
 //! condition that its `version` is the one that was read. All reads are consistent: a push is routed to every page
 //! whose creation was answered before.
@@ -22,6 +22,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::conditional::made;
 use crate::config_table::{ConfigTable, EXISTS, IS_AS_READ, Page as PageOfList, Replaced, TABLE, account_pk};
 use crate::error::AdapterError;
+use crate::poll_table::PollTable;
 use crate::row::{Reader, Row, number, text};
 use crate::token_table::TokenTable;
 
@@ -41,6 +42,15 @@ pub struct ConnectedPage {
     pub delivery: Delivery,
 }
 
+/// The tables that keep what else there is of a page; what is written to them is written together with the page.
+#[derive(Clone, Debug)]
+pub struct PageTables {
+    /// Its token.
+    pub tokens: TokenTable,
+    /// When it is asked about, and how far that came.
+    pub polls: PollTable,
+}
+
 /// How the creation of a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreatedPage {
@@ -53,7 +63,7 @@ pub enum CreatedPage {
 }
 
 impl ConfigTable {
-    /// Stores a new page and its token.
+    /// Stores a new page and its token, and has it asked about.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -61,7 +71,7 @@ impl ConfigTable {
         &self,
         page: &Page,
         token: &Token,
-        tokens: &TokenTable,
+        tables: &PageTables,
     ) -> Result<CreatedPage, AdapterError> {
         const OPERATION: &str = "creating a page";
         let writes = vec![
@@ -69,7 +79,8 @@ impl ConfigTable {
             self.put(page_row(page))?,
             self.put(own_row(page))?,
             self.put(route_row(page))?,
-            tokens.create(&page.id, token)?,
+            tables.tokens.create(&page.id, token)?,
+            tables.polls.set_going(page, page.created_at)?,
         ];
         if self.transact(writes, OPERATION).await? {
             return Ok(CreatedPage::Done);
@@ -162,14 +173,15 @@ impl ConfigTable {
         }
     }
 
-    /// Stores a changed page, if it is still the one whose version precedes its own, and what changes of its token.
+    /// Stores a changed page, if it is still the one whose version precedes its own, and what changes of its token;
+    /// with a new one it is asked about at once.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn replace_page(
         &self,
         changed: &Changed,
-        tokens: &TokenTable,
+        tables: &PageTables,
     ) -> Result<Replaced, AdapterError> {
         let page = &changed.page;
         let put = Put::builder()
@@ -183,7 +195,8 @@ impl ConfigTable {
             writes.push(self.overwrite(route_row(page))?);
         }
         if let Some(change) = &changed.token {
-            writes.push(tokens.change(&page.id, change)?);
+            writes.push(tables.tokens.change(&page.id, change)?);
+            writes.push(tables.polls.set_going(page, page.updated_at)?);
         }
         match self.transact(writes, "changing a page").await {
             Ok(true) => Ok(Replaced::Done),
@@ -210,14 +223,15 @@ impl ConfigTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn delete_page(&self, page: &Page, tokens: &TokenTable) -> Result<bool, AdapterError> {
+    pub async fn delete_page(&self, page: &Page, tables: &PageTables) -> Result<bool, AdapterError> {
         let account = account_pk(&page.account);
-        let writes = vec![
+        let mut writes = vec![
             self.delete_row(&account, &page_sk(&page.id), Some(EXISTS))?,
             self.delete_row(&account, &own_sk(page), None)?,
             self.delete_row(&route_pk(page.network, &page.network_id), page.id.as_str(), None)?,
-            tokens.delete(&page.id)?,
+            tables.tokens.delete(&page.id)?,
         ];
+        writes.extend(tables.polls.forget(&page.id)?);
         self.transact(writes, "deleting a page").await
     }
 

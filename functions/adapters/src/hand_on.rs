@@ -11,23 +11,24 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::collected::{self, Envelope};
+use carteiro_core::collected::{self, Action, By, Envelope};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::Reading;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::normalise;
 use carteiro_core::retention::after;
-use carteiro_core::signal::{self, Effect, Told};
+use carteiro_core::signal::Told;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::clock::InvocationClock;
-use crate::config_table::{ConfigTable, Replaced};
+use crate::config_table::ConfigTable;
 use crate::deliver_queue::{DeliverQueue, Outgoing};
 use crate::error::AdapterError;
 use crate::inbox_table::{Claim, Entry, InboxTable};
+use crate::page_telling::PageTeller;
 
 /// The most deliveries that are queued together: about what a function that dies leaves to be repeated.
 const STEP_DELIVERIES: usize = 50;
@@ -47,9 +48,6 @@ const CLAIM_RESERVE: Duration = Duration::from_secs(30);
 /// How long what was read of accounts and pages may be used, where it is younger than the entry anyway.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// How often a change of a page is tried again when another one came before it.
-const TRIES: usize = 5;
-
 /// Hands entries on.
 #[derive(Clone, Debug)]
 pub struct HandOn {
@@ -59,6 +57,8 @@ pub struct HandOn {
     pub inbox: InboxTable,
     /// Where their items go.
     pub queue: DeliverQueue,
+    /// Who heeds what entries say of tokens.
+    pub teller: PageTeller,
 }
 
 /// What became of entries.
@@ -139,9 +139,15 @@ impl HandOn {
                 done.add(self.drop_entry(&entry, claim).await);
                 continue;
             }
-            let reading = normalise::read(&entry.event, &entry.owner);
-            if let Some(told) = Told::of(&reading, &entry.event, &entry.key)
-                && let Err(error) = self.heed(&told, &entry, &webhooks, clock).await
+            let mut reading = normalise::read(&entry.event, &entry.owner);
+            if let Err(error) = self.tell_edits(&entry, &mut reading).await {
+                tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.edit_not_told");
+                done.left += 1;
+                continue;
+            }
+            if let Some(told) = Told::of(&reading, &entry.event, entry.received_at)
+                && let Err(error) =
+                    self.teller.heed(&entry.account, &entry.page, &told, entry.since, clock).await
             {
                 tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.signal_not_heeded");
                 done.left += 1;
@@ -161,6 +167,15 @@ impl HandOn {
         let not_begun = step.entries.into_iter().map(|(entry, _)| entry).chain(entries);
         done.add(self.give_back(not_begun.collect(), claim).await);
         done
+    }
+
+    /// What a poll finds is a new version of something that was seen, or new: no answer says which.
+    async fn tell_edits(&self, entry: &Entry, reading: &mut Reading) -> Result<(), AdapterError> {
+        let is_unclear = entry.event.by == By::Poll && reading.content.action == Action::Created;
+        if is_unclear && self.inbox.says_something_new(entry).await? {
+            reading.content.action = Action::Edited;
+        }
+        Ok(())
     }
 
     /// Gives claimed entries back. One that cannot be is free when its claim is over.
@@ -215,49 +230,6 @@ impl HandOn {
                 known.pages.insert(page, (now, found.is_some()));
             }
         }
-    }
-
-    /// Does what an entry says of its page's token: marks the page, and tells its account.
-    async fn heed(
-        &self,
-        told: &Told<'_>,
-        entry: &Entry,
-        webhooks: &[Webhook],
-        clock: InvocationClock,
-    ) -> Result<(), AdapterError> {
-        for _ in 0..TRIES {
-            let Some(page) = self.config.find_page(&entry.account, &entry.page).await? else { return Ok(()) };
-            match signal::effect(&page, told, clock.now()) {
-                Effect::Stale | Effect::Known => return Ok(()),
-                Effect::Repeated => {}
-                Effect::Marked(marked) => {
-                    if self.config.mark_page(&marked).await? == Replaced::ChangedMeanwhile {
-                        continue;
-                    }
-                    let (page, network) = (page.id.as_str(), page.network.as_str());
-                    tracing::warn!(page, network, signal = told.signal.as_str(), "page.token_marked");
-                }
-            }
-            let takers =
-                webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
-            let item = signal::notice_id(&page, told.signal);
-            let body = signal::notice(&page, told, entry.received_at);
-            let outgoing = |webhook| {
-                let what = What {
-                    item: &item,
-                    item_type: &ItemType::NOTICE,
-                    source: &Source::Carteiro,
-                    body: &body,
-                };
-                Outgoing::new(&delivery(webhook, &what, entry), Duration::ZERO)
-            };
-            let outgoing: Vec<_> = takers.map(outgoing).collect();
-            if self.queue.send(&outgoing).await.iter().all(Result::is_ok) {
-                return Ok(());
-            }
-            return Err(AdapterError::Contended { operation: "queueing notices" });
-        }
-        Err(AdapterError::Contended { operation: "marking a page's token" })
     }
 
     async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> HandedOn {

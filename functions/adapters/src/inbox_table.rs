@@ -32,6 +32,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, ReturnValue,
+    Select,
 };
 use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
@@ -58,6 +59,9 @@ pub const READY_SHARDS: u8 = 16;
 /// How long an entry waits to be completed at most: longer than any token is left without a renewal.
 pub const INCOMPLETE: Duration = Duration::from_secs(400 * 24 * 3600);
 
+/// What the index's name for a page's incomplete entries begins with.
+const INCOMPLETE_NAME: &str = "incomplete#";
+
 /// The most bytes of an event, packed, in one row. DynamoDB takes 400 KB of row.
 pub const MAX_PART_BYTES: usize = 350_000;
 
@@ -82,6 +86,12 @@ const IS_READY: &str = "waiting = :ready";
 const IS_FREE: &str = "attribute_not_exists(claimed_until) OR claimed_until <= :now";
 /// or this very claim was made, and its answer lost.
 const IS_OURS: &str = "claim = :claim";
+/// It is a version of what a thing says,
+const SAYS: &str = "says = :says";
+/// and was stored earlier.
+const CAME_BEFORE: &str = "received_at < :at";
+/// It waits to be completed.
+const IS_INCOMPLETE: &str = "waiting = :incomplete";
 /// It is there.
 const EXISTS: &str = "attribute_exists(pk)";
 
@@ -135,6 +145,8 @@ pub struct NewEntry {
     pub key: EntryKey,
     /// What is stored.
     pub event: PackedEvent,
+    /// Whether it is a version of what the thing says: another one before it makes it an edit.
+    pub says: bool,
     /// What it waits for.
     pub waiting: Waiting,
 }
@@ -412,6 +424,36 @@ impl InboxTable {
         Ok((places?, answer.last_evaluated_key.map(Mark)))
     }
 
+    /// Whether another version of what an entry's thing says was stored before it, in the time that is remembered.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn says_something_new(&self, entry: &Entry) -> Result<bool, AdapterError> {
+        let mut from = None;
+        loop {
+            let call = self.client.query().table_name(&self.name);
+            let call = call
+                .key_condition_expression("pk = :pk AND begins_with(sk, :thing)")
+                .filter_expression(format!("{SAYS} AND {CAME_BEFORE}"))
+                .expression_attribute_values(":pk", text(entry.place.pk()))
+                .expression_attribute_values(":thing", text(format!("{}#", entry.key.thing())))
+                .expression_attribute_values(":says", AttributeValue::Bool(true))
+                .expression_attribute_values(":at", milliseconds(entry.received_at))
+                .select(Select::Count)
+                .consistent_read(true)
+                .set_exclusive_start_key(from);
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call("finding earlier versions", error))?;
+            if answer.count > 0 {
+                return Ok(true);
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Claims an entry that is ready. None where it was handed on, or is being handed on.
     ///
     /// # Errors
@@ -543,6 +585,69 @@ impl InboxTable {
         Ok(true)
     }
 
+    /// An entry that waits to be completed; None where it does so no more.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn read_incomplete(&self, place: &Place) -> Result<Option<Entry>, AdapterError> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(place.row()));
+        let answer = call.consistent_read(true).send().await;
+        let row = answer.map_err(|error| AdapterError::of_call("reading an entry", error))?.item;
+        let waits = |row: &Row| {
+            let waiting = row.get("waiting").and_then(|value| value.as_s().ok());
+            waiting.is_some_and(|waiting| waiting.starts_with(INCOMPLETE_NAME))
+        };
+        match row.filter(waits) {
+            Some(row) => self.read(place, &row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes an entry ready that waits to be completed, with `event` in the place of its own where that is given, and
+    /// claimed. From then on it does not expire. None where it does not wait any more.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it waits as before, or is ready.
+    pub async fn complete(
+        &self,
+        entry: Entry,
+        event: Option<Event>,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Entry>, AdapterError> {
+        let mut set = "SET waiting = :ready, since = :now, claim = :claim, claimed_until = :until".to_owned();
+        let mut remove = "REMOVE expires_at".to_owned();
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(entry.place.row()));
+        let mut call = call
+            .condition_expression(IS_INCOMPLETE)
+            .expression_attribute_values(":incomplete", text(incomplete_name(&entry.page)))
+            .expression_attribute_values(":ready", text(entry.place.ready_name()))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":claim", text(claim.id.as_str()))
+            .expression_attribute_values(":until", milliseconds(claim.until));
+        let packed = event.as_ref().map(PackedEvent::of);
+        let mut parts = entry.parts.clone();
+        if let Some(packed) = &packed {
+            if packed.bytes().len() > MAX_PART_BYTES {
+                // No answer to an ask for one thing is as large.
+                return Err(AdapterError::Malformed { table: TABLE, attribute: "event" });
+            }
+            set.push_str(", event = :event");
+            remove.push_str(", parts, parts_of");
+            call = call.expression_attribute_values(":event", bytes(packed.bytes()));
+            parts.clear();
+        }
+        let call = call.update_expression(format!("{set} {remove}"));
+        if made(call.send().await, "completing an entry")?.is_none() {
+            return Ok(None);
+        }
+        if event.is_some() {
+            self.delete_parts(&entry.parts).await?;
+        }
+        let event = event.unwrap_or_else(|| entry.event.clone());
+        Ok(Some(Entry { event, since: now, parts, ..entry }))
+    }
+
     /// Deletes an entry whose page was deleted and that waits to be completed. False where it is gone already.
     ///
     /// # Errors
@@ -651,6 +756,9 @@ fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {
     row.insert("since".to_owned(), milliseconds(received_at));
     row.insert("waiting".to_owned(), text(waiting));
     row.extend(entry.expires_at(received_at).map(|at| ("expires_at".to_owned(), seconds(at))));
+    if entry.says {
+        row.insert("says".to_owned(), AttributeValue::Bool(true));
+    }
     if let Waiting::Claimed(claim) = &entry.waiting {
         row.insert("claim".to_owned(), text(claim.id.as_str()));
         row.insert("claimed_until".to_owned(), milliseconds(claim.until));
@@ -721,7 +829,7 @@ fn ready_name(shard: u8) -> String {
 }
 
 fn incomplete_name(page: &PageId) -> String {
-    format!("incomplete#{page}")
+    format!("{INCOMPLETE_NAME}{page}")
 }
 
 /// The shard of a hexadecimal digest.

@@ -7,12 +7,17 @@
 //! Whoever configures pages writes here and reads nothing: every write is a part of the transaction that changes the
 //! page ([`config_pages`](crate::config_pages)), so that a page's `token_version` and its token's `version` are one
 //! number, and no token is left of a page that is gone. Only what collects reads.
+//!
+//! A renewal is noted in the row before the network is asked ([`TokenTable::begin_renewal`]), so that no two of them use
+//! one refresh token, which some networks take once.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use carteiro_core::id::PageId;
 use carteiro_core::page::{AccessToken, Set, Token, TokenChange};
+use carteiro_core::poll::refresh::Attempt;
 
+use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
 
@@ -22,6 +27,20 @@ const TABLE: &str = "tokens";
 const IS_NEW: &str = "attribute_not_exists(pk)";
 /// A token is at this key: a change is never the beginning of a row.
 const EXISTS: &str = "attribute_exists(pk)";
+
+/// The token is the one that was read,
+const IS_AS_READ: &str = "version = :version";
+/// and nobody renews it, or who did began as long ago as was read.
+const IS_NOT_BEING_RENEWED: &str = "(attribute_not_exists(renewal) OR renewal = :before)";
+
+/// A page's token, and the renewal of it that was begun, if one was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredToken {
+    /// The token.
+    pub token: Token,
+    /// The renewal.
+    pub renewal: Option<Attempt>,
+}
 
 /// Pages' tokens.
 #[derive(Clone, Debug)]
@@ -41,11 +60,33 @@ impl TokenTable {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn find(&self, page: &PageId) -> Result<Option<Token>, AdapterError> {
+    pub async fn find(&self, page: &PageId) -> Result<Option<StoredToken>, AdapterError> {
         let call = self.client.get_item().table_name(&self.name).key("pk", text(page.as_str()));
         let answer = call.consistent_read(true).send().await;
         let row = answer.map_err(|error| AdapterError::of_call("reading a token", error))?.item;
         row.as_ref().map(read).transpose()
+    }
+
+    /// Notes that a token's renewal begins, if it is still the one that was read and nobody else began one meanwhile.
+    /// False where it is not, or somebody did.
+    ///
+    /// # Errors
+    /// Where it cannot be written. The network is not to be asked then.
+    pub async fn begin_renewal(
+        &self,
+        page: &PageId,
+        before: Option<Attempt>,
+        attempt: Attempt,
+    ) -> Result<bool, AdapterError> {
+        let stored = |attempt: Attempt| text(serde_json::to_string(&attempt).unwrap_or_default());
+        let call = self.client.update_item().table_name(&self.name).key("pk", text(page.as_str()));
+        let call = call
+            .condition_expression(format!("{IS_AS_READ} AND {IS_NOT_BEING_RENEWED}"))
+            .update_expression("SET renewal = :attempt")
+            .expression_attribute_values(":version", number(attempt.of))
+            .expression_attribute_values(":attempt", stored(attempt))
+            .expression_attribute_values(":before", before.map_or_else(|| text("-"), stored));
+        Ok(made(call.send().await, "noting a renewal")?.is_some())
     }
 
     /// The part of a transaction that stores a new page's token.
@@ -80,6 +121,7 @@ impl TokenTable {
         let (mut set, mut remove) = (vec!["version = :version"], Vec::new());
         if let Some(access) = &change.access_token {
             set.push("access_token = :access");
+            remove.push("renewal");
             update = update.expression_attribute_values(":access", text(access.reveal()));
         }
         match &change.refresh_token {
@@ -118,17 +160,15 @@ fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
     AdapterError::unavailable("building a write", error)
 }
 
-fn read(row: &Row) -> Result<Token, AdapterError> {
+fn read(row: &Row) -> Result<StoredToken, AdapterError> {
     let row = Reader { table: TABLE, row };
     let secret = |name| row.text(name).map(|text| AccessToken::from_stored(text.to_owned()));
     let refresh_token =
         if row.row.contains_key("refresh_token") { Some(secret("refresh_token")?) } else { None };
     let expires_at =
         if row.row.contains_key("expires_at") { Some(row.milliseconds("expires_at")?) } else { None };
-    Ok(Token {
-        access_token: secret("access_token")?,
-        refresh_token,
-        expires_at,
-        version: row.number("version")?,
-    })
+    let renewal = if row.row.contains_key("renewal") { Some(row.json("renewal")?) } else { None };
+    let access_token = secret("access_token")?;
+    let token = Token { access_token, refresh_token, expires_at, version: row.number("version")? };
+    Ok(StoredToken { token, renewal })
 }

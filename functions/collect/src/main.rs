@@ -11,10 +11,12 @@
 //! who take it. The window that remains: who dies between sending and deleting or marking leaves the row to the next
 //! tick, and the item is sent again, under the same id.
 
+mod apps;
 mod bury;
 mod hand_on;
 mod move_due;
 mod plan;
+mod polls;
 mod release;
 mod replay;
 mod settings;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::config_table::ConfigTable;
 use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::deliver_queue::DeliverQueue;
@@ -32,17 +35,24 @@ use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::inbox_table::InboxTable;
+use carteiro_adapters::network_client::NetworkClient;
+use carteiro_adapters::page_telling::PageTeller;
+use carteiro_adapters::poll_queue::{Poll, PollQueue};
+use carteiro_adapters::poll_table::PollTable;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::{StreakKey, StreakTable};
 use carteiro_adapters::telling::Teller;
 use carteiro_adapters::tick_table::TickTable;
+use carteiro_adapters::token_table::TokenTable;
 use carteiro_adapters::work_queue::{Work, WorkQueue};
 use carteiro_core::retention::Retention;
 use carteiro_core::streak::Rule;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
+
+use polls::Polls;
 
 /// What the function works with.
 struct Collect {
@@ -56,6 +66,7 @@ struct Collect {
     work: WorkQueue,
     teller: Teller,
     hand_on: HandOn,
+    polls: Polls,
     retention: Retention,
     /// Minutes between two ticks.
     minutes: u8,
@@ -77,8 +88,7 @@ enum CollectError {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    // That the networks' addresses are right is told at the start.
-    let (settings, _networks) = settings::read(&environment)?;
+    let settings = settings::read(&environment)?;
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let sqs = aws_sdk_sqs::Client::new(&aws);
@@ -87,8 +97,21 @@ async fn main() -> Result<(), Fatal> {
     let deliveries = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
+    let page_teller = PageTeller { config: config.clone(), queue: deliveries.clone() };
+    let polls = Polls {
+        tables: PageTables {
+            tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
+            polls: PollTable::new(dynamodb.clone(), settings.poll_table),
+        },
+        queue: PollQueue::new(sqs.clone(), settings.poll_queue_url),
+        client: NetworkClient::new(settings.addresses)?,
+        settings: settings.networks,
+        apps: settings.apps,
+        tick: Duration::from_secs(u64::from(settings.minutes) * 60),
+    };
     let collect = Collect {
-        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone() },
+        polls,
+        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone(), teller: page_teller },
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
         config,
         streaks,
@@ -136,7 +159,12 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
     let mut response = SqsBatchResponse::default();
     for record in event.records {
         let message = record.message_id.unwrap_or_default();
-        let work = serde_json::from_str::<Work>(record.body.as_deref().unwrap_or_default());
+        let body = record.body.as_deref().unwrap_or_default();
+        if let Ok(poll) = serde_json::from_str::<Poll>(body) {
+            polls::poll(collect, poll, clock).await;
+            continue;
+        }
+        let work = serde_json::from_str::<Work>(body);
         let done = match work {
             Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
             Ok(Work::Release { webhook, item_type }) => {

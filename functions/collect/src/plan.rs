@@ -11,6 +11,8 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::{AdapterError, chain};
 use carteiro_adapters::held_table::DUE_SHARDS;
 use carteiro_adapters::inbox_table::READY_SHARDS;
+use carteiro_adapters::poll_queue::Poll;
+use carteiro_adapters::poll_table;
 use carteiro_adapters::streak_table::{self, StreakKey};
 use carteiro_adapters::tick_table::SlotClaim;
 use carteiro_adapters::work_queue::Work;
@@ -50,6 +52,8 @@ pub(crate) struct Planned {
     notices: usize,
     /// Whether there are dead letters to bring in.
     dead_letters: bool,
+    /// Shards of schedules in which there are pages to ask about.
+    page_shards: usize,
 }
 
 /// Plans.
@@ -69,16 +73,20 @@ pub(crate) async fn tick(
             SlotClaim::BeingPlanned => return Err(CollectError::BeingPlanned),
         }
     }
-    let planned = plan(collect, now).await?;
+    let planned = plan(collect, tick.scheduled_at, now).await?;
     if let Some(slot) = slot {
         collect.ticks.complete(slot, now).await?;
     }
-    let Planned { due_shards, ready_shards, notices, dead_letters, .. } = planned;
-    tracing::info!(due_shards, ready_shards, notices, dead_letters, "tick.planned");
+    let Planned { due_shards, ready_shards, notices, dead_letters, page_shards, .. } = planned;
+    tracing::info!(due_shards, ready_shards, notices, dead_letters, page_shards, "tick.planned");
     Ok(planned)
 }
 
-async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError> {
+async fn plan(
+    collect: &Collect,
+    scheduled_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Planned, CollectError> {
     let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
     let due = stream::iter(0..DUE_SHARDS).map(|shard| async move {
         let (first, _) = collect.held.due(shard, until, 1, None).await?;
@@ -97,21 +105,29 @@ async fn plan(collect: &Collect, now: Timestamp) -> Result<Planned, CollectError
         let depth = collect.dead_letters.depth().await?;
         Ok(at_once((depth > 0).then_some(Work::BuryDeadLetters)))
     });
+    let pages = stream::iter(0..poll_table::SHARDS).map(|shard| async move {
+        let (first, _) = collect.polls.tables.polls.schedules_of(shard, Some(1), None).await?;
+        let poll = Poll::Plan { shard, at: scheduled_at.unwrap_or(now), now: scheduled_at.is_none() };
+        Ok(Vec::from_iter((!first.is_empty()).then_some(poll)))
+    });
     let due = part("held", due).await;
     let ready = part("inbox", ready).await;
     let to_tell = part("notices", to_tell).await;
     let dead = part("dead_letters", dead).await;
+    let pages = part("pages", pages).await;
     let planned = Planned {
         planned: true,
         due_shards: due.work.len(),
         ready_shards: ready.work.len(),
         notices: to_tell.work.len(),
         dead_letters: !dead.work.is_empty(),
+        page_shards: pages.work.len(),
     };
     let parts = [due, ready, to_tell, dead];
-    let is_whole = parts.iter().all(|part| part.is_whole);
+    let is_whole = pages.is_whole && parts.iter().all(|part| part.is_whole);
     let work: Vec<_> = parts.into_iter().flat_map(|part| part.work).collect();
     collect.work.send(&work).await?;
+    collect.polls.queue.send(&pages.work).await?;
     if is_whole { Ok(planned) } else { Err(CollectError::PlannedInPart) }
 }
 
@@ -130,16 +146,16 @@ fn telling((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Dura
 }
 
 /// A part of the plan.
-struct Part {
-    work: Planning,
+struct Part<W> {
+    work: Vec<W>,
     /// False where it was not all looked at. The cause was logged.
     is_whole: bool,
 }
 
 /// Looks at all that a part consists of, whatever becomes of one look.
-async fn part<L>(name: &'static str, looks: impl Stream<Item = L>) -> Part
+async fn part<L, W>(name: &'static str, looks: impl Stream<Item = L>) -> Part<W>
 where
-    L: Future<Output = Result<Planning, AdapterError>>,
+    L: Future<Output = Result<Vec<W>, AdapterError>>,
 {
     let (mut work, mut failed) = (Vec::new(), None);
     let mut looks = std::pin::pin!(looks.buffer_unordered(CONCURRENT_LOOKS));

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use carteiro_adapters::network_client::Addresses;
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_core::poll::settings::NetworkSettings;
 use carteiro_core::retention::Retention;
+
+use crate::apps::Apps;
 
 /// The function's settings.
 pub(crate) struct Settings {
@@ -22,14 +25,21 @@ pub(crate) struct Settings {
     pub(crate) deliver_queue_url: String,
     pub(crate) deliver_dead_queue_url: String,
     pub(crate) work_queue_url: String,
+    pub(crate) poll_table: String,
+    pub(crate) token_table: String,
+    pub(crate) poll_queue_url: String,
+    pub(crate) networks: NetworkSettings,
+    pub(crate) addresses: Addresses,
+    pub(crate) apps: Apps,
 }
 
-/// The settings, and where the networks are.
-pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<(Settings, Addresses), SettingsError> {
+pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
     let mut reader = SettingsReader::new(lookup);
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
-    let networks = Addresses::read(&mut reader);
-    let settings = Settings {
+    let networks = reader.parsed("NETWORK_SETTINGS");
+    let addresses = Addresses::read(&mut reader);
+    let apps = Apps::read(&mut reader);
+    let settings = networks.zip(addresses).map(|(networks, addresses)| Settings {
         timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
         retention: Retention::from_days(days),
         threshold: u32::try_from(reader.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1),
@@ -44,6 +54,12 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<(Settings,
         deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
         deliver_dead_queue_url: reader.text("DELIVER_DEAD_QUEUE_URL"),
         work_queue_url: reader.text("WORK_QUEUE_URL"),
-    };
-    reader.finish(networks.map(|networks| (settings, networks)))
+        poll_table: reader.text("POLL_TABLE"),
+        token_table: reader.text("TOKEN_TABLE"),
+        poll_queue_url: reader.text("POLL_QUEUE_URL"),
+        networks,
+        addresses,
+        apps,
+    });
+    reader.finish(settings)
 }

@@ -16,7 +16,7 @@ use crate::collected::{Action, Kind};
 use crate::network::Network;
 
 use Action::{Created, Deleted, Edited};
-use ByAsking::{NotOffered, NotPlanned, Planned};
+use ByAsking::{Asked, NotAsked, NotOffered};
 use ByPush::{AsIds, NotSent, NotTaken, Whole};
 
 /// How something comes by push.
@@ -43,14 +43,14 @@ impl ByPush {
     }
 }
 
-/// Whether something is to be asked for. Nothing is yet: there is no collector.
+/// Whether something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByAsking {
-    /// The network answers it, and the collector is to ask.
-    Planned,
-    /// The network answers something of it, which the collector is not to ask for: mostly because by that a repetition
+    /// The network answers it, and the collector asks.
+    Asked,
+    /// The network answers something of it, which the collector does not ask for: mostly because by that a repetition
     /// could not be told from what is new.
-    NotPlanned,
+    NotAsked,
     /// The network does not answer it.
     NotOffered,
 }
@@ -98,20 +98,20 @@ fn facebook(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row(
             (Whole(ALL), "the page's own, and visitors' on the page; not advertisements' (dark posts)"),
-            (Planned, "about 600 posts a year are within reach"),
+            (Asked, "about 600 posts a year are within reach"),
         ),
-        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Planned, "")),
-        Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Planned, "")),
+        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Asked, "")),
+        Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Asked, "")),
         Kind::Reaction => row(
             (Whole(EDITABLE), "to posts, comments, reviews and messages; those to messages are not edited"),
-            (NotPlanned, "an answer has no time to tell a repetition by"),
+            (NotAsked, "an answer has no time to tell a repetition by"),
         ),
-        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Planned, "")),
+        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
         Kind::Review => row(
             (Whole(EDITABLE), "newer ones say whether they recommend, mostly without stars"),
-            (Planned, ""),
+            (Asked, ""),
         ),
-        Kind::Share => row((Whole(ALL), "on the page; not of its posts elsewhere"), (Planned, "as posts")),
+        Kind::Share => row((Whole(ALL), "on the page; not of its posts elsewhere"), (Asked, "as posts")),
         Kind::Follow => row(
             (
                 NotSent,
@@ -131,7 +131,7 @@ fn instagram(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row(
             (NotSent, "neither the account's own nor advertisements' (dark posts)"),
-            (Planned, "not advertisements' own copies, which no list has"),
+            (Asked, "not advertisements' own copies, which no list has"),
         ),
         Kind::Comment => row(
             (
@@ -139,28 +139,28 @@ fn instagram(kind: Kind) -> Option<Coverage> {
                 "edits and deletions are not sent; one on an advertisement has the post that is advertised as its \
                  parent, where Instagram names it",
             ),
-            (Planned, "not those on advertisements"),
+            (Asked, "not those on advertisements"),
         ),
-        Kind::Reply => row((Whole(ONCE), "likewise"), (Planned, "likewise")),
+        Kind::Reply => row((Whole(ONCE), "likewise"), (Asked, "likewise")),
         Kind::Mention => row(
             (
                 AsIds(ONCE),
-                "those in comments and captions come as ids and are [to be completed](../README.md#not-built-yet); \
+                "those in comments and captions come as ids and are [completed](../README.md#collecting-from-networks); \
                  those in stories come whole, as messages",
             ),
-            (Planned, "tags on photos alone: of other mentions there is no list"),
+            (Asked, "tags on photos alone: of other mentions there is no list"),
         ),
         Kind::Reaction => row(
             (Whole(ON_AND_OFF), "to messages; likes of posts and comments are not sent"),
             (NotOffered, "likes are a number"),
         ),
-        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Planned, "")),
+        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
         Kind::StoryInsight => row(
             (
                 Whole(ONCE),
                 "about an hour after the story's end, for accounts connected through Facebook; numbers below 5 are −1",
             ),
-            (NotPlanned, "the numbers change until the end"),
+            (NotAsked, "the numbers change until the end"),
         ),
         Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
         Kind::Review | Kind::Share => None,
@@ -177,28 +177,28 @@ fn x(kind: Kind) -> Option<Coverage> {
                 Whole(ON_AND_OFF),
                 "what is deleted is named by its id, and is a `post` whatever it was; protected accounts' are not sent",
             ),
-            (Planned, "deletions are not answered"),
+            (Asked, "deletions are not answered"),
         ),
         Kind::Comment => row((Whole(ONCE), "in broadcasts; answers to posts are replies"), (NotOffered, "")),
         Kind::Reply => row(
             (Whole(ONCE), "direct answers; others' further down a conversation are not sent"),
-            (Planned, "those that name the page, and the page's own"),
+            (Asked, "those that name the page, and the page's own"),
         ),
-        Kind::Mention => row((Whole(ONCE), "where the text names the page"), (Planned, "")),
+        Kind::Mention => row((Whole(ONCE), "where the text names the page"), (Asked, "")),
         Kind::Reaction => row(
             (Whole(ONCE), "likes; that one was taken back is not sent"),
-            (NotPlanned, "an answer has no id of a like, and no time"),
+            (NotAsked, "an answer has no id of a like, and no time"),
         ),
         Kind::DirectMessage => row(
             (Whole(ONCE), "in either direction; encrypted ones without their text"),
-            (Planned, "15 requests in 15 minutes"),
+            (Asked, "15 requests in 15 minutes"),
         ),
         Kind::Share => row(
             (Whole(ONCE), "reposts and quotes"),
-            (Planned, "the page's own; others' that do not name it are in no list of its posts"),
+            (Asked, "the page's own; others' that do not name it are in no list of its posts"),
         ),
         Kind::Follow => {
-            row((Whole(ON_AND_OFF), ""), (NotPlanned, "an answer has no time to tell a repetition by"))
+            row((Whole(ON_AND_OFF), ""), (NotAsked, "an answer has no time to tell a repetition by"))
         }
         Kind::Review | Kind::StoryInsight => None,
         Kind::Other => row(
@@ -210,16 +210,16 @@ fn x(kind: Kind) -> Option<Coverage> {
 
 fn youtube(kind: Kind) -> Option<Coverage> {
     match kind {
-        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Planned, "public videos")),
+        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Asked, "public videos")),
         Kind::Comment | Kind::Reply => row(
             (NotSent, ""),
             (
-                Planned,
+                Asked,
                 "edits and answers within hours where they are on older threads, and on those of 30 days at most",
             ),
         ),
         Kind::Reaction => row((NotSent, ""), (NotOffered, "likes are a number")),
-        Kind::Follow => row((NotSent, ""), (NotPlanned, "")),
+        Kind::Follow => row((NotSent, ""), (NotAsked, "")),
         Kind::Mention
         | Kind::DirectMessage
         | Kind::Review
@@ -233,9 +233,9 @@ fn google_play(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Review => row(
             (NotSent, "Play's notifications are of purchases alone"),
-            (Planned, "with a text, made or changed in the last 7 days"),
+            (Asked, "with a text, made or changed in the last 7 days"),
         ),
-        Kind::Reply => row((NotSent, ""), (Planned, "the developer's, with its review")),
+        Kind::Reply => row((NotSent, ""), (Asked, "the developer's, with its review")),
         Kind::Post
         | Kind::Comment
         | Kind::Mention
@@ -250,17 +250,17 @@ fn google_play(kind: Kind) -> Option<Coverage> {
 
 fn linkedin(kind: Kind) -> Option<Coverage> {
     match kind {
-        Kind::Post => row((NotSent, ""), (Planned, "")),
+        Kind::Post => row((NotSent, ""), (Asked, "")),
         Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => row(
             (NotTaken, "LinkedIn sends those of public posts"),
             (
-                Planned,
+                Asked,
                 "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most",
             ),
         ),
         Kind::Reaction => row(
             (NotTaken, "LinkedIn sends likes of public posts, without their author"),
-            (NotPlanned, "a like names nobody there"),
+            (NotAsked, "a like names nobody there"),
         ),
         Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
         Kind::DirectMessage | Kind::Review | Kind::StoryInsight | Kind::Other => None,
@@ -278,10 +278,9 @@ column *by push* to a push that is read so.
 - **By push**: what the network sends and Carteiro takes, with the [actions](../README.md#collected-items) that it comes
   with. *Not sent*: the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no
   address for it.
-- **By asking**: what the network's API answers. **Nothing of it is built yet**, see
-  [Not built yet](../README.md#not-built-yet). *Planned*: the collector is to ask for it. *Not planned*: the
-  collector is not to ask, mostly because by the answer a repetition could not be told from what is new. *Not offered*:
-  the API does not answer it.
+- **By asking**: what the network's API answers, and the [collector](../README.md#collecting-from-networks) asks for. *Not
+  asked for*: mostly because by the answer a repetition could not be told from what is new. *Not offered*: the API does
+  not answer it.
 - **—**: the network has no such thing, or none that its APIs know.
 
 Facebook's and Instagram's advertisements that appear on no page (dark posts) do not come by push. Comments on them do.
@@ -330,8 +329,8 @@ fn push_word(push: ByPush) -> String {
 
 fn asking_word(asking: ByAsking) -> &'static str {
     match asking {
-        Planned => "planned",
-        NotPlanned => "not planned",
+        Asked => "asked for",
+        NotAsked => "not asked for",
         NotOffered => "not offered",
     }
 }

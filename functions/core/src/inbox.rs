@@ -16,7 +16,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::collected::{By, Content};
+use crate::collected::{Action, By, Content};
 use crate::id::{ItemId, PageId};
 use crate::network::{Network, NetworkId};
 
@@ -143,6 +143,14 @@ pub struct Reading {
     pub wanted: Option<Wanted>,
     /// What it says of the page's token.
     pub signal: Option<Signal>,
+}
+
+impl Reading {
+    /// Whether it is a version of what the thing says, and not something that was done with it.
+    #[must_use]
+    pub fn says(&self) -> bool {
+        matches!(self.content.action, Action::Created | Action::Edited)
+    }
 }
 
 /// A version of a thing.

@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 
 use crate::field::{Field, choice, unknown};
 use crate::id::{AccountId, PageId};
-use crate::inbox::EntryKey;
 use crate::network::{Network, NetworkId};
 use crate::problem::FieldError;
 
@@ -60,6 +59,55 @@ impl TokenState {
     /// All of them, in the order of the documentation.
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Expiring, Self::Expired, Self::Revoked, Self::Narrowed, Self::Unknown];
+
+    /// The name in answers and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Narrowed => "narrowed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What brought a token's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenCause {
+    /// Its time is over, or nearly.
+    Time,
+    /// The consent of who gave it is over, or nearly.
+    Consent,
+    /// The network refused it.
+    Refused,
+    /// The network refused to renew it.
+    RenewalRefused,
+    /// The network refused to renew it, after an answer was lost that may have held the new one.
+    RenewalLost,
+    /// It is somebody else's.
+    NotThePages,
+    /// A push said that it, or a permission, was taken back.
+    TakenBack,
+    /// An answer said that a permission is missing.
+    Missing,
+}
+
+impl TokenCause {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Time,
+        Self::Consent,
+        Self::Refused,
+        Self::RenewalRefused,
+        Self::RenewalLost,
+        Self::NotThePages,
+        Self::TakenBack,
+        Self::Missing,
+    ];
 }
 
 /// The state of a page's token.
@@ -69,6 +117,9 @@ pub struct TokenStatus {
     pub state: TokenState,
     /// When it ends, where that is known.
     pub expires_at: Option<Timestamp>,
+    /// When the consent of who gave it ends, where the network said so: it then answers nothing more of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_ends_at: Option<Timestamp>,
     /// Since when the state is this one.
     pub since: Option<Timestamp>,
     /// Why, in words for people; nothing of the token is in them.
@@ -76,9 +127,18 @@ pub struct TokenStatus {
     /// When the access token was given. Rows from before this was kept have none: see [`Page::token_given_at`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_at: Option<Timestamp>,
-    /// The entry of the inbox that brought the state, where one did: if it comes again, it is told again.
+    /// What brought the state, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub marked_by: Option<EntryKey>,
+    pub cause: Option<TokenCause>,
+    /// Which permission is missing, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+    /// Of how few days before its end its account was warned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned_days: Option<u8>,
+    /// How often it came out of a trouble again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recoveries: u32,
 }
 
 impl TokenStatus {
@@ -91,9 +151,42 @@ impl TokenStatus {
             since: Some(now),
             why: None,
             given_at: Some(given_at),
-            marked_by: None,
+            consent_ends_at: None,
+            cause: None,
+            permission: None,
+            warned_days: None,
+            recoveries: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How the last collection of a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TickResult {
+    /// All that the network has is brought in.
+    Ok,
+    /// There is more than one tick asks for; the next one goes on.
+    More,
+    /// A limit of the network's was reached; it goes on after it.
+    Limited,
+    /// The token may not do it: nothing is asked until its owner renews it.
+    Token,
+    /// The network failed; the next tick asks again.
+    Unavailable,
+    /// Something of ours failed, or of the deployment's; its log says what.
+    Fault,
+}
+
+impl TickResult {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::More, Self::Limited, Self::Token, Self::Unavailable, Self::Fault];
 }
 
 /// The last tick that collected a page, and what came of it.
@@ -101,8 +194,12 @@ impl TokenStatus {
 pub struct LastTick {
     /// When it was.
     pub at: Timestamp,
-    /// What came of it.
-    pub result: String,
+    /// How it ended.
+    pub result: TickResult,
+    /// How many items it found that were not known.
+    pub new: u32,
+    /// How many calls it made.
+    pub calls: u32,
 }
 
 /// An account's connection to a page of its own.
@@ -124,8 +221,6 @@ pub struct Page {
     pub token: TokenStatus,
     /// Counts the tokens that it was given; the token's row has the same number.
     pub token_version: u64,
-    /// The last tick that collected it; none did, at first.
-    pub last_tick: Option<LastTick>,
     /// Counts all changes; what a change is conditional on.
     pub version: u64,
     /// When it was created.
@@ -290,7 +385,6 @@ impl NewPage {
             delivery: self.delivery,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
-            last_tick: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -435,7 +529,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::inbox::Version;
 
     fn read(given: &Value) -> Result<NewPage, Vec<String>> {
         NewPage::from_json(given.as_object().unwrap()).map_err(names)
@@ -470,7 +563,7 @@ mod tests {
         let (page, token) = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(1));
         assert_eq!(page.token, TokenStatus::unknown(None, at(1), at(1)));
         assert_eq!((page.version, page.token_version, token.version), (1, 1, 1));
-        assert_eq!((page.last_tick, token.refresh_token, token.expires_at), (None, None, None));
+        assert_eq!((token.refresh_token, token.expires_at), (None, None));
     }
 
     #[test]
@@ -598,15 +691,25 @@ mod tests {
     #[test]
     fn a_page_survives_its_stored_form() {
         let mut page = page(&least());
-        page.last_tick = Some(LastTick { at: at(3), result: "ok".into() });
         let stored = serde_json::to_value(&page).unwrap();
         assert_eq!(stored["token"]["state"], "ok");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page);
-        page.token.marked_by = Some(EntryKey::new("revocation:1", &Version::of_action(["a"])));
-        let mut stored = serde_json::to_value(&page).unwrap();
-        assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), page);
-        stored["token"]["marked_by"] = json!("no key");
-        assert!(serde_json::from_value::<Page>(stored).is_err());
+        for name in ["consent_ends_at", "cause", "permission", "warned_days", "recoveries"] {
+            assert!(serde_json::to_value(&page).unwrap()["token"].get(name).is_none(), "{name}");
+        }
+        page.token.consent_ends_at = Some(at(4));
+        page.token.cause = Some(TokenCause::Consent);
+        page.token.permission = Some("pages_messaging".into());
+        (page.token.warned_days, page.token.recoveries) = (Some(7), 2);
+        let stored = serde_json::to_value(&page).unwrap();
+        assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page);
+    }
+
+    #[test]
+    fn a_row_that_names_the_entry_which_marked_it_is_read_without_it() {
+        let mut stored = serde_json::to_value(page(&least())).unwrap();
+        stored["token"]["marked_by"] = json!("revocation:1#a");
+        assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page(&least()));
     }
 
     #[test]

@@ -4,126 +4,71 @@
 //! one, and changes nothing of the new one. How long the page is in its state does not matter for that: two signals of
 //! one moment come in any order.
 //!
-//! Guaranteed: the entry that marks a page tells of it, and does so again if it is handed on again, for who marked the
-//! page may have died before telling. Any other entry that says what is known already tells nothing: of an app that was
-//! removed, networks push each permission. There is one notice id for each (page, kind, access token). Not guaranteed:
-//! where a page is revoked before the entry that narrowed it could tell, only the revocation is told.
+//! What is found here is told first and marked then ([`token_state::Decided`](crate::token_state::Decided)), so a page
+//! that is marked was told of, and a signal that says what is known already tells nothing: of an app that was removed,
+//! networks push each permission. There is one notice id for each (page, kind, access token), the same for what a push
+//! says and for what a call finds out ([`page_notice`](crate::page_notice)).
 
 use jiff::Timestamp;
-use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::id::ItemId;
-use crate::inbox::{EntryKey, Event, Reading, Signal};
-use crate::page::{Page, TokenState, TokenStatus};
+use crate::inbox::{Event, Reading, Signal};
+use crate::page::{Page, TokenCause, TokenState, TokenStatus};
+use crate::page_notice::{self, Kind, Told as Facts};
+use crate::token_state::{Decided, why};
 
 /// What a reading says of a page's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told<'a> {
+pub struct Told {
     /// What was taken back.
     pub signal: Signal,
     /// When, as the network says; where it does not, when it said so.
     pub occurred_at: Timestamp,
-    /// The entry that says it.
-    pub entry: &'a EntryKey,
+    /// When we heard of it.
+    pub received_at: Timestamp,
 }
 
-impl<'a> Told<'a> {
-    /// What a reading of an entry's event says, if it says anything of a time that is known. Without a time nobody can
-    /// tell which token it is about, and a token that was wrongly taken for dead would stop a collection that works.
+impl Told {
+    /// What a reading of an event says, if it says anything of a time that is known. Without a time nobody can tell
+    /// which token it is about, and a token that was wrongly taken for dead would stop a collection that works.
     #[must_use]
-    pub fn of(reading: &Reading, event: &Event, entry: &'a EntryKey) -> Option<Self> {
+    pub fn of(reading: &Reading, event: &Event, received_at: Timestamp) -> Option<Self> {
         let occurred_at = reading.content.occurred_at.or(event.sent_at)?;
-        Some(Self { signal: reading.signal?, occurred_at, entry })
+        Some(Self { signal: reading.signal?, occurred_at, received_at })
     }
 }
 
-/// What becomes of a page by a signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Its token's state changes: this is the page from now on, and its account is told.
-    Marked(Box<Page>),
-    /// The same entry marked it before: its account is told again, for it may not have been.
-    Repeated,
-    /// It says so already, by another entry or by none.
-    Known,
-    /// The signal is about an older token.
-    Stale,
-}
-
-/// What becomes of a page by a signal.
+/// What becomes of a page by a signal, and what is told of it; the notice has the same bytes whenever it is told. None
+/// where the signal is about an older token, or says what is known.
 #[must_use]
-pub fn effect(page: &Page, told: &Told<'_>, now: Timestamp) -> Effect {
+pub fn decide(page: &Page, told: &Told, now: Timestamp) -> Option<Decided> {
     // Networks tell the time to the second.
     if told.occurred_at.as_second() < page.token_given_at().as_second() {
-        return Effect::Stale;
+        return None;
     }
-    let known = match told.signal {
-        Signal::TokenRevoked => page.token.state == TokenState::Revoked,
+    let (state, kind, known) = match told.signal {
+        Signal::TokenRevoked => (TokenState::Revoked, Kind::Revoked, page.token.state == TokenState::Revoked),
         // A token that is dead is no less so for a permission.
-        Signal::PermissionRevoked => {
-            matches!(page.token.state, TokenState::Revoked | TokenState::Narrowed)
-        }
+        Signal::PermissionRevoked => (
+            TokenState::Narrowed,
+            Kind::Narrowed,
+            matches!(page.token.state, TokenState::Revoked | TokenState::Expired | TokenState::Narrowed),
+        ),
     };
     if known {
-        let same = page.token.marked_by.as_ref() == Some(told.entry);
-        return if same { Effect::Repeated } else { Effect::Known };
+        return None;
     }
-    let (state, why) = match told.signal {
-        Signal::TokenRevoked => (TokenState::Revoked, "the network says that access was taken back"),
-        Signal::PermissionRevoked => {
-            (TokenState::Narrowed, "the network says that a permission was taken back")
-        }
-    };
-    let token = TokenStatus {
+    let mut token = TokenStatus {
         state,
         since: Some(now),
-        why: Some(why.to_owned()),
-        marked_by: Some(told.entry.clone()),
+        cause: Some(TokenCause::TakenBack),
+        permission: None,
         ..page.token.clone()
     };
-    Effect::Marked(Box::new(Page { token, version: page.version + 1, ..page.clone() }))
-}
-
-/// The id of the notice of a signal: one for each (page, kind, access token).
-#[must_use]
-pub fn notice_id(page: &Page, signal: Signal) -> ItemId {
-    let given_at = page.token_given_at().to_string();
-    let mut digest = Sha256::new();
-    for part in ["carteiro page notice 2", page.id.as_str(), kind(signal), given_at.as_str()] {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    let digest: [u8; 32] = digest.finalize().into();
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest[..16]);
-    ItemId::from_bits(u128::from_be_bytes(bits))
-}
-
-/// The bytes of the notice of a signal, in the form of Standard Webhooks: `type`, `timestamp`, `data`. The same
-/// whenever it is told.
-#[must_use]
-pub fn notice(page: &Page, told: &Told<'_>, received_at: Timestamp) -> Vec<u8> {
-    let state = match told.signal {
-        Signal::TokenRevoked => TokenState::Revoked,
-        Signal::PermissionRevoked => TokenState::Narrowed,
-    };
-    let data = json!({
-        "page": page.id,
-        "network": page.network,
-        "network_id": page.network_id,
-        "name": page.name,
-        "token": {"state": state},
-        "occurred_at": told.occurred_at,
-    });
-    json!({"type": kind(told.signal), "timestamp": received_at, "data": data}).to_string().into_bytes()
-}
-
-fn kind(signal: Signal) -> &'static str {
-    match signal {
-        Signal::TokenRevoked => "page.token_revoked",
-        Signal::PermissionRevoked => "page.permission_revoked",
-    }
+    token.why = why(&token).map(str::to_owned);
+    let marked = Page { token, version: page.version + 1, ..page.clone() };
+    let facts = Facts { occurred_at: told.occurred_at, timestamp: told.received_at };
+    let notice = page_notice::notice(&marked, kind, &facts);
+    Some(Decided { page: marked, notice: Some(notice) })
 }
 
 #[cfg(test)]
@@ -134,10 +79,12 @@ mod tests {
     use super::*;
     use crate::collected::By;
     use crate::id::{AccountId, PageId};
-    use crate::inbox::{Shape, Version};
+    use crate::inbox::Shape;
     use crate::network::Network;
     use crate::normalise;
     use crate::page::NewPage;
+    use crate::poll::TokenTrouble;
+    use crate::token_state::{Seen, Sight};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -150,25 +97,22 @@ mod tests {
         new.create(PageId::from_bits(1), AccountId::from_bits(2), at(100)).0
     }
 
-    fn key(text: &str) -> EntryKey {
-        EntryKey::new("revoke:1", &Version::of_action([text]))
+    fn told(signal: Signal, second: i64) -> Told {
+        Told { signal, occurred_at: at(second), received_at: at(160) }
     }
 
-    fn told(signal: Signal, second: i64, entry: &EntryKey) -> Told<'_> {
-        Told { signal, occurred_at: at(second), entry }
+    fn marked(page: &Page, signal: Signal, second: i64) -> Page {
+        decide(page, &told(signal, second), at(200)).unwrap().page
     }
 
-    fn marked(page: &Page, signal: Signal, second: i64, entry: &str) -> Page {
-        match effect(page, &told(signal, second, &key(entry)), at(200)) {
-            Effect::Marked(page) => *page,
-            other => panic!("{other:?}"),
-        }
+    fn nothing(page: &Page, signal: Signal, second: i64) -> bool {
+        decide(page, &told(signal, second), at(300)).is_none()
     }
 
     #[test]
     fn a_revoke_marks_the_token_once_with_its_time_and_reason() {
         for second in [100, 150, 500] {
-            let revoked = marked(&page(), Signal::TokenRevoked, second, "a");
+            let revoked = marked(&page(), Signal::TokenRevoked, second);
             assert_eq!((revoked.token.state, revoked.token.since), (TokenState::Revoked, Some(at(200))));
             assert!(revoked.token.why.is_some() && revoked.version == 2);
             assert_eq!(revoked.token_given_at(), at(100));
@@ -176,57 +120,47 @@ mod tests {
     }
 
     #[test]
-    fn only_the_entry_that_marked_a_page_tells_of_it_again() {
-        let revoked = marked(&page(), Signal::TokenRevoked, 150, "a");
-        let of = |signal, entry: &str| effect(&revoked, &told(signal, 150, &key(entry)), at(300));
-        assert_eq!(of(Signal::TokenRevoked, "a"), Effect::Repeated);
-        assert_eq!(of(Signal::TokenRevoked, "b"), Effect::Known);
-        assert_eq!(of(Signal::PermissionRevoked, "b"), Effect::Known);
-        let narrowed = marked(&page(), Signal::PermissionRevoked, 150, "a");
-        let of = |entry: &str| effect(&narrowed, &told(Signal::PermissionRevoked, 150, &key(entry)), at(300));
-        assert_eq!((of("a"), of("b")), (Effect::Repeated, Effect::Known));
+    fn what_is_known_of_a_page_is_not_told_again() {
+        let revoked = marked(&page(), Signal::TokenRevoked, 150);
+        assert!(nothing(&revoked, Signal::TokenRevoked, 150));
+        assert!(nothing(&revoked, Signal::PermissionRevoked, 150));
+        let narrowed = marked(&page(), Signal::PermissionRevoked, 150);
+        assert!(nothing(&narrowed, Signal::PermissionRevoked, 151));
     }
 
     #[test]
     fn an_app_that_is_removed_tells_no_more_than_one_notice_of_each_kind() {
-        let (mut page, mut ids) = (page(), Vec::new());
-        for (nth, signal) in [
+        let (mut page, mut kinds) = (page(), Vec::new());
+        for signal in [
             Signal::PermissionRevoked,
             Signal::PermissionRevoked,
             Signal::TokenRevoked,
             Signal::PermissionRevoked,
             Signal::TokenRevoked,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            if let Effect::Marked(marked) = effect(&page, &told(signal, 150, &key(&nth.to_string())), at(200))
-            {
-                page = *marked;
-                ids.push(notice_id(&page, signal));
+        ] {
+            if let Some(decided) = decide(&page, &told(signal, 150), at(200)) {
+                page = decided.page;
+                let body: Value = serde_json::from_slice(&decided.notice.unwrap().body).unwrap();
+                kinds.push(body["type"].clone());
             }
         }
-        assert_eq!(
-            ids,
-            [notice_id(&page, Signal::PermissionRevoked), notice_id(&page, Signal::TokenRevoked)]
-        );
+        assert_eq!(kinds, ["page.permission_revoked", "page.token_revoked"]);
     }
 
     #[test]
     fn a_revoke_from_before_the_tokens_renewal_is_about_the_older_one() {
         for signal in [Signal::TokenRevoked, Signal::PermissionRevoked] {
-            assert_eq!(effect(&page(), &told(signal, 99, &key("a")), at(200)), Effect::Stale);
-            let revoked = marked(&page(), Signal::TokenRevoked, 150, "a");
-            assert_eq!(effect(&revoked, &told(signal, 99, &key("b")), at(200)), Effect::Stale);
+            assert!(nothing(&page(), signal, 99));
+            assert!(nothing(&marked(&page(), Signal::TokenRevoked, 150), signal, 99));
         }
     }
 
     #[test]
     fn a_narrowed_token_can_still_be_revoked_by_what_happened_before_it_was_marked() {
-        let narrowed = marked(&page(), Signal::PermissionRevoked, 150, "a");
+        let narrowed = marked(&page(), Signal::PermissionRevoked, 150);
         assert_eq!((narrowed.token.state, narrowed.token.since), (TokenState::Narrowed, Some(at(200))));
         for second in [149, 150, 151, 250] {
-            let revoked = marked(&narrowed, Signal::TokenRevoked, second, "b");
+            let revoked = marked(&narrowed, Signal::TokenRevoked, second);
             assert_eq!(revoked.token.state, TokenState::Revoked, "{second}");
         }
     }
@@ -236,13 +170,12 @@ mod tests {
         let patched =
             |patch: Value| page().patched(patch.as_object().unwrap(), at(180)).unwrap().unwrap().page;
         for patch in [json!({"refresh_token": "r"}), json!({"expires_at": "2030-01-01T00:00:00Z"})] {
-            let revoked = marked(&patched(patch), Signal::TokenRevoked, 150, "a");
+            let revoked = marked(&patched(patch), Signal::TokenRevoked, 150);
             assert_eq!(revoked.token.state, TokenState::Revoked);
         }
         let renewed = patched(json!({"access_token": "u"}));
-        let of = |second| effect(&renewed, &told(Signal::TokenRevoked, second, &key("a")), at(200));
-        assert_eq!(of(179), Effect::Stale);
-        assert!(matches!(of(180), Effect::Marked(_)));
+        assert!(nothing(&renewed, Signal::TokenRevoked, 179));
+        assert!(!nothing(&renewed, Signal::TokenRevoked, 180));
     }
 
     #[test]
@@ -253,7 +186,7 @@ mod tests {
             let event = Event { network: Network::X, by: By::Push, shape, field, sent_at, raw, beside: None };
             let reading = normalise::read(&event, &"1".parse().unwrap());
             assert_eq!(reading.signal, Some(Signal::TokenRevoked));
-            Told::of(&reading, &event, &key("a")).map(|told| told.occurred_at)
+            Told::of(&reading, &event, at(160)).map(|told| told.occurred_at)
         };
         let revoke = json!({"revoke": {"source": {"user_id": "1"}, "target": {"app_id": "2"}}});
         let mut timed = revoke.clone();
@@ -265,24 +198,26 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_has_one_id_and_the_same_bytes_whenever_it_is_told() {
-        let page = page();
-        let later = marked(&page, Signal::TokenRevoked, 150, "a");
-        let id = notice_id(&page, Signal::TokenRevoked);
-        assert_eq!(id, notice_id(&later, Signal::TokenRevoked));
-        assert_ne!(id, notice_id(&page, Signal::PermissionRevoked));
-        let patch = json!({"access_token": "u"});
-        let renewed = page.patched(patch.as_object().unwrap(), at(180)).unwrap().unwrap().page;
-        assert_ne!(id, notice_id(&renewed, Signal::TokenRevoked));
-        let key = key("a");
-        let told = told(Signal::TokenRevoked, 150, &key);
-        let body = notice(&page, &told, at(160));
-        assert_eq!(body, notice(&later, &told, at(160)));
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(
-            (&body["type"], &body["data"]["name"]),
-            (&"page.token_revoked".into(), &"Uma página".into())
-        );
+    fn a_signals_notice_is_the_same_whenever_it_is_told() {
+        let told = told(Signal::TokenRevoked, 150);
+        let first = decide(&page(), &told, at(200)).unwrap().notice.unwrap();
+        let again = decide(&page(), &told, at(900)).unwrap().notice.unwrap();
+        assert_eq!(first, again);
+        let body: Value = serde_json::from_slice(&first.body).unwrap();
+        assert_eq!(body["type"], "page.token_revoked");
+        assert_eq!(body["data"]["name"], "Uma página");
         assert_eq!(body["timestamp"], "1970-01-01T00:02:40Z");
+        assert_eq!(body["data"]["occurred_at"], "1970-01-01T00:02:30Z");
+    }
+
+    #[test]
+    fn a_push_and_a_call_that_find_the_same_death_are_told_once_whichever_comes_first() {
+        let refused =
+            Seen { sight: Sight::Refused(TokenTrouble::Revoked), begun_at: at(210), renewable: false };
+        let by_call = |page: &Page| crate::token_state::decide(page, 1, &refused, at(211));
+        let by_push = |page: &Page| decide(page, &told(Signal::TokenRevoked, 150), at(200));
+        let (push, call) = (by_push(&page()).unwrap(), by_call(&page()).unwrap());
+        assert!(by_call(&push.page).is_none() && by_push(&call.page).is_none());
+        assert_eq!(push.notice.unwrap().id, call.notice.unwrap().id);
     }
 }

@@ -25,6 +25,7 @@ use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::http_api::{Failure, Request};
 use carteiro_adapters::idempotency_table::IdempotencyTable;
 use carteiro_adapters::inbox_table::InboxTable;
+use carteiro_adapters::page_telling::PageTeller;
 use carteiro_adapters::settings::environment;
 use carteiro_core::item::ItemType;
 use carteiro_core::network::Network;
@@ -50,8 +51,9 @@ async fn main() -> Result<(), Fatal> {
     let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
     let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
     let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
+    let teller = PageTeller { config: config.clone(), queue: queue.clone() };
     let ingest = Ingest {
-        hand_on: HandOn { config: config.clone(), inbox, queue: queue.clone() },
+        hand_on: HandOn { config: config.clone(), inbox, queue: queue.clone(), teller },
         config,
         idempotency: IdempotencyTable::new(dynamodb, settings.idempotency_table),
         queue,

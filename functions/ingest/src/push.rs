@@ -293,6 +293,7 @@ fn entries_of(update: &Update, owner: &NetworkId, pages: &[ConnectedPage], claim
         owner: owner.clone(),
         key: key.clone(),
         event: event.clone(),
+        says: reading.says(),
         waiting: waiting(&reading, page.delivery, claim),
     };
     pages.iter().map(entry).collect()

@@ -29,12 +29,15 @@ use carteiro_adapters::attempt_table::AttemptTable;
 use carteiro_adapters::authentication::caller;
 use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::config_table::ConfigTable;
 use carteiro_adapters::dead_table::DeadTable;
 use carteiro_adapters::function::{self, Fatal};
 use carteiro_adapters::held_table::HeldTable;
 use carteiro_adapters::http_api::{Failure, Request};
 use carteiro_adapters::inbox_table::InboxTable;
+use carteiro_adapters::poll_queue::PollQueue;
+use carteiro_adapters::poll_table::PollTable;
 use carteiro_adapters::sender::Sender;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::StreakTable;
@@ -48,13 +51,14 @@ use carteiro_core::retention::Retention;
 /// What the function works with.
 struct Manage {
     config: ConfigTable,
-    tokens: TokenTable,
+    page_tables: PageTables,
     inbox: InboxTable,
     streaks: StreakTable,
     held: HeldTable,
     dead: DeadTable,
     attempts: AttemptTable,
     work: WorkQueue,
+    polls: PollQueue,
     sender: Sender,
     retention: Retention,
     admin: KeyHash,
@@ -69,15 +73,20 @@ async fn main() -> Result<(), Fatal> {
     let settings = settings::read(&environment)?;
     let aws = aws::config(&environment).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let sqs = aws_sdk_sqs::Client::new(&aws);
     let manage = Manage {
         config: ConfigTable::new(dynamodb.clone(), settings.config_table),
-        tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
+        page_tables: PageTables {
+            tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
+            polls: PollTable::new(dynamodb.clone(), settings.poll_table),
+        },
         inbox: InboxTable::new(dynamodb.clone(), settings.inbox_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
-        work: WorkQueue::new(aws_sdk_sqs::Client::new(&aws), settings.work_queue_url),
+        work: WorkQueue::new(sqs.clone(), settings.work_queue_url),
+        polls: PollQueue::new(sqs, settings.poll_queue_url),
         sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
         retention: settings.retention,
         admin: settings.admin,
@@ -126,10 +135,11 @@ async fn route(
         "DELETE /webhooks/{webhook}" => webhooks::delete(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(manage, caller, &request, clock).await,
         "POST /pages" => pages::create(manage, caller, &request, clock).await,
-        "GET /pages" => pages::list(manage, caller, &request).await,
-        "GET /pages/{page}" => pages::read(manage, caller, &request).await,
+        "GET /pages" => pages::list(manage, caller, &request, clock).await,
+        "GET /pages/{page}" => pages::read(manage, caller, &request, clock).await,
         "PATCH /pages/{page}" => pages::change(manage, caller, &request, clock).await,
         "DELETE /pages/{page}" => pages::delete(manage, caller, &request, clock).await,
+        "POST /pages/{page}/check" => pages::check(manage, caller, &request, clock).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
     }
 }

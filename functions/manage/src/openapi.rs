@@ -22,6 +22,7 @@ mod tests {
     use aws_lambda_events::encodings::Body;
     use carteiro_adapters::held_table::HeldFor;
     use carteiro_adapters::http_api::{self, Request};
+    use carteiro_adapters::poll_table::Schedule;
     use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
@@ -41,7 +42,8 @@ mod tests {
     use carteiro_core::network::{MAX_NETWORK_ID_BYTES, Network};
     use carteiro_core::outcome::FailureKind;
     use carteiro_core::page::{
-        self, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page, TokenState,
+        self, LastTick, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page,
+        TickResult, TokenState,
     };
     use carteiro_core::problem::Problem;
     use carteiro_core::push::MAX_PUSH_BYTES;
@@ -533,6 +535,23 @@ mod tests {
         new_page(&given).unwrap().create(id, AccountId::from_bits(2), now).0
     }
 
+    /// When the example's page is asked about.
+    fn example_schedule(last: Option<LastTick>) -> Schedule {
+        let page = example_page();
+        Schedule {
+            page: page.id,
+            account: page.account,
+            network: page.network,
+            network_id: page.network_id,
+            next_at: Some(page.created_at),
+            began_at: None,
+            every_minutes: None,
+            last,
+            inspected: None,
+            denied: None,
+        }
+    }
+
     #[test]
     fn a_pages_fields_are_those_that_are_taken_and_answered() {
         let document = parsed();
@@ -543,8 +562,12 @@ mod tests {
         }
         let needed = new_page(&json!({})).unwrap_err();
         assert_eq!(texts(&schema(&document, "PageRequest")["required"]), needed);
-        let answered = view::page(&example_page());
-        for (name, shown) in [("Page", &answered), ("PageToken", &answered["token"])] {
+        let answered = view::page(&example_page(), Some(&example_schedule(None)), Timestamp::UNIX_EPOCH);
+        let last = LastTick { at: Timestamp::UNIX_EPOCH, result: TickResult::More, new: 1, calls: 2 };
+        let asked = view::page(&example_page(), Some(&example_schedule(Some(last))), Timestamp::UNIX_EPOCH);
+        for (name, shown) in
+            [("Page", &answered), ("PageToken", &answered["token"]), ("LastTick", &asked["last_tick"])]
+        {
             let described = schema(&document, name);
             assert_eq!(names(&described["properties"]), names(shown), "{name}");
             assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(shown));
@@ -572,6 +595,8 @@ mod tests {
         }
         let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
         assert_eq!(states, json!(TokenState::ALL));
+        let results = schema(&document, "LastTick")["properties"]["result"]["enum"].clone();
+        assert_eq!(results, json!(TickResult::ALL));
     }
 
     #[test]

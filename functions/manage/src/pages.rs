@@ -1,12 +1,15 @@
 //! Pages: an account's connections to its own pages on networks. Their tokens are taken and never answered: this
 //! function can write them and not read them.
 
+use std::collections::HashMap;
+
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_pages::CreatedPage;
 use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::poll_queue::Poll;
 use carteiro_adapters::random;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
@@ -18,6 +21,9 @@ use crate::{Manage, body, lists, view};
 
 /// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
+
+/// How many pages' schedules are read together: as many as one read takes.
+const TOGETHER: usize = 100;
 
 pub(crate) async fn create(
     manage: &Manage,
@@ -32,8 +38,8 @@ pub(crate) async fn create(
         return Err(Problem::invalid(detail).into());
     }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
-    match manage.config.create_page(&page, &token, &manage.tokens).await? {
-        CreatedPage::Done => Ok(json(201, &view::page(&page))),
+    match manage.config.create_page(&page, &token, &manage.page_tables).await? {
+        CreatedPage::Done => shown(manage, 201, &page, clock).await,
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
     }
@@ -49,22 +55,55 @@ pub(crate) async fn list(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("pages {account}");
     let position = lists::position(request, &list, is_page_key)?;
     let listed = manage.config.list_pages(&account, position.limit, position.after.as_deref()).await?;
-    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page))))
+    let mut schedules = HashMap::new();
+    for pages in listed.data.chunks(TOGETHER) {
+        let ids: Vec<_> = pages.iter().map(|page| page.id.clone()).collect();
+        schedules.extend(manage.page_tables.polls.schedules(&ids).await?);
+    }
+    let now = clock.now();
+    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page, schedules.get(&page.id), now))))
 }
 
 pub(crate) async fn read(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let page = find(manage, &caller.account()?, request).await?;
-    Ok(json(200, &view::page(&page)))
+    shown(manage, 200, &page, clock).await
+}
+
+/// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
+/// as far as the network's limits allow.
+pub(crate) async fn check(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let page = find(manage, &caller.account()?, request).await?;
+    let check = Poll::Check { page: page.id.clone(), account: page.account.clone(), network: page.network };
+    manage.polls.send(&[check]).await?;
+    shown(manage, 202, &page, clock).await
+}
+
+/// An answer that shows a page, with what came of its last collection.
+async fn shown(
+    manage: &Manage,
+    status: u16,
+    page: &Page,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
+    Ok(json(status, &view::page(page, schedules.get(&page.id), clock.now())))
 }
 
 pub(crate) async fn change(
@@ -78,10 +117,10 @@ pub(crate) async fn change(
     for _ in 0..CHANGE_TRIES {
         let page = find(manage, &account, request).await?;
         let Some(changed) = page.patched(&patch, clock.now()).map_err(Problem::invalid_fields)? else {
-            return Ok(json(200, &view::page(&page)));
+            return shown(manage, 200, &page, clock).await;
         };
-        if manage.config.replace_page(&changed, &manage.tokens).await? == Replaced::Done {
-            return Ok(json(200, &view::page(&changed.page)));
+        if manage.config.replace_page(&changed, &manage.page_tables).await? == Replaced::Done {
+            return shown(manage, 200, &changed.page, clock).await;
         }
     }
     Err(Problem::conflict("others changed this page at the same time; read it and try again").into())
@@ -128,7 +167,7 @@ async fn delete_page(
     page: &Page,
     clock: InvocationClock,
 ) -> Result<Option<Dropped>, Failure> {
-    if !manage.config.delete_page(page, &manage.tokens).await? {
+    if !manage.config.delete_page(page, &manage.page_tables).await? {
         return Ok(None);
     }
     let (mut rows, mut mark) = (0, None);

@@ -16,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) threshold: u32,
     pub(crate) config_table: String,
     pub(crate) token_table: String,
+    pub(crate) poll_table: String,
     pub(crate) inbox_table: String,
     pub(crate) streak_table: String,
     pub(crate) held_table: String,
@@ -23,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) attempt_table: String,
     pub(crate) retention: Retention,
     pub(crate) work_queue_url: String,
+    pub(crate) poll_queue_url: String,
 }
 
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
@@ -36,6 +38,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let threshold = u32::try_from(reader.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1);
     let config_table = reader.text("CONFIG_TABLE");
     let token_table = reader.text("TOKEN_TABLE");
+    let poll_table = reader.text("POLL_TABLE");
     let inbox_table = reader.text("INBOX_TABLE");
     let streak_table = reader.text("STREAK_TABLE");
     let held_table = reader.text("HELD_TABLE");
@@ -43,6 +46,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let attempt_table = reader.text("ATTEMPT_TABLE");
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
     let work_queue_url = reader.text("WORK_QUEUE_URL");
+    let poll_queue_url = reader.text("POLL_QUEUE_URL");
     let settings = admin.zip(private_targets).map(|(admin, private_targets)| Settings {
         timeout,
         attempt,
@@ -51,6 +55,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         threshold,
         config_table,
         token_table,
+        poll_table,
         inbox_table,
         streak_table,
         held_table,
@@ -58,6 +63,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         attempt_table,
         retention: Retention::from_days(days),
         work_queue_url,
+        poll_queue_url,
     });
     reader.finish(settings)
 }
@@ -74,8 +80,8 @@ mod tests {
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
             "RETENTION_DAYS" => "14".to_owned(),
-            "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE"
-            | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
+            "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE" | "POLL_TABLE"
+            | "POLL_QUEUE_URL" | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
             _ => return None,
         })
     }

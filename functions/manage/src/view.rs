@@ -1,10 +1,12 @@
 //! What a customer sees of a webhook or page.
 
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::poll_table::Schedule;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
-use carteiro_core::page::Page;
+use carteiro_core::page::{Page, TickResult};
+use carteiro_core::page_notice;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
@@ -50,10 +52,16 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page. Its token is nowhere in it.
-pub(crate) fn page(page: &Page) -> Value {
+/// A page, with when it is asked about. Its token is nowhere in it.
+pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
     let token = &page.token;
-    let last_tick = page.last_tick.as_ref();
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let last_tick = schedule.and_then(|schedule| schedule.last.as_ref()).map(|last| {
+        json!({
+            "at": last.at.to_string(), "result": last.result, "new": last.new, "calls": last.calls,
+            "more": last.result == TickResult::More,
+        })
+    });
     json!({
         "id": page.id,
         "network": page.network,
@@ -62,11 +70,16 @@ pub(crate) fn page(page: &Page) -> Value {
         "delivery": page.delivery,
         "token": {
             "state": token.state,
-            "expires_at": token.expires_at.map(|at| at.to_string()),
-            "since": token.since.map(|at| at.to_string()),
+            "expires_at": time(token.expires_at),
+            "consent_ends_at": time(token.consent_ends_at),
+            "permission": token.permission,
+            "since": time(token.since),
             "why": token.why,
+            "message": page_notice::message(page, now),
         },
-        "last_tick": last_tick.map(|tick| json!({"at": tick.at.to_string(), "result": tick.result})),
+        "last_tick": last_tick,
+        "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
+        "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
         "created_at": page.created_at.to_string(),
         "updated_at": page.updated_at.to_string(),
     })

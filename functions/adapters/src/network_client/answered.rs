@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use carteiro_core::poll::Answer;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
@@ -31,6 +31,13 @@ impl fmt::Debug for Answered {
 }
 
 impl Answered {
+    /// What is told to who reads answers where there is none of the network's: a status, and a header with a number.
+    #[must_use]
+    pub fn of_ours(status: u16, header: Option<(&'static str, i64)>) -> Self {
+        let headers = header.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from(value)));
+        Self { status, headers: headers.into_iter().collect(), body: Bytes::new() }
+    }
+
     /// A header by its lower-case name; the first, where it is there more than once. One that is no visible ASCII is
     /// none.
     #[must_use]

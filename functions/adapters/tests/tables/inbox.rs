@@ -41,6 +41,7 @@ fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
         owner: "123".parse().unwrap(),
         key: EntryKey::new(thing, &Version::of_content(Some("a"), [])),
         event: PackedEvent::of(&event(&json!({"thing": thing}))),
+        says: true,
         waiting,
     }
 }
@@ -139,7 +140,7 @@ async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready
     }
     for row in embedded().all_rows("InboxMarker") {
         let names: HashSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let left = ["pk", "sk", "account", "owner", "received_at", "handed_on_at", "expires_at"];
+        let left = ["pk", "sk", "account", "owner", "received_at", "says", "handed_on_at", "expires_at"];
         assert_eq!(names, HashSet::from(left));
         assert_eq!(row["expires_at"]["N"], ((NOW_MS + 1000) / 1000 + 60 * 24 * 3600).to_string());
     }
@@ -352,4 +353,25 @@ async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
 #[expect(clippy::disallowed_methods, reason = "a duration is measured, no time is read")]
 fn watch() -> Instant {
     Instant::now()
+}
+
+#[tokio::test]
+async fn a_version_of_what_a_thing_says_is_new_where_another_one_came_before_it() {
+    let table = table("InboxVersions");
+    let page = page();
+    let version = |text: &str, says: bool| NewEntry {
+        key: EntryKey::new("comment:1", &Version::of_content(Some(text), [])),
+        says,
+        ..entry(&page, "comment:1", Waiting::Ready)
+    };
+    let stored = async |entry: NewEntry, ms: i64| {
+        table.store(std::slice::from_ref(&entry), at(NOW_MS + ms)).await.unwrap();
+        table.says_something_new(&entry.into_claimed(event(&json!({})), at(NOW_MS + ms))).await.unwrap()
+    };
+    assert!(!stored(version("hidden", false), 0).await);
+    assert!(!stored(version("a", true), 1).await, "that it was hidden says nothing");
+    assert!(stored(version("b", true), 2).await);
+    let other =
+        NewEntry { key: EntryKey::new("comment:11", &Version::of_content(None, [])), ..version("a", true) };
+    assert!(!stored(other, 3).await);
 }

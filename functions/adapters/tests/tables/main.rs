@@ -1,5 +1,5 @@
 //! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the
-//! inbox, pages and their tokens, replays and attempt logs; and the transitions of streaks against a second DynamoDB, of other people's making
+//! inbox, pages, their tokens and their schedules, replays and attempt logs; and the transitions of streaks against a second DynamoDB, of other people's making
 //! ([`second_dynamodb`]).
 //!
 //! Property tests print their seed; put it in [`seed`] to repeat the run.
@@ -10,6 +10,7 @@ mod held;
 mod history;
 mod inbox;
 mod pages;
+mod polls;
 mod proxy;
 mod replays;
 mod second_dynamodb;

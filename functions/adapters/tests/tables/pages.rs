@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage};
+use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage, PageTables};
 use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::poll_table::PollTable;
 use carteiro_adapters::random;
 use carteiro_adapters::token_table::TokenTable;
 use carteiro_core::address::PrivateTargets;
@@ -23,20 +24,24 @@ use crate::database::{NOW_MS, at, embedded, new_webhook};
 /// Tables of their own.
 struct Tables {
     config: ConfigTable,
-    tokens: TokenTable,
-    names: [String; 2],
+    others: PageTables,
+    names: [String; 3],
 }
 
 impl Tables {
     fn new() -> Self {
         let name = format!("{:032x}", random::bits128().unwrap());
-        let names = [format!("Config{name}"), format!("Tokens{name}")];
+        let names = [format!("Config{name}"), format!("Tokens{name}"), format!("Poll{name}")];
         embedded().make_config(&names[0]);
         embedded().make_tokens(&names[1]);
+        embedded().make_config(&names[2]);
         let client = embedded().client();
         Self {
             config: ConfigTable::new(client.clone(), names[0].clone()),
-            tokens: TokenTable::new(client, names[1].clone()),
+            others: PageTables {
+                tokens: TokenTable::new(client.clone(), names[1].clone()),
+                polls: PollTable::new(client, names[2].clone()),
+            },
             names,
         }
     }
@@ -56,7 +61,11 @@ impl Tables {
     }
 
     async fn create(&self, page: &Page, token: &Token) -> CreatedPage {
-        self.config.create_page(page, token, &self.tokens).await.unwrap()
+        self.config.create_page(page, token, &self.others).await.unwrap()
+    }
+
+    async fn token(&self, page: &PageId) -> Option<Token> {
+        self.others.tokens.find(page).await.unwrap().map(|stored| stored.token)
     }
 
     async fn find(&self, page: &Page) -> Option<Page> {
@@ -69,7 +78,7 @@ impl Tables {
     }
 
     async fn replace(&self, changed: &Changed) -> Replaced {
-        self.config.replace_page(changed, &self.tokens).await.unwrap()
+        self.config.replace_page(changed, &self.others).await.unwrap()
     }
 
     /// How many rows there are in both tables.
@@ -117,7 +126,7 @@ async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_
     assert_eq!(tables.create(&page, &token).await, CreatedPage::Done);
     assert_eq!(tables.find(&page).await, Some(page.clone()));
     assert_eq!(tables.routes(&["0", "1", "1"]).await, [route(&page)]);
-    assert_eq!(tables.tokens.find(&page.id).await.unwrap(), Some(token));
+    assert_eq!(tables.token(&page.id).await, Some(token));
     let stranger = tables.account().await;
     assert_eq!(tables.config.find_page(&stranger, &page.id).await.unwrap(), None);
     let elsewhere = tables.config.find_pages(Network::Instagram, &[network_id("1")]).await.unwrap();
@@ -132,12 +141,12 @@ async fn a_network_page_is_connected_once_by_an_account_and_by_as_many_accounts_
     let (again, token) = page(&account, "1");
     let before = tables.rows();
     assert_eq!(tables.create(&again, &token).await, CreatedPage::Duplicate(first.id.clone()));
-    assert_eq!((tables.rows(), tables.tokens.find(&again.id).await.unwrap()), (before, None));
+    assert_eq!((tables.rows(), tables.token(&again.id).await), (before, None));
     let second = tables.connect(&other, "1").await;
     let of_both: BTreeSet<_> = tables.routes(&["1"]).await.into_iter().map(|one| one.page).collect();
     assert_eq!(of_both, BTreeSet::from([first.id.clone(), second.id.clone()]));
     // Connected anew after it was deleted.
-    assert!(tables.config.delete_page(&first, &tables.tokens).await.unwrap());
+    assert!(tables.config.delete_page(&first, &tables.others).await.unwrap());
     assert_eq!(tables.create(&again, &token).await, CreatedPage::Done);
 }
 
@@ -150,7 +159,7 @@ async fn of_many_creations_of_one_page_at_once_one_is_made() {
         let (tables, account) = (tables.clone(), account.clone());
         tasks.spawn(async move {
             let (page, token) = page(&account, "1");
-            tables.config.create_page(&page, &token, &tables.tokens).await
+            tables.config.create_page(&page, &token, &tables.others).await
         });
     }
     let mut made = 0;
@@ -175,15 +184,15 @@ async fn a_change_is_of_the_page_its_route_and_its_token_together_or_of_none() {
     assert_eq!(tables.replace(&change).await, Replaced::Done);
     assert_eq!(tables.find(&before).await.as_ref(), Some(&change.page));
     assert_eq!(tables.routes(&["1"]).await[0].delivery, Delivery::Immediate);
-    let token = tables.tokens.find(&before.id).await.unwrap().unwrap();
+    let token = tables.token(&before.id).await.unwrap();
     assert_eq!((token.access_token.reveal(), token.version), ("second", change.page.token_version));
 
     // By what was read before, nothing changes any more.
     let stale = changed(&before, &json!({"name": "c", "access_token": "third", "refresh_token": null}));
     assert_eq!(tables.replace(&stale).await, Replaced::ChangedMeanwhile);
     assert_eq!(tables.find(&before).await, Some(change.page.clone()));
-    assert_eq!(tables.tokens.find(&before.id).await.unwrap(), Some(token));
-    assert!(tables.config.delete_page(&change.page, &tables.tokens).await.unwrap());
+    assert_eq!(tables.token(&before.id).await, Some(token));
+    assert!(tables.config.delete_page(&change.page, &tables.others).await.unwrap());
     let late = changed(&change.page, &json!({"delivery": "scheduled", "access_token": "fourth"}));
     let rows = tables.rows();
     assert_eq!(tables.replace(&late).await, Replaced::ChangedMeanwhile);
@@ -205,7 +214,7 @@ async fn only_what_is_given_of_a_token_changes() {
         let change = changed(&page, &patch);
         assert_eq!(tables.replace(&change).await, Replaced::Done);
         page = change.page;
-        let token = tables.tokens.find(&page.id).await.unwrap().unwrap();
+        let token = tables.token(&page.id).await.unwrap();
         assert_eq!(token.access_token.reveal(), access, "{patch}");
         assert_eq!(token.refresh_token.as_ref().map(|one| one.reveal()), refresh, "{patch}");
         assert_eq!(token.expires_at.is_some(), ends, "{patch}");
@@ -220,10 +229,10 @@ async fn a_deleted_page_leaves_no_row() {
     let account = tables.account().await;
     let before = tables.rows();
     let page = tables.connect(&account, "1").await;
-    assert_eq!(tables.rows(), before + 4);
-    assert!(tables.config.delete_page(&page, &tables.tokens).await.unwrap());
+    assert_eq!(tables.rows(), before + 5);
+    assert!(tables.config.delete_page(&page, &tables.others).await.unwrap());
     assert_eq!(tables.rows(), before);
-    assert!(!tables.config.delete_page(&page, &tables.tokens).await.unwrap());
+    assert!(!tables.config.delete_page(&page, &tables.others).await.unwrap());
 }
 
 #[tokio::test]

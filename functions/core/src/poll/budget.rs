@@ -119,6 +119,16 @@ pub enum May {
 }
 
 impl Limit {
+    /// What it is called in settings and rows: `app` or `page`, and what it counts, where that is not all.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let of = match self.of {
+            Of::TheApp => "app",
+            Of::TheNetworkPage => "page",
+        };
+        self.whats.iter().fold(of.to_owned(), |name, what| format!("{name}/{what}"))
+    }
+
     /// Whether it counts an ask of this kind.
     #[must_use]
     pub fn counts(&self, what: &str) -> bool {

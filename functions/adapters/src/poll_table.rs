@@ -1,0 +1,642 @@
+//! What the collector keeps of each page: when it is to be asked about, how far its collection came, and what was spent
+//! of the networks' limits.
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | schedule of a page | `plan#<shard>`, 16 shards by the page | page id |
+//! | checkpoint of a page | `page#<page id>` | `checkpoint` |
+//! | units spent of a limit | `spent#<network>` or `spent#<network>#<network's id>` | the limit's name |
+//! | how long a network, or a page of it, wants no call | the same | `rest` |
+//! | how many pages are connected | `connected` | `<shard>` |
+//!
+//! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
+//! in a few pages of a query, and no index is written for it.
+//!
+//! **A page is asked about by one at a time**: whoever does it holds the *lease* in its schedule, taken by a conditional
+//! write and given up with the result. A lease that is over was its holder's who died; the checkpoint is written on the
+//! condition that it is the one that was read, so that one who comes back late changes nothing. What remains: two may
+//! call the network for one page where a call outlasts a lease, and store the same things under the same keys.
+//!
+//! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
+//! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
+//!
+//! **A token that is dead pauses its page**, on the condition that no newer one was given meanwhile, which sets the page
+//! going again by the same write that stores it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::network::{Network, NetworkId};
+use carteiro_core::page::{LastTick, Page};
+use carteiro_core::poll::budget::{Limit, May, Of};
+use carteiro_core::retention::after;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::conditional::made;
+use crate::error::AdapterError;
+use crate::random;
+use crate::row::{Reader, Row, milliseconds, number, seconds, text};
+
+const TABLE: &str = "poll";
+
+/// Over how many partitions schedules are spread.
+pub const SHARDS: u8 = 16;
+
+/// How long a checkpoint is kept after it was written: longer than any token is left without a renewal.
+const CHECKPOINT_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// How long what was spent is kept after its window.
+const SPENT_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How often a page may be asked about out of turn.
+pub const CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a read of several rows is repeated for those that were not answered.
+const READ_ROUNDS: u32 = 5;
+
+/// The pause before the first such repeat; it doubles.
+const READ_PAUSE: Duration = Duration::from_millis(50);
+
+/// The page is connected,
+const IS_THERE: &str = "attribute_exists(pk)";
+/// nobody asks about it, or who did died,
+const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
+/// this plan's turn of it was not taken, or was by one who did not come to its end,
+const IS_NOT_DONE: &str = "(attribute_not_exists(planned_at) OR planned_at < :planned \
+                           OR (planned_at = :planned AND attribute_exists(lease)))";
+/// and it is its time.
+const IS_DUE: &str = "next_at <= :now";
+/// Whatever its time is, its token is not dead.
+const IS_PLANNED: &str = "attribute_exists(next_at)";
+/// Out of turn: it was not asked about a moment ago.
+const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :quiet_since)";
+/// The lease is still ours.
+const IS_OURS: &str = "lease = :lease";
+/// No newer token was given than the one that is dead.
+const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
+/// The checkpoint is the one that was read.
+const IS_AS_READ: &str = "version = :read";
+/// There is none yet.
+const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The window is the one that something was spent in, and there is enough left.
+const IS_WITHIN: &str = "window_end = :end AND units <= :room";
+/// What was spent is of a window before this one.
+const IS_ANOTHER_WINDOW: &str = "(attribute_not_exists(window_end) OR window_end < :end)";
+/// A rest is only made longer.
+const IS_LONGER: &str = "(attribute_not_exists(rest_until) OR rest_until < :until)";
+
+/// What the collector keeps of pages.
+#[derive(Clone, Debug)]
+pub struct PollTable {
+    client: Client,
+    name: String,
+}
+
+/// When a page is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The page.
+    pub page: PageId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its network.
+    pub network: Network,
+    /// The network's id of it.
+    pub network_id: NetworkId,
+    /// When it is asked about next; None while its token is dead.
+    pub next_at: Option<Timestamp>,
+    /// When it was last begun to be asked about.
+    pub began_at: Option<Timestamp>,
+    /// How often it is asked about, in minutes, as of the last time.
+    pub every_minutes: Option<u32>,
+    /// What came of the last time.
+    pub last: Option<LastTick>,
+    /// What was last learned of its token by asking about that.
+    pub inspected: Option<Inspected>,
+    /// What its token might not do the last time, by the ask's name.
+    pub denied: Option<String>,
+}
+
+/// When a token was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// Which of the page's tokens.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a page is to be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A tick planned it, at this time.
+    Planned(Timestamp),
+    /// A tick planned it at this time, whatever its schedule says.
+    Now(Timestamp),
+    /// Somebody asked for it now.
+    OutOfTurn,
+}
+
+/// A page that is ours to ask about.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// Its schedule.
+    pub schedule: Schedule,
+    lease: String,
+}
+
+/// What is written when a page was asked about.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// When it is asked about next.
+    pub next: Next,
+    /// How often it is asked about, in minutes.
+    pub every_minutes: u32,
+    /// What came of it.
+    pub last: LastTick,
+    /// What was learned of its token by asking about that.
+    pub inspected: Option<Inspected>,
+    /// What its token may not do, by the ask's name.
+    pub denied: Option<String>,
+}
+
+/// When a page is asked about next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Then.
+    At(Timestamp),
+    /// When it has a newer token than this version.
+    WithANewToken {
+        /// The one that is dead.
+        used: u64,
+    },
+}
+
+/// How far a page's collection came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What was kept; none, at first.
+    pub checkpoint: Option<String>,
+    version: u64,
+}
+
+/// What is read before a page is asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// How far its collection came.
+    pub progress: Progress,
+    /// Until when the network wants no call of the deployment's.
+    pub app_rests_until: Option<Timestamp>,
+    /// Until when it wants none about this page of its own.
+    pub page_rests_until: Option<Timestamp>,
+}
+
+/// How writing a checkpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored.
+    Done,
+    /// Another one wrote one meanwhile, which stays.
+    WrittenMeanwhile,
+}
+
+/// A page of a query ends here.
+#[derive(Clone, Debug)]
+pub struct Mark(Row);
+
+impl PollTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// The part of a transaction that has a page asked about from now on: it is new, or has a new token.
+    pub(crate) fn set_going(&self, page: &Page, now: Timestamp) -> Result<TransactWriteItem, AdapterError> {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(schedule_key(&page.id)))
+            .update_expression(
+                "SET account = :account, network = :network, network_id = :network_id, \
+                 token_version = :version, next_at = :now",
+            )
+            .expression_attribute_values(":account", text(page.account.as_str()))
+            .expression_attribute_values(":network", text(page.network.as_str()))
+            .expression_attribute_values(":network_id", text(page.network_id.as_str()))
+            .expression_attribute_values(":version", number(page.token_version))
+            .expression_attribute_values(":now", milliseconds(now));
+        let update = update.build().map_err(not_built)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// The parts of a transaction that delete what is kept of a page.
+    pub(crate) fn forget(&self, page: &PageId) -> Result<Vec<TransactWriteItem>, AdapterError> {
+        let delete = |key| {
+            let delete = Delete::builder().table_name(&self.name).set_key(Some(key)).build();
+            Ok(TransactWriteItem::builder().delete(delete.map_err(not_built)?).build())
+        };
+        Ok(vec![delete(schedule_key(page))?, delete(checkpoint_key(page))?])
+    }
+
+    /// Some of the schedules of a shard. With more there is a mark, after which the next of them begin. The read may be
+    /// of a moment ago; [`PollTable::lease`] decides.
+    ///
+    /// # Errors
+    /// Where the table cannot be read. A row that cannot be read is left out, and logged.
+    pub async fn schedules_of(
+        &self,
+        shard: u8,
+        limit: Option<i32>,
+        from: Option<Mark>,
+    ) -> Result<(Vec<Schedule>, Option<Mark>), AdapterError> {
+        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = call.expression_attribute_values(":pk", text(plan_pk(shard)));
+        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|mark| mark.0));
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading schedules", error))?;
+        let readable = |row: &Row| {
+            let read = read_schedule(row);
+            read.map_err(|error| tracing::error!(error = error.chain(), "poll.schedule_unreadable")).ok()
+        };
+        let schedules = answer.items.unwrap_or_default().iter().filter_map(readable).collect();
+        Ok((schedules, answer.last_evaluated_key.map(Mark)))
+    }
+
+    /// The schedules of these pages, at most 100; of one that has none, nothing.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn schedules(&self, pages: &[PageId]) -> Result<HashMap<PageId, Schedule>, AdapterError> {
+        let rows = self.read_together(pages.iter().map(schedule_key).collect(), false).await?;
+        rows.iter().map(|row| read_schedule(row).map(|read| (read.page.clone(), read))).collect()
+    }
+
+    /// Notes how many pages of a shard are asked about, by network, and answers how many there are in all shards, as
+    /// of when each was last planned.
+    ///
+    /// # Errors
+    /// Where it cannot be written or read.
+    pub async fn connected(
+        &self,
+        shard: u8,
+        counted: &BTreeMap<Network, u64>,
+    ) -> Result<BTreeMap<Network, u64>, AdapterError> {
+        let counts = serde_json::to_string(counted).unwrap_or_default();
+        let key = [("pk".to_owned(), text("connected")), ("sk".to_owned(), text(format!("{shard:02}")))];
+        let mut row = Row::from(key);
+        row.insert("counts".to_owned(), text(counts));
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+        put.map_err(|error| AdapterError::of_call("noting how many pages there are", error))?;
+        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = call.expression_attribute_values(":pk", text("connected")).consistent_read(true);
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("counting pages", error))?;
+        let mut all: BTreeMap<Network, u64> = BTreeMap::new();
+        for row in answer.items.unwrap_or_default() {
+            let counts: BTreeMap<Network, u64> = Reader { table: TABLE, row: &row }.json("counts")?;
+            for (network, count) in counts {
+                *all.entry(network).or_default() += count;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes a page to ask about, until `until`. None where it is not its turn: somebody else does or did, it is paused,
+    /// or it is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn lease(
+        &self,
+        page: &PageId,
+        turn: Turn,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Leased>, AdapterError> {
+        let lease = format!("{:032x}", random::bits128()?);
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(schedule_key(page)));
+        let call = call
+            .expression_attribute_values(":lease", text(lease.as_str()))
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":now", milliseconds(now))
+            .return_values(ReturnValue::AllNew);
+        let call = match turn {
+            Turn::Planned(at) | Turn::Now(at) => {
+                let due = if matches!(turn, Turn::Now(_)) { IS_PLANNED } else { IS_DUE };
+                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {IS_NOT_DONE} AND {due}"))
+                    .update_expression(
+                        "SET lease = :lease, lease_until = :until, began_at = :now, planned_at = :planned",
+                    )
+                    .expression_attribute_values(":planned", milliseconds(at))
+            }
+            Turn::OutOfTurn => {
+                let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
+                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}"))
+                    .update_expression("SET lease = :lease, lease_until = :until, began_at = :now")
+                    .expression_attribute_values(":quiet_since", milliseconds(quiet_since))
+            }
+        };
+        let leased = made(call.send().await, "taking a page to ask about")?;
+        let row = leased.and_then(|answer| answer.attributes);
+        row.map(|row| Ok(Leased { schedule: read_schedule(&row)?, lease })).transpose()
+    }
+
+    /// Gives a page back with what came of it, if the lease is still ours.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it is asked about again when the lease is over.
+    pub async fn finish(&self, leased: &Leased, finished: &Finished) -> Result<(), AdapterError> {
+        const OPERATION: &str = "giving a page back";
+        let update = |pause: Option<u64>| {
+            let last = serde_json::to_string(&finished.last).unwrap_or_default();
+            let call = self.client.update_item().table_name(&self.name);
+            let call = call
+                .set_key(Some(schedule_key(&leased.schedule.page)))
+                .expression_attribute_values(":lease", text(leased.lease.as_str()))
+                .expression_attribute_values(":last", text(last))
+                .expression_attribute_values(":every", number(finished.every_minutes));
+            let mut set = "SET last_tick = :last, every_minutes = :every".to_owned();
+            let mut remove = "REMOVE lease, lease_until".to_owned();
+            let mut condition = IS_OURS.to_owned();
+            let call = match (finished.next, pause) {
+                (Next::At(at), _) => {
+                    set.push_str(", next_at = :next");
+                    call.expression_attribute_values(":next", milliseconds(at))
+                }
+                (Next::WithANewToken { .. }, Some(used)) => {
+                    remove.push_str(", next_at");
+                    condition = format!("{IS_OURS} AND {HAS_NO_NEWER_TOKEN}");
+                    call.expression_attribute_values(":used", number(used))
+                }
+                // A newer one was given: its time was set with it.
+                (Next::WithANewToken { .. }, None) => call,
+            };
+            let call = match finished.inspected {
+                Some(inspected) => {
+                    set.push_str(", inspected = :inspected");
+                    let inspected = serde_json::to_string(&inspected).unwrap_or_default();
+                    call.expression_attribute_values(":inspected", text(inspected))
+                }
+                None => call,
+            };
+            let call = match &finished.denied {
+                Some(what) => {
+                    set.push_str(", denied = :denied");
+                    call.expression_attribute_values(":denied", text(what.as_str()))
+                }
+                None => {
+                    remove.push_str(", denied");
+                    call
+                }
+            };
+            call.condition_expression(condition).update_expression(format!("{set} {remove}"))
+        };
+        let pause = match finished.next {
+            Next::WithANewToken { used } => Some(used),
+            Next::At(_) => None,
+        };
+        let given_back = made(update(pause).send().await, OPERATION)?;
+        if given_back.is_none() && pause.is_some() {
+            made(update(None).send().await, OPERATION)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the schedule and checkpoint of a page that is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_page(&self, page: &PageId) -> Result<(), AdapterError> {
+        for key in [schedule_key(page), checkpoint_key(page)] {
+            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
+            sent.map_err(|error| AdapterError::of_call("forgetting a page", error))?;
+        }
+        Ok(())
+    }
+
+    /// What is to be known before a page is asked about.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn before(&self, schedule: &Schedule) -> Result<Before, AdapterError> {
+        let of_page = spent_pk(schedule.network, Some(&schedule.network_id));
+        let keys = vec![
+            checkpoint_key(&schedule.page),
+            rest_key(spent_pk(schedule.network, None)),
+            rest_key(of_page.clone()),
+        ];
+        let mut before = Before::default();
+        for row in self.read_together(keys, true).await? {
+            let row = Reader { table: TABLE, row: &row };
+            if row.text("sk")? == "checkpoint" {
+                let checkpoint = Some(row.text("checkpoint")?.to_owned());
+                before.progress = Progress { checkpoint, version: row.number("version")? };
+                continue;
+            }
+            let until = Some(row.milliseconds("rest_until")?);
+            if row.text("pk")? == of_page {
+                before.page_rests_until = until;
+            } else {
+                before.app_rests_until = until;
+            }
+        }
+        Ok(before)
+    }
+
+    /// Stores how far a page's collection came, if it is still as it was read; then it counts as read.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then the same is asked again.
+    pub async fn keep(
+        &self,
+        page: &PageId,
+        progress: &mut Progress,
+        checkpoint: String,
+        now: Timestamp,
+    ) -> Result<Kept, AdapterError> {
+        let mut row = checkpoint_key(page);
+        row.insert("checkpoint".to_owned(), text(checkpoint.as_str()));
+        row.insert("version".to_owned(), number(progress.version + 1));
+        row.insert("expires_at".to_owned(), seconds(after(now, CHECKPOINT_KEPT)));
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+        let call = match progress.version {
+            0 => call.condition_expression(IS_NEW),
+            version => {
+                call.condition_expression(IS_AS_READ).expression_attribute_values(":read", number(version))
+            }
+        };
+        if made(call.send().await, "keeping a checkpoint")?.is_none() {
+            return Ok(Kept::WrittenMeanwhile);
+        }
+        *progress = Progress { checkpoint: Some(checkpoint), version: progress.version + 1 };
+        Ok(Kept::Done)
+    }
+
+    /// Takes so many units of every limit that counts an ask, if all of them have as many left.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Whether they were taken is then not known; the call is not to be made.
+    pub async fn spend(
+        &self,
+        schedule: &Schedule,
+        limits: &[Limit],
+        ask: (&str, u32),
+        now: Timestamp,
+    ) -> Result<May, AdapterError> {
+        let (what, units) = ask;
+        for limit in limits.iter().filter(|limit| limit.counts(what)) {
+            if units > limit.units {
+                return Ok(May::Never);
+            }
+            if !self.take(schedule, limit, units, now).await? {
+                return Ok(May::At(limit.window.end(now)));
+            }
+        }
+        Ok(May::Now)
+    }
+
+    async fn take(
+        &self,
+        schedule: &Schedule,
+        limit: &Limit,
+        units: u32,
+        now: Timestamp,
+    ) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "taking units of a limit";
+        let network_id = (limit.of == Of::TheNetworkPage).then_some(&schedule.network_id);
+        let end = limit.window.end(now);
+        let key = Row::from([
+            ("pk".to_owned(), text(spent_pk(schedule.network, network_id))),
+            ("sk".to_owned(), text(limit.name())),
+        ]);
+        let update = || {
+            let call = self.client.update_item().table_name(&self.name).set_key(Some(key.clone()));
+            call.expression_attribute_values(":end", milliseconds(end))
+                .expression_attribute_values(":units", number(units))
+        };
+        // A window ends where the next one begins, so a second round is enough but where both come between the two.
+        for _ in 0..2 {
+            let add = update()
+                .condition_expression(IS_WITHIN)
+                .update_expression("SET units = units + :units")
+                .expression_attribute_values(":room", number(limit.units - units))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            if made(add.send().await, OPERATION)?.is_some() {
+                return Ok(true);
+            }
+            let first = update()
+                .condition_expression(IS_ANOTHER_WINDOW)
+                .update_expression("SET window_end = :end, units = :units, expires_at = :expires")
+                .expression_attribute_values(":expires", seconds(after(end, SPENT_KEPT)));
+            if made(first.send().await, OPERATION)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Notes that a network wants no call before then: of the deployment's, or about one page of its own. One that was
+    /// told longer before stays.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn rest(
+        &self,
+        network: Network,
+        network_id: Option<&NetworkId>,
+        until: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self.client.update_item().table_name(&self.name);
+        let call = call
+            .set_key(Some(rest_key(spent_pk(network, network_id))))
+            .condition_expression(IS_LONGER)
+            .update_expression("SET rest_until = :until, expires_at = :expires")
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)));
+        made(call.send().await, "noting a network's rest").map(|_| ())
+    }
+
+    /// Reads rows by their keys, at most 100.
+    async fn read_together(&self, keys: Vec<Row>, consistent: bool) -> Result<Vec<Row>, AdapterError> {
+        const OPERATION: &str = "reading what is kept of pages";
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+        let mut left = HashMap::from([(self.name.clone(), keys.map_err(not_built)?)]);
+        let (mut rows, mut pause) = (Vec::new(), READ_PAUSE);
+        for round in 1..=READ_ROUNDS {
+            let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
+            left = answer.unprocessed_keys.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(rows);
+            }
+            if round < READ_ROUNDS {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+}
+
+fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
+    AdapterError::unavailable("building a call", error)
+}
+
+fn plan_pk(shard: u8) -> String {
+    format!("plan#{shard:02}")
+}
+
+fn shard_of(page: &PageId) -> u8 {
+    Sha256::digest(page.as_str())[0] % SHARDS
+}
+
+fn key(pk: impl Into<String>, sk: impl Into<String>) -> Row {
+    Row::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+fn schedule_key(page: &PageId) -> Row {
+    key(plan_pk(shard_of(page)), page.as_str())
+}
+
+fn checkpoint_key(page: &PageId) -> Row {
+    key(format!("page#{page}"), "checkpoint")
+}
+
+fn rest_key(pk: String) -> Row {
+    key(pk, "rest")
+}
+
+fn spent_pk(network: Network, network_id: Option<&NetworkId>) -> String {
+    match network_id {
+        Some(id) => format!("spent#{network}#{id}"),
+        None => format!("spent#{network}"),
+    }
+}
+
+fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    let time = |name| if row.contains_key(name) { reader.milliseconds(name).map(Some) } else { Ok(None) };
+    let is_text = |name| matches!(row.get(name), Some(AttributeValue::S(_)));
+    Ok(Schedule {
+        page: reader.parsed("sk")?,
+        account: reader.parsed("account")?,
+        network: reader.parsed("network")?,
+        network_id: reader.parsed("network_id")?,
+        next_at: time("next_at")?,
+        began_at: time("began_at")?,
+        every_minutes: reader.optional_number("every_minutes")?,
+        last: if is_text("last_tick") { Some(reader.json("last_tick")?) } else { None },
+        inspected: if is_text("inspected") { Some(reader.json("inspected")?) } else { None },
+        denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
+    })
+}

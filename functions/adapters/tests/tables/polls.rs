@@ -1,0 +1,278 @@
+//! What the collector keeps of pages: one at a time asks about a page, limits are kept across workers, a dead token
+//! pauses a page and a new one sets it going.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use carteiro_adapters::config_pages::PageTables;
+use carteiro_adapters::config_table::{Account, ConfigTable, NewKey};
+use carteiro_adapters::poll_table::{
+    CHECK_PAUSE, Finished, Kept, Leased, Next, PollTable, Progress, SHARDS, Schedule, Turn,
+};
+use carteiro_adapters::random;
+use carteiro_adapters::token_table::TokenTable;
+use carteiro_core::id::{AccountId, KeyId, PageId};
+use carteiro_core::key::ApiKey;
+use carteiro_core::network::Network;
+use carteiro_core::page::{LastTick, NewPage, Page, TickResult};
+use carteiro_core::poll::budget::{Limit, May, limits};
+use carteiro_core::poll::refresh::Attempt;
+use carteiro_core::retention::after;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::database::{NOW_MS, at, embedded};
+
+struct Tables {
+    config: ConfigTable,
+    others: PageTables,
+    account: AccountId,
+}
+
+const LEASE: Duration = Duration::from_secs(300);
+
+impl Tables {
+    async fn new() -> Self {
+        let name = format!("{:032x}", random::bits128().unwrap());
+        let [config, tokens, polls] = ["Config", "Tokens", "Poll"].map(|kind| format!("{kind}{name}"));
+        embedded().make_config(&config);
+        embedded().make_tokens(&tokens);
+        embedded().make_config(&polls);
+        let client = embedded().client();
+        let tables = Self {
+            config: ConfigTable::new(client.clone(), config),
+            others: PageTables {
+                tokens: TokenTable::new(client.clone(), tokens),
+                polls: PollTable::new(client, polls),
+            },
+            account: AccountId::from_bits(random::bits128().unwrap()),
+        };
+        let account = Account { id: tables.account.clone(), name: "a".into(), created_at: now() };
+        let key = ApiKey::from_random(random::bytes().unwrap());
+        let key = NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() };
+        tables.config.create_account(&account, &key).await.unwrap();
+        tables
+    }
+
+    fn polls(&self) -> &PollTable {
+        &self.others.polls
+    }
+
+    async fn connect(&self, network: &str, network_id: &str) -> Page {
+        let given = json!({"network": network, "network_id": network_id, "name": "p", "access_token": "t"});
+        let new = NewPage::from_json(given.as_object().unwrap()).unwrap();
+        let id = PageId::from_bits(random::bits128().unwrap());
+        let (page, token) = new.create(id, self.account.clone(), now());
+        self.config.create_page(&page, &token, &self.others).await.unwrap();
+        page
+    }
+
+    async fn lease(&self, page: &Page, turn: Turn, now: Timestamp) -> Option<Leased> {
+        self.polls().lease(&page.id, turn, after(now, LEASE), now).await.unwrap()
+    }
+
+    async fn schedule(&self, page: &Page) -> Option<Schedule> {
+        self.polls().schedules(std::slice::from_ref(&page.id)).await.unwrap().remove(&page.id)
+    }
+}
+
+fn now() -> Timestamp {
+    at(NOW_MS)
+}
+
+fn later(seconds: u64) -> Timestamp {
+    after(now(), Duration::from_secs(seconds))
+}
+
+fn finished(next: Next) -> Finished {
+    let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4 };
+    Finished { next, every_minutes: 15, last, inspected: None, denied: Some("comments".into()) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
+    let tables = Tables::new().await;
+    let page = tables.connect("x", "1").await;
+    let mut takers = JoinSet::new();
+    for _ in 0..20 {
+        let (polls, page) = (tables.polls().clone(), page.id.clone());
+        takers.spawn(
+            async move { polls.lease(&page, Turn::Planned(now()), later(300), later(1)).await.unwrap() },
+        );
+    }
+    let mut leased: Vec<Leased> = takers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(leased.len(), 1);
+    let leased = leased.remove(0);
+    assert_eq!((leased.schedule.network, &leased.schedule.account), (page.network, &page.account));
+    assert!(tables.lease(&page, Turn::OutOfTurn, later(2)).await.is_none(), "somebody is at it");
+    tables.polls().finish(&leased, &finished(Next::At(later(450)))).await.unwrap();
+    for (turn, at) in [
+        (Turn::Planned(now()), later(3)),
+        (Turn::Now(now()), later(3)),
+        (Turn::Planned(later(400)), later(400)),
+        (Turn::OutOfTurn, later(3)),
+    ] {
+        assert!(tables.lease(&page, turn, at).await.is_none(), "{turn:?}");
+    }
+    let kept = tables.schedule(&page).await.unwrap();
+    assert_eq!((kept.last.unwrap().new, kept.every_minutes, kept.next_at), (3, Some(15), Some(later(450))));
+    assert_eq!(kept.denied.as_deref(), Some("comments"));
+    let again = tables.lease(&page, Turn::OutOfTurn, after(later(1), CHECK_PAUSE)).await.unwrap();
+    tables.polls().finish(&again, &finished(Next::At(later(450)))).await.unwrap();
+    assert!(tables.lease(&page, Turn::Now(later(70)), later(70)).await.is_some(), "whatever its time is");
+    assert!(tables.lease(&page, Turn::Planned(later(900)), later(900)).await.is_some(), "the lease is over");
+}
+
+#[tokio::test]
+async fn who_died_at_a_page_is_followed_by_another_in_the_same_plan_and_comes_back_to_nothing() {
+    let tables = Tables::new().await;
+    let page = tables.connect("youtube", "UC1").await;
+    let dead = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
+    assert!(tables.lease(&page, Turn::Planned(now()), later(300)).await.is_none());
+    let next = tables.lease(&page, Turn::Planned(now()), later(301)).await.unwrap();
+    tables.polls().finish(&dead, &finished(Next::At(later(9999)))).await.unwrap();
+    assert_eq!(tables.schedule(&page).await.unwrap().last, None, "the lease was not its own any more");
+    tables.polls().finish(&next, &finished(Next::At(later(900)))).await.unwrap();
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(900)));
+
+    let (mut one, mut other) = (Progress::default(), Progress::default());
+    let keep = async |progress: &mut Progress, text: &str| {
+        tables.polls().keep(&page.id, progress, text.to_owned(), now()).await.unwrap()
+    };
+    assert_eq!(keep(&mut one, "1").await, Kept::Done);
+    assert_eq!(keep(&mut other, "stale").await, Kept::WrittenMeanwhile);
+    assert_eq!(keep(&mut one, "2").await, Kept::Done);
+    let before = tables.polls().before(&tables.schedule(&page).await.unwrap()).await.unwrap();
+    assert_eq!(before.progress, one);
+    assert_eq!(before.progress.checkpoint.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
+    let tables = Tables::new().await;
+    let page = tables.connect("facebook", "1").await;
+    let leased = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
+    tables.polls().finish(&leased, &finished(Next::WithANewToken { used: 1 })).await.unwrap();
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, None);
+    for turn in [Turn::Planned(later(900)), Turn::Now(later(900))] {
+        assert!(tables.lease(&page, turn, later(900)).await.is_none(), "{turn:?}");
+    }
+    let leased = tables.lease(&page, Turn::OutOfTurn, later(900)).await.unwrap();
+    let patch = json!({"access_token": "new"});
+    let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
+    tables.config.replace_page(&changed, &tables.others).await.unwrap();
+    // Who asked with the old one says that it is dead only now.
+    tables.polls().finish(&leased, &finished(Next::WithANewToken { used: 1 })).await.unwrap();
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
+    assert!(tables.lease(&page, Turn::Planned(later(902)), later(902)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_asked_about_it() {
+    let tables = Tables::new().await;
+    let page = tables.connect("linkedin", "1").await;
+    let leased = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
+    let mut progress = Progress::default();
+    tables.polls().keep(&page.id, &mut progress, "{}".into(), now()).await.unwrap();
+    assert!(tables.config.delete_page(&page, &tables.others).await.unwrap());
+    assert_eq!(
+        tables.polls().keep(&page.id, &mut progress, "{\"a\":1}".into(), now()).await.unwrap(),
+        Kept::WrittenMeanwhile
+    );
+    tables.polls().finish(&leased, &finished(Next::At(later(900)))).await.unwrap();
+    assert_eq!(tables.schedule(&page).await, None);
+    assert!(tables.lease(&page, Turn::OutOfTurn, later(900)).await.is_none());
+}
+
+#[tokio::test]
+async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
+    let tables = Tables::new().await;
+    for number in 0..40 {
+        let network = if number % 4 == 0 { "x" } else { "facebook" };
+        tables.connect(network, &number.to_string()).await;
+    }
+    let (mut found, mut connected) = (0, BTreeMap::new());
+    for shard in 0..SHARDS {
+        let (mut counted, mut mark) = (BTreeMap::new(), None);
+        loop {
+            let (schedules, next) = tables.polls().schedules_of(shard, Some(2), mark).await.unwrap();
+            found += schedules.len();
+            for schedule in schedules {
+                *counted.entry(schedule.network).or_insert(0) += 1;
+            }
+            mark = next;
+            if mark.is_none() {
+                break;
+            }
+        }
+        connected = tables.polls().connected(shard, &counted).await.unwrap();
+    }
+    assert_eq!((found, connected), (40, BTreeMap::from([(Network::X, 10), (Network::Facebook, 30)])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_has_them_again() {
+    let tables = Tables::new().await;
+    let page = tables.connect("googleplay", "com.example").await;
+    let schedule = tables.schedule(&page).await.unwrap();
+    let of_hour = limits(Network::GooglePlay)[0];
+    let taken_at = async |at: Timestamp, calls: u32| {
+        let mut workers = JoinSet::new();
+        for _ in 0..calls {
+            let (polls, schedule) = (tables.polls().clone(), schedule.clone());
+            workers
+                .spawn(async move { polls.spend(&schedule, &[of_hour], ("reviews", 1), at).await.unwrap() });
+        }
+        workers.join_all().await.into_iter().filter(|may| *may == May::Now).count()
+    };
+    assert_eq!(taken_at(now(), 260).await, 200);
+    let end = of_hour.window.end(now());
+    let may = tables.polls().spend(&schedule, &[of_hour], ("reviews", 1), now()).await.unwrap();
+    assert_eq!(may, May::At(end));
+    assert_eq!(taken_at(end, 30).await, 30);
+    // One whose clock is behind does not open the old window again.
+    assert_eq!(taken_at(now(), 5).await, 0);
+    let never = Limit { units: 2, ..of_hour };
+    let may = tables.polls().spend(&schedule, &[never], ("reviews", 3), end).await.unwrap();
+    assert_eq!(may, May::Never);
+}
+
+#[tokio::test]
+async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
+    let tables = Tables::new().await;
+    let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
+    let polls = tables.polls();
+    polls.rest(Network::Instagram, Some(&page.network_id), later(500)).await.unwrap();
+    polls.rest(Network::Instagram, Some(&page.network_id), later(100)).await.unwrap();
+    polls.rest(Network::Instagram, None, later(50)).await.unwrap();
+    let rests = async |page: &Page| {
+        let before = polls.before(&tables.schedule(page).await.unwrap()).await.unwrap();
+        (before.page_rests_until, before.app_rests_until)
+    };
+    assert_eq!(rests(&page).await, (Some(later(500)), Some(later(50))));
+    assert_eq!(rests(&other).await, (None, Some(later(50))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_at_a_time_renews_a_token_and_a_new_one_ends_the_renewal() {
+    let tables = Tables::new().await;
+    let page = tables.connect("x", "1").await;
+    let tokens = &tables.others.tokens;
+    let attempt = |second| Attempt { of: 1, at: later(second) };
+    let mut workers = JoinSet::new();
+    for second in 0..10 {
+        let (tokens, page, attempt) = (tokens.clone(), page.id.clone(), attempt(second));
+        workers.spawn(async move { tokens.begin_renewal(&page, None, attempt).await.unwrap() });
+    }
+    assert_eq!(workers.join_all().await.into_iter().filter(|began| *began).count(), 1);
+    let stored = tokens.find(&page.id).await.unwrap().unwrap();
+    assert!(!tokens.begin_renewal(&page.id, Some(attempt(99)), attempt(200)).await.unwrap());
+    assert!(tokens.begin_renewal(&page.id, stored.renewal, attempt(200)).await.unwrap());
+    let patch = json!({"access_token": "new"});
+    let changed = page.patched(patch.as_object().unwrap(), later(300)).unwrap().unwrap();
+    tables.config.replace_page(&changed, &tables.others).await.unwrap();
+    let stored = tokens.find(&page.id).await.unwrap().unwrap();
+    assert_eq!((stored.renewal, stored.token.version), (None, 2));
+    assert!(!tokens.begin_renewal(&page.id, None, attempt(400)).await.unwrap(), "it is of an older token");
+}

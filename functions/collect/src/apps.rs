@@ -1,0 +1,93 @@
+//! What the deployment's own apps at the networks are: with it tokens are renewed and inspected. Nothing of it is ever
+//! printed.
+
+use std::fmt;
+
+use carteiro_adapters::settings::SettingsReader;
+use carteiro_core::network::Network;
+use carteiro_core::page::AccessToken;
+
+/// An app at a network, as OAuth names it.
+pub(crate) struct OAuthClient {
+    pub(crate) id: String,
+    /// A public client has none.
+    pub(crate) secret: Option<String>,
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OAuthClient(…)")
+    }
+}
+
+/// The deployment's apps. What is not there cannot be renewed, or inspected; the rest is collected all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Apps {
+    /// Meta's own token of the app, with which pages' tokens are inspected.
+    pub(crate) meta: Option<AccessToken>,
+    x: Option<OAuthClient>,
+    google: Option<OAuthClient>,
+    linkedin: Option<OAuthClient>,
+}
+
+impl Apps {
+    /// Reads them from what the template sets.
+    pub(crate) fn read(reader: &mut SettingsReader<'_>) -> Self {
+        let mut client = |network: &str| {
+            let mut value = |name: &str| {
+                let value: Option<String> = reader.parsed(&format!("{network}_CLIENT_{name}"));
+                value.filter(|value| !value.is_empty())
+            };
+            let secret = value("SECRET");
+            value("ID").map(|id| OAuthClient { id, secret })
+        };
+        let (x, google, linkedin) = (client("X"), client("GOOGLE"), client("LINKEDIN"));
+        let meta: Option<String> = reader.parsed("META_APP_TOKEN");
+        let meta = meta.filter(|token| !token.is_empty());
+        let meta = meta
+            .and_then(|token| reader.accept("META_APP_TOKEN", AccessToken::check(&token, Network::Facebook)));
+        Self { meta, x, google, linkedin }
+    }
+
+    /// The app that renews a network's tokens.
+    pub(crate) fn client(&self, network: Network) -> Option<&OAuthClient> {
+        match network {
+            Network::X => self.x.as_ref(),
+            Network::Youtube | Network::GooglePlay => self.google.as_ref(),
+            Network::Linkedin => self.linkedin.as_ref(),
+            Network::Facebook | Network::Instagram => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_that_is_not_set_is_none_and_no_secret_is_printed() {
+        let lookup = |name: &str| {
+            Some(match name {
+                "X_CLIENT_ID" => "id".to_owned(),
+                "X_CLIENT_SECRET" | "META_APP_TOKEN" => "planted|secret".to_owned(),
+                _ => String::new(),
+            })
+        };
+        let mut reader = SettingsReader::new(&lookup);
+        let apps = Apps::read(&mut reader);
+        assert!(reader.finish(Some(())).is_ok());
+        assert!(apps.client(Network::X).is_some_and(|client| client.secret.is_some()));
+        assert!(apps.client(Network::Youtube).is_none() && apps.client(Network::Linkedin).is_none());
+        assert!(!format!("{apps:?}").contains("planted"));
+    }
+
+    #[test]
+    fn a_malformed_token_is_named_and_not_shown() {
+        let lookup =
+            |name: &str| Some(if name == "META_APP_TOKEN" { "planted secret" } else { "" }.to_owned());
+        let mut reader = SettingsReader::new(&lookup);
+        Apps::read(&mut reader);
+        let error = reader.finish(Some(())).unwrap_err().to_string();
+        assert!(error.contains("META_APP_TOKEN") && !error.contains("planted"), "{error}");
+    }
+}

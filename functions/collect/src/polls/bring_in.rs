@@ -1,0 +1,65 @@
+//! Bringing what was found into the inbox, and handing on what is new of it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::inbox_table::{Claim, NewEntry, Stored as Insertion, Waiting};
+use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_core::inbox::{EntryKey, Event};
+use carteiro_core::normalise;
+use carteiro_core::poll::Stored;
+use carteiro_core::retention::after;
+use jiff::Timestamp;
+
+use super::page::Asking;
+
+/// How long what is new is one's own to hand on: longer than that takes, with all repeats of its calls.
+pub(super) const HAND_ON_LEASE: Duration = Duration::from_secs(120);
+
+impl Asking<'_> {
+    /// Stores what was found, and hands on what is new. What cannot be handed on now is ready, for a tick.
+    pub(super) async fn bring_in(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
+        if events.is_empty() {
+            return Ok(Stored::default());
+        }
+        let now = self.clock.now();
+        let claim = Claim::new(after(now, HAND_ON_LEASE))?;
+        let (mut entries, mut of_entry, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for event in events {
+            let entry = self.entry(&event, &claim);
+            // The same thing may stand twice in one answer.
+            if seen.insert(entry.key.clone()) {
+                entries.push(entry);
+                of_entry.push(event);
+            }
+        }
+        let inbox = &self.collect.hand_on.inbox;
+        let stored = inbox.store(&entries, now).await?;
+        let all = stored.len();
+        let new = entries.into_iter().zip(of_entry).zip(stored);
+        let new = new.filter(|(_, stored)| *stored == Insertion::New);
+        let claimed: Vec<_> = new.map(|((entry, event), _)| entry.into_claimed(event, now)).collect();
+        let stored = Stored { new: claimed.len(), known: all - claimed.len() };
+        self.new = self.new.saturating_add(u32::try_from(stored.new).unwrap_or(u32::MAX));
+        if !claimed.is_empty() {
+            let hand_on = &self.collect.hand_on;
+            hand_on.hand_on(claimed, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
+        }
+        Ok(stored)
+    }
+
+    fn entry(&self, event: &Event, claim: &Claim) -> NewEntry {
+        let owner = self.page.network_id.clone();
+        let reading = normalise::read(event, &owner);
+        NewEntry {
+            page: self.page.id.clone(),
+            account: self.page.account.clone(),
+            key: EntryKey::new(&reading.thing, &reading.version),
+            event: PackedEvent::of(event),
+            says: reading.says(),
+            owner,
+            waiting: Waiting::Claimed(claim.clone()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Making the calls that a run asks for, one after the other.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::poll_table::{Kept, Progress};
+use carteiro_core::network::Network;
+use carteiro_core::poll::budget::May;
+use carteiro_core::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
+use jiff::Timestamp;
+
+use super::page::{Asking, Ended};
+
+/// What is left of an invocation's time after a call: for what came of it to be stored.
+pub(super) const AFTER_CALL: Duration = Duration::from_secs(40);
+
+/// The status that stands for no answer: a gateway's, for the run to take it as the network's failure.
+const UNANSWERED: u16 = 504;
+
+/// How many calls in a row may fail until the network is left alone for this tick.
+const FAILURES: u32 = 3;
+
+/// What became of a call.
+pub(super) enum Called {
+    /// The network answered.
+    Answered(Answered),
+    /// It did not.
+    Failed(CallError),
+    /// Its limit is used up until then.
+    Limited(Timestamp),
+    /// It takes more than the limit ever is.
+    TooMuch,
+}
+
+/// What follows from a verdict.
+pub(super) enum Follows {
+    /// The next call.
+    GoOn,
+    /// No call more.
+    End(Ended),
+}
+
+impl Asking<'_> {
+    /// Drives a run to its end, or to that of what it may take; then keeps how far it came.
+    pub(super) async fn driven<R: Run>(
+        &mut self,
+        run: &mut R,
+        progress: &mut Progress,
+    ) -> Result<Ended, AdapterError> {
+        let ended = self.calls_of(run).await;
+        // Also where something of ours failed: the checkpoint names only what is stored.
+        let checkpoint = serde_json::to_string(&run.checkpoint()).unwrap_or_default();
+        let (page, bytes) = (self.page.id.as_str(), checkpoint.len());
+        if bytes > MAX_CHECKPOINT_BYTES {
+            tracing::error!(page, bytes, "poll.checkpoint_too_large");
+        } else if progress.checkpoint.as_deref() != Some(checkpoint.as_str()) {
+            let polls = &self.collect.polls.tables.polls;
+            if polls.keep(&self.page.id, progress, checkpoint, self.clock.now()).await?
+                == Kept::WrittenMeanwhile
+            {
+                tracing::warn!(page, "poll.checkpoint_written_meanwhile");
+            }
+        }
+        ended
+    }
+
+    async fn calls_of<R: Run>(&mut self, run: &mut R) -> Result<Ended, AdapterError> {
+        let (mut failures, mut troubled, mut limited) = (0, false, None);
+        let mut refused_kinds: BTreeSet<&'static str> = BTreeSet::new();
+        while let Some(ask) = run.next() {
+            if !self.has_room() {
+                return Ok(Ended::More);
+            }
+            let answered = match self.call(&ask).await? {
+                Called::Answered(answered) => answered,
+                Called::Limited(until) => match limit_told_by_kind(self.page.network, until) {
+                    // The run leaves out what the limit is of. Told twice, it does not.
+                    Some(told) if refused_kinds.insert(ask.what) => told,
+                    _ => return Ok(Ended::Limited(until)),
+                },
+                Called::Failed(CallError::NotMade(why)) => {
+                    tracing::error!(page = self.page.id.as_str(), what = ask.what, why, "poll.not_made");
+                    return Ok(Ended::Fault);
+                }
+                Called::Failed(error) => {
+                    self.note_failure(&ask, error);
+                    Answered::of_ours(UNANSWERED, None)
+                }
+                Called::TooMuch => return Ok(Ended::Fault),
+            };
+            let now = self.clock.now();
+            let heard = answered.told(|answer| run.heard(answer, now));
+            let stored = self.bring_in(heard.events).await?;
+            run.stored(stored);
+            failures = if heard.verdict == Verdict::Transient { failures + 1 } else { 0 };
+            troubled |= heard.verdict == Verdict::Transient;
+            if let Verdict::Wait { until, of: Rest::ThisKind } = heard.verdict {
+                limited = limited.max(Some(until));
+            }
+            if let Follows::End(ended) = self.follow(&ask, answered.status, heard.verdict).await? {
+                return Ok(ended);
+            }
+            if failures >= FAILURES {
+                return Ok(Ended::Unavailable);
+            }
+        }
+        Ok(match limited {
+            // What is left has its time in the checkpoint; the rest was asked.
+            Some(_) => Ended::More,
+            None if troubled => Ended::Unavailable,
+            None => Ended::Whole,
+        })
+    }
+
+    /// Makes one call, if the limits have room for it.
+    pub(super) async fn call(&mut self, ask: &Ask) -> Result<Called, AdapterError> {
+        let (polls, now) = (&self.collect.polls, self.clock.now());
+        let limits = polls.settings.limits(self.page.network);
+        match polls.tables.polls.spend(&self.schedule, limits, (ask.what, ask.units), now).await? {
+            May::Now => {}
+            May::At(until) => return Ok(Called::Limited(until)),
+            May::Never => {
+                tracing::error!(network = self.page.network.as_str(), what = ask.what, "poll.over_any_limit");
+                return Ok(Called::TooMuch);
+            }
+        }
+        self.calls += 1;
+        let app_token = polls.apps.meta.as_ref();
+        let credentials = Credentials { access_token: &self.access, app_token };
+        let time = CallTime::of(self.clock, AFTER_CALL);
+        Ok(match polls.client.ask(self.page.network, ask, credentials, time).await {
+            Ok(answered) => Called::Answered(answered),
+            Err(error) => Called::Failed(error),
+        })
+    }
+
+    pub(super) fn note_failure(&self, ask: &Ask, error: CallError) {
+        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+        tracing::warn!(page, network, what = ask.what, error = error.as_str(), "poll.call_failed");
+    }
+
+    /// Does what a verdict asks for.
+    pub(super) async fn follow(
+        &mut self,
+        ask: &Ask,
+        status: u16,
+        verdict: Verdict,
+    ) -> Result<Follows, AdapterError> {
+        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+        if verdict != Verdict::Fine {
+            let told = tracing::field::debug(&verdict);
+            tracing::warn!(page, network, what = ask.what, status, verdict = told, "poll.trouble");
+        }
+        let polls = &self.collect.polls.tables.polls;
+        Ok(match verdict {
+            Verdict::Fine => {
+                self.answered.insert(ask.what);
+                Follows::GoOn
+            }
+            Verdict::Token(TokenTrouble::Narrowed(which)) => {
+                self.denied.get_or_insert((ask.what, which));
+                Follows::GoOn
+            }
+            Verdict::Token(trouble) => Follows::End(Ended::Refused(trouble)),
+            Verdict::NotThePages => Follows::End(Ended::NotThePages),
+            Verdict::Wait { of: Rest::ThisKind, .. }
+            | Verdict::Transient
+            | Verdict::Gone
+            | Verdict::Malformed => Follows::GoOn,
+            Verdict::Wait { until, of } => {
+                let of_page = (of == Rest::ThePage).then_some(&self.page.network_id);
+                polls.rest(self.page.network, of_page, until).await?;
+                Follows::End(Ended::Limited(until))
+            }
+            Verdict::OurFault(why) => {
+                tracing::error!(network, why, "poll.our_fault");
+                Follows::End(Ended::Fault)
+            }
+        })
+    }
+}
+
+/// Where a network's limits are of kinds of calls, one that we keep is told to the run as the network tells it, so that
+/// it goes on with the others.
+fn limit_told_by_kind(network: Network, until: Timestamp) -> Option<Answered> {
+    (network == Network::X).then(|| Answered::of_ours(429, Some(("x-rate-limit-reset", until.as_second()))))
+}

@@ -1,0 +1,66 @@
+//! Asking Meta what a token is: when it ends, what it may do, whose it is.
+//!
+//! It takes a token of the deployment's app. Without one, whose a token is comes out of the run's first call, what it may
+//! not do out of the others, and its end when it has come.
+
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::poll_table::Inspected;
+use carteiro_core::network::Network;
+use carteiro_core::poll::instagram::Login;
+use carteiro_core::poll::{Ask, Verdict, facebook, meta};
+use carteiro_core::token_state::Sight;
+use jiff::SignedDuration;
+
+use super::drive::{Called, Follows};
+use super::page::{Asking, Ended};
+
+/// How often a token is asked about.
+const EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+impl Asking<'_> {
+    /// Asks about the token: about each once, and once a day. Some where the run ends there.
+    pub(super) async fn inspect(&mut self) -> Result<Option<Ended>, AdapterError> {
+        let (settings, permissions) = match self.page.network {
+            Network::Facebook => (&self.collect.polls.settings.facebook, facebook::PERMISSIONS.as_slice()),
+            Network::Instagram if Login::of(&self.access) == Login::Facebook => {
+                (&self.collect.polls.settings.instagram, Login::Facebook.permissions())
+            }
+            _ => return Ok(None),
+        };
+        let (now, version) = (self.clock.now(), self.token.version);
+        let is_known = |last: Inspected| last.version == version && now.duration_since(last.at) < EVERY;
+        if self.collect.polls.apps.meta.is_none() || self.inspected.is_some_and(is_known) {
+            return Ok(None);
+        }
+        let ask: Ask = meta::inspect(settings);
+        let answered = match self.call(&ask).await? {
+            Called::Answered(answered) => answered,
+            Called::Failed(error) => {
+                self.note_failure(&ask, error);
+                return Ok(None);
+            }
+            Called::Limited(until) => return Ok(Some(Ended::Limited(until))),
+            Called::TooMuch => return Ok(None),
+        };
+        let page = (self.page.network, &self.page.network_id);
+        let seen = answered.told(|answer| meta::inspected(answer, page, permissions, settings, now));
+        // The app's own token is refused, or Meta fails: the run finds out by itself what it can.
+        if matches!(
+            seen.verdict,
+            Verdict::Malformed | Verdict::Transient | Verdict::OurFault(_) | Verdict::Gone
+        ) {
+            let page = self.page.id.as_str();
+            tracing::warn!(page, status = answered.status, "poll.token_not_inspected");
+            return Ok(None);
+        }
+        self.inspected = Some(Inspected { version, at: now });
+        if seen.verdict == Verdict::Fine {
+            let (expires_at, consent_ends_at) = (seen.expires_at, seen.consent_ends_at);
+            self.taken = Some(Sight::Taken { whole: true, expires_at, consent_ends_at });
+        }
+        Ok(match self.follow(&ask, answered.status, seen.verdict).await? {
+            Follows::GoOn => None,
+            Follows::End(ended) => Some(ended),
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! Asking about one page.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::hand_on::Known;
+use carteiro_adapters::poll_queue::PageToAsk;
+use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Turn};
+use carteiro_core::page::{AccessToken, LastTick, Page, TickResult, Token};
+use carteiro_core::poll::TokenTrouble;
+use carteiro_core::poll::refresh::Attempt;
+use carteiro_core::retention::after;
+use carteiro_core::token_state::{self, Seen, Sight};
+use jiff::Timestamp;
+
+use crate::Collect;
+
+/// How long a page is one's own: longer than it is asked about, with a call and the storing of what came of it.
+const LEASE: Duration = Duration::from_secs(300);
+
+/// How long a page is asked about in one tick.
+const PAGE_TIME: Duration = Duration::from_secs(180);
+
+/// Nothing is asked in the last of an invocation.
+const RESERVE: Duration = Duration::from_secs(60);
+
+/// The asking about one page.
+pub(super) struct Asking<'a> {
+    pub(super) collect: &'a Collect,
+    pub(super) clock: InvocationClock,
+    pub(super) schedule: Schedule,
+    pub(super) page: Page,
+    pub(super) token: Token,
+    /// A renewal of it that was begun.
+    pub(super) renewal: Option<Attempt>,
+    /// What calls are made with: the access token, or what was given for a service account's key.
+    pub(super) access: AccessToken,
+    /// Whether a new one was fetched in this run.
+    pub(super) renewed: bool,
+    /// What was read of the account and the page.
+    pub(super) known: Known,
+    /// No call is begun after this.
+    pub(super) until: Timestamp,
+    /// How many calls there may be.
+    pub(super) most_calls: u32,
+    pub(super) calls: u32,
+    pub(super) new: u32,
+    /// What was asked and answered well.
+    pub(super) answered: BTreeSet<&'static str>,
+    /// What the token may not do, and which permission that takes, where the network says so.
+    pub(super) denied: Option<(&'static str, Option<String>)>,
+    /// What asking about the token said.
+    pub(super) inspected: Option<Inspected>,
+    pub(super) taken: Option<Sight>,
+}
+
+/// How asking about a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Everything was asked.
+    Whole,
+    /// More is left for the next tick.
+    More,
+    /// Nothing before then.
+    Limited(Timestamp),
+    /// The token was refused.
+    Refused(TokenTrouble),
+    /// It could not be renewed, and only its owner can help.
+    RenewalRefused {
+        /// Whether the new one may have been lost.
+        lost: bool,
+    },
+    /// It is somebody else's.
+    NotThePages,
+    /// It was dead before.
+    Dead,
+    /// The network failed.
+    Unavailable,
+    /// The deployment is at fault.
+    Fault,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks about a page, if it is its turn. What fails is logged.
+    pub(super) async fn about(collect: &'a Collect, to_ask: &PageToAsk, turn: Turn, clock: InvocationClock) {
+        if clock.left() < RESERVE + PAGE_TIME {
+            tracing::warn!(page = to_ask.page.as_str(), "poll.no_time");
+            return;
+        }
+        let (polls, now) = (&collect.polls.tables.polls, clock.now());
+        let leased = match polls.lease(&to_ask.page, turn, after(now, LEASE), now).await {
+            Ok(Some(leased)) => leased,
+            Ok(None) => {
+                tracing::debug!(page = to_ask.page.as_str(), "poll.not_its_turn");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.not_leased");
+                return;
+            }
+        };
+        let finished = match Self::begin(collect, &leased, to_ask, clock).await {
+            Ok(Some(asking)) => asking.ask(to_ask, turn).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let done = match finished {
+            Ok(Some(finished)) => polls.finish(&leased, &finished).await,
+            // The page is gone.
+            Ok(None) => polls.drop_page(&to_ask.page).await,
+            Err(error) => {
+                tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.failed");
+                polls.finish(&leased, &failed(&leased, to_ask, collect.polls.tick, clock)).await
+            }
+        };
+        if let Err(error) = done {
+            // Its lease ends by itself.
+            tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.not_finished");
+        }
+    }
+
+    /// Reads what is needed; None where the page is gone.
+    async fn begin(
+        collect: &'a Collect,
+        leased: &Leased,
+        to_ask: &PageToAsk,
+        clock: InvocationClock,
+    ) -> Result<Option<Self>, AdapterError> {
+        let schedule = leased.schedule.clone();
+        // The token first: a page that is read after it is of the same version, or of a later one.
+        let stored = collect.polls.tables.tokens.find(&schedule.page).await?;
+        let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
+        let Some((page, stored)) = page.zip(stored) else { return Ok(None) };
+        let mut known = Known::default();
+        known.page_is_there(page.id.clone(), clock.now());
+        Ok(Some(Self {
+            collect,
+            clock,
+            known,
+            access: stored.token.access_token.clone(),
+            token: stored.token,
+            renewal: stored.renewal,
+            renewed: false,
+            until: after(clock.now(), PAGE_TIME),
+            most_calls: to_ask.calls,
+            calls: 0,
+            new: 0,
+            answered: BTreeSet::new(),
+            denied: None,
+            inspected: schedule.inspected,
+            taken: None,
+            schedule,
+            page,
+        }))
+    }
+
+    /// Asks, and says what is to be kept of it. None where the page is gone.
+    async fn ask(mut self, to_ask: &PageToAsk, turn: Turn) -> Result<Option<Finished>, AdapterError> {
+        let began_at = self.clock.now();
+        let ended = self.ask_all(turn).await?;
+        self.tell(&ended, began_at).await?;
+        let next = self.next(&ended, to_ask, turn, began_at);
+        let last = LastTick { at: began_at, result: result(&ended), new: self.new, calls: self.calls };
+        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+        let (calls, new, result) = (self.calls, self.new, tracing::field::debug(last.result));
+        tracing::info!(page, network, result, calls, new, "poll.asked");
+        let every_minutes = self.every_minutes(to_ask);
+        let denied = self.denied.take().map(|(what, _)| what.to_owned());
+        let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_whole(&ended)));
+        Ok(Some(Finished { next, every_minutes, last, inspected: self.inspected, denied }))
+    }
+
+    async fn ask_all(&mut self, turn: Turn) -> Result<Ended, AdapterError> {
+        let now = self.clock.now();
+        if self.page.token_version != self.token.version {
+            // It is being changed this moment; what set it going again stands in its schedule.
+            return Ok(Ended::More);
+        }
+        if token_state::is_dead(self.page.token.state) && turn != Turn::OutOfTurn {
+            return Ok(Ended::Dead);
+        }
+        let before = self.collect.polls.tables.polls.before(&self.schedule).await?;
+        let rests = [before.app_rests_until, before.page_rests_until];
+        if let Some(until) = rests.into_iter().flatten().filter(|until| *until > now).max() {
+            return Ok(Ended::Limited(until));
+        }
+        if let Some(ended) = self.renew_if_due().await? {
+            return Ok(ended);
+        }
+        if let Some(ended) = self.inspect().await? {
+            return Ok(ended);
+        }
+        let mut progress = before.progress;
+        let ended = self.collect_page(&mut progress).await?;
+        if matches!(ended, Ended::Whole | Ended::More) && self.complete().await? == Ended::More {
+            return Ok(Ended::More);
+        }
+        Ok(ended)
+    }
+
+    /// Collects; where the access token's time is over, once more with a new one.
+    async fn collect_page(&mut self, progress: &mut Progress) -> Result<Ended, AdapterError> {
+        let ended = self.drive(progress).await?;
+        let Ended::Refused(trouble) = &ended else { return Ok(ended) };
+        if !self.may_renew(trouble) {
+            return Ok(ended);
+        }
+        match self.renew().await? {
+            Some(ended) => Ok(ended),
+            None => self.drive(progress).await,
+        }
+    }
+
+    /// Whether there is room for another call.
+    pub(super) fn has_room(&self) -> bool {
+        self.calls < self.most_calls && self.clock.now() < self.until && self.clock.left() > RESERVE
+    }
+
+    /// Whether all was asked and answered, also what was denied the last time.
+    fn is_whole(&self, ended: &Ended) -> bool {
+        let denied = self.schedule.denied.as_deref();
+        *ended == Ended::Whole
+            && self.denied.is_none()
+            && denied.is_none_or(|what| self.answered.contains(what))
+    }
+
+    /// Says what was seen of the token, where that changes anything.
+    async fn tell(&mut self, ended: &Ended, begun_at: Timestamp) -> Result<(), AdapterError> {
+        let sight = match ended {
+            Ended::Refused(trouble) => Sight::Refused(trouble.clone()),
+            Ended::RenewalRefused { lost } => Sight::RenewalRefused { lost: *lost },
+            Ended::NotThePages => Sight::NotThePages,
+            _ => match (&self.denied, self.taken.take()) {
+                (Some((_, which)), _) => Sight::Refused(TokenTrouble::Narrowed(which.clone())),
+                (None, Some(taken)) => taken,
+                (None, None) if self.answered.is_empty() => Sight::Time,
+                (None, None) => {
+                    Sight::Taken { whole: self.is_whole(ended), expires_at: None, consent_ends_at: None }
+                }
+            },
+        };
+        // What was renewed a moment ago, and is refused all the same, is not renewed again.
+        let in_vain = self.renewed && matches!(ended, Ended::Refused(_));
+        let seen = Seen { sight, begun_at, renewable: self.is_renewable() && !in_vain };
+        if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
+            return Ok(());
+        }
+        let page = (&self.page.account, &self.page.id, self.token.version);
+        let told = self.collect.hand_on.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
+        if let Some(page) = told {
+            self.page = page;
+        }
+        Ok(())
+    }
+
+    fn next(&self, ended: &Ended, to_ask: &PageToAsk, turn: Turn, began_at: Timestamp) -> Next {
+        if token_state::is_dead(self.page.token.state) {
+            return Next::WithANewToken { used: self.token.version };
+        }
+        let turn_at = match turn {
+            Turn::Planned(at) | Turn::Now(at) => at,
+            Turn::OutOfTurn => began_at,
+        };
+        let every = Duration::from_secs(u64::from(self.every_minutes(to_ask)) * 60);
+        // Somewhat before that tick, so that it is due then whether it comes early or late.
+        let soonest = after(turn_at, every.saturating_sub(self.collect.polls.tick / 2));
+        match ended {
+            Ended::Limited(until) => Next::At(soonest.max(*until)),
+            _ => Next::At(soonest),
+        }
+    }
+
+    fn every_minutes(&self, to_ask: &PageToAsk) -> u32 {
+        let tick = || u32::try_from(self.collect.polls.tick.as_secs() / 60).unwrap_or(1);
+        to_ask.every.or(self.schedule.every_minutes).unwrap_or_else(tick)
+    }
+}
+
+fn result(ended: &Ended) -> TickResult {
+    match ended {
+        Ended::Whole => TickResult::Ok,
+        Ended::More => TickResult::More,
+        Ended::Limited(_) => TickResult::Limited,
+        Ended::Refused(_) | Ended::RenewalRefused { .. } | Ended::NotThePages | Ended::Dead => {
+            TickResult::Token
+        }
+        Ended::Unavailable => TickResult::Unavailable,
+        Ended::Fault => TickResult::Fault,
+    }
+}
+
+/// What is kept where something of ours failed: it is due again at the next tick.
+fn failed(leased: &Leased, to_ask: &PageToAsk, tick: Duration, clock: InvocationClock) -> Finished {
+    let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
+    Finished {
+        next: Next::At(after(clock.now(), tick / 2)),
+        every_minutes: to_ask.every.or(leased.schedule.every_minutes).unwrap_or(15),
+        last,
+        inspected: leased.schedule.inspected,
+        denied: leased.schedule.denied.clone(),
+    }
+}

@@ -1,0 +1,275 @@
+//! Renewing a page's token.
+//!
+//! A renewal is noted in the token's row before the network is asked, on the condition that the token is the one that was
+//! read and nobody else is at it; what was answered is stored, together with the page, before it is used. X takes a
+//! refresh token once, so an answer that is lost with its new one leaves a page that only its owner can help:
+//! [`Ended::RenewalRefused`] says so. Of a service account's key an access token is fetched for each run, and kept
+//! nowhere.
+
+use std::time::Duration;
+
+use carteiro_adapters::config_table::Replaced;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
+use carteiro_adapters::service_account_token;
+use carteiro_core::network::Network;
+use carteiro_core::page::{AccessToken, Changed, Page, Set, TokenChange, TokenStatus};
+use carteiro_core::poll::instagram::Login;
+use carteiro_core::poll::meta::{self, Refresh};
+use carteiro_core::poll::refresh::{self, Help, Means, Renewed, Turn};
+use carteiro_core::poll::service_account::ServiceAccount;
+use carteiro_core::poll::{TokenTrouble, Verdict};
+
+use super::drive::AFTER_CALL;
+use super::page::{Asking, Ended};
+
+/// How often storing a new token is tried: nobody else has it.
+const TRIES: u32 = 6;
+
+/// The pause before the first such repeat; it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// With what a token is renewed.
+enum By {
+    /// One of the ways of OAuth.
+    OAuth(Means),
+    /// Instagram's own, with the access token itself.
+    Instagram,
+}
+
+impl Asking<'_> {
+    /// Renews the token where its time is nearly over, or fetches one for a service account's key. Some where the run
+    /// ends there.
+    pub(super) async fn renew_if_due(&mut self) -> Result<Option<Ended>, AdapterError> {
+        let now = self.clock.now();
+        let due = match self.by() {
+            None => false,
+            Some(By::OAuth(Means::ServiceAccount)) => true,
+            Some(By::OAuth(Means::RefreshToken)) => {
+                refresh::is_due(self.page.network, self.token.expires_at, now)
+            }
+            Some(By::Instagram) => {
+                let given_at = self.page.token_given_at();
+                meta::refresh_is_due(given_at, self.token.expires_at, now) == Refresh::Due
+            }
+        };
+        if !due {
+            return Ok(None);
+        }
+        let ended = self.renew().await?;
+        // What still lasts is used: a renewal ahead of time may fail.
+        let still_lasts = self.token.expires_at.is_some_and(|end| end > now);
+        Ok(ended.filter(|ended| !still_lasts || matches!(ended, Ended::RenewalRefused { lost: true })))
+    }
+
+    /// Whether a refusal is one that a renewal may help against.
+    pub(super) fn may_renew(&self, trouble: &TokenTrouble) -> bool {
+        let by_refresh_token = matches!(self.by(), Some(By::OAuth(Means::RefreshToken)));
+        refresh::help(trouble, by_refresh_token, self.renewed) == Help::Renew
+    }
+
+    /// Whether the token's end is no trouble, for we renew it.
+    pub(super) fn is_renewable(&self) -> bool {
+        matches!(self.by(), Some(By::OAuth(_)))
+    }
+
+    fn by(&self) -> Option<By> {
+        let network = self.page.network;
+        if network == Network::Instagram && Login::of(&self.token.access_token) == Login::Instagram {
+            return Some(By::Instagram);
+        }
+        let is_key = network == Network::GooglePlay && self.token.access_token.reveal().starts_with('{');
+        let means = if is_key { Means::ServiceAccount } else { Means::RefreshToken };
+        refresh::renewal(network, means)?;
+        let has_what_it_takes =
+            is_key || self.token.refresh_token.is_some() && self.collect.polls.apps.client(network).is_some();
+        has_what_it_takes.then_some(By::OAuth(means))
+    }
+
+    /// Renews the token. None where it is renewed; else how the run ends.
+    pub(super) async fn renew(&mut self) -> Result<Option<Ended>, AdapterError> {
+        match self.by() {
+            None => Ok(Some(Ended::Refused(TokenTrouble::Expired))),
+            Some(By::OAuth(Means::ServiceAccount)) => self.fetch_with_key().await,
+            Some(by) => {
+                let turn = refresh::turn(self.renewal, self.token.version, self.clock.now());
+                let Turn::Ours { attempt, after_loss } = turn else { return Ok(Some(Ended::More)) };
+                let tokens = &self.collect.polls.tables.tokens;
+                if !tokens.begin_renewal(&self.page.id, self.renewal, attempt).await? {
+                    return Ok(Some(Ended::More));
+                }
+                self.renewal = Some(attempt);
+                self.calls += 1;
+                match by {
+                    By::Instagram => self.renew_instagrams().await,
+                    By::OAuth(_) => self.renew_with_refresh_token(after_loss).await,
+                }
+            }
+        }
+    }
+
+    async fn renew_with_refresh_token(&mut self, after_loss: bool) -> Result<Option<Ended>, AdapterError> {
+        let client = self.collect.polls.apps.client(self.page.network);
+        let secrets = RenewalSecrets {
+            refresh_token: self.token.refresh_token.as_ref(),
+            client_id: client.map(|client| client.id.as_str()),
+            client_secret: client.and_then(|client| client.secret.as_deref()),
+            assertion: None,
+        };
+        let answered = self.post(Means::RefreshToken, secrets).await;
+        let renewed = self.read_renewal(answered, after_loss);
+        match renewed {
+            Renewed::Fresh(fresh) => self.store(fresh.over(self.token.version)).await,
+            other => Ok(Some(self.not_renewed(&other))),
+        }
+    }
+
+    async fn fetch_with_key(&mut self) -> Result<Option<Ended>, AdapterError> {
+        let assertion = ServiceAccount::read(self.token.access_token.reveal()).ok().and_then(|account| {
+            let now = self.clock.now();
+            service_account_token::assertion(&account, now).ok()
+        });
+        // It is no key, or not one that can sign: its owner has to give another.
+        let Some(assertion) = assertion else { return Ok(Some(Ended::Refused(TokenTrouble::Revoked))) };
+        let secrets = RenewalSecrets { assertion: Some(&assertion), ..RenewalSecrets::default() };
+        self.calls += 1;
+        let answered = self.post(Means::ServiceAccount, secrets).await;
+        match self.read_renewal(answered, false) {
+            Renewed::Fresh(fresh) => {
+                (self.access, self.renewed) = (fresh.access_token, true);
+                Ok(None)
+            }
+            other => Ok(Some(self.not_renewed(&other))),
+        }
+    }
+
+    async fn renew_instagrams(&mut self) -> Result<Option<Ended>, AdapterError> {
+        let settings = &self.collect.polls.settings.instagram;
+        let credentials = Credentials { access_token: &self.access, app_token: None };
+        let time = CallTime::of(self.clock, AFTER_CALL);
+        let client = &self.collect.polls.client;
+        let answered = client.ask(Network::Instagram, &meta::refresh(), credentials, time).await;
+        let now = self.clock.now();
+        let refreshed = match answered {
+            Ok(answered) => answered.told(|answer| meta::refreshed(answer, settings, now)),
+            Err(error) => {
+                self.note_renewal_failed(error.as_str());
+                return Ok(Some(Ended::Unavailable));
+            }
+        };
+        match refreshed {
+            Ok(fresh) => {
+                let change = TokenChange {
+                    access_token: Some(fresh.access_token),
+                    refresh_token: Set::Keep,
+                    expires_at: fresh.expires_at,
+                    version: self.token.version + 1,
+                };
+                self.store(change).await
+            }
+            Err(Verdict::Token(trouble)) => Ok(Some(Ended::Refused(trouble))),
+            Err(Verdict::Wait { until, .. }) => Ok(Some(Ended::Limited(until))),
+            Err(verdict) => {
+                self.note_renewal_failed(if verdict == Verdict::Malformed { "malformed" } else { "failed" });
+                Ok(Some(Ended::Unavailable))
+            }
+        }
+    }
+
+    async fn post(&self, means: Means, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
+        let Some(renewal) = refresh::renewal(self.page.network, means) else {
+            return Err(CallError::NotMade("a way of renewing"));
+        };
+        let time = CallTime::of(self.clock, AFTER_CALL);
+        self.collect.polls.client.renew(self.page.network, &renewal, secrets, time).await
+    }
+
+    fn read_renewal(&self, answered: Result<Answered, CallError>, after_loss: bool) -> Renewed {
+        match answered {
+            Ok(answered) => answered
+                .told(|answer| refresh::renewed(self.page.network, answer, after_loss, self.clock.now())),
+            Err(error) => {
+                self.note_renewal_failed(error.as_str());
+                Renewed::Unknown
+            }
+        }
+    }
+
+    fn not_renewed(&self, renewed: &Renewed) -> Ended {
+        match renewed {
+            Renewed::Dead { lost } => Ended::RenewalRefused { lost: *lost },
+            Renewed::Wait(until) => Ended::Limited(*until),
+            Renewed::OurFault(why) => {
+                tracing::error!(network = self.page.network.as_str(), why, "poll.our_fault");
+                Ended::Fault
+            }
+            Renewed::Unknown | Renewed::Fresh(_) => {
+                self.note_renewal_failed("unknown");
+                Ended::Unavailable
+            }
+        }
+    }
+
+    fn note_renewal_failed(&self, error: &str) {
+        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+        tracing::warn!(page, network, error, "poll.not_renewed");
+    }
+
+    /// Stores a new token with its page, and uses it. An owner's newer one wins.
+    async fn store(&mut self, change: TokenChange) -> Result<Option<Ended>, AdapterError> {
+        let polls = &self.collect.polls;
+        let Some(access) = change.access_token.clone() else { return Ok(Some(Ended::Fault)) };
+        let mut pause = PAUSE;
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let Some(page) = self.collect.config.find_page(&self.page.account, &self.page.id).await? else {
+                return Ok(Some(Ended::Dead));
+            };
+            if page.token_version == self.token.version {
+                let changed = with_new_token(&page, &change);
+                match self.collect.config.replace_page(&changed, &polls.tables).await {
+                    Ok(Replaced::Done) => {
+                        self.take_over(changed.page, access, change);
+                        return Ok(None);
+                    }
+                    Ok(Replaced::ChangedMeanwhile) => {}
+                    // Whether it was made is not known; the next look tells.
+                    Err(error) => failed = Some(error),
+                }
+            } else {
+                let stored = polls.tables.tokens.find(&self.page.id).await?;
+                let is_ours = stored.is_some_and(|stored| {
+                    stored.token.version == change.version && stored.token.access_token == access
+                });
+                if !is_ours {
+                    return Ok(Some(Ended::More));
+                }
+                self.take_over(page, access, change);
+                return Ok(None);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        tracing::error!(page = self.page.id.as_str(), "poll.renewed_token_not_stored");
+        Err(failed.unwrap_or(AdapterError::Contended { operation: "storing a renewed token" }))
+    }
+
+    fn take_over(&mut self, page: Page, access: AccessToken, change: TokenChange) {
+        let (page_id, network) = (page.id.as_str(), page.network.as_str());
+        tracing::info!(page = page_id, network, "poll.token_renewed");
+        self.page = page;
+        self.token.access_token.clone_from(&access);
+        if let Set::To(refresh) = change.refresh_token {
+            self.token.refresh_token = Some(refresh);
+        }
+        (self.token.expires_at, self.token.version) = (change.expires_at, change.version);
+        (self.access, self.renewed, self.renewal) = (access, true, None);
+    }
+}
+
+/// The page with a token that we renewed: the same one for its owner, with another end.
+fn with_new_token(page: &Page, change: &TokenChange) -> Changed {
+    let token = TokenStatus { expires_at: change.expires_at, ..page.token.clone() };
+    let page = Page { token, token_version: change.version, version: page.version + 1, ..page.clone() };
+    Changed { page, token: Some(change.clone()), rerouted: false }
+}

@@ -1,0 +1,240 @@
+//! Collecting from the networks' APIs, against their stand-ins: what is there is delivered once, whatever goes wrong on
+//! the way, and no call is one too many.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use carteiro_core::network::Network;
+use carteiro_networks::{Connection, Fault, Kind, Thing, TokenState};
+use carteiro_tests::{Account, Bundle, SOON};
+use serde_json::{Value, json};
+
+const TICK: Duration = Duration::from_secs(15 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One page of a network's, and what was published on it.
+struct Case {
+    bundle: Bundle,
+    network: Network,
+    account: Account,
+    page: String,
+    id: String,
+    token: String,
+    /// Every text that is to be delivered once.
+    texts: BTreeSet<String>,
+    posts: Vec<String>,
+}
+
+impl Case {
+    /// A page with some things, and a webhook that takes all there is.
+    async fn new(network: Network, settings: &str) -> Self {
+        let bundle = Bundle::start_with([("NetworkSettings", settings)]).await;
+        let account = bundle.account().await;
+        bundle.webhook(&account, "/collected", &["publication", "interaction"]).await;
+        bundle.webhook(&account, "/notices", &["notice"]).await;
+        let (id, token) = identity(network);
+        bundle.networks.connect_with(network, Connection::new(&id, &token));
+        let mut case = Self {
+            bundle,
+            network,
+            account,
+            page: String::new(),
+            id,
+            token,
+            texts: BTreeSet::new(),
+            posts: Vec::new(),
+        };
+        case.publish_some("before");
+        let given = json!({
+            "network": network.as_str(), "network_id": case.id, "name": "p", "access_token": case.token,
+        });
+        let reply = case.bundle.client.post("/pages", &case.account.key, given.to_string()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        case.page = reply.json()["id"].as_str().unwrap().to_owned();
+        case
+    }
+
+    fn publish(&mut self, thing: Thing) -> String {
+        let text = thing.text.clone();
+        let id = self.bundle.networks.publish(self.network, &self.id, thing).unwrap();
+        assert!(self.texts.insert(text), "texts are different");
+        id
+    }
+
+    /// One of each kind that the network lists.
+    fn publish_some(&mut self, word: &str) {
+        let person = |thing: Thing| thing.by("900", "Ana");
+        if self.network == Network::GooglePlay {
+            self.publish(person(Thing::review(4, format!("{word} review"))).by(word, "Ana"));
+            return;
+        }
+        let post = self.publish(Thing::post(format!("{word} post")));
+        if self.network == Network::X {
+            self.publish(person(Thing::new(Kind::Mention, format!("{word} mention @page"))));
+        } else {
+            let comment = self.publish(person(Thing::comment(&post, format!("{word} comment"))));
+            self.publish(person(Thing::reply(comment, format!("{word} reply"))));
+        }
+        if matches!(self.network, Network::Facebook | Network::Instagram | Network::X) {
+            self.publish(Thing::direct_message("900", format!("{word} message")));
+        }
+        self.posts.push(post);
+    }
+
+    /// Things of the kind that there are most of.
+    fn publish_many(&mut self, word: &str, count: usize) {
+        for number in 0..count {
+            let text = format!("{word} {number}");
+            let thing = match (self.network, self.posts.last()) {
+                (Network::GooglePlay, _) => Thing::review(3, text).by(format!("{word}{number}"), "Rui"),
+                (Network::X, _) => Thing::new(Kind::Mention, text).by("901", "Rui"),
+                (_, Some(post)) => Thing::comment(post, text).by("901", "Rui"),
+                (_, None) => Thing::post(text),
+            };
+            self.publish(thing);
+        }
+    }
+
+    /// The time moves to the next tick, which collects.
+    async fn tick(&self) {
+        self.bundle.advance(TICK).await;
+        self.tick_now().await;
+    }
+
+    async fn tick_now(&self) {
+        self.bundle.tick().await;
+        self.bundle.until_rest().await;
+    }
+
+    /// How often each text was delivered.
+    fn delivered(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for delivery in self.bundle.receiver.deliveries_to("/collected") {
+            let item: Value = serde_json::from_slice(&delivery.body).unwrap();
+            *counts.entry(item["text"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Ticks until everything was delivered, at most so often, and answers how many it took. Nothing is delivered twice.
+    async fn until_all(&self, most: usize) -> usize {
+        for ticks in 0..=most {
+            let delivered = self.delivered();
+            let missing: Vec<_> = self.texts.iter().filter(|text| !delivered.contains_key(*text)).collect();
+            let twice: Vec<_> = delivered.iter().filter(|(_, count)| **count != 1).collect();
+            assert!(twice.is_empty(), "{}: {twice:?}", self.network);
+            if missing.is_empty() {
+                let unknown: Vec<_> = delivered.keys().filter(|text| !self.texts.contains(*text)).collect();
+                assert!(unknown.is_empty(), "{}: {unknown:?}", self.network);
+                return ticks;
+            }
+            assert!(
+                ticks < most,
+                "{}: {missing:?} after {most} ticks; {:#?}\n{:#?}",
+                self.network,
+                self.bundle.complaints(),
+                self.bundle.networks.calls(self.network).iter().rev().take(30).collect::<Vec<_>>(),
+            );
+            self.tick().await;
+        }
+        most
+    }
+
+    async fn shown(&self) -> Value {
+        let path = format!("/pages/{}", self.page);
+        self.bundle.client.get(&path, &self.account.key).await.json()
+    }
+
+    async fn renew(&mut self) {
+        self.token.push('2');
+        self.bundle.networks.connect_with(self.network, Connection::new(&self.id, &self.token));
+        let path = format!("/pages/{}", self.page);
+        let reply =
+            self.bundle.client.patch(&path, &self.account.key, &json!({"access_token": self.token})).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
+    /// No call was made beyond a limit, nor with a token that was known to be dead.
+    fn assert_calls(&self) {
+        let networks = &self.bundle.networks;
+        let wrong: Vec<_> = networks
+            .calls(self.network)
+            .into_iter()
+            .filter(|call| call.over_limit || call.dead_token)
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+fn identity(network: Network) -> (String, String) {
+    let (id, token) = match network {
+        Network::Facebook => ("501", "EAAB-planted-token"),
+        Network::Instagram => ("17841400000000501", "IGQV-planted-token"),
+        Network::X => ("2244994945", "x-planted-token"),
+        Network::Youtube => ("UC_planted_channel_000001", "ya29.planted-token"),
+        Network::GooglePlay => ("com.example.app", "ya29.planted-play-token"),
+        Network::Linkedin => ("5005", "AQX-planted-token"),
+    };
+    (id.to_owned(), token.to_owned())
+}
+
+/// A first collection, steady ticks, several ticks of paging, and everything that goes wrong on the way.
+async fn everything_is_delivered_once(network: Network, settings: &str) {
+    let mut case = Case::new(network, settings).await;
+    case.tick_now().await;
+    case.until_all(8).await;
+
+    case.publish_some("steady");
+    case.until_all(8).await;
+    let calls = case.bundle.networks.calls(network).len();
+    case.tick().await;
+    assert!(case.bundle.networks.calls(network).len() > calls, "a steady tick asks too");
+
+    case.bundle.networks.cap_pages(network, 2);
+    case.publish_many("many", 20);
+    let ticks = case.until_all(40).await;
+    assert!(ticks > 1, "{ticks} ticks for twenty things by two, few calls a tick");
+
+    case.publish_many("limited", 8);
+    case.bundle.networks.fault(network, Fault::Limited(20 * MINUTE).after(2));
+    case.until_all(40).await;
+
+    case.publish_many("dying", 8);
+    case.bundle.networks.fault(network, Fault::Token(TokenState::Revoked).after(2));
+    case.tick().await;
+    case.tick().await;
+    let shown = case.shown().await;
+    assert_eq!(shown["token"]["state"], "revoked", "{shown}");
+    let dead = case.bundle.networks.calls(network).len();
+    case.tick().await;
+    assert_eq!(case.bundle.networks.calls(network).len(), dead, "no call with a dead token");
+    case.bundle.receiver.wait_for_count("/notices", 1, SOON).await.unwrap();
+    case.renew().await;
+    case.until_all(40).await;
+    assert_eq!(case.shown().await["token"]["state"], "ok");
+
+    case.publish_many("malformed", 5);
+    case.bundle.networks.fault(network, Fault::Malformed.after(1));
+    case.bundle.networks.fault(network, Fault::Dropped.after(3));
+    case.until_all(40).await;
+
+    case.publish_many("outage", 5);
+    case.bundle.networks.fault(network, Fault::Unavailable(503).lasting(60 * MINUTE));
+    for _ in 0..4 {
+        case.tick().await;
+    }
+    case.until_all(40).await;
+
+    case.assert_calls();
+    case.bundle.stop().await;
+}
+
+#[tokio::test]
+async fn all_that_facebook_has_is_delivered_once_whatever_goes_wrong() {
+    everything_is_delivered_once(Network::Facebook, r#"{"calls": 9}"#).await;
+}
+
+#[tokio::test]
+async fn all_that_instagram_has_is_delivered_once_whatever_goes_wrong() {
+    everything_is_delivered_once(Network::Instagram, r#"{"calls": 9}"#).await;
+}

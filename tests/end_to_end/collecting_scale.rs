@@ -1,0 +1,263 @@
+//! What a tick over many pages takes: planning, messages, reads and writes of the tables, and what that costs. Planning is
+//! run over a hundred thousand schedules; asking, whose price is each page's alone, over fewer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::network::Network;
+use carteiro_local::{DynamodbCall, Verdict};
+use carteiro_tests::{Bundle, dynamodb, sqs};
+use futures_util::stream::{self, StreamExt};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const SHARDS: u8 = 16;
+
+/// US$, on demand in us-east-1: a million units of reading, of writing, a million calls of SQS, a million invocations, and
+/// a GB-second on Arm.
+const READ: f64 = 0.125;
+const WRITE: f64 = 0.625;
+const QUEUE_CALL: f64 = 0.40;
+const INVOCATION: f64 = 0.20;
+const GB_SECOND: f64 = 0.000_013_333_4;
+
+/// Calls to the table of schedules, by operation.
+type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
+
+fn count(bundle: &Bundle, table: &'static str) -> Counts {
+    let counts = Counts::default();
+    let counted = Arc::clone(&counts);
+    bundle.stack.intercept_dynamodb(Some(Arc::new(move |call: DynamodbCall<'_>| {
+        if String::from_utf8_lossy(call.body).contains(&format!("\"{table}\"")) {
+            *counted.lock().unwrap().entry(call.operation.to_owned()).or_default() += 1;
+        }
+        Verdict::default()
+    })));
+    counts
+}
+
+/// A schedule as the collector writes it, of a page that was asked about before.
+fn schedule(number: u128, due_ms: u64) -> Value {
+    let page = PageId::from_bits(number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+    let account = AccountId::from_bits(number / 50);
+    let shard = Sha256::digest(page.as_str())[0] % SHARDS;
+    let last = json!({"at": "2026-11-22T12:00:00Z", "result": "ok", "new": 3, "calls": 4}).to_string();
+    json!({
+        "pk": {"S": format!("plan#{shard:02}")},
+        "sk": {"S": page.as_str()},
+        "account": {"S": account.as_str()},
+        "network": {"S": "facebook"},
+        "network_id": {"S": format!("10{number:013}")},
+        "token_version": {"N": "1"},
+        "next_at": {"N": due_ms.to_string()},
+        "began_at": {"N": due_ms.to_string()},
+        "planned_at": {"N": due_ms.to_string()},
+        "every_minutes": {"N": "15"},
+        "last_tick": {"S": last},
+    })
+}
+
+/// The bytes of a row, as DynamoDB counts them: names and values.
+fn row_bytes(row: &Value) -> usize {
+    let members = row.as_object().unwrap().iter();
+    members.map(|(name, value)| name.len() + value["S"].as_str().map_or(8, str::len)).sum()
+}
+
+async fn seed(bundle: &Bundle, pages: std::ops::Range<u128>) -> usize {
+    let due_ms = bundle.stack.clock().now_ms() - 60_000;
+    let rows: Vec<Value> = pages.map(|number| schedule(number, due_ms)).collect();
+    let bytes = rows.iter().map(row_bytes).sum();
+    let calls = stream::iter(rows.chunks(25)).map(|rows| {
+        let puts: Vec<Value> = rows.iter().map(|row| json!({"PutRequest": {"Item": row}})).collect();
+        async move {
+            let request = json!({"RequestItems": {"PollTable": puts}});
+            let answer = dynamodb::call(bundle, "BatchWriteItem", &request).await;
+            assert_eq!(answer["UnprocessedItems"], json!({}), "all is written");
+        }
+    });
+    calls.buffer_unordered(8).collect::<()>().await;
+    bytes
+}
+
+/// What planning took.
+struct Planning {
+    pages: u64,
+    shards: Vec<Duration>,
+    messages: u64,
+    calls: BTreeMap<String, u64>,
+    bytes: usize,
+}
+
+impl Planning {
+    fn read_units(&self) -> u64 {
+        // Half a unit for 4 KB, not consistent; a unit for each look, and the counts of all shards.
+        u64::try_from(self.bytes).unwrap() / 8192 + 2 * u64::from(SHARDS)
+    }
+
+    fn dollars(&self) -> f64 {
+        let million = |count: u64, price: f64| count as f64 / 1e6 * price;
+        // Messages are sent by ten, and received and deleted one by one.
+        let queue = self.messages.div_ceil(10) + 2 * (self.messages + u64::from(SHARDS));
+        let seconds: f64 = self.shards.iter().map(Duration::as_secs_f64).sum();
+        million(self.read_units(), READ)
+            + million(u64::from(SHARDS), WRITE)
+            + million(queue, QUEUE_CALL)
+            + million(self.messages + u64::from(SHARDS), INVOCATION)
+            + seconds * 0.25 * GB_SECOND
+    }
+}
+
+/// Runs the tick, and the planning of each shard as a function of its own.
+async fn plan(bundle: &Bundle, pages: u64, bytes: usize) -> Planning {
+    let queue = bundle.stack.queues().describe_queue("PollQueue").await.unwrap();
+    assert_eq!(queue.counts.visible, 0);
+    let counts = count(bundle, "PollTable");
+    let planned = bundle.tick().await;
+    assert_eq!(planned["page_shards"], SHARDS, "{planned}");
+    let mut shards = Vec::new();
+    for shard in 0..SHARDS {
+        let now = jiff::Timestamp::from_millisecond(bundle.stack.clock().now_ms().cast_signed()).unwrap();
+        let body = json!({"poll": "plan", "shard": shard, "at": now.to_string(), "now": false}).to_string();
+        let event = json!({"Records": [{"messageId": shard.to_string(), "body": body}]}).to_string();
+        let began = Instant::now();
+        let done = bundle.stack.invoke("CollectFunction", Bytes::from(event)).await.unwrap();
+        shards.push(began.elapsed());
+        assert!(!done.function_error, "{}", String::from_utf8_lossy(&done.payload));
+    }
+    bundle.stack.intercept_dynamodb(None);
+    let queue = bundle.stack.queues().describe_queue("PollQueue").await.unwrap();
+    // The tick's own messages, which nobody takes here, are among them.
+    let messages = queue.counts.visible as u64 - u64::from(SHARDS);
+    let url = sqs::call(bundle, "GetQueueUrl", &json!({"QueueName": "PollQueue"})).await;
+    sqs::call(bundle, "PurgeQueue", &json!({"QueueUrl": url["QueueUrl"]})).await;
+    let calls = counts.lock().unwrap().clone();
+    Planning { pages, shards, messages, calls, bytes }
+}
+
+/// The template without the mapping that has messages of pages taken.
+fn without_asking(template: &str) -> String {
+    let begins = template.find("        Polls:\n          Type: SQS").unwrap();
+    let ends = begins + template[begins..].find("\n\n").unwrap();
+    format!("{}{}", &template[..begins], &template[ends..])
+}
+
+async fn planning_over(sizes: &[u128]) {
+    let bundle = Bundle::start_edited([], without_asking).await;
+    let (mut seeded, mut bytes, mut plans) = (0, 0, Vec::new());
+    for &pages in sizes {
+        bytes += seed(&bundle, seeded..pages).await;
+        seeded = pages;
+        plans.push(plan(&bundle, u64::try_from(pages).unwrap(), bytes).await);
+    }
+    println!("| pages | planning of a shard, longest | of all | messages | reads (units) | writes | queries | US$ |");
+    for plan in &plans {
+        let (all, longest) = (plan.shards.iter().sum::<Duration>(), plan.shards.iter().max().unwrap());
+        println!(
+            "| {} | {longest:.2?} | {all:.2?} | {} | {} | {SHARDS} | {} | {:.4} |",
+            plan.pages,
+            plan.messages,
+            plan.read_units(),
+            plan.calls["Query"],
+            plan.dollars(),
+        );
+        // Each page once, 25 together; a shard's last message may have fewer.
+        let least = plan.pages.div_ceil(25);
+        assert!((least..=least + u64::from(SHARDS)).contains(&plan.messages), "{}", plan.messages);
+        assert_eq!(plan.calls["PutItem"], u64::from(SHARDS), "planning writes no page's row: {:?}", plan.calls);
+        // A look for each shard, its schedules a MB at a time, and the counts.
+        let pages_of_query = u64::try_from(plan.bytes).unwrap() / 1_000_000 + u64::from(SHARDS);
+        let most = 3 * u64::from(SHARDS) + pages_of_query;
+        assert!(plan.calls["Query"] <= most, "{:?}", plan.calls);
+        assert!(!plan.calls.contains_key("UpdateItem"), "{:?}", plan.calls);
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn planning_sends_each_page_once_and_reads_what_there_is_of_it() {
+    planning_over(&[500, 2000]).await;
+}
+
+/// `cargo test -p carteiro-tests --test end_to_end a_hundred_thousand_pages -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a hundred thousand rows are written first, which takes minutes"]
+async fn planning_of_a_hundred_thousand_pages_grows_with_their_number() {
+    planning_over(&[1_000, 10_000, 100_000]).await;
+}
+
+/// What asking about pages took of the tables.
+async fn asked_about(bundle: &Bundle, pages: usize) -> (BTreeMap<String, u64>, usize) {
+    let networks = &bundle.networks;
+    networks.forget_calls(Network::Facebook);
+    let counts = Counts::default();
+    let counted = Arc::clone(&counts);
+    bundle.advance(Duration::from_secs(900)).await;
+    bundle.stack.intercept_dynamodb(Some(Arc::new(move |call: DynamodbCall<'_>| {
+        let body = String::from_utf8_lossy(call.body);
+        let tables = ["PollTable", "TokenTable", "ConfigTable", "InboxTable"];
+        for table in tables.into_iter().filter(|table| body.contains(&format!("\"{table}\""))) {
+            *counted.lock().unwrap().entry(format!("{} {table}", call.operation)).or_default() += 1;
+        }
+        Verdict::default()
+    })));
+    bundle.tick().await;
+    bundle.until_rest().await;
+    bundle.stack.intercept_dynamodb(None);
+    let calls = networks.calls(Network::Facebook).len();
+    let counts = counts.lock().unwrap().clone();
+    assert!(calls >= 4 * pages, "{calls} calls for {pages} pages: {:?}", bundle.complaints());
+    (counts, calls)
+}
+
+async fn asking_about(sizes: &[usize]) {
+    let bundle = Bundle::start_with([("PollConcurrency", "4")]).await;
+    let (mut account, mut connected) = (bundle.account().await, 0);
+    println!("| pages | calls of the network | calls of the tables, a page |");
+    for &pages in sizes {
+        for number in connected..pages {
+            if number % 500 == 499 {
+                account = bundle.account().await;
+            }
+            let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
+            bundle.networks.connect(Network::Facebook, &id, &token);
+            let given =
+                json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
+            let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
+            assert_eq!(reply.status, 201, "{}", reply.text());
+        }
+        connected = pages;
+        // The first time asks whose each token is.
+        asked_about(&bundle, pages).await;
+        let (counts, calls) = asked_about(&bundle, pages).await;
+        let each = |call: &str| counts.get(call).copied().unwrap_or_default() as f64 / pages as f64;
+        println!("| {pages} | {calls} | {counts:?} |");
+        // A lease and what came of it; a checkpoint; and what is read before.
+        for (call, most) in [
+            ("UpdateItem PollTable", 2.0),
+            ("PutItem PollTable", 1.0),
+            ("BatchGetItem PollTable", 1.0),
+            ("GetItem TokenTable", 1.0),
+            ("GetItem ConfigTable", 1.0),
+        ] {
+            // Plans put a row for each shard; a busy machine's client repeats a call now and then.
+            let slack = f64::from(SHARDS) / pages as f64 + 0.1;
+            assert!(each(call) <= most + slack, "{call}: {} a page, {counts:?}", each(call));
+        }
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn asking_about_a_page_takes_two_writes_of_its_schedule_and_one_of_its_checkpoint() {
+    asking_about(&[20, 60]).await;
+}
+
+/// `cargo test -p carteiro-tests --test end_to_end many_pages_grows -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn asking_about_many_pages_grows_with_their_number() {
+    asking_about(&[250, 1000, 2000]).await;
+}
