@@ -54,11 +54,14 @@ pub(crate) async fn connect(bundle: &Bundle, account: &Account, network: &str, i
     connect_with(bundle, account, json!({"network": network, "network_id": id})).await
 }
 
-/// Connects a page with some settings of its own.
+/// Connects a page with some settings of its own; its network's stand-in knows its token.
 pub(crate) async fn connect_with(bundle: &Bundle, account: &Account, mut page: Value) -> String {
-    for (name, value) in [("name", "Uma página"), ("access_token", "a-token")] {
-        page[name] = value.into();
-    }
+    let (network, id) =
+        (page["network"].as_str().unwrap().to_owned(), page["network_id"].as_str().unwrap().to_owned());
+    let token = format!("a-token-{network}-{id}");
+    bundle.networks.connect(network.parse().unwrap(), &id, &token);
+    page["access_token"] = token.into();
+    page["name"] = "Uma página".into();
     let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     reply.json()["id"].as_str().unwrap().to_owned()

@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: the running bundle, a receiver that stands in for a customer, and a client of the
-//! HTTP API.
+//! What the end-to-end tests share: the running bundle, a receiver that stands in for a customer, the networks'
+//! stand-ins, and a client of the HTTP API.
 //!
 //! The bundle is the local stack in this process, on free ports, in memory, with the real function binaries; its
 //! clock can be moved. What fails here fails the test, so everything panics with what was expected.
@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_clock::Clock;
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
-use carteiro_networks::Networks;
+use carteiro_networks::{ADDRESSES, Networks};
 use carteiro_receiver::{Options, Receiver};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -46,12 +46,12 @@ pub struct Bundle {
     pub stack: Stack,
     /// A customer's server.
     pub receiver: Arc<Receiver>,
+    /// The networks' stand-ins, which all of its networks' addresses point at.
+    pub networks: Arc<Networks>,
     /// A client of the HTTP API.
     pub client: Client,
     /// What the functions logged.
     pub logs: LogLines,
-    /// What stands in for the networks: no test calls a real one.
-    pub networks: Networks,
 }
 
 /// An account with its key.
@@ -100,13 +100,16 @@ pub async fn program() -> PathBuf {
     function_build::build(&workspace(), &package).await.expect("the program builds").join("carteiro")
 }
 
-/// The parameters of a test's deployment, with some of its own.
+/// The parameters of a test's deployment, with some of its own. Where those do not say where the networks are, their
+/// addresses are of this machine, and nothing listens there: no test calls a real network.
 pub fn parameters<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
     let hash = Sha256::digest(ADMIN_KEY).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut parameters = BTreeMap::from([
         ("AdminKeySha256".to_owned(), hash),
         ("AllowedPrivateTargets".to_owned(), "127.0.0.0/8".to_owned()),
     ]);
+    let nowhere = |(name, path): &(&str, &str)| ((*name).to_owned(), format!("http://127.0.0.1:1{path}"));
+    parameters.extend(ADDRESSES.iter().map(nowhere));
     parameters.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     parameters
 }
@@ -137,13 +140,13 @@ impl Bundle {
     async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let clock = Clock::system();
         let logs = LogLines::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let networks = Networks::start(listener, clock.clone()).expect("the networks' stand-ins");
-        let own = parameters(own);
-        let addresses = networks.parameters().into_iter().map(|(name, url)| (name.to_owned(), url));
+        let networks = Arc::new(networks(clock.clone()).await);
+        let mut parameters = parameters([]);
+        parameters.extend(networks.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        parameters.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
         let stack = Stack::start(StackOptions {
             template,
-            parameters: addresses.chain(own).collect(),
+            parameters,
             ports: Ports::Free,
             data: Data::Memory,
             functions: functions().await,
@@ -154,7 +157,7 @@ impl Bundle {
         let stack = stack.await.expect("the stack starts");
         let receiver = Arc::new(receiver(clock).await);
         let client = Client::new(&stack.addresses().api);
-        Self { stack, receiver, client, logs, networks }
+        Self { stack, receiver, networks, client, logs }
     }
 
     /// Creates an account.
@@ -276,6 +279,12 @@ impl Bundle {
 pub async fn receiver(clock: Clock) -> Receiver {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     Receiver::start(listener, Options { clock, ..Options::default() }).expect("a receiver")
+}
+
+/// The networks' stand-ins on a free port.
+pub async fn networks(clock: Clock) -> Networks {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    Networks::start(listener, clock).expect("stand-ins")
 }
 
 /// Asserts that a reply is a problem of this status and kind, and answers it.

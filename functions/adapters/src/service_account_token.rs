@@ -39,8 +39,10 @@ mod tests {
     use super::*;
 
     /// A key of the tests' own: no account has it.
-    const PKCS8: &[u8] = include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.pkcs8.der");
-    const PUBLIC: &[u8] = include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.public.der");
+    const PKCS8: &[u8] =
+        include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.pkcs8.der");
+    const PUBLIC: &[u8] =
+        include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.public.der");
 
     fn account(key: &[u8]) -> ServiceAccount {
         let pem =

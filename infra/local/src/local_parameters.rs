@@ -3,23 +3,7 @@
 use std::collections::BTreeMap;
 
 use carteiro_core::key::KeyHash;
-
-/// Every parameter that says where a network's API or its tokens are, with the path of the stand-in that takes its
-/// place.
-const NETWORKS: [(&str, &str); 12] = [
-    ("FacebookBaseUrl", "/facebook"),
-    ("FacebookTokenUrl", "/facebook/token"),
-    ("InstagramBaseUrl", "/instagram"),
-    ("InstagramTokenUrl", "/instagram/token"),
-    ("XBaseUrl", "/x"),
-    ("XTokenUrl", "/x/token"),
-    ("YoutubeBaseUrl", "/youtube"),
-    ("YoutubeTokenUrl", "/youtube/token"),
-    ("GooglePlayBaseUrl", "/googleplay"),
-    ("GooglePlayTokenUrl", "/googleplay/token"),
-    ("LinkedinBaseUrl", "/linkedin"),
-    ("LinkedinTokenUrl", "/linkedin/token"),
-];
+use carteiro_networks::ADDRESSES;
 
 /// The parameter that holds the hash of the admin key.
 pub(crate) const ADMIN_KEY_PARAMETER: &str = "AdminKeySha256";
@@ -32,7 +16,7 @@ pub(crate) fn resolve(
     admin_key: Option<&KeyHash>,
 ) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> =
-        NETWORKS.iter().map(|(name, path)| ((*name).to_owned(), format!("{networks}{path}"))).collect();
+        ADDRESSES.iter().map(|(name, path)| ((*name).to_owned(), format!("{networks}{path}"))).collect();
     let mut local = |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());
     local("AllowedPrivateTargets", "127.0.0.0/8,::1/128");
     local("MetaAppSecrets", "local-meta-secret");
@@ -71,7 +55,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
             .filter(|name| name.ends_with("BaseUrl") || name.ends_with("TokenUrl"))
             .collect();
-        assert_eq!(in_template, NETWORKS.iter().map(|(name, _)| *name).collect());
+        assert_eq!(in_template, ADDRESSES.iter().map(|(name, _)| *name).collect());
         let parameters = resolve(&[], "http://127.0.0.1:1", None);
         assert_eq!(parameters["FacebookBaseUrl"], "http://127.0.0.1:1/facebook");
         assert!(parameters.iter().all(|(_, value)| !value.contains("https")), "{parameters:?}");

@@ -10,7 +10,6 @@ mod cli;
 mod console;
 mod demonstration;
 mod local_parameters;
-mod networks;
 mod private_file;
 mod running;
 

@@ -8,6 +8,7 @@ use carteiro_clock::Clock;
 use carteiro_core::key::ApiKey;
 use carteiro_local::function_build::{self, BuildError};
 use carteiro_local::{Data, LogSink, Ports, Stack, StackError, StackOptions, Template, TemplateError};
+use carteiro_networks::Networks;
 use carteiro_receiver::{Options, Receiver};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -19,7 +20,6 @@ use crate::cli::Cli;
 use crate::console::Console;
 use crate::demonstration::{self, Demonstration, DemonstrationAccount, DemonstrationError, NetworkSecrets};
 use crate::local_parameters::{self, ADMIN_KEY_PARAMETER};
-use crate::networks::Networks;
 use crate::private_file;
 
 /// Why the program ends with an error.
@@ -142,7 +142,8 @@ impl Surroundings {
             drop(listen(cli, offset, what).await?);
         }
         let networks = listen(cli, 5, "stand-ins for the networks").await?;
-        let networks = Networks::start(networks.0).map_err(|reason| port_error(networks.1, reason))?;
+        let networks =
+            Networks::start(networks.0, clock.clone()).map_err(|reason| port_error(networks.1, reason))?;
         let receiver = listen(cli, 1, "the receiver").await?;
         let options = Options { clock: clock.clone(), ..Options::default() };
         let receiver =
@@ -258,6 +259,7 @@ impl Running {
             stack: &self.stack,
             network_secrets: &NetworkSecrets::of(&here.options.parameters),
             receiver: &here.receiver,
+            networks: &here.networks,
             admin_key: admin_key.reveal(),
             folder: here.folder.clone(),
             clock: &here.clock,
@@ -334,6 +336,7 @@ impl Running {
         // The stack first, so that no attempt fails for want of a receiver.
         stack.stop().await;
         surroundings.receiver.stop().await;
+        surroundings.networks.stop().await;
     }
 }
 

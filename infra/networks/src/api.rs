@@ -5,7 +5,7 @@ use carteiro_core::network::Network;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
 use crate::thing::{Kind, Published, Thing};
-use crate::{facebook, instagram, x};
+use crate::{facebook, googleplay, instagram, linkedin, x, youtube};
 
 /// What an id is made of.
 pub(crate) struct Draft<'a> {
@@ -44,13 +44,15 @@ pub(crate) trait Api: Sync {
     }
 }
 
-/// A network's stand-in, where there is one.
-pub(crate) fn of(network: Network) -> Option<&'static dyn Api> {
+/// A network's stand-in.
+pub(crate) fn of(network: Network) -> &'static dyn Api {
     match network {
-        Network::Facebook => Some(&facebook::Facebook),
-        Network::Instagram => Some(&instagram::Instagram),
-        Network::X => Some(&x::X),
-        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+        Network::Facebook => &facebook::Facebook,
+        Network::Instagram => &instagram::Instagram,
+        Network::X => &x::X,
+        Network::Youtube => &youtube::Youtube,
+        Network::GooglePlay => &googleplay::GooglePlay,
+        Network::Linkedin => &linkedin::Linkedin,
     }
 }
 

@@ -3,6 +3,7 @@
 //! | request | does |
 //! |---|---|
 //! | `POST connect` `{"network","page","token"?,"refresh_token"?,"expires_in"?,"name"?,"login"?}` | connects a page |
+//! | `POST service_account` `{"page"}` | connects an app, and answers the `key` of a service account |
 //! | `POST publish` `{"network","page","kind","text",…}` | publishes a [`Thing`], and answers its `id` |
 //! | `POST edit` `{"network","id","text"}` | edits it, and answers its `id` |
 //! | `POST remove` `{"network","id"}` | removes it |
@@ -42,6 +43,11 @@ struct On<T> {
     network: Network,
     #[serde(flatten)]
     what: T,
+}
+
+#[derive(Deserialize)]
+struct ServiceAccount {
+    page: String,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +159,10 @@ fn post(shared: &Shared, verb: &str, body: &Bytes) -> Result<Value, Refused> {
         "connect" => {
             let On::<Connection> { network, what } = read(body)?;
             state.shelf(network).connect(what, now_ms);
+        }
+        "service_account" => {
+            let ServiceAccount { page } = read(body)?;
+            return Ok(json!({"key": state.shelf(Network::GooglePlay).service_account(&page, now_ms)}));
         }
         "publish" => {
             let On::<Publish> { network, what } = read(body)?;

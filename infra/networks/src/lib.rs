@@ -17,13 +17,17 @@
 //! likely form is chosen; the modules of the networks say where.
 
 mod api;
+mod assertion;
 mod call;
 mod control;
 mod facebook;
 mod fault;
+mod google;
+mod googleplay;
 mod graph;
 mod instagram;
 mod limit;
+mod linkedin;
 mod listing;
 mod request;
 mod server;
@@ -31,6 +35,7 @@ mod shelf;
 mod thing;
 mod token;
 mod x;
+mod youtube;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
@@ -68,7 +73,7 @@ pub enum NotDone {
     /// What is on something needs to say on what.
     #[error("a {0:?} is on something")]
     NoParent(Kind),
-    /// The network has no such things, or there is no stand-in for it.
+    /// The network has no such things.
     #[error("{network} has no {kind:?}")]
     NotOfThisNetwork {
         /// Which network.
@@ -150,6 +155,13 @@ impl Networks {
     /// Connects a page.
     pub fn connect_with(&self, network: Network, connection: Connection) {
         self.on(network, |shelf, now_ms| shelf.connect(connection, now_ms));
+    }
+
+    /// Gives out the key of a service account that may read an app's reviews: Google's JSON, with an RSA key of the
+    /// tests' own. [`Networks::token`] takes its address (`client_email`) for a token, so that it can be revoked.
+    #[must_use]
+    pub fn service_account(&self, page: &str) -> String {
+        self.on(Network::GooglePlay, |shelf, now_ms| shelf.service_account(page, now_ms))
     }
 
     /// Publishes on a page, and answers the id.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use carteiro_core::network::Network;
 
+use crate::NotDone;
 use crate::api::{self, Draft};
+use crate::assertion;
 use crate::call::Call;
 use crate::fault::Faults;
 use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::thing::{Kind, Published, Thing};
-use crate::token::{Connection, Login, Role, Token, TokenState, Tokens};
-use crate::{NotDone, hash};
+use crate::token::{Bearer, Connection, Login, Role, Token, TokenState, Tokens};
 
 /// A page that was connected.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl Shelf {
         if !self.pages.contains_key(page) {
             return Err(NotDone::NoSuchPage(page.to_owned()));
         }
-        let kinds = api::of(self.network).map_or(&[][..], |api| api.kinds());
+        let kinds = api::of(self.network).kinds();
         if !kinds.contains(&thing.kind) {
             return Err(NotDone::NotOfThisNetwork { network: self.network, kind: thing.kind });
         }
@@ -136,7 +137,7 @@ impl Shelf {
     fn new_id(&self, page: &str, thing: &Thing, at_ms: u64, sequence: u64) -> String {
         let root = thing.parent.as_deref().map(|parent| self.root(parent).to_owned());
         let draft = Draft { page, thing, root: root.as_deref(), at_ms, sequence };
-        api::of(self.network).map_or_else(|| format!("{:x}", hash(&(page, sequence))), |api| api.id(&draft))
+        api::of(self.network).id(&draft)
     }
 
     fn add(&mut self, published: Published) {
@@ -153,7 +154,7 @@ impl Shelf {
     pub(crate) fn edit(&mut self, id: &str, text: &str, now_ms: u64) -> Result<String, NotDone> {
         let index = *self.by_id.get(id).ok_or_else(|| NotDone::NoSuchThing(id.to_owned()))?;
         let edited_id =
-            self.things.get(index).and_then(|thing| api::of(self.network)?.edited_id(thing, now_ms));
+            self.things.get(index).and_then(|thing| api::of(self.network).edited_id(thing, now_ms));
         let Some(thing) = self.things.get_mut(index).filter(|thing| thing.removed_ms.is_none()) else {
             return Err(NotDone::NoSuchThing(id.to_owned()));
         };
@@ -276,6 +277,23 @@ impl Shelf {
 
     fn most(&self, of: LimitOf, kind: &str, usual: u64) -> u64 {
         self.limits.get(&(of, kind.to_owned())).copied().unwrap_or(usual)
+    }
+
+    /// Connects an app by a service account, whose address stands in place of a refresh token, and answers its key.
+    pub(crate) fn service_account(&mut self, page: &str, now_ms: u64) -> String {
+        let email = assertion::email(page);
+        self.connect(Connection::refreshed_by(page, &email), now_ms);
+        assertion::key(&email)
+    }
+
+    /// An access token for a refresh token that is good, and stays: with the same holder and permissions.
+    pub(crate) fn new_access_token(&mut self, refresh: &str, prefix: &str, now_ms: u64) -> Option<String> {
+        let is_good = matches!(self.tokens.bearer(refresh, Role::Refresh, now_ms), Bearer::Good(_));
+        let of = self.tokens.get(refresh).filter(|_| is_good)?.clone();
+        let access = self.tokens.new_text(prefix, now_ms);
+        let expires_ms = api::lasts_seconds(self.network).map(|lasts| now_ms + lasts * 1000);
+        self.tokens.put(&access, Token { role: Role::Access, issued_ms: now_ms, expires_ms, ..of });
+        Some(access)
     }
 
     /// Whether an app may ask for tokens.

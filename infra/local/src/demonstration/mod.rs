@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_clock::Clock;
 use carteiro_local::Stack;
+use carteiro_networks::Networks;
 use carteiro_receiver::{AddSecretError, Delivery, Receiver, SignatureCheck};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,7 @@ pub(crate) struct Demonstration<'a> {
     pub(crate) stack: &'a Stack,
     pub(crate) network_secrets: &'a NetworkSecrets,
     pub(crate) receiver: &'a Receiver,
+    pub(crate) networks: &'a Networks,
     pub(crate) admin_key: &'a str,
     /// The data folder, if there is one.
     pub(crate) folder: Option<PathBuf>,

@@ -30,6 +30,9 @@ impl NetworkSecrets {
     }
 }
 
+/// The token of the demonstration's pages, at the stand-ins.
+const TOKEN: &str = "token-of-the-demonstration";
+
 /// One push.
 struct Push {
     network: Network,
@@ -81,6 +84,8 @@ impl Demonstration<'_> {
 
     /// The page that a push is of: connected by an earlier run, or now.
     async fn page(&self, push: &Push, key: &str) -> Result<String, CallError> {
+        // The stand-ins keep nothing over a restart.
+        self.networks.connect(push.network, push.owner, TOKEN);
         let listed =
             self.api.call(Method::GET, "/pages?limit=100", key, Bytes::new(), StatusCode::OK).await?;
         let is_it =
@@ -93,7 +98,7 @@ impl Demonstration<'_> {
             "network": push.network,
             "network_id": push.owner,
             "name": "Loja de demonstração",
-            "access_token": "token-of-the-demonstration",
+            "access_token": TOKEN,
         });
         let created =
             self.api.call(Method::POST, "/pages", key, page.to_string().into(), StatusCode::CREATED).await?;

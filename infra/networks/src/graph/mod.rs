@@ -479,7 +479,10 @@ impl<'a> Graph<'a> {
         }
         // A recommendation has no id of its own; all else tells it, asked for or not.
         if !matches!(node, Node::Thing(thing) if thing.kind == Kind::Review) {
-            rendered.entry("id").or_insert_with(|| self.id_of(node).into());
+            let id = Field { name: "id".to_owned(), arguments: Vec::new(), inner: None };
+            if let Some(id) = self.field(node, &id)? {
+                rendered.entry("id").or_insert(id);
+            }
         }
         Ok(rendered.into())
     }
