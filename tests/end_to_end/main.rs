@@ -34,6 +34,7 @@ mod rotation;
 mod samples;
 mod slow_lane;
 mod standard_webhooks;
+mod storage_limits;
 mod throttled;
 mod waiting;
 mod webhooks;
