@@ -35,6 +35,7 @@ mod rotation;
 mod samples;
 mod slow_lane;
 mod standard_webhooks;
+mod storage_limits;
 mod throttled;
 mod waiting;
 mod webhooks;

@@ -111,7 +111,8 @@ impl DeadTable {
         Self { client, name }
     }
 
-    /// Buries a delivery. Burying it again replaces the row.
+    /// Buries a delivery, to be forgotten at `expires_at`, or when its network does not let it be kept any more. Burying it
+    /// again replaces the row.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -125,7 +126,7 @@ impl DeadTable {
         let mut row = delivery_row(delivery);
         row.insert("cause".to_owned(), text(cause.as_str()));
         row.insert("died_at".to_owned(), milliseconds(died_at));
-        row.insert("expires_at".to_owned(), seconds(expires_at));
+        row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("burying an item", error))
     }

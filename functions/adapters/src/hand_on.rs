@@ -19,6 +19,7 @@ use carteiro_core::item::{ItemType, Source};
 use carteiro_core::normalise;
 use carteiro_core::retention::after;
 use carteiro_core::signal::Told;
+use carteiro_core::storage_limit;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ pub struct HandOn {
 pub struct HandedOn {
     /// Handed on, to however many webhooks.
     pub handed_on: usize,
-    /// Dropped, for their page is gone.
+    /// Dropped, for their page is gone, or for their network does not let them be kept any more.
     pub dropped: usize,
     /// Left as they are, for a later time. The cause was logged.
     pub left: usize,
@@ -153,7 +154,15 @@ impl HandOn {
                 done.left += 1;
                 continue;
             }
-            step.add(entry, &reading, &webhooks);
+            let author = reading.content.author.as_ref();
+            let keep_until = storage_limit::keep_until(entry.event.network, author, entry.received_at);
+            if keep_until.is_some_and(|until| until <= clock.now()) {
+                let (page, network) = (entry.page.as_str(), entry.event.network.as_str());
+                tracing::warn!(page, network, "inbox.storage_limit");
+                done.add(self.drop_entry(&entry, claim).await);
+                continue;
+            }
+            step.add(entry, &reading, &webhooks, keep_until);
             if step.outgoing.len() >= STEP_DELIVERIES || step.bytes >= STEP_BYTES {
                 if clock.now() > begin_by {
                     break;
@@ -276,7 +285,7 @@ impl HandOn {
 }
 
 impl Step {
-    fn add(&mut self, entry: Entry, reading: &Reading, webhooks: &[Webhook]) {
+    fn add(&mut self, entry: Entry, reading: &Reading, webhooks: &[Webhook], keep_until: Option<Timestamp>) {
         let item = entry.item();
         let envelope = Envelope {
             id: &item,
@@ -292,7 +301,8 @@ impl Step {
         if takers.peek().is_some() {
             let body = collected::render(&reading.content, &envelope, &entry.event.raw);
             for webhook in takers {
-                let what = What { item: &item, item_type: &item_type, source: &source, body: &body };
+                let what =
+                    What { item: &item, item_type: &item_type, source: &source, keep_until, body: &body };
                 self.outgoing.push(Outgoing::new(&delivery(webhook, &what, &entry), Duration::ZERO));
                 self.bytes += body.len();
             }
@@ -306,6 +316,7 @@ struct What<'a> {
     item: &'a ItemId,
     item_type: &'a ItemType,
     source: &'a Source,
+    keep_until: Option<Timestamp>,
     body: &'a [u8],
 }
 
@@ -323,6 +334,7 @@ fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
         revision: webhook.revision,
         step: None,
         replayed: None,
+        keep_until: what.keep_until,
         body: what.body.to_vec(),
     }
 }

@@ -53,6 +53,9 @@ const HAS_TIME: &str = "attribute_exists(due_at)";
 /// The claim is still the one that this mover made.
 const IS_OURS: &str = "claimed_until = :claim";
 
+/// Its network lets it be kept, or says nothing of it.
+const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
+
 /// Items that wait.
 #[derive(Clone, Debug)]
 pub struct HeldTable {
@@ -190,7 +193,8 @@ impl HeldTable {
         Self { client, name }
     }
 
-    /// Holds a delivery until it comes due. The table may delete the row by itself after `expires_at`.
+    /// Holds a delivery until it comes due, or its network does not let it be kept any more. The table may delete the row
+    /// by itself after `expires_at`, or that.
     ///
     /// Holding the same delivery again replaces the row: the item has one place in the order.
     ///
@@ -205,7 +209,7 @@ impl HeldTable {
     ) -> Result<(), AdapterError> {
         let own = [
             ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS)))),
-            ("due_at", milliseconds(due_at)),
+            ("due_at", milliseconds(delivery.within_limit(due_at))),
         ];
         let row = held_row(delivery, reason, own, expires_at);
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
@@ -333,7 +337,7 @@ impl HeldTable {
         made(call.send().await, operation).map(|_| ())
     }
 
-    /// How many items of a webhook and type are held. Counting ends when `most` are exceeded.
+    /// How many items of a webhook and type are held that may be kept at `now`. Counting ends when `most` are exceeded.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -342,6 +346,7 @@ impl HeldTable {
         webhook: &WebhookId,
         item_type: &str,
         most: usize,
+        now: Timestamp,
     ) -> Result<usize, AdapterError> {
         let mut held = 0;
         for shard in 0..SHARDS {
@@ -352,6 +357,8 @@ impl HeldTable {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
                 .expression_attribute_values(":pk", text(pk(webhook, shard)))
                 .expression_attribute_values(":type", text(format!("{item_type}#")))
+                .filter_expression(MAY_BE_KEPT)
+                .expression_attribute_values(":now", milliseconds(now))
                 .consistent_read(true)
                 .select(Select::Count);
             // A page ends at 1 MB of rows, which are counted with the items that they hold.
@@ -540,7 +547,7 @@ pub(crate) fn held_row(
 ) -> Row {
     let mut row = delivery_row(delivery);
     row.insert("held_for".to_owned(), text(reason.as_str()));
-    row.insert("expires_at".to_owned(), seconds(expires_at));
+    row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
     row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     row
 }
@@ -562,6 +569,9 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
         ("revision".to_owned(), number(delivery.revision)),
         ("body".to_owned(), bytes(&delivery.body)),
     ]);
+    if let Some(until) = delivery.keep_until {
+        row.insert("keep_until".to_owned(), milliseconds(until));
+    }
     if let Some(replayed) = &delivery.replayed {
         row.insert("replay".to_owned(), text(replayed.replay.as_str()));
         row.insert("replayed_at".to_owned(), milliseconds(replayed.at));
@@ -575,6 +585,8 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         true => Some(Replayed { replay: row.parsed("replay")?, at: row.milliseconds("replayed_at")? }),
         false => None,
     };
+    let keep_until =
+        if row.row.contains_key("keep_until") { Some(row.milliseconds("keep_until")?) } else { None };
     Ok(Delivery {
         account: row.parsed("account")?,
         webhook: row.parsed("webhook")?,
@@ -583,6 +595,7 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         source: row.parsed("source")?,
         accepted_at: row.milliseconds("accepted_at")?,
         replayed,
+        keep_until,
         attempt: row.number("attempt")?,
         chain: 0,
         revision: row.number("revision")?,
@@ -607,6 +620,7 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
             replayed: None,
+            keep_until: None,
             attempt: 3,
             chain: 0,
             revision: 2,
@@ -621,7 +635,19 @@ mod tests {
         assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
         let at = Timestamp::from_millisecond(1_796_000_000_123).unwrap();
         delivery.replayed = Some(Replayed { replay: ReplayId::made_at(at, 1), at });
+        delivery.keep_until = Some(at);
         assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
+    }
+
+    #[test]
+    fn no_row_outlives_what_its_network_allows() {
+        let time = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let expiry = |delivery: &Delivery| {
+            let row = held_row(delivery, HeldFor::Blocked, [], time(9_000));
+            Reader { table: TABLE, row: &row }.seconds("expires_at").unwrap()
+        };
+        let limited = Delivery { keep_until: Some(time(5_999)), ..delivery(7, 1) };
+        assert_eq!((expiry(&delivery(7, 1)), expiry(&limited)), (time(9_000), time(5_000)));
     }
 
     #[test]

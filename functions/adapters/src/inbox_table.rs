@@ -38,6 +38,7 @@ use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::retention::after;
+use carteiro_core::storage_limit;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -152,9 +153,13 @@ pub struct NewEntry {
 }
 
 impl NewEntry {
-    /// When the table may delete it, if it may.
+    /// When the table may delete it, if it may: no later than its network allows.
     fn expires_at(&self, received_at: Timestamp) -> Option<Timestamp> {
-        matches!(self.waiting, Waiting::Incomplete).then(|| after(received_at, INCOMPLETE))
+        let longest = || {
+            let limit = self.event.read().ok().and_then(|event| storage_limit::longest(event.network));
+            limit.map_or(INCOMPLETE, |limit| limit.min(INCOMPLETE))
+        };
+        matches!(self.waiting, Waiting::Incomplete).then(|| after(received_at, longest()))
     }
 
     /// The entry as the one who stored it with a claim has it, without reading it again.

@@ -108,6 +108,7 @@ impl PageTeller {
             revision: webhook.revision,
             step: None,
             replayed: None,
+            keep_until: None,
             body: notice.body.clone(),
         };
         let outgoing: Vec<_> =

@@ -132,6 +132,7 @@ fn delivery(webhook: &Webhook, notice: &Notice, clock: InvocationClock) -> Deliv
         revision: webhook.revision,
         step: None,
         replayed: None,
+        keep_until: None,
         body: notice.body.clone(),
     }
 }

@@ -6,7 +6,7 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::delivery_of;
 use carteiro_core::settlement::DeathCause;
 
-use crate::{Collect, CollectError, Progress, replay};
+use crate::{Collect, CollectError, Progress, over_limit, replay};
 
 /// A batch is taken only with this much time left.
 const BATCH_TIME: Duration = Duration::from_secs(10);
@@ -33,11 +33,17 @@ pub(crate) async fn dead_letters(
                     continue;
                 }
             };
+            let receipt = message.receipt_handle().unwrap_or_default();
             let now = clock.now();
+            if delivery.is_over_limit(now) {
+                collect.dead_letters.delete(receipt).await?;
+                over_limit::note(collect, &delivery, clock).await;
+                continue;
+            }
             let until = collect.retention.dead_until(now);
             collect.dead.bury(&delivery, DeathCause::DeadLetter, now, until).await?;
             // Only now that it is among the dead; one that is not deleted is buried again, into the same row.
-            collect.dead_letters.delete(message.receipt_handle().unwrap_or_default()).await?;
+            collect.dead_letters.delete(receipt).await?;
             replay::count_dead(collect, &delivery, clock).await;
             buried += 1;
         }

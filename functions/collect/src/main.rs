@@ -15,6 +15,7 @@ mod apps;
 mod bury;
 mod hand_on;
 mod move_due;
+mod over_limit;
 mod plan;
 mod polls;
 mod release;

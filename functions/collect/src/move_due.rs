@@ -13,7 +13,7 @@ use carteiro_core::settlement::DeathCause;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, replay};
+use crate::{Collect, CollectError, Progress, over_limit, replay};
 
 /// How many rows are claimed, sent and deleted together.
 const STEP: u16 = 100;
@@ -118,13 +118,19 @@ async fn claim(
     page
 }
 
-/// Sends a step's items to the queue, or buries those whose retention is over, then deletes the rows of what is safe.
+/// Sends a step's items to the queue, or buries those whose retention is over, then deletes the rows of what is safe, and
+/// of what its network does not let be kept any more.
 async fn move_step(
     collect: &Collect,
     claimed: Vec<Claimed>,
     clock: InvocationClock,
 ) -> Result<(), CollectError> {
     let now = clock.now();
+    let (dropped, claimed): (Vec<_>, Vec<_>) =
+        claimed.into_iter().partition(|claimed| claimed.delivery.is_over_limit(now));
+    for claimed in &dropped {
+        over_limit::note(collect, &claimed.delivery, clock).await;
+    }
     let over = |claimed: &Claimed| collect.retention.held_until(claimed.delivery.kept_since()) <= now;
     let (over, alive): (Vec<_>, Vec<_>) = claimed.into_iter().partition(over);
     let outgoing: Vec<_> = alive
@@ -157,7 +163,7 @@ async fn move_step(
     });
     let buried: Vec<_> =
         buried.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await;
-    let finishing = stream::iter(safe.chain(buried)).map(|claimed| finish(collect, claimed));
+    let finishing = stream::iter(safe.chain(buried).chain(dropped)).map(|claimed| finish(collect, claimed));
     finishing.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
     if unsent > 0 {
         // Their claims run out, and the next one who looks moves them.

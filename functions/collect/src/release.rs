@@ -27,7 +27,7 @@ use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, replay};
+use crate::{Collect, CollectError, Progress, over_limit, replay};
 
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
@@ -94,7 +94,8 @@ struct Worker<'a> {
     items: usize,
 }
 
-/// Buries rows of what waits, unless they were held anew since they were read.
+/// Buries rows of what waits, or drops those that their networks do not let be kept any more, unless they were held anew
+/// since they were read.
 async fn bury(
     collect: &Collect,
     rows: &[(HeldKey, Delivery)],
@@ -103,6 +104,11 @@ async fn bury(
     let now = clock.now();
     let until = collect.retention.dead_until(now);
     let burying = stream::iter(rows).map(|(held, delivery)| async move {
+        if delivery.is_over_limit(now) {
+            collect.held.delete_released(held).await?;
+            over_limit::note(collect, delivery, clock).await;
+            return Ok(());
+        }
         collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
         collect.held.delete_released(held).await?;
         replay::count_dead(collect, delivery, clock).await;
@@ -324,7 +330,7 @@ impl Worker<'_> {
             while over.len() < MANY as usize
                 && let Some(oldest) = collect.held.next_waiting(waiting, MANY).await?
             {
-                let end = collect.retention.held_until(oldest.kept_since());
+                let end = oldest.within_limit(collect.retention.held_until(oldest.kept_since()));
                 // Behind one that was replayed others stand whose retention is over sooner.
                 let look = oldest.replayed.as_ref().map_or(end, |_| end.min(after(now, LOOK_BEHIND)));
                 next = Some(look);
@@ -383,6 +389,14 @@ impl Worker<'_> {
     ) -> Result<Option<Release>, CollectError> {
         let held = &self.collect.held;
         let oldest = held.take_waiting(&mut self.waiting, size, MAX_STEP_BYTES).await?;
+        let now = self.clock.now();
+        let (over, oldest): (Vec<_>, Vec<_>) =
+            oldest.into_iter().partition(|(_, delivery)| delivery.is_over_limit(now));
+        bury(self.collect, &over, self.clock).await?;
+        if oldest.is_empty() {
+            self.anew = false;
+            return Ok(self.renew(release).await?);
+        }
         let tag = StepTag { id: format!("{:032x}", random::bits128()?), first: size == FIRST_STEP };
         let items = u32::try_from(oldest.len()).unwrap_or(u32::MAX);
         let times = (self.clock.now(), self.lease());

@@ -230,11 +230,21 @@ async fn release(
     Ok(())
 }
 
-/// Counts a replayed item that died again. One that is not counted is missing in what the owner reads.
+/// Counts a replayed item that died again.
 pub(crate) async fn count_dead(collect: &Collect, delivery: &Delivery, clock: InvocationClock) {
+    count(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
+}
+
+/// Counts a replayed item that was dropped.
+pub(crate) async fn count_dropped(collect: &Collect, delivery: &Delivery, clock: InvocationClock) {
+    count(collect, delivery, Counts { dropped: 1, ..Counts::default() }, clock).await;
+}
+
+/// Counts a replayed item's end. One that is not counted is missing in what the owner reads.
+async fn count(collect: &Collect, delivery: &Delivery, one: Counts, clock: InvocationClock) {
     let Some(replayed) = &delivery.replayed else { return };
     let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
-    let (one, now) = (Counts { dead: 1, ..Counts::default() }, clock.now());
+    let now = clock.now();
     let counting = collect.held.count_of_replay(&key, one, now, collect.retention.replay_expires(now));
     if counting.await.is_err() {
         tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");

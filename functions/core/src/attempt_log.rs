@@ -29,13 +29,16 @@ pub enum Became {
     Held,
     /// It is dead.
     Dead,
+    /// It is dropped: its network does not let it be kept any more.
+    Dropped,
     /// What came of the attempt could not be stored: the queue hands it out again.
     Unsettled,
 }
 
 impl Became {
     /// Everything that can become of an item.
-    pub const ALL: [Self; 5] = [Self::Delivered, Self::Retry, Self::Held, Self::Dead, Self::Unsettled];
+    pub const ALL: [Self; 6] =
+        [Self::Delivered, Self::Retry, Self::Held, Self::Dead, Self::Dropped, Self::Unsettled];
 }
 
 /// Which step of a release an attempt belonged to.

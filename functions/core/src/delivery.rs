@@ -41,6 +41,9 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// The replay that it belongs to, where it died before.
     pub replayed: Option<Replayed>,
+    /// Until when its network lets it be kept, where that is limited ([`storage_limit`](crate::storage_limit)): from
+    /// then on it is dropped wherever it is found.
+    pub keep_until: Option<Timestamp>,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
     /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
@@ -121,12 +124,27 @@ impl Delivery {
         self.replayed.as_ref().map_or(self.accepted_at, |replayed| replayed.at)
     }
 
-    /// When it was accepted, and its replay: one attribute, for SQS takes ten.
+    /// Whether its network does not let it be kept any more.
+    #[must_use]
+    pub fn is_over_limit(&self, now: Timestamp) -> bool {
+        self.keep_until.is_some_and(|until| until <= now)
+    }
+
+    /// A time, or the end of what its network lets it be kept, where that comes first.
+    #[must_use]
+    pub fn within_limit(&self, at: Timestamp) -> Timestamp {
+        self.keep_until.map_or(at, |until| at.min(until))
+    }
+
+    /// When it was accepted, until when it may be kept, and its replay: one attribute, for SQS takes ten.
     fn times(&self) -> String {
-        let accepted_at = self.accepted_at.as_millisecond();
+        let mut times = self.accepted_at.as_millisecond().to_string();
+        if let Some(until) = self.keep_until {
+            times = format!("{times}/{}", until.as_millisecond());
+        }
         match &self.replayed {
-            None => accepted_at.to_string(),
-            Some(replayed) => format!("{accepted_at}#{replayed}"),
+            None => times,
+            Some(replayed) => format!("{times}#{replayed}"),
         }
     }
 
@@ -138,7 +156,7 @@ impl Delivery {
         body: &str,
         attribute: impl Fn(&'static str) -> Option<&'a str>,
     ) -> Result<Self, MessageError> {
-        let (accepted_at, replayed) =
+        let Times { accepted_at, keep_until, replayed } =
             attribute(ACCEPTED_AT).and_then(read_times).ok_or(MessageError::Attribute(ACCEPTED_AT))?;
         let Number { attempt, chain } = parsed(&attribute, ATTEMPT)?;
         let body = match attribute(ENCODING) {
@@ -154,6 +172,7 @@ impl Delivery {
             source: parsed(&attribute, SOURCE)?,
             accepted_at,
             replayed,
+            keep_until,
             attempt,
             chain,
             revision: parsed(&attribute, REVISION)?,
@@ -193,12 +212,25 @@ fn parsed<'a, T: FromStr>(
     attribute(name).and_then(|text| text.parse().ok()).ok_or(MessageError::Attribute(name))
 }
 
-fn read_times(text: &str) -> Option<(Timestamp, Option<Replayed>)> {
-    let (accepted_at, replayed) = match text.split_once('#') {
-        Some((accepted_at, replayed)) => (accepted_at, Some(replayed.parse().ok()?)),
+/// What the attribute `accepted_at` tells.
+#[derive(Debug, PartialEq, Eq)]
+struct Times {
+    accepted_at: Timestamp,
+    keep_until: Option<Timestamp>,
+    replayed: Option<Replayed>,
+}
+
+fn read_times(text: &str) -> Option<Times> {
+    let (times, replayed) = match text.split_once('#') {
+        Some((times, replayed)) => (times, Some(replayed.parse().ok()?)),
         None => (text, None),
     };
-    Some((Timestamp::from_millisecond(accepted_at.parse().ok()?).ok()?, replayed))
+    let time = |text: &str| Timestamp::from_millisecond(text.parse().ok()?).ok();
+    let (accepted_at, keep_until) = match times.split_once('/') {
+        Some((accepted_at, keep_until)) => (accepted_at, Some(time(keep_until)?)),
+        None => (times, None),
+    };
+    Some(Times { accepted_at: time(accepted_at)?, keep_until, replayed })
 }
 
 /// The characters that SQS takes in a body: `#x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF`.
@@ -252,6 +284,7 @@ mod tests {
             source: "bot:b".parse().unwrap(),
             accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
             replayed: None,
+            keep_until: None,
             attempt: 4,
             chain: 3,
             revision: 3,
@@ -308,9 +341,24 @@ mod tests {
         assert_eq!(there_and_back(&again), again);
         assert_eq!((once.kept_since(), again.kept_since()), (once.accepted_at, at));
         assert_eq!(again.to_message().attributes.len(), 10, "SQS takes ten");
-        for times in ["", "#", "1795000000123#", "1795000000123#1#rep_1", "x"] {
+        let limited = Delivery { keep_until: Some(at), ..again };
+        assert_eq!(there_and_back(&limited), limited);
+        let limited = Delivery { replayed: None, ..limited };
+        assert_eq!(there_and_back(&limited), limited);
+        assert_eq!(limited.to_message().attributes.len(), 10, "SQS takes ten");
+        for times in ["", "#", "1795000000123#", "1795000000123#1#rep_1", "x", "1/", "/1", "1/x", "1/2/3"] {
             assert_eq!(read_times(times), None, "{times}");
         }
+    }
+
+    #[test]
+    fn what_may_be_kept_until_a_time_is_over_its_limit_from_then_on_and_waits_no_longer() {
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let limited = Delivery { keep_until: Some(at(10)), ..delivery(b"{}") };
+        assert!(!limited.is_over_limit(at(9)) && limited.is_over_limit(at(10)));
+        assert_eq!((limited.within_limit(at(9)), limited.within_limit(at(11))), (at(9), at(10)));
+        assert!(!delivery(b"{}").is_over_limit(Timestamp::MAX));
+        assert_eq!(delivery(b"{}").within_limit(at(11)), at(11));
     }
 
     #[test]

@@ -14,8 +14,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::collected::Author;
 use crate::network::Network;
+use crate::retention::after;
 
 /// LinkedIn's social activity.
 pub const LINKEDIN_ACTIVITY: Duration = Duration::from_secs(48 * 3600);
@@ -36,6 +39,12 @@ pub fn of(network: Network, author: Option<&Author>) -> Option<Duration> {
         Network::Youtube => Some(YOUTUBE),
         Network::Facebook | Network::Instagram | Network::X | Network::GooglePlay => None,
     }
+}
+
+/// Until when an item of a network's, by this author, may be kept that was collected then; none where no limit is known.
+#[must_use]
+pub fn keep_until(network: Network, author: Option<&Author>, collected_at: Timestamp) -> Option<Timestamp> {
+    of(network, author).map(|limit| after(collected_at, limit))
 }
 
 /// The longest that anything of a network's may be kept.

@@ -67,6 +67,8 @@ pub(crate) enum AttemptResult {
     NoTurn,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
+    /// None was made, for the item's network does not let it be kept any more.
+    OverLimit,
 }
 
 /// What of an attempt decides nothing.
@@ -141,6 +143,9 @@ fn plan(received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
     let settle = |received: Received, result| {
         Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
     };
+    if received.delivery.is_over_limit(now) {
+        return settle(received, AttemptResult::OverLimit);
+    }
     let (webhook, key, before) = match known.target(&received.delivery) {
         Target::Webhook(webhook, key, before) => (Arc::clone(webhook), key, before),
         Target::Deleted => return settle(received, AttemptResult::WebhookDeleted),

@@ -67,11 +67,31 @@ enum Store {
 }
 
 impl Store {
+    /// What is to be stored of an item that its network lets be kept for a time only: nothing from then on, and nothing
+    /// waits for longer.
+    fn within_limit(self, delivery: &Delivery, now: Timestamp) -> Self {
+        match self {
+            Self::Arrived | Self::Dropped => self,
+            _ if delivery.is_over_limit(now) => Self::over_limit(delivery),
+            Self::HoldUntil(at) => Self::HoldUntil(delivery.within_limit(at)),
+            Self::HoldForRelease(reason, at) => Self::HoldForRelease(reason, delivery.within_limit(at)),
+            Self::Requeue(_) | Self::Resend(..) | Self::Bury(_) => self,
+        }
+    }
+
+    /// Nothing, of what its network does not let be kept any more.
+    fn over_limit(delivery: &Delivery) -> Self {
+        let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
+        tracing::warn!(webhook, item, "delivery.storage_limit");
+        Self::Dropped
+    }
+
     /// What becomes of an item, and when it is attempted again where that is known.
     fn became(&self, now: Timestamp) -> Option<(Became, Option<Timestamp>)> {
         Some(match self {
             Self::Arrived => (Became::Delivered, None),
-            Self::Dropped | Self::Resend(..) => return None,
+            Self::Dropped => (Became::Dropped, None),
+            Self::Resend(..) => return None,
             Self::Requeue(wait) => (Became::Retry, Some(after(now, *wait))),
             Self::HoldUntil(at) => (Became::Retry, Some(*at)),
             Self::HoldForRelease(..) => (Became::Held, None),
@@ -113,8 +133,10 @@ pub(crate) async fn all(
     count_discarded(deliver, &finished, clock).await;
     let mut decided = Vec::new();
     for one in finished {
-        match decide(deliver, &one, lane, clock.now()) {
+        let now = clock.now();
+        match decide(deliver, &one, lane, now) {
             Ok((attempt, store, failed)) => {
+                let store = store.within_limit(&one.delivery, now);
                 let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
                 let step = if matches!(store, Store::Resend(..)) { None } else { delivery.step.take() };
                 decided.push(Decided { message: one.message, delivery, store, step, failed });
@@ -177,6 +199,7 @@ fn decide(
             );
             return Ok((delivery.attempt, Store::Dropped, false));
         }
+        AttemptResult::OverLimit => return Ok((delivery.attempt, Store::over_limit(delivery), false)),
         AttemptResult::Slow => {
             tracing::info!(
                 webhook = delivery.webhook.as_str(),

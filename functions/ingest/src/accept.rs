@@ -263,6 +263,7 @@ impl Acceptance<'_> {
             revision: webhook.revision,
             step: None,
             replayed: None,
+            keep_until: None,
             body: incoming.bytes.to_vec(),
         };
         takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()

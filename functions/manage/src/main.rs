@@ -125,7 +125,7 @@ async fn route(
         "POST /webhooks/{webhook}/unblock" => release::unblock(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/secret" => rotation::rotate(manage, caller, &request, clock).await,
-        "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request).await,
+        "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/attempts" => attempts::list(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/replay" => replays::create(manage, caller, &request, clock).await,

@@ -668,6 +668,7 @@ mod tests {
             revision: 1,
             step: None,
             replayed: None,
+            keep_until: None,
             body: b"{}".to_vec(),
         };
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {

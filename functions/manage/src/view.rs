@@ -106,7 +106,7 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
     let keys: Vec<_> = webhook.settings.items.iter().map(key).collect();
     let rows = manage.streaks.read_all(&keys).await?;
     let of_types = stream::iter(&keys).map(|key| async {
-        let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD).await?;
+        let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD, now).await?;
         let shown = of_type(webhook, manage.threshold, &key.item_type, rows.get(key), held, now);
         Ok::<_, AdapterError>((key.item_type.as_str().to_owned(), shown))
     });

@@ -26,10 +26,13 @@ pub(crate) async fn held(
     manage: &Manage,
     caller: Caller,
     request: &Request,
+    clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let webhook = webhooks::find(manage, &caller.account()?, request).await?;
     let asked = Asked::read(request, &format!("held {}", webhook.id))?;
-    let page = manage.held.list(asked.span(&webhook.id)).await?;
+    let mut page = manage.held.list(asked.span(&webhook.id)).await?;
+    // What its network does not let be kept any more may still be there, to be dropped.
+    page.data.retain(|one| !one.delivery.is_over_limit(clock.now()));
     let view = |one: Held| {
         let mut shown = item(&one.delivery, asked.with_items);
         shown["held_for"] = json!(one.reason.as_str());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use carteiro_adapters::held_table::{Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS};
+use carteiro_adapters::held_table::{Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::{Progress, Release, ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
@@ -41,6 +41,7 @@ fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
         revision: 1,
         step: None,
         replayed: None,
+        keep_until: None,
         body: b"{}".to_vec(),
     }
 }
@@ -248,7 +249,26 @@ async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
         let wanted = usize::try_from(most).unwrap().min(60);
         assert_eq!(found, items[..wanted], "{most}");
     }
-    assert_eq!(held.count(&webhook, "message", 1000).await.unwrap(), 61);
+    assert_eq!(held.count(&webhook, "message", 1000, at(NOW_MS)).await.unwrap(), 61);
+}
+
+#[tokio::test]
+async fn what_its_network_lets_be_kept_no_longer_is_not_counted_and_a_retry_of_it_comes_due_by_then() {
+    let (held, webhook) = table();
+    let limited = |n: u8| {
+        let keep_until = Some(at(NOW_MS + 1000));
+        Delivery { keep_until, ..delivery(&webhook, n, NOW_MS) }
+    };
+    hold_for_release(&held, &limited(1)).await;
+    hold_for_release(&held, &delivery(&webhook, 2, NOW_MS)).await;
+    held.hold(&limited(3), HeldFor::Retry, at(NOW_MS + 9000), at(NOW_MS + 9000)).await.unwrap();
+    for (now, count) in [(999, 3), (1000, 1)] {
+        assert_eq!(held.count(&webhook, "message", 10, at(NOW_MS + now)).await.unwrap(), count);
+    }
+    let span = Span { webhook: &webhook, item_type: None, after: None, most: 10, most_bytes: MANY_BYTES };
+    let rows = held.list(span).await.unwrap().data;
+    let due: Vec<_> = rows.into_iter().filter_map(|row| row.due_at).collect();
+    assert_eq!(due, [at(NOW_MS + 1000)]);
 }
 
 #[tokio::test]

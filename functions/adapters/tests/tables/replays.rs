@@ -63,6 +63,7 @@ impl Tables {
             source: "bot:b".parse().unwrap(),
             accepted_at: at(accepted_ms),
             replayed: None,
+            keep_until: None,
             attempt: 11,
             chain: 0,
             revision: 3,
