@@ -32,6 +32,7 @@ mod revisions;
 mod rotation;
 mod samples;
 mod slow_lane;
+mod stand_ins;
 mod standard_webhooks;
 mod throttled;
 mod waiting;
