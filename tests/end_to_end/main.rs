@@ -34,6 +34,7 @@ mod revisions;
 mod rotation;
 mod samples;
 mod slow_lane;
+mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;
 mod throttled;
