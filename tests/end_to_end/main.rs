@@ -21,6 +21,7 @@ mod isolation;
 mod items;
 mod killed;
 mod networks;
+mod page_tokens;
 mod pages;
 mod permissions;
 mod price;

@@ -31,7 +31,7 @@ use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored
 use crate::inbox::EntryKey;
 
 /// How much of the past is walked again.
-const SLACK_MS: i64 = 3_600_000;
+const SLACK_MS: i64 = 2_700_000;
 /// How long Google Play shows a review after its last change, and a day more.
 const WINDOW: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How many reviews are remembered, to tell new ones from edited ones.
@@ -79,9 +79,8 @@ impl Collection {
     pub fn new(scope: Scope, settings: Settings, mut kept: Checkpoint) -> Self {
         let every = ms(settings.sweep_every);
         let is_due = kept.swept_at.is_none_or(|at| scope.now_ms() - at.as_millisecond() >= every);
-        let depth = if is_due { ms(WINDOW) } else { SLACK_MS };
-        let depth = scope.now_ms().saturating_sub(depth);
-        if kept.reviews.begin(depth) && is_due {
+        let back = if is_due { ms(WINDOW) } else { SLACK_MS };
+        if kept.reviews.begin_back(scope.now_ms(), back) && is_due {
             kept.swept_at = Some(scope.now);
         }
         Self { scope, settings, kept, over: false, pending: None }

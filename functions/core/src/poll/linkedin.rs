@@ -177,7 +177,7 @@ impl Collection {
             is_due(run.kept.posts_at, run.settings.posts_every),
             is_due(run.kept.swept_at, run.settings.comments_every),
         );
-        if posts && run.kept.posts.begin(run.scope.now_ms() - LATE_MS) {
+        if posts && run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS) {
             run.kept.posts_at = Some(run.scope.now);
         }
         if comments && !run.kept.recent.is_empty() {

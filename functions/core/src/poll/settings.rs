@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::budget::{self, Limit};
 use super::{googleplay, linkedin, meta, x, youtube};
@@ -138,7 +139,9 @@ impl FromStr for NetworkSettings {
     type Err = InvalidSettings;
 
     fn from_str(text: &str) -> Result<Self, InvalidSettings> {
-        let given: Given = serde_json::from_str(text)?;
+        // A map first: a list would be taken for all of the fields in their order.
+        let given: Map<String, Value> = serde_json::from_str(text)?;
+        let given: Given = serde_json::from_value(Value::Object(given))?;
         let mut settings = Self::default();
         let size = |network, given: &OfNetwork, least, most| {
             given.page_size.map(|size| within(network, "page_size", size, least, most)).transpose()

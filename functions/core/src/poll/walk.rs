@@ -27,6 +27,9 @@ pub(super) struct Walks {
     top: Option<i64>,
     /// What is not walked yet, newest first.
     gaps: Vec<Gap>,
+    /// When a walk that goes by time was last begun, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begun_at: Option<i64>,
 }
 
 /// A part of a list that is not walked yet.
@@ -63,6 +66,17 @@ impl Walks {
             _ => self.gaps.insert(0, Gap { down_to, ..Gap::default() }),
         }
         true
+    }
+
+    /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began: what
+    /// the network shows late is found also after a pause.
+    pub(super) fn begin_back(&mut self, now: i64, back: i64) -> bool {
+        let last = self.begun_at.unwrap_or(now).min(now);
+        let begins = self.begin(last.saturating_sub(back));
+        if begins {
+            self.begun_at = Some(now);
+        }
+        begins
     }
 
     /// Where the walk stands; none where everything is walked.
@@ -157,6 +171,23 @@ mod tests {
             list.reverse();
             prop_assert_eq!(found, list);
         }
+    }
+
+    #[test]
+    fn what_is_shown_late_is_found_however_long_the_pause_before_the_next_walk_was() {
+        let mut walks = Walks::default();
+        let step = |newest: i64| Step { newest: Some(newest), last: Some(newest), next: None };
+        walks.begin_back(10_000, 600);
+        walks.walked(step(9_990), 0);
+        walks.begin_back(50_000, 600);
+        assert_eq!(walks.current().unwrap().down_to, Some(9_400));
+        walks.walked(step(9_990), 0);
+        walks.begin_back(50_100, 600);
+        assert_eq!(
+            walks.current().unwrap().down_to,
+            Some(9_990),
+            "down to the newest that is known, at least"
+        );
     }
 
     #[test]

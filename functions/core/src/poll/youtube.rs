@@ -42,7 +42,7 @@ use crate::inbox::{EntryKey, Event};
 use found::Found;
 
 /// How much of the past is walked again: what was held for review for less is found at once.
-const SLACK_MS: i64 = 3_600_000;
+const SLACK_MS: i64 = 2_700_000;
 /// How many videos and threads with many answers are remembered.
 const REMEMBERED_VIDEOS: usize = 60;
 const REMEMBERED_THREADS: usize = 200;
@@ -141,12 +141,11 @@ impl Collection {
     /// Begins where the last tick ended.
     #[must_use]
     pub fn new(scope: Scope, settings: Settings, mut kept: Checkpoint) -> Self {
-        let late = scope.now_ms() - SLACK_MS;
-        kept.videos.begin(late);
+        kept.videos.begin_back(scope.now_ms(), SLACK_MS);
         let every = ms(settings.sweep_every);
         let is_due = kept.swept_at.is_none_or(|at| scope.now_ms() - at.as_millisecond() >= every);
-        let depth = if is_due { scope.now_ms().saturating_sub(ms(settings.sweep_depth)) } else { late };
-        if kept.threads.begin(depth) && is_due {
+        let back = if is_due { ms(settings.sweep_depth) } else { SLACK_MS };
+        if kept.threads.begin_back(scope.now_ms(), back) && is_due {
             kept.swept_at = Some(scope.now);
         }
         Self { scope, settings, kept, done: Vec::new(), over: false, pending: None }
