@@ -1,6 +1,7 @@
 //! Tokens: whose they are, how long they last, what became of them.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -32,7 +33,7 @@ pub enum Login {
 }
 
 /// A page and a token of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Connection {
     /// The network's id of the page.
     pub page: String,
@@ -52,6 +53,12 @@ pub struct Connection {
     /// Of an Instagram account. None: told by the token, as Instagram's own begin with `IG`.
     #[serde(default)]
     pub login: Option<Login>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("page", &self.page).finish_non_exhaustive()
+    }
 }
 
 impl Connection {
