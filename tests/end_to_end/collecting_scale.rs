@@ -154,7 +154,9 @@ async fn planning_over(sizes: &[u128]) {
         seeded = pages;
         plans.push(plan(&bundle, u64::try_from(pages).unwrap(), bytes).await);
     }
-    println!("| pages | planning of a shard, longest | of all | messages | reads (units) | writes | queries | US$ |");
+    println!(
+        "| pages | planning of a shard, longest | of all | messages | reads (units) | writes | queries | US$ |"
+    );
     for plan in &plans {
         let (all, longest) = (plan.shards.iter().sum::<Duration>(), plan.shards.iter().max().unwrap());
         println!(
@@ -168,7 +170,12 @@ async fn planning_over(sizes: &[u128]) {
         // Each page once, 25 together; a shard's last message may have fewer.
         let least = plan.pages.div_ceil(25);
         assert!((least..=least + u64::from(SHARDS)).contains(&plan.messages), "{}", plan.messages);
-        assert_eq!(plan.calls["PutItem"], u64::from(SHARDS), "planning writes no page's row: {:?}", plan.calls);
+        assert_eq!(
+            plan.calls["PutItem"],
+            u64::from(SHARDS),
+            "planning writes no page's row: {:?}",
+            plan.calls
+        );
         // A look for each shard, its schedules a MB at a time, and the counts.
         let pages_of_query = u64::try_from(plan.bytes).unwrap() / 1_000_000 + u64::from(SHARDS);
         let most = 3 * u64::from(SHARDS) + pages_of_query;
@@ -225,8 +232,7 @@ async fn asking_about(sizes: &[usize]) {
             }
             let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
             bundle.networks.connect(Network::Facebook, &id, &token);
-            let given =
-                json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
+            let given = json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
             let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
             assert_eq!(reply.status, 201, "{}", reply.text());
         }

@@ -107,10 +107,9 @@ fn facebook(kind: Kind) -> Option<Coverage> {
             (NotAsked, "an answer has no time to tell a repetition by"),
         ),
         Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
-        Kind::Review => row(
-            (Whole(EDITABLE), "newer ones say whether they recommend, mostly without stars"),
-            (Asked, ""),
-        ),
+        Kind::Review => {
+            row((Whole(EDITABLE), "newer ones say whether they recommend, mostly without stars"), (Asked, ""))
+        }
         Kind::Share => row((Whole(ALL), "on the page; not of its posts elsewhere"), (Asked, "as posts")),
         Kind::Follow => row(
             (
