@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::networks::{X_SECRET, pushed};
+use crate::networks::{X_IS_AWAY, X_SECRET, pushed};
 
 #[tokio::test]
 async fn the_page_is_whole_in_one_answer_under_a_policy_that_allows_nothing_else() {
@@ -332,7 +332,7 @@ async fn a_browser_lists_pages_and_the_states_of_their_tokens_in_both_languages(
 #[tokio::test]
 async fn a_browser_renews_a_dead_token_that_it_never_shows_and_asks_for_a_check() {
     let Some(browser) = Browser::start().await else { return };
-    let bundle = Bundle::start_with([("XConsumerSecrets", X_SECRET)]).await;
+    let bundle = Bundle::start_with([("XConsumerSecrets", X_SECRET), X_IS_AWAY]).await;
     let account = bundle.account().await;
     let given = json!({"network": "x", "network_id": "9", "name": "Loja", "access_token": "planted-first"});
     let page = bundle.client.post("/pages", &account.key, given.to_string()).await.json();

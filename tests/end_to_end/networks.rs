@@ -19,6 +19,9 @@ pub(crate) const X_SECRET: &str = "an-x-secret";
 pub(crate) const SECRETS: [(&str, &str); 3] =
     [("MetaAppSecrets", META_SECRET), ("MetaVerifyToken", META_VERIFY), ("XConsumerSecrets", X_SECRET)];
 
+/// A parameter by which X does not answer: what becomes of a token is then by what X pushes alone.
+pub(crate) const X_IS_AWAY: (&str, &str) = ("XBaseUrl", "http://127.0.0.1:1/x");
+
 /// The header that signs a body for a network.
 pub(crate) fn signature(network: &str, secret: &str, body: &[u8]) -> (&'static str, String) {
     let secret = AppSecret::list(secret).remove(0);

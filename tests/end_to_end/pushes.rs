@@ -13,8 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::networks::{
-    Inbox, META_SECRET, META_VERIFY, SECRETS, X_SECRET, arrived, comment, connect, connect_with, facebook,
-    hand_on, inbox, instagram, push, push_to, pushed, signature, x,
+    Inbox, META_SECRET, META_VERIFY, SECRETS, X_IS_AWAY, X_SECRET, arrived, comment, connect, connect_with,
+    facebook, hand_on, inbox, instagram, push, push_to, pushed, signature, x,
 };
 
 async fn get(bundle: &Bundle, path: &str) -> carteiro_tests::client::Reply {
@@ -477,7 +477,7 @@ fn revoke(user: &str, at: &str) -> Value {
 
 #[tokio::test]
 async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_touch_a_renewed_token() {
-    let bundle = Bundle::start_with(SECRETS).await;
+    let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
     bundle.webhook(&account, "/all", &["interaction"]).await;
@@ -507,7 +507,7 @@ async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_to
 
 #[tokio::test]
 async fn a_signal_that_was_told_and_not_marked_comes_again_under_the_same_id_and_bytes() {
-    let bundle = Bundle::start_with(SECRETS).await;
+    let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
     let page = connect(&bundle, &account, "x", "9").await;

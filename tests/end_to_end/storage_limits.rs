@@ -28,6 +28,10 @@ const DAY: u64 = 24 * HOUR;
 /// The owner's id on the network, of every page here.
 const OWNER: &str = "77";
 
+/// The networks do not answer: what there is of them is what was put there.
+const AWAY: [(&str, &str); 2] =
+    [("LinkedinBaseUrl", "http://127.0.0.1:1/l"), ("YoutubeBaseUrl", "http://127.0.0.1:1/y")];
+
 /// A post of the page's, as its network answers it.
 fn post(network: Network, id: &str) -> Event {
     let (shape, raw) = match network {
@@ -66,7 +70,7 @@ async fn collected(bundle: &Bundle, account: &Account, page: &str, event: &Event
 
 /// The bundle, whose tables delete by themselves as early as they may, or never: neither decides anything.
 async fn bundle_with(expiry: Expiry, own: &[(&str, &str)]) -> Bundle {
-    let bundle = Bundle::start_with(own.iter().copied()).await;
+    let bundle = Bundle::start_with(own.iter().copied().chain(AWAY)).await;
     bundle.stack.expire_dynamodb(expiry);
     bundle
 }
@@ -240,7 +244,7 @@ async fn a_replayed_item_that_its_network_lets_be_kept_no_longer_counts_as_dropp
 
 #[tokio::test]
 async fn what_is_over_its_limit_in_a_queue_or_the_inbox_is_neither_attempted_nor_buried_nor_handed_on() {
-    let bundle = Bundle::start().await;
+    let bundle = Bundle::start_with(AWAY).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/w", &["publication"]).await;
     let page = connect(&bundle, &account, "linkedin", OWNER).await;
