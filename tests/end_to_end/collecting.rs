@@ -245,3 +245,18 @@ async fn all_that_instagram_has_is_delivered_once_whatever_goes_wrong() {
 async fn all_that_x_has_is_delivered_once_whatever_goes_wrong() {
     everything_is_delivered_once(Network::X, r#"{"calls": 9, "x": {"page_size": 5}}"#).await;
 }
+
+#[tokio::test]
+async fn all_that_youtube_has_is_delivered_once_whatever_goes_wrong() {
+    everything_is_delivered_once(Network::Youtube, r#"{"calls": 9}"#).await;
+}
+
+#[tokio::test]
+async fn all_that_google_play_has_is_delivered_once_whatever_goes_wrong() {
+    everything_is_delivered_once(Network::GooglePlay, r#"{"calls": 9}"#).await;
+}
+
+#[tokio::test]
+async fn all_that_linkedin_has_is_delivered_once_whatever_goes_wrong() {
+    everything_is_delivered_once(Network::Linkedin, r#"{"calls": 9}"#).await;
+}

@@ -10,6 +10,7 @@ mod building;
 mod bulk;
 mod collecting;
 mod collecting_scale;
+mod collecting_tokens;
 mod concurrency;
 mod console;
 mod documentation;

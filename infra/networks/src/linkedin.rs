@@ -199,13 +199,13 @@ impl<'a> View<'a> {
         let elements: Vec<Value> = all.into_iter().skip(start).take(size).collect();
         let mut links = Vec::new();
         if start > 0 {
-            links.push(self.link("prev", start.saturating_sub(count), count));
+            links.push(self.link("prev", start.saturating_sub(size), size));
         }
         let end = start + elements.len();
         if end < total {
-            links.push(self.link("next", end, count));
+            links.push(self.link("next", end, size));
         }
-        let mut paging = json!({"start": start, "count": count, "links": links});
+        let mut paging = json!({"start": start, "count": size, "links": links});
         if says_total {
             paging["total"] = total.into();
         }

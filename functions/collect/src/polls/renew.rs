@@ -46,7 +46,9 @@ impl Asking<'_> {
             None => false,
             Some(By::OAuth(Means::ServiceAccount)) => true,
             Some(By::OAuth(Means::RefreshToken)) => {
-                refresh::is_due(self.page.network, self.token.expires_at, now)
+                // One that was begun and did not succeed comes first: the network may have refused the token before it.
+                let was_begun = self.renewal.is_some_and(|attempt| attempt.of == self.token.version);
+                was_begun || refresh::is_due(self.page.network, self.token.expires_at, now)
             }
             Some(By::Instagram) => {
                 let given_at = self.page.token_given_at();

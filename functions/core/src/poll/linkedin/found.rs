@@ -54,6 +54,12 @@ fn milliseconds(value: &Value, names: &[&str]) -> Option<i64> {
     names.iter().find_map(|name| value.pointer(name)?.as_i64())
 }
 
+/// The `start` in a link's query.
+fn start_of(href: &str) -> Option<u32> {
+    let (_, query) = href.split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix("start="))?.parse().ok()
+}
+
 impl<'a> Found<'a> {
     /// The list in a body; none where there is none.
     pub(super) fn of(body: &Members<'a>) -> Option<Self> {
@@ -63,15 +69,19 @@ impl<'a> Found<'a> {
         (body.get("elements").is_some() || paging.is_object()).then_some(Self { elements, paging })
     }
 
-    /// Where the next page begins; none where this is the last.
+    /// Where the next page begins; none where this is the last. LinkedIn may give fewer elements than were asked for: its
+    /// link says where it goes on, or else how many it counted.
     pub(super) fn next(&self, offset: u32, count: u32) -> Option<u32> {
         let links = self.paging["links"].as_array();
-        let linked = links.is_some_and(|links| links.iter().any(|link| link["rel"].as_str() == Some("next")));
-        let end = offset.saturating_add(count);
+        let linked = links.and_then(|links| links.iter().find(|link| link["rel"].as_str() == Some("next")));
+        let given = self.paging["count"].as_u64().and_then(|given| u32::try_from(given).ok());
+        let given = given.filter(|given| (1..count).contains(given)).unwrap_or(count);
+        let said = linked.and_then(|link| start_of(link["href"].as_str()?)).filter(|&start| start > offset);
+        let end = said.unwrap_or(offset.saturating_add(given));
         let counted = self.paging["total"].as_u64().map(|total| u64::from(end) < total);
-        let is_full = self.elements.len() >= usize::try_from(count).unwrap_or(usize::MAX);
+        let is_full = self.elements.len() >= usize::try_from(given).unwrap_or(usize::MAX);
         // Without a word of it, a full page may not be the last.
-        let more = linked || counted.unwrap_or(links.is_none() && is_full);
+        let more = linked.is_some() || counted.unwrap_or(links.is_none() && is_full);
         more.then(|| end.saturating_sub(OVERLAP).max(offset.saturating_add(1)))
     }
 
@@ -138,5 +148,37 @@ impl<'a> Found<'a> {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::poll::body::members;
+
+    fn next(paging: &Value, elements: usize, offset: u32) -> Option<u32> {
+        let body = json!({"elements": vec![json!({}); elements], "paging": paging}).to_string();
+        Found::of(&members(body.as_bytes()).unwrap()).unwrap().next(offset, 100)
+    }
+
+    #[test]
+    fn the_next_page_begins_where_the_network_says_and_a_few_elements_before() {
+        let link = |href: &str| json!({"count": 100, "links": [{"rel": "next", "href": href}]});
+        assert_eq!(next(&link("/rest/posts?q=author&count=100&start=300"), 100, 200), Some(295));
+        // Fewer than were asked for.
+        assert_eq!(next(&link("/rest/posts?start=40&count=40"), 40, 0), Some(35));
+        assert_eq!(next(&link("/rest/posts?start=2&count=2"), 2, 0), Some(1));
+        assert_eq!(next(&json!({"count": 40, "total": 41}), 40, 0), Some(35));
+        assert_eq!(next(&json!({"count": 40}), 40, 0), Some(35));
+        // A link that says nothing of it, or leads back.
+        for href in ["", "/rest/posts", "/rest/posts?start=0", "/rest/posts?start=x"] {
+            assert_eq!(next(&link(href), 100, 0), Some(95), "{href}");
+        }
+        for last in [json!({"links": []}), json!({"total": 100}), json!({"count": 0, "total": 7})] {
+            assert_eq!(next(&last, 100, 0), None, "{last}");
+        }
+        assert_eq!(next(&json!({}), 99, 0), None);
     }
 }
