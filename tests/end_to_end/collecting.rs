@@ -106,11 +106,14 @@ impl Case {
         self.bundle.until_rest().await;
     }
 
-    /// How often each text was delivered.
+    /// How often each text was delivered. A deletion, which LinkedIn's notifications tell, is an item without one.
     fn delivered(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for delivery in self.bundle.receiver.deliveries_to("/collected") {
             let item: Value = serde_json::from_slice(&delivery.body).unwrap();
+            if item["action"] == "deleted" {
+                continue;
+            }
             *counts.entry(item["text"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
         }
         counts
@@ -138,6 +141,29 @@ impl Case {
             self.tick().await;
         }
         most
+    }
+
+    /// Something that was collected, with what is on it, is removed while it is walked through, and what comes after it
+    /// is collected all the same.
+    async fn vanish(&mut self) {
+        let gone = match self.network {
+            Network::GooglePlay => self.publish(Thing::review(1, "vanishing").by("vanishing", "Rui")),
+            _ => self.publish(Thing::post("vanishing")),
+        };
+        if !matches!(self.network, Network::GooglePlay | Network::X) {
+            for number in 0..3 {
+                self.publish(Thing::comment(&gone, format!("vanishing {number}")).by("901", "Rui"));
+            }
+        }
+        self.until_all(40).await;
+        // What came after the last look is asked for at a post that is not there any more.
+        if !matches!(self.network, Network::GooglePlay | Network::X) {
+            let late = Thing::comment(&gone, "nobody sees this").by("901", "Rui");
+            self.bundle.networks.publish(self.network, &self.id, late).unwrap();
+        }
+        self.bundle.networks.remove(self.network, &gone).unwrap();
+        self.publish_many("after it vanished", 4);
+        self.until_all(40).await;
     }
 
     async fn shown(&self) -> Value {
@@ -220,6 +246,8 @@ async fn everything_is_delivered_once(network: Network, settings: &str) {
     case.bundle.networks.fault(network, Fault::Dropped.after(3));
     case.until_all(40).await;
 
+    case.vanish().await;
+
     case.publish_many("outage", 5);
     case.bundle.networks.fault(network, Fault::Unavailable(503).lasting(60 * MINUTE));
     for _ in 0..4 {
@@ -227,6 +255,8 @@ async fn everything_is_delivered_once(network: Network, settings: &str) {
     }
     case.until_all(40).await;
 
+    let shown = case.shown().await;
+    assert_eq!(shown["token"]["state"], "ok", "{shown}");
     case.assert_calls();
     case.bundle.stop().await;
 }

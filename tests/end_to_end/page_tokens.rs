@@ -163,35 +163,6 @@ async fn googles_tokens_are_renewed_until_their_owner_takes_them_back() {
 }
 
 #[tokio::test]
-async fn a_service_accounts_key_collects_reviews_and_is_told_of_when_it_is_taken_back() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/collected", &["interaction"]).await;
-    let key = bundle.networks.service_account("com.example.app");
-    let email: Value = serde_json::from_str(&key).unwrap();
-    let given = json!({
-        "network": "googleplay", "network_id": "com.example.app", "name": "App", "access_token": key,
-    });
-    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
-    let path = format!("/pages/{}", reply.json()["id"].as_str().unwrap());
-    let review = Thing::review(2, "does not start").by("9", "Ana");
-    bundle.networks.publish(Network::GooglePlay, "com.example.app", review).unwrap();
-    bundle.tick().await;
-    bundle.until_rest().await;
-    assert_eq!(bundle.receiver.count("/collected"), 1, "{:#?}", bundle.complaints());
-    let state = async || bundle.client.get(&path, &account.key).await.json()["token"]["state"].clone();
-    assert_eq!(state().await, "ok");
-    let email = email["client_email"].as_str().unwrap();
-    bundle.networks.token(Network::GooglePlay, email, TokenState::Revoked).unwrap();
-    bundle.advance(HOUR).await;
-    bundle.tick().await;
-    bundle.until_rest().await;
-    assert_eq!(state().await, "revoked");
-    bundle.stop().await;
-}
-
-#[tokio::test]
 async fn instagrams_own_tokens_are_renewed_in_the_second_half_of_their_life() {
     let token = connection("17841", "IGplanted").expires_in(60 * DAY);
     let connected = Connected::new(token, json!({"network": "instagram", "access_token": "IGplanted"})).await;

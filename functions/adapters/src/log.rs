@@ -7,8 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A line without a time is given the level INFO by the platform, whatever its own.
 struct LogTime;
@@ -22,10 +25,16 @@ impl FormatTime for LogTime {
     }
 }
 
+/// What is ours, by the names under which `tracing` knows it.
+const OURS: [&str; 6] = ["carteiro_adapters", "carteiro_core", "collect", "deliver", "ingest", "manage"];
+
 /// Sends what `tracing` records to the standard output. `level` is the platform's `AWS_LAMBDA_LOG_LEVEL`; INFO where
-/// it is missing or unknown.
+/// it is missing or unknown. Of libraries no more than INFO is recorded, whatever the level: in their details are headers
+/// and paths, and in these tokens.
 pub fn start(level: Option<&str>) {
     let level = level.and_then(|level| level.to_ascii_lowercase().parse().ok()).unwrap_or(LevelFilter::INFO);
+    let filter = Targets::new().with_default(level.min(LevelFilter::INFO));
+    let filter = filter.with_targets(OURS.map(|name| (name, level)));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -35,5 +44,7 @@ pub fn start(level: Option<&str>) {
         .with_timer(LogTime)
         .with_ansi(false)
         .with_max_level(level)
+        .finish()
+        .with(filter)
         .init();
 }

@@ -33,6 +33,9 @@ const IS_AS_READ: &str = "version = :version";
 /// and nobody renews it, or who did began as long ago as was read.
 const IS_NOT_BEING_RENEWED: &str = "(attribute_not_exists(renewal) OR renewal = :before)";
 
+/// The renewal that is under way is this one.
+const IS_THAT_RENEWAL: &str = "renewal = :attempt";
+
 /// A page's token, and the renewal of it that was begun, if one was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
@@ -87,6 +90,20 @@ impl TokenTable {
             .expression_attribute_values(":attempt", stored(attempt))
             .expression_attribute_values(":before", before.map_or_else(|| text("-"), stored));
         Ok(made(call.send().await, "noting a renewal")?.is_some())
+    }
+
+    /// Takes back that a renewal began: the network was certainly not asked. One that was noted after it stays.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then its answer counts as lost.
+    pub async fn end_renewal(&self, page: &PageId, attempt: Attempt) -> Result<(), AdapterError> {
+        let stored = serde_json::to_string(&attempt).unwrap_or_default();
+        let call = self.client.update_item().table_name(&self.name).key("pk", text(page.as_str()));
+        let call = call
+            .condition_expression(IS_THAT_RENEWAL)
+            .update_expression("REMOVE renewal")
+            .expression_attribute_values(":attempt", text(stored));
+        made(call.send().await, "taking a renewal back").map(|_| ())
     }
 
     /// The part of a transaction that stores a new page's token.

@@ -269,6 +269,10 @@ async fn one_at_a_time_renews_a_token_and_a_new_one_ends_the_renewal() {
     let stored = tokens.find(&page.id).await.unwrap().unwrap();
     assert!(!tokens.begin_renewal(&page.id, Some(attempt(99)), attempt(200)).await.unwrap());
     assert!(tokens.begin_renewal(&page.id, stored.renewal, attempt(200)).await.unwrap());
+    tokens.end_renewal(&page.id, attempt(99)).await.unwrap();
+    assert!(!tokens.begin_renewal(&page.id, None, attempt(300)).await.unwrap(), "it was another one");
+    tokens.end_renewal(&page.id, attempt(200)).await.unwrap();
+    assert!(tokens.begin_renewal(&page.id, None, attempt(300)).await.unwrap());
     let patch = json!({"access_token": "new"});
     let changed = page.patched(patch.as_object().unwrap(), later(300)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();

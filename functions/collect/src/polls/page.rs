@@ -228,31 +228,47 @@ impl<'a> Asking<'a> {
 
     /// Says what was seen of the token, where that changes anything.
     async fn tell(&mut self, ended: &Ended, begun_at: Timestamp) -> Result<(), AdapterError> {
-        let sight = match ended {
-            Ended::Refused(trouble) => Sight::Refused(trouble.clone()),
-            Ended::RenewalRefused { lost } => Sight::RenewalRefused { lost: *lost },
-            Ended::NotThePages => Sight::NotThePages,
-            _ => match (&self.denied, self.taken.take()) {
-                (Some((_, which)), _) => Sight::Refused(TokenTrouble::Narrowed(which.clone())),
-                (None, Some(taken)) => taken,
-                (None, None) if self.answered.is_empty() => Sight::Time,
-                (None, None) => {
-                    Sight::Taken { whole: self.is_whole(ended), expires_at: None, consent_ends_at: None }
-                }
-            },
-        };
         // What was renewed a moment ago, and is refused all the same, is not renewed again.
         let in_vain = self.renewed && matches!(ended, Ended::Refused(_));
-        let seen = Seen { sight, begun_at, renewable: self.is_renewable() && !in_vain };
-        if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
-            return Ok(());
-        }
-        let page = (&self.page.account, &self.page.id, self.token.version);
-        let told = self.collect.hand_on.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
-        if let Some(page) = told {
-            self.page = page;
+        let renewable = self.is_renewable() && !in_vain;
+        for sight in self.sights(ended) {
+            let seen = Seen { sight, begun_at, renewable };
+            if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
+                continue;
+            }
+            let page = (&self.page.account, &self.page.id, self.token.version);
+            let told = self.collect.hand_on.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
+            if let Some(page) = told {
+                self.page = page;
+            }
         }
         Ok(())
+    }
+
+    /// What was seen of the token, in this order.
+    fn sights(&mut self, ended: &Ended) -> Vec<Sight> {
+        let refused = match ended {
+            Ended::Refused(trouble) => Some(Sight::Refused(trouble.clone())),
+            Ended::RenewalRefused { lost } => Some(Sight::RenewalRefused { lost: *lost }),
+            Ended::NotThePages => Some(Sight::NotThePages),
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            return vec![refused];
+        }
+        let narrowed = |which: Option<String>| Sight::Refused(TokenTrouble::Narrowed(which));
+        match (self.denied.clone(), self.taken.take()) {
+            // The ends that were named count, whatever it may not do.
+            (Some((_, which)), Some(Sight::Taken { expires_at, consent_ends_at, .. })) => {
+                vec![Sight::Taken { whole: false, expires_at, consent_ends_at }, narrowed(which)]
+            }
+            (Some((_, which)), _) => vec![narrowed(which)],
+            (None, Some(taken)) => vec![taken],
+            (None, None) if self.answered.is_empty() => vec![Sight::Time],
+            (None, None) => {
+                vec![Sight::Taken { whole: self.is_whole(ended), expires_at: None, consent_ends_at: None }]
+            }
+        }
     }
 
     fn next(&self, ended: &Ended, to_ask: &PageToAsk, turn: Turn, began_at: Timestamp) -> Next {

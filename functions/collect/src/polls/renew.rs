@@ -119,6 +119,13 @@ impl Asking<'_> {
             assertion: None,
         };
         let answered = self.post(Means::RefreshToken, secrets).await;
+        if let (Err(error), Some(attempt)) = (&answered, self.renewal)
+            && error.is_unsent()
+            && !after_loss
+        {
+            // No answer was lost: nobody asked.
+            self.collect.polls.tables.tokens.end_renewal(&self.page.id, attempt).await?;
+        }
         let renewed = self.read_renewal(answered, after_loss);
         match renewed {
             Renewed::Fresh(fresh) => self.store(fresh.over(self.token.version)).await,
