@@ -290,3 +290,74 @@ async fn all_that_google_play_has_is_delivered_once_whatever_goes_wrong() {
 async fn all_that_linkedin_has_is_delivered_once_whatever_goes_wrong() {
     everything_is_delivered_once(Network::Linkedin, r#"{"calls": 9}"#).await;
 }
+
+/// Bodies that no network documents, and some that are none.
+const UNKNOWN: [&str; 9] = [
+    "",
+    "null",
+    "[]",
+    "[[[]]]",
+    "\"text\"",
+    "<html>down for maintenance</html>",
+    r#"{"data": 7, "items": "x", "elements": {}, "reviews": null, "paging": [], "meta": 3}"#,
+    r#"{"data": [null, 7, "x", {}, {"id": {}}], "items": [null, {}], "elements": [{}], "reviews": [{}]}"#,
+    r#"{"error": "an error of another form", "errors": [[]]}"#,
+];
+
+/// The real answers of a network's API that the tests were given.
+fn samples(network: Network) -> Vec<(String, String)> {
+    let Some(root) = carteiro_tests::tools::samples() else { return Vec::new() };
+    let Ok(files) = std::fs::read_dir(root.join(network.as_str())) else { return Vec::new() };
+    let named = files.map(|file| file.unwrap().path()).filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.ends_with(".json") && (name.starts_with("api-") || name.starts_with("error-"))
+    });
+    let read =
+        |path: std::path::PathBuf| (path.display().to_string(), std::fs::read_to_string(&path).unwrap());
+    let mut found: Vec<_> = named.map(read).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn neither_real_answers_nor_unknown_ones_break_a_tick() {
+    let mut tried = 0;
+    for network in Network::ALL {
+        let mut case = Case::new(network, "{}").await;
+        case.tick_now().await;
+        case.until_all(8).await;
+        let unknown = UNKNOWN.iter().map(|body| ("unknown".to_owned(), (*body).to_owned()));
+        for (name, body) in samples(network).into_iter().chain(unknown) {
+            for status in [200, 404] {
+                let answer = Fault::Answer { status, body: body.clone() };
+                case.bundle.networks.fault(network, answer.times(2));
+                case.tick().await;
+                case.bundle.networks.lift_faults(network);
+                tried += 1;
+                let shown = case.shown().await;
+                assert_ne!(shown["last_tick"]["result"], "fault", "{name}: {shown}");
+                // Google Play says by 404 that it may not be seen.
+                let state = &shown["token"]["state"];
+                assert!(state == "ok" || state == "narrowed", "{name}, {status}: {shown}");
+            }
+        }
+        case.publish_some("after");
+        for _ in 0..30 {
+            case.tick().await;
+            let delivered = case.delivered();
+            if case.texts.iter().all(|text| delivered.contains_key(text)) {
+                break;
+            }
+        }
+        let delivered = case.delivered();
+        let wrong: Vec<_> =
+            case.texts.iter().filter(|text| delivered.get(*text).is_none_or(|count| *count != 1)).collect();
+        assert!(wrong.is_empty(), "{network}: {wrong:?} {:#?}", case.bundle.complaints());
+        assert_eq!(case.shown().await["token"]["state"], "ok", "{network}");
+        let errors: Vec<_> =
+            case.bundle.complaints().into_iter().filter(|line| line.contains("ERROR")).collect();
+        assert!(errors.is_empty(), "{network}: {errors:#?}");
+        case.bundle.stop().await;
+    }
+    assert!(tried >= 100, "{tried}");
+}
