@@ -8,7 +8,7 @@ use carteiro_networks::{Connection, Kind, Thing, TokenState};
 use carteiro_tests::{Account, Bundle, SOON};
 use serde_json::{Value, json};
 
-use crate::networks::{SECRETS, inbox, instagram as pushed_comment, pushed};
+use crate::networks::{SECRETS, comment, facebook, inbox, instagram as pushed_comment, pushed};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -320,5 +320,53 @@ async fn where_a_budget_does_not_allow_every_tick_pages_are_asked_about_as_often
     }
     let (least, most) = (asked.iter().min().unwrap(), asked.iter().max().unwrap());
     assert!(most - least <= most / 3, "all of them as often: {asked:?}");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_pushed_waits_until_the_network_took_the_token_and_goes_to_nobody_else() {
+    let bundle = Bundle::start_with(SECRETS.into_iter().chain([("PushesNeedProof", "true")])).await;
+    let mut pages = Vec::new();
+    for (path, token, network_id) in [
+        ("/owner", "EAAplanted-owner", "501"),
+        ("/guesser", "EAAplanted-made-up", "501"),
+        ("/neighbour", "EAAplanted-neighbour", "501"),
+    ] {
+        let account = bundle.account().await;
+        bundle.webhook(&account, path, &["interaction"]).await;
+        let given = json!({
+            "network": "facebook", "network_id": network_id, "name": "p", "access_token": token,
+            "delivery": "immediate",
+        });
+        let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
+        assert_eq!((reply.status, &reply.json()["proven"]), (201, &json!(false)));
+        pages.push((account, reply.json()["id"].as_str().unwrap().to_owned()));
+    }
+    bundle.networks.connect(Network::Facebook, "501", "EAAplanted-owner");
+    bundle.networks.connect(Network::Facebook, "777", "EAAplanted-neighbour");
+    let push = async |number: u32| {
+        let body = facebook(&[("501", vec![comment(number, "a secret")])]);
+        pushed(&bundle, "facebook", &body).await;
+    };
+    push(1).await;
+    assert_eq!(inbox(&bundle).await.incomplete, 3, "nobody was asked whose it is");
+    bundle.tick().await;
+    bundle.until_rest().await;
+    assert_eq!(bundle.receiver.count("/owner"), 1, "{:#?}", bundle.complaints());
+    push(2).await;
+    bundle.receiver.wait_for_count("/owner", 2, SOON).await.unwrap();
+    bundle.advance(HOUR).await;
+    bundle.tick().await;
+    bundle.until_rest().await;
+    assert_eq!((bundle.receiver.count("/guesser"), bundle.receiver.count("/neighbour")), (0, 0));
+    assert_eq!(inbox(&bundle).await.incomplete, 4);
+    for (proven, (account, page)) in [true, false, false].into_iter().zip(&pages) {
+        let shown = bundle.client.get(&format!("/pages/{page}"), &account.key).await.json();
+        assert_eq!(shown["proven"], proven, "{shown}");
+        let deleted = bundle.client.delete(&format!("/pages/{page}"), &account.key).await;
+        assert_eq!(deleted.status, 200);
+    }
+    assert_eq!(inbox(&bundle).await.incomplete, 0);
+    assert_eq!(bundle.receiver.count("/owner"), 2);
     bundle.stop().await;
 }

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{Delete, Put, Select, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, Select, TransactWriteItem};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::page::{Changed, Delivery, Page, Token};
@@ -40,6 +40,8 @@ pub struct ConnectedPage {
     pub network_id: NetworkId,
     /// When its pushes are handed on.
     pub delivery: Delivery,
+    /// Whether its network took its token as this page's.
+    pub proven: bool,
 }
 
 /// The tables that keep what else there is of a page; what is written to them is written together with the page.
@@ -218,6 +220,26 @@ impl ConfigTable {
         Ok(if marked.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
+    /// Stores that a page's network took its token as this page's, or that it is somebody else's, if the page is still
+    /// the one whose version precedes its own; its pushes go by that from then on.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn prove_page(&self, marked: &Page) -> Result<Replaced, AdapterError> {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(page_row(marked)))
+            .condition_expression(IS_AS_READ)
+            .expression_attribute_values(":read", number(marked.version - 1));
+        let put = put.build().map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let writes = vec![TransactWriteItem::builder().put(put).build(), self.overwrite(route_row(marked))?];
+        match self.transact(writes, "noting whose a page is").await {
+            Ok(true) => Ok(Replaced::Done),
+            Ok(false) | Err(AdapterError::Contended { .. }) => Ok(Replaced::ChangedMeanwhile),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes a page, its route and its token: from then on no push of its network goes to it. False where there was
     /// none.
     ///
@@ -297,6 +319,7 @@ fn route_row(page: &Page) -> Row {
         ("sk".to_owned(), text(page.id.as_str())),
         ("account".to_owned(), text(page.account.as_str())),
         ("delivery".to_owned(), text(delivery.as_str().unwrap_or_default())),
+        ("proven".to_owned(), AttributeValue::Bool(page.proven)),
     ])
 }
 
@@ -306,6 +329,7 @@ fn read_page(row: &Row) -> Result<Page, AdapterError> {
 }
 
 fn read_route(row: &Row, id: &NetworkId) -> Result<ConnectedPage, AdapterError> {
+    let proven = matches!(row.get("proven"), Some(AttributeValue::Bool(true)));
     let row = Reader { table: TABLE, row };
     let delivery = row.text("delivery")?.to_owned();
     let malformed = |_| AdapterError::Malformed { table: TABLE, attribute: "delivery" };
@@ -314,5 +338,6 @@ fn read_route(row: &Row, id: &NetworkId) -> Result<ConnectedPage, AdapterError> 
         account: row.parsed("account")?,
         network_id: id.clone(),
         delivery: serde_json::from_value(delivery.into()).map_err(malformed)?,
+        proven,
     })
 }

@@ -217,6 +217,9 @@ pub struct Page {
     pub name: String,
     /// When what is pushed is handed on.
     pub delivery: Delivery,
+    /// Whether its network took a token of its account's as this page's. Until then nobody knows that it is theirs.
+    #[serde(default)]
+    pub proven: bool,
     /// What is known of its token.
     pub token: TokenStatus,
     /// Counts the tokens that it was given; the token's row has the same number.
@@ -383,6 +386,7 @@ impl NewPage {
             network_id: self.network_id,
             name: self.name,
             delivery: self.delivery,
+            proven: false,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
             version: 1,

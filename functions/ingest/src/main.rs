@@ -40,6 +40,8 @@ struct Ingest {
     hand_on: HandOn,
     secrets: push::Secrets,
     retention: Retention,
+    /// Whether what is pushed for a page waits until its network took its token.
+    needs_proof: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -59,6 +61,7 @@ async fn main() -> Result<(), Fatal> {
         queue,
         secrets: settings.secrets,
         retention: settings.retention,
+        needs_proof: settings.needs_proof,
     };
     let ingest = &ingest;
     let timeout: Duration = settings.timeout;

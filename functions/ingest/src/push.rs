@@ -168,7 +168,7 @@ impl Taking<'_> {
                 Whose::NotConnected => not_connected += 1,
                 Whose::Unrecognised => unrecognised.push(update),
                 Whose::Pages(owner, pages) => {
-                    let new = entries_of(update, owner, pages, &claim);
+                    let new = entries_of(update, owner, pages, self.ingest.needs_proof, &claim);
                     // The same thing may stand twice in one push.
                     let new = new.into_iter().filter(|new| seen.insert((new.page.clone(), new.key.clone())));
                     entries.extend(new);
@@ -283,7 +283,13 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
     found.unwrap_or(if is_foreseen { Whose::NotConnected } else { Whose::Unrecognised })
 }
 
-fn entries_of(update: &Update, owner: &NetworkId, pages: &[ConnectedPage], claim: &Claim) -> Vec<NewEntry> {
+fn entries_of(
+    update: &Update,
+    owner: &NetworkId,
+    pages: &[ConnectedPage],
+    needs_proof: bool,
+    claim: &Claim,
+) -> Vec<NewEntry> {
     let reading = normalise::read(&update.event, owner);
     let key = EntryKey::new(&reading.thing, &reading.version);
     let event = PackedEvent::of(&update.event);
@@ -294,14 +300,16 @@ fn entries_of(update: &Update, owner: &NetworkId, pages: &[ConnectedPage], claim
         key: key.clone(),
         event: event.clone(),
         says: reading.says(),
-        waiting: waiting(&reading, page.delivery, claim),
+        waiting: waiting(&reading, page, needs_proof, claim),
     };
     pages.iter().map(entry).collect()
 }
 
-fn waiting(reading: &Reading, delivery: Delivery, claim: &Claim) -> Waiting {
-    match delivery {
+fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> Waiting {
+    match page.delivery {
         _ if reading.wanted.is_some() => Waiting::Incomplete,
+        // Whoever connects a page by its id gets nothing of it until its network took their token for it.
+        _ if needs_proof && !page.proven => Waiting::Incomplete,
         // What is said of a token is the tick's, which may change the page.
         Delivery::Immediate if reading.signal.is_none() => Waiting::Claimed(claim.clone()),
         Delivery::Immediate | Delivery::Scheduled => Waiting::Ready,
@@ -343,6 +351,7 @@ mod tests {
                     account: AccountId::from_bits(1),
                     network_id: found.1.clone(),
                     delivery: Delivery::Scheduled,
+                    proven: true,
                 };
                 routes.insert(found.clone(), vec![page]);
             }

@@ -16,12 +16,14 @@ pub(crate) struct Settings {
     pub(crate) inbox_table: String,
     pub(crate) deliver_queue_url: String,
     pub(crate) retention: Retention,
+    pub(crate) needs_proof: bool,
     pub(crate) secrets: Secrets,
 }
 
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
     let mut reader = SettingsReader::new(lookup);
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
+    let needs_proof = reader.parsed("PUSHES_NEED_PROOF").unwrap_or(true);
     // None is a valid answer: then no push of that network is taken.
     let secrets = |name: &str| AppSecret::list(&lookup(name).unwrap_or_default());
     let settings = Settings {
@@ -31,6 +33,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         inbox_table: reader.text("INBOX_TABLE"),
         deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
         retention: Retention::from_days(days),
+        needs_proof,
         secrets: Secrets {
             meta: secrets("META_APP_SECRETS"),
             meta_verify: secrets("META_VERIFY_TOKEN"),

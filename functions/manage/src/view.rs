@@ -68,6 +68,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "network_id": page.network_id,
         "name": page.name,
         "delivery": page.delivery,
+        "proven": page.proven,
         "token": {
             "state": token.state,
             "expires_at": time(token.expires_at),

@@ -19,6 +19,8 @@ pub(crate) fn resolve(
         ADDRESSES.iter().map(|(name, path)| ((*name).to_owned(), format!("{networks}{path}"))).collect();
     let mut local = |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());
     local("AllowedPrivateTargets", "127.0.0.0/8,::1/128");
+    // So that pages can be tried with tokens that no stand-in knows.
+    local("PushesNeedProof", "false");
     local("MetaAppSecrets", "local-meta-secret");
     local("MetaVerifyToken", "local-meta-verify");
     local("XConsumerSecrets", "local-x-secret");

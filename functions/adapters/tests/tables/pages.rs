@@ -115,6 +115,7 @@ fn route(page: &Page) -> ConnectedPage {
         account: page.account.clone(),
         network_id: page.network_id.clone(),
         delivery: page.delivery,
+        proven: page.proven,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Completing what was pushed as ids only, with the page's token, before it is handed on.
+//! Completing what was pushed as ids only, with the page's token, before it is handed on; and handing on what waited for
+//! the network to take the token as the page's.
 //!
 //! What the network says is gone, or never answers in a form that can be read, is handed on as it was pushed: its ids are
 //! all there will ever be. What waits for a token that may do it goes on waiting.
@@ -27,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 impl Asking<'_> {
     /// Completes what waits, as far as there is room for calls.
     pub(super) async fn complete(&mut self) -> Result<Ended, AdapterError> {
-        if self.page.network != Network::Instagram {
+        if !matches!(self.page.network, Network::Facebook | Network::Instagram | Network::X) {
+            // Nothing of theirs is pushed.
             return Ok(Ended::Whole);
         }
         let inbox = &self.collect.hand_on.inbox;

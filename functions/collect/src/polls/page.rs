@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::hand_on::Known;
 use carteiro_adapters::poll_queue::PageToAsk;
@@ -25,6 +26,12 @@ const PAGE_TIME: Duration = Duration::from_secs(180);
 
 /// Nothing is asked in the last of an invocation.
 const RESERVE: Duration = Duration::from_secs(60);
+
+/// What asking about a token is called, which proves nothing of whose the page is.
+const INSPECTION: &str = "token";
+
+/// How often it is tried to note whose a page is, when others change it.
+const PROOF_TRIES: usize = 5;
 
 /// The asking about one page.
 pub(super) struct Asking<'a> {
@@ -194,6 +201,7 @@ impl<'a> Asking<'a> {
         }
         let mut progress = before.progress;
         let ended = self.collect_page(&mut progress).await?;
+        self.prove(&ended).await?;
         if matches!(ended, Ended::Whole | Ended::More) && self.complete().await? == Ended::More {
             return Ok(Ended::More);
         }
@@ -211,6 +219,32 @@ impl<'a> Asking<'a> {
             Some(ended) => Ok(ended),
             None => self.drive(progress).await,
         }
+    }
+
+    /// Notes whose the page is, where that became known: no run asks for anything before its network said that the
+    /// token is this page's.
+    async fn prove(&mut self, ended: &Ended) -> Result<(), AdapterError> {
+        let proven = match ended {
+            Ended::NotThePages => false,
+            _ if self.answered.iter().any(|what| *what != INSPECTION) => true,
+            _ => return Ok(()),
+        };
+        for _ in 0..PROOF_TRIES {
+            if self.page.proven == proven || self.page.token_version != self.token.version {
+                return Ok(());
+            }
+            let marked = Page { proven, version: self.page.version + 1, ..self.page.clone() };
+            if self.collect.config.prove_page(&marked).await? == Replaced::Done {
+                let (page, network) = (marked.id.as_str(), marked.network.as_str());
+                tracing::info!(page, network, proven, "page.proven");
+                self.page = marked;
+                return Ok(());
+            }
+            let page = self.collect.config.find_page(&self.page.account, &self.page.id).await?;
+            let Some(page) = page else { return Ok(()) };
+            self.page = page;
+        }
+        Err(AdapterError::contended("noting whose a page is"))
     }
 
     /// Whether there is room for another call.
