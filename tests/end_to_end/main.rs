@@ -9,6 +9,7 @@ mod blocking;
 mod building;
 mod bulk;
 mod collecting;
+mod collecting_day;
 mod collecting_scale;
 mod collecting_tokens;
 mod concurrency;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use carteiro_core::network::Network;
 use carteiro_core::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_networks::{Author, Kind, Published};
 use carteiro_tests::client::{Client, Reply};
 use carteiro_tests::{Account, Bundle, dynamodb};
 use http::Method;
@@ -102,6 +104,162 @@ pub(crate) fn x(user: &str, post: &str) -> Value {
         "created_at": "Sun Nov 22 01:00:00 +0000 2026", "id": 1, "id_str": post, "text": "oi @alguem",
         "user": {"id": 5, "id_str": "5", "name": "Caio", "screen_name": "caio"},
         "in_reply_to_status_id_str": null, "entities": {"user_mentions": [{"id_str": user}]},
+    }]})
+}
+
+/// What a network pushes of a thing as it is now, with the ids and texts of the stand-in; None where it pushes nothing of
+/// such things. `all` are the page's things.
+pub(crate) fn push_of(network: Network, thing: &Published, all: &[Published]) -> Option<Value> {
+    let seconds = thing.edited_ms.unwrap_or(thing.at_ms) / 1000 + 1;
+    let entry = |name: &str, value: Value| json!({"id": thing.page, "time": seconds, name: [value]});
+    let is_message = thing.kind == Kind::DirectMessage;
+    match network {
+        Network::Facebook | Network::Instagram if is_message => {
+            let object = if network == Network::Facebook { "page" } else { "instagram" };
+            Some(json!({"object": object, "entry": [entry("messaging", meta_message(thing))]}))
+        }
+        Network::Facebook => {
+            let (field, value) = facebook_change(thing, all)?;
+            let change = json!({"field": field, "value": value});
+            Some(json!({"object": "page", "entry": [entry("changes", change)]}))
+        }
+        Network::Instagram => {
+            let (field, value) = instagram_change(thing, all)?;
+            let change = json!({"field": field, "value": value});
+            Some(json!({"object": "instagram", "entry": [entry("changes", change)]}))
+        }
+        Network::X if is_message => Some(x_message(thing)),
+        Network::X => {
+            let posts = json!([x_post(thing, all)]);
+            Some(
+                json!({"for_user_id": thing.page, "user_has_blocked": "false", "tweet_create_events": posts}),
+            )
+        }
+        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
+    }
+}
+
+/// Who did it; the page itself where nobody else did.
+fn author_of(thing: &Published) -> Author {
+    let page = || Author { id: thing.page.clone(), name: format!("Page {}", thing.page) };
+    thing.author.clone().unwrap_or_else(page)
+}
+
+fn find<'a>(all: &'a [Published], id: &str) -> Option<&'a Published> {
+    all.iter().find(|one| one.id == id || one.earlier_ids.iter().any(|earlier| earlier == id))
+}
+
+/// What a comment or an answer to one is on in the end.
+fn root_of<'a>(thing: &'a Published, all: &'a [Published]) -> &'a Published {
+    let mut root = thing;
+    while let Some(above) = root.parent.as_deref().and_then(|id| find(all, id)) {
+        root = above;
+    }
+    root
+}
+
+fn facebook_change(thing: &Published, all: &[Published]) -> Option<(&'static str, Value)> {
+    let (by, verb) = (author_of(thing), if thing.edited_ms.is_some() { "edited" } else { "add" });
+    let created = thing.at_ms / 1000;
+    let from = json!({"id": by.id, "name": by.name});
+    Some(match thing.kind {
+        Kind::Post => {
+            let value = json!({"item": "status", "verb": verb, "post_id": thing.id, "from": from,
+                "created_time": created, "published": 1, "message": thing.text});
+            ("feed", value)
+        }
+        Kind::Comment | Kind::Reply => {
+            let post = &root_of(thing, all).id;
+            let value = json!({"item": "comment", "verb": verb, "comment_id": thing.id, "post_id": post,
+                "parent_id": thing.parent, "from": from, "created_time": created, "message": thing.text,
+                "post": {"status_type": "mobile_status_update", "is_published": true, "id": post,
+                    "permalink_url": format!("https://www.facebook.com/{post}"), "promotion_status": "inactive"}});
+            ("feed", value)
+        }
+        Kind::Mention => {
+            let value = json!({"item": "post", "verb": verb, "post_id": thing.id, "sender_id": by.id,
+                "sender_name": by.name, "created_time": created, "message": thing.text});
+            ("mention", value)
+        }
+        Kind::Review => {
+            let word = if thing.rating.is_none_or(|rating| rating >= 3) { "POSITIVE" } else { "NEGATIVE" };
+            let value = json!({"item": "rating", "verb": verb, "open_graph_story_id": thing.id,
+                "reviewer_id": by.id, "reviewer_name": by.name, "review_text": thing.text,
+                "recommendation_type": word, "comment_id": null, "created_time": created});
+            ("ratings", value)
+        }
+        _ => return None,
+    })
+}
+
+/// Instagram pushes comments, and of mentions their ids; nothing of the account's own media, and no edits.
+fn instagram_change(thing: &Published, all: &[Published]) -> Option<(&'static str, Value)> {
+    let by = author_of(thing);
+    match thing.kind {
+        Kind::Comment | Kind::Reply if thing.edited_ms.is_none() => {
+            let mut value = json!({"id": thing.id, "text": thing.text, "from": {"id": by.id, "username": by.name},
+                "media": {"id": root_of(thing, all).id, "media_product_type": "FEED"}});
+            if thing.kind == Kind::Reply {
+                value["parent_id"] = thing.parent.as_deref().into();
+            }
+            Some(("comments", value))
+        }
+        Kind::Mention => Some(("mentions", json!({"media_id": thing.id}))),
+        _ => None,
+    }
+}
+
+/// A message of Messenger's form; one of the page's own is an echo.
+fn meta_message(thing: &Published) -> Value {
+    let with = thing.author.as_ref().or(thing.to.as_ref()).map_or("0", |with| with.id.as_str());
+    let is_echo = thing.author.is_none();
+    let (from, to) = if is_echo { (thing.page.as_str(), with) } else { (with, thing.page.as_str()) };
+    let mut message = json!({"mid": thing.id, "text": thing.text});
+    if is_echo {
+        message["is_echo"] = true.into();
+    }
+    json!({"sender": {"id": from}, "recipient": {"id": to}, "timestamp": thing.at_ms, "message": message})
+}
+
+fn x_handle(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).take(15).collect()
+}
+
+fn x_user(user: &Author) -> Value {
+    json!({"id_str": user.id, "name": user.name, "screen_name": x_handle(&user.name)})
+}
+
+/// A post of the Account Activity API.
+fn x_post(thing: &Published, all: &[Published]) -> Value {
+    let at_ms = thing.edited_ms.unwrap_or(thing.at_ms);
+    let at = jiff::Timestamp::from_millisecond(at_ms.cast_signed()).unwrap();
+    let above = thing.parent.as_deref().and_then(|id| find(all, id));
+    let handle = x_handle(&format!("Page {}", thing.page));
+    let mention = thing.text.contains(&format!("@{handle}"));
+    let mentions = mention.then(|| json!({"id_str": thing.page, "screen_name": handle, "name": handle}));
+    let mut post = json!({
+        "created_at": at.strftime("%a %b %d %H:%M:%S +0000 %Y").to_string(), "id_str": thing.id,
+        "timestamp_ms": at_ms.to_string(), "text": thing.text, "truncated": false, "user": x_user(&author_of(thing)),
+        "in_reply_to_status_id_str": thing.parent, "in_reply_to_user_id_str": above.map(|above| author_of(above).id),
+        "entities": {"hashtags": [], "urls": [], "user_mentions": mentions.as_slice()}, "lang": "und",
+    });
+    if let Some(first) = thing.earlier_ids.first() {
+        post["edit_history"] = json!({"initial_tweet_id": first, "edit_tweet_ids": [first, thing.id]});
+    }
+    post
+}
+
+/// A direct message of the Account Activity API.
+fn x_message(thing: &Published) -> Value {
+    let page = Author { id: thing.page.clone(), name: format!("Page {}", thing.page) };
+    let with = thing.author.clone().or_else(|| thing.to.clone()).unwrap_or_else(|| page.clone());
+    let (from, to) = if thing.author.is_none() { (&page, &with) } else { (&with, &page) };
+    let users: BTreeMap<&str, Value> =
+        [from, to].map(|user| (user.id.as_str(), x_user(user))).into_iter().collect();
+    json!({"for_user_id": thing.page, "users": users, "direct_message_events": [{
+        "type": "message_create", "id": thing.id, "created_timestamp": thing.at_ms.to_string(),
+        "message_create": {"target": {"recipient_id": to.id}, "sender_id": from.id,
+            "message_data": {"text": thing.text, "entities": {"hashtags": [], "urls": [], "user_mentions": []}}},
     }]})
 }
 
