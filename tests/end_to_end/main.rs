@@ -13,6 +13,7 @@ mod collecting_scale;
 mod collecting_tokens;
 mod concurrency;
 mod console;
+mod demonstration;
 mod documentation;
 mod expiry;
 mod held;
