@@ -14,6 +14,7 @@ mod collecting_scale;
 mod collecting_tokens;
 mod concurrency;
 mod console;
+mod demonstration;
 mod documentation;
 mod expiry;
 mod held;

@@ -24,6 +24,8 @@ pub(crate) fn resolve(
     local("MetaAppSecrets", "local-meta-secret");
     local("MetaVerifyToken", "local-meta-verify");
     local("XConsumerSecrets", "local-x-secret");
+    // With an app of its own X's tokens are renewed.
+    local("XClientId", "local-x-client");
     match std::env::consts::ARCH {
         "x86_64" => _ = local("Architecture", "x86_64"),
         "aarch64" => _ = local("Architecture", "arm64"),

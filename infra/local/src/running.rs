@@ -177,6 +177,13 @@ impl Surroundings {
             demonstration::give_secret(folder, &self.receiver);
         }
         let stack = Stack::start(self.options.clone()).await?;
+        if let Some(folder) = &self.folder {
+            let api = ApiClient::new(&stack.addresses().api);
+            if let Err(error) = demonstration::delete_kept(folder, &api).await {
+                // A demonstration that needs their places says so; without one, they are found to be revoked.
+                tracing::warn!(%error, "the pages of an earlier demonstration could not be deleted");
+            }
+        }
         Ok(Running { stack, surroundings: self, account: None })
     }
 }

@@ -1,9 +1,12 @@
-//! The demonstration: an account, a webhook at the receiver, one item of each type that bots produce, and one push of
-//! each network that pushes, through the public HTTP API.
+//! The demonstration: an account, a webhook at the receiver, one item of each type that bots produce, one push of each
+//! network that pushes, and one of each kind of thing that the networks have, found by a tick: through the public HTTP
+//! API, and the networks' stand-ins.
 //!
 //! Its account is made once for a data folder, and used again by later runs: `demonstration.json` in the folder holds
-//! the account's key and the webhook's secret.
+//! the account's key and the webhook's secret. Its pages are made anew by each run (see [`pages`]).
 
+mod collected;
+mod pages;
 mod pushes;
 
 use std::io;
@@ -24,6 +27,7 @@ use crate::api_client::{ApiClient, CallError};
 use crate::console::Console;
 use crate::private_file;
 
+pub(crate) use pages::delete_kept;
 pub(crate) use pushes::NetworkSecrets;
 
 /// The receiver's path that the webhook points at.
@@ -97,6 +101,14 @@ fn file(folder: &Path) -> PathBuf {
     folder.join("demonstration.json")
 }
 
+/// The account that an earlier run made in this folder.
+fn kept_in(folder: &Path) -> Result<Option<DemonstrationAccount>, DemonstrationError> {
+    let file = file(folder);
+    let failed = |source| DemonstrationError::File { file: file.display().to_string(), source };
+    let Some(content) = private_file::read(&file).map_err(failed)? else { return Ok(None) };
+    serde_json::from_str(&content).map(Some).map_err(|error| failed(error.into()))
+}
+
 /// One item of it.
 struct Item {
     name: &'static str,
@@ -136,7 +148,9 @@ impl Demonstration<'_> {
             "{all} of {all} items delivered: bytes unchanged, signatures verified by the receiver."
         ));
         let mark = random.iter().take(6).fold(0_u64, |mark, byte| mark << 8 | u64::from(*byte));
-        self.run_pushes(&account, &format!("{mark:015}"), now_ms).await?;
+        let mark = format!("{mark:015}");
+        let pages = self.run_pushes(&account, &mark, now_ms).await?;
+        self.run_collection(&account, &mark, pages).await?;
         Ok(account)
     }
 
@@ -163,10 +177,7 @@ impl Demonstration<'_> {
     }
 
     fn kept(&self) -> Result<Option<DemonstrationAccount>, DemonstrationError> {
-        let Some(file) = self.file() else { return Ok(None) };
-        let failed = |source| DemonstrationError::File { file: file.display().to_string(), source };
-        let Some(content) = private_file::read(&file).map_err(failed)? else { return Ok(None) };
-        serde_json::from_str(&content).map(Some).map_err(|error| failed(error.into()))
+        self.folder.as_deref().map_or(Ok(None), kept_in)
     }
 
     /// Points the webhook at this run's receiver, whatever was changed about it since.
@@ -197,6 +208,16 @@ impl Demonstration<'_> {
         // Somebody may have added webhooks to the account; without any, nothing will arrive, and waiting tells so.
         accepted.number("webhooks")?;
         accepted.text("id")
+    }
+
+    /// Runs a tick of the collector.
+    async fn tick(&self) -> Result<(), DemonstrationError> {
+        let failed = |what: String| DemonstrationError::Items(vec![what]);
+        match self.stack.invoke("CollectFunction", Bytes::from_static(b"{}")).await {
+            Ok(tick) if !tick.function_error => Ok(()),
+            Ok(tick) => Err(failed(format!("the tick failed: {}", String::from_utf8_lossy(&tick.payload)))),
+            Err(error) => Err(failed(format!("the tick: {error}"))),
+        }
     }
 
     /// Waits for one item at the receiver, and says how it arrived.
