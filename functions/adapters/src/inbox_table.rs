@@ -408,11 +408,34 @@ impl InboxTable {
         self.waiting(incomplete_name(page), limit, after).await
     }
 
+    /// Some of what waits to be completed for a page: the oldest, or the newest.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn some_incomplete(
+        &self,
+        page: &PageId,
+        limit: u16,
+        newest_first: bool,
+    ) -> Result<Vec<Place>, AdapterError> {
+        self.waiting_in(incomplete_name(page), limit, None, newest_first).await.map(|(places, _)| places)
+    }
+
     async fn waiting(
         &self,
         name: String,
         limit: u16,
         after: Option<Mark>,
+    ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
+        self.waiting_in(name, limit, after, false).await
+    }
+
+    async fn waiting_in(
+        &self,
+        name: String,
+        limit: u16,
+        after: Option<Mark>,
+        newest_first: bool,
     ) -> Result<(Vec<Place>, Option<Mark>), AdapterError> {
         let call = self
             .client
@@ -421,6 +444,7 @@ impl InboxTable {
             .index_name("waiting")
             .key_condition_expression("waiting = :waiting")
             .expression_attribute_values(":waiting", text(name))
+            .scan_index_forward(!newest_first)
             .set_exclusive_start_key(after.map(|mark| mark.0))
             .limit(i32::from(limit));
         let answer =
@@ -651,6 +675,26 @@ impl InboxTable {
         }
         let event = event.unwrap_or_else(|| entry.event.clone());
         Ok(Some(Entry { event, since: now, parts, ..entry }))
+    }
+
+    /// Sets an entry aside that waits to be completed and cannot be read: it waits no more, and what it holds can be looked
+    /// at until `expires_at`.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it waits as before.
+    pub async fn set_aside_incomplete(
+        &self,
+        place: &Place,
+        page: &PageId,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(place.row()));
+        let call = call
+            .condition_expression(IS_INCOMPLETE)
+            .update_expression("SET expires_at = :expires REMOVE waiting")
+            .expression_attribute_values(":incomplete", text(incomplete_name(page)))
+            .expression_attribute_values(":expires", seconds(expires_at));
+        made(call.send().await, "setting an entry aside").map(|_| ())
     }
 
     /// Deletes an entry whose page was deleted and that waits to be completed. False where it is gone already.

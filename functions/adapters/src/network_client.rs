@@ -55,8 +55,8 @@ pub use request::{Credentials, RenewalSecrets};
 pub const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 /// How much of an answer is read: a page of a hundred posts with all their fields is far below a MiB, and the function
-/// makes several calls at once in 512 MiB or less.
-pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// makes ten calls at once in 512 MiB.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a host may take to let itself be connected to, over all of its addresses.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -20,6 +20,10 @@
 //! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
 //! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
 //!
+//! **A rest of the whole network** is what its answers to the calls of one account say of *an* app: whoever gave that
+//! account's token may have it of another app than the deployment's. So it is the account's alone until a second account
+//! is told the same.
+//!
 //! **A token that is dead pauses its page**, on the condition that no newer one was given meanwhile, which sets the page
 //! going again by the same write that stores it.
 
@@ -90,8 +94,13 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 const IS_WITHIN: &str = "window_end = :end AND units <= :room";
 /// What was spent is of a window before this one.
 const IS_ANOTHER_WINDOW: &str = "(attribute_not_exists(window_end) OR window_end < :end)";
-/// A rest is only made longer.
+/// A rest is only made longer,
 const IS_LONGER: &str = "(attribute_not_exists(rest_until) OR rest_until < :until)";
+/// by the account that was told of it before, or where that one is over.
+const IS_OF_THIS_ACCOUNT: &str =
+    "(attribute_not_exists(said_by) OR said_by = :account OR rest_until <= :now)";
+/// Another account was told of a rest that is not over.
+const IS_OF_ANOTHER: &str = "said_by <> :account AND rest_until > :now";
 
 /// What the collector keeps of pages.
 #[derive(Clone, Debug)]
@@ -111,6 +120,8 @@ pub struct Schedule {
     pub network: Network,
     /// The network's id of it.
     pub network_id: NetworkId,
+    /// The newest of its tokens.
+    pub token_version: u64,
     /// When it is asked about next; None while its token is dead.
     pub next_at: Option<Timestamp>,
     /// When it was last begun to be asked about.
@@ -166,6 +177,9 @@ pub struct Finished {
     pub inspected: Option<Inspected>,
     /// What its token may not do, by the ask's name.
     pub denied: Option<String>,
+    /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
+    /// stands.
+    pub used: u64,
 }
 
 /// When a page is asked about next.
@@ -173,11 +187,8 @@ pub struct Finished {
 pub enum Next {
     /// Then.
     At(Timestamp),
-    /// When it has a newer token than this version.
-    WithANewToken {
-        /// The one that is dead.
-        used: u64,
-    },
+    /// When it has a newer token.
+    WithANewToken,
 }
 
 /// How far a page's collection came.
@@ -193,10 +204,19 @@ pub struct Progress {
 pub struct Before {
     /// How far its collection came.
     pub progress: Progress,
-    /// Until when the network wants no call of the deployment's.
+    /// Until when the network wants no call of this account's, or of the deployment's.
     pub app_rests_until: Option<Timestamp>,
     /// Until when it wants none about this page of its own.
     pub page_rests_until: Option<Timestamp>,
+}
+
+/// Of what a rest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestOf {
+    /// Of one page of the network's.
+    ThePage,
+    /// Of an app at the network.
+    AnApp,
 }
 
 /// How writing a checkpoint ended.
@@ -353,10 +373,10 @@ impl PollTable {
     /// Where it cannot be written. Then it is asked about again when the lease is over.
     pub async fn finish(&self, leased: &Leased, finished: &Finished) -> Result<(), AdapterError> {
         const OPERATION: &str = "giving a page back";
-        let update = |pause: Option<u64>| {
+        let update = |sets_time: bool| {
             let last = serde_json::to_string(&finished.last).unwrap_or_default();
             let call = self.client.update_item().table_name(&self.name);
-            let call = call
+            let mut call = call
                 .set_key(Some(schedule_key(&leased.schedule.page)))
                 .expression_attribute_values(":lease", text(leased.lease.as_str()))
                 .expression_attribute_values(":last", text(last))
@@ -364,46 +384,34 @@ impl PollTable {
             let mut set = "SET last_tick = :last, every_minutes = :every".to_owned();
             let mut remove = "REMOVE lease, lease_until".to_owned();
             let mut condition = IS_OURS.to_owned();
-            let call = match (finished.next, pause) {
-                (Next::At(at), _) => {
-                    set.push_str(", next_at = :next");
-                    call.expression_attribute_values(":next", milliseconds(at))
+            if sets_time {
+                condition = format!("{IS_OURS} AND {HAS_NO_NEWER_TOKEN}");
+                call = call.expression_attribute_values(":used", number(finished.used));
+                match finished.next {
+                    Next::At(at) => {
+                        set.push_str(", next_at = :next");
+                        call = call.expression_attribute_values(":next", milliseconds(at));
+                    }
+                    Next::WithANewToken => remove.push_str(", next_at"),
                 }
-                (Next::WithANewToken { .. }, Some(used)) => {
-                    remove.push_str(", next_at");
-                    condition = format!("{IS_OURS} AND {HAS_NO_NEWER_TOKEN}");
-                    call.expression_attribute_values(":used", number(used))
-                }
-                // A newer one was given: its time was set with it.
-                (Next::WithANewToken { .. }, None) => call,
-            };
-            let call = match finished.inspected {
-                Some(inspected) => {
-                    set.push_str(", inspected = :inspected");
-                    let inspected = serde_json::to_string(&inspected).unwrap_or_default();
-                    call.expression_attribute_values(":inspected", text(inspected))
-                }
-                None => call,
-            };
-            let call = match &finished.denied {
+            }
+            if let Some(inspected) = finished.inspected {
+                set.push_str(", inspected = :inspected");
+                let inspected = serde_json::to_string(&inspected).unwrap_or_default();
+                call = call.expression_attribute_values(":inspected", text(inspected));
+            }
+            match &finished.denied {
                 Some(what) => {
                     set.push_str(", denied = :denied");
-                    call.expression_attribute_values(":denied", text(what.as_str()))
+                    call = call.expression_attribute_values(":denied", text(what.as_str()));
                 }
-                None => {
-                    remove.push_str(", denied");
-                    call
-                }
-            };
+                None => remove.push_str(", denied"),
+            }
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
-        let pause = match finished.next {
-            Next::WithANewToken { used } => Some(used),
-            Next::At(_) => None,
-        };
-        let given_back = made(update(pause).send().await, OPERATION)?;
-        if given_back.is_none() && pause.is_some() {
-            made(update(None).send().await, OPERATION)?;
+        if made(update(true).send().await, OPERATION)?.is_none() {
+            // A newer token was given: its time was set with it. Or the lease is not ours, and nothing is changed.
+            made(update(false).send().await, OPERATION)?;
         }
         Ok(())
     }
@@ -440,9 +448,10 @@ impl PollTable {
                 continue;
             }
             let until = Some(row.milliseconds("rest_until")?);
+            let is_confirmed = row.row.contains_key("confirmed");
             if row.text("pk")? == of_page {
                 before.page_rests_until = until;
-            } else {
+            } else if is_confirmed || row.text("said_by")? == schedule.account.as_str() {
                 before.app_rests_until = until;
             }
         }
@@ -541,25 +550,59 @@ impl PollTable {
         Ok(false)
     }
 
-    /// Notes that a network wants no call before then: of the deployment's, or about one page of its own. One that was
-    /// told longer before stays.
+    /// Notes that a network wants no call before then: about one page of its own, or of an app, as the answers to an
+    /// account's calls said. One that was told longer before stays.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn rest(
         &self,
-        network: Network,
-        network_id: Option<&NetworkId>,
+        schedule: &Schedule,
+        of: RestOf,
         until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), AdapterError> {
-        let call = self.client.update_item().table_name(&self.name);
-        let call = call
-            .set_key(Some(rest_key(spent_pk(network, network_id))))
-            .condition_expression(IS_LONGER)
-            .update_expression("SET rest_until = :until, expires_at = :expires")
-            .expression_attribute_values(":until", milliseconds(until))
-            .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)));
-        made(call.send().await, "noting a network's rest").map(|_| ())
+        const OPERATION: &str = "noting a network's rest";
+        let of_page = (of == RestOf::ThePage).then_some(&schedule.network_id);
+        let update = || {
+            let call = self.client.update_item().table_name(&self.name);
+            call.set_key(Some(rest_key(spent_pk(schedule.network, of_page))))
+                .expression_attribute_values(":until", milliseconds(until))
+                .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)))
+        };
+        if of == RestOf::ThePage {
+            let call = update().condition_expression(IS_LONGER);
+            let call = call.update_expression("SET rest_until = :until, expires_at = :expires");
+            return made(call.send().await, OPERATION).map(|_| ());
+        }
+        let by_account = || {
+            update()
+                .expression_attribute_values(":account", text(schedule.account.as_str()))
+                .expression_attribute_values(":now", milliseconds(now))
+        };
+        let first = by_account()
+            .condition_expression(format!("{IS_LONGER} AND {IS_OF_THIS_ACCOUNT}"))
+            .update_expression(
+                "SET rest_until = :until, said_by = :account, expires_at = :expires REMOVE confirmed",
+            );
+        if made(first.send().await, OPERATION)?.is_none() {
+            let second = by_account()
+                .condition_expression(format!("{IS_OF_ANOTHER} AND rest_until < :until"))
+                .update_expression("SET confirmed = :yes, rest_until = :until, expires_at = :expires")
+                .expression_attribute_values(":yes", AttributeValue::Bool(true));
+            if made(second.send().await, OPERATION)?.is_none() {
+                let agreed = self.client.update_item().table_name(&self.name);
+                let agreed = agreed
+                    .set_key(Some(rest_key(spent_pk(schedule.network, None))))
+                    .condition_expression(IS_OF_ANOTHER)
+                    .update_expression("SET confirmed = :yes")
+                    .expression_attribute_values(":account", text(schedule.account.as_str()))
+                    .expression_attribute_values(":now", milliseconds(now))
+                    .expression_attribute_values(":yes", AttributeValue::Bool(true));
+                made(agreed.send().await, OPERATION)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads rows by their keys, at most 100.
@@ -632,11 +675,13 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         account: reader.parsed("account")?,
         network: reader.parsed("network")?,
         network_id: reader.parsed("network_id")?,
+        token_version: reader.number("token_version")?,
         next_at: time("next_at")?,
         began_at: time("began_at")?,
         every_minutes: reader.optional_number("every_minutes")?,
-        last: if is_text("last_tick") { Some(reader.json("last_tick")?) } else { None },
-        inspected: if is_text("inspected") { Some(reader.json("inspected")?) } else { None },
+        // What only shows or saves something may be of another version of the program.
+        last: reader.json("last_tick").ok(),
+        inspected: reader.json("inspected").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::config_table::{Account, ConfigTable, NewKey};
 use carteiro_adapters::poll_table::{
-    CHECK_PAUSE, Finished, Kept, Leased, Next, PollTable, Progress, SHARDS, Schedule, Turn,
+    CHECK_PAUSE, Finished, Kept, Leased, Next, PollTable, Progress, RestOf, SHARDS, Schedule, Turn,
 };
 use carteiro_adapters::random;
 use carteiro_adapters::token_table::TokenTable;
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, embedded};
 
+#[derive(Clone)]
 struct Tables {
     config: ConfigTable,
     others: PageTables,
@@ -46,13 +47,18 @@ impl Tables {
                 tokens: TokenTable::new(client.clone(), tokens),
                 polls: PollTable::new(client, polls),
             },
-            account: AccountId::from_bits(random::bits128().unwrap()),
+            account: AccountId::from_bits(0),
         };
-        let account = Account { id: tables.account.clone(), name: "a".into(), created_at: now() };
+        Self { account: tables.another_account().await, ..tables }
+    }
+
+    async fn another_account(&self) -> AccountId {
+        let id = AccountId::from_bits(random::bits128().unwrap());
+        let account = Account { id: id.clone(), name: "a".into(), created_at: now() };
         let key = ApiKey::from_random(random::bytes().unwrap());
         let key = NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() };
-        tables.config.create_account(&account, &key).await.unwrap();
-        tables
+        self.config.create_account(&account, &key).await.unwrap();
+        id
     }
 
     fn polls(&self) -> &PollTable {
@@ -87,7 +93,7 @@ fn later(seconds: u64) -> Timestamp {
 
 fn finished(next: Next) -> Finished {
     let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4 };
-    Finished { next, every_minutes: 15, last, inspected: None, denied: Some("comments".into()) }
+    Finished { next, every_minutes: 15, last, inspected: None, denied: Some("comments".into()), used: 1 }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -153,7 +159,7 @@ async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let tables = Tables::new().await;
     let page = tables.connect("facebook", "1").await;
     let leased = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
-    tables.polls().finish(&leased, &finished(Next::WithANewToken { used: 1 })).await.unwrap();
+    tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, None);
     for turn in [Turn::Planned(later(900)), Turn::Now(later(900))] {
         assert!(tables.lease(&page, turn, later(900)).await.is_none(), "{turn:?}");
@@ -163,7 +169,7 @@ async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();
     // Who asked with the old one says that it is dead only now.
-    tables.polls().finish(&leased, &finished(Next::WithANewToken { used: 1 })).await.unwrap();
+    tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
     assert!(tables.lease(&page, Turn::Planned(later(902)), later(902)).await.is_some());
 }
@@ -243,15 +249,42 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
     let tables = Tables::new().await;
     let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
     let polls = tables.polls();
-    polls.rest(Network::Instagram, Some(&page.network_id), later(500)).await.unwrap();
-    polls.rest(Network::Instagram, Some(&page.network_id), later(100)).await.unwrap();
-    polls.rest(Network::Instagram, None, later(50)).await.unwrap();
+    let rest = async |page: &Page, of: RestOf, second: u64| {
+        let schedule = tables.schedule(page).await.unwrap();
+        polls.rest(&schedule, of, later(second), now()).await.unwrap();
+    };
+    rest(&page, RestOf::ThePage, 500).await;
+    rest(&page, RestOf::ThePage, 100).await;
+    rest(&page, RestOf::AnApp, 50).await;
     let rests = async |page: &Page| {
         let before = polls.before(&tables.schedule(page).await.unwrap()).await.unwrap();
         (before.page_rests_until, before.app_rests_until)
     };
     assert_eq!(rests(&page).await, (Some(later(500)), Some(later(50))));
     assert_eq!(rests(&other).await, (None, Some(later(50))));
+}
+
+#[tokio::test]
+async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_anothers_say_the_same() {
+    let tables = Tables::new().await;
+    let mine = tables.connect("youtube", "UC1").await;
+    let foreign = Tables { account: tables.another_account().await, ..tables.clone() };
+    let theirs = foreign.connect("youtube", "UC2").await;
+    let polls = tables.polls();
+    let rest = async |page: &Page, second: u64| {
+        let schedule = tables.schedule(page).await.unwrap();
+        polls.rest(&schedule, RestOf::AnApp, later(second), now()).await.unwrap();
+    };
+    let rests = async |page: &Page| {
+        polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until
+    };
+    rest(&mine, 900).await;
+    rest(&mine, 800).await;
+    assert_eq!((rests(&mine).await, rests(&theirs).await), (Some(later(900)), None));
+    rest(&theirs, 600).await;
+    assert_eq!((rests(&mine).await, rests(&theirs).await), (Some(later(900)), Some(later(900))));
+    rest(&theirs, 1200).await;
+    assert_eq!((rests(&mine).await, rests(&theirs).await), (Some(later(1200)), Some(later(1200))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::poll_table::{Kept, Progress};
+use carteiro_adapters::poll_table::{Kept, Progress, RestOf};
 use carteiro_core::network::Network;
 use carteiro_core::poll::budget::May;
 use carteiro_core::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
@@ -95,7 +95,7 @@ impl Asking<'_> {
             let stored = self.bring_in(heard.events).await?;
             run.stored(stored);
             failures = if heard.verdict == Verdict::Transient { failures + 1 } else { 0 };
-            troubled |= heard.verdict == Verdict::Transient;
+            troubled |= matches!(heard.verdict, Verdict::Transient | Verdict::Malformed);
             if let Verdict::Wait { until, of: Rest::ThisKind } = heard.verdict {
                 limited = limited.max(Some(until));
             }
@@ -109,7 +109,7 @@ impl Asking<'_> {
         Ok(match limited {
             // What is left has its time in the checkpoint; the rest was asked.
             Some(_) => Ended::More,
-            None if troubled => Ended::Unavailable,
+            None if troubled || self.answered.is_empty() => Ended::Unavailable,
             None => Ended::Whole,
         })
     }
@@ -170,8 +170,8 @@ impl Asking<'_> {
             | Verdict::Gone
             | Verdict::Malformed => Follows::GoOn,
             Verdict::Wait { until, of } => {
-                let of_page = (of == Rest::ThePage).then_some(&self.page.network_id);
-                polls.rest(self.page.network, of_page, until).await?;
+                let of = if of == Rest::ThePage { RestOf::ThePage } else { RestOf::AnApp };
+                polls.rest(&self.schedule, of, until, self.clock.now()).await?;
                 Follows::End(Ended::Limited(until))
             }
             Verdict::OurFault(why) => {

@@ -28,7 +28,11 @@ impl Asking<'_> {
             _ => return Ok(None),
         };
         let (now, version) = (self.clock.now(), self.token.version);
-        let is_known = |last: Inspected| last.version == version && now.duration_since(last.at) < EVERY;
+        // An end that has come may have been put off since.
+        let ends = [self.page.token.expires_at, self.page.token.consent_ends_at];
+        let has_ended = ends.into_iter().flatten().any(|end| end <= now);
+        let is_known =
+            |last: Inspected| last.version == version && now.duration_since(last.at) < EVERY && !has_ended;
         if self.collect.polls.apps.meta.is_none() || self.inspected.is_some_and(is_known) {
             return Ok(None);
         }

@@ -28,6 +28,7 @@ use carteiro_adapters::network_client::NetworkClient;
 use carteiro_adapters::poll_queue::{PageToAsk, Poll, PollQueue};
 use carteiro_adapters::poll_table::Turn;
 use carteiro_core::poll::settings::NetworkSettings;
+use carteiro_core::retention::after;
 use futures_util::stream::{self, StreamExt};
 
 use crate::Collect;
@@ -49,8 +50,18 @@ pub(crate) struct Polls {
     pub(crate) tick: Duration,
 }
 
+/// How old a plan may be that is carried out; not less than a tick. What is older was planned anew, and would only
+/// delay that.
+const FRESH: Duration = Duration::from_secs(15 * 60);
+
 /// Does what a message says. What fails is logged.
 pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) {
+    if let Poll::Plan { at, .. } | Poll::Pages { at, .. } = &poll
+        && after(*at, FRESH.max(collect.polls.tick)) < clock.now()
+    {
+        tracing::warn!(planned_at = at.to_string(), "poll.too_late");
+        return;
+    }
     match poll {
         Poll::Plan { shard, at, now } => {
             if let Err(error) = plan::shard(collect, shard, at, now, clock).await {
@@ -63,7 +74,8 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             asked.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
         }
         Poll::Check { page, network, .. } => {
-            let to_ask = PageToAsk { page, network, every: None, calls: plan::least_calls(network) };
+            let calls = plan::least_calls(network).min(collect.polls.settings.calls);
+            let to_ask = PageToAsk { page, network, every: None, calls };
             Asking::about(collect, &to_ask, Turn::OutOfTurn, clock).await;
         }
     }

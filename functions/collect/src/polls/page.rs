@@ -54,6 +54,8 @@ pub(super) struct Asking<'a> {
     pub(super) most_calls: u32,
     pub(super) calls: u32,
     pub(super) new: u32,
+    /// Whether a renewal was refused, or failed, of a token that still lasts.
+    pub(super) renewal_failed: bool,
     /// What was asked and answered well.
     pub(super) answered: BTreeSet<&'static str>,
     /// What the token may not do, and which permission that takes, where the network says so.
@@ -154,6 +156,7 @@ impl<'a> Asking<'a> {
             most_calls: to_ask.calls,
             calls: 0,
             new: 0,
+            renewal_failed: false,
             answered: BTreeSet::new(),
             denied: None,
             inspected: schedule.inspected,
@@ -176,7 +179,8 @@ impl<'a> Asking<'a> {
         let every_minutes = self.every_minutes(to_ask);
         let denied = self.denied.take().map(|(what, _)| what.to_owned());
         let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_whole(&ended)));
-        Ok(Some(Finished { next, every_minutes, last, inspected: self.inspected, denied }))
+        let used = self.token.version;
+        Ok(Some(Finished { next, every_minutes, last, inspected: self.inspected, denied, used }))
     }
 
     async fn ask_all(&mut self, turn: Turn) -> Result<Ended, AdapterError> {
@@ -202,10 +206,16 @@ impl<'a> Asking<'a> {
         let mut progress = before.progress;
         let ended = self.collect_page(&mut progress).await?;
         self.prove(&ended).await?;
-        if matches!(ended, Ended::Whole | Ended::More) && self.complete().await? == Ended::More {
-            return Ok(Ended::More);
+        if self.page.proven {
+            self.free().await?;
         }
-        Ok(ended)
+        if !matches!(ended, Ended::Whole | Ended::More | Ended::Unavailable) {
+            return Ok(ended);
+        }
+        match self.complete().await? {
+            Ended::Whole => Ok(ended),
+            other => Ok(other),
+        }
     }
 
     /// Collects; where the access token's time is over, once more with a new one.
@@ -264,7 +274,7 @@ impl<'a> Asking<'a> {
     async fn tell(&mut self, ended: &Ended, begun_at: Timestamp) -> Result<(), AdapterError> {
         // What was renewed a moment ago, and is refused all the same, is not renewed again.
         let in_vain = self.renewed && matches!(ended, Ended::Refused(_));
-        let renewable = self.is_renewable() && !in_vain;
+        let renewable = self.is_renewable() && !in_vain && !self.renewal_failed;
         for sight in self.sights(ended) {
             let seen = Seen { sight, begun_at, renewable };
             if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
@@ -307,7 +317,7 @@ impl<'a> Asking<'a> {
 
     fn next(&self, ended: &Ended, to_ask: &PageToAsk, turn: Turn, began_at: Timestamp) -> Next {
         if token_state::is_dead(self.page.token.state) {
-            return Next::WithANewToken { used: self.token.version };
+            return Next::WithANewToken;
         }
         let turn_at = match turn {
             Turn::Planned(at) | Turn::Now(at) => at,
@@ -350,5 +360,6 @@ fn failed(leased: &Leased, to_ask: &PageToAsk, tick: Duration, clock: Invocation
         last,
         inspected: leased.schedule.inspected,
         denied: leased.schedule.denied.clone(),
+        used: leased.schedule.token_version,
     }
 }

@@ -19,12 +19,16 @@ use carteiro_core::poll::meta::{self, Refresh};
 use carteiro_core::poll::refresh::{self, Help, Means, Renewed, Turn};
 use carteiro_core::poll::service_account::ServiceAccount;
 use carteiro_core::poll::{TokenTrouble, Verdict};
+use carteiro_core::retention::after;
 
 use super::drive::AFTER_CALL;
 use super::page::{Asking, Ended};
 
 /// How often storing a new token is tried: nobody else has it.
 const TRIES: u32 = 6;
+
+/// After how long a renewal is tried again that failed while its token lasts.
+const AGAIN: Duration = Duration::from_secs(6 * 3600);
 
 /// The pause before the first such repeat; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,9 +62,21 @@ impl Asking<'_> {
         if !due {
             return Ok(None);
         }
+        // Of one that lasts for weeks a failed renewal is tried again in some hours. Meanwhile its end is near, and told.
+        let still_lasts = match self.by() {
+            Some(By::Instagram) => self.token.expires_at.is_none_or(|end| end > now),
+            _ => self.token.expires_at.is_some_and(|end| end > now),
+        };
+        let is_slow = matches!(self.page.network, Network::Instagram | Network::Linkedin);
+        let failed =
+            self.renewal.filter(|attempt| attempt.of == self.token.version && is_slow && still_lasts);
+        if failed.is_some_and(|attempt| after(attempt.at, AGAIN) > now) {
+            self.renewal_failed = true;
+            return Ok(None);
+        }
         let ended = self.renew().await?;
+        self.renewal_failed = ended.is_some() && is_slow && still_lasts;
         // What still lasts is used: a renewal ahead of time may fail.
-        let still_lasts = self.token.expires_at.is_some_and(|end| end > now);
         Ok(ended.filter(|ended| !still_lasts || matches!(ended, Ended::RenewalRefused { lost: true })))
     }
 
