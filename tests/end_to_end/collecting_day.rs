@@ -147,7 +147,11 @@ impl Day {
             kind: deed.kind,
             text,
             at_ms,
-            until_ms: deed.edit.as_ref().map(|(at_ms, _)| *at_ms).filter(|_| !is_edit),
+            until_ms: if is_edit {
+                None
+            } else {
+                deed.edit.as_ref().map(|(at_ms, _)| *at_ms).or(deed.replaced_ms)
+            },
             is_edit,
             not_pushed: !is_pushed,
             is_older,

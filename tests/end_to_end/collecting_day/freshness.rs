@@ -22,7 +22,7 @@ pub(super) struct Version {
     pub(super) text: String,
     /// When the network had it.
     pub(super) at_ms: u64,
-    /// Until when: then it was edited.
+    /// Until when: then it was edited, or another took its place.
     pub(super) until_ms: Option<u64>,
     pub(super) is_edit: bool,
     /// Of which there was no push: it was lost, or the network pushes none.
@@ -82,7 +82,7 @@ pub(super) enum Became {
     Came(u64),
     /// It did not, and nobody can have it: the network lists no such things, and its push was lost.
     OnlyPushed,
-    /// It did not: it was edited before the network was asked.
+    /// It did not: it was edited or replaced before the network was asked.
     Overwritten,
     Lost,
 }
@@ -249,8 +249,8 @@ impl Measured<'_> {
             println!("{}", Freshness::of(self.outcomes.iter().filter(of)).row(name));
         }
         println!(
-            "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited before the \
-             network was asked: {}",
+            "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited or replaced \
+             before the network was asked: {}",
             self.count(Became::Lost),
             self.twice.len(),
             self.unknown.len(),
