@@ -55,6 +55,8 @@ pub(super) struct Connected {
     pub(super) id: String,
     /// Where the account's webhook is.
     pub(super) path: String,
+    /// Whether what is pushed is handed on as it arrives.
+    pub(super) immediate: bool,
 }
 
 /// What arrived: for each page of ours and text, when, and under which `webhook-id`.
@@ -95,6 +97,8 @@ pub(super) struct Outcome<'a> {
     /// Whether it appeared in the outage, or in the period before, whose tick was in it.
     pub(super) in_outage: bool,
 }
+
+type IsPart = fn(&Outcome<'_>) -> bool;
 
 /// The measured day.
 pub(super) struct Measured<'a> {
@@ -238,14 +242,14 @@ impl Measured<'_> {
         }
         let of_outage = Freshness::of(self.outcomes.iter().filter(|one| one.in_outage));
         println!("{}", of_outage.row(&format!("{} in its outage", outage.network)));
-        for (name, is_edit, not_pushed) in [
-            ("things without a push", false, true),
-            ("edits without one", true, true),
-            ("edits, pushed", true, false),
-        ] {
-            let of = |one: &&Outcome<'_>| {
-                (one.version.is_edit, one.version.not_pushed) == (is_edit, not_pushed) && !one.in_outage
-            };
+        let parts: [(&str, IsPart); 4] = [
+            ("pushed, of pages with immediate delivery", |one| !one.version.not_pushed && one.page.immediate),
+            ("pushed, of the others", |one| !one.version.not_pushed && !one.page.immediate),
+            ("not pushed, or the push was lost", |one| one.version.not_pushed),
+            ("edits", |one| one.version.is_edit),
+        ];
+        for (name, is_part) in parts {
+            let of = |one: &&Outcome<'_>| is_part(one) && !one.in_outage;
             println!("{}", Freshness::of(self.outcomes.iter().filter(of)).row(name));
         }
         println!(
