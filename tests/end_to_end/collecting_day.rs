@@ -147,7 +147,11 @@ impl Day {
             kind: deed.kind,
             text,
             at_ms,
-            until_ms: deed.edit.as_ref().map(|(at_ms, _)| *at_ms).filter(|_| !is_edit),
+            until_ms: if is_edit {
+                None
+            } else {
+                deed.edit.as_ref().map(|(at_ms, _)| *at_ms).or(deed.replaced_ms)
+            },
             is_edit,
             not_pushed: !is_pushed,
             is_older,
@@ -247,13 +251,15 @@ async fn connect(bundle: &Bundle) -> Vec<Connected> {
                 let token = format!("{token}{copy}");
                 bundle.networks.connect_with(network, Connection::new(network_id, &token));
                 let (account, path) = &accounts[pages.len() % 3];
-                let delivery = if pages.len() % 3 == 0 { "immediate" } else { "scheduled" };
+                let immediate = pages.len() % 3 == 0;
+                let delivery = if immediate { "immediate" } else { "scheduled" };
                 let given = json!({"network": network.as_str(), "network_id": network_id, "name": "p",
                     "access_token": token, "delivery": delivery});
                 let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
                 assert_eq!(reply.status, 201, "{}", reply.text());
                 let id = reply.json()["id"].as_str().unwrap().to_owned();
-                pages.push(Connected { network, network_id: network_id.to_owned(), id, path: path.clone() });
+                let (network_id, path) = (network_id.to_owned(), path.clone());
+                pages.push(Connected { network, network_id, id, path, immediate });
             }
         }
     }

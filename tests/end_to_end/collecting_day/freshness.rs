@@ -22,7 +22,7 @@ pub(super) struct Version {
     pub(super) text: String,
     /// When the network had it.
     pub(super) at_ms: u64,
-    /// Until when: then it was edited.
+    /// Until when: then it was edited, or another took its place.
     pub(super) until_ms: Option<u64>,
     pub(super) is_edit: bool,
     /// Of which there was no push: it was lost, or the network pushes none.
@@ -55,6 +55,8 @@ pub(super) struct Connected {
     pub(super) id: String,
     /// Where the account's webhook is.
     pub(super) path: String,
+    /// Whether what is pushed is handed on as it arrives.
+    pub(super) immediate: bool,
 }
 
 /// What arrived: for each page of ours and text, when, and under which `webhook-id`.
@@ -82,7 +84,7 @@ pub(super) enum Became {
     Came(u64),
     /// It did not, and nobody can have it: the network lists no such things, and its push was lost.
     OnlyPushed,
-    /// It did not: it was edited before the network was asked.
+    /// It did not: it was edited or replaced before the network was asked.
     Overwritten,
     Lost,
 }
@@ -95,6 +97,8 @@ pub(super) struct Outcome<'a> {
     /// Whether it appeared in the outage, or in the period before, whose tick was in it.
     pub(super) in_outage: bool,
 }
+
+type IsPart = fn(&Outcome<'_>) -> bool;
 
 /// The measured day.
 pub(super) struct Measured<'a> {
@@ -238,19 +242,19 @@ impl Measured<'_> {
         }
         let of_outage = Freshness::of(self.outcomes.iter().filter(|one| one.in_outage));
         println!("{}", of_outage.row(&format!("{} in its outage", outage.network)));
-        for (name, is_edit, not_pushed) in [
-            ("things without a push", false, true),
-            ("edits without one", true, true),
-            ("edits, pushed", true, false),
-        ] {
-            let of = |one: &&Outcome<'_>| {
-                (one.version.is_edit, one.version.not_pushed) == (is_edit, not_pushed) && !one.in_outage
-            };
+        let parts: [(&str, IsPart); 4] = [
+            ("pushed, of pages with immediate delivery", |one| !one.version.not_pushed && one.page.immediate),
+            ("pushed, of the others", |one| !one.version.not_pushed && !one.page.immediate),
+            ("not pushed, or the push was lost", |one| one.version.not_pushed),
+            ("edits", |one| one.version.is_edit),
+        ];
+        for (name, is_part) in parts {
+            let of = |one: &&Outcome<'_>| is_part(one) && !one.in_outage;
             println!("{}", Freshness::of(self.outcomes.iter().filter(of)).row(name));
         }
         println!(
-            "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited before the \
-             network was asked: {}",
+            "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited or replaced \
+             before the network was asked: {}",
             self.count(Became::Lost),
             self.twice.len(),
             self.unknown.len(),

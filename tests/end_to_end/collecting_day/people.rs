@@ -160,6 +160,9 @@ pub(super) struct Deed {
     pub(super) at_ms: u64,
     /// When it is edited, and what it says then.
     pub(super) edit: Option<(u64, String)>,
+    /// When another takes its place: a review has one answer of its app's developer.
+    pub(super) replaced_ms: Option<u64>,
+    parent: Option<String>,
 }
 
 /// The deeds on one page.
@@ -213,9 +216,14 @@ impl Page<'_> {
             thing.rating = Some(u8::try_from(chance.between(1, 6)).unwrap());
         }
         thing.text.clone_from(&text);
+        let parent = thing.parent.clone();
+        if self.network == Network::GooglePlay && kind == Kind::Reply {
+            let before = self.deeds.iter_mut().rev().find(|deed| deed.parent == parent);
+            before.into_iter().for_each(|deed| deed.replaced_ms = Some(at_ms));
+        }
         let id = self.networks.publish(self.network, self.id, thing).unwrap();
         let (network, page) = (self.network, self.id.to_owned());
-        self.deeds.push(Deed { network, page, kind, id, text, at_ms, edit: None });
+        self.deeds.push(Deed { network, page, kind, id, text, at_ms, edit: None, replaced_ms: None, parent });
     }
 
     /// One in ten is edited: some at once, for a slip of the pen, most within hours.

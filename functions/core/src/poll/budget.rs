@@ -91,10 +91,9 @@ pub fn steady_units(network: Network) -> Option<u32> {
         Network::Facebook | Network::Instagram => None,
         // One call of each limit: posts, mentions, messages.
         Network::X | Network::GooglePlay => Some(1),
-        // Videos and threads, and some answers or older threads.
-        Network::Youtube => Some(3),
-        // Notifications; posts each hour, and the comments of twenty posts each six hours.
-        Network::Linkedin => Some(2),
+        // YouTube: videos and threads, and some answers or older threads. LinkedIn: notifications, posts, and the
+        // comments of one post.
+        Network::Youtube | Network::Linkedin => Some(3),
     }
 }
 
@@ -339,6 +338,6 @@ mod tests {
             let units = steady_units(network)?;
             limits(network).iter().map(|limit| every(tick, 1, units, limit.a_day(), 0).as_secs() / 60).max()
         };
-        assert_eq!(Network::ALL.map(alone), [None, None, Some(15), Some(15), Some(15), Some(30)]);
+        assert_eq!(Network::ALL.map(alone), [None, None, Some(15), Some(15), Some(15), Some(45)]);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! What others do is asked for as notifications, whose `timeRange` is a real *since* (60 days): each tick asks for the
 //! time since the last. A notification of a comment has its text mostly; where it has not, the post's comments are
-//! listed. Posts are listed by their last change every [`Settings::posts_every`], and the comments of the newest of them
-//! every [`Settings::comments_every`]: for what no notification told of. A steady tick is one call.
+//! listed. Posts are listed by their last change at each tick, and the comments of one of the newest posts, which take
+//! turns: for what no notification told of. A steady tick is three calls, however many posts there are, so that a day's
+//! calls are known from how often ticks come: with the development tier's few, all of it is asked for more rarely.
 //!
 //! # What is guaranteed
 //! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end. Lists
@@ -25,13 +26,11 @@ mod found;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::{encoded, members};
-use super::scope::ms;
 use super::seen::{Seen, Sight, number_key};
 use super::walk::{Step, Walks};
 use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored, TokenTrouble, Verdict};
@@ -63,11 +62,7 @@ pub struct Settings {
     pub page_size: u32,
     /// The kinds of notifications that are asked for. A name that LinkedIn does not know refuses the whole call.
     pub actions: Vec<String>,
-    /// How often posts are listed.
-    pub posts_every: Duration,
-    /// How often the comments of the newest posts are listed.
-    pub comments_every: Duration,
-    /// Of how many posts.
+    /// How many of the newest posts take turns at having their comments listed, one a tick.
     pub recent_posts: usize,
 }
 
@@ -79,8 +74,6 @@ impl Default for Settings {
             version: "202610".to_owned(),
             page_size: 100,
             actions: actions.map(str::to_owned).to_vec(),
-            posts_every: Duration::from_secs(3600),
-            comments_every: Duration::from_secs(6 * 3600),
             recent_posts: 20,
         }
     }
@@ -123,12 +116,12 @@ pub struct Checkpoint {
     notified_to: Option<i64>,
     range: Option<Range>,
     posts: Walks,
-    posts_at: Option<Timestamp>,
     /// Whether the last list of posts had any.
     has_posts: bool,
     recent: Vec<Post>,
     waiting: VecDeque<Waiting>,
-    swept_at: Option<Timestamp>,
+    /// The post whose turn it was last; none before the first list of posts, all of whose comments are listed.
+    turn: Option<String>,
     seen: Seen,
 }
 
@@ -170,22 +163,8 @@ impl Collection {
         let mut run =
             Self { scope, settings, kept, roles_from: 0, doubts: false, done, over: false, pending };
         run.open_range();
-        let is_due = |at: Option<Timestamp>, every: Duration| {
-            at.is_none_or(|at| run.scope.now_ms() - at.as_millisecond() >= ms(every))
-        };
-        let (posts, comments) = (
-            is_due(run.kept.posts_at, run.settings.posts_every),
-            is_due(run.kept.swept_at, run.settings.comments_every),
-        );
-        if posts && run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS) {
-            run.kept.posts_at = Some(run.scope.now);
-        }
-        if comments && !run.kept.recent.is_empty() {
-            run.kept.swept_at = Some(run.scope.now);
-            for post in run.kept.recent.clone() {
-                run.wait_for(Waiting { urn: post.urn, ..Waiting::default() });
-            }
-        }
+        run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS);
+        run.take_turns();
         run
     }
 
@@ -197,6 +176,17 @@ impl Collection {
         let is_new = self.kept.notified_to.is_none_or(|to| to < end) && start < end;
         if self.kept.range.is_none() && is_new {
             self.kept.range = Some(Range { start, end, offset: 0 });
+        }
+    }
+
+    /// The next of the newest posts has its comments listed, and after the last the first.
+    fn take_turns(&mut self) {
+        let Some(last) = &self.kept.turn else { return };
+        let recent = &self.kept.recent;
+        let after = recent.iter().position(|post| post.urn == *last).map_or(0, |at| at + 1);
+        if let Some(urn) = recent.get(after).or(recent.first()).map(|post| post.urn.clone()) {
+            self.kept.turn = Some(urn.clone());
+            self.wait_for(Waiting { urn, ..Waiting::default() });
         }
     }
 
@@ -388,8 +378,8 @@ impl Collection {
         }
         self.kept.recent.sort_by_key(|post| std::cmp::Reverse(post.published));
         self.kept.recent.truncate(self.settings.recent_posts);
-        if self.kept.swept_at.is_none() && self.kept.posts.current().is_none() {
-            self.kept.swept_at = Some(self.scope.now);
+        if self.kept.turn.is_none() && self.kept.posts.current().is_none() {
+            self.kept.turn = self.kept.recent.first().map(|post| post.urn.clone());
             for post in self.kept.recent.clone() {
                 self.wait_for(Waiting { urn: post.urn, ..Waiting::default() });
             }
@@ -417,7 +407,11 @@ impl Collection {
                 self.over = true;
             }
             Verdict::Malformed => self.unreadable(part),
-            Verdict::Gone if part == Part::Comments => drop(self.kept.waiting.pop_front()),
+            Verdict::Gone if part == Part::Comments => {
+                if let Some(gone) = self.kept.waiting.pop_front() {
+                    self.kept.recent.retain(|post| post.urn != gone.urn);
+                }
+            }
             Verdict::Gone | Verdict::Fine => self.pause(part),
         }
     }

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!((every(Network::Youtube, 32), every(Network::Youtube, 330)), (15, 165));
         assert_eq!(every(Network::GooglePlay, 100_000), 15);
         // 100 units of a member's a day.
-        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 10)), (45, 75));
+        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 10)), (60, 105));
     }
 
     #[test]
