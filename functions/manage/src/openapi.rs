@@ -543,6 +543,7 @@ mod tests {
             account: page.account,
             network: page.network,
             network_id: page.network_id,
+            token_version: 1,
             next_at: Some(page.created_at),
             began_at: None,
             every_minutes: None,
