@@ -9,7 +9,7 @@
 //!   in the query alone: so no error has a URL in it, nor anything of what libraries say, and nothing is logged here.
 //! - No request is sent twice by itself, except where nothing of it was sent over a kept connection that was over.
 //!
-//! Connections are kept for [`KEEP_IDLE`], by the platform's clock too: an environment that was frozen between two
+//! Connections are kept for 15 s, by the platform's clock too: an environment that was frozen between two
 //! invocations wakes with connections that are long dead. HTTP/2 is spoken where it is offered. How many calls are made
 //! at once is the caller's matter.
 //!

@@ -7,7 +7,7 @@
 //! What is found here is told first and marked then ([`token_state::Decided`](crate::token_state::Decided)), so a page
 //! that is marked was told of, and a signal that says what is known already tells nothing: of an app that was removed,
 //! networks push each permission. There is one notice id for each (page, kind, access token), the same for what a push
-//! says and for what a call finds out ([`page_notice`](crate::page_notice)).
+//! says and for what a call finds out ([`page_notice`]).
 
 use jiff::Timestamp;
 
