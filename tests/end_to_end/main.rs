@@ -22,6 +22,7 @@ mod idempotency;
 mod isolation;
 mod items;
 mod killed;
+mod leaks;
 mod networks;
 mod page_tokens;
 mod pages;
