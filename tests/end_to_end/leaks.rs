@@ -18,6 +18,8 @@ use crate::networks::SECRETS;
 
 const TICK: Duration = Duration::from_secs(15 * 60);
 
+const DAY: Duration = Duration::from_secs(25 * 3600);
+
 /// Longer than a call of a network's may take.
 const TOO_LONG: Duration = Duration::from_secs(25);
 
@@ -48,7 +50,7 @@ enum Manner {
     NotHttp,
     /// Nothing in time to calls that inspect a token, which stands in their address; errors to others.
     Silent,
-    /// New tokens at the token address, and refusals with what came elsewhere.
+    /// New tokens at the token address, and failures with what came elsewhere.
     Renewing,
 }
 
@@ -183,7 +185,7 @@ fn response(manner: Manner, said: &str, token: &str) -> String {
             let (access, refresh) = RENEWED;
             whole(200, "", &json!({"access_token": access, "refresh_token": refresh, "expires_in": 7200, "token_type": "bearer", "said": said}).to_string())
         }
-        Manner::Renewing => whole(401, "", &error),
+        Manner::Renewing => whole(500, "", &error),
     }
 }
 
@@ -217,6 +219,8 @@ fn owner(network: Network) -> &'static str {
 fn tokens(network: Network, number: usize) -> Value {
     let access = match network {
         Network::Instagram => format!("IGplanted|token/{number:04}"),
+        // Every other one could be a word, such as a permission's.
+        network if number.is_multiple_of(2) => format!("planted-token-of-{network}-{number:04}"),
         network => format!("planted|token+{network}/{number:04}"),
     };
     let mut given = json!({ "access_token": access });
@@ -252,16 +256,19 @@ async fn networks_that_repeat_what_they_are_sent_make_nobody_tell_a_secret() {
     for network in Network::ALL {
         pages.push((network, connect(&bundle, &account, network, tokens(network, 0)).await));
     }
-    let manners = MANNERS.into_iter().chain(MANNERS).chain([Manner::Silent]);
+    // An odd number of them, so that each is met with tokens of either kind; at last renewed tokens are renewed again.
+    let manners = MANNERS.into_iter().chain([Manner::Silent]).chain(MANNERS).chain([Manner::Error(400)]);
+    let last = manners.clone().count() - 1;
     for (number, manner) in manners.enumerate() {
         *parrot.manner.lock().unwrap() = manner;
-        for (network, page) in &pages {
+        for (network, page) in pages.iter().filter(|_| number < last) {
             let path = format!("/pages/{page}");
             let given = tokens(*network, number + 1);
             let reply = bundle.client.patch(&path, &account.key, &given).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
-        bundle.advance(TICK).await;
+        // Limits that the parrot told of are over by then.
+        bundle.advance(DAY).await;
         bundle.tick().await;
         bundle.until_rest().await;
         for (network, page) in &pages {

@@ -64,6 +64,7 @@ impl Asking<'_> {
         };
         let now = self.clock.now();
         let heard = answered.told(|answer| instagram::completed(wanted, answer, settings, now));
+        let heard = heard.without(&self.tokens());
         let is_old = after(entry.received_at, PATIENCE) < now;
         match (heard.events.into_iter().next(), &heard.verdict) {
             (Some(event), _) => self.make_ready(entry, Some(event)).await?,
