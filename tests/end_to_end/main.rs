@@ -23,6 +23,7 @@ mod idempotency;
 mod isolation;
 mod items;
 mod killed;
+mod leaks;
 mod networks;
 mod page_tokens;
 mod pages;

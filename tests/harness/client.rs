@@ -8,6 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+use crate::heard::{Asked, Heard};
 use crate::{ADMIN_KEY, Account, Webhook};
 
 /// A client of one deployment.
@@ -15,6 +16,7 @@ use crate::{ADMIN_KEY, Account, Webhook};
 pub struct Client {
     http: HttpClient<HttpConnector, Full<Bytes>>,
     base: String,
+    heard: Heard,
 }
 
 /// An answer.
@@ -52,7 +54,14 @@ impl Client {
     /// A client of the API at this address.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self { http: HttpClient::builder(TokioExecutor::new()).build_http(), base: base.to_owned() }
+        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        Self { http, base: base.to_owned(), heard: Heard::default() }
+    }
+
+    /// What it, and its clones, were answered.
+    #[must_use]
+    pub fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Makes a request; None where there was no answer.
@@ -63,15 +72,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Option<Reply> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let body = body.into();
+        let asked = Asked { method: &method, path, headers, body: &body };
+        self.heard.asked(asked);
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.into())).expect("a request");
+        let request = request.body(Full::new(body.clone())).expect("a request");
         let response = self.http.request(request).await.ok()?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.ok()?.to_bytes();
-        Some(Reply { status: head.status.as_u16(), headers: head.headers, body })
+        let (head, answer) = response.into_parts();
+        let answer = answer.collect().await.ok()?.to_bytes();
+        self.heard.answered(asked, head.status.as_u16(), &head.headers, &answer);
+        Some(Reply { status: head.status.as_u16(), headers: head.headers, body: answer })
     }
 
     /// Makes a request, which must be answered.

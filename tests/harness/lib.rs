@@ -12,6 +12,9 @@
 
 pub mod blocks;
 pub mod client;
+pub mod heard;
+mod looking;
+pub mod secrets;
 pub mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +55,8 @@ pub struct Bundle {
     pub client: Client,
     /// What the functions logged.
     pub logs: LogLines,
+    /// What it was started with that nobody may see.
+    private: Vec<secrets::Secret>,
 }
 
 /// An account with its key.
@@ -146,6 +151,7 @@ impl Bundle {
         let mut parameters = parameters([]);
         parameters.extend(networks.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)));
         parameters.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let private = looking::private_parameters(&parameters);
         let stack = Stack::start(StackOptions {
             template,
             parameters,
@@ -159,7 +165,7 @@ impl Bundle {
         let stack = stack.await.expect("the stack starts");
         let receiver = Arc::new(receiver(clock).await);
         let client = Client::new(&stack.addresses().api);
-        Self { stack, receiver, networks, client, logs }
+        Self { stack, receiver, networks, client, logs, private }
     }
 
     /// Creates an account.
@@ -214,6 +220,7 @@ impl Bundle {
         let invocation =
             self.stack.invoke("CollectFunction", Bytes::from_static(b"{}")).await.expect("it is invoked");
         assert!(!invocation.function_error, "{}", String::from_utf8_lossy(&invocation.payload));
+        self.client.heard().note("what a tick answered", invocation.payload.clone());
         serde_json::from_slice(&invocation.payload).expect("a tick answers JSON")
     }
 
@@ -267,8 +274,20 @@ impl Bundle {
         true
     }
 
-    /// Stops everything, and asserts that no function called what its policies in the template do not allow.
+    /// Stops everything, and asserts that no function called what its policies in the template do not allow, and that
+    /// nothing that came out has a secret in it (see the module `looking`).
     pub async fn stop(self) {
+        let leaks = self.leaks().await;
+        let (search, logs) = (self.search(), self.logs.clone());
+        self.halt().await;
+        assert!(leaks.is_empty(), "secrets came out: {leaks:#?}");
+        let mut leaks = Vec::new();
+        looking::at_logs(&search, &logs, &mut leaks);
+        assert!(leaks.is_empty(), "secrets came out in the end: {leaks:#?}");
+    }
+
+    /// The same, but nobody looks for secrets.
+    pub async fn halt(self) {
         let refused = self.stack.refused_calls();
         self.stack.stop().await;
         self.receiver.stop().await;

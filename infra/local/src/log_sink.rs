@@ -35,6 +35,12 @@ impl LogLines {
         lines.iter().filter(|(name, _)| name == function).map(|(_, line)| line.clone()).collect()
     }
 
+    /// The lines of all functions, each with its function's name, oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn push(&self, function: &str, line: &str) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= KEPT_LINES {

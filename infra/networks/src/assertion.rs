@@ -27,10 +27,7 @@ pub(crate) fn email(page: &str) -> String {
 
 /// The key of an account, as Google hands it out.
 pub(crate) fn key(email: &str) -> String {
-    let encoded = STANDARD.encode(PRIVATE);
-    let lines: Vec<&str> =
-        encoded.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", key_lines().join("\n"));
     json!({
         "type": "service_account", "project_id": "carteiro-tests", "private_key_id": KEY_ID, "private_key": pem,
         "client_email": email, "client_id": "100000000000000000001",
@@ -38,6 +35,13 @@ pub(crate) fn key(email: &str) -> String {
         "universe_domain": "googleapis.com",
     })
     .to_string()
+}
+
+/// The lines of the private key, in base64.
+pub(crate) fn key_lines() -> Vec<String> {
+    let encoded = STANDARD.encode(PRIVATE);
+    let lines = encoded.as_bytes().chunks(64);
+    lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 /// What is wrong with an assertion.

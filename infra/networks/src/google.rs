@@ -176,6 +176,7 @@ fn asserted(shelf: &mut Shelf, request: &Request) -> Result<Reply, Reply> {
     let assertion = request.form("assertion");
     let assertion = assertion
         .ok_or_else(|| oauth_error(400, "invalid_request", "Missing required parameter: assertion"))?;
+    shelf.assertions.insert(assertion.to_owned());
     let account = assertion::verified(assertion, request.now_ms)
         .map_err(|wrong| oauth_error(400, wrong.error(), wrong.description()))?;
     let token = shelf.new_access_token(&account, PREFIX, request.now_ms);

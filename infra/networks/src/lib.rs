@@ -219,10 +219,11 @@ impl Networks {
         self.on(network, |shelf, now_ms| shelf.tokens.newest_of(page, Role::Refresh, now_ms))
     }
 
-    /// Every token that was ever connected or given out: what must be found in no log, item or answer.
+    /// Every token that was ever connected or given out, and of a service account its private key, line by line, and
+    /// what was signed with it: what must be found in no log, item or answer.
     #[must_use]
     pub fn secrets(&self, network: Network) -> Vec<String> {
-        self.on(network, |shelf, _| shelf.tokens.texts())
+        self.on(network, |shelf, _| shelf.secrets())
     }
 
     /// Names an app, with its secret, that may ask for tokens, or inspect them. Until one is named, any may.

@@ -26,6 +26,8 @@ pub(crate) struct Shelf {
     pub(crate) url: String,
     pub(crate) pages: BTreeMap<String, Page>,
     pub(crate) tokens: Tokens,
+    /// What service accounts signed.
+    pub(crate) assertions: BTreeSet<String>,
     /// The apps that may ask for tokens, with their secrets; where there is none, any may.
     pub(crate) clients: Vec<(String, String)>,
     windows: Windows,
@@ -50,6 +52,7 @@ impl Shelf {
             url: format!("{url}/{network}"),
             pages: BTreeMap::new(),
             tokens: Tokens::default(),
+            assertions: BTreeSet::new(),
             clients: Vec::new(),
             windows: Windows::default(),
             limits: HashMap::new(),
@@ -284,6 +287,16 @@ impl Shelf {
         let email = assertion::email(page);
         self.connect(Connection::refreshed_by(page, &email), now_ms);
         assertion::key(&email)
+    }
+
+    /// All that nobody else may see.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.tokens.texts();
+        if secrets.iter().any(|text| text.contains('@')) {
+            secrets.extend(assertion::key_lines());
+        }
+        secrets.extend(self.assertions.iter().cloned());
+        secrets
     }
 
     /// An access token for a refresh token that is good, and stays: with the same holder and permissions.

@@ -62,8 +62,8 @@ pub use broker::{QueueDescription, QueuePage};
 pub use error::{OpenError, SqsError};
 pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict, access_key_id};
 pub use message::{
-    AttributeData, DamagedAttributes, MAX_ATTRIBUTES, MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, MessageAttribute,
-    MessageAttributes, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,
+    AttributeData, Contents, DamagedAttributes, MAX_ATTRIBUTES, MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES,
+    MessageAttribute, MessageAttributes, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,
 };
 pub use queue::{Counts, MAX_IN_FLIGHT};
 pub use service::{BatchEntry, BatchResults, Sqs};

@@ -392,6 +392,17 @@ pub(crate) struct Payload {
     pub(crate) group_id: Option<String>,
 }
 
+/// What is in a message that waits or is in flight, for who looks for what may not be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The queue that it is in.
+    pub queue: String,
+    /// Its body.
+    pub body: String,
+    /// Its attributes, as they are stored: names and values in plain, among other bytes.
+    pub attributes: Vec<u8>,
+}
+
 /// The answer to a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentMessage {

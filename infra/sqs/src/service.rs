@@ -13,7 +13,8 @@ use crate::broker::{Broker, Effects, QueueDescription, QueuePage, Taken};
 use crate::error::{OpenError, SqsError};
 use crate::intercept::{Intercept, NoFaults};
 use crate::message::{
-    MAX_MESSAGE_BYTES, MessageAttributes, Payload, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,
+    Contents, MAX_MESSAGE_BYTES, MessageAttributes, Payload, ReceiveRequest, ReceivedMessage, SendMessage,
+    SentMessage,
 };
 use crate::receipt::Names;
 use crate::store::{Storage, Store, StoreError};
@@ -366,6 +367,14 @@ impl Sqs {
             Ok(Ok(Looked { messages, full: look.full, wait_ms: look.wait_ms, next_due: look.next_due, door }))
         };
         self.writer.call(job).await?
+    }
+
+    /// What is in all queues, whatever its state, oldest first, and at most so many messages. Nothing is received by it.
+    ///
+    /// # Errors
+    /// Where the store is closed.
+    pub async fn contents(&self, most: usize) -> Result<Vec<Contents>, SqsError> {
+        self.writer.call(move |desk| desk.store.contents(most)).await
     }
 
     /// Deletes a message by the handle of its last receive, in flight or visible again. A handle of an earlier

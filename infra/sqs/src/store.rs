@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::attributes::QueueAttributes;
 use crate::broker::{Change, MessageRow, QueueRow};
-use crate::message::{DamagedAttributes, Payload};
+use crate::message::{Contents, DamagedAttributes, Payload};
 
 const SCHEMA_VERSION: i64 = 1;
 /// Sequence numbers of one opening: 2^40; openings of one store: 2^23.
@@ -194,6 +194,19 @@ impl Store {
         };
         let payload = statement.query_row(params![number(seq)?], read).optional()?;
         payload.ok_or_else(|| StoreError::Damaged(format!("message {seq} has no payload")))
+    }
+
+    /// What is in the queues, whatever its state, oldest first, and at most so much.
+    pub(crate) fn contents(&self, most: usize) -> Result<Vec<Contents>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT queues.name, payloads.body, payloads.attributes FROM messages
+             JOIN payloads ON payloads.seq = messages.seq JOIN queues ON queues.id = messages.queue
+             ORDER BY messages.seq LIMIT ?1",
+        )?;
+        let read =
+            |row: &Row<'_>| Ok(Contents { queue: row.get(0)?, body: row.get(1)?, attributes: row.get(2)? });
+        let rows = statement.query_map(params![i64::try_from(most)?], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), StoreError> {

@@ -107,6 +107,7 @@ impl Asking<'_> {
         };
         let now = self.clock.now();
         let heard = answered.told(|answer| instagram::completed(wanted, answer, settings, now));
+        let heard = heard.without(&self.tokens());
         if let Verdict::Token(TokenTrouble::Narrowed(_)) = heard.verdict {
             // Of this one: an author whose account is not public, say. The lists tell what the token may not do.
             return Ok(Completed::Denied(Box::new(entry)));

@@ -91,7 +91,7 @@ impl Asking<'_> {
                 Called::TooMuch => return Ok(Ended::Fault),
             };
             let now = self.clock.now();
-            let heard = answered.told(|answer| run.heard(answer, now));
+            let heard = answered.told(|answer| run.heard(answer, now)).without(&self.tokens());
             let stored = self.bring_in(heard.events).await?;
             run.stored(stored);
             failures = if heard.verdict == Verdict::Transient { failures + 1 } else { 0 };

@@ -257,6 +257,13 @@ impl<'a> Asking<'a> {
         Err(AdapterError::contended("noting whose a page is"))
     }
 
+    /// What nothing that is stored or told may hold.
+    pub(super) fn tokens(&self) -> Vec<&AccessToken> {
+        let app = self.collect.polls.apps.meta.as_ref();
+        let of_page = [&self.access, &self.token.access_token];
+        of_page.into_iter().chain(&self.token.refresh_token).chain(app).collect()
+    }
+
     /// Whether there is room for another call.
     pub(super) fn has_room(&self) -> bool {
         self.calls < self.most_calls && self.clock.now() < self.until && self.clock.left() > RESERVE

@@ -12,7 +12,7 @@
 //! drives them (calls, time); what is left is in the checkpoint, and the next tick goes on there.
 //!
 //! No token is in an [`Ask`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`) is never
-//! followed nor kept: cursors are.
+//! followed nor kept: cursors are. What was heard is freed of the tokens that were asked with ([`Heard::without`]).
 
 mod answer;
 mod ask;
@@ -25,6 +25,7 @@ pub mod googleplay;
 mod imitation;
 pub mod instagram;
 pub mod linkedin;
+mod masked;
 pub mod meta;
 pub mod plan;
 pub mod refresh;
