@@ -12,6 +12,9 @@
 //!   [`Settings::again_posts`]): at most [`Settings::again_visits`] posts a tick; those that had no look for six hours
 //!   first, those whose number of comments changed next, then the one whose last look is the longest ago. Where the number did not change, a post is looked at again
 //!   after an hour. A whole look, for edits and late answers, is taken once in a while (Facebook 24 h, Instagram 6 h).
+//! - An object that failed is asked for after all others. One that is denied is passed over as if it were
+//!   [`Gone`](super::Verdict::Gone); the token is told to be narrowed, and no more of the kind are asked for in the tick,
+//!   where a list of the page's own is denied, or two objects of a kind, or the only one, and none of it was answered.
 //! - The first collection goes back [`Settings::first_days`]; comments are taken of all of the posts in that.
 //!
 //! Not guaranteed: deletions (an object that is not listed may be hidden, held, or out of sight for a moment; pushes

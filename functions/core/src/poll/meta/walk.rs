@@ -159,6 +159,11 @@ impl Child {
         self.again.take().map(|floor| self.floor = floor).is_some()
     }
 
+    /// Whether it failed when it was asked for last.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.tries > 0
+    }
+
     /// It failed. Whether it is to be tried again.
     pub(crate) fn failed(&mut self, cursor_refused: bool) -> bool {
         self.tries = self.tries.saturating_add(1);
