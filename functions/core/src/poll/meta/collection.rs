@@ -44,6 +44,8 @@ struct Tick {
     /// Posts that were looked at.
     visited: BTreeSet<String>,
     no_visits: bool,
+    /// Whether anything of the page's was.
+    answered: bool,
     /// Whose whole list had one element alone.
     alone: BTreeSet<Place>,
     /// What became of objects that were asked for one by one, by what was asked of them.
@@ -227,7 +229,8 @@ impl Collection {
                 let beside = beside(place, &one.id);
                 let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
                 let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
-                (one.after, one.tries) = (listed.after, 0);
+                one.after = listed.after;
+                one.answered();
                 if is_over && !one.ended() {
                     walk.children.remove(at);
                 }
@@ -235,6 +238,7 @@ impl Collection {
                 events
             }
         };
+        tick.answered |= !matches!(task, Task::Verify);
         if let Some(kind) = self.kind(task) {
             tick.kinds.entry(kind).or_default().answered = true;
         }
@@ -391,13 +395,24 @@ impl Collection {
         }
     }
 
+    /// Whether a failure is the object's own: the network answered others in this tick, and, where it was denied, others
+    /// of its kind.
+    fn is_its_own(&self, task: &Task, verdict: &Verdict) -> bool {
+        match (verdict, self.kind(task)) {
+            (Verdict::Token(_), Some(kind)) => self.tick.kinds.get(kind).is_some_and(|kind| kind.answered),
+            _ => self.tick.answered,
+        }
+    }
+
     /// What was asked for was not answered: the others go first.
     fn failed(&mut self, task: &Task, place: &Place, verdict: &Verdict, cursor_refused: bool) {
         let mut walk = self.walk(place);
         if let Task::Child(_, id) = task {
             let at = walk.children.iter().position(|child| child.id == *id);
             if let Some(mut child) = at.map(|at| walk.children.remove(at)) {
-                if *verdict != Verdict::Gone && child.failed(cursor_refused) {
+                let is_down = *verdict == Verdict::Transient;
+                let again = child.failed(cursor_refused, is_down, self.now);
+                if *verdict != Verdict::Gone && (again || !self.is_its_own(task, verdict)) {
                     walk.children.push(child);
                 }
             }
@@ -500,7 +515,15 @@ fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
 fn add_child(walk: &mut Walk, id: String, floor: i64) {
     match walk.children.iter_mut().find(|child| child.id == id) {
         Some(child) => child.found_again(floor),
-        None => walk.children.push(Child { id, floor, after: None, tries: 0, again: None }),
+        None => walk.children.push(Child {
+            id,
+            floor,
+            after: None,
+            tries: 0,
+            refused: None,
+            down: None,
+            again: None,
+        }),
     }
 }
 

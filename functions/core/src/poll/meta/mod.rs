@@ -19,8 +19,8 @@
 //!
 //! Not guaranteed: deletions (an object that is not listed may be hidden, held, or out of sight for a moment; pushes
 //! tell them), comments on older posts than those looked at again, and edits outside of the overlaps. Facebook's
-//! `/{page}/feed` itself reaches about 600 posts a year. An object that fails [`MAX_TRIES`] ticks in a row is passed
-//! over.
+//! `/{page}/feed` itself reaches about 600 posts a year. An object that is refused for
+//! [`REFUSED_SECONDS`], while others are answered, is passed over.
 //!
 //! Sources: developers.facebook.com/docs/graph-api (paging, rate limiting, error handling), and the notes on each
 //! edge. Of `paging.next` only whether it is there is read (cursors are there on the last page too), and a cursor in
@@ -50,7 +50,7 @@ pub use collection::Collection;
 pub use token::{
     Inspection, Refresh, Refreshed, TokenKind, inspect, inspected, refresh, refresh_is_due, refreshed,
 };
-pub use walk::{Checkpoint, MAX_TRIES};
+pub use walk::{Checkpoint, REFUSED_SECONDS};
 
 /// What a deployment may set. All of it has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]

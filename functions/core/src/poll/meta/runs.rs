@@ -558,3 +558,25 @@ fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_ask
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == NARROWED).count(), 4, "{of}");
     }
 }
+
+#[test]
+fn an_outage_of_days_loses_no_conversation_and_a_broken_one_is_passed_over_after_a_day() {
+    let list = json!({"data": [conversation("t_1", 60)]});
+    let day = 24 * 3600 / 300;
+    let of_message = |asked: &[(i64, String)]| of(asked, "/t_1/");
+    let down = (500, json!({"error": {"code": 2, "is_transient": true}}));
+    let broken = (400, json!({"error": {"code": 99_999}}));
+    let when = |tick: i64, fault: &(u16, Value), till: i64, what: &str| match what {
+        "conversations" if tick == 0 => (200, list.clone()),
+        "messages" if tick < till => fault.clone(),
+        _ => ok(what),
+    };
+    let (asked, _) = ticks(2 * day + 2, 300, |tick, what, _| when(tick, &down, 2 * day, what));
+    assert_eq!(of_message(&asked).last(), Some(&(2 * day)), "read once it is answered");
+    let (asked, _) = ticks(2 * day, 300, |tick, what, _| when(tick, &broken, 3 * day, what));
+    assert_eq!(of_message(&asked).last(), Some(&day), "asked for a day");
+    // What one has of a version that counted ticks.
+    let old = json!({"i": "t_1", "f": 5, "x": 95});
+    let mut child: super::walk::Child = serde_json::from_value(old).unwrap();
+    assert!(child.failed(false, false, NOW));
+}
