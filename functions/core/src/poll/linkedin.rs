@@ -9,7 +9,9 @@
 //! # What is guaranteed
 //! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end. Lists
 //! are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish between
-//! two calls. An empty list of posts where there were posts is not believed before the token's role was looked at: a
+//! two calls. A notification of a comment without its text is done with once the comment was listed; where its post is
+//! given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids arrive,
+//! and the text as another version where it is found later. An empty list of posts where there were posts is not believed before the token's role was looked at: a
 //! `RECRUITING_POSTER` is answered 200 with nothing in it (networks.md 2.7).
 //!
 //! # What is not
@@ -24,18 +26,25 @@ mod answers;
 mod found;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::body::{encoded, members};
 use super::seen::{Seen, Sight, number_key};
 use super::walk::{Step, Walks};
-use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored, TokenTrouble, Verdict};
+use super::{
+    Answer, Ask, Auth, Endpoint, Heard, MAX_CHECKPOINT_BYTES, Method, Rest, Run, Scope, Stored, TokenTrouble,
+    Verdict,
+};
+use crate::inbox::Event;
 use answers::Role;
-use found::{Comments, Found, Notifications, Posts};
+use found::{Comments, Found, Notifications, Posts, notified};
+use waiting::{Waiting, comment_of};
 
 pub use answers::verdict;
 
@@ -45,8 +54,6 @@ pub const OVERLAP: u32 = 5;
 const NOTIFICATIONS_MS: i64 = 60 * 24 * 3_600_000;
 /// How late a notification may appear in a time that was asked for.
 const LATE_MS: i64 = 600_000;
-/// The most things whose comments wait to be listed.
-const MAX_WAITING: usize = 100;
 /// The longest URN that is asked about, in bytes.
 pub(super) const MAX_URN_BYTES: usize = 128;
 /// How often the comments of one thing may fail to be listed, in as many ticks, until they are left for the next time.
@@ -96,17 +103,6 @@ struct Post {
     published: i64,
 }
 
-/// A post or a comment whose comments are to be listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-struct Waiting {
-    urn: String,
-    offset: u32,
-    /// Of a comment: how many answers it was said to have.
-    answers: Option<i64>,
-    tries: u8,
-}
-
 /// What is kept between ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -135,9 +131,10 @@ enum Part {
 
 #[derive(Debug)]
 enum Pending {
-    Notifications(Option<u32>, Vec<String>),
+    Notifications(Option<u32>, Vec<(String, Option<Value>)>, Vec<String>),
     Posts(Step, Vec<Post>),
-    Comments(Option<u32>, Vec<Waiting>),
+    Comments(Option<u32>, Vec<Waiting>, Vec<String>),
+    GivenUp,
 }
 
 /// A tick's collection of a company's page.
@@ -151,6 +148,13 @@ pub struct Collection {
     /// Whether what the token may see is looked at, since nothing was answered.
     doubts: bool,
     done: Vec<Part>,
+    /// Whose comments could not be listed in this tick.
+    parked: Vec<String>,
+    /// Whether anything of the page's was answered, and comments were,
+    answered: bool,
+    listed: bool,
+    /// and how often they were denied.
+    denied: u8,
     over: bool,
     pending: Option<Pending>,
 }
@@ -159,9 +163,20 @@ impl Collection {
     /// Begins where the last tick ended.
     #[must_use]
     pub fn new(scope: Scope, settings: Settings, kept: Checkpoint) -> Self {
-        let (done, pending) = (Vec::new(), None);
-        let mut run =
-            Self { scope, settings, kept, roles_from: 0, doubts: false, done, over: false, pending };
+        let mut run = Self {
+            scope,
+            settings,
+            kept,
+            roles_from: 0,
+            doubts: false,
+            done: Vec::new(),
+            parked: Vec::new(),
+            answered: false,
+            listed: false,
+            denied: 0,
+            over: false,
+            pending: None,
+        };
         run.open_range();
         run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS);
         run.take_turns();
@@ -186,15 +201,7 @@ impl Collection {
         let after = recent.iter().position(|post| post.urn == *last).map_or(0, |at| at + 1);
         if let Some(urn) = recent.get(after).or(recent.first()).map(|post| post.urn.clone()) {
             self.kept.turn = Some(urn.clone());
-            self.wait_for(Waiting { urn, ..Waiting::default() });
-        }
-    }
-
-    fn wait_for(&mut self, waiting: Waiting) {
-        let known = self.kept.waiting.iter().any(|other| other.urn == waiting.urn);
-        // What has no room is found again when the comments of its post are listed the next time.
-        if !known && self.kept.waiting.len() < MAX_WAITING && waiting.urn.len() <= MAX_URN_BYTES {
-            self.kept.waiting.push_back(waiting);
+            self.kept.wait_for(Waiting::of(urn));
         }
     }
 
@@ -209,7 +216,9 @@ impl Collection {
             Part::Check => false,
             Part::Notifications => self.kept.range.is_some(),
             Part::Posts => self.kept.posts.current().is_some(),
-            Part::Comments => !self.kept.waiting.is_empty(),
+            Part::Comments => {
+                self.kept.waiting.front().is_some_and(|waiting| !self.parked.contains(&waiting.urn))
+            }
         };
         let parts = [Part::Notifications, Part::Posts, Part::Comments].into_iter();
         parts.filter(|part| !self.done.contains(part)).find(open)
@@ -284,18 +293,19 @@ impl Collection {
     fn heard_part(&mut self, part: Part, body: &[u8]) -> Heard {
         let nothing = |verdict| Heard { events: Vec::new(), verdict };
         let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
-            self.unreadable(part);
-            return nothing(Verdict::Malformed);
+            return Heard { events: self.unreadable(part), verdict: Verdict::Malformed };
         };
-        let oldest = self.scope.within_reach();
+        (self.answered, self.listed) = (true, self.listed || part == Part::Comments);
         let count = self.settings.page_size;
         let (events, pending) = match part {
             Part::Check => (Vec::new(), None),
             Part::Notifications => {
                 let offset = self.kept.range.as_ref().map_or(0, |range| range.offset);
                 let next = found.next(offset, count);
-                let Notifications { events, prompts } = found.notifications();
-                (events, Some(Pending::Notifications(next, prompts)))
+                let Notifications { mut events, prompts, deleted } = found.notifications();
+                let (prompts, without) = self.kept.room_for(prompts);
+                events.extend(without);
+                (events, Some(Pending::Notifications(next, prompts, deleted)))
             }
             Part::Posts => {
                 let offset = self.posts_from();
@@ -311,10 +321,15 @@ impl Collection {
                 (events, Some(Pending::Posts(Step { next, ..step }, posts)))
             }
             Part::Comments => {
-                let offset = self.kept.waiting.front().map_or(0, |waiting| waiting.offset);
-                let next = found.next(offset, count);
-                let Comments { events, answered } = found.comments(oldest);
-                (events, Some(Pending::Comments(next, answered)))
+                let front = self.kept.waiting.front().cloned().unwrap_or_default();
+                let next = found.next(front.offset, count);
+                let oldest = self.scope.within_reach();
+                let Comments { mut events, answered, met } = found.comments(oldest, &front.looked_for());
+                if next.is_none() && !front.again {
+                    let is_missing = |told: &&Value| comment_of(told).is_none_or(|urn| !met.contains(&urn));
+                    events.extend(front.told.iter().filter(is_missing).filter_map(notified));
+                }
+                (events, Some(Pending::Comments(next, answered, met)))
             }
         };
         self.pending = pending;
@@ -327,10 +342,11 @@ impl Collection {
     fn count(&mut self) {
         match self.pending.take() {
             None => {}
-            Some(Pending::Notifications(next, prompts)) => {
-                for urn in prompts {
-                    self.wait_for(Waiting { urn, ..Waiting::default() });
+            Some(Pending::Notifications(next, prompts, deleted)) => {
+                for (urn, told) in prompts {
+                    self.kept.wait_for_told(urn, told);
                 }
+                self.kept.deleted(&deleted);
                 let Some(range) = &mut self.kept.range else { return };
                 match next.filter(|&next| next > range.offset) {
                     Some(next) => range.offset = next,
@@ -345,14 +361,17 @@ impl Collection {
                 self.kept.posts.walked(step, self.scope.beginning_ms());
                 self.remember(posts);
             }
-            Some(Pending::Comments(next, answered)) => self.count_comments(next, answered),
+            Some(Pending::Comments(next, answered, met)) => self.count_comments(next, answered, &met),
+            Some(Pending::GivenUp) => drop(self.kept.waiting.pop_front()),
         }
     }
 
-    fn count_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>) {
+    fn count_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>, met: &[String]) {
         let Some(front) = self.kept.waiting.front_mut() else { return };
-        match next.filter(|&next| next > front.offset) {
+        front.told.retain(|told| comment_of(told).is_none_or(|urn| !met.contains(&urn)));
+        match next {
             Some(next) => (front.offset, front.tries) = (next, 0),
+            None if front.again => (front.offset, front.tries, front.again) = (0, 0, false),
             None => {
                 let done = self.kept.waiting.pop_front();
                 if let Some((urn, answers)) = done.and_then(|done| Some((done.urn, done.answers?))) {
@@ -363,7 +382,7 @@ impl Collection {
         for waiting in answered {
             let key = number_key(&waiting.urn, waiting.answers.unwrap_or_default());
             if self.kept.seen.sight(&key) != Sight::Same {
-                self.wait_for(waiting);
+                self.kept.wait_for(waiting);
             }
         }
     }
@@ -381,13 +400,13 @@ impl Collection {
         if self.kept.turn.is_none() && self.kept.posts.current().is_none() {
             self.kept.turn = self.kept.recent.first().map(|post| post.urn.clone());
             for post in self.kept.recent.clone() {
-                self.wait_for(Waiting { urn: post.urn, ..Waiting::default() });
+                self.kept.wait_for(Waiting::of(post.urn));
             }
         }
     }
 
-    /// What cannot be read is passed over: until the next tick, or of one thing until its comments are listed again.
-    fn unreadable(&mut self, part: Part) {
+    /// What cannot be read is passed over: until the next tick, or of one thing until its turn comes again.
+    fn unreadable(&mut self, part: Part) -> Vec<Event> {
         match part {
             Part::Check => self.over = true,
             Part::Notifications => self.done.push(part),
@@ -395,40 +414,73 @@ impl Collection {
                 self.kept.posts.unreadable();
                 self.done.push(part);
             }
-            Part::Comments => drop(self.kept.waiting.pop_front()),
+            Part::Comments => return self.unlisted(true, false),
         }
+        Vec::new()
     }
 
-    fn failed(&mut self, part: Part, verdict: &Verdict) {
-        match verdict {
-            Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient => self.pause(part),
-            Verdict::Token(TokenTrouble::Narrowed(_)) if part != Part::Check => self.done.push(part),
-            Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
-                self.over = true;
-            }
-            Verdict::Malformed => self.unreadable(part),
-            Verdict::Gone if part == Part::Comments => {
-                if let Some(gone) = self.kept.waiting.pop_front() {
+    /// What an answer that is not good changes; says what is told for it, and what it is to be taken for: one thing among
+    /// others whose comments are denied is gone, and says nothing of the token.
+    fn failed(&mut self, part: Part, verdict: Verdict) -> Heard {
+        let events = match (&verdict, part) {
+            (Verdict::Token(TokenTrouble::Narrowed(_)), Part::Comments) => return self.denied(verdict),
+            (Verdict::Malformed, _) => self.unreadable(part),
+            (Verdict::Gone, Part::Comments) => {
+                if let Some(gone) = self.kept.waiting.front() {
                     self.kept.recent.retain(|post| post.urn != gone.urn);
                 }
+                self.unlisted(true, true)
             }
-            Verdict::Gone | Verdict::Fine => self.pause(part),
-        }
+            (Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient, Part::Comments) => {
+                self.done.push(part);
+                // A network that answers nothing is down, whatever it is asked about.
+                self.unlisted(self.answered && verdict == Verdict::Transient, false)
+            }
+            (_, Part::Check) => {
+                self.over = true;
+                Vec::new()
+            }
+            (Verdict::Token(TokenTrouble::Narrowed(_)) | Verdict::Gone | Verdict::Fine, _)
+            | (Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient, _) => {
+                self.done.push(part);
+                Vec::new()
+            }
+            (Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_), _) => {
+                self.over = true;
+                Vec::new()
+            }
+        };
+        Heard { events, verdict }
     }
 
-    fn pause(&mut self, part: Part) {
-        match part {
-            Part::Check => self.over = true,
-            Part::Comments => {
-                let waiting = self.kept.waiting.pop_front();
-                if let Some(mut waiting) = waiting.filter(|waiting| waiting.tries < MAX_TRIES) {
-                    waiting.tries += 1;
-                    self.kept.waiting.push_back(waiting);
-                }
-                self.done.push(part);
-            }
-            Part::Notifications | Part::Posts => self.done.push(part),
+    /// The comments of one thing are denied. Where those of two were, or of the only one there is, and none were listed,
+    /// the token is why, and no others are asked for in this tick.
+    fn denied(&mut self, verdict: Verdict) -> Heard {
+        self.denied = self.denied.saturating_add(1);
+        let is_only = self.kept.recent.len() <= 1 && self.kept.waiting.len() <= 1;
+        let is_the_tokens = !self.listed && (self.denied > 1 || is_only);
+        if is_the_tokens {
+            self.done.push(Part::Comments);
         }
+        let verdict = if is_the_tokens { verdict } else { Verdict::Gone };
+        Heard { events: self.unlisted(true, false), verdict }
+    }
+
+    /// The comments of the thing whose turn it is could not be listed: it goes behind the others, and is given up after
+    /// some times, or at once where it is gone. What it waited for is then stored itself.
+    fn unlisted(&mut self, counts: bool, is_gone: bool) -> Vec<Event> {
+        let Some(mut waiting) = self.kept.waiting.pop_front() else { return Vec::new() };
+        if waiting.failed(counts) && !is_gone {
+            self.parked.push(waiting.urn.clone());
+            self.kept.waiting.push_back(waiting);
+            return Vec::new();
+        }
+        let events: Vec<Event> = waiting.told.iter().filter_map(notified).collect();
+        if !events.is_empty() {
+            self.kept.waiting.push_front(waiting);
+            self.pending = Some(Pending::GivenUp);
+        }
+        events
     }
 }
 
@@ -461,10 +513,7 @@ impl Run for Collection {
                 nothing(verdict)
             }
             Some(part) if verdict == Verdict::Fine => self.heard_part(part, answer.body),
-            Some(part) => {
-                self.failed(part, &verdict);
-                nothing(verdict)
-            }
+            Some(part) => self.failed(part, verdict),
         }
     }
 
@@ -473,6 +522,11 @@ impl Run for Collection {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        self.kept.clone()
+        let mut kept = self.kept.clone();
+        if serde_json::to_vec(&kept).is_ok_and(|bytes| bytes.len() > MAX_CHECKPOINT_BYTES) {
+            // What is remembered saves calls only; where to go on is needed.
+            kept.seen.clear();
+        }
+        kept
     }
 }

@@ -1,13 +1,16 @@
 //! What is found in LinkedIn's answers.
 
-use serde_json::Value;
-use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
-use super::{OVERLAP, Post, Waiting};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::waiting::{Prompt, Waiting, comment_of};
+use super::{OVERLAP, Post};
 use crate::collected::By;
 use crate::inbox::{Event, Shape};
 use crate::network::Network;
-use crate::normalise::linkedin::{is_comment, said};
+use crate::normalise::linkedin::{is_comment, said, spelled_out};
 use crate::poll::body::{list, value};
 use crate::poll::walk::Step;
 use crate::push::members::Members;
@@ -18,10 +21,12 @@ pub(super) struct Found<'a> {
     paging: Value,
 }
 
-/// What a page of notifications says, and the posts whose comments must be listed for it.
+/// What a page of notifications says, and those for whose comments posts must be listed.
 pub(super) struct Notifications {
     pub(super) events: Vec<Event>,
-    pub(super) prompts: Vec<String>,
+    pub(super) prompts: Vec<Prompt>,
+    /// The comments that were deleted.
+    pub(super) deleted: Vec<String>,
 }
 
 /// A page of posts.
@@ -35,6 +40,8 @@ pub(super) struct Posts {
 pub(super) struct Comments {
     pub(super) events: Vec<Event>,
     pub(super) answered: Vec<Waiting>,
+    /// Those that were looked for, and are there.
+    pub(super) met: Vec<String>,
 }
 
 fn event(shape: Shape, field: &str, raw: &RawValue) -> Event {
@@ -47,6 +54,11 @@ fn event(shape: Shape, field: &str, raw: &RawValue) -> Event {
         raw: raw.to_owned(),
         beside: None,
     }
+}
+
+/// A notification, of what was kept of it.
+pub(super) fn notified(told: &Value) -> Option<Event> {
+    Some(event(Shape::LinkedinNotification, "notification", &to_raw_value(told).ok()?))
 }
 
 /// The first of these members that is a time, in milliseconds.
@@ -87,18 +99,31 @@ impl<'a> Found<'a> {
 
     /// Notifications, but for those of comments without a text: such a comment's post is to be looked at instead.
     pub(super) fn notifications(self) -> Notifications {
-        let mut found = Notifications { events: Vec::new(), prompts: Vec::new() };
+        let mut found = Notifications { events: Vec::new(), prompts: Vec::new(), deleted: Vec::new() };
         for raw in self.elements {
             let told = value(raw);
-            let post = told["sourcePost"].as_str().map(str::to_owned);
-            match post {
-                Some(post) if is_comment(&told) && said(&told).is_none() => found.prompts.push(post),
-                _ if told.is_object() => {
-                    found.events.push(event(Shape::LinkedinNotification, "notification", raw));
+            if !told.is_object() {
+                continue;
+            }
+            let event = event(Shape::LinkedinNotification, "notification", raw);
+            if told["action"].as_str() == Some("COMMENT_DELETE") {
+                found.deleted.extend(comment_of(&told));
+            }
+            match told["sourcePost"].as_str() {
+                Some(post) if is_comment(&told) && said(&told).is_none() => {
+                    let names = ["action", "generatedActivity", "lastModifiedAt", "notificationId"];
+                    let members =
+                        names.iter().filter_map(|name| Some(((*name).to_owned(), told.get(name)?.clone())));
+                    let mut needed: Value = members.collect();
+                    needed["sourcePost"] = json!(post);
+                    found.prompts.push(Prompt { urn: post.to_owned(), told: needed, event });
                 }
-                _ => {}
+                _ => found.events.push(event),
             }
         }
+        found
+            .prompts
+            .retain(|prompt| comment_of(&prompt.told).is_none_or(|urn| !found.deleted.contains(&urn)));
         found
     }
 
@@ -126,19 +151,21 @@ impl<'a> Found<'a> {
         found
     }
 
-    /// Comments that changed after a time.
-    pub(super) fn comments(self, after: i64) -> Comments {
-        let mut found = Comments { events: Vec::new(), answered: Vec::new() };
+    /// Comments that changed after a time, and those that are looked for.
+    pub(super) fn comments(self, after: i64, looked_for: &BTreeSet<String>) -> Comments {
+        let mut found = Comments { events: Vec::new(), answered: Vec::new(), met: Vec::new() };
         for raw in self.elements {
             let comment = value(raw);
             let changed = milliseconds(&comment, &["/lastModified/time", "/created/time"]);
-            if comment.is_object() && changed.is_none_or(|at| at > after) {
+            let urn = comment["commentUrn"].as_str().or_else(|| comment["$URN"].as_str());
+            let met = urn.map(spelled_out).filter(|urn| looked_for.contains(urn));
+            if comment.is_object() && (met.is_some() || changed.is_none_or(|at| at > after)) {
                 found.events.push(event(Shape::LinkedinComment, "comment", raw));
             }
+            found.met.extend(met);
             let summary = &comment["commentsSummary"];
             let counted = ["totalFirstLevelComments", "aggregatedTotalComments"];
             let answers = counted.iter().find_map(|name| summary[*name].as_i64()).unwrap_or(0);
-            let urn = comment["commentUrn"].as_str().or_else(|| comment["$URN"].as_str());
             if let Some(urn) = urn.filter(|_| answers > 0) {
                 found.answered.push(Waiting {
                     urn: urn.to_owned(),

@@ -43,11 +43,15 @@ struct Imitation {
     posts: Vec<i64>,
     comments: Vec<Comment>,
     role: &'static str,
+    /// Whether notifications of comments have none of their texts.
+    textless: bool,
+    /// How many posts take turns.
+    recent: usize,
 }
 
 impl Default for Imitation {
     fn default() -> Self {
-        Self { posts: Vec::new(), comments: Vec::new(), role: "ADMINISTRATOR" }
+        Self { posts: Vec::new(), comments: Vec::new(), role: "ADMINISTRATOR", textless: false, recent: 100 }
     }
 }
 
@@ -82,6 +86,10 @@ impl Imitation {
                 }
             }
         }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { recent_posts: self.recent, ..settings() }
     }
 
     fn all(&self) -> BTreeSet<String> {
@@ -133,7 +141,7 @@ impl Imitation {
                 let end: i64 = rest.split_once(')').unwrap().0.parse().unwrap();
                 let range = start.parse::<i64>().unwrap()..end;
                 let told = self.comments.iter().filter(|one| one.notified && range.contains(&one.id));
-                told.map(|one| notification(one, "COMMENT", true)).collect()
+                told.map(|one| notification(one, "COMMENT", !self.textless)).collect()
             }
             _ => {
                 let encoded =
@@ -167,7 +175,7 @@ fn notification(one: &Comment, action: &str, with_text: bool) -> Value {
 }
 
 fn tick(network: &Imitation, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
-    let mut run = Collection::new(scope(now), settings(), checkpoint);
+    let mut run = Collection::new(scope(now), network.settings(), checkpoint);
     let driven = drive(&mut run, at(now), 2000, false, |ask| network.answer(ask));
     assert!(driven.finished);
     (driven, kept(&run))
@@ -177,7 +185,7 @@ fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
     let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
     for (new, calls, torn, wrong) in ticks {
         network.add(new, now - 300_000);
-        let mut run = Collection::new(scope(now), settings(), checkpoint);
+        let mut run = Collection::new(scope(now), network.settings(), checkpoint);
         let mut call = 0;
         let driven = drive(&mut run, at(now), calls, torn, |ask| {
             call += 1;
@@ -212,6 +220,18 @@ proptest! {
         prop_assert_eq!(things(&events, &page()), network.all());
         // What is notified and listed is one entry.
         prop_assert_eq!(keys(&events, &page()).len(), network.all().len());
+    }
+
+    #[test]
+    fn what_is_notified_without_its_text_arrives_whatever_goes_wrong_and_however_old_its_post_is(
+        ticks in ticks(), recent in 0_usize..3,
+    ) {
+        let mut network = Imitation { textless: true, recent, ..Imitation::default() };
+        let events = collected(&mut network, ticks);
+        let found = things(&events, &page());
+        let notified = network.comments.iter().filter(|one| one.notified);
+        let mut notified = notified.map(|one| format!("comment:{}", comment_urn(&one.on, one.id)));
+        prop_assert_eq!(notified.find(|thing| !found.contains(thing)), None);
     }
 
     #[test]
@@ -452,5 +472,149 @@ fn real_posts_are_read_where_they_are_given() {
         assert_eq!(reading.content.kind, Kind::Post);
         assert!(reading.content.text.is_some() && reading.content.occurred_at.is_some());
         assert_eq!(reading.content.attachments.len(), 1);
+    }
+}
+
+/// So many ticks, all of whose asks but those of roles are answered by their number, the word and the path.
+fn answered(
+    count: i64,
+    settings: &Settings,
+    mut answer: impl FnMut(i64, &Ask) -> Reply,
+) -> (Vec<(i64, Ask)>, Vec<Event>, Vec<Verdict>) {
+    let (mut checkpoint, mut asked) = (Checkpoint::default(), Vec::new());
+    let (mut events, mut verdicts) = (Vec::new(), Vec::new());
+    for nth in 0..count {
+        let now = START_MS + nth * 900_000;
+        let mut run = Collection::new(scope(now), settings.clone(), checkpoint);
+        let driven = drive(&mut run, at(now), 2000, false, |ask| match ask.what {
+            "roles" => Imitation::default().answer(ask),
+            _ => answer(nth, ask),
+        });
+        assert!(driven.finished);
+        asked.extend(driven.asks.into_iter().map(|ask| (nth, ask)));
+        events.extend(driven.events);
+        verdicts.extend(driven.verdicts);
+        checkpoint = kept(&run);
+    }
+    (asked, events, verdicts)
+}
+
+fn listed(elements: &[Value]) -> Reply {
+    Reply::json(200, &json!({"elements": elements, "paging": {"links": []}}))
+}
+
+fn textless(on: &str, id: i64) -> (Value, String) {
+    let one = Comment { on: on.to_owned(), id, notified: true };
+    (notification(&one, "COMMENT", false), format!("comment:{}", comment_urn(on, id)))
+}
+
+#[test]
+fn a_comment_without_its_text_arrives_as_ids_where_its_post_cannot_be_listed() {
+    let (told, thing) = textless("urn:li:share:1", 7);
+    let unlisted = |reply: &dyn Fn(usize) -> Reply| {
+        let mut calls = 0;
+        let (_, events, _) = answered(30, &settings(), |nth, ask| match ask.what {
+            "notifications" if nth == 1 => listed(std::slice::from_ref(&told)),
+            "comments" => {
+                calls += 1;
+                reply(calls)
+            }
+            _ => listed(&[]),
+        });
+        (calls, events.iter().map(|event| event.shape).collect::<Vec<_>>(), things(&events, &page()))
+    };
+    let all = BTreeSet::from([thing]);
+    let notified = vec![Shape::LinkedinNotification];
+    // Its post is gone, is denied or cannot be read for good, or is listed without it.
+    assert_eq!(unlisted(&|_| Fault::Vanished.reply()), (1, notified.clone(), all.clone()));
+    for fault in [403, 400, 200] {
+        let body = || Reply { status: fault, headers: Vec::new(), body: b"<html>".to_vec() };
+        assert_eq!(unlisted(&|_| body()), (9, notified.clone(), all.clone()), "{fault}");
+    }
+    assert_eq!(unlisted(&|_| listed(&[])), (1, notified, all.clone()));
+    // What passes gives the text in the end.
+    let one = Comment { on: "urn:li:share:1".to_owned(), id: 7, notified: true };
+    let comment = Imitation::default().comment(&one);
+    let passes = |fault: Fault| {
+        let comment = comment.clone();
+        move |nth: usize| if nth <= 4 { fault.reply() } else { listed(std::slice::from_ref(&comment)) }
+    };
+    for fault in [Fault::Unreadable, Fault::Refused, Fault::Fails] {
+        assert_eq!(unlisted(&passes(fault)), (5, vec![Shape::LinkedinComment], all.clone()), "{fault:?}");
+    }
+}
+
+#[test]
+fn comments_without_their_texts_on_more_posts_than_may_wait_all_arrive() {
+    let told: Vec<_> = (0..300).map(|nth| textless(&format!("urn:li:share:{nth}"), nth)).collect();
+    let long = textless(&format!("urn:li:share:{}", "9".repeat(MAX_URN_BYTES)), 999);
+    let told: Vec<_> = told.into_iter().chain([long]).collect();
+    let (notifications, expected): (Vec<Value>, BTreeSet<String>) = told.into_iter().unzip();
+    let (_, events, _) = answered(4, &settings(), |nth, ask| match ask.what {
+        "notifications" if nth == 0 => listed(&notifications),
+        "comments" => Fault::Fails.reply(),
+        _ => listed(&[]),
+    });
+    // Some of them wait.
+    assert!(things(&events, &page()).len() > 250);
+    let (_, events, _) = answered(4, &settings(), |nth, ask| match ask.what {
+        "notifications" if nth == 0 => listed(&notifications),
+        "comments" => Fault::Vanished.reply(),
+        _ => listed(&[]),
+    });
+    assert_eq!(things(&events, &page()), expected);
+}
+
+#[test]
+fn a_comment_that_is_notified_while_its_posts_comments_are_listed_is_looked_for_from_the_beginning() {
+    let on = "urn:li:share:1";
+    let comment = |id: i64| Comment { on: on.to_owned(), id, notified: true };
+    let (first, second) = (textless(on, 1), textless(on, 2));
+    let page_of = |ids: &[i64], more: bool| {
+        let elements: Vec<Value> = ids.iter().map(|id| Imitation::default().comment(&comment(*id))).collect();
+        let links = if more { json!([{"rel": "next", "href": "/x"}]) } else { json!([]) };
+        Reply::json(200, &json!({"elements": elements, "paging": {"links": links}}))
+    };
+    let (_, events, _) = answered(4, &settings(), |nth, ask| match (ask.what, nth) {
+        ("notifications", 1) => listed(std::slice::from_ref(&first.0)),
+        ("notifications", 2) => listed(std::slice::from_ref(&second.0)),
+        ("comments", _) if query(ask, "start").unwrap() != "0" && nth == 1 => Fault::Fails.reply(),
+        ("comments", 1) => page_of(&[1], true),
+        ("comments", _) if query(ask, "start").unwrap() == "0" => page_of(&[2, 1], true),
+        ("comments", _) => page_of(&[], false),
+        _ => listed(&[]),
+    });
+    let shapes: Vec<_> = events.iter().map(|event| event.shape).collect();
+    assert_eq!(shapes, [Shape::LinkedinComment; 2]);
+    assert_eq!(things(&events, &page()), [first.1, second.1].into());
+}
+
+#[test]
+fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_tokens_fault() {
+    let posts: Vec<Value> = (1..=6)
+        .map(|nth| {
+            json!({"id": format!("urn:li:share:{nth}"), "lifecycleState": "PUBLISHED",
+            "publishedAt": START_MS - nth, "lastModifiedAt": START_MS - nth})
+        })
+        .collect();
+    let narrowed = |verdicts: &[Verdict]| {
+        let is = |verdict: &&Verdict| matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
+        verdicts.iter().filter(is).count()
+    };
+    let (asked, _, verdicts) = answered(1, &settings(), |_, ask| match ask.what {
+        "posts" => listed(&posts),
+        "comments" if ask.path.contains("share%3A1/") => Reply::json(403, &json!({})),
+        _ => listed(&[]),
+    });
+    assert_eq!(asked.iter().filter(|(_, ask)| ask.what == "comments").count(), 6);
+    assert_eq!((narrowed(&verdicts), verdicts.contains(&Verdict::Gone)), (0, true));
+    for count in [1, 6] {
+        let (asked, _, verdicts) = answered(4, &settings(), |_, ask| match ask.what {
+            "posts" => listed(&posts[..count]),
+            "comments" => Reply::json(403, &json!({})),
+            _ => listed(&[]),
+        });
+        let comments = asked.iter().filter(|(_, ask)| ask.what == "comments");
+        assert_eq!((narrowed(&verdicts), comments.count()), (4, 4 * count.min(2)));
     }
 }

@@ -1,6 +1,6 @@
 //! The collection of one page of Meta's in one tick.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,6 +44,19 @@ struct Tick {
     /// Posts that were looked at.
     visited: BTreeSet<String>,
     no_visits: bool,
+    /// Whether anything of the page's was.
+    answered: bool,
+    /// Whose whole list had one element alone.
+    alone: BTreeSet<Place>,
+    /// What became of objects that were asked for one by one, by what was asked of them.
+    kinds: BTreeMap<&'static str, Kind>,
+}
+
+/// What became of the objects of a kind in this tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    answered: bool,
+    denied: u8,
 }
 
 /// The collection of one page. Nothing is asked of the network before the token was seen to be the page's.
@@ -105,21 +118,25 @@ impl Collection {
         edges.find_map(|place| self.due(place)).or_else(|| self.visit())
     }
 
-    /// What is to be asked of a place: first what was found there, then what comes next.
+    /// What is to be asked of a place: first what was found there, then what comes next, then what failed before.
     fn due(&self, place: Place) -> Option<Task> {
         if self.tick.denied.contains(&place) {
             return None;
         }
         let walk = self.walk(&place);
-        let child = walk.children.iter().find(|child| !self.tick.parked.contains(&child.id));
-        if let Some(child) = child {
+        let mut open = walk.children.iter().filter(|child| !self.tick.parked.contains(&child.id));
+        let mut failed = open.clone().filter(|child| child.has_failed());
+        if let Some(child) = open.find(|child| !child.has_failed()) {
             return Some(Task::Child(place, child.id.clone()));
         }
         let waiting = match place {
             Place::Edge(_) => walk.children.len(),
             Place::Post(_) => self.kept.children_of_posts(),
         };
-        (waiting < MAX_CHILDREN && !self.tick.done.contains(&place)).then_some(Task::Page(place))
+        if waiting < MAX_CHILDREN && !self.tick.done.contains(&place) {
+            return Some(Task::Page(place));
+        }
+        failed.next().map(|child| Task::Child(place, child.id.clone()))
     }
 
     /// The next post to look at: one that was begun in this tick, or in another; one that had no look for six hours; one
@@ -212,7 +229,8 @@ impl Collection {
                 let beside = beside(place, &one.id);
                 let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
                 let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
-                (one.after, one.tries) = (listed.after, 0);
+                one.after = listed.after;
+                one.answered();
                 if is_over && !one.ended() {
                     walk.children.remove(at);
                 }
@@ -220,6 +238,10 @@ impl Collection {
                 events
             }
         };
+        tick.answered |= !matches!(task, Task::Verify);
+        if let Some(kind) = self.kind(task) {
+            tick.kinds.entry(kind).or_default().answered = true;
+        }
         self.staged = Some((kept, tick));
         Ok(events)
     }
@@ -241,6 +263,9 @@ impl Collection {
             _ => events(self.plan.network, edge, elements, floor, &beside(place, "")),
         };
         let answers = self.found(place, &mut walk, elements, floor, kept);
+        if walk.after.is_none() && listed.after.is_none() && elements.len() == 1 {
+            tick.alone.insert(place.clone());
+        }
         let started = walk.started.unwrap_or(self.now);
         let down = floor.unwrap_or(i64::MIN);
         let is_over =
@@ -311,37 +336,90 @@ impl Collection {
         answers
     }
 
-    /// What an answer that is not good changes, at once: there is nothing of it to be stored.
-    fn trouble(&mut self, task: &Task, verdict: &Verdict, cursor_refused: bool) {
-        let narrowed = matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
-        let place = match (verdict, task) {
+    /// What is asked of an object that is one of many; none of what is the page's own.
+    fn kind(&self, task: &Task) -> Option<&'static str> {
+        match task {
+            Task::Verify | Task::Page(Place::Edge(_)) => None,
+            Task::Page(place @ Place::Post(_)) => Some(self.edge(place).what),
+            Task::Child(place, _) => self.child_edge(place).map(|edge| edge.what),
+        }
+    }
+
+    /// One of many objects was denied. Whether it is the token's fault, and not the object's: two were denied in this
+    /// tick, or the only one there is, and none was answered. Then no more of them are asked for in this tick.
+    fn denied(&mut self, kind: &'static str, task: &Task) -> bool {
+        let of_kind = self.tick.kinds.entry(kind).or_default();
+        of_kind.denied = of_kind.denied.saturating_add(1);
+        let (none, many) = (!of_kind.answered, of_kind.denied > 1);
+        let is_only = match task {
+            Task::Child(place, _) => self.tick.alone.contains(place),
+            _ => self.kept.posts.len() == 1,
+        };
+        if let (true, true, Task::Page(place) | Task::Child(place, _)) = (none, many, task) {
+            match place {
+                Place::Edge(_) => drop(self.tick.denied.insert(place.clone())),
+                Place::Post(_) => self.tick.no_visits = true,
+            }
+        }
+        none && (many || is_only)
+    }
+
+    /// What an answer that is not good changes, at once: there is nothing of it to be stored. Says what it is to be taken
+    /// for: one object among others that is denied is gone, and says nothing of the token.
+    fn trouble(&mut self, task: &Task, verdict: Verdict, cursor_refused: bool) -> Verdict {
+        let is_narrowed = matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
+        let place = match (&verdict, task) {
             // Nothing is collected with a token that nobody has seen to be the page's.
             (_, Task::Verify) | (Verdict::Wait { .. } | Verdict::NotThePages, _) => None,
-            (Verdict::Token(_), _) if !narrowed => None,
+            (Verdict::Token(_), _) if !is_narrowed => None,
             (_, Task::Page(place) | Task::Child(place, _)) => Some(place),
         };
         let Some(place) = place else {
             self.tick.ended = true;
-            return;
+            return verdict;
         };
-        let mut walk = self.walk(place);
-        match task {
-            _ if narrowed => {
+        match self.kind(task).filter(|_| is_narrowed) {
+            None if is_narrowed => {
                 self.tick.denied.insert(place.clone());
-                self.tick.no_visits |= matches!(place, Place::Post(_));
-                return;
+                verdict
             }
-            Task::Child(_, id) => {
-                let again = |child: &mut Child| {
-                    child.id != *id || *verdict != Verdict::Gone && child.failed(cursor_refused)
-                };
-                walk.children.retain_mut(again);
-                self.tick.parked.insert(id.clone());
+            None => {
+                self.failed(task, place, &verdict, cursor_refused);
+                verdict
             }
-            _ => {
-                self.tick.done.insert(place.clone());
-                walk.failed(cursor_refused);
+            Some(kind) => {
+                let is_the_tokens = self.denied(kind, task);
+                self.failed(task, place, &verdict, cursor_refused);
+                if is_the_tokens { verdict } else { Verdict::Gone }
             }
+        }
+    }
+
+    /// Whether a failure is the object's own: the network answered others in this tick, and, where it was denied, others
+    /// of its kind.
+    fn is_its_own(&self, task: &Task, verdict: &Verdict) -> bool {
+        match (verdict, self.kind(task)) {
+            (Verdict::Token(_), Some(kind)) => self.tick.kinds.get(kind).is_some_and(|kind| kind.answered),
+            _ => self.tick.answered,
+        }
+    }
+
+    /// What was asked for was not answered: the others go first.
+    fn failed(&mut self, task: &Task, place: &Place, verdict: &Verdict, cursor_refused: bool) {
+        let mut walk = self.walk(place);
+        if let Task::Child(_, id) = task {
+            let at = walk.children.iter().position(|child| child.id == *id);
+            if let Some(mut child) = at.map(|at| walk.children.remove(at)) {
+                let is_down = *verdict == Verdict::Transient;
+                let again = child.failed(cursor_refused, is_down, self.now);
+                if *verdict != Verdict::Gone && (again || !self.is_its_own(task, verdict)) {
+                    walk.children.push(child);
+                }
+            }
+            self.tick.parked.insert(id.clone());
+        } else {
+            self.tick.done.insert(place.clone());
+            walk.failed(cursor_refused);
         }
         if let (Place::Post(id), Task::Page(_)) = (place, task) {
             self.tick.visited.insert(id.clone());
@@ -383,7 +461,7 @@ impl Run for Collection {
         let Some(task) = self.task() else {
             return Heard { events: Vec::new(), verdict: Verdict::Fine };
         };
-        let (verdict, mut too_much) = match read(answer, &self.settings, now) {
+        let (mut verdict, mut too_much) = match read(answer, &self.settings, now) {
             Reply::Good { body, value, near } => match self.good(&task, &body, &value) {
                 Ok(events) => {
                     let ended = near.is_some();
@@ -404,7 +482,7 @@ impl Run for Collection {
             self.kept.halved = Some((halved + 1, self.now));
         } else {
             let refused = verdict == Verdict::Malformed && (400..500).contains(&answer.status);
-            self.trouble(&task, &verdict, refused);
+            verdict = self.trouble(&task, verdict, refused);
         }
         Heard { events: Vec::new(), verdict }
     }
@@ -437,7 +515,15 @@ fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
 fn add_child(walk: &mut Walk, id: String, floor: i64) {
     match walk.children.iter_mut().find(|child| child.id == id) {
         Some(child) => child.found_again(floor),
-        None => walk.children.push(Child { id, floor, after: None, tries: 0, again: None }),
+        None => walk.children.push(Child {
+            id,
+            floor,
+            after: None,
+            tries: 0,
+            refused: None,
+            down: None,
+            again: None,
+        }),
     }
 }
 

@@ -12,12 +12,15 @@
 //!   [`Settings::again_posts`]): at most [`Settings::again_visits`] posts a tick; those that had no look for six hours
 //!   first, those whose number of comments changed next, then the one whose last look is the longest ago. Where the number did not change, a post is looked at again
 //!   after an hour. A whole look, for edits and late answers, is taken once in a while (Facebook 24 h, Instagram 6 h).
+//! - An object that failed is asked for after all others. One that is denied is passed over as if it were
+//!   [`Gone`](super::Verdict::Gone); the token is told to be narrowed, and no more of the kind are asked for in the tick,
+//!   where a list of the page's own is denied, or two objects of a kind, or the only one, and none of it was answered.
 //! - The first collection goes back [`Settings::first_days`]; comments are taken of all of the posts in that.
 //!
 //! Not guaranteed: deletions (an object that is not listed may be hidden, held, or out of sight for a moment; pushes
 //! tell them), comments on older posts than those looked at again, and edits outside of the overlaps. Facebook's
-//! `/{page}/feed` itself reaches about 600 posts a year. An object that fails [`MAX_TRIES`] ticks in a row is passed
-//! over.
+//! `/{page}/feed` itself reaches about 600 posts a year. An object that is refused for
+//! [`REFUSED_SECONDS`], while others are answered, is passed over.
 //!
 //! Sources: developers.facebook.com/docs/graph-api (paging, rate limiting, error handling), and the notes on each
 //! edge. Of `paging.next` only whether it is there is read (cursors are there on the last page too), and a cursor in
@@ -47,7 +50,7 @@ pub use collection::Collection;
 pub use token::{
     Inspection, Refresh, Refreshed, TokenKind, inspect, inspected, refresh, refresh_is_due, refreshed,
 };
-pub use walk::{Checkpoint, MAX_TRIES};
+pub use walk::{Checkpoint, REFUSED_SECONDS};
 
 /// What a deployment may set. All of it has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]

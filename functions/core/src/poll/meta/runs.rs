@@ -452,3 +452,131 @@ fn a_message_that_comes_while_its_conversation_is_read_is_found() {
     world.settle(&mut driver);
     assert_eq!(driver.things(), world.expected);
 }
+
+/// So many ticks, each answered by its number, what is asked and the path; says what of which path was asked in which
+/// tick, and all verdicts.
+fn ticks(
+    count: i64,
+    every: i64,
+    answer: impl Fn(i64, &'static str, &str) -> (u16, Value),
+) -> (Vec<(i64, String)>, Vec<Verdict>) {
+    let (mut driver, mut asked, mut verdicts) = (Driver::new(), Vec::new(), Vec::new());
+    for tick in 0..count {
+        let mut graph = Graph::new(Network::Facebook, 5);
+        graph.now = NOW + tick * every;
+        let mut run = driver.begin(&graph);
+        let now = jiff::Timestamp::from_second(graph.now).unwrap();
+        while let Some(ask) = run.next() {
+            let (status, body) = answer(tick, ask.what, &ask.path);
+            let body = body.to_string();
+            asked.push((tick, ask.path));
+            let heard = run.heard(&Answer { status, header: &|_| None, body: body.as_bytes() }, now);
+            verdicts.push(heard.verdict);
+            run.stored(crate::poll::Stored::default());
+        }
+        driver.kept = serde_json::to_string(&run.checkpoint()).unwrap();
+    }
+    (asked, verdicts)
+}
+
+fn of(asked: &[(i64, String)], part: &str) -> Vec<i64> {
+    asked.iter().filter(|(_, path)| path.contains(part)).map(|(tick, _)| *tick).collect()
+}
+
+fn ok(what: &str) -> (u16, Value) {
+    (200, if what == "me" { json!({"id": PAGE}) } else { json!({"data": []}) })
+}
+
+fn denied(code: i64) -> (u16, Value) {
+    (400, json!({"error": {"code": code, "message": "no"}}))
+}
+
+fn conversation(id: &str, ago: i64) -> Value {
+    json!({"id": id, "updated_time": time(NOW - ago)})
+}
+
+const NARROWED: Verdict = Verdict::Token(TokenTrouble::Narrowed(None));
+
+#[test]
+fn one_conversation_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
+    for code in [10, 200] {
+        let (asked, verdicts) = ticks(100, TICK, |_, what, path| match what {
+            "conversations" => {
+                (200, json!({"data": [conversation("t_bad", 60), conversation("t_good", 120)]}))
+            }
+            "messages" if path.contains("t_bad") => denied(code),
+            _ => ok(what),
+        });
+        assert_eq!(of(&asked, "/t_good/")[..1], [0]);
+        assert!(of(&asked, "/conversations").len() >= 100, "the list is asked in each tick");
+        assert!(verdicts.contains(&Verdict::Gone) && !verdicts.contains(&NARROWED));
+    }
+}
+
+#[test]
+fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
+    let post = |id: &str, comments: i64| json!({"id": id, "created_time": time(NOW - 3600), "comments": {"summary": {"total_count": comments}}});
+    let (asked, verdicts) = ticks(60, TICK, |tick, what, path| match what {
+        "posts" => (
+            200,
+            json!({"data": [post("D", 1 + i64::from(tick >= 10)), post("E", 1 + tick / 4), post("F", 1)]}),
+        ),
+        "comments" if path.contains("/D/") && tick >= 10 => denied(10),
+        _ => ok(what),
+    });
+    let late = |id: &str| of(&asked, id).iter().filter(|tick| **tick > 10).count();
+    assert!(late("/E/") >= 12 && late("/F/") >= 10, "{} {}", late("/E/"), late("/F/"));
+    assert!(verdicts.contains(&Verdict::Gone) && !verdicts.contains(&NARROWED));
+}
+
+#[test]
+fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_asked_for_in_a_tick() {
+    let posts: Vec<Value> =
+        (0..9).map(|nth| json!({"id": format!("P{nth}"), "created_time": time(NOW - 3600)})).collect();
+    let (asked, verdicts) = ticks(6, TICK, |_, what, _| match what {
+        "posts" => (200, json!({"data": posts})),
+        "conversations" => (200, json!({"data": [conversation("t_1", 60), conversation("t_2", 120)]})),
+        "comments" | "messages" => denied(200),
+        _ => ok(what),
+    });
+    for part in ["/comments", "/messages"] {
+        assert!((0..6).all(|tick| of(&asked, part).iter().filter(|of| **of == tick).count() == 2), "{part}");
+    }
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == NARROWED).count(), 12);
+    // All of them in turn.
+    assert!((0..9).all(|nth| !of(&asked, &format!("/P{nth}/")).is_empty()));
+    // The only one there is, too.
+    for (of, children) in [("posts", "comments"), ("conversations", "messages")] {
+        let (_, verdicts) = ticks(4, TICK, |_, what, _| match what {
+            _ if what == of => (
+                200,
+                json!({"data": [{"id": "x", "created_time": time(NOW - 60), "updated_time": time(NOW - 60)}]}),
+            ),
+            _ if what == children => denied(200),
+            _ => ok(what),
+        });
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == NARROWED).count(), 4, "{of}");
+    }
+}
+
+#[test]
+fn an_outage_of_days_loses_no_conversation_and_a_broken_one_is_passed_over_after_a_day() {
+    let list = json!({"data": [conversation("t_1", 60)]});
+    let day = 24 * 3600 / 300;
+    let of_message = |asked: &[(i64, String)]| of(asked, "/t_1/");
+    let down = (500, json!({"error": {"code": 2, "is_transient": true}}));
+    let broken = (400, json!({"error": {"code": 99_999}}));
+    let when = |tick: i64, fault: &(u16, Value), till: i64, what: &str| match what {
+        "conversations" if tick == 0 => (200, list.clone()),
+        "messages" if tick < till => fault.clone(),
+        _ => ok(what),
+    };
+    let (asked, _) = ticks(2 * day + 2, 300, |tick, what, _| when(tick, &down, 2 * day, what));
+    assert_eq!(of_message(&asked).last(), Some(&(2 * day)), "read once it is answered");
+    let (asked, _) = ticks(2 * day, 300, |tick, what, _| when(tick, &broken, 3 * day, what));
+    assert_eq!(of_message(&asked).last(), Some(&day), "asked for a day");
+    // What one has of a version that counted ticks.
+    let old = json!({"i": "t_1", "f": 5, "x": 95});
+    let mut child: super::walk::Child = serde_json::from_value(old).unwrap();
+    assert!(child.failed(false, false, NOW));
+}

@@ -92,7 +92,7 @@ pub fn inspected(
     let verdict = match (dead(data), of_the_page) {
         (Some(trouble), _) => Verdict::Token(trouble),
         (None, false) => Verdict::NotThePages,
-        (None, true) => missing(data, permissions, page.1)
+        (None, true) => missing(data, permissions, page)
             .map_or(Verdict::Fine, |name| Verdict::Token(TokenTrouble::Narrowed(Some(name.to_owned())))),
     };
     let (expires_at, consent_ends_at) = (time(data, "expires_at"), time(data, "data_access_expires_at"));
@@ -108,15 +108,18 @@ fn dead(data: &Value) -> Option<TokenTrouble> {
 }
 
 /// The first permission that was not given, or not for this page. Nothing is missing where nothing is said.
-fn missing<'a>(data: &Value, permissions: &[&'a str], page: &NetworkId) -> Option<&'a str> {
+///
+/// A permission's targets are ids of Facebook's pages, also where it is of an account of Instagram's that is connected
+/// to one: there they are not looked at.
+fn missing<'a>(data: &Value, permissions: &[&'a str], page: (Network, &NetworkId)) -> Option<&'a str> {
     let scopes = data.get("scopes").and_then(Value::as_array)?;
     let granular = data.get("granular_scopes").and_then(Value::as_array);
     let given = |name: &str| {
         let one = granular.into_iter().flatten().find(|one| text(one, "scope").as_deref() == Some(name));
         let targets = one.and_then(|one| one.get("target_ids")).and_then(Value::as_array);
-        let for_it = |targets: &Vec<Value>| targets.iter().filter_map(id_of).any(|id| id == page.as_str());
+        let for_it = |targets: &Vec<Value>| targets.iter().filter_map(id_of).any(|id| id == page.1.as_str());
         scopes.iter().any(|scope| scope.as_str() == Some(name))
-            && (!name.starts_with("pages_r") || targets.is_none_or(for_it))
+            && (page.0 != Network::Facebook || !name.starts_with("pages_r") || targets.is_none_or(for_it))
     };
     permissions.iter().copied().find(|name| !given(name))
 }
@@ -220,6 +223,21 @@ mod tests {
         assert_eq!(look(&expired).verdict, Verdict::Token(TokenTrouble::Expired));
         assert_eq!(look(&json!({"error": {"code": 190}})).verdict, Verdict::Malformed);
         assert_eq!(look(&json!({"data": []})).verdict, Verdict::Malformed);
+    }
+
+    #[test]
+    fn an_account_connected_through_facebook_is_not_looked_for_among_the_ids_of_pages() {
+        let needed = crate::poll::instagram::Login::Facebook.permissions();
+        let body = json!({"data": {"type": "PAGE", "is_valid": true, "expires_at": 0, "profile_id": "501",
+            "scopes": needed, "granular_scopes": [
+                {"scope": "pages_show_list", "target_ids": ["501"]},
+                {"scope": "pages_read_engagement", "target_ids": ["501"]},
+                {"scope": "instagram_basic", "target_ids": ["17841400000000001"]}]}});
+        let body = body.to_string();
+        let answer = Answer { status: 200, header: &|_| None, body: body.as_bytes() };
+        let account = "17841400000000001".parse().unwrap();
+        let look = |network| inspected(&answer, (network, &account), needed, &Settings::default(), at(0));
+        assert_eq!(look(Network::Instagram).verdict, Verdict::Fine);
     }
 
     #[test]

@@ -9,8 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::poll::MAX_CHECKPOINT_BYTES;
 
-/// In how many ticks in a row an object may fail before it is passed over: a day of ticks.
-pub const MAX_TRIES: u8 = 96;
+/// For how long an object may be refused before it is passed over, in seconds: a day. Times at which the network itself
+/// fails, or answers nothing else, do not count.
+pub const REFUSED_SECONDS: i64 = 24 * 3600;
+
+/// For how long the network may fail to answer for an object, while it answers for others, before it is passed over, in
+/// seconds: a week.
+const DOWN_SECONDS: i64 = 7 * 24 * 3600;
+
+/// After how many seconds of such failures its cursor is taken for their cause.
+const CURSOR_SECONDS: i64 = 3600;
+
+/// How often it was refused at the least, however long the pause between two ticks was.
+const MIN_TRIES: u8 = 4;
 
 /// How many objects that are asked for one by one may wait before no more are looked for.
 pub(crate) const MAX_CHILDREN: usize = 40;
@@ -74,8 +85,15 @@ pub(crate) struct Child {
     pub(crate) floor: i64,
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<String>,
+    /// How often in a row it was refused,
     #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
+    /// and since when; none where an older version counted alone.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<i64>,
+    /// Since when the network fails to answer for it.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) down: Option<i64>,
     /// Down to which time it is read once more: it was found again, with more, while it was read.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(crate) again: Option<i64>,
@@ -159,13 +177,32 @@ impl Child {
         self.again.take().map(|floor| self.floor = floor).is_some()
     }
 
-    /// It failed. Whether it is to be tried again.
-    pub(crate) fn failed(&mut self, cursor_refused: bool) -> bool {
+    /// Whether it failed when it was asked for last.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.tries > 0 || self.down.is_some()
+    }
+
+    /// It was answered.
+    pub(crate) fn answered(&mut self) {
+        (self.tries, self.refused, self.down) = (0, None, None);
+    }
+
+    /// It failed: it was refused, or the network is down, which says nothing of it. Whether it is to be tried again.
+    pub(crate) fn failed(&mut self, cursor_refused: bool, is_down: bool, now: i64) -> bool {
+        if is_down {
+            let down = now - *self.down.get_or_insert(now);
+            if down >= CURSOR_SECONDS {
+                self.after = None;
+            }
+            return down < DOWN_SECONDS;
+        }
+        self.down = None;
+        let refused = now - *self.refused.get_or_insert(now);
         self.tries = self.tries.saturating_add(1);
         if cursor_refused || self.tries.is_multiple_of(4) {
             self.after = None;
         }
-        self.tries < MAX_TRIES
+        self.tries < MIN_TRIES || refused < REFUSED_SECONDS
     }
 }
 
@@ -252,6 +289,8 @@ mod tests {
             floor: i64::MAX,
             after: Some(long.clone()),
             tries: 95,
+            refused: Some(i64::MAX),
+            down: Some(i64::MAX),
             again: Some(1),
         };
         let walk = Walk {
