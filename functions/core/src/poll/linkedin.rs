@@ -58,6 +58,8 @@ const LATE_MS: i64 = 600_000;
 pub(super) const MAX_URN_BYTES: usize = 128;
 /// How often the comments of one thing may fail to be listed, in as many ticks, until they are left for the next time.
 const MAX_TRIES: u8 = 8;
+/// How often in a row a post is to be gone until it has no more turns.
+const MAX_GONE: u8 = 3;
 const REMEMBERED: usize = 200;
 
 /// What may differ between deployments.
@@ -101,6 +103,8 @@ struct Range {
 struct Post {
     urn: String,
     published: i64,
+    /// How often in a row its comments were answered to be gone: so it may be with a post that is new.
+    gone: u8,
 }
 
 /// What is kept between ticks.
@@ -368,6 +372,7 @@ impl Collection {
 
     fn count_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>, met: &[String]) {
         let Some(front) = self.kept.waiting.front_mut() else { return };
+        self.kept.recent.iter_mut().filter(|post| post.urn == front.urn).for_each(|post| post.gone = 0);
         front.told.retain(|told| comment_of(told).is_none_or(|urn| !met.contains(&urn)));
         match next {
             Some(next) => (front.offset, front.tries) = (next, 0),
@@ -427,7 +432,10 @@ impl Collection {
             (Verdict::Malformed, _) => self.unreadable(part),
             (Verdict::Gone, Part::Comments) => {
                 if let Some(gone) = self.kept.waiting.front() {
-                    self.kept.recent.retain(|post| post.urn != gone.urn);
+                    self.kept.recent.retain_mut(|post| {
+                        post.gone += u8::from(post.urn == gone.urn);
+                        post.gone < MAX_GONE
+                    });
                 }
                 self.unlisted(true, true)
             }

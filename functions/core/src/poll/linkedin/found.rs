@@ -142,7 +142,11 @@ impl<'a> Found<'a> {
                 continue;
             }
             if let Some(urn) = post["id"].as_str() {
-                found.posts.push(Post { urn: urn.to_owned(), published: published.unwrap_or_default() });
+                found.posts.push(Post {
+                    urn: urn.to_owned(),
+                    published: published.unwrap_or_default(),
+                    gone: 0,
+                });
             }
             if post.is_object() && changed.is_none_or(|at| at > after) {
                 found.events.push(event(Shape::LinkedinPost, "post", raw));
