@@ -11,8 +11,9 @@
 //! are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish between
 //! two calls. A notification of a comment without its text is done with once the comment was listed; where its post is
 //! given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids arrive,
-//! and the text as another version where it is found later. An empty list of posts where there were posts is not believed before the token's role was looked at: a
-//! `RECRUITING_POSTER` is answered 200 with nothing in it (networks.md 2.7).
+//! and the text as another version where it is found later. A time that is refused again and again is begun anew, and
+//! made shorter where a deep page of it was. An empty list of posts where there were posts is not believed before the
+//! token's role was looked at: a `RECRUITING_POSTER` is answered 200 with nothing in it (networks.md 2.7).
 //!
 //! # What is not
 //! Likes are not asked for: a notification of one names nobody. Comments on older posts than the last
@@ -51,7 +52,11 @@ pub use answers::verdict;
 /// How many elements of a page are asked for again with the next.
 pub const OVERLAP: u32 = 5;
 /// How long notifications are kept: 60 days (networks.md 1.4).
-const NOTIFICATIONS_MS: i64 = 60 * 24 * 3_600_000;
+const NOTIFICATIONS_MS: i64 = 60 * DAY_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+const HOUR_MS: i64 = 3_600_000;
+/// How often in a row a time is refused until it is begun anew.
+const MAX_REFUSALS: u8 = 3;
 /// How late a notification may appear in a time that was asked for.
 const LATE_MS: i64 = 600_000;
 /// The longest URN that is asked about, in bytes.
@@ -95,6 +100,8 @@ struct Range {
     start: i64,
     end: i64,
     offset: u32,
+    /// How often in a row it was refused.
+    refused: u8,
 }
 
 /// A post.
@@ -181,20 +188,53 @@ impl Collection {
             over: false,
             pending: None,
         };
+        run.forget_range();
         run.open_range();
         run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS);
         run.take_turns();
         run
     }
 
+    /// From when on notifications are asked for: what LinkedIn keeps for a day more at least.
+    fn oldest_kept(&self) -> i64 {
+        self.scope.beginning_ms().max(self.scope.now_ms() - NOTIFICATIONS_MS + DAY_MS)
+    }
+
+    /// What LinkedIn keeps no longer is not asked for: all of the time would be refused.
+    fn forget_range(&mut self) {
+        let (oldest, kept_from) = (self.oldest_kept(), self.scope.now_ms() - NOTIFICATIONS_MS);
+        let range = self.kept.range.take();
+        self.kept.range = range.and_then(|range| match range {
+            range if range.start > kept_from + HOUR_MS => Some(range),
+            range if range.end > oldest => Some(Range { start: oldest, end: range.end, ..Range::default() }),
+            _ => None,
+        });
+    }
+
+    /// The time that is open was refused. After some times it is begun anew, and, where it was a deep page that was
+    /// refused, at half its length: the rest is asked for after it.
+    fn refuse_range(&mut self) {
+        let Some(range) = &mut self.kept.range else { return };
+        range.refused = range.refused.saturating_add(1);
+        if range.refused < MAX_REFUSALS {
+            return;
+        }
+        let half = (range.offset > 0).then(|| ((range.end - range.start) / 2).max(HOUR_MS));
+        self.kept.range = None;
+        self.open_range();
+        if let (Some(range), Some(half)) = (&mut self.kept.range, half) {
+            range.end = range.end.min(range.start + half);
+        }
+    }
+
     /// Opens the time since the last notifications, where none is open.
     fn open_range(&mut self) {
         let end = self.scope.now_ms();
-        let oldest = self.scope.beginning_ms().max(end - NOTIFICATIONS_MS);
+        let oldest = self.oldest_kept();
         let start = self.kept.notified_to.map_or(oldest, |to| oldest.max(to - LATE_MS));
         let is_new = self.kept.notified_to.is_none_or(|to| to < end) && start < end;
         if self.kept.range.is_none() && is_new {
-            self.kept.range = Some(Range { start, end, offset: 0 });
+            self.kept.range = Some(Range { start, end, ..Range::default() });
         }
     }
 
@@ -353,7 +393,7 @@ impl Collection {
                 self.kept.deleted(&deleted);
                 let Some(range) = &mut self.kept.range else { return };
                 match next.filter(|&next| next > range.offset) {
-                    Some(next) => range.offset = next,
+                    Some(next) => (range.offset, range.refused) = (next, 0),
                     None => {
                         self.kept.notified_to = Some(range.end);
                         self.kept.range = None;
@@ -414,7 +454,10 @@ impl Collection {
     fn unreadable(&mut self, part: Part) -> Vec<Event> {
         match part {
             Part::Check => self.over = true,
-            Part::Notifications => self.done.push(part),
+            Part::Notifications => {
+                self.refuse_range();
+                self.done.push(part);
+            }
             Part::Posts => {
                 self.kept.posts.unreadable();
                 self.done.push(part);
@@ -429,7 +472,7 @@ impl Collection {
     fn failed(&mut self, part: Part, verdict: Verdict) -> Heard {
         let events = match (&verdict, part) {
             (Verdict::Token(TokenTrouble::Narrowed(_)), Part::Comments) => return self.denied(verdict),
-            (Verdict::Malformed, _) => self.unreadable(part),
+            (Verdict::Malformed, _) | (Verdict::Gone, Part::Notifications) => self.unreadable(part),
             (Verdict::Gone, Part::Comments) => {
                 if let Some(gone) = self.kept.waiting.front() {
                     self.kept.recent.retain_mut(|post| {

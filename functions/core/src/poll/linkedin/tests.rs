@@ -14,7 +14,6 @@ use crate::normalise;
 
 const PAGE: &str = "1337";
 const START_MS: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
-const HOUR_MS: i64 = 3_600_000;
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap()
@@ -616,5 +615,43 @@ fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_
         });
         let comments = asked.iter().filter(|(_, ask)| ask.what == "comments");
         assert_eq!((narrowed(&verdicts), comments.count()), (4, 4 * count.min(2)));
+    }
+}
+
+#[test]
+fn notifications_that_are_refused_again_and_again_are_asked_for_anew_and_in_shorter_times() {
+    // A deep page is always refused: the time is cut until it needs none.
+    let range = |ask: &Ask| {
+        let (_, range) = ask.path.split_once("timeRange=(start:").unwrap();
+        let (start, rest) = range.split_once(",end:").unwrap();
+        (start.parse::<i64>().unwrap(), rest.split_once(')').unwrap().0.parse::<i64>().unwrap())
+    };
+    let (asked, ..) = answered(40, &settings(), |_, ask| match ask.what {
+        "notifications" if query(ask, "start").unwrap() != "0" => Fault::Refused.reply(),
+        "notifications" if range(ask).1 - range(ask).0 > 8 * HOUR_MS => {
+            Reply::json(200, &json!({"elements": [], "paging": {"links": [{"rel": "next", "href": "/x"}]}}))
+        }
+        _ => listed(&[]),
+    });
+    let last = asked.iter().rev().find(|(_, ask)| ask.what == "notifications").unwrap();
+    assert!(START_MS + 39 * 900_000 - range(&last.1).0 < 2 * HOUR_MS, "it has caught up: {last:?}");
+}
+
+#[test]
+fn a_time_that_linkedin_keeps_no_longer_is_not_asked_for() {
+    let day = 24 * HOUR_MS;
+    let first = Scope { from: at(START_MS - 100 * day), ..scope(START_MS) };
+    let mut run = Collection::new(first.clone(), settings(), Checkpoint::default());
+    // The token dies before notifications are answered, and is renewed half a year later.
+    drive(&mut run, at(START_MS), 2, false, |ask| Imitation::default().answer(ask));
+    for (checkpoint, after) in [(Checkpoint::default(), 0), (kept(&run), 10 * day), (kept(&run), 180 * day)] {
+        let now = START_MS + after;
+        let mut run = Collection::new(Scope { now: at(now), ..first.clone() }, settings(), checkpoint);
+        let driven = drive(&mut run, at(now), 9, false, |ask| Imitation::default().answer(ask));
+        let ask = driven.asks.iter().find(|ask| ask.what == "notifications").unwrap();
+        let (_, start) = ask.path.split_once("timeRange=(start:").unwrap();
+        let start: i64 = start.split_once(',').unwrap().0.parse().unwrap();
+        assert!((now - 60 * day..now - 58 * day).contains(&(start - 1)), "{after} {ask:?}");
+        assert!(run.checkpoint().range.is_none() && run.checkpoint().notified_to == Some(now));
     }
 }
