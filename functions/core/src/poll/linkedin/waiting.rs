@@ -111,10 +111,9 @@ impl Checkpoint {
             Some(other) if waiting.answers.is_some() && other.answers != waiting.answers => {
                 (other.answers, other.again) = (waiting.answers, other.again || other.offset > 0);
             }
-            Some(_) => {}
-            // What has no room is found again when the comments of its post are listed the next time.
             None if has_room => self.waiting.push_back(waiting),
-            None => {}
+            // What has no room is found again when the comments of its post are listed the next time.
+            Some(_) | None => {}
         }
     }
 
