@@ -361,3 +361,39 @@ async fn neither_real_answers_nor_unknown_ones_break_a_tick() {
     }
     assert!(tried >= 100, "{tried}");
 }
+
+/// The network's own limits, and ours as they are unless they are set: 100 calls a day of a member.
+#[tokio::test]
+async fn a_day_at_linkedins_development_tier_suffices_for_a_page_with_many_posts() {
+    let bundle = Bundle::start().await;
+    let (day, hour) = (24 * 3_600_000, 3_600_000);
+    let clock = bundle.stack.clock();
+    clock.advance(Duration::from_millis(day - clock.now_ms() % day));
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/collected", &["publication"]).await;
+    let (id, token) = identity(Network::Linkedin);
+    bundle.networks.connect(Network::Linkedin, &id, &token);
+    let publish = |text: String| {
+        bundle.networks.publish(Network::Linkedin, &id, Thing::post(text)).unwrap();
+    };
+    (0..30).for_each(|number| publish(format!("before {number}")));
+    let given = json!({"network": "linkedin", "network_id": id, "name": "p", "access_token": token});
+    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
+    let path = format!("/pages/{}", reply.json()["id"].as_str().unwrap());
+    for number in 0..24 {
+        publish(format!("hour {number}"));
+        let slot_ms = clock.now_ms();
+        bundle.stack.run_schedule("carteiro-tick", slot_ms).await.unwrap();
+        bundle.until_rest().await;
+        let shown = bundle.client.get(&path, &account.key).await.json();
+        let result = shown["last_tick"]["result"].as_str();
+        assert!(matches!(result, Some("ok" | "more")), "hour {number}: {shown}");
+        assert_eq!(shown["every_minutes"], 60, "{shown}");
+        clock.advance(Duration::from_millis((slot_ms + hour).saturating_sub(clock.now_ms())));
+    }
+    assert_eq!(bundle.receiver.count("/collected"), 54, "{:#?}", bundle.complaints());
+    let calls = bundle.networks.calls(Network::Linkedin);
+    assert!((72..=100).contains(&calls.len()), "{} calls", calls.len());
+    assert!(calls.iter().all(|call| !call.over_limit));
+    bundle.stop().await;
+}

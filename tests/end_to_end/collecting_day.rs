@@ -222,8 +222,8 @@ impl Day {
         measure(&self.versions, &self.pages, &came, &self.ticks, &self.outage)
     }
 
-    /// Further ticks, until everything came, at most for 26 hours: what was lost of pushes of edits is looked for less
-    /// often.
+    /// Further ticks, until everything came, at most for 26 hours: an edit of a comment whose push was lost may take
+    /// Facebook's look at all of a post's comments, which is once a day.
     async fn until_all_came(&mut self, every_ms: u64) {
         let mut slot = self.stretch.ends_ms();
         while self.measured().count(Became::Lost) > 0 && slot < self.stretch.ends_ms() + 26 * HOUR {
