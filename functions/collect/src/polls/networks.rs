@@ -53,8 +53,7 @@ impl Asking<'_> {
             }
             Network::Linkedin => {
                 let kept = self.kept(progress);
-                let mut run =
-                    linkedin::Collection::new(scope, settings.linkedin.clone(), kept);
+                let mut run = linkedin::Collection::new(scope, settings.linkedin.clone(), kept);
                 self.driven(&mut run, progress).await
             }
         }
