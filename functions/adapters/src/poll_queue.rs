@@ -59,6 +59,10 @@ pub struct PageToAsk {
     pub every: Option<u32>,
     /// How many calls it has.
     pub calls: u32,
+    /// How many thousandths of a unit its sweeps through what is older may take a day; where that is not said, none is
+    /// begun but the first.
+    #[serde(default)]
+    pub sweeps: Option<u64>,
 }
 
 impl Poll {

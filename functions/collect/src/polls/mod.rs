@@ -75,7 +75,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
         }
         Poll::Check { page, network, .. } => {
             let calls = plan::least_calls(network).min(collect.polls.settings.calls);
-            let to_ask = PageToAsk { page, network, every: None, calls };
+            let to_ask = PageToAsk { page, network, every: None, calls, sweeps: None };
             Asking::about(collect, &to_ask, Turn::OutOfTurn, clock).await;
         }
     }

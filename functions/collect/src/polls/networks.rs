@@ -20,6 +20,7 @@ impl Asking<'_> {
     pub(super) async fn drive(&mut self, progress: &mut Progress) -> Result<Ended, AdapterError> {
         let (settings, now) = (&self.collect.polls.settings, self.clock.now());
         let (owner, version) = (self.page.network_id.clone(), self.token.version);
+        let sweeps = self.sweeps;
         let scope = Scope { owner: owner.clone(), token_version: version, from: self.from(), now };
         match self.page.network {
             Network::Facebook => {
@@ -37,12 +38,17 @@ impl Asking<'_> {
                 self.driven(&mut run, progress).await
             }
             Network::Youtube => {
-                let mut run = youtube::Collection::new(scope, settings.youtube.clone(), self.kept(progress));
+                let mut run = youtube::Collection::new(
+                    scope,
+                    settings.youtube.clone().within(sweeps),
+                    self.kept(progress),
+                );
                 self.driven(&mut run, progress).await
             }
             Network::GooglePlay => {
                 let kept = self.kept(progress);
-                let mut run = googleplay::Collection::new(scope, settings.googleplay.clone(), kept);
+                let mut run =
+                    googleplay::Collection::new(scope, settings.googleplay.clone().within(sweeps), kept);
                 self.driven(&mut run, progress).await
             }
             Network::Linkedin => {

@@ -11,6 +11,7 @@ use carteiro_adapters::poll_queue::PageToAsk;
 use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Turn};
 use carteiro_core::page::{AccessToken, LastTick, Page, TickResult, Token};
 use carteiro_core::poll::TokenTrouble;
+use carteiro_core::poll::plan::until_turn;
 use carteiro_core::poll::refresh::Attempt;
 use carteiro_core::retention::after;
 use carteiro_core::token_state::{self, Seen, Sight};
@@ -52,6 +53,8 @@ pub(super) struct Asking<'a> {
     pub(super) until: Timestamp,
     /// How many calls there may be.
     pub(super) most_calls: u32,
+    /// How many thousandths of a unit sweeps through what is older may take a day.
+    pub(super) sweeps: u64,
     pub(super) calls: u32,
     pub(super) new: u32,
     /// Whether a renewal was refused, or failed, of a token that still lasts.
@@ -154,6 +157,7 @@ impl<'a> Asking<'a> {
             renewed: false,
             until: after(clock.now(), PAGE_TIME),
             most_calls: to_ask.calls,
+            sweeps: to_ask.sweeps.unwrap_or(0),
             calls: 0,
             new: 0,
             renewal_failed: false,
@@ -331,8 +335,10 @@ impl<'a> Asking<'a> {
             Turn::OutOfTurn => began_at,
         };
         let every = Duration::from_secs(u64::from(self.every_minutes(to_ask)) * 60);
+        let tick = self.collect.polls.tick;
+        let turn = until_turn(&self.page.id, turn_at, every, tick);
         // Somewhat before that tick, so that it is due then whether it comes early or late.
-        let soonest = after(turn_at, every.saturating_sub(self.collect.polls.tick / 2));
+        let soonest = after(turn_at, turn.saturating_sub(tick / 2));
         match ended {
             Ended::Limited(until) => Next::At(soonest.max(*until)),
             _ => Next::At(soonest),

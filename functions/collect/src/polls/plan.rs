@@ -9,7 +9,7 @@ use carteiro_adapters::poll_queue::{PageToAsk, Poll};
 use carteiro_adapters::poll_table::Schedule;
 use carteiro_core::network::Network;
 use carteiro_core::page::TickResult;
-use carteiro_core::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, interval};
+use carteiro_core::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
 use jiff::Timestamp;
 
 pub(super) use carteiro_core::poll::plan::least_calls;
@@ -73,18 +73,21 @@ fn is_held_back(schedule: &Schedule) -> bool {
 struct Share {
     every: Duration,
     calls: u32,
+    sweeps: u64,
 }
 
 impl Share {
     fn of(collect: &Collect, network: Network, connected: &BTreeMap<Network, u64>) -> Self {
         let polls = &collect.polls;
         let (limits, count) = (polls.settings.limits(network), connected.get(&network).copied().unwrap_or(1));
-        let every = interval(network, limits, count, polls.tick);
-        Self { every, calls: calls(network, limits, count, every, polls.settings.calls) }
+        let share = share(network, limits, count, polls.tick);
+        let calls = calls(network, limits, count, share.every, polls.settings.calls);
+        Self { every: share.every, calls, sweeps: share.sweeps }
     }
 
     fn of_page(&self, due: &Due) -> PageToAsk {
         let every = u32::try_from(self.every.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
-        PageToAsk { page: due.page.clone(), network: due.network, every: Some(every), calls: self.calls }
+        let (page, network, sweeps) = (due.page.clone(), due.network, Some(self.sweeps));
+        PageToAsk { page, network, every: Some(every), calls: self.calls, sweeps }
     }
 }

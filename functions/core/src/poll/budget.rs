@@ -1,7 +1,8 @@
 //! The networks' limits, and what may be asked within them.
 //!
 //! Nothing here counts: who makes the calls keeps what was [`Spent`] of each [`Limit`], for the network's page or for
-//! the app, and asks [`Limit::may`] before each. [`every`] says how often pages can be polled with what there is.
+//! the app, and asks [`Limit::may`] before each. [`steady`] says what a page takes when little happens, and [`every`] how
+//! often it can be polled with what there is.
 //!
 //! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X opens
 //! its windows with the first call; what its answers' headers say of the end goes before this.
@@ -12,7 +13,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::scope::after;
+use super::{googleplay, youtube};
 use crate::network::Network;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How rarely sweeps are made that nothing is left for.
+const SELDOM: Duration = Duration::from_secs(1000 * 24 * 3600);
 
 /// Whose calls a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,18 +89,41 @@ pub fn limits(network: Network) -> &'static [Limit] {
     }
 }
 
-/// How many units a page takes a tick when little happens: what [`every`] is asked with. The rarer walks through what is
-/// older are in it, as their share of a tick; of Meta's the answers say what is used.
+/// What a page takes of its network's limits when little happens: what [`share`](super::plan::share) is found from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steady {
+    /// Units for each run: of what is new.
+    pub a_run: u32,
+    /// Thousandths of a unit for a day, however often there are runs: of the sweeps through what is older.
+    pub sweeps: u64,
+}
+
+/// What a page takes of its network's limits; of Meta's the answers say what is used.
 #[must_use]
-pub fn steady_units(network: Network) -> Option<u32> {
+pub fn steady(network: Network) -> Option<Steady> {
     match network {
         Network::Facebook | Network::Instagram => None,
         // One call of each limit: posts, mentions, messages.
-        Network::X | Network::GooglePlay => Some(1),
-        // YouTube: videos and threads, and some answers or older threads. LinkedIn: notifications, posts, and the
-        // comments of one post.
-        Network::Youtube | Network::Linkedin => Some(3),
+        Network::X => Some(Steady { a_run: 1, sweeps: 0 }),
+        Network::GooglePlay => Some(Steady { a_run: 1, sweeps: googleplay::Settings::default().sweeps() }),
+        // Videos and threads.
+        Network::Youtube => Some(Steady { a_run: 2, sweeps: youtube::Settings::default().sweeps() }),
+        // Notifications, posts, and the comments of one post.
+        Network::Linkedin => Some(Steady { a_run: 3, sweeps: 0 }),
     }
+}
+
+/// How many thousandths of a unit a day a sweep takes that takes so many units and is made so often.
+pub(super) fn sweeps_of(units: u32, every: Duration) -> u64 {
+    let sweeps = u128::from(units) * 1000 * DAY.as_millis() / every.as_millis().max(1);
+    u64::try_from(sweeps).unwrap_or(u64::MAX)
+}
+
+/// How often a sweep of so many units is made: as often as is wanted, or as so many thousandths of a unit a day allow. With
+/// none it is as good as never.
+pub(super) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
+    let needed = u128::from(units) * 1000 * DAY.as_millis() / u128::from(a_day.max(1));
+    wanted.max(Duration::from_millis(u64::try_from(needed).unwrap_or(u64::MAX)).min(SELDOM))
 }
 
 /// What was spent of a limit.
@@ -228,15 +257,12 @@ fn pacific_day(at: Timestamp, days: i64) -> Timestamp {
     begin().unwrap_or(at)
 }
 
-/// How often each page can be polled: as often as ticks come, or as every so many ticks as the day's units allow.
-///
-/// `keep` of a thousand units are kept back, for what is asked in between (checks, replays).
+/// How often a page can be polled: as often as ticks come, or as every so many ticks as its part of the day's units allows.
+/// That part is in thousandths of a unit.
 #[must_use]
-pub fn every(tick: Duration, pages: u64, units_a_run: u32, units_a_day: u64, keep: u32) -> Duration {
-    let there = u128::from(units_a_day) * u128::from(1000_u32.saturating_sub(keep)) / 1000;
-    let tick_ms = tick.as_millis().max(1);
-    let needed = u128::from(pages) * u128::from(units_a_run) * Duration::from_secs(24 * 3600).as_millis();
-    let ticks = needed.div_ceil(there.max(1).saturating_mul(tick_ms)).max(1);
+pub fn every(tick: Duration, units_a_run: u32, a_day: u64) -> Duration {
+    let needed = u128::from(units_a_run) * 1000 * DAY.as_millis();
+    let ticks = needed.div_ceil(u128::from(a_day.max(1)).saturating_mul(tick.as_millis().max(1))).max(1);
     tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
 }
 
@@ -296,32 +322,35 @@ mod tests {
 
     #[test]
     fn pages_are_polled_as_often_as_the_budget_allows() {
-        let tick = Duration::from_secs(900);
-        let minutes = |pages, units, a_day| every(tick, pages, units, a_day, 0).as_secs() / 60;
-        assert_eq!(minutes(0, 2, 10_000), 15);
-        // 96 runs of 2 units are 192 of YouTube's 10,000 a day.
-        assert_eq!([minutes(52, 2, 10_000), minutes(53, 2, 10_000)], [15, 30]);
-        assert_eq!(minutes(1000, 2, 10_000), 300);
-        // A hundred of LinkedIn's calls a day are no run each quarter of an hour of two calls.
-        assert_eq!(minutes(1, 2, LINKEDIN[0].a_day()), 30);
-        assert_eq!(minutes(1, 3, GOOGLE_PLAY[0].a_day()), 15);
-        assert_eq!(every(tick, 52, 2, 10_000, 500).as_secs() / 60, 30);
-        assert_eq!(every(tick, 1, 1, 0, 0), tick.saturating_mul(86_400_000 / 900_000));
+        let minutes = |units, a_day| every(Duration::from_secs(900), units, a_day).as_secs() / 60;
+        // 96 runs of 2 units are 192.
+        assert_eq!(
+            [minutes(2, 192_000), minutes(2, 191_999), minutes(2, 48_000), minutes(2, 100)],
+            [15, 30, 60, 28_800]
+        );
+        // With nothing, as good as never.
+        assert_eq!(minutes(1, 0), 1000 * 24 * 60);
+    }
+
+    #[test]
+    fn a_sweep_takes_what_it_is_given_and_is_made_no_oftener_than_is_wanted() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(sweeps_of(20, 6 * hour), 80_000);
+        assert_eq!(sweep_within(6 * hour, 20, 80_000), 6 * hour);
+        assert_eq!(sweep_within(6 * hour, 20, 100_000), 6 * hour);
+        assert_eq!(sweep_within(6 * hour, 20, 10_000), 48 * hour);
+        assert_eq!(sweep_within(6 * hour, 20, 0), SELDOM);
     }
 
     proptest! {
         #[test]
-        fn at_that_interval_the_day_suffices(pages in 1_u64..200_000, units in 1_u32..20, a_day in 1_u64..2_000_000) {
+        fn at_that_interval_the_day_suffices(units in 1_u32..20, a_day in 1_u64..2_000_000_000) {
             let tick = Duration::from_secs(900);
-            let interval = every(tick, pages, units, a_day, 0);
+            let interval = every(tick, units, a_day);
             prop_assert_eq!(interval.as_secs() % 900, 0);
-            let runs = |interval: Duration| 86_400.0 / interval.as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "both are small")]
-            let (need, have) = ((pages * u64::from(units)) as f64, a_day as f64);
-            prop_assert!(need * runs(interval) <= have + 1e-6 || interval.as_secs() > 86_400 * 365);
-            if interval > tick {
-                prop_assert!(need * runs(interval.checked_sub(tick).unwrap()) > have);
-            }
+            let takes = |interval: Duration| u128::from(units) * 1000 * DAY.as_millis() <= u128::from(a_day) * interval.as_millis();
+            prop_assert!(takes(interval));
+            prop_assert!(interval == tick || !takes(interval.checked_sub(tick).unwrap()));
         }
     }
 
@@ -333,11 +362,5 @@ mod tests {
             }
         }
         assert_eq!(GOOGLE_PLAY[0].a_day(), 4800);
-        let tick = Duration::from_secs(900);
-        let alone = |network: Network| {
-            let units = steady_units(network)?;
-            limits(network).iter().map(|limit| every(tick, 1, units, limit.a_day(), 0).as_secs() / 60).max()
-        };
-        assert_eq!(Network::ALL.map(alone), [None, None, Some(15), Some(15), Some(15), Some(45)]);
     }
 }

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::{encoded, members};
-use super::budget::next_hour;
+use super::budget::{next_hour, sweep_within, sweeps_of};
 use super::google;
 use super::scope::ms;
 use super::seen::Seen;
@@ -36,6 +36,9 @@ const SLACK_MS: i64 = 2_700_000;
 const WINDOW: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How many reviews are remembered, to tell new ones from edited ones.
 const REMEMBERED: usize = 500;
+
+/// How many units a walk through the week is reckoned to take beyond the first page: as many pages as 1,000 reviews are.
+const SWEEP_UNITS: u32 = 9;
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,20 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { version: "v3".to_owned(), page_size: 100, sweep_every: Duration::from_secs(6 * 3600) }
+    }
+}
+
+impl Settings {
+    /// How many thousandths of a unit a day the walks through the week are reckoned to take.
+    pub(super) fn sweeps(&self) -> u64 {
+        sweeps_of(SWEEP_UNITS, self.sweep_every)
+    }
+
+    /// With walks through the week as rare as so many thousandths of a unit a day need.
+    #[must_use]
+    pub fn within(mut self, sweeps: u64) -> Self {
+        self.sweep_every = sweep_within(self.sweep_every, SWEEP_UNITS, sweeps);
+        self
     }
 }
 

@@ -33,6 +33,8 @@ mod scope;
 mod seen;
 pub mod service_account;
 pub mod settings;
+#[cfg(test)]
+mod simulated_days;
 mod walk;
 pub mod x;
 pub mod youtube;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::budget::{Limit, Of, every, steady_units};
+use super::budget::{Limit, Of, Steady, every, steady};
 use crate::id::{AccountId, PageId};
 use crate::network::Network;
 
@@ -17,8 +17,10 @@ use crate::network::Network;
 /// their calls end long before the next tick.
 pub const PAGES_TOGETHER: usize = 25;
 
-/// How many of a thousand units are kept back for what is asked in between.
-const KEPT_BACK: u32 = 50;
+/// How many of a thousand units are kept back for what is asked in between: checks, replays.
+const KEPT_BACK: u64 = 40;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A page that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,19 +51,68 @@ pub fn in_turns(due: Vec<Due>) -> Vec<Due> {
     turns.into_iter().map(|(_, due)| due).collect()
 }
 
+/// What each page of a network's has of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// How often it can be asked about: at each tick, or as rarely as the limits need.
+    pub every: Duration,
+    /// How many thousandths of a unit its sweeps through what is older may take a day.
+    pub sweeps: u64,
+}
+
+/// What each page of a network's has of its limits, with so many of them connected.
+///
+/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four fifths
+/// are for sweeps, and a fifth for what more there is to ask where something happens.
+#[must_use]
+pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
+    let Some(steady) = steady(network) else { return Share { every: tick, sweeps: u64::MAX } };
+    let shares = limits.iter().map(|limit| share_of(limit, steady, connected, tick));
+    let least = |a: Share, b: Share| Share { every: a.every.max(b.every), sweeps: a.sweeps.min(b.sweeps) };
+    shares.fold(Share { every: tick, sweeps: steady.sweeps }, least)
+}
+
+fn share_of(limit: &Limit, steady: Steady, connected: u64, tick: Duration) -> Share {
+    let sharing = if limit.of == Of::TheApp { connected.max(1) } else { 1 };
+    let there = usable(limit) / sharing;
+    let apart = steady.sweeps.saturating_add(steady.sweeps / 4).min(there / 2);
+    let sweeps = steady.sweeps.min(apart / 5 * 4);
+    // Rounding takes nothing of what is wanted where there is enough.
+    let sweeps = if apart < there / 2 { steady.sweeps } else { sweeps };
+    Share { every: every(tick, steady.a_run, there - apart), sweeps }
+}
+
+/// How many thousandths of a unit a limit has a day for planned runs.
+fn usable(limit: &Limit) -> u64 {
+    limit.a_day().saturating_mul(1000 - KEPT_BACK)
+}
+
 /// How often each page of a network's can be asked about, with so many of them connected: at each tick, or as rarely as
 /// its limits need.
 #[must_use]
 pub fn interval(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Duration {
-    let Some(units) = steady_units(network) else { return tick };
-    let of = |limit: &Limit| {
-        let sharing = if limit.of == Of::TheApp { connected.max(1) } else { 1 };
-        every(tick, sharing, units, limit.a_day(), KEPT_BACK)
-    };
-    limits.iter().map(of).max().unwrap_or(tick).max(tick)
+    share(network, limits, connected, tick).every
 }
 
-/// The fewest calls that a page has in a tick, whatever its share: what a tick takes when little happens, and some.
+/// How long it is until a page's next turn, after one that was planned for this time.
+///
+/// Pages that are asked about more rarely than ticks come have their turns spread evenly over that time, each always at
+/// the same of it: many that were connected, or held back by a limit, at one time would otherwise take a day's units
+/// together.
+#[must_use]
+pub fn until_turn(page: &PageId, at: Timestamp, every: Duration, tick: Duration) -> Duration {
+    let (Ok(seconds @ 1..), true) = (i64::try_from(every.as_secs()), every > tick) else { return every };
+    // FNV-1a.
+    let digest = page.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let own = i64::try_from(digest >> 1).unwrap_or(0).rem_euclid(seconds);
+    let left = Duration::from_secs((own - at.as_second()).rem_euclid(seconds).unsigned_abs());
+    // The tick that is nearest to a turn is the turn's.
+    if left <= tick / 2 { left + every } else { left }
+}
+
+/// The calls that a page has when it is asked about out of turn: what a tick takes when little happens, and some.
 #[must_use]
 pub fn least_calls(network: Network) -> u32 {
     match network {
@@ -76,16 +127,22 @@ pub fn least_calls(network: Network) -> u32 {
 }
 
 /// How many calls a page has in one tick, with so many of them connected that are asked about so often: its share of
-/// what the limits of all give in that time, so that one page's first collection does not use up the others' day.
+/// what the limits of all give in that time, so that one page's first collection does not use up the others' day. It is
+/// never less than a run takes, and one call with which what is older goes on.
 #[must_use]
 pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration, most: u32) -> u32 {
     let share = |limit: &Limit| {
-        let there = u128::from(limit.a_day()) * u128::from(1000 - KEPT_BACK) / 1000 * every.as_millis();
-        let share = there / Duration::from_secs(24 * 3600).as_millis() / u128::from(connected.max(1));
+        let there = u128::from(usable(limit)) * every.as_millis();
+        let share = there / (1000 * DAY.as_millis()) / u128::from(connected.max(1));
         u32::try_from(share).unwrap_or(u32::MAX)
     };
+    // X's limits are each of one kind of call: what one of them gives is not all that a run may make.
+    let least = match steady(network) {
+        Some(steady) if network != Network::X => steady.a_run + u32::from(steady.sweeps > 0),
+        _ => least_calls(network),
+    };
     let of_all = limits.iter().filter(|limit| limit.of == Of::TheApp);
-    of_all.map(share).min().unwrap_or(u32::MAX).max(least_calls(network)).min(most)
+    of_all.map(share).min().unwrap_or(u32::MAX).max(least).min(most)
 }
 
 #[cfg(test)]
@@ -123,11 +180,42 @@ mod tests {
         let every = |network, connected| interval(network, limits(network), connected, TICK).as_secs() / 60;
         assert_eq!(every(Network::Facebook, 100_000), 15);
         assert_eq!((every(Network::X, 400), every(Network::X, 900)), (15, 45));
-        // 3 units of 9,500 a day, 96 times.
-        assert_eq!((every(Network::Youtube, 32), every(Network::Youtube, 330)), (15, 165));
+        // 2 units 96 times, and 95 for walks through what is older and for what happens, of 9,600 a day. Where it is
+        // less, half of it is for runs.
+        assert_eq!((every(Network::Youtube, 33), every(Network::Youtube, 34)), (15, 30));
+        assert_eq!((every(Network::Youtube, 330), every(Network::Youtube, 9600)), (210, 96 * 60));
         assert_eq!(every(Network::GooglePlay, 100_000), 15);
-        // 100 units of a member's a day.
-        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 10)), (60, 105));
+        // 3 units a run, of a member's 96 a day, and from the sixth page on of the app's 480.
+        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 5)), (45, 45));
+        assert_eq!((every(Network::Linkedin, 6), every(Network::Linkedin, 10)), (60, 90));
+        assert_eq!((every(Network::Linkedin, 100), every(Network::Linkedin, 480)), (900, 72 * 60));
+    }
+
+    #[test]
+    fn turns_are_spread_over_the_interval_and_come_once_in_each() {
+        let every = Duration::from_secs(40 * 900);
+        let begin = Timestamp::from_second(1_795_305_600).unwrap();
+        let mut first: BTreeMap<Duration, u32> = BTreeMap::new();
+        for nth in 0..400 {
+            let page = PageId::from_bits(nth);
+            assert_eq!(until_turn(&page, begin, TICK, TICK), TICK);
+            let (mut turns, mut next) = (Vec::new(), begin);
+            for tick in 0..200_u32 {
+                let at = begin.checked_add(TICK * tick).unwrap();
+                if at >= next {
+                    turns.push(TICK * tick);
+                    next = at
+                        .checked_add(until_turn(&page, at, every, TICK))
+                        .unwrap()
+                        .checked_sub(TICK / 2)
+                        .unwrap();
+                }
+            }
+            assert!(turns[1] - turns[0] <= every, "{turns:?}");
+            assert!(turns.windows(2).skip(1).all(|two| two[1] - two[0] == every), "{turns:?}");
+            *first.entry(turns[1]).or_default() += 1;
+        }
+        assert!(first.len() >= 39 && first.values().all(|count| *count < 30), "{first:?}");
     }
 
     #[test]
@@ -136,8 +224,10 @@ mod tests {
             let limits = limits(network);
             calls(network, limits, connected, interval(network, limits, connected, TICK), 60)
         };
-        assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 19));
-        assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (8, 7));
+        assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 20));
+        // Twice what a run takes, where half is for runs.
+        assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (4, 7));
+        assert_eq!((calls(Network::Linkedin, 1), calls(Network::Linkedin, 100)), (15, 3));
         assert_eq!((calls(Network::Facebook, 100_000), calls(Network::GooglePlay, 9)), (60, 60));
     }
 }

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::{members, tree};
-use super::budget::midnight_pacific;
+use super::budget::{midnight_pacific, sweep_within, sweeps_of};
 use super::google::{self, Refusal};
 use super::scope::ms;
 use super::seen::Seen;
@@ -52,6 +52,10 @@ const MAX_TRIES: u8 = 8;
 
 /// The longest cursor through a thread's answers, in bytes.
 const MAX_CURSOR_BYTES: usize = 1024;
+
+/// How many units a walk through older threads is reckoned to take beyond the first page, which each run asks for: as
+/// many pages as 2,000 threads are. A channel that has fewer takes less.
+const SWEEP_UNITS: u32 = 19;
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +81,20 @@ impl Default for Settings {
             sweep_every: Duration::from_secs(6 * 3600),
             sweep_depth: Duration::from_secs(30 * 24 * 3600),
         }
+    }
+}
+
+impl Settings {
+    /// How many thousandths of a unit a day the walks through older threads are reckoned to take.
+    pub(super) fn sweeps(&self) -> u64 {
+        sweeps_of(SWEEP_UNITS, self.sweep_every)
+    }
+
+    /// With walks through older threads as rare as so many thousandths of a unit a day need.
+    #[must_use]
+    pub fn within(mut self, sweeps: u64) -> Self {
+        self.sweep_every = sweep_within(self.sweep_every, SWEEP_UNITS, sweeps);
+        self
     }
 }
 
