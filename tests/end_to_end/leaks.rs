@@ -215,22 +215,36 @@ fn owner(network: Network) -> &'static str {
     }
 }
 
-/// The tokens of a page, the number of which makes them new.
-fn tokens(network: Network, number: usize) -> Value {
-    let access = match network {
-        Network::Instagram => format!("IGplanted|token/{number:04}"),
-        // Every other one could be a word, such as a permission's.
-        network if number.is_multiple_of(2) => format!("planted-token-of-{network}-{number:04}"),
-        network => format!("planted|token+{network}/{number:04}"),
-    };
-    let mut given = json!({ "access_token": access });
-    if matches!(network, Network::X | Network::Youtube | Network::GooglePlay | Network::Linkedin) {
-        given["refresh_token"] = format!("1//planted-refresh-{network}-{number:04}").into();
-        // Every other time its time is over, so that it is renewed first.
-        let ends = if number.is_multiple_of(2) { "2026-01-01T00:00:00Z" } else { "2036-01-01T00:00:00Z" };
-        given["expires_at"] = ends.into();
+/// The tokens of a page, new ones for each number.
+#[derive(Clone, Copy)]
+struct Given {
+    number: usize,
+    /// Whether the access token could be a word, such as a permission's.
+    is_word: bool,
+    /// Whether its time is over, so that it is renewed first.
+    is_over: bool,
+}
+
+impl Given {
+    const FIRST: Self = Self { number: 1, is_word: false, is_over: false };
+
+    fn tokens(self, network: Network) -> Value {
+        let number = self.number;
+        let access = match network {
+            // So begin those of Instagram's own.
+            Network::Instagram if self.is_word => format!("IGplanted-token-{number:04}"),
+            Network::Instagram => format!("IGplanted|token/{number:04}"),
+            network if self.is_word => format!("planted-token-of-{network}-{number:04}"),
+            network => format!("planted|token+{network}/{number:04}"),
+        };
+        let mut given = json!({ "access_token": access });
+        if matches!(network, Network::X | Network::Youtube | Network::GooglePlay | Network::Linkedin) {
+            given["refresh_token"] = format!("1//planted-refresh-{network}-{number:04}").into();
+            let ends = if self.is_over { "2026-01-01T00:00:00Z" } else { "2036-01-01T00:00:00Z" };
+            given["expires_at"] = ends.into();
+        }
+        given
     }
-    given
 }
 
 async fn connect(bundle: &Bundle, account: &Account, network: Network, mut given: Value) -> String {
@@ -254,17 +268,21 @@ async fn networks_that_repeat_what_they_are_sent_make_nobody_tell_a_secret() {
     bundle.webhook(&account, "/all", &["publication", "interaction", "notice"]).await;
     let mut pages = Vec::new();
     for network in Network::ALL {
-        pages.push((network, connect(&bundle, &account, network, tokens(network, 0)).await));
+        pages.push((network, connect(&bundle, &account, network, Given::FIRST.tokens(network)).await));
     }
-    // An odd number of them, so that each is met with tokens of either kind; at last renewed tokens are renewed again.
-    let manners = MANNERS.into_iter().chain([Manner::Silent]).chain(MANNERS).chain([Manner::Error(400)]);
-    let last = manners.clone().count() - 1;
-    for (number, manner) in manners.enumerate() {
+    // At last what was renewed is renewed again.
+    let mut steps = vec![(Manner::Silent, Some(Given::FIRST))];
+    for (round, manner) in (0..4).flat_map(|round| MANNERS.map(|manner| (round, manner))) {
+        let number = steps.len() + 1;
+        steps.push((manner, Some(Given { number, is_word: round % 2 == 0, is_over: round > 1 })));
+    }
+    steps.push((Manner::Error(400), None));
+    for (manner, given) in steps {
         *parrot.manner.lock().unwrap() = manner;
-        for (network, page) in pages.iter().filter(|_| number < last) {
+        for (network, page) in &pages {
+            let Some(given) = given else { continue };
             let path = format!("/pages/{page}");
-            let given = tokens(*network, number + 1);
-            let reply = bundle.client.patch(&path, &account.key, &given).await;
+            let reply = bundle.client.patch(&path, &account.key, &given.tokens(*network)).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
         // Limits that the parrot told of are over by then.
@@ -292,7 +310,7 @@ async fn what_owners_give_wrongly_is_repeated_nowhere() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain(APPS)).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["publication", "interaction", "notice"]).await;
-    let page = connect(&bundle, &account, Network::Youtube, tokens(Network::Youtube, 1)).await;
+    let page = connect(&bundle, &account, Network::Youtube, Given::FIRST.tokens(Network::Youtube)).await;
     let path = format!("/pages/{page}");
     for given in [
         json!({"access_token": "planted token with spaces"}),
@@ -369,7 +387,7 @@ async fn a_token_within_what_a_network_lists_is_in_no_item() {
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
     for network in Network::ALL {
-        let given = json!({"access_token": tokens(network, 1)["access_token"]});
+        let given = json!({"access_token": Given::FIRST.tokens(network)["access_token"]});
         let token = given["access_token"].as_str().unwrap();
         bundle.networks.connect_with(network, Connection::new(owner(network), token));
         // Facebook's lists link to their next part with the token in the link.

@@ -132,8 +132,11 @@ fn of_webhook(secret: &str) -> Secret {
     Secret::of_webhook(secret.strip_prefix("whsec_").unwrap_or(secret))
 }
 
-/// The member of an answer that shows what was just made, and what it is.
-fn shown_once(method: &Method, path: &str, status: u16) -> Option<(&'static str, fn(&str) -> Secret)> {
+/// A member of an answer, and what its text is.
+type Shown = (&'static str, fn(&str) -> Secret);
+
+/// The member of an answer that shows what was just made.
+fn shown_once(method: &Method, path: &str, status: u16) -> Option<Shown> {
     let path = path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let key: fn(&str) -> Secret = |key| Secret::new("an account's key", key);
