@@ -110,7 +110,8 @@ async fn a_renewed_token_takes_the_place_of_the_old_one_and_its_state_is_unknown
         (&json!(PLANTED), &json!("refresh-1"))
     );
 
-    let renewed = bundle.client.patch(&path(&page), &account.key, &json!({"access_token": "second"})).await;
+    let renewed =
+        bundle.client.patch(&path(&page), &account.key, &json!({"access_token": "a-second-token"})).await;
     assert_eq!(renewed.status, 200, "{}", renewed.text());
     let token = renewed.json()["token"].clone();
     assert_eq!((&token["state"], &token["expires_at"]), (&json!("unknown"), &Value::Null));
@@ -118,14 +119,14 @@ async fn a_renewed_token_takes_the_place_of_the_old_one_and_its_state_is_unknown
     let row = token_row(&bundle, &page).await;
     assert_eq!(
         (&row["access_token"]["S"], &row["refresh_token"]["S"]),
-        (&json!("second"), &json!("refresh-1"))
+        (&json!("a-second-token"), &json!("refresh-1"))
     );
     assert_eq!((row.get("expires_at"), &row["version"]["N"]), (None, &json!("2")));
 
     let removed = bundle.client.patch(&path(&page), &account.key, &json!({"refresh_token": null})).await;
     assert_eq!(removed.status, 200);
     let row = token_row(&bundle, &page).await;
-    assert_eq!((&row["access_token"]["S"], row.get("refresh_token")), (&json!("second"), None));
+    assert_eq!((&row["access_token"]["S"], row.get("refresh_token")), (&json!("a-second-token"), None));
     bundle.stop().await;
 }
 
@@ -207,7 +208,7 @@ async fn what_is_another_accounts_is_not_found_and_the_operator_has_no_pages() {
     let page = connect(&bundle, &account, &given("x", "1")).await;
     for reply in [
         bundle.client.get(&path(&page), &stranger.key).await,
-        bundle.client.patch(&path(&page), &stranger.key, &json!({"access_token": "mine"})).await,
+        bundle.client.patch(&path(&page), &stranger.key, &json!({"access_token": "a-token-of-mine"})).await,
         bundle.client.delete(&path(&page), &stranger.key).await,
     ] {
         assert_problem(&reply, 404, "not-found");
@@ -255,14 +256,15 @@ async fn changes_of_a_page_at_the_same_time_are_all_kept() {
     let account = bundle.account().await;
     let page = connect(&bundle, &account, &given("linkedin", "1")).await;
     let path = path(&page);
-    let patches = [json!({"name": "b"}), json!({"delivery": "immediate"}), json!({"access_token": "second"})];
+    let patches =
+        [json!({"name": "b"}), json!({"delivery": "immediate"}), json!({"access_token": "a-second-token"})];
     let replies = patches.iter().map(|patch| bundle.client.patch(&path, &account.key, patch));
     for reply in futures_util::future::join_all(replies).await {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     let shown = bundle.client.get(&path, &account.key).await.json();
     assert_eq!((&shown["name"], &shown["delivery"]), (&json!("b"), &json!("immediate")));
-    assert_eq!(token_row(&bundle, &page).await["access_token"]["S"], "second");
+    assert_eq!(token_row(&bundle, &page).await["access_token"]["S"], "a-second-token");
     bundle.stop().await;
 }
 

@@ -44,8 +44,7 @@ async fn connect_many(dynamodb: &str, account: &str, ids: impl Iterator<Item = u
     let account: AccountId = account.parse().unwrap();
     let mut rows = Vec::new();
     for id in ids {
-        let given =
-            json!({"network": "facebook", "network_id": id.to_string(), "name": "x", "access_token": "t"});
+        let given = json!({"network": "facebook", "network_id": id.to_string(), "name": "x", "access_token": "a-token-of-bursts"});
         let new = NewPage::from_json(given.as_object().unwrap()).unwrap();
         let page_id = PageId::from_bits(u128::from(id) << 64 | 7);
         let page = new.create(page_id, account.clone(), Timestamp::UNIX_EPOCH).0;

@@ -493,8 +493,10 @@ async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_to
     let items = arrived(&bundle, "/all", 1).await;
     assert_eq!(items.values().next().unwrap()["kind"], "other");
     // Renewed; and what was said of the older token comes again, or late.
-    let patched =
-        bundle.client.patch(&format!("/pages/{page}"), &account.key, &json!({"access_token": "new"})).await;
+    let patched = bundle
+        .client
+        .patch(&format!("/pages/{page}"), &account.key, &json!({"access_token": "a-new-token"}))
+        .await;
     assert_eq!(patched.status, 200, "{}", patched.text());
     pushed(&bundle, "x", &revoke("9", later)).await;
     pushed(&bundle, "x", &revoke("9", "2020-01-01T00:00:00+00:00")).await;
