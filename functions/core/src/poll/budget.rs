@@ -96,7 +96,14 @@ pub struct Steady {
     pub a_run: u32,
     /// Thousandths of a unit for a day, however often there are runs: of the sweeps through what is older.
     pub sweeps: u64,
+    /// How many of a thousand units are kept back, for what is asked in between, and where more happens.
+    pub kept_back: u64,
 }
+
+/// What is kept back where a run takes little more when something happens: for checks.
+pub(super) const KEPT_BACK: u64 = 40;
+/// What is kept back where each post with new comments takes a call.
+const KEPT_BACK_FOR_COMMENTS: u64 = 250;
 
 /// What a page takes of its network's limits; of Meta's the answers say what is used.
 #[must_use]
@@ -104,12 +111,18 @@ pub fn steady(network: Network) -> Option<Steady> {
     match network {
         Network::Facebook | Network::Instagram => None,
         // One call of each limit: posts, mentions, messages.
-        Network::X => Some(Steady { a_run: 1, sweeps: 0 }),
-        Network::GooglePlay => Some(Steady { a_run: 1, sweeps: googleplay::Settings::default().sweeps() }),
+        Network::X => Some(Steady { a_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
+        Network::GooglePlay => {
+            let sweeps = googleplay::Settings::default().sweeps();
+            Some(Steady { a_run: 1, sweeps, kept_back: KEPT_BACK })
+        }
         // Videos and threads.
-        Network::Youtube => Some(Steady { a_run: 2, sweeps: youtube::Settings::default().sweeps() }),
+        Network::Youtube => {
+            let sweeps = youtube::Settings::default().sweeps();
+            Some(Steady { a_run: 2, sweeps, kept_back: KEPT_BACK })
+        }
         // Notifications, posts, and the comments of one post.
-        Network::Linkedin => Some(Steady { a_run: 3, sweeps: 0 }),
+        Network::Linkedin => Some(Steady { a_run: 3, sweeps: 0, kept_back: KEPT_BACK_FOR_COMMENTS }),
     }
 }
 

@@ -9,16 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::budget::{Limit, Of, Steady, every, steady};
+use super::budget::{KEPT_BACK, Limit, Of, Steady, every, steady};
 use crate::id::{AccountId, PageId};
 use crate::network::Network;
 
 /// How many pages one message names: enough that a hundred thousand pages are some thousand invocations, few enough that
 /// their calls end long before the next tick.
 pub const PAGES_TOGETHER: usize = 25;
-
-/// How many of a thousand units are kept back for what is asked in between: checks, replays.
-const KEPT_BACK: u64 = 40;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -74,7 +71,7 @@ pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration)
 
 fn share_of(limit: &Limit, steady: Steady, connected: u64, tick: Duration) -> Share {
     let sharing = if limit.of == Of::TheApp { connected.max(1) } else { 1 };
-    let there = usable(limit) / sharing;
+    let there = usable(limit, steady.kept_back) / sharing;
     let apart = steady.sweeps.saturating_add(steady.sweeps / 4).min(there / 2);
     let sweeps = steady.sweeps.min(apart / 5 * 4);
     // Rounding takes nothing of what is wanted where there is enough.
@@ -83,8 +80,8 @@ fn share_of(limit: &Limit, steady: Steady, connected: u64, tick: Duration) -> Sh
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.
-fn usable(limit: &Limit) -> u64 {
-    limit.a_day().saturating_mul(1000 - KEPT_BACK)
+fn usable(limit: &Limit, kept_back: u64) -> u64 {
+    limit.a_day().saturating_mul(1000 - kept_back)
 }
 
 /// How often each page of a network's can be asked about, with so many of them connected: at each tick, or as rarely as
@@ -132,7 +129,7 @@ pub fn least_calls(network: Network) -> u32 {
 #[must_use]
 pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration, most: u32) -> u32 {
     let share = |limit: &Limit| {
-        let there = u128::from(usable(limit)) * every.as_millis();
+        let there = u128::from(usable(limit, KEPT_BACK)) * every.as_millis();
         let share = there / (1000 * DAY.as_millis()) / u128::from(connected.max(1));
         u32::try_from(share).unwrap_or(u32::MAX)
     };
@@ -186,9 +183,9 @@ mod tests {
         assert_eq!((every(Network::Youtube, 330), every(Network::Youtube, 9600)), (210, 96 * 60));
         assert_eq!(every(Network::GooglePlay, 100_000), 15);
         // 3 units a run, of a member's 96 a day, and from the sixth page on of the app's 480.
-        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 5)), (45, 45));
-        assert_eq!((every(Network::Linkedin, 6), every(Network::Linkedin, 10)), (60, 90));
-        assert_eq!((every(Network::Linkedin, 100), every(Network::Linkedin, 480)), (900, 72 * 60));
+        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 5)), (60, 60));
+        assert_eq!((every(Network::Linkedin, 6), every(Network::Linkedin, 10)), (75, 120));
+        assert_eq!((every(Network::Linkedin, 100), every(Network::Linkedin, 480)), (1155, 5535));
     }
 
     #[test]
@@ -227,7 +224,7 @@ mod tests {
         assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 20));
         // Twice what a run takes, where half is for runs.
         assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (4, 7));
-        assert_eq!((calls(Network::Linkedin, 1), calls(Network::Linkedin, 100)), (15, 3));
+        assert_eq!((calls(Network::Linkedin, 1), calls(Network::Linkedin, 100)), (20, 3));
         assert_eq!((calls(Network::Facebook, 100_000), calls(Network::GooglePlay, 9)), (60, 60));
     }
 }
