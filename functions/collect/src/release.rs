@@ -29,6 +29,9 @@ use jiff::Timestamp;
 
 use crate::{Collect, CollectError, Progress, over_limit, replay};
 
+/// How often a worker is seen to renew its lease until it is taken to be alive. One that is dying may do it once more.
+const RENEWALS: u32 = 2;
+
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
 const LEASE: Duration = Duration::from_secs(30);
@@ -150,14 +153,14 @@ pub(crate) async fn release(
     }
 }
 
-/// Claims a release. Where another worker has it, waits until that one is seen to renew its lease, or until the lease
-/// is over because it died.
+/// Claims a release. Where another worker has it, waits until that one is seen to renew its lease again and again, or
+/// until the lease is over because it died.
 async fn claim(
     collect: &Collect,
     key: &ReleaseKey,
     clock: InvocationClock,
 ) -> Result<Option<Release>, CollectError> {
-    let mut seen = None;
+    let (mut seen, mut renewals) = (None, 0);
     loop {
         let now = clock.now();
         let time_over = after(now, clock.left());
@@ -165,8 +168,8 @@ async fn claim(
             ReleaseClaim::Claimed(release) => return Ok(Some(release)),
             ReleaseClaim::Over => return Ok(None),
             ReleaseClaim::Taken(lease) => {
-                let alive = *seen.get_or_insert(lease) != lease;
-                if alive || clock.left() < STEP_TIME {
+                renewals += u32::from(seen.replace(lease).is_some_and(|before| before != lease));
+                if renewals >= RENEWALS || clock.left() < STEP_TIME {
                     return Ok(None);
                 }
                 tokio::time::sleep(LOOK_AT_OTHER).await;
