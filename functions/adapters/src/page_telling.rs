@@ -4,22 +4,18 @@
 //! marked was told of; who dies in between, or finds the page changed meanwhile, decides again, and what is told once
 //! more has the same id. It may have another time in it, and where two find the same thing out at one moment, both tell.
 
-use std::time::Duration;
-
-use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::item::{ItemType, Source};
 use carteiro_core::page::Page;
 use carteiro_core::page_notice::PageNotice;
 use carteiro_core::signal::{self, Told};
 use carteiro_core::token_state::{self, Decided, Seen};
-use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
 use crate::clock::InvocationClock;
 use crate::config_table::{ConfigTable, Replaced};
-use crate::deliver_queue::{DeliverQueue, Outgoing};
+use crate::deliver_queue::DeliverQueue;
 use crate::error::AdapterError;
+use crate::telling::queue_notices;
 
 /// How often it is decided again when the page was changed meanwhile.
 const TRIES: usize = 5;
@@ -95,28 +91,8 @@ impl PageTeller {
         since: Timestamp,
     ) -> Result<(), AdapterError> {
         let webhooks = self.config.all_webhooks(account).await?;
-        let takers = webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
-        let delivery = |webhook: &Webhook| Delivery {
-            account: account.clone(),
-            webhook: webhook.id.clone(),
-            item: notice.id.clone(),
-            item_type: ItemType::NOTICE,
-            source: Source::Carteiro,
-            accepted_at: since,
-            attempt: 1,
-            chain: 0,
-            revision: webhook.revision,
-            step: None,
-            replayed: None,
-            keep_until: None,
-            body: notice.body.clone(),
-        };
-        let outgoing: Vec<_> =
-            takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect();
-        if self.queue.send(&outgoing).await.iter().any(Result::is_err) {
-            return Err(AdapterError::Contended { operation: "queueing notices" });
-        }
-        Ok(())
+        let notice = [(&notice.id, notice.body.as_slice())];
+        queue_notices(&self.queue, &webhooks, notice.into_iter(), since).await
     }
 }
 

@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use carteiro_core::delivery::Delivery;
+use carteiro_core::id::ItemId;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::notice::{self, Notice, Subject};
 use carteiro_core::retention::after;
 use carteiro_core::streak::{Answer, Rule};
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use jiff::Timestamp;
 
 use crate::clock::InvocationClock;
 use crate::config_table::ConfigTable;
@@ -107,32 +109,43 @@ impl Teller {
         webhooks: &[Webhook],
         clock: InvocationClock,
     ) -> Result<(), AdapterError> {
-        let takers = webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
-        let outgoing: Vec<_> = takers
-            .flat_map(|webhook| notices.iter().map(move |notice| (webhook, notice)))
-            .map(|(webhook, notice)| Outgoing::new(&delivery(webhook, notice, clock), Duration::ZERO))
-            .collect();
-        if self.queue.send(&outgoing).await.iter().any(Result::is_err) {
-            return Err(AdapterError::Contended { operation: "queueing notices" });
-        }
-        Ok(())
+        let notices = notices.iter().map(|notice| (&notice.id, notice.body.as_slice()));
+        queue_notices(&self.queue, webhooks, notices, clock.now()).await
     }
 }
 
-fn delivery(webhook: &Webhook, notice: &Notice, clock: InvocationClock) -> Delivery {
+/// Queues notices for those of an account's webhooks that take them. `accepted_at` is their place among what is held.
+pub(crate) async fn queue_notices<'a>(
+    queue: &DeliverQueue,
+    webhooks: &[Webhook],
+    notices: impl Iterator<Item = (&'a ItemId, &'a [u8])> + Clone,
+    accepted_at: Timestamp,
+) -> Result<(), AdapterError> {
+    let takers = webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
+    let outgoing: Vec<_> = takers
+        .flat_map(|webhook| notices.clone().map(move |notice| delivery(webhook, notice, accepted_at)))
+        .map(|delivery| Outgoing::new(&delivery, Duration::ZERO))
+        .collect();
+    if queue.send(&outgoing).await.iter().any(Result::is_err) {
+        return Err(AdapterError::Contended { operation: "queueing notices" });
+    }
+    Ok(())
+}
+
+fn delivery(webhook: &Webhook, (id, body): (&ItemId, &[u8]), accepted_at: Timestamp) -> Delivery {
     Delivery {
         account: webhook.account.clone(),
         webhook: webhook.id.clone(),
-        item: notice.id.clone(),
+        item: id.clone(),
         item_type: ItemType::NOTICE,
         source: Source::Carteiro,
-        accepted_at: clock.now(),
+        accepted_at,
         attempt: 1,
         chain: 0,
         revision: webhook.revision,
         step: None,
         replayed: None,
         keep_until: None,
-        body: notice.body.clone(),
+        body: body.to_vec(),
     }
 }

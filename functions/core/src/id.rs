@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// A text that is not an identifier of the kind that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +114,31 @@ impl ReplayId {
     }
 }
 
+impl ItemId {
+    /// The identifier that these parts have, and no others: the first of them names what it is made of.
+    pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::from_bits(half(&digest(parts)))
+    }
+}
+
+/// The digest of parts, in their order.
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        // Lengths keep ("ab", "c") and ("a", "bc") apart.
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+/// The first half of a digest.
+pub(crate) fn half(digest: &[u8; 32]) -> u128 {
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&digest[..16]);
+    u128::from_be_bytes(bits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +148,14 @@ mod tests {
         let id = WebhookId::from_bits(u128::MAX - 7);
         assert_eq!(id.as_str().parse::<WebhookId>().unwrap(), id);
         assert!(!id.as_str().contains('.'));
+    }
+
+    #[test]
+    fn an_items_identifier_is_the_first_half_of_the_digest_of_its_parts_and_their_lengths() {
+        let of = |parts: [&str; 3]| ItemId::of_parts(parts.map(str::as_bytes));
+        // Reckoned with another SHA-256.
+        assert_eq!(of(["carteiro x 1", "ab", "c"]).as_str(), "item_6ea27dd672c19485815f6906439bea23");
+        assert_ne!(of(["carteiro x 1", "ab", "c"]), of(["carteiro x 1", "a", "bc"]));
     }
 
     #[test]

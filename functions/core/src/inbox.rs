@@ -14,10 +14,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::collected::{Action, By, Content};
-use crate::id::{ItemId, PageId};
+use crate::id::{ItemId, PageId, digest, half};
 use crate::network::{Network, NetworkId};
 
 /// How long an entry that was handed on is remembered, without what it held: 60 days. A network repeats a push for at
@@ -245,9 +244,7 @@ impl EntryKey {
     /// The id of the item that the entry becomes: the same whenever it is handed on.
     #[must_use]
     pub fn item(&self, page: &PageId) -> ItemId {
-        let digest =
-            digest([b"carteiro collected 1".as_slice(), page.as_str().as_bytes(), self.0.as_bytes()]);
-        ItemId::from_bits(half(&digest))
+        ItemId::of_parts([b"carteiro collected 1".as_slice(), page.as_str().as_bytes(), self.0.as_bytes()])
     }
 
     /// A key that was read from a table.
@@ -257,22 +254,6 @@ impl EntryKey {
         let (thing, version) = text.split_once('#')?;
         (hexadecimal(thing) && hexadecimal(version)).then(|| Self(text.to_owned()))
     }
-}
-
-fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for part in parts {
-        // Lengths keep ("ab", "c") and ("a", "bc") apart.
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    digest.finalize().into()
-}
-
-fn half(digest: &[u8; 32]) -> u128 {
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest[..16]);
-    u128::from_be_bytes(bits)
 }
 
 #[cfg(test)]

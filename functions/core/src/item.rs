@@ -7,7 +7,6 @@ use std::str::FromStr;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::id::{AccountId, ItemId};
 
@@ -280,23 +279,14 @@ pub fn derived_id(
     own_id: &str,
     bytes: &[u8],
 ) -> ItemId {
-    let mut digest = Sha256::new();
-    for part in [
+    ItemId::of_parts([
         b"carteiro item 1".as_slice(),
         account.as_str().as_bytes(),
         source.to_string().as_bytes(),
         item_type.as_str().as_bytes(),
         own_id.as_bytes(),
         bytes,
-    ] {
-        // Lengths keep ("ab", "c") and ("a", "bc") apart.
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    let digest: [u8; 32] = digest.finalize().into();
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest[..16]);
-    ItemId::from_bits(u128::from_be_bytes(bits))
+    ])
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
@@ -69,16 +68,8 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
 }
 
 fn id(attribute: &str, value: &str, subject: &Subject<'_>) -> ItemId {
-    let mut digest = Sha256::new();
-    for part in ["carteiro notice 1", subject.webhook.as_str(), subject.item_type.as_str(), attribute, value]
-    {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    let digest: [u8; 32] = digest.finalize().into();
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest[..16]);
-    ItemId::from_bits(u128::from_be_bytes(bits))
+    let parts = ["carteiro notice 1", subject.webhook.as_str(), subject.item_type.as_str(), attribute, value];
+    ItemId::of_parts(parts.map(str::as_bytes))
 }
 
 fn content(

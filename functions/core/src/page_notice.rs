@@ -12,7 +12,6 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::id::ItemId;
 use crate::message::{Message, minute};
@@ -103,15 +102,8 @@ fn id(page: &Page, kind: Kind) -> ItemId {
         name.push_str(&format!("+{}", page.token.recoveries));
     }
     let given_at = page.token_given_at().to_string();
-    let mut digest = Sha256::new();
-    for part in ["carteiro page notice 2", page.id.as_str(), name.as_str(), given_at.as_str()] {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    let digest: [u8; 32] = digest.finalize().into();
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest[..16]);
-    ItemId::from_bits(u128::from_be_bytes(bits))
+    let parts = ["carteiro page notice 2", page.id.as_str(), name.as_str(), given_at.as_str()];
+    ItemId::of_parts(parts.map(str::as_bytes))
 }
 
 /// Whole days until an end, begun ones counted: 6 days and 23 hours are 7.
