@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod attempt_log;
+pub mod cause;
 pub mod collected;
 pub mod coverage;
 pub mod credentials;
@@ -18,6 +19,7 @@ pub mod inbox;
 pub mod item;
 pub mod key;
 pub mod lane;
+pub mod mask;
 pub mod message;
 pub mod ndjson;
 pub mod network;
@@ -31,6 +33,7 @@ pub mod problem;
 pub mod push;
 pub mod release;
 pub mod replay;
+pub mod response_head;
 pub mod retention;
 pub mod retry;
 pub mod settlement;

@@ -143,7 +143,7 @@ pub(crate) fn of_type(
         "threshold": threshold,
         "blocked_at": block.map(|(at, _)| at.to_string()),
         "blocked_until": block.map(|(_, until)| until.to_string()),
-        "last_error": last_error.filter(|_| failures > 0),
+        "last_error": last_error.filter(|_| failures > 0).as_ref().map(LastError::told),
         "held": held.min(EXACT_HELD),
         "discarded": if block.is_some() { details.discarded } else { 0 },
         "message": message,
