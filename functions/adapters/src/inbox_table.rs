@@ -370,7 +370,7 @@ impl InboxTable {
                 pause *= 2;
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Incomplete { operation: OPERATION })
     }
 
     fn insertion(&self, row: &Row) -> Result<BatchStatementRequest, aws_sdk_dynamodb::error::BuildError> {
