@@ -43,5 +43,6 @@ mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;
 mod throttled;
+mod undelivered;
 mod waiting;
 mod webhooks;

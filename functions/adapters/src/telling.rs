@@ -94,7 +94,7 @@ impl Teller {
             if told.is_some() {
                 self.queue_all(&notices, &webhooks, clock).await?;
             }
-            match self.streaks.write(key, &notice::told(&row, &notices), clock).await? {
+            match self.streaks.write(key, &notice::told(&row, &notices, clock.now()), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
                 Answer::Refused(None) => return Ok(Some(0)),
                 Answer::Made | Answer::Lost | Answer::Row(_) => return Ok(Some(notices.len())),
@@ -127,7 +127,7 @@ pub(crate) async fn queue_notices<'a>(
         .map(|delivery| Outgoing::new(&delivery, Duration::ZERO))
         .collect();
     if queue.send(&outgoing).await.iter().any(Result::is_err) {
-        return Err(AdapterError::Contended { operation: "queueing notices" });
+        return Err(AdapterError::NotQueued { operation: "queueing notices" });
     }
     Ok(())
 }

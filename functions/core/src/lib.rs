@@ -39,6 +39,7 @@ pub mod signature;
 pub mod slot;
 pub mod storage_limit;
 pub mod streak;
+pub mod tally;
 pub mod token_state;
 pub mod transition;
 pub mod webhook;

@@ -19,6 +19,7 @@ mod record;
 mod replays;
 mod settings;
 mod settle;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
