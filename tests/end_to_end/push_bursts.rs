@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use carteiro_clock::Clock;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::page::NewPage;
 use carteiro_local::{
@@ -324,7 +323,7 @@ async fn functions_that_die_in_the_middle_of_a_tick_lose_nothing_and_repeat_unde
 async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = receiver(Clock::system()).await;
+    let customer = receiver(killed::clock()).await;
     let mut stack = killed::start(&binary, data.path());
     let account = killed::account(&stack).await;
     let client = Client::new(&stack.api);
@@ -349,8 +348,8 @@ async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
     }
     stack.kill();
     let marked = customer.counts_by_webhook_id("/all").len();
-    // Later: what was claimed is free again.
-    let clock = Clock::system();
+    // Later: what was claimed is free again. The state has the program's times, so the clock goes on from them.
+    let clock = killed::clock();
     clock.advance(Duration::from_secs(16 * 60));
     let again = Stack::start(StackOptions {
         template: workspace().join("template.yaml"),

@@ -22,7 +22,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::killed::{account, start};
+use crate::killed::{account, clock, start};
 
 /// How many items the release has that runs with every change.
 const SOME: usize = 2500;
@@ -389,7 +389,7 @@ async fn release_through_kills(items: usize, kills: usize) {
     let mut dice = Dice(seed());
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = roomy_receiver(Clock::system()).await;
+    let customer = roomy_receiver(clock()).await;
     let mut stack = start(&binary, data.path());
     let account = account(&stack).await;
     let client = Client::new(&stack.api);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
 use carteiro_networks::{ADDRESSES, Networks};
 use carteiro_receiver::{Options, Receiver};
@@ -129,7 +129,13 @@ impl Bundle {
 
     /// Starts the bundle with some parameters set. No schedule fires by itself.
     pub async fn start_with<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self::start_from(workspace().join("template.yaml"), own).await
+        Self::start_on(testing::clock(), own).await
+    }
+
+    /// Starts the bundle with some parameters set, on a clock of the test's own: one that begins at an instant whose hour
+    /// matters to the test, or the machine's where a program outside of the bundle compares times with it.
+    pub async fn start_on<'a>(clock: Clock, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::start_from(workspace().join("template.yaml"), clock, own).await
     }
 
     /// Starts the bundle with some parameters set and its template edited, for what no parameter says.
@@ -141,11 +147,14 @@ impl Bundle {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("template.yaml");
         std::fs::write(&path, edit(&template)).expect("a template is written");
-        Self::start_from(path, own).await
+        Self::start_from(path, testing::clock(), own).await
     }
 
-    async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let clock = Clock::system();
+    async fn start_from<'a>(
+        template: PathBuf,
+        clock: Clock,
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let logs = LogLines::default();
         let networks = Arc::new(networks(clock.clone()).await);
         let mut parameters = parameters([]);
