@@ -239,12 +239,14 @@ async fn deleted_queues_and_purged_messages_stay_away_after_a_reopening() {
     assert_eq!(receive(&sqs, "kept").await[0].body, "kept");
 }
 
-/// Sends, receives and deletes `count` messages of 256 bytes in batches of ten from eight tasks; the time of each.
-async fn move_through(sqs: &Sqs, count: usize) -> [Duration; 2] {
-    #[expect(clippy::disallowed_methods, reason = "this measures the machine's own time")]
-    let now = Instant::now;
+#[expect(clippy::disallowed_methods, reason = "this measures the machine's own time")]
+fn watch() -> Instant {
+    Instant::now()
+}
+
+/// Sends `count` messages of 256 bytes in batches of ten from eight tasks.
+async fn send_all(sqs: &Sqs, count: usize) {
     let body = "x".repeat(256);
-    let start = now();
     let mut tasks = Vec::new();
     for _ in 0..8 {
         let (sqs, body) = (sqs.clone(), body.clone());
@@ -255,18 +257,20 @@ async fn move_through(sqs: &Sqs, count: usize) -> [Duration; 2] {
             }
         }));
     }
-    for task in tasks.drain(..) {
+    for task in tasks {
         task.await.unwrap();
     }
-    let sent = now();
+}
+
+/// Receives and deletes `count` messages in batches of ten from eight tasks.
+async fn drain(sqs: &Sqs, count: usize) {
+    let mut tasks = Vec::new();
     for _ in 0..8 {
         let sqs = sqs.clone();
         tasks.push(tokio::spawn(async move {
-            loop {
+            for _ in 0..count / 80 {
                 let messages = receive(&sqs, QUEUE).await;
-                if messages.is_empty() {
-                    break;
-                }
+                assert_eq!(messages.len(), 10);
                 let entry = |(n, m): (usize, ReceivedMessage)| BatchEntry {
                     id: n.to_string(),
                     value: m.receipt_handle,
@@ -280,20 +284,37 @@ async fn move_through(sqs: &Sqs, count: usize) -> [Duration; 2] {
     for task in tasks {
         task.await.unwrap();
     }
-    [sent - start, now() - sent]
+}
+
+/// How long sending, and receiving and deleting, take at best: the shortest of some rounds, which whatever else the
+/// machine does cannot make shorter.
+async fn shortest_round(sqs: &Sqs) -> [Duration; 2] {
+    const ROUNDS: usize = 8;
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..ROUNDS {
+        let begun = watch();
+        send_all(sqs, 800).await;
+        let sent = watch();
+        drain(sqs, 800).await;
+        best = [best[0].min(sent - begun), best[1].min(sent.elapsed())];
+    }
+    best
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_of_100000_messages_is_sent_and_drained_without_slowing_down() {
+    const BACKLOG: usize = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let sqs = open(&directory.path().join("sqs.db"), &testing::clock());
     create(&sqs, QUEUE, &[("VisibilityTimeout", "3600")]).await;
-    let small = move_through(&sqs, 10_000).await;
-    let large = move_through(&sqs, 100_000).await;
-    println!("10,000: {small:?}; 100,000: {large:?} (sent; received and deleted)");
+    let alone = shortest_round(&sqs).await;
+    send_all(&sqs, BACKLOG).await;
+    let behind = shortest_round(&sqs).await;
+    println!("800 messages alone: {alone:?}; behind {BACKLOG}: {behind:?} (sent; received and deleted)");
+    drain(&sqs, BACKLOG).await;
     assert_eq!(sqs.describe_queue(QUEUE).await.unwrap().counts.visible, 0);
-    for (small, large) in small.iter().zip(large) {
-        // Ten times as many in about ten times the time; a scan of the backlog would take a hundred times.
-        assert!(large < *small * 40 + Duration::from_secs(5), "{small:?} for 10,000, {large:?} for 100,000");
+    for (alone, behind) in alone.iter().zip(behind) {
+        // A scan of the backlog would take a hundred times as long.
+        assert!(behind < *alone * 10, "{alone:?} alone, {behind:?} behind {BACKLOG}");
     }
 }
