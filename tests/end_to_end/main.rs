@@ -24,6 +24,7 @@ mod isolation;
 mod items;
 mod killed;
 mod leaks;
+mod loops;
 mod networks;
 mod page_tokens;
 mod pages;

@@ -17,6 +17,7 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::replay::Replayed;
@@ -586,6 +587,9 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
     if let Some(until) = delivery.keep_until {
         row.insert("keep_until".to_owned(), milliseconds(until));
     }
+    if delivery.hop > Hop::default() {
+        row.insert("hop".to_owned(), number(delivery.hop.count()));
+    }
     if let Some(replayed) = &delivery.replayed {
         row.insert("replay".to_owned(), text(replayed.replay.as_str()));
         row.insert("replayed_at".to_owned(), milliseconds(replayed.at));
@@ -610,6 +614,7 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         accepted_at: row.milliseconds("accepted_at")?,
         replayed,
         keep_until,
+        hop: Hop::of_count(row.optional_number("hop")?.unwrap_or_default()),
         attempt: row.number("attempt")?,
         chain: 0,
         revision: row.number("revision")?,
@@ -635,6 +640,7 @@ mod tests {
             accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
             replayed: None,
             keep_until: None,
+            hop: Hop::default(),
             attempt: 3,
             chain: 0,
             revision: 2,
@@ -650,6 +656,7 @@ mod tests {
         let at = Timestamp::from_millisecond(1_796_000_000_123).unwrap();
         delivery.replayed = Some(Replayed { replay: ReplayId::made_at(at, 1), at });
         delivery.keep_until = Some(at);
+        delivery.hop = Hop::of_count(2);
         assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
     }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use carteiro_core::delivery::Delivery;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::ItemId;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::notice::{self, Notice, Subject};
@@ -146,6 +147,7 @@ fn delivery(webhook: &Webhook, (id, body): (&ItemId, &[u8]), accepted_at: Timest
         step: None,
         replayed: None,
         keep_until: None,
+        hop: Hop::default(),
         body: body.to_vec(),
     }
 }

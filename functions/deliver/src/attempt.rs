@@ -206,6 +206,7 @@ async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Res
         item_type: delivery.item_type.as_str(),
         source: &source,
         attempt: delivery.attempt,
+        hop: delivery.hop,
     };
     let now = clock.now();
     let attempt = Attempt {

@@ -237,12 +237,16 @@ mod tests {
     fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
         if route.contains(" /push/") {
             let of_network =
-                if route.starts_with("GET") { ["400", "403"].as_slice() } else { &["400", "401", "413"] };
+                if route.starts_with("GET") { ["400", "403"].as_slice() } else { &["400", "401", "413", "508"] };
             let always = ["429", "500", "503"];
             return of_network.iter().chain(&always).map(|&status| status.to_owned()).collect();
         }
         let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
         let of_bot = route.contains("/bots/");
+        if of_bot || route.ends_with("/test") {
+            // What leads back here is refused at its limit.
+            statuses.insert("508");
+        }
         if !of_bot {
             // Where bots send, the admin key is not known at all.
             statuses.insert("403");
@@ -301,7 +305,7 @@ mod tests {
         }
     }
 
-    fn problems() -> [Problem; 11] {
+    fn problems() -> [Problem; 12] {
         [
             Problem::bad_request(""),
             Problem::unauthorized(""),
@@ -314,6 +318,7 @@ mod tests {
             Problem::idempotency_conflict(""),
             Problem::internal(""),
             Problem::unavailable(""),
+            Problem::loop_detected(""),
         ]
     }
 
@@ -349,6 +354,7 @@ mod tests {
             FailureKind::Timeout,
             FailureKind::Dns,
             FailureKind::ForbiddenAddress,
+            FailureKind::OwnAddress,
             FailureKind::Connect,
             FailureKind::Tls,
             FailureKind::Protocol,
@@ -671,6 +677,7 @@ mod tests {
             step: None,
             replayed: None,
             keep_until: None,
+            hop: carteiro_core::hop::Hop::default(),
             body: b"{}".to_vec(),
         };
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
