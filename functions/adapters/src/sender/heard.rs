@@ -24,11 +24,9 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens for the next response.
+    /// Listens for the next response. What a new connection said before it was asked, a greeting, is kept.
     pub(crate) fn begin(&self) {
-        let mut heard = self.lock();
-        heard.bytes.clear();
-        heard.is_over = false;
+        self.lock().is_over = false;
     }
 
     /// What came, and nothing more is listened for.
