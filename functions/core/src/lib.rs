@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod attempt_log;
+pub mod cause;
 pub mod collected;
 pub mod coverage;
 pub mod credentials;
@@ -19,6 +20,7 @@ pub mod inbox;
 pub mod item;
 pub mod key;
 pub mod lane;
+pub mod mask;
 pub mod message;
 pub mod ndjson;
 pub mod network;
@@ -33,6 +35,7 @@ pub mod problem;
 pub mod push;
 pub mod release;
 pub mod replay;
+pub mod response_head;
 pub mod retention;
 pub mod retry;
 pub mod settlement;

@@ -92,7 +92,7 @@ fn content(
     }
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
-    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
+    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error.as_ref().map(LastError::told)});
     if attribute == DISABLED_NOTICE {
         data["disabled_by"] = json!(DisabledBy::Gone);
         return ("webhook.disabled", data);
@@ -232,6 +232,7 @@ pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::FailureKind;
     use crate::streak::{self, Counted, Over};
 
     const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
@@ -383,11 +384,13 @@ mod tests {
             assert_eq!(notices.len(), 1);
             let body: Json = serde_json::from_slice(&notices[0].body).unwrap();
             assert_eq!(body["type"], "webhook.disabled");
+            let mut last_error: Json = serde_json::from_str(error).unwrap();
+            last_error["message"] = json!(message::failure(FailureKind::Status, Some(410)));
             assert_eq!(
                 body["data"],
                 json!({
                     "webhook": webhook, "url": "https://example.com/", "disabled_by": "gone",
-                    "last_error": serde_json::from_str::<Json>(error).unwrap(),
+                    "last_error": last_error,
                 })
             );
             ids.push(notices[0].id.clone());

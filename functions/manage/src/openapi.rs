@@ -24,9 +24,10 @@ mod tests {
     use carteiro_adapters::http_api::{self, Request};
     use carteiro_adapters::poll_table::Schedule;
     use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
-    use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
+    use carteiro_core::cause::Code;
     use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
     use carteiro_core::credentials::{
         Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
@@ -40,7 +41,7 @@ mod tests {
     use carteiro_core::key::ApiKey;
     use carteiro_core::ndjson::{self, LineError, MAX_BULK_BYTES, MAX_BULK_LINES};
     use carteiro_core::network::{MAX_NETWORK_ID_BYTES, Network};
-    use carteiro_core::outcome::FailureKind;
+    use carteiro_core::outcome::{FailureKind, Outcome};
     use carteiro_core::page::{
         self, LastTick, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page,
         TickResult, TokenState,
@@ -65,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
-    use crate::{attempts, body, replays, view};
+    use crate::{attempts, body, replays, test_attempt, view};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
 
@@ -361,6 +362,8 @@ mod tests {
         ];
         let kinds: Vec<_> = kinds.into_iter().map(FailureKind::as_str).collect();
         assert_eq!(texts(&schema(&document, "FailureKind")["enum"]), kinds);
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts(&schema(&document, "Cause")["properties"]["code"]["examples"]), codes);
         let reasons = HeldFor::ALL.map(HeldFor::as_str);
         assert_eq!(texts(&schema(&document, "HeldItem")["properties"]["held_for"]["enum"]), reasons);
         let causes = [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter];
@@ -711,9 +714,11 @@ mod tests {
             at: "2026-11-21T12:00:05.3Z".parse().unwrap(),
             revision: 1,
             error: Some(FailureKind::Status),
+            cause: None,
             status: Some(503),
             latency_ms: 41,
             response_body: Some("upstream is down".to_owned()),
+            response_headers: [("content-type".to_owned(), "text/plain".to_owned())].into(),
             release_step: None,
             replay: None,
             became: Became::Retry,
@@ -727,6 +732,28 @@ mod tests {
             let described = schema(&document, "Attempt");
             assert_eq!(names(&described["properties"]), names(&shown));
             assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(&shown));
+        }
+    }
+
+    #[test]
+    fn a_test_is_answered_as_described() {
+        let document = parsed();
+        let shown = examples(
+            &document,
+            "/paths/~1webhooks~1{webhook}~1test/post/responses/200/content/application~1json/examples",
+        );
+        let timeout = Outcome::failed(FailureKind::Timeout, None).because(Some(Code::HeadTimedOut.into()));
+        let outcomes = [(Outcome::Success { status: 204 }, 41), (timeout, 15_000)];
+        assert_eq!(shown.len(), outcomes.len());
+        let described = schema(&document, "TestResult");
+        for (example, (outcome, latency_ms)) in shown.iter().zip(outcomes) {
+            let (response_headers, response_body) = Default::default();
+            let attempted = Attempted { outcome, latency_ms, response_headers, response_body };
+            let item = first_example(&document, "ItemId").parse().unwrap();
+            let answer =
+                test_attempt::answer(&item, attempted, &example_webhook(), "", Timestamp::UNIX_EPOCH);
+            assert_eq!(*example, answer);
+            assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(&answer));
         }
     }
 

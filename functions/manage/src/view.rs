@@ -168,7 +168,7 @@ pub(crate) fn of_type(
         "threshold": threshold,
         "blocked_at": block.map(|(at, _)| at.to_string()),
         "blocked_until": block.map(|(_, until)| until.to_string()),
-        "last_error": last_error.filter(|_| failures > 0),
+        "last_error": last_error.filter(|_| failures > 0).as_ref().map(LastError::told),
         "taken": webhook.settings.items.contains(item_type),
         "held": waiting.held.min(EXACT),
         "dead": waiting.dead.min(EXACT),
