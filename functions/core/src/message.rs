@@ -25,6 +25,7 @@ pub struct LastError {
     /// The response's status, where one arrived.
     pub status: Option<u16>,
     /// When it was.
+    #[serde(serialize_with = "crate::time::serialize")]
     pub at: Timestamp,
 }
 

@@ -14,10 +14,12 @@ use serde_json::{Value as Json, json};
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
 use crate::message::{self, Block, LastError};
+use crate::redacted_url::redacted;
 use crate::streak::{
     BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
     State, TELLING_UNTIL, WARNING, block_of, shown_failures,
 };
+use crate::time;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
@@ -31,7 +33,7 @@ pub struct Subject<'a> {
     pub account: &'a AccountId,
     /// The webhook.
     pub webhook: &'a WebhookId,
-    /// Where it points.
+    /// Where it points, whole. A notice shows it without the values of its query: it goes to other receivers.
     pub url: &'a str,
     /// The item type; [`ItemType::WHOLE_WEBHOOK`] for what is about the webhook as a whole.
     pub item_type: &'a ItemType,
@@ -61,7 +63,7 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
         [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released), text(DISABLED_NOTICE)];
     let notice = |(attribute, value): (&'static str, String)| {
         let (kind, data) = content(attribute, &value, row, subject, rule, now);
-        let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
+        let body = json!({"type": kind, "timestamp": time::shown(now), "data": data});
         Notice { id: id(attribute, &value, subject), body: body.to_string().into_bytes(), attribute, value }
     };
     pending.into_iter().flatten().map(notice).collect()
@@ -82,7 +84,8 @@ fn content(
 ) -> (&'static str, Json) {
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
-    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
+    let url = redacted(subject.url);
+    let mut data = json!({"webhook": subject.webhook, "url": url, "last_error": last_error});
     if attribute == DISABLED_NOTICE {
         data["disabled_by"] = json!(DisabledBy::Gone);
         return ("webhook.disabled", data);
@@ -100,8 +103,8 @@ fn content(
         BLOCK_NOTICE => {
             data["failures"] = json!(rule.threshold);
             if let Some((at, until)) = block_of(row) {
-                data["blocked_at"] = json!(at.to_string());
-                data["blocked_until"] = json!(until.to_string());
+                data["blocked_at"] = json!(time::shown(at));
+                data["blocked_until"] = json!(time::shown(until));
                 let block = Block {
                     item_type: subject.item_type,
                     failures: rule.threshold,
@@ -330,7 +333,7 @@ mod tests {
         let subject = Subject {
             account: &account,
             webhook: &webhook,
-            url: "https://example.com/",
+            url: "https://example.com/?token=s3cret",
             item_type: &ItemType::WHOLE_WEBHOOK,
         };
         let mut row = None;
@@ -347,8 +350,8 @@ mod tests {
             assert_eq!(
                 body["data"],
                 json!({
-                    "webhook": webhook, "url": "https://example.com/", "disabled_by": "gone",
-                    "last_error": serde_json::from_str::<Json>(error).unwrap(),
+                    "webhook": webhook, "url": "https://example.com/?token=***", "disabled_by": "gone",
+                    "last_error": {"error": "status", "status": 410, "at": "2026-11-21T12:00:00.000Z"},
                 })
             );
             ids.push(notices[0].id.clone());
