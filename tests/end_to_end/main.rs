@@ -44,4 +44,5 @@ mod standard_webhooks;
 mod storage_limits;
 mod throttled;
 mod waiting;
+mod web_pages;
 mod webhooks;

@@ -11,7 +11,7 @@ pub const EXPECTED: &str = "a time is expected, as 2026-12-31T23:59:59Z";
 const DATE_BYTES: usize = 10;
 
 /// Reads a time that a caller wrote. The last two days of the year 9999, which stand for "never" in some systems and
-/// are beyond what a [`Timestamp`] holds, become its latest one. None where the text is no time.
+/// are beyond what a [`Timestamp`] holds, become its latest millisecond. None where the text is no time.
 #[must_use]
 pub fn read(text: &str) -> Option<Timestamp> {
     text.parse().ok().or_else(|| {
@@ -21,8 +21,13 @@ pub fn read(text: &str) -> Option<Timestamp> {
         let holds = |date: Date| format!("{date}{rest}").parse::<Timestamp>().is_ok();
         let latest = (9999, 12, 28);
         let past = (date.year(), date.month(), date.day()) > latest;
-        (past && holds(jiff::civil::date(latest.0, latest.1, latest.2))).then_some(Timestamp::MAX)
+        (past && holds(jiff::civil::date(latest.0, latest.1, latest.2))).then_some(latest_time())
     })
+}
+
+/// The latest time in whole milliseconds, as tables keep times.
+fn latest_time() -> Timestamp {
+    Timestamp::from_millisecond(Timestamp::MAX.as_millisecond()).unwrap_or(Timestamp::MAX)
 }
 
 /// A time as answers show it. The three decimals are always there, so that texts sort as times do.
@@ -49,7 +54,7 @@ mod tests {
         for text in
             ["9999-12-31T23:59:59Z", "9999-12-31T00:00:00.000Z", "9999-12-31T23:59:59.999999999+00:00"]
         {
-            assert_eq!(read(text), Some(Timestamp::MAX), "{text}");
+            assert_eq!(read(text), Some(latest_time()), "{text}");
         }
         assert_eq!(read("9999-12-30T12:00:00Z").map(shown).unwrap(), "9999-12-30T12:00:00.000Z");
         assert_eq!(read("2026-12-31T23:59:59+01:00").map(shown).unwrap(), "2026-12-31T22:59:59.000Z");

@@ -24,7 +24,7 @@ use crate::{Manage, body, lists, view};
 const STEP: u16 = 50;
 
 /// The fields of a page that its owner reads and does not set.
-const READ_ONLY: [(&str, Compared); 8] = [
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
     ("id", Compared::Whole),
     ("proven", Compared::Whole),
     // Its message counts the days that are left.
