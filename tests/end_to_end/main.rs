@@ -46,4 +46,5 @@ mod storage_limits;
 mod throttled;
 mod undelivered;
 mod waiting;
+mod web_pages;
 mod webhooks;

@@ -72,6 +72,8 @@ problems! {
     already_exists = 409, "already-exists", "There is one already";
     /// More bytes or lines than are taken.
     too_large = 413, "too-large", "Too large";
+    /// A body in a form that is not read, a compressed one.
+    unsupported_media = 415, "unsupported-media", "The body's form is not taken";
     /// Fields are wrong.
     invalid = 422, "invalid", "Some fields are not valid";
     /// An idempotency key that was used for other bytes.
@@ -85,6 +87,13 @@ problems! {
 }
 
 impl Problem {
+    /// One thing is wrong, in a sentence, and this is its field; for a limit that is used up, what there is too much of.
+    #[must_use]
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { errors: vec![FieldError::new(field, detail.clone())], ..Self::invalid(detail) }
+    }
+
     /// Fields are wrong, all of them named.
     #[must_use]
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
@@ -109,6 +118,11 @@ mod tests {
         assert_eq!(json["type"], "urn:carteiro:problem:invalid");
         assert_eq!(json["detail"], "not valid: url, items");
         assert_eq!(json["errors"][1]["field"], "items");
+        let full = serde_json::to_value(Problem::invalid_field("webhooks", "100 at most")).unwrap();
+        assert_eq!(
+            (&full["detail"], &full["errors"][0]["field"]),
+            (&"100 at most".into(), &"webhooks".into())
+        );
         assert!(serde_json::to_value(Problem::not_found("no webhook")).unwrap().get("errors").is_none());
     }
 }

@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(body["data"]["items"], 2);
         assert_eq!(
             body["data"]["oldest"],
-            json!({"id": ItemId::from_bits(2), "accepted_at": at(40).to_string(), "cause": "exhausted"})
+            json!({"id": ItemId::from_bits(2), "accepted_at": crate::time::shown(at(40)), "cause": "exhausted"})
         );
         assert!(notice::told(&row.clone().unwrap(), &first, at(102)).apply(&mut row));
 

@@ -10,6 +10,7 @@ use carteiro_adapters::random;
 use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
+use carteiro_core::time;
 use serde_json::json;
 
 use crate::{Manage, body, lists, pages, webhooks};
@@ -45,7 +46,7 @@ pub(crate) async fn create(
         &json!({
             "id": account.id,
             "name": account.name,
-            "created_at": account.created_at.to_string(),
+            "created_at": time::shown(account.created_at),
             "key_id": new_key.id,
             "key": key.reveal(),
         }),
@@ -60,7 +61,7 @@ pub(crate) async fn list(
     caller.admin()?;
     let position = lists::position(request, LIST, |key| key.parse::<AccountId>().is_ok())?;
     let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
-    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": account.created_at.to_string()});
+    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": time::shown(account.created_at)});
     Ok(json(200, &lists::page(LIST, page, view)))
 }
 
@@ -101,9 +102,11 @@ pub(crate) async fn create_key(
     caller.admin()?;
     let account = account(request)?;
     if manage.config.list_keys(&account).await?.len() >= MAX_KEYS {
-        return Err(
-            Problem::invalid(format!("an account has at most {MAX_KEYS} keys; delete one first")).into()
-        );
+        return Err(Problem::invalid_field(
+            "keys",
+            format!("an account has at most {MAX_KEYS} keys; delete one first"),
+        )
+        .into());
     }
     let (key, new_key) = make_key()?;
     if !manage.config.create_key(&account, &new_key, clock.now()).await? {

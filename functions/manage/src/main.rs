@@ -11,6 +11,7 @@ mod console;
 mod lists;
 mod openapi;
 mod pages;
+mod read_only;
 mod release;
 mod replays;
 mod revision;

@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
-    use crate::{attempts, body, replays, test_attempt, view};
+    use crate::{attempts, body, pages, replays, test_attempt, view, webhooks};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
 
@@ -237,8 +237,11 @@ mod tests {
     /// The refusals that a route can give, by what it takes.
     fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
         if route.contains(" /push/") {
-            let of_network =
-                if route.starts_with("GET") { ["400", "403"].as_slice() } else { &["400", "401", "413", "508"] };
+            let of_network = if route.starts_with("GET") {
+                ["400", "403"].as_slice()
+            } else {
+                &["400", "401", "413", "415", "508"]
+            };
             let always = ["429", "500", "503"];
             return of_network.iter().chain(&always).map(|&status| status.to_owned()).collect();
         }
@@ -262,7 +265,7 @@ mod tests {
             statuses.insert("409");
         }
         if operation.get("requestBody").is_some() {
-            statuses.extend(["400", "413", "422"]);
+            statuses.extend(["400", "413", "415", "422"]);
         }
         let mut parameters = operation["parameters"].as_array().into_iter().flatten();
         if parameters.any(|one| one["$ref"] == "#/components/parameters/limit") {
@@ -315,6 +318,7 @@ mod tests {
             Problem::conflict(""),
             Problem::already_exists(""),
             Problem::too_large(""),
+            Problem::unsupported_media(""),
             Problem::invalid(""),
             Problem::idempotency_conflict(""),
             Problem::internal(""),
@@ -506,6 +510,9 @@ mod tests {
         {
             let mut taken = taken.clone();
             taken.extend(more.iter().map(|&field| field.to_owned()));
+            if name == "WebhookPatch" {
+                taken.extend(webhooks::READ_ONLY.map(|(field, _)| field.to_owned()));
+            }
             assert_eq!(names(&schema(&document, name)["properties"]), taken, "{name}");
             assert_eq!(schema(&document, name)["additionalProperties"], false, "{name}");
         }
@@ -514,6 +521,10 @@ mod tests {
         assert_eq!(rotation["additionalProperties"], false);
         let now = Timestamp::UNIX_EPOCH;
         let answered = names(&view::webhook(&webhook, now));
+        let settable: BTreeSet<_> = taken.iter().cloned().chain(["key_pair".to_owned()]).collect();
+        let mut read_only: BTreeSet<_> = answered.difference(&settable).cloned().collect();
+        read_only.insert("status".to_owned());
+        assert_eq!(BTreeSet::from(webhooks::READ_ONLY.map(|(field, _)| field.to_owned())), read_only);
         assert_eq!(names(&view::with_secret(&webhook, now)).difference(&answered).count(), 1);
         for (name, more) in
             [("Webhook", None), ("WebhookWithSecret", Some("secret")), ("WebhookWithStatus", Some("status"))]
@@ -566,13 +577,17 @@ mod tests {
     fn a_pages_fields_are_those_that_are_taken_and_answered() {
         let document = parsed();
         let taken: BTreeSet<_> = page::FIELDS.into_iter().map(str::to_owned).collect();
-        for name in ["PageRequest", "PagePatch"] {
+        let read_only = pages::READ_ONLY.map(|(field, _)| field.to_owned());
+        for (name, more) in [("PageRequest", [].as_slice()), ("PagePatch", &read_only)] {
+            let taken = taken.iter().chain(more).cloned().collect();
             assert_eq!(names(&schema(&document, name)["properties"]), taken, "{name}");
             assert_eq!(schema(&document, name)["additionalProperties"], false, "{name}");
         }
         let needed = new_page(&json!({})).unwrap_err();
         assert_eq!(texts(&schema(&document, "PageRequest")["required"]), needed);
         let answered = view::page(&example_page(), Some(&example_schedule(None)), Timestamp::UNIX_EPOCH);
+        let read_only = names(&answered).difference(&taken).cloned().collect::<BTreeSet<_>>();
+        assert_eq!(BTreeSet::from(pages::READ_ONLY.map(|(field, _)| field.to_owned())), read_only);
         let last = LastTick { at: Timestamp::UNIX_EPOCH, result: TickResult::More, new: 1, calls: 2 };
         let asked = view::page(&example_page(), Some(&example_schedule(Some(last))), Timestamp::UNIX_EPOCH);
         for (name, shown) in
@@ -880,7 +895,8 @@ mod tests {
                 Ok(_) => assert!(result["id"].as_str().unwrap().parse::<ItemId>().is_ok()),
                 Err(error) => {
                     assert_eq!(error, &LineError::Type);
-                    let problem = serde_json::to_value(Problem::invalid(error.to_string())).unwrap();
+                    let problem = Problem::invalid_field(error.field().unwrap(), error.to_string());
+                    let problem = serde_json::to_value(problem).unwrap();
                     assert_eq!(result["error"], problem);
                 }
             }

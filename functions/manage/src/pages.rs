@@ -16,11 +16,26 @@ use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::read_only::{self, Compared};
 use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
 use crate::{Manage, body, lists, view};
 
 /// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
+
+/// The fields of a page that its owner reads and does not set.
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+    ("id", Compared::Whole),
+    ("proven", Compared::Whole),
+    // Its message counts the days that are left.
+    ("token", Compared::Without("message")),
+    ("every_minutes", Compared::Whole),
+    ("created_at", Compared::Whole),
+    ("updated_at", Compared::Whole),
+    // Both move with every tick.
+    ("last_tick", Compared::Not),
+    ("next_at", Compared::Not),
+];
 
 /// How many pages' schedules are read together: as many as one read takes.
 const TOGETHER: usize = 100;
@@ -35,7 +50,7 @@ pub(crate) async fn create(
     let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
     if manage.config.count_pages(&account, MAX_PAGES_PER_ACCOUNT).await? >= MAX_PAGES_PER_ACCOUNT {
         let detail = format!("an account has at most {MAX_PAGES_PER_ACCOUNT} pages; delete one first");
-        return Err(Problem::invalid(detail).into());
+        return Err(Problem::invalid_field("pages", detail).into());
     }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
@@ -116,7 +131,14 @@ pub(crate) async fn change(
     let patch = body::object(request)?;
     for _ in 0..CHANGE_TRIES {
         let page = find(manage, &account, request).await?;
-        let Some(changed) = page.patched(&patch, clock.now()).map_err(Problem::invalid_fields)? else {
+        let (patch, read_only) = if READ_ONLY.iter().any(|(name, _)| patch.contains_key(*name)) {
+            let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
+            let shown = view::page(&page, schedules.get(&page.id), clock.now());
+            read_only::taken_out(&patch, &shown, &READ_ONLY)
+        } else {
+            (patch.clone(), Vec::new())
+        };
+        let Some(changed) = read_only::with_errors(page.patched(&patch, clock.now()), read_only)? else {
             return shown(manage, 200, &page, clock).await;
         };
         if manage.config.replace_page(&changed, &manage.page_tables).await? == Replaced::Done {

@@ -24,10 +24,24 @@ use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use crate::read_only::{self, Compared};
 use crate::{Manage, body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
+
+/// The fields of a webhook that its owner reads and does not set.
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+    ("id", Compared::Whole),
+    ("disabled_by", Compared::Whole),
+    ("public_key", Compared::Whole),
+    ("replaced_until", Compared::Whole),
+    ("revision", Compared::Whole),
+    ("created_at", Compared::Whole),
+    ("updated_at", Compared::Whole),
+    // Its counts move with every attempt.
+    ("status", Compared::Each("state")),
+];
 
 /// How long a host may take to resolve when its webhook is saved.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(2);
@@ -53,7 +67,7 @@ pub(crate) async fn create(
     refuse_target(manage, request, &new.settings.url).await?;
     if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
         let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
-        return Err(Problem::invalid(detail).into());
+        return Err(Problem::invalid_field("webhooks", detail).into());
     }
     let id = WebhookId::from_bits(random::bits128()?);
     let webhook = new.create(id, account, fresh()?, clock.now());
@@ -132,7 +146,13 @@ pub(crate) async fn change(
     let mut checked = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
-        let patched = webhook.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        let shown = match patch.contains_key("status") {
+            true => view::with_status(manage, &webhook, clock.now()).await?,
+            false => view::webhook(&webhook, clock.now()),
+        };
+        let (patch, read_only) = read_only::taken_out(&patch, &shown, &READ_ONLY);
+        let patched = webhook.patched(&patch, &manage.private_targets);
+        let patched = read_only::with_errors(patched, read_only)?;
         // Others may change it at the same time; the same URL is looked at once.
         let url = &patched.settings.url;
         if *url != webhook.settings.url && checked.as_ref() != Some(url) {
