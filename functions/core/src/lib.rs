@@ -4,6 +4,7 @@
 //! decision can be tested exactly. No AWS crate, no async runtime and no HTTP crate is in its dependency tree; CI
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
 
+pub mod account_limit;
 pub mod address;
 pub mod attempt_log;
 pub mod collected;

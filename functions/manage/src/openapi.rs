@@ -25,6 +25,7 @@ mod tests {
     use carteiro_adapters::poll_table::Schedule;
     use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
     use carteiro_adapters::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
     use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
@@ -412,6 +413,7 @@ mod tests {
                 DEFAULT_OVERLAP_SECONDS as usize,
             ),
             ("/paths/~1pages/post/x-max-pages", MAX_PAGES_PER_ACCOUNT),
+            ("/paths/~1accounts~1{account}~1keys/post/x-max-keys", MAX_KEYS_PER_ACCOUNT),
             ("/components/schemas/PageList/properties/data/maxItems", usize::from(MAX_LIMIT)),
             ("/webhooks/item/post/x-max-response-bytes", MAX_RESPONSE_BYTES),
         ];

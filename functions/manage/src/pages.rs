@@ -11,8 +11,9 @@ use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::poll_queue::Poll;
 use carteiro_adapters::random;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
+use carteiro_core::page::{NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -33,14 +34,11 @@ pub(crate) async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
-    if manage.config.count_pages(&account, MAX_PAGES_PER_ACCOUNT).await? >= MAX_PAGES_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_PAGES_PER_ACCOUNT} pages; delete one first");
-        return Err(Problem::invalid(detail).into());
-    }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
         CreatedPage::Done => shown(manage, 201, &page, clock).await,
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
+        CreatedPage::TooMany => Err(Limited::Pages.problem().into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
     }
 }
