@@ -11,7 +11,7 @@ use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{
     account_limit, credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release,
-    signature, webhook,
+    signature, test_share, webhook,
 };
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 use serde_json::Value;
@@ -154,6 +154,10 @@ fn the_documented_limits_are_those_of_the_core() {
         ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
         ("keys of an account", account_limit::MAX_KEYS_PER_ACCOUNT.to_string()),
         ("webhooks of an account", webhook::MAX_WEBHOOKS_PER_ACCOUNT.to_string()),
+        (
+            "tests of an account's webhooks",
+            format!("{} at once, {} a minute", test_share::TESTS_AT_ONCE, test_share::TESTS_A_MINUTE),
+        ),
         ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
         (
             "webhook's own headers",

@@ -25,6 +25,7 @@ mod isolation;
 mod items;
 mod killed;
 mod leaks;
+mod neighbours;
 mod networks;
 mod page_tokens;
 mod pages;

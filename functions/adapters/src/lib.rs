@@ -37,6 +37,7 @@ pub mod service_account_token;
 pub mod settings;
 pub mod streak_table;
 pub mod telling;
+pub mod test_places;
 pub mod tick_table;
 mod tls_roots;
 pub mod token_table;

@@ -40,6 +40,7 @@ pub mod signature;
 pub mod slot;
 pub mod storage_limit;
 pub mod streak;
+pub mod test_share;
 pub mod token_state;
 pub mod transition;
 pub mod webhook;

@@ -87,6 +87,7 @@ pub(crate) async fn delete(
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;
     }
+    manage.config.drop_test_places(&account).await?;
     manage.config.delete_account_row(&account).await?;
     Ok(json(200, &dropped.view()))
 }

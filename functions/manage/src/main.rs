@@ -63,6 +63,8 @@ struct Manage {
     retention: Retention,
     admin: KeyHash,
     private_targets: PrivateTargets,
+    /// The most that an attempt takes.
+    attempt: Duration,
     /// The deployment's threshold, where a webhook sets none.
     threshold: u32,
 }
@@ -91,6 +93,7 @@ async fn main() -> Result<(), Fatal> {
         retention: settings.retention,
         admin: settings.admin,
         private_targets: settings.private_targets,
+        attempt: settings.attempt,
         threshold: settings.threshold,
     };
     let manage = &manage;

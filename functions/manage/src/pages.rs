@@ -15,6 +15,7 @@ use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::page::{NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::token_state;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
@@ -80,7 +81,8 @@ pub(crate) async fn read(
 }
 
 /// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
-/// as far as the network's limits allow.
+/// as far as the account's part of the network's limits allows. Of a page whose token is dead, what is known is the
+/// answer: no call is of use before it has a new one.
 pub(crate) async fn check(
     manage: &Manage,
     caller: Caller,
@@ -88,6 +90,9 @@ pub(crate) async fn check(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let page = find(manage, &caller.account()?, request).await?;
+    if token_state::is_dead(page.token.state) {
+        return shown(manage, 202, &page, clock).await;
+    }
     let check = Poll::Check { page: page.id.clone(), account: page.account.clone(), network: page.network };
     manage.polls.send(&[check]).await?;
     shown(manage, 202, &page, clock).await

@@ -1,5 +1,9 @@
 //! `POST /webhooks/{id}/test`: one attempt now, with its result in the answer. It counts for nothing, is not logged
 //! as an attempt and never retried.
+//!
+//! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
+//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one would
+//! call a receiver broken that deliveries reach.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use bytes::Bytes;
@@ -9,9 +13,12 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::sender::{Attempt, Labels, headers};
+use carteiro_adapters::test_places::TestPlace;
 use carteiro_core::id::ItemId;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
+use carteiro_core::test_share;
+use carteiro_core::webhook::Webhook;
 use serde_json::{Value, json};
 
 use crate::{Manage, body, webhooks};
@@ -31,6 +38,23 @@ pub(crate) async fn make(
         return Err(Problem::invalid_fields(unknown).into());
     }
     let webhook = webhooks::find(manage, &account, request).await?;
+    let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
+        TestPlace::Taken(owner) => owner,
+        TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
+    };
+    let tested = attempt(manage, &webhook, clock).await;
+    if let Err(error) = manage.config.give_test_place_back(&account, &place).await {
+        // Its lease ends by itself; the test was made, and its answer stands.
+        tracing::warn!(error = error.chain(), "test.place_not_given_back");
+    }
+    tested
+}
+
+async fn attempt(
+    manage: &Manage,
+    webhook: &Webhook,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
     let item = ItemId::from_bits(random::bits128()?);
     let now = clock.now();
     // The form of Standard Webhooks: `type`, `timestamp`, `data`.
@@ -43,7 +67,7 @@ pub(crate) async fn make(
     let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1 };
     let attempt = Attempt {
         url: &webhook.settings.url,
-        headers: headers(&webhook, &labels, &test, now),
+        headers: headers(webhook, &labels, &test, now),
         body: Bytes::from(test),
     };
     let attempted = manage.sender.attempt(attempt, now).await;
