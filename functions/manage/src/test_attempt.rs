@@ -37,12 +37,18 @@ pub(crate) async fn make(
     if !unknown.is_empty() {
         return Err(Problem::invalid_fields(unknown).into());
     }
+    let hop = request.hop();
+    if hop.is_at_limit() {
+        tracing::warn!(account = account.as_str(), intake = "test", "loop.refused");
+        let detail = "this test was asked for by deliveries that have passed through Carteiro too often";
+        return Err(Problem::loop_detected(detail).into());
+    }
     let webhook = webhooks::find(manage, &account, request).await?;
     let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
         TestPlace::Taken(owner) => owner,
         TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
     };
-    let tested = attempt(manage, &webhook, clock).await;
+    let tested = attempt(manage, request, &webhook, clock).await;
     if let Err(error) = manage.config.give_test_place_back(&account, &place).await {
         // Its lease ends by itself; the test was made, and its answer stands.
         tracing::warn!(error = error.chain(), "test.place_not_given_back");
@@ -52,6 +58,7 @@ pub(crate) async fn make(
 
 async fn attempt(
     manage: &Manage,
+    request: &Request,
     webhook: &Webhook,
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
@@ -64,13 +71,17 @@ async fn attempt(
         "data": {"webhook": webhook.id, "revision": webhook.revision},
     });
     let test = test.to_string().into_bytes();
-    let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1 };
+    let labels =
+        Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop: request.hop() };
     let attempt = Attempt {
         url: &webhook.settings.url,
         headers: headers(webhook, &labels, &test, now),
         body: Bytes::from(test),
     };
-    let attempted = manage.sender.attempt(attempt, now).await;
+    let attempted = match webhooks::refuse_own(manage, request, &webhook.settings.url) {
+        Ok(()) => manage.sender.attempt(attempt, now).await,
+        Err(own) => Ok(own.into()),
+    };
     let attempted = attempted.map_err(|error| AdapterError::unavailable("testing a webhook", error))?;
     let shown = &attempted.response_body[..attempted.response_body.len().min(SHOWN_BYTES)];
     let (outcome, error, status) = match &attempted.outcome {
