@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod account_limits;
 mod attempts;
 mod aws_clients;
 mod bad_input;
@@ -25,6 +26,7 @@ mod items;
 mod killed;
 mod leaks;
 mod loops;
+mod neighbours;
 mod networks;
 mod page_tokens;
 mod pages;

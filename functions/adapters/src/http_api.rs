@@ -180,6 +180,9 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
         503 => _ = response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
         _ => {}
     }
+    if let Some(seconds) = problem.retry_after {
+        response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 

@@ -4,6 +4,7 @@
 //! decision can be tested exactly. No AWS crate, no async runtime and no HTTP crate is in its dependency tree; CI
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
 
+pub mod account_limit;
 pub mod address;
 pub mod attempt_log;
 pub mod attempt_order;
@@ -48,6 +49,7 @@ pub mod slot;
 pub mod storage_limit;
 pub mod streak;
 pub mod tally;
+pub mod test_share;
 pub mod time;
 pub mod token_state;
 pub mod transition;

@@ -65,6 +65,8 @@ struct Manage {
     retention: Retention,
     admin: KeyHash,
     private_targets: PrivateTargets,
+    /// The most that an attempt takes.
+    attempt: Duration,
     /// The own hosts that the template names. Those of the HTTP API it cannot name here, and each request tells them.
     own_hosts: OwnHosts,
     region: Option<String>,
@@ -96,6 +98,7 @@ async fn main() -> Result<(), Fatal> {
         retention: settings.retention,
         admin: settings.admin,
         private_targets: settings.private_targets,
+        attempt: settings.attempt,
         own_hosts: settings.own_hosts,
         region: settings.region,
         threshold: settings.threshold,

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::attempt_table;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
@@ -14,13 +15,14 @@ use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::sender::Refused;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
+use carteiro_core::webhook::{NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
@@ -65,14 +67,13 @@ pub(crate) async fn create(
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
     refuse_target(manage, request, &new.settings.url).await?;
-    if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
-        return Err(Problem::invalid_field("webhooks", detail).into());
-    }
     let id = WebhookId::from_bits(random::bits128()?);
     let webhook = new.create(id, account, fresh()?, clock.now());
-    if !manage.config.create_webhook(&webhook).await? {
-        return Err(Problem::unauthorized("the account of this key was deleted").into());
+    match manage.config.create_webhook(&webhook).await? {
+        Created::Done => {}
+        Created::TooMany => return Err(Limited::Webhooks.problem().into()),
+        Created::NoAccount => return Err(Problem::unauthorized("the account of this key was deleted").into()),
+        Created::Exists => return Err(AdapterError::contended("creating a webhook").into()),
     }
     Ok(json(201, &view::with_secret(&webhook, clock.now())))
 }
