@@ -34,6 +34,7 @@ mod row;
 pub mod sender;
 pub mod service_account_token;
 pub mod settings;
+mod slow_row;
 pub mod streak_table;
 pub mod telling;
 pub mod tick_table;

@@ -87,6 +87,8 @@ pub struct Attempt<'a> {
 pub struct Attempted {
     /// What it came to.
     pub outcome: Outcome,
+    /// Whether a connection to the host came about.
+    pub connected: bool,
     /// How long it took.
     pub latency_ms: u64,
     /// The beginning of the response's body, also of one that broke off.
@@ -182,13 +184,20 @@ impl Sender {
             (Some(kind), status) => Outcome::failed(kind, status),
             (None, status) => Outcome::of_response(status.unwrap_or_default(), seen.retry_after),
         };
-        Ok(Attempted { outcome, latency_ms: stopwatch.elapsed_ms(), response_body: seen.body.into() })
+        Ok(Attempted {
+            outcome,
+            connected: seen.connected,
+            latency_ms: stopwatch.elapsed_ms(),
+            response_body: seen.body.into(),
+        })
     }
 }
 
 /// What arrived of a response.
 #[derive(Default)]
 struct Seen {
+    /// Whether there was a connection to receive it over.
+    connected: bool,
     status: Option<u16>,
     /// What the receiver asked for, whatever its status.
     retry_after: Option<Duration>,
@@ -205,7 +214,7 @@ impl Inner {
         stopwatch: &Stopwatch,
         seen: &mut Seen,
     ) -> Result<(), Failed> {
-        let (response, connection) = self.send(url, &place, message, now).await?;
+        let (response, connection) = self.send(url, &place, message, now, &mut seen.connected).await?;
         seen.status = Some(response.status().as_u16());
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         seen.retry_after = wait.and_then(|value| outcome::retry_after(value, now));
@@ -226,6 +235,7 @@ impl Inner {
         place: &Place,
         message: &Message,
         now: Timestamp,
+        connected: &mut bool,
     ) -> Result<(Response<Incoming>, Connection), Failed> {
         let addresses = self.dialler.addresses(url).await?;
         while let Some(mut kept) = self.pool.take(place, now).await {
@@ -233,11 +243,14 @@ impl Inner {
             if !addresses.contains(&kept.peer()) {
                 continue;
             }
+            *connected = true;
             if let Some(response) = message.send_over(&mut kept).await? {
                 return Ok((response, kept));
             }
         }
+        *connected = false;
         let mut new = self.dialler.dial(url, &addresses).await?;
+        *connected = true;
         match message.send_over(&mut new).await? {
             Some(response) => Ok((response, new)),
             // The receiver ended the connection before it could be used.
