@@ -42,6 +42,7 @@ mod revisions;
 mod rotation;
 mod samples;
 mod slow_lane;
+mod slow_neighbours;
 mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;

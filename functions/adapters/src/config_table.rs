@@ -16,7 +16,7 @@
 //! lost to another. All reads that decide something are consistent: routing sees every webhook whose creation was
 //! answered before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -25,6 +25,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, Tr
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, KeyId, WebhookId};
 use carteiro_core::key::KeyHash;
+use carteiro_core::slow::SlowAttempts;
 use carteiro_core::transition::{Row as CoreRow, Write};
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
@@ -33,6 +34,7 @@ use crate::account_counts::Created;
 use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
+use crate::slow_row;
 use crate::streak_table::{StreakKey, StreakTable};
 
 pub(crate) const TABLE: &str = "config";
@@ -87,6 +89,8 @@ pub struct Found {
     pub webhooks: HashMap<WebhookId, Result<Webhook, AdapterError>>,
     /// The streaks that there are.
     pub streaks: HashMap<StreakKey, CoreRow>,
+    /// The slow attempts of the accounts that have any.
+    pub slow: HashMap<AccountId, SlowAttempts>,
 }
 
 /// A page of a list.
@@ -250,8 +254,8 @@ impl ConfigTable {
         row.as_ref().map(read_webhook).transpose()
     }
 
-    /// Those of these webhooks that exist, and these streaks, in one call. At most 100 in all. A webhook whose row
-    /// cannot be read is an error of its own.
+    /// Those of these webhooks that exist, these streaks, and the slow attempts of the webhooks' accounts, in one call.
+    /// At most 100 in all. A webhook whose row cannot be read is an error of its own.
     ///
     /// # Errors
     /// Where the tables cannot be read, or not all of it.
@@ -273,7 +277,9 @@ impl ConfigTable {
             .consistent_read(true);
         let keys = keys.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
         let mut left = HashMap::from([(self.name.clone(), keys)]);
-        let (streak_table, streak_rows) = streaks.keys(streak_keys);
+        let accounts: BTreeSet<&AccountId> = wanted.iter().map(|(account, _)| account).collect();
+        let (streak_table, mut streak_rows) = streaks.keys(streak_keys);
+        streak_rows.extend(accounts.iter().map(|account| slow_row::key(account)));
         if !streak_rows.is_empty() {
             let keys = KeysAndAttributes::builder().set_keys(Some(streak_rows)).consistent_read(true).build();
             left.insert(streak_table, keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
@@ -295,7 +301,10 @@ impl ConfigTable {
                 let picked = streak_keys
                     .iter()
                     .filter_map(|key| Some((key.clone(), StreakTable::pick(&streak_rows, key)?)));
-                return Ok(Found { webhooks, streaks: picked.collect() });
+                let slow = accounts
+                    .into_iter()
+                    .filter_map(|account| Some((account.clone(), slow_row::pick(&streak_rows, account)?)));
+                return Ok(Found { webhooks, streaks: picked.collect(), slow: slow.collect() });
             }
         }
         Err(AdapterError::Incomplete { operation: OPERATION })

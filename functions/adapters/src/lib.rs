@@ -35,6 +35,7 @@ mod row;
 pub mod sender;
 pub mod service_account_token;
 pub mod settings;
+mod slow_row;
 pub mod streak_table;
 pub mod telling;
 pub mod test_places;

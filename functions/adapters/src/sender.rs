@@ -102,6 +102,8 @@ pub struct Attempt<'a> {
 pub struct Attempted {
     /// What it came to.
     pub outcome: Outcome,
+    /// Whether a connection to the host came about.
+    pub connected: bool,
     /// How long it took.
     pub latency_ms: u64,
     /// The response's headers, with whatever they hold.
@@ -114,7 +116,13 @@ impl From<OwnAddress> for Attempted {
     /// The attempt on a URL that leads to the deployment itself, which its caller knew to do so.
     fn from(_: OwnAddress) -> Self {
         let outcome = Outcome::failed(FailureKind::OwnAddress, None);
-        Self { outcome, latency_ms: 0, response_body: Bytes::new(), response_headers: HeaderMap::new() }
+        Self {
+            outcome,
+            connected: false,
+            latency_ms: 0,
+            response_headers: HeaderMap::new(),
+            response_body: Bytes::new(),
+        }
     }
 }
 
@@ -227,6 +235,7 @@ impl Sender {
         };
         Ok(Attempted {
             outcome,
+            connected: seen.phase.is_connected(),
             latency_ms: stopwatch.elapsed_ms(),
             response_headers: seen.headers,
             response_body: seen.body.into(),

@@ -46,6 +46,7 @@ pub mod settlement;
 pub mod signal;
 pub mod signature;
 pub mod slot;
+pub mod slow;
 pub mod storage_limit;
 pub mod streak;
 pub mod tally;
