@@ -33,6 +33,9 @@ pub struct Problem {
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// After how many seconds a repeat may succeed; answered as the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 /// The media type of a [`Problem`].
@@ -50,6 +53,7 @@ macro_rules! problems {
                         status: $status,
                         detail: detail.into(),
                         errors: Vec::new(),
+                        retry_after: None,
                     }
                 }
             )*
@@ -78,10 +82,14 @@ problems! {
     invalid = 422, "invalid", "Some fields are not valid";
     /// An idempotency key that was used for other bytes.
     idempotency_conflict = 422, "idempotency-conflict", "The idempotency key was used for another item";
+    /// More requests of an account than its share.
+    too_many_requests = 429, "too-many-requests", "Too many at once";
     /// Our own fault.
     internal = 500, "internal", "Something went wrong here";
     /// For the moment it cannot be done; a repeat is welcome.
     unavailable = 503, "unavailable", "Try again";
+    /// What it carries has passed through Carteiro too often.
+    loop_detected = 508, "loop-detected", "It goes round in a loop";
 }
 
 impl Problem {

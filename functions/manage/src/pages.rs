@@ -11,9 +11,11 @@ use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::poll_queue::Poll;
 use carteiro_adapters::random;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
+use carteiro_core::page::{NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::token_state;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::read_only::{self, Compared};
@@ -48,14 +50,11 @@ pub(crate) async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
-    if manage.config.count_pages(&account, MAX_PAGES_PER_ACCOUNT).await? >= MAX_PAGES_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_PAGES_PER_ACCOUNT} pages; delete one first");
-        return Err(Problem::invalid_field("pages", detail).into());
-    }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
         CreatedPage::Done => shown(manage, 201, &page, clock).await,
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
+        CreatedPage::TooMany => Err(Limited::Pages.problem().into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
     }
 }
@@ -97,7 +96,8 @@ pub(crate) async fn read(
 }
 
 /// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
-/// as far as the network's limits allow.
+/// as far as the account's part of the network's limits allows. Of a page whose token is dead, what is known is the
+/// answer: no call is of use before it has a new one.
 pub(crate) async fn check(
     manage: &Manage,
     caller: Caller,
@@ -105,6 +105,9 @@ pub(crate) async fn check(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let page = find(manage, &caller.account()?, request).await?;
+    if token_state::is_dead(page.token.state) {
+        return shown(manage, 202, &page, clock).await;
+    }
     let check = Poll::Check { page: page.id.clone(), account: page.account.clone(), network: page.network };
     manage.polls.send(&[check]).await?;
     shown(manage, 202, &page, clock).await
