@@ -831,7 +831,10 @@ mod tests {
         assert_eq!(listed["data"], json!([read]));
         progress.counts.dead = 940;
         let done = replays::view(&progress);
-        assert_eq!((&done["state"], &done["finished_at"]), (&json!("done"), &json!("2026-11-24T16:00:09Z")));
+        assert_eq!(
+            (&done["state"], &done["finished_at"]),
+            (&json!("done"), &json!("2026-11-24T16:00:09.000Z"))
+        );
     }
 
     #[test]
