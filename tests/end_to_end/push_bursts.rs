@@ -11,7 +11,7 @@ use carteiro_local::{
     Data, DynamodbCall, Fate, Fault, LogLines, LogSink, Ports, Stack, StackOptions, Verdict,
 };
 use carteiro_tests::client::Client;
-use carteiro_tests::{Bundle, dynamodb, functions, parameters, program, receiver, workspace};
+use carteiro_tests::{Bundle, dynamodb, functions, machine_clock, parameters, program, receiver, workspace};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::StatusCode;
@@ -337,7 +337,7 @@ async fn functions_that_die_in_the_middle_of_a_tick_lose_nothing_and_repeat_unde
 async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = receiver(killed::clock()).await;
+    let customer = receiver(machine_clock()).await;
     let mut stack = killed::start(&binary, data.path());
     let account = killed::account(&stack).await;
     let client = Client::new(&stack.api);
@@ -363,7 +363,7 @@ async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
     stack.kill();
     let marked = customer.counts_by_webhook_id("/all").len();
     // Later: what was claimed is free again. The state has the program's times, so the clock goes on from them.
-    let clock = killed::clock();
+    let clock = machine_clock();
     clock.advance(Duration::from_secs(16 * 60));
     let again = Stack::start(StackOptions {
         template: workspace().join("template.yaml"),
