@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use carteiro_clock::Clock;
 use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
@@ -13,7 +12,7 @@ use carteiro_core::{
     account_limit, credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release,
     signature, test_share, webhook,
 };
-use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
+use carteiro_tests::{ADMIN_KEY, Bundle, machine_clock, program, tools, workspace};
 use serde_json::Value;
 
 const DOCUMENTS: [&str; 7] = [
@@ -406,7 +405,7 @@ pub(crate) async fn run(mut program: Command, script: String) -> Output {
 async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else() {
     let Some(python) = tools::python_with("hmac") else { return };
     let secret = Secret::from_random([7; 32]);
-    let now = i64::try_from(Clock::system().now_ms() / 1000).unwrap();
+    let now = i64::try_from(machine_clock().now_ms() / 1000).unwrap();
     let other = Secret::from_random([8; 32]);
     let mut script = readmes_block("python", "def genuine(");
     let known = secret.reveal();
