@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod account_limits;
 mod attempts;
 mod aws_clients;
 mod bad_input;
@@ -24,6 +25,8 @@ mod isolation;
 mod items;
 mod killed;
 mod leaks;
+mod loops;
+mod neighbours;
 mod networks;
 mod page_tokens;
 mod pages;
@@ -44,5 +47,7 @@ mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;
 mod throttled;
+mod undelivered;
 mod waiting;
+mod web_pages;
 mod webhooks;

@@ -1,6 +1,6 @@
 //! The attempts of a batch, all at once: a slow URL delays no other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::sender::{Attempt, Labels, headers};
+use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::address::WebhookUrl;
+use carteiro_core::attempt_log::{MAX_EXCERPT_BYTES, excerpt, shown_headers};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::lane::{self, Lane, Turn};
+use carteiro_core::mask::Mask;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::slow::{DeadHosts, Place, slow_bound};
 use carteiro_core::streak::{Phase, State};
@@ -75,6 +77,8 @@ pub(crate) enum AttemptResult {
     NoTurn,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
+    /// None was made, for the webhook does not take the item's type or source any more.
+    NotTaken,
     /// None was made, for the item's network does not let it be kept any more.
     OverLimit,
 }
@@ -83,8 +87,10 @@ pub(crate) enum AttemptResult {
 pub(crate) struct Seen {
     /// How long it took.
     pub(crate) latency_ms: u64,
-    /// The beginning of the response's body.
-    pub(crate) response_body: Bytes,
+    /// The beginning of a failure's response, without credentials.
+    pub(crate) response_body: Option<String>,
+    /// Some headers of a failure's response, likewise.
+    pub(crate) response_headers: BTreeMap<String, String>,
 }
 
 /// An attempt that is to be made.
@@ -170,6 +176,9 @@ fn plan(deliver: &Deliver, received: Received, lane: Lane, known: &Known, now: T
             return Plan::GoBack(received.message);
         }
     };
+    if !webhook.takes(&received.delivery.item_type, &received.delivery.source) {
+        return settle(received, AttemptResult::NotTaken);
+    }
     if webhook.disabled_by.is_some() {
         return settle(received, AttemptResult::WebhookDisabled);
     }
@@ -232,13 +241,13 @@ async fn one(
         item_type: delivery.item_type.as_str(),
         source: &source,
         attempt: delivery.attempt,
+        hop: delivery.hop,
     };
     let now = clock.now();
-    let attempt = Attempt {
-        url: &webhook.settings.url,
-        headers: headers(&webhook, &labels, &delivery.body, now),
-        body: Bytes::copy_from_slice(&delivery.body),
-    };
+    let headers = headers(&webhook, &labels, &delivery.body, now);
+    let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
+    let attempt =
+        Attempt { url: &webhook.settings.url, headers, body: Bytes::copy_from_slice(&delivery.body) };
     let attempting = deliver.sender.attempt(attempt, now);
     let attempted = match noticed(attempting, slow_bound(deliver.attempt), || {
         let place = Place::of(&webhook.id, &webhook.settings.url);
@@ -259,7 +268,8 @@ async fn one(
     } else if attempted.outcome.is_timeout() {
         dead_hosts(deliver).timed_out(&webhook.settings.url, clock.now());
     }
-    let (outcome, status) = described(&attempted.outcome);
+    let (outcome, seen) = without_credentials(attempted, &webhook, &signature.unwrap_or_default(), now);
+    let (name, status, cause) = described(&outcome);
     tracing::info!(
         account = delivery.account.as_str(),
         webhook = webhook.id.as_str(),
@@ -267,15 +277,14 @@ async fn one(
         item = delivery.item.as_str(),
         item_type = delivery.item_type.as_str(),
         attempt = delivery.attempt,
-        outcome,
+        outcome = name,
         status,
-        latency_ms = attempted.latency_ms,
+        cause,
+        latency_ms = seen.latency_ms,
         "attempt.finished"
     );
     let ended_at = clock.now();
-    let seen = Seen { latency_ms: attempted.latency_ms, response_body: attempted.response_body };
-    let result =
-        AttemptResult::Attempted { webhook, key, before, outcome: attempted.outcome, ended_at, seen };
+    let result = AttemptResult::Attempted { webhook, key, before, outcome, ended_at, seen };
     Ok(Finished { message, delivery, result })
 }
 
@@ -289,9 +298,34 @@ async fn noticed<T>(attempting: impl Future<Output = T>, bound: Duration, is_slo
     attempting.await
 }
 
-fn described(outcome: &Outcome) -> (&'static str, Option<u16>) {
+/// What an attempt came to, without any credential that the receiver repeated. Of a success nothing is shown.
+fn without_credentials(
+    attempted: Attempted,
+    webhook: &Webhook,
+    signature: &str,
+    now: Timestamp,
+) -> (Outcome, Seen) {
+    let latency_ms = attempted.latency_ms;
+    if attempted.outcome.failure().is_none() {
+        let seen = Seen { latency_ms, response_body: None, response_headers: BTreeMap::new() };
+        return (attempted.outcome, seen);
+    }
+    let mask = Mask::of_webhook(webhook, signature, now);
+    let seen = Seen {
+        latency_ms,
+        response_body: excerpt(&attempted.response_body, MAX_EXCERPT_BYTES, &mask),
+        response_headers: shown_headers(attempted.headers(), &mask),
+    };
+    (attempted.outcome.masked(&mask), seen)
+}
+
+/// How an outcome is logged: its class, status and cause.
+fn described(outcome: &Outcome) -> (&'static str, Option<u16>, Option<&'static str>) {
     match outcome {
-        Outcome::Success { status } => ("success", Some(*status)),
-        Outcome::Failure(failure) => (failure.kind.as_str(), failure.status),
+        Outcome::Success { status } => ("success", Some(*status), None),
+        Outcome::Failure(failure) => {
+            let cause = failure.cause.as_ref().map(|cause| cause.code.as_str());
+            (failure.kind.as_str(), failure.status, cause)
+        }
     }
 }

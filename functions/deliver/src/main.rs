@@ -20,6 +20,7 @@ mod replays;
 mod settings;
 mod settle;
 mod slow;
+mod tally;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,7 +93,7 @@ async fn main() -> Result<(), Fatal> {
         slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),
         slow_queue_arn: settings.slow_queue_arn.into(),
         host_concurrency: settings.host_concurrency,
-        sender: Sender::new(settings.private_targets, settings.attempt)?,
+        sender: Sender::new(settings.private_targets, settings.own_hosts, settings.attempt)?,
         retention: settings.retention,
         log_kept: settings.log_kept,
         attempt: settings.attempt,
