@@ -510,7 +510,8 @@ mod tests {
             let fresh = Fresh::from_random([1; 32], [2; 32]);
             let webhook =
                 new.create(WebhookId::from_bits(1), AccountId::from_bits(2), fresh, Timestamp::UNIX_EPOCH);
-            let labels = Labels { id: "i", item_type: "message", source: "bot:b", attempt: 1, hop: Hop::default() };
+            let labels =
+                Labels { id: "i", item_type: "message", source: "bot:b", attempt: 1, hop: Hop::default() };
             let sent = headers(&webhook, &labels, b"{}", Timestamp::UNIX_EPOCH);
             let accepts: Vec<_> = sent.iter().filter(|(name, _)| *name == "accept").collect();
             assert_eq!(accepts, [&("accept", expected.to_owned())]);

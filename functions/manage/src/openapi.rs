@@ -771,7 +771,8 @@ mod tests {
         let described = schema(&document, "TestResult");
         for (example, (outcome, latency_ms)) in shown.iter().zip(outcomes) {
             let (response_headers, response_body) = Default::default();
-            let attempted = Attempted { outcome, connected: true, latency_ms, response_headers, response_body };
+            let attempted =
+                Attempted { outcome, connected: true, latency_ms, response_headers, response_body };
             let item = first_example(&document, "ItemId").parse().unwrap();
             let answer =
                 test_attempt::answer(&item, attempted, &example_webhook(), "", Timestamp::UNIX_EPOCH);
