@@ -50,6 +50,10 @@ pub const LASTS: Duration = Duration::from_secs(600);
 /// How many places one row remembers: more than an account has webhooks, and few enough for a small row.
 pub const MAX_PLACES: usize = 128;
 
+/// How many places one write forgets: more than a batch can add, and few enough for DynamoDB's bound of 4 KB and 300
+/// operators for an expression.
+const MAX_FORGOTTEN: usize = 20;
+
 /// How long a row outlives what it remembers.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -197,7 +201,7 @@ impl SlowAttempts {
         let beyond = (others.len() + seen.len()).saturating_sub(MAX_PLACES);
         let is_over =
             |(index, (until, place)): (usize, (i64, _))| (until <= now_ms || index < beyond).then_some(place);
-        others.into_iter().enumerate().filter_map(is_over).collect()
+        others.into_iter().enumerate().filter_map(is_over).take(MAX_FORGOTTEN).collect()
     }
 
     fn live(&self, place: &str, now: Timestamp) -> Option<&Entry> {
