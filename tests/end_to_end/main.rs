@@ -8,6 +8,7 @@ mod bad_input;
 mod blocking;
 mod building;
 mod bulk;
+mod cancelling;
 mod collecting;
 mod collecting_day;
 mod collecting_scale;

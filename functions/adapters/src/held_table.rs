@@ -54,7 +54,7 @@ const HAS_TIME: &str = "attribute_exists(due_at)";
 const IS_OURS: &str = "claimed_until = :claim";
 
 /// Its network lets it be kept, or says nothing of it.
-const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
+pub(crate) const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
 
 /// Items that wait.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@ pub mod error;
 mod expression;
 pub mod function;
 pub mod hand_on;
+pub mod held_item;
 pub mod held_table;
 pub mod http_api;
 pub mod idempotency_table;

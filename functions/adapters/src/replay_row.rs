@@ -330,7 +330,7 @@ impl HeldTable {
         })
     }
 
-    fn advance(
+    pub(crate) fn advance(
         &self,
         next: &RunningReplay,
         lease: Timestamp,
@@ -557,7 +557,7 @@ impl HeldTable {
     }
 
     /// Writes all or nothing.
-    async fn transact(
+    pub(crate) async fn transact(
         &self,
         writes: &[TransactWriteItem],
         operation: &'static str,
@@ -588,7 +588,7 @@ impl HeldTable {
 }
 
 /// How a transaction ended.
-enum Transacted {
+pub(crate) enum Transacted {
     Done,
     /// The conditions of these writes did not hold.
     Refused(Vec<usize>),
