@@ -84,7 +84,7 @@ async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
     assert_eq!(listed["data"][0]["id"], other, "{listed}");
     bundle.tick().await;
     assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
-    assert_eq!(bundle.receiver.deliveries().iter().filter(|one| one.path == "/later").count(), 3);
+    assert_eq!(bundle.receiver.count("/later"), 3);
     bundle.stop().await;
 }
 
@@ -127,13 +127,8 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
     until_held(&bundle, &account, &webhook, "event", 1).await;
     let path = format!("/webhooks/{}/held", webhook.id);
     for path in [format!("{path}/{item}"), format!("{path}?type=message")] {
-        let refused = bundle.client.request(
-            Method::DELETE,
-            &path,
-            &[("authorization", &format!("Bearer {}", stranger.key))],
-            "",
-        );
-        assert_problem(&refused.await, 404, "not_found");
+        let (status, problem) = delete(&bundle, &stranger, &path).await;
+        assert_eq!((status, &problem["detail"]), (404, &json!("there is no such webhook")), "{path}");
     }
     for wrong in [path.clone(), format!("{path}?type=ticket")] {
         let (status, problem) = delete(&bundle, &account, &wrong).await;
@@ -214,7 +209,7 @@ async fn what_a_mover_has_claimed_is_not_cancelled_and_arrives() {
     assert_eq!(none, (200, json!({"dropped": 0, "dropped_more": false})));
     let asked = json!({"item": item}).to_string();
     let refused = bundle.client.post(&format!("/webhooks/{}/replay", webhook.id), &account.key, asked).await;
-    assert_problem(&refused, 404, "not_found");
+    assert_problem(&refused, 404, "not-found");
     bundle.advance(Duration::from_secs(15 * 60)).await;
     let arrived = bundle.receiver.wait_for_count("/moved", 2, SOON * 2).await.unwrap();
     assert_eq!(arrived.last().unwrap().webhook_id(), Some(item.as_str()));

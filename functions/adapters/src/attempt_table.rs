@@ -19,6 +19,7 @@ use crate::error::AdapterError;
 use crate::held_table::drop_part;
 use crate::random;
 use crate::row::{Reader, Row, seconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "attempt";
 
@@ -147,10 +148,12 @@ impl AttemptTable {
             let reader = Reader { table: TABLE, row: &row };
             let sk = reader.text("sk")?;
             // The table deletes late.
-            let entries: Vec<Entry> = match reader.seconds("expires_at")? > now {
-                true => reader.json("entries")?,
-                false => Vec::new(),
+            let entries = match reader.seconds("expires_at") {
+                Ok(end) if end <= now => Ok(Vec::new()),
+                Ok(_) => reader.json::<Vec<Entry>>("entries"),
+                Err(error) => Err(error),
             };
+            let entries = readable(TABLE, &row, entries).unwrap_or_default();
             for (index, entry) in entries.into_iter().enumerate() {
                 let seen = after.as_ref().is_some_and(|after| after.sk == sk && index <= after.index);
                 if seen || !span.filter.takes(&entry) {

@@ -137,7 +137,7 @@ impl DeadTable {
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: Span<'_>) -> Result<Page<Dead>, AdapterError> {
-        page(&self.client, &self.name, span, dead).await
+        page(&self.client, (TABLE, &self.name), span, dead).await
     }
 
     /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::held_table::SHARDS`].

@@ -27,6 +27,7 @@ use crate::held_table::{
 };
 use crate::merged_rows::{MergedRows, Reading};
 use crate::row::{Reader, Row, milliseconds, number, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "held";
 const SUFFIX: &str = "#release";
@@ -73,7 +74,7 @@ impl ReleaseKey {
         Some(Self { webhook, item_type: key.sk.parse().ok()? })
     }
 
-    fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Row {
         Row::from([
             ("pk".to_owned(), text(format!("{}{SUFFIX}", self.webhook))),
             ("sk".to_owned(), text(self.item_type.as_str())),
@@ -288,19 +289,20 @@ impl HeldTable {
         Waiting { rows: MergedRows::new(reading, None), next: None }
     }
 
-    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken.
+    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken. A row
+    /// that cannot be read is passed over.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table cannot be read.
     pub async fn next_waiting<'a>(
         &self,
         waiting: &'a mut Waiting,
         soon: u32,
     ) -> Result<Option<&'a Delivery>, AdapterError> {
-        if waiting.next.is_none()
+        while waiting.next.is_none()
             && let Some(row) = waiting.rows.peek(&self.client, &self.name, part_of_shard(soon)).await?
         {
-            waiting.next = Some((held_key(row)?, read_delivery(TABLE, row)?));
+            waiting.next = readable(TABLE, row, key_and_delivery(row));
             waiting.rows.take();
         }
         Ok(waiting.next.as_ref().map(|(_, delivery)| delivery))
@@ -359,9 +361,9 @@ impl HeldTable {
             .set_exclusive_start_key(after.map(|mark| mark.0));
         let answer = call.send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
-        let row = |row: &Row| Ok((held_key(row)?, read_delivery(TABLE, row)?));
-        let rows: Result<Vec<_>, AdapterError> = answer.items.unwrap_or_default().iter().map(row).collect();
-        Ok((rows?, answer.last_evaluated_key.map(WaitingMark)))
+        let rows = answer.items.unwrap_or_default();
+        let rows = rows.iter().filter_map(|row| readable(TABLE, row, key_and_delivery(row))).collect();
+        Ok((rows, answer.last_evaluated_key.map(WaitingMark)))
     }
 
     /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.
@@ -531,11 +533,15 @@ impl HeldTable {
     }
 }
 
+fn key_and_delivery(row: &Row) -> Result<(HeldKey, Delivery), AdapterError> {
+    Ok((held_key(row)?, read_delivery(TABLE, row)?))
+}
+
 fn renewed(release: &Release, made: Option<UpdateItemOutput>) -> Result<Option<Release>, AdapterError> {
     made.map(|answer| read_release(&release.key, &answer.attributes.unwrap_or_default())).transpose()
 }
 
-fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
+pub(crate) fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
     let row = Reader { table: TABLE, row };
     let hastened = row.optional_number("hastened")?.unwrap_or_default();
     let step = match row.optional_number("step_size")? {

@@ -47,8 +47,20 @@ pub(crate) async fn replay(
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
     let now = clock.now();
-    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await?;
-    let ReplayClaim::Claimed(running) = claim else { return Ok(Progress::Done) };
+    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await;
+    let running = match claim {
+        Ok(ReplayClaim::Claimed(running)) => running,
+        Ok(ReplayClaim::Taken | ReplayClaim::Over) => return Ok(Progress::Done),
+        // It would be in the way of others of its type for ever.
+        Err(error @ AdapterError::Malformed { .. }) => {
+            if collect.held.abandon_replay(&key, now).await? {
+                let (webhook, replay) = (key.webhook.as_str(), key.replay.as_str());
+                tracing::error!(webhook, replay, error = error.chain(), "replay.abandoned");
+            }
+            return Ok(Progress::Done);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut worker = Worker { collect, clock, running: *running, pace: Pace::new(), found_held: false };
     match worker.go_on().await {
         Ok(Taking::Over) => worker.end().await,
@@ -264,11 +276,12 @@ async fn release(
 ) -> Result<(), CollectError> {
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+    let work = Work::release(running.replay.account.clone(), webhook, item_type);
     if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
         // It was sent as work by whoever planned it.
         return Ok(());
     }
-    if let Err(error) = collect.work.send(&[(Work::Release { webhook, item_type }, Duration::ZERO)]).await {
+    if let Err(error) = collect.work.send(&[(work, Duration::ZERO)]).await {
         // The next tick finds it due.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "replay.release_not_hastened");
     }

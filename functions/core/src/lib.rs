@@ -42,3 +42,4 @@ pub mod streak;
 pub mod token_state;
 pub mod transition;
 pub mod webhook;
+pub mod work_share;

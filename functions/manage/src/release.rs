@@ -114,7 +114,8 @@ async fn try_hasten(
     for item_type in ItemType::KNOWN {
         let key = ReleaseKey { webhook: webhook.clone(), item_type };
         if manage.held.hasten_release(&key, clock.now()).await? {
-            work.push((Work::Release { webhook: key.webhook, item_type: key.item_type }, Duration::ZERO));
+            let ReleaseKey { webhook, item_type } = key;
+            work.push((Work::Release { webhook, item_type, account: None, looks: 0 }, Duration::ZERO));
         }
     }
     manage.work.send(&work).await

@@ -52,7 +52,8 @@ pub(crate) async fn create(
         }
     }
     let ReplayKey { webhook, replay: id } = replay.key.clone();
-    if let Err(error) = manage.work.send(&[(Work::Replay { webhook, replay: id }, Duration::ZERO)]).await {
+    let work = Work::replay(replay.account.clone(), webhook, id);
+    if let Err(error) = manage.work.send(&[(work, Duration::ZERO)]).await {
         let webhook = replay.key.webhook.as_str();
         tracing::warn!(webhook, error = error.chain(), "replay.not_hastened");
     }
