@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
+use carteiro_core::release::LONGEST_BATCH;
+use carteiro_local::{DynamodbCall, Fate, Fault, Template, Verdict};
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, until};
-use carteiro_tests::{Account, Bundle, SOON, Webhook};
+use carteiro_tests::{Account, Bundle, SOON, Webhook, parameters, workspace};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -218,6 +219,14 @@ async fn a_retry_of_the_old_url_that_is_held_after_a_new_one_arrives_within_a_mi
     bundle.stop().await;
 }
 
+/// A release is kept after an act for as long as such a batch may hold something.
+#[test]
+fn no_batch_of_deliveries_runs_longer_than_a_release_is_kept_for_it() {
+    let path = workspace().join("template.yaml");
+    let template = Template::read(&path, &parameters([]), "http://127.0.0.1:1").unwrap();
+    assert!(template.functions["DeliverFunction"].timeout <= LONGEST_BATCH);
+}
+
 /// A fifth of these operations on the held items is made and then not answered, or answered with an error.
 fn lose(bundle: &Bundle, operations: &'static [&'static str], fate: Fate) -> Arc<AtomicU64> {
     let (calls, lost) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
@@ -256,7 +265,6 @@ async fn release_where_answers_are_lost(operations: &'static [&'static str], fat
     let arrived = bundle.receiver.counts_by_webhook_id("/w").len();
     assert!(waited.is_ok(), "{arrived} arrived: {:#?}", bundle.complaints());
     assert!(lost.load(Ordering::Relaxed) > 5, "{lost:?} answers were lost");
-    // No step began before the one before it had finished.
     bundle.stack.intercept_dynamodb(None);
     until_held(&bundle, &account, &webhook, 0).await;
     bundle.stop().await;
