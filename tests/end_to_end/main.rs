@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod acts;
 mod attempts;
 mod aws_clients;
 mod bad_input;

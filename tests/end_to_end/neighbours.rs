@@ -161,6 +161,34 @@ async fn sixty_releases_into_black_holes_leave_a_neighbours_as_it_is_alone() {
 }
 
 #[tokio::test]
+async fn acts_that_follow_each_other_fast_send_the_work_of_a_few() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
+    bundle.send_many(&account, "event", 1).await;
+    until_held(&bundle, &account, &webhook, "event", 1).await;
+    let path = format!("/webhooks/{}/unblock", webhook.id);
+    let (began, mut last) = (bundle.stack.clock().now_ms(), 0);
+    for _ in 0..30 {
+        assert_eq!(bundle.client.post(&path, &account.key, "").await.status, 200);
+        last = bundle.stack.clock().now_ms();
+    }
+    let url = format!("{}/000000000000/WorkQueue", bundle.stack.addresses().sqs);
+    let names = json!(["ApproximateNumberOfMessagesDelayed"]);
+    let asked = json!({"QueueUrl": url, "AttributeNames": names});
+    let counted = sqs::call(&bundle, "GetQueueAttributes", &asked).await;
+    let delayed: u64 =
+        counted["Attributes"]["ApproximateNumberOfMessagesDelayed"].as_str().unwrap().parse().unwrap();
+    // Two looks at each of six types, every two seconds: the looks at once are not delayed.
+    let most = 12 * ((last - began) / 2000 + 2);
+    assert!(delayed <= most, "{delayed} messages of 30 acts in {} ms", last - began);
+    // The last act counts like the first.
+    set_enabled(&bundle, &account, &webhook, true).await;
+    bundle.receiver.wait_for_count("/x", 1, SOON).await.unwrap();
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn a_release_whose_worker_died_is_looked_at_when_its_lease_is_over() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

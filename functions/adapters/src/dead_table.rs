@@ -14,9 +14,7 @@ use jiff::Timestamp;
 use crate::config_table::Page;
 use crate::error::AdapterError;
 use crate::held_item::type_and_acceptance;
-use crate::held_table::{
-    HeldKey, Span, delivery_row, drop_row, held_key, keys_of, page, part_of_shard, read_delivery,
-};
+use crate::held_table::{HeldKey, Span, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery};
 use crate::merged_rows::{MergedRows, Reading};
 use crate::replay_row::Replay;
 use crate::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
@@ -200,7 +198,7 @@ impl DeadTable {
         let reading = Reading {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
-            for_release: false,
+            only: None,
             item: replay.item.clone(),
         };
         let place = |at: Timestamp| format!("{}#{}", replay.item_type, sorted_digits(at));
@@ -252,7 +250,7 @@ impl DeadTable {
                 if part.rows.len() >= most || (bytes > most_bytes && !part.rows.is_empty()) {
                     return Ok(part);
                 }
-                let key = held_key(row)?;
+                let key = HeldKey::of_row(row)?;
                 part.rows.push(DeadRow { key, died_at: found.died_at, delivery: found.delivery });
             }
             part.place = Some(place);

@@ -21,8 +21,7 @@ use jiff::Timestamp;
 
 use crate::conditional::made;
 use crate::error::AdapterError;
-use crate::held_table::{HeldFor, HeldKey, HeldTable, MAY_BE_KEPT, SHARDS, held_key, pk, shard_of_id};
-use crate::random;
+use crate::held_table::{HeldFor, HeldKey, HeldTable, MAY_BE_KEPT, SHARDS, new_id, pk, shard_of_id};
 use crate::replay_row::{Replay, RunningReplay, Take, Transacted};
 use crate::row::{Row, milliseconds, number, seconds, sorted_digits, text};
 
@@ -62,7 +61,7 @@ impl HeldPlace {
             Timestamp::from_millisecond(value).ok()
         };
         Ok(Self {
-            key: held_key(row)?,
+            key: HeldKey::of_row(row)?,
             replay: row.get("replay").and_then(|id| id.as_s().ok()?.parse().ok()),
             due_at: time("due_at"),
             claimed_until: time("claimed_until"),
@@ -271,7 +270,7 @@ impl HeldTable {
             .condition_expression(WAITS_FOR_ITS_TIME)
             .expression_attribute_values(":due", due)
             .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":holding", text(format!("{:032x}", random::bits128()?)))
+            .expression_attribute_values(":holding", text(new_id()?))
             .expression_attribute_values(":reason", text(HeldFor::Replay.as_str()));
         if row.replay.is_none() {
             set.push_str(", attempt = :first, replay = :replay, replayed_at = :now, expires_at = :expires");
@@ -280,8 +279,9 @@ impl HeldTable {
                 .expression_attribute_values(":replay", text(running.replay.key.replay.as_str()))
                 .expression_attribute_values(":expires", seconds(expires_at));
         }
-        let update =
-            update.update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until")).build();
+        let update = update
+            .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
+            .build();
         let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }

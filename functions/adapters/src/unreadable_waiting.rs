@@ -4,15 +4,13 @@
 //! from what is held. A replay's row says which dead items are to be taken: where it cannot be read nothing more is
 //! taken, what was taken is released, and another replay may be asked for.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_core::id::{AccountId, ReplayId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 
 use crate::conditional::made;
 use crate::error::AdapterError;
-use crate::held_table::{DUE_SHARDS, HeldKey, HeldTable, TABLE, due_shard_name, shard_of_id};
-use crate::random;
+use crate::held_table::{DUE_SHARDS, HeldKey, HeldTable, TABLE, due_shard_name, new_id, shard_of_id};
 use crate::release_row::{ReleaseKey, read_release};
 use crate::replay_row::{ReplayKey, read_running};
 use crate::row::{Reader, Row, milliseconds, number, text};
@@ -48,7 +46,7 @@ impl HeldTable {
         let reader = Reader { table: TABLE, row: &row };
         let account = match reader.parsed("account") {
             Ok(account) => Some(account),
-            Err(_) => self.account_of_waiting(key).await?,
+            Err(_) => self.account_of_waiting(key, now).await?,
         };
         let Some(account) = account else {
             let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
@@ -66,6 +64,8 @@ impl HeldTable {
             ("touched".to_owned(), number(count("touched"))),
             ("hastened".to_owned(), number(count("hastened"))),
         ]);
+        let released = reader.milliseconds("release_all_until").ok();
+        anew.extend(released.map(|until| ("release_all_until".to_owned(), milliseconds(until))));
         let call = self.client.put_item().table_name(&self.name).set_item(Some(anew));
         let call = call.condition_expression(condition).set_expression_attribute_values(values);
         Ok(made(call.send().await, OPERATION)?.is_some())
@@ -87,7 +87,7 @@ impl HeldTable {
             reader.parsed("type").map_or_else(|_| ItemType::KNOWN.to_vec(), |one: ItemType| vec![one]);
         for item_type in types {
             let release = ReleaseKey { webhook: key.webhook.clone(), item_type };
-            if let Some(account) = self.account_of_waiting(&release).await? {
+            if let Some(account) = self.account_of_waiting(&release, now).await? {
                 self.plan_release(&release, &account, now).await?;
             }
         }
@@ -127,15 +127,19 @@ impl HeldTable {
             .key("pk", text(key.pk.as_str()))
             .key("sk", text(key.sk.as_str()))
             .condition_expression(IS_CLAIMED_BY_US)
-            .update_expression("SET holding = :holding REMOVE due_at, due_shard, claimed_until")
+            .update_expression("SET holding = :holding REMOVE due_at, due_shard, claimed_until, claimed_by")
             .expression_attribute_values(":claim", milliseconds(claim))
-            .expression_attribute_values(":holding", text(format!("{:032x}", random::bits128()?)));
+            .expression_attribute_values(":holding", text(new_id()?));
         Ok(made(call.send().await, "setting a held item aside")?.is_some())
     }
 
-    /// The account of the first item that waits for a release and can be read; None where there is none.
-    async fn account_of_waiting(&self, key: &ReleaseKey) -> Result<Option<AccountId>, AdapterError> {
-        let mut waiting = self.waiting(key);
+    /// The account of the first item of a release that can be read, retries too; None where there is none.
+    async fn account_of_waiting(
+        &self,
+        key: &ReleaseKey,
+        now: Timestamp,
+    ) -> Result<Option<AccountId>, AdapterError> {
+        let mut waiting = self.waiting(key, Some(now), now);
         Ok(self.next_waiting(&mut waiting, 1).await?.map(|delivery| delivery.account.clone()))
     }
 
@@ -148,9 +152,11 @@ impl HeldTable {
 
 /// Whether a release's row can be read, once it is claimed.
 fn can_be_read(key: &ReleaseKey, row: &Row) -> bool {
+    const WORKER: &str = "any";
     let mut claimed = row.clone();
-    claimed.entry("lease_until".to_owned()).or_insert_with(|| AttributeValue::N("0".to_owned()));
-    read_release(key, &claimed).is_ok()
+    claimed.entry("lease_until".to_owned()).or_insert_with(|| number(0_u32));
+    claimed.insert("lease_by".to_owned(), text(WORKER));
+    read_release(key, WORKER, &claimed).is_ok()
 }
 
 fn key_of(row: &Row) -> Row {

@@ -1,11 +1,13 @@
 //! Moving held items that come due to the delivery queue, delayed to their time.
+//!
+//! From then on a row's item is in the queue with a delay of up to a tick, where an owner's act does not reach it.
 
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{Due, HeldClaim, HeldKey};
+use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldKey};
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::work_queue::Work;
@@ -34,7 +36,7 @@ struct Claimed {
     key: HeldKey,
     delivery: Delivery,
     due_at: Timestamp,
-    until: Timestamp,
+    claim: Claim,
 }
 
 /// Moves what comes due in a shard until then.
@@ -122,8 +124,8 @@ async fn claim(
     let claims = stream::iter(keys).map(|key| async move {
         let now = clock.now();
         match collect.held.claim(&key, until, now, after(now, LEASE)).await {
-            Ok(HeldClaim::Claimed { delivery, due_at, until }) => {
-                Ok(Some(Claimed { key, delivery: *delivery, due_at, until }))
+            Ok(HeldClaim::Claimed { delivery, due_at, claim }) => {
+                Ok(Some(Claimed { key, delivery: *delivery, due_at, claim }))
             }
             Ok(HeldClaim::NotOurs) => Ok::<_, AdapterError>(None),
             // It would come due again at every tick.
@@ -205,7 +207,7 @@ async fn move_step(
 }
 
 async fn finish(collect: &Collect, claimed: Claimed) {
-    if let Err(error) = collect.held.finish(&claimed.key, claimed.until).await {
+    if let Err(error) = collect.held.finish(&claimed.key, &claimed.claim).await {
         // The row is moved once more when its claim has run out: a duplicate, not a loss.
         tracing::warn!(error = error.chain(), "held.not_deleted");
     }

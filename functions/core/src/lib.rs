@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod cursor;
 pub mod delivery;
 mod field;
+pub mod holding;
 pub mod id;
 pub mod idempotency;
 pub mod inbox;

@@ -31,6 +31,10 @@ pub const NEXT_NEEDS: Duration = Duration::from_secs(300);
 /// work may send work only so often, for the platform stops what looks like a loop.
 pub const MAX_LOOKS: u8 = 3;
 
+/// How long after an owner's act looks at the releases come that a further act asks for: acts that follow each other
+/// faster are looked at together.
+pub const ASK_GAP: Duration = Duration::from_secs(2);
+
 /// How long after the end of a lease a look comes: clocks differ a little.
 const LOOK_LATER: Duration = Duration::from_secs(1);
 
