@@ -10,7 +10,8 @@ use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SC
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{
-    credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release, signature, webhook,
+    account_limit, credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release,
+    signature, test_share, webhook,
 };
 use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
 use serde_json::Value;
@@ -151,7 +152,12 @@ fn the_documented_limits_are_those_of_the_core() {
         ("idempotency key", format!("{} visible", idempotency::MAX_KEY_BYTES)),
         ("idempotency key", format!("{} h", idempotency::REMEMBERED.as_secs() / 3600)),
         ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
+        ("keys of an account", account_limit::MAX_KEYS_PER_ACCOUNT.to_string()),
         ("webhooks of an account", webhook::MAX_WEBHOOKS_PER_ACCOUNT.to_string()),
+        (
+            "tests of an account's webhooks",
+            format!("{} at once, {} a minute", test_share::TESTS_AT_ONCE, test_share::TESTS_A_MINUTE),
+        ),
         ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
         (
             "webhook's own headers",
@@ -185,6 +191,7 @@ fn the_documented_limits_are_those_of_the_core() {
         ("page's name", format!("{} bytes", page::MAX_PAGE_NAME_BYTES)),
         ("page's token, refresh token", format!("{} KiB each", page::MAX_TOKEN_BYTES / kib)),
         ("network's id of a page", format!("{} of", network::MAX_NETWORK_ID_BYTES)),
+        ("passages of an item through Carteiro", carteiro_core::hop::Hop::LIMIT.count().to_string()),
         ("page of a list", format!("{}, at most {}", cursor::DEFAULT_LIMIT, cursor::MAX_LIMIT)),
     ];
     for (what, limit) in expected {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod account_limits;
 mod acts;
 mod attempts;
 mod aws_clients;
@@ -26,6 +27,7 @@ mod isolation;
 mod items;
 mod killed;
 mod leaks;
+mod loops;
 mod neighbours;
 mod networks;
 mod page_tokens;
@@ -35,6 +37,7 @@ mod price;
 mod push_bursts;
 mod pushes;
 mod release;
+mod release_neighbours;
 mod replay;
 mod restart;
 mod retries;
@@ -42,10 +45,13 @@ mod revisions;
 mod rotation;
 mod samples;
 mod slow_lane;
+mod slow_neighbours;
 mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;
 mod throttled;
+mod undelivered;
 mod unreadable;
 mod waiting;
+mod web_pages;
 mod webhooks;

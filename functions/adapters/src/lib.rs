@@ -3,6 +3,7 @@
 //! Each module is one capability, small, and decides nothing that the core can decide. Every conditional write is
 //! built in the module of its table, each clause named and explained there.
 
+pub mod account_counts;
 pub mod attempt_table;
 pub mod authentication;
 pub mod aws;
@@ -36,8 +37,10 @@ mod row;
 pub mod sender;
 pub mod service_account_token;
 pub mod settings;
+mod slow_row;
 pub mod streak_table;
 pub mod telling;
+pub mod test_places;
 pub mod tick_table;
 mod tls_roots;
 pub mod token_table;

@@ -63,6 +63,9 @@ pub struct PageToAsk {
     /// begun but the first.
     #[serde(default)]
     pub sweeps: Option<u64>,
+    /// How many millionths of the app's limits its account may use; all, where that is not said.
+    #[serde(default)]
+    pub millionths: Option<u32>,
 }
 
 impl Poll {
@@ -108,7 +111,7 @@ impl PollQueue {
             }
             let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
             if !answer.failed.is_empty() {
-                return Err(AdapterError::Contended { operation: OPERATION });
+                return Err(AdapterError::NotQueued { operation: OPERATION });
             }
         }
         Ok(())

@@ -14,6 +14,7 @@
 
 mod apps;
 mod bury;
+mod deaths;
 mod hand_on;
 mod move_due;
 mod over_limit;

@@ -37,7 +37,7 @@ use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, over_limit, replay};
+use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
 
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
@@ -129,7 +129,10 @@ async fn bury(
         replay::count_dead(collect, delivery, clock).await;
         Ok(())
     });
-    burying.buffer_unordered(CONCURRENT_ROWS).try_collect().await
+    burying.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
+    let dead = rows.iter().filter(|(_, delivery)| !delivery.is_over_limit(now));
+    deaths::count(collect, dead.map(|(_, delivery)| (delivery, DeathCause::RetentionOver)), clock).await;
+    Ok(())
 }
 
 /// Moves a release on, as far as the time allows.

@@ -14,10 +14,13 @@ use serde_json::{Value as Json, json};
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
 use crate::message::{self, Block, LastError};
+use crate::redacted_url::redacted;
 use crate::streak::{
     BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
     State, TELLING_UNTIL, WARNING, block_of, shown_failures,
 };
+use crate::tally::{self, DEAD_NOTICE};
+use crate::time;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
@@ -31,7 +34,7 @@ pub struct Subject<'a> {
     pub account: &'a AccountId,
     /// The webhook.
     pub webhook: &'a WebhookId,
-    /// Where it points.
+    /// Where it points, whole. A notice shows it without the values of its query: it goes to other receivers.
     pub url: &'a str,
     /// The item type; [`ItemType::WHOLE_WEBHOOK`] for what is about the webhook as a whole.
     pub item_type: &'a ItemType,
@@ -57,11 +60,17 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
     };
     let block = block_of(row);
     let released = block.is_none_or(|(_, until)| until <= now);
-    let pending =
-        [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released), text(DISABLED_NOTICE)];
+    let dead = tally::notice_due_at(row).is_some_and(|due| due <= now.as_millisecond());
+    let pending = [
+        text(WARNING),
+        text(BLOCK_NOTICE),
+        text(RELEASE_NOTICE).filter(|_| released),
+        text(DISABLED_NOTICE),
+        text(DEAD_NOTICE).filter(|_| dead),
+    ];
     let notice = |(attribute, value): (&'static str, String)| {
         let (kind, data) = content(attribute, &value, row, subject, rule, now);
-        let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
+        let body = json!({"type": kind, "timestamp": time::shown(now), "data": data});
         Notice { id: id(attribute, &value, subject), body: body.to_string().into_bytes(), attribute, value }
     };
     pending.into_iter().flatten().map(notice).collect()
@@ -80,9 +89,14 @@ fn content(
     rule: Rule,
     now: Timestamp,
 ) -> (&'static str, Json) {
+    if attribute == DEAD_NOTICE {
+        return ("webhook.dead", deaths(row, subject));
+    }
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
-    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
+    let url = redacted(subject.url);
+    let told = last_error.as_ref().map(LastError::told);
+    let mut data = json!({"webhook": subject.webhook, "url": url, "last_error": told});
     if attribute == DISABLED_NOTICE {
         data["disabled_by"] = json!(DisabledBy::Gone);
         return ("webhook.disabled", data);
@@ -100,8 +114,8 @@ fn content(
         BLOCK_NOTICE => {
             data["failures"] = json!(rule.threshold);
             if let Some((at, until)) = block_of(row) {
-                data["blocked_at"] = json!(at.to_string());
-                data["blocked_until"] = json!(until.to_string());
+                data["blocked_at"] = json!(time::shown(at));
+                data["blocked_until"] = json!(time::shown(until));
                 let block = Block {
                     item_type: subject.item_type,
                     failures: rule.threshold,
@@ -115,6 +129,20 @@ fn content(
         }
         _ => ("webhook.released", data),
     }
+}
+
+/// What a notice of deaths says: how many items died since the last one, and which of them was accepted first.
+fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
+    let oldest = tally::oldest(row).map(|oldest| {
+        json!({"id": oldest.item, "accepted_at": time::shown(oldest.accepted_at), "cause": oldest.cause})
+    });
+    json!({
+        "webhook": subject.webhook,
+        "url": redacted(subject.url),
+        "item_type": subject.item_type,
+        "items": tally::untold(row),
+        "oldest": oldest,
+    })
 }
 
 /// Leaves it to be told that a webhook was disabled by a 410, on the row of its revision as a whole. `version` is the
@@ -142,7 +170,7 @@ fn as_read(row: &Row) -> Vec<Condition> {
         Some(value) => Condition::Is(name, value.clone()),
         None => Condition::Missing(name),
     };
-    [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, EPOCH].map(as_read).to_vec()
+    [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, DEAD_NOTICE, EPOCH].map(as_read).to_vec()
 }
 
 /// Takes the telling of what a row holds upon oneself, until `until`, if nobody else has.
@@ -166,15 +194,23 @@ pub fn is_being_told(row: &Row, now: Timestamp) -> bool {
     matches!(row.get(TELLING_UNTIL), Some(Value::Number(until)) if *until > now.as_millisecond())
 }
 
-/// Removes what was told, if nothing else has come to be told since the row was read. What is left of it is looked at
-/// when its time comes: a release, at the block's end.
+/// Removes what was told, if nothing else has come to be told since the row was read. A notice that is left is looked at
+/// when its time comes: a release at the block's end, deaths when their interval is over.
 #[must_use]
-pub fn told(row: &Row, told: &[Notice]) -> Write {
-    let mut changes: Vec<_> = told.iter().map(|notice| Change::Remove(notice.attribute)).collect();
-    let release_is_left =
-        row.contains_key(RELEASE_NOTICE) && !told.iter().any(|notice| notice.attribute == RELEASE_NOTICE);
-    changes.push(match block_of(row).filter(|_| release_is_left) {
-        Some((_, until)) => Change::Set(DUE_AT, Value::Number(until.as_millisecond())),
+pub fn told(row: &Row, told: &[Notice], now: Timestamp) -> Write {
+    let is_told = |attribute: &str| told.iter().any(|notice| notice.attribute == attribute);
+    let mut changes = Vec::new();
+    for notice in told {
+        match notice.attribute {
+            DEAD_NOTICE => changes.extend(tally::sent(row, now)),
+            attribute => changes.push(Change::Remove(attribute)),
+        }
+    }
+    let release = block_of(row).filter(|_| row.contains_key(RELEASE_NOTICE) && !is_told(RELEASE_NOTICE));
+    let release = release.map(|(_, until)| until.as_millisecond());
+    let deaths = tally::notice_due_at(row).filter(|_| !is_told(DEAD_NOTICE));
+    changes.push(match release.or(deaths) {
+        Some(due) => Change::Set(DUE_AT, Value::Number(due)),
         None => Change::Remove(DUE_AT),
     });
     changes.push(Change::Remove(TELLING_UNTIL));
@@ -190,9 +226,17 @@ pub fn is_left_by(write: &Write) -> bool {
     }
 }
 
+/// Whether a write leaves something to be told that is due at `now`.
+#[must_use]
+pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
+    let is_due = |change: &Change| matches!(change, Change::Set(DUE_AT, Value::Number(due)) if *due <= now.as_millisecond());
+    matches!(&write.effect, Effect::Update(changes) if changes.iter().any(is_due))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::FailureKind;
     use crate::streak::{self, Counted, Over};
 
     const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
@@ -227,7 +271,7 @@ mod tests {
         };
         let before = row.clone().unwrap();
         let notices = due(&before, &subject, RULE, now);
-        told(&before, &notices).apply(row)
+        told(&before, &notices, at(0)).apply(row)
     }
 
     fn counted(failures: u32) -> Counted {
@@ -269,7 +313,7 @@ mod tests {
         assert!(streak::start(None, &counted(6), RULE, "s", at(0)).apply(&mut row));
         let read = row.clone().unwrap();
         assert!(streak::add(None, &counted(1), RULE, "s", 6, at(1)).apply(&mut row));
-        assert!(!told(&read, &[]).apply(&mut row), "a further warning came");
+        assert!(!told(&read, &[], at(0)).apply(&mut row), "a further warning came");
         assert_eq!(kinds(row.as_ref(), at(1)).len(), 1);
     }
 
@@ -284,7 +328,7 @@ mod tests {
             is_being_told(row.as_ref().unwrap(), at(60)) && !is_being_told(row.as_ref().unwrap(), at(61))
         );
         assert!(claim(&read, at(61), at(121)).apply(&mut row));
-        assert!(told(&read, &[]).apply(&mut row));
+        assert!(told(&read, &[], at(0)).apply(&mut row));
         assert!(!is_being_told(row.as_ref().unwrap(), at(62)));
     }
 
@@ -318,7 +362,7 @@ mod tests {
             assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
             let read = row.clone().unwrap();
             assert!(end.apply(&mut row));
-            assert!(!told(&read, &[]).apply(&mut row), "{}", end.name);
+            assert!(!told(&read, &[], at(0)).apply(&mut row), "{}", end.name);
             assert_eq!(row.unwrap().get(DUE_AT), Some(&Value::Number(2000)));
         }
     }
@@ -330,7 +374,7 @@ mod tests {
         let subject = Subject {
             account: &account,
             webhook: &webhook,
-            url: "https://example.com/",
+            url: "https://example.com/?token=s3cret",
             item_type: &ItemType::WHOLE_WEBHOOK,
         };
         let mut row = None;
@@ -344,15 +388,18 @@ mod tests {
             assert_eq!(notices.len(), 1);
             let body: Json = serde_json::from_slice(&notices[0].body).unwrap();
             assert_eq!(body["type"], "webhook.disabled");
+            let mut last_error: Json = serde_json::from_str(error).unwrap();
+            last_error["at"] = json!("2026-11-21T12:00:00.000Z");
+            last_error["message"] = json!(message::failure(FailureKind::Status, Some(410)));
             assert_eq!(
                 body["data"],
                 json!({
-                    "webhook": webhook, "url": "https://example.com/", "disabled_by": "gone",
-                    "last_error": serde_json::from_str::<Json>(error).unwrap(),
+                    "webhook": webhook, "url": "https://example.com/?token=***", "disabled_by": "gone",
+                    "last_error": last_error,
                 })
             );
             ids.push(notices[0].id.clone());
-            assert!(told(&before, &notices).apply(&mut row));
+            assert!(told(&before, &notices, at(0)).apply(&mut row));
             let left = row.as_ref().unwrap();
             assert!(due(left, &subject, RULE, at(9)).is_empty() && !left.contains_key(DUE_AT));
             assert!(left.contains_key(EXPIRES_AT));

@@ -15,9 +15,10 @@ use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProg
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::item::ItemType;
-use carteiro_core::problem::Problem;
+use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
+use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -79,6 +80,10 @@ async fn asked(
             (item_type, Some(item), Some(first), Some(after(last, Duration::from_millis(1))))
         }
     };
+    if !webhook.settings.items.contains(&item_type) {
+        let detail = format!("the webhook does not take {item_type}; add it to its items first");
+        return Err(Problem::invalid_fields(vec![FieldError::new("type", detail)]).into());
+    }
     Ok(Replay {
         key: ReplayKey { webhook: webhook.id.clone(), replay: ReplayId::made_at(now, random::bits64()?) },
         account: webhook.account.clone(),
@@ -151,7 +156,7 @@ pub(crate) fn view(progress: &ReplayProgress) -> Value {
     // Nothing that was dead is an end, too.
     let finished_at = (*counted_at).max(*taken_at).filter(|_| phase == Phase::Done);
     // The span of one item is how it is found, and nobody asked for it.
-    let asked = |at: Option<Timestamp>| at.filter(|_| replay.item.is_none()).map(|at| at.to_string());
+    let asked = |at: Option<Timestamp>| at.filter(|_| replay.item.is_none()).map(time::shown);
     json!({
         "id": replay.key.replay,
         "state": phase.as_str(),
@@ -165,8 +170,8 @@ pub(crate) fn view(progress: &ReplayProgress) -> Value {
         "delivered": counts.delivered,
         "dead": counts.dead,
         "dropped": counts.dropped,
-        "created_at": replay.created_at.to_string(),
-        "taken_at": taken_at.map(|at| at.to_string()),
-        "finished_at": finished_at.map(|at| at.to_string()),
+        "created_at": time::shown(replay.created_at),
+        "taken_at": taken_at.map(time::shown),
+        "finished_at": finished_at.map(time::shown),
     })
 }

@@ -8,18 +8,21 @@ use carteiro_core::message::{self, Block, LastError};
 use carteiro_core::page::{Page, TickResult};
 use carteiro_core::page_notice;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
+use carteiro_core::tally;
+use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Manage;
 
-/// Up to how many held items are counted exactly.
-const EXACT_HELD: usize = 1000;
+/// Up to how many held or dead items of a type are counted exactly.
+const EXACT: usize = 1000;
 
-/// A webhook, without its secret and its private key.
+/// A webhook, without its secret, its private key and the values of its headers.
 pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
     let (settings, credentials) = (&webhook.settings, &webhook.credentials);
     let public_key = credentials.public_key();
@@ -28,7 +31,7 @@ pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
         "url": settings.url,
         "items": settings.items,
         "sources": settings.sources,
-        "headers": settings.headers,
+        "headers": settings.masked_headers(),
         "while_blocked": settings.while_blocked,
         "log": settings.log,
         "description": settings.description,
@@ -38,10 +41,10 @@ pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
         "block_seconds": settings.block_seconds,
         "key_pair": public_key.is_some(),
         "public_key": public_key,
-        "replaced_until": credentials.replaced_until(now).map(|at| at.to_string()),
+        "replaced_until": credentials.replaced_until(now).map(time::shown),
         "revision": webhook.revision,
-        "created_at": webhook.created_at.to_string(),
-        "updated_at": webhook.updated_at.to_string(),
+        "created_at": time::shown(webhook.created_at),
+        "updated_at": time::shown(webhook.updated_at),
     })
 }
 
@@ -55,10 +58,10 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
 /// A page, with when it is asked about. Its token is nowhere in it.
 pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
     let token = &page.token;
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let time = |at: Option<Timestamp>| at.map(time::shown);
     let last_tick = schedule.and_then(|schedule| schedule.last.as_ref()).map(|last| {
         json!({
-            "at": last.at.to_string(), "result": last.result, "new": last.new, "calls": last.calls,
+            "at": time::shown(last.at), "result": last.result, "new": last.new, "calls": last.calls,
             "more": last.result == TickResult::More,
         })
     });
@@ -81,8 +84,8 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "last_tick": last_tick,
         "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
         "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
-        "created_at": page.created_at.to_string(),
-        "updated_at": page.updated_at.to_string(),
+        "created_at": time::shown(page.created_at),
+        "updated_at": time::shown(page.updated_at),
     })
 }
 
@@ -104,15 +107,38 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
         revision: webhook.revision,
         item_type: item_type.clone(),
     };
-    let keys: Vec<_> = webhook.settings.items.iter().map(key).collect();
-    let rows = manage.streaks.read_all(&keys).await?;
+    let keys = ItemType::KNOWN.map(|item_type| key(&item_type));
+    let tally =
+        |key: &StreakKey| StreakKey::tally(key.account.clone(), key.webhook.clone(), key.item_type.clone());
+    let wanted: Vec<_> = keys.iter().cloned().chain(keys.iter().map(tally)).collect();
+    let rows = manage.streaks.read_all(&wanted).await?;
     let of_types = stream::iter(&keys).map(|key| async {
-        let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD, now).await?;
-        let shown = of_type(webhook, manage.threshold, &key.item_type, rows.get(key), held, now);
-        Ok::<_, AdapterError>((key.item_type.as_str().to_owned(), shown))
+        let (id, item_type) = (&key.webhook, key.item_type.as_str());
+        let counts = try_join(
+            manage.held.count(id, item_type, EXACT, now),
+            manage.dead.count(id, item_type, EXACT, now),
+        );
+        let (held, dead) = counts.await?;
+        let waiting = Waiting { held, dead, dropped: tally::dropped(rows.get(&tally(key))) };
+        // A type that is not taken is shown while items of it are held: they will not be sent.
+        let is_shown = webhook.settings.items.contains(&key.item_type) || waiting.held > 0;
+        let shown =
+            is_shown.then(|| of_type(webhook, manage.threshold, &key.item_type, rows.get(key), waiting, now));
+        Ok::<_, AdapterError>(shown.map(|shown| (item_type.to_owned(), shown)))
     });
-    let of_types: Vec<(String, Value)> = of_types.buffered(3).try_collect().await?;
-    Ok(Value::Object(Map::from_iter(of_types)))
+    let of_types: Vec<Option<(String, Value)>> = of_types.buffered(3).try_collect().await?;
+    Ok(Value::Object(Map::from_iter(of_types.into_iter().flatten())))
+}
+
+/// How many items of a type were not delivered, and where they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    /// Held; counting ended above [`EXACT`].
+    pub(crate) held: usize,
+    /// Dead; counting ended above [`EXACT`].
+    pub(crate) dead: usize,
+    /// Dropped lately because the webhook does not take them any more.
+    pub(crate) dropped: u64,
 }
 
 /// The state of one item type. `deployment_threshold` is in force where the webhook sets none.
@@ -121,7 +147,7 @@ pub(crate) fn of_type(
     deployment_threshold: u32,
     item_type: &ItemType,
     row: Option<&Row>,
-    held: usize,
+    waiting: Waiting,
     now: Timestamp,
 ) -> Value {
     let threshold = webhook.settings.threshold.unwrap_or(deployment_threshold);
@@ -141,15 +167,21 @@ pub(crate) fn of_type(
         "state": if webhook.disabled_by.is_some() { "disabled" } else { state },
         "failures": failures,
         "threshold": threshold,
-        "blocked_at": block.map(|(at, _)| at.to_string()),
-        "blocked_until": block.map(|(_, until)| until.to_string()),
-        "last_error": last_error.filter(|_| failures > 0),
-        "held": held.min(EXACT_HELD),
+        "blocked_at": block.map(|(at, _)| time::shown(at)),
+        "blocked_until": block.map(|(_, until)| time::shown(until)),
+        "last_error": last_error.filter(|_| failures > 0).as_ref().map(LastError::told),
+        "taken": webhook.settings.items.contains(item_type),
+        "held": waiting.held.min(EXACT),
+        "dead": waiting.dead.min(EXACT),
+        "dropped": waiting.dropped,
         "discarded": if block.is_some() { details.discarded } else { 0 },
         "message": message,
     });
-    if held > EXACT_HELD {
+    if waiting.held > EXACT {
         status["held_more"] = Value::Bool(true);
+    }
+    if waiting.dead > EXACT {
+        status["dead_more"] = Value::Bool(true);
     }
     status
 }

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::attempt_table;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
@@ -13,19 +14,36 @@ use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::sender::Refused;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
+use carteiro_core::webhook::{NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use crate::read_only::{self, Compared};
 use crate::{Manage, body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
+
+/// The fields of a webhook that its owner reads and does not set.
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+    ("id", Compared::Whole),
+    ("disabled_by", Compared::Whole),
+    ("public_key", Compared::Whole),
+    ("replaced_until", Compared::Whole),
+    ("revision", Compared::Whole),
+    ("created_at", Compared::Whole),
+    ("updated_at", Compared::Whole),
+    // Its counts move with every attempt.
+    ("status", Compared::Each("state")),
+];
 
 /// How long a host may take to resolve when its webhook is saved.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(2);
@@ -48,15 +66,14 @@ pub(crate) async fn create(
     let account = caller.account()?;
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
-    refuse_forbidden(manage, &new.settings.url).await?;
-    if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
-        return Err(Problem::invalid(detail).into());
-    }
+    refuse_target(manage, request, &new.settings.url).await?;
     let id = WebhookId::from_bits(random::bits128()?);
     let webhook = new.create(id, account, fresh()?, clock.now());
-    if !manage.config.create_webhook(&webhook).await? {
-        return Err(Problem::unauthorized("the account of this key was deleted").into());
+    match manage.config.create_webhook(&webhook).await? {
+        Created::Done => {}
+        Created::TooMany => return Err(Limited::Webhooks.problem().into()),
+        Created::NoAccount => return Err(Problem::unauthorized("the account of this key was deleted").into()),
+        Created::Exists => return Err(AdapterError::contended("creating a webhook").into()),
     }
     Ok(json(201, &view::with_secret(&webhook, clock.now())))
 }
@@ -66,20 +83,32 @@ pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
     Ok(Fresh::from_random(random::bytes()?, random::bytes()?))
 }
 
-/// Refuses a URL whose host leads to an address that no attempt may dial. What does not resolve yet is taken: every
-/// attempt looks again.
-async fn refuse_forbidden(manage: &Manage, url: &WebhookUrl) -> Result<(), Failure> {
-    match manage.sender.check(url, RESOLVED_WITHIN).await {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // What a name resolves to here, inside a private network perhaps, is not told.
-            let detail = match url.literal_address() {
-                Some(_) => format!("is not taken: {error}"),
-                None => "its host leads to an address that is not taken: it is not public".to_owned(),
-            };
-            Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. What does not resolve
+/// yet is taken: every attempt looks again.
+async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), Failure> {
+    let refused = match refuse_own(manage, request, url) {
+        Ok(()) => manage.sender.check(url, RESOLVED_WITHIN).await,
+        Err(own) => Err(own.into()),
+    };
+    let detail = match refused {
+        Ok(()) => return Ok(()),
+        Err(Refused::OwnAddress(_)) => {
+            "leads to this deployment itself: what is delivered there would come in again, without end"
+                .to_owned()
         }
-    }
+        // What a name resolves to here, inside a private network perhaps, is not told.
+        Err(Refused::ForbiddenAddress(address)) => match url.literal_address() {
+            Some(_) => format!("is not taken: {address}"),
+            None => "its host leads to an address that is not taken: it is not public".to_owned(),
+        },
+    };
+    Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+}
+
+/// Refuses a URL of a host by which a request reached the deployment.
+pub(crate) fn refuse_own(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), OwnAddress> {
+    let (api, domain) = request.reached();
+    manage.own_hosts.and_of_request(api, manage.region.as_deref(), domain).refuse_name(url)
 }
 
 pub(crate) async fn list(
@@ -119,11 +148,17 @@ pub(crate) async fn change(
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
-        let patched = webhook.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        let shown = match patch.contains_key("status") {
+            true => view::with_status(manage, &webhook, clock.now()).await?,
+            false => view::webhook(&webhook, clock.now()),
+        };
+        let (patch, read_only) = read_only::taken_out(&patch, &shown, &READ_ONLY);
+        let patched = webhook.patched(&patch, &manage.private_targets);
+        let patched = read_only::with_errors(patched, read_only)?;
         // Others may change it at the same time; the same URL is looked at once.
         let url = &patched.settings.url;
         if *url != webhook.settings.url && checked.as_ref() != Some(url) {
-            refuse_forbidden(manage, url).await?;
+            refuse_target(manage, request, url).await?;
             checked = Some(url.clone());
         }
         let credentials = webhook.credentials.with_key_pair(patched.key_pair, &fresh);
