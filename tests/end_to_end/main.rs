@@ -3,12 +3,14 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
 mod account_limits;
+mod acts;
 mod attempts;
 mod aws_clients;
 mod bad_input;
 mod blocking;
 mod building;
 mod bulk;
+mod cancelling;
 mod collecting;
 mod collecting_day;
 mod collecting_scale;
@@ -35,6 +37,7 @@ mod price;
 mod push_bursts;
 mod pushes;
 mod release;
+mod release_neighbours;
 mod replay;
 mod restart;
 mod retries;
@@ -48,6 +51,7 @@ mod standard_webhooks;
 mod storage_limits;
 mod throttled;
 mod undelivered;
+mod unreadable;
 mod waiting;
 mod web_pages;
 mod webhooks;

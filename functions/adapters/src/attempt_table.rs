@@ -21,6 +21,7 @@ use crate::error::AdapterError;
 use crate::held_table::drop_part;
 use crate::random;
 use crate::row::{Reader, Row, seconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "attempt";
 
@@ -133,10 +134,12 @@ impl AttemptTable {
             }
             let reader = Reader { table: TABLE, row: &row };
             // The table deletes late.
-            let entries: Vec<Entry> = match reader.seconds("expires_at")? > now {
-                true => reader.json("entries")?,
-                false => Vec::new(),
+            let entries = match reader.seconds("expires_at") {
+                Ok(end) if end <= now => Ok(Vec::new()),
+                Ok(_) => reader.json::<Vec<Entry>>("entries"),
+                Err(error) => Err(error),
             };
+            let entries = readable(TABLE, &row, entries).unwrap_or_default();
             let asked = entries.into_iter().enumerate().filter(|(_, entry)| span.filter.takes(entry));
             let is_new =
                 order.add(&key, asked.map(|(index, entry)| (index, entry.at.as_millisecond(), entry)));

@@ -31,6 +31,7 @@ use crate::error::AdapterError;
 use crate::expression::{Expressions, core_row};
 use crate::row::{Reader, Row, milliseconds, text};
 use crate::slow_row;
+use crate::unreadable::readable;
 
 const TABLE: &str = "streaks";
 
@@ -178,7 +179,9 @@ impl StreakTable {
             };
             Ok((key, row.milliseconds("due_at")?))
         };
-        answer.items.unwrap_or_default().iter().map(due).collect()
+        // One that cannot be read keeps none of the others from being told.
+        let rows = answer.items.unwrap_or_default();
+        Ok(rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect())
     }
 
     /// Reads a row consistently.

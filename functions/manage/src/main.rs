@@ -7,6 +7,7 @@
 mod accounts;
 mod attempts;
 mod body;
+mod cancel;
 mod console;
 mod lists;
 mod openapi;
@@ -136,6 +137,8 @@ async fn route(
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/secret" => rotation::rotate(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request, clock).await,
+        "DELETE /webhooks/{webhook}/held" => cancel::of_type(manage, caller, &request, clock).await,
+        "DELETE /webhooks/{webhook}/held/{item}" => cancel::item(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/attempts" => attempts::list(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/replay" => replays::create(manage, caller, &request, clock).await,

@@ -273,8 +273,8 @@ mod tests {
         if parameters.any(|one| one["$ref"] == "#/components/parameters/limit") {
             statuses.insert("422");
         }
-        if route == "POST /accounts/{account}/keys" {
-            // An account's keys are limited.
+        if route == "POST /accounts/{account}/keys" || route == "DELETE /webhooks/{webhook}/held" {
+            // An account's keys are limited; a type is required.
             statuses.insert("422");
         }
         statuses.into_iter().map(str::to_owned).collect()

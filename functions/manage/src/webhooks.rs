@@ -145,6 +145,7 @@ pub(crate) async fn change(
     let patch = body::object(request)?;
     let fresh = fresh()?;
     let mut checked = None;
+    let mut lost = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
         let shown = match patch.contains_key("status") {
@@ -163,12 +164,17 @@ pub(crate) async fn change(
         let credentials = webhook.credentials.with_key_pair(patched.key_pair, &fresh);
         let now = clock.now();
         let Some(changed) = webhook.changed(patched.settings, &credentials, now) else {
+            // Where a write was refused because an earlier try of it was made, that one is to be followed up.
+            if let Some(old) = lost {
+                follow_up(manage, &old, &webhook, clock).await;
+            }
             return Ok(json(200, &view::webhook(&webhook, now)));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {
             follow_up(manage, &webhook, &changed, clock).await;
             return Ok(json(200, &view::webhook(&changed, now)));
         }
+        lost = Some(webhook);
     }
     Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
 }
@@ -178,7 +184,7 @@ pub(crate) async fn change(
 pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook, clock: InvocationClock) {
     let is_new_revision = changed.revision != old.revision;
     if is_new_revision || changed.settings.enabled && !old.settings.enabled {
-        release::hasten(manage, &changed.id, clock).await;
+        release::release_all(manage, changed, clock).await;
     }
     if is_new_revision {
         revision::replaced(manage, old, clock).await;
@@ -280,6 +286,7 @@ pub(crate) async fn drop_waiting(
     for item_type in ItemType::KNOWN {
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
+    manage.held.forget_looks(webhook).await?;
     // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
     while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;

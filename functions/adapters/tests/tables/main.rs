@@ -7,6 +7,8 @@
 
 mod database;
 mod held;
+mod held_contract;
+mod held_faults;
 mod history;
 mod inbox;
 mod pages;
