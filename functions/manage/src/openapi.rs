@@ -567,6 +567,7 @@ mod tests {
             last,
             inspected: None,
             denied: None,
+            proven: false,
         }
     }
 
