@@ -578,6 +578,7 @@ mod tests {
             last,
             inspected: None,
             denied: None,
+            proven: false,
         }
     }
 
