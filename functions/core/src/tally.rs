@@ -107,7 +107,7 @@ impl Deaths {
 fn number(row: Option<&Row>, name: &str) -> Option<i64> {
     match row?.get(name)? {
         Value::Number(number) => Some(*number),
-        Value::Text(_) => None,
+        Value::Text(_) | Value::Numbers(_) => None,
     }
 }
 
@@ -164,7 +164,7 @@ fn keep(now: Timestamp) -> Change {
 pub(crate) fn notice_due_at(row: &Row) -> Option<i64> {
     match row.get(DEAD_NOTICE)? {
         Value::Text(due) => due.parse().ok(),
-        Value::Number(_) => None,
+        Value::Number(_) | Value::Numbers(_) => None,
     }
 }
 
