@@ -565,9 +565,11 @@ async fn whoever_looks_for_secrets_finds_those_that_were_put_there() {
         "a row of InboxTable",
         "an attribute of a message in DeliverDeadQueue",
         "an answer of the test's",
-        &format!("the answer 200 to PATCH {path}"),
     ] {
         assert!(leaks.iter().any(|leak| leak.place == place), "{place}: {leaks:#?}");
     }
+    // A header's value is no part of an answer.
+    let answered = format!("the answer 200 to PATCH {path}");
+    assert!(leaks.iter().all(|leak| leak.place != answered), "{leaks:#?}");
     bundle.halt().await;
 }

@@ -76,6 +76,9 @@ impl Expressions {
                 Change::Add(name, amount) => {
                     add.push(format!("{} {}", self.name(name), self.value(&Value::Number(*amount))));
                 }
+                Change::Union(name, numbers) => {
+                    add.push(format!("{} {}", self.name(name), self.value(&Value::Numbers(numbers.clone()))));
+                }
                 Change::Remove(name) => remove.push(self.name(name)),
             }
         }
@@ -92,7 +95,13 @@ fn attribute_value(value: &Value) -> AttributeValue {
     match value {
         Value::Number(value) => number(*value),
         Value::Text(value) => text(value.as_str()),
+        Value::Numbers(values) => AttributeValue::Ns(values.iter().map(i64::to_string).collect()),
     }
+}
+
+/// A row as the core has it, as attributes of a table's row.
+pub(crate) fn attributes(row: &CoreRow) -> impl Iterator<Item = (String, AttributeValue)> {
+    row.iter().map(|(name, value)| ((*name).to_owned(), attribute_value(value)))
 }
 
 /// A row of the table as the core reads it: of these attributes, those that are there.
@@ -100,6 +109,9 @@ pub(crate) fn core_row(row: &Row, attributes: &[&'static str]) -> CoreRow {
     let value = |name: &'static str| match row.get(name)? {
         AttributeValue::N(value) => value.parse().ok().map(Value::Number),
         AttributeValue::S(value) => Some(Value::Text(value.clone())),
+        AttributeValue::Ns(values) => {
+            values.iter().map(|value| value.parse().ok()).collect::<Option<_>>().map(Value::Numbers)
+        }
         _ => None,
     };
     attributes.iter().filter_map(|&name| value(name).map(|value| (name, value))).collect()
@@ -128,10 +140,13 @@ mod tests {
             Change::Add("b", 2),
             Change::Remove("c"),
             Change::Remove("d"),
+            Change::Union("f", [2, 1].into()),
         ];
         let update = expressions.update(&changes, &[("e", Value::Text("y".into()))]);
-        assert_eq!(update, "SET #a = :v2, #e = :v4 ADD #b :v3 REMOVE #c, #d");
-        assert_eq!(expressions.values().unwrap().len(), 5);
+        assert_eq!(update, "SET #a = :v2, #e = :v5 ADD #b :v3, #f :v4 REMOVE #c, #d");
+        assert_eq!(expressions.values().unwrap().len(), 6);
+        let set = AttributeValue::Ns(vec!["1".to_owned(), "2".to_owned()]);
+        assert_eq!(expressions.values().unwrap()[":v4"], set);
         assert_eq!(expressions.names()["#e"], "e");
     }
 }

@@ -9,23 +9,27 @@
 //! for all of a (webhook, type) does, in [`crate::release_row`]. The rows of replays, which bring dead items here, are
 //! told in [`crate::replay_row`].
 //!
+//! The conditional writes are values of the core ([`carteiro_core::holding`]), which this makes.
+//!
 //! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
 //! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
 //! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
 //! item is sent again, under the same id.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::replay::Replayed;
+use carteiro_core::transition::Write;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::conditional::made;
+use crate::conditional::{self, Answer, Written};
 use crate::config_table::Page;
 use crate::error::AdapterError;
 use crate::merged_rows::{MergedRows, Reading};
@@ -33,6 +37,7 @@ use crate::random;
 use crate::release_row::ReleaseKey;
 use crate::replay_row::ReplayKey;
 use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 pub(crate) const TABLE: &str = "held";
 
@@ -42,21 +47,11 @@ pub const SHARDS: u8 = 8;
 /// Over how many partitions the index of what comes due is spread.
 pub const DUE_SHARDS: u8 = 16;
 
-/// The row is still there,
-const EXISTS: &str = "attribute_exists(pk)";
-/// it is due (it may have been held again, for later, since the index was read),
-const IS_DUE: &str = "due_at <= :until";
-/// and nobody else moves it, or its mover died.
-const IS_FREE: &str = "(attribute_not_exists(claimed_until) OR claimed_until <= :now)";
-/// The item has no row, or one that waits for its release,
+/// The item has no row, or one that waits for its release. A replay's transaction asks for it.
 pub(crate) const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
-/// or it has one with a time of its own.
-const HAS_TIME: &str = "attribute_exists(due_at)";
-/// The claim is still the one that this mover made.
-const IS_OURS: &str = "claimed_until = :claim";
 
 /// Its network lets it be kept, or says nothing of it.
-const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
+pub(crate) const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
 
 /// Items that wait.
 #[derive(Clone, Debug)]
@@ -72,6 +67,14 @@ pub struct HeldKey {
     pub(crate) sk: String,
     /// Which time of holding this is, where the row was read; an index does not say.
     pub(crate) holding: String,
+}
+
+impl HeldKey {
+    pub(crate) fn of_row(row: &Row) -> Result<Self, AdapterError> {
+        let row = Reader { table: TABLE, row };
+        let holding = row.text(holding::HOLDING).unwrap_or_default().to_owned();
+        Ok(Self { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned(), holding })
+    }
 }
 
 /// Where a page of what comes due ended.
@@ -172,6 +175,14 @@ pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
 /// How often holding for a release is tried anew while others hold, move and delete the same item's row.
 const MAX_REFUSALS: u32 = 5;
 
+/// A mover's claim of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    id: String,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
 /// How a claim of a held row ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldClaim {
@@ -181,8 +192,8 @@ pub enum HeldClaim {
         delivery: Box<Delivery>,
         /// When it comes due.
         due_at: Timestamp,
-        /// When the claim ends, which also tells it from others.
-        until: Timestamp,
+        /// The claim, to be shown when it is deleted.
+        claim: Claim,
     },
     /// It was moved, is being moved, or was held again for later.
     NotOurs,
@@ -195,8 +206,9 @@ impl HeldTable {
         Self { client, name }
     }
 
-    /// Holds a delivery until it comes due, or its network does not let it be kept any more. The table may delete the row
-    /// by itself after `expires_at`, or that.
+    /// Holds a delivery until it comes due, or its network does not let it be kept any more. `seen_at` is when reading
+    /// the state began by which it is held. The table may delete the row by itself after `expires_at`, or the network's
+    /// end.
     ///
     /// Holding the same delivery again replaces the row: the item has one place in the order.
     ///
@@ -206,16 +218,13 @@ impl HeldTable {
         &self,
         delivery: &Delivery,
         reason: HeldFor,
-        due_at: Timestamp,
+        (due_at, seen_at): (Timestamp, Timestamp),
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        let own = [
-            ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS)))),
-            ("due_at", milliseconds(delivery.within_limit(due_at))),
-        ];
-        let row = held_row(delivery, reason, own, expires_at);
-        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("holding an item", error))
+        let shard = ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
+        let row = held_row(delivery, reason, [shard], expires_at);
+        let put = holding::hold(delivery.within_limit(due_at), seen_at);
+        conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
 
     /// Holds a delivery until its release. Whoever does must then see to it that there is one:
@@ -231,27 +240,20 @@ impl HeldTable {
         &self,
         delivery: &Delivery,
         reason: HeldFor,
+        seen_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        const OPERATION: &str = "holding an item";
-        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
-        let row = held_row(delivery, reason, own, expires_at);
+        let put = holding::hold_for_release(&new_id()?, seen_at);
+        let row = held_row(delivery, reason, [], expires_at);
+        let key = HeldKey::of_row(&row)?;
         for _ in 0..MAX_REFUSALS {
-            let call = self.client.put_item().table_name(&self.name).set_item(Some(row.clone()));
-            if made(call.condition_expression(HAS_NO_TIME).send().await, OPERATION)?.is_some() {
-                return Ok(());
-            }
-            let call = self.client.update_item().table_name(&self.name);
-            let call = call
-                .key("pk", row["pk"].clone())
-                .key("sk", row["sk"].clone())
-                .condition_expression(HAS_TIME)
-                .update_expression("REMOVE claimed_until");
-            if made(call.send().await, OPERATION)?.is_some() {
+            if conditional::put((&self.client, &self.name), &put, row.clone()).await?
+                || self.write_held(&key, &holding::keep_retry(), Answer::Outcome).await?.is_made()
+            {
                 return Ok(());
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Contended { operation: put.name })
     }
 
     /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
@@ -278,8 +280,9 @@ impl HeldTable {
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
-        let found: Result<Vec<Due>, _> = answer.items.unwrap_or_default().iter().map(due).collect();
-        Ok((found?, answer.last_evaluated_key.map(DueMark)))
+        let rows = answer.items.unwrap_or_default();
+        let found = rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect();
+        Ok((found, answer.last_evaluated_key.map(DueMark)))
     }
 
     /// Claims a row that is due by `due_until`, for a lease that ends at `lease_until`.
@@ -293,50 +296,33 @@ impl HeldTable {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<HeldClaim, AdapterError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk.as_str()))
-            .key("sk", text(key.sk.as_str()))
-            .condition_expression(format!("{EXISTS} AND {IS_DUE} AND {IS_FREE}"))
-            .update_expression("SET claimed_until = :claim")
-            .expression_attribute_values(":until", milliseconds(due_until))
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":claim", milliseconds(lease_until))
-            .return_values(ReturnValue::AllNew);
-        let claimed = made(call.send().await, "claiming a held item")?;
-        let Some(row) = claimed.map(|answer| answer.attributes.unwrap_or_default()) else {
+        let claim = Claim { id: new_id()?, until: lease_until };
+        let write = holding::claim(&claim.id, due_until, now, lease_until);
+        let Written::Made(row) = self.write_held(key, &write, Answer::Row).await? else {
             return Ok(HeldClaim::NotOurs);
         };
         let due_at = Reader { table: TABLE, row: &row }.milliseconds("due_at")?;
-        Ok(HeldClaim::Claimed { delivery: Box::new(read_delivery(TABLE, &row)?), due_at, until: lease_until })
+        Ok(HeldClaim::Claimed { delivery: Box::new(read_delivery(TABLE, &row)?), due_at, claim })
     }
 
-    /// Deletes a row that was moved, if the claim is still ours. What was held again meanwhile stays.
+    /// Deletes a row that was moved, if the claim still stands. What was held again meanwhile stays.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn finish(&self, key: &HeldKey, claim: Timestamp) -> Result<(), AdapterError> {
-        self.delete_if(key, IS_OURS, (":claim", milliseconds(claim)), "deleting a moved item").await
+    pub async fn finish(&self, key: &HeldKey, claim: &Claim) -> Result<(), AdapterError> {
+        let write = holding::finish(&claim.id, claim.until);
+        self.write_held(key, &write, Answer::Outcome).await.map(|_| ())
     }
 
-    pub(crate) async fn delete_if(
+    pub(crate) async fn write_held(
         &self,
         key: &HeldKey,
-        condition: &str,
-        (name, value): (&str, AttributeValue),
-        operation: &'static str,
-    ) -> Result<(), AdapterError> {
-        let call = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk.as_str()))
-            .key("sk", text(key.sk.as_str()))
-            .condition_expression(condition)
-            .expression_attribute_values(name, value);
-        made(call.send().await, operation).map(|_| ())
+        write: &Write,
+        answer: Answer,
+    ) -> Result<Written, AdapterError> {
+        let key =
+            Row::from([("pk".to_owned(), text(key.pk.as_str())), ("sk".to_owned(), text(key.sk.as_str()))]);
+        conditional::write((&self.client, &self.name), key, write, &[], answer).await
     }
 
     /// How many items of a webhook and type are held that may be kept at `now`. Counting ends when `most` are exceeded.
@@ -360,7 +346,7 @@ impl HeldTable {
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: Span<'_>) -> Result<Page<Held>, AdapterError> {
-        page(&self.client, &self.name, span, held).await
+        page(&self.client, (TABLE, &self.name), span, held).await
     }
 
     /// Up to `most` keys of a webhook's rows in a shard.
@@ -402,7 +388,7 @@ pub(crate) async fn keys_of(
         .consistent_read(true)
         .limit(i32::from(most));
     let answer = call.send().await.map_err(|error| AdapterError::of_call("finding waiting items", error))?;
-    answer.items.unwrap_or_default().iter().map(held_key).collect()
+    answer.items.unwrap_or_default().iter().map(HeldKey::of_row).collect()
 }
 
 /// How many rows of a part are dropped at once.
@@ -488,18 +474,16 @@ fn held(row: &Row) -> Result<Held, AdapterError> {
 
 /// A page of a webhook's rows in the table of the held or the dead items. What is read of a shard at a time is little
 /// more than its part of the page, for rows carry their items.
+///
+/// A row that cannot be read is left out, so a page may be shorter than what is asked for, and go on.
 pub(crate) async fn page<T>(
     client: &Client,
-    table: &str,
+    (name, table): (&'static str, &str),
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<Page<T>, AdapterError> {
-    let reading = Reading {
-        webhook: span.webhook.clone(),
-        item_type: span.item_type.cloned(),
-        for_release: false,
-        item: None,
-    };
+    let reading =
+        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), only: None, item: None };
     let mut rows = MergedRows::new(reading, span.after);
     let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {
@@ -507,7 +491,7 @@ pub(crate) async fn page<T>(
         if data.len() >= usize::from(span.most) || (!data.is_empty() && bytes > span.most_bytes) {
             return Ok(Page { data, last });
         }
-        data.push(read(row)?);
+        data.extend(readable(name, row, read(row)));
         last = rows.take().and_then(|row| row.get("sk")?.as_s().ok().cloned());
     }
     Ok(Page { data, last: None })
@@ -519,7 +503,7 @@ pub(crate) fn part_of_shard(rows: u32) -> i32 {
 }
 
 fn due(row: &Row) -> Result<Due, AdapterError> {
-    let key = held_key(row)?;
+    let key = HeldKey::of_row(row)?;
     let due_at = || Reader { table: TABLE, row }.milliseconds("due_at");
     if let Some(release) = ReleaseKey::of(&key) {
         return Ok(Due::Release { release, due_at: due_at()? });
@@ -530,10 +514,9 @@ fn due(row: &Row) -> Result<Due, AdapterError> {
     })
 }
 
-pub(crate) fn held_key(row: &Row) -> Result<HeldKey, AdapterError> {
-    let row = Reader { table: TABLE, row };
-    let holding = row.text("holding").unwrap_or_default().to_owned();
-    Ok(HeldKey { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned(), holding })
+/// What tells one claim, worker or time of holding from all others.
+pub(crate) fn new_id() -> Result<String, AdapterError> {
+    Ok(format!("{:032x}", random::bits128()?))
 }
 
 pub(crate) fn pk(webhook: &WebhookId, shard: u8) -> String {

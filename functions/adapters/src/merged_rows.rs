@@ -9,14 +9,13 @@ use std::collections::VecDeque;
 use aws_sdk_dynamodb::Client;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::transition::Condition;
 use futures_util::future::try_join_all;
 
 use crate::error::AdapterError;
+use crate::expression::Expressions;
 use crate::held_table::{SHARDS, pk, shard_of_id};
 use crate::row::{Row, text};
-
-/// What has a time of its own is left out.
-const WITHOUT_TIME: &str = "attribute_not_exists(due_at)";
 
 /// Which rows are read.
 #[derive(Clone, Debug)]
@@ -24,8 +23,8 @@ pub(crate) struct Reading {
     pub(crate) webhook: WebhookId,
     /// Of this type alone, or of all.
     pub(crate) item_type: Option<ItemType>,
-    /// Only those that wait for their release.
-    pub(crate) for_release: bool,
+    /// Only those of which this holds.
+    pub(crate) only: Option<Condition>,
     /// Only the shard of this item.
     pub(crate) item: Option<ItemId>,
 }
@@ -102,12 +101,17 @@ impl ShardRows {
         {
             let prefix = reading.item_type.as_ref().map(|item_type| format!("{item_type}#"));
             let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :type)" } else { "pk = :pk" };
+            let mut expressions = Expressions::default();
+            let filter = reading.only.as_ref().map(|only| expressions.condition(only));
+            let names = filter.as_ref().map(|_| expressions.names());
             let call = client
                 .query()
                 .table_name(table)
                 .key_condition_expression(condition)
+                .set_filter_expression(filter)
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(expressions.values())
                 .expression_attribute_values(":pk", text(self.pk.as_str()))
-                .set_filter_expression(reading.for_release.then(|| WITHOUT_TIME.to_owned()))
                 .consistent_read(true)
                 .limit(rows)
                 .set_exclusive_start_key(start.clone());

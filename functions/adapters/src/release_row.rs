@@ -9,51 +9,37 @@
 //! whoever takes over from a worker that died before knows that no row of the step was deleted, and sends it anew.
 //! What a worker that died had sent and not deleted is sent again, under the same ids.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::{self, DUE_AT, LeftRelease, NewStep, RELEASE_ATTRIBUTES, ReleaseState};
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
-use carteiro_core::release::StepTag;
+use carteiro_core::release::released_until;
+use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::conditional::made;
+use crate::conditional::{self, Answer, Written};
 use crate::error::AdapterError;
+use crate::expression::core_row;
 use crate::held_table::{
-    DUE_SHARDS, HeldKey, HeldTable, due_shard_name, held_key, part_of_shard, pk, read_delivery, shard_of_id,
+    DUE_SHARDS, HeldKey, HeldTable, due_shard_name, new_id, part_of_shard, pk, read_delivery, shard_of_id,
 };
 use crate::merged_rows::{MergedRows, Reading};
-use crate::row::{Reader, Row, milliseconds, number, sorted_digits, text};
+use crate::row::{Reader, Row, milliseconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "held";
 const SUFFIX: &str = "#release";
-
-/// The row is there,
-const EXISTS: &str = "attribute_exists(pk)";
-/// and nobody releases, or who did died.
-const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
-/// The lease is still the one that this worker has.
-const IS_OURS: &str = "lease_until = :lease";
-/// Nothing was held or hastened since the worker looked.
-const IS_UNTOUCHED: &str = "touched = :touched";
-/// The item was not held anew since it was read.
-const IS_SAME_HOLDING: &str = "holding = :holding";
-/// The release is looked at by then,
-const IS_EARLY_ENOUGH: &str = "due_at <= :due";
-/// or it is not, or there is none.
-const IS_TOO_LATE: &str = "attribute_not_exists(due_at) OR due_at > :due";
-/// The step is still the current one.
-const IS_STEP: &str = "step_id = :step";
 
 /// It waits for its release, and was accepted, or replayed, too long ago.
 const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
                              (replayed_at <= :since OR (attribute_not_exists(replayed_at) AND accepted_at <= :since))";
 
-/// What a row has of its step.
-const STEP: &str = "step_id, step_size, step_left, step_failed, step_began_at, step_sent, step_hastened";
+/// How many rows are made to wait for their release at once.
+const CONCURRENT_ADOPTIONS: usize = 32;
 
 /// How often a release is planned anew whose time others move to and fro.
 const MAX_REFUSALS: u32 = 5;
@@ -73,7 +59,7 @@ impl ReleaseKey {
         Some(Self { webhook, item_type: key.sk.parse().ok()? })
     }
 
-    fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Row {
         Row::from([
             ("pk".to_owned(), text(format!("{}{SUFFIX}", self.webhook))),
             ("sk".to_owned(), text(self.item_type.as_str())),
@@ -88,33 +74,12 @@ pub struct Release {
     pub key: ReleaseKey,
     /// Whose webhook it is.
     pub account: AccountId,
-    /// How often something was held for it, or it was hastened.
-    pub touched: u64,
-    /// How often it was hastened: its block was ended, its webhook changed or enabled.
-    pub hastened: u64,
+    /// Which worker we are.
+    pub worker: String,
     /// The end of our lease.
     pub lease: Timestamp,
-    /// The step under way, if one is.
-    pub step: Option<Progress>,
-    /// When it was looked for what waited too long behind what was replayed: wholly, and last.
-    pub looked_behind_at: Option<Timestamp>,
-}
-
-/// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// How many items it may have.
-    pub size: u32,
-    /// How many of them have not finished. Below zero where the queue handed some out twice.
-    pub left: i64,
-    /// How many of them failed.
-    pub failed: u32,
-    /// When it began.
-    pub began_at: Timestamp,
-    /// Whether all of it is in the queue. Without, none of its rows was deleted.
-    pub sent: bool,
-    /// Whether the release was hastened since it began.
-    pub hastened: bool,
+    /// What else its row says.
+    pub state: ReleaseState,
 }
 
 /// How claiming a release ended.
@@ -124,7 +89,7 @@ pub enum ReleaseClaim {
     Claimed(Release),
     /// Another worker has it, until then if it does not renew its lease.
     Taken(Timestamp),
-    /// There is none.
+    /// There is none, or it is to be looked at later.
     Over,
 }
 
@@ -132,17 +97,28 @@ pub enum ReleaseClaim {
 #[derive(Clone, Debug)]
 pub struct WaitingMark(Row);
 
-/// The items that wait for a release, in the order of their acceptance, as they are read.
+/// The items of a release, in the order of their acceptance, as they are read.
 #[derive(Debug)]
 pub struct Waiting {
     rows: MergedRows,
+    /// What an owner's act released is read too, where there was one: what was held by a state that was read until then.
+    release_all_until: Option<Timestamp>,
     /// The next one.
-    next: Option<(HeldKey, Delivery)>,
+    next: Option<WaitingItem>,
+}
+
+/// An item of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingItem {
+    key: HeldKey,
+    delivery: Delivery,
+    /// Whether it waits for a time of its own, and has to be adopted before it is released.
+    has_time: bool,
 }
 
 impl Waiting {
     /// Takes the next one, where [`HeldTable::next_waiting`] answered it.
-    pub fn take(&mut self) -> Option<(HeldKey, Delivery)> {
+    pub fn take(&mut self) -> Option<WaitingItem> {
         self.next.take()
     }
 }
@@ -175,26 +151,81 @@ impl HeldTable {
         const OPERATION: &str = "planning a release";
         for _ in 0..MAX_REFUSALS {
             // Mostly there is one by then, and one call will do.
-            for (is_new, condition, due) in
-                [(false, IS_EARLY_ENOUGH, ""), (true, IS_TOO_LATE, ", due_at = :due")]
-            {
-                let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
-                let call = self
-                    .update(key)
-                    .condition_expression(condition)
-                    .update_expression(format!(
-                        "SET account = :account, due_shard = :shard{due} ADD touched :one"
-                    ))
-                    .expression_attribute_values(":account", text(account.as_str()))
-                    .expression_attribute_values(":shard", text(due_shard_name(shard)))
-                    .expression_attribute_values(":due", milliseconds(due_at))
-                    .expression_attribute_values(":one", number(1_u32));
-                if made(call.send().await, OPERATION)?.is_some() {
+            for (is_new, write) in [(false, holding::touch(due_at)), (true, holding::plan(due_at))] {
+                if self.write_of_all(key, account, &write).await? {
                     return Ok(is_new);
                 }
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    /// Releases everything that is held for a webhook and type by a state that was read until `now`, retries too, and
+    /// what such a batch is still going to hold: its owner ended a block, changed the webhook or enabled it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn release_all(
+        &self,
+        key: &ReleaseKey,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let until = released_until(now);
+        for _ in 0..MAX_REFUSALS {
+            for write in [holding::release_all(now, until), holding::hasten(now, until)] {
+                if self.write_of_all(key, account, &write).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Err(AdapterError::Contended { operation: "releasing all that is held" })
+    }
+
+    /// Makes a write that may make a release. Answers whether it was made.
+    async fn write_of_all(
+        &self,
+        key: &ReleaseKey,
+        account: &AccountId,
+        write: &Write,
+    ) -> Result<bool, AdapterError> {
+        let account = [("account", Value::Text(account.to_string()))];
+        Ok(self.write_release(key, write, &account, Answer::Outcome).await?.is_made())
+    }
+
+    /// Makes a write on a release's row.
+    async fn write_release(
+        &self,
+        key: &ReleaseKey,
+        write: &Write,
+        also: &[(&'static str, Value)],
+        answer: Answer,
+    ) -> Result<Written, AdapterError> {
+        let mut also = also.to_vec();
+        if let Effect::Update(changes) = &write.effect
+            && changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _)))
+        {
+            let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
+            also.push((holding::DUE_SHARD, Value::Text(due_shard_name(shard))));
+        }
+        conditional::write((&self.client, &self.name), key.row(), write, &also, answer).await
+    }
+
+    /// Makes a write on a release's row, and answers that row as the core reads it: as it is then, or the one that
+    /// refused. For tests of the core's writes.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn make(
+        &self,
+        key: &ReleaseKey,
+        write: &Write,
+    ) -> Result<(bool, Option<CoreRow>), AdapterError> {
+        let attributes: Vec<_> = RELEASE_ATTRIBUTES.into_iter().chain(holding::HELD_ATTRIBUTES).collect();
+        Ok(match self.write_release(key, write, &[], Answer::Row).await? {
+            Written::Made(row) => (true, (!row.is_empty()).then(|| core_row(&row, &attributes))),
+            Written::Refused(row) => (false, row.map(|row| core_row(&row, &attributes))),
+        })
     }
 
     /// Claims a release for a lease. `due_at` is when the worker's time will be over, and a successor is to look.
@@ -208,28 +239,26 @@ impl HeldTable {
         lease: Timestamp,
         due_at: Timestamp,
     ) -> Result<ReleaseClaim, AdapterError> {
-        let call = self
-            .update(key)
-            .condition_expression(format!("{EXISTS} AND {IS_FREE}"))
-            .update_expression("SET lease_until = :lease, due_at = :due")
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":lease", milliseconds(lease))
-            .expression_attribute_values(":due", milliseconds(due_at))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match call.send().await {
-            Ok(answer) => {
-                read_release(key, &answer.attributes.unwrap_or_default()).map(ReleaseClaim::Claimed)
+        let worker = new_id()?;
+        let write = holding::claim_release(&worker, now, lease, due_at);
+        match self.write_release(key, &write, &[], Answer::Row).await? {
+            Written::Made(row) => {
+                let release = read_release(key, &worker, &row)?;
+                release
+                    .map(ReleaseClaim::Claimed)
+                    .ok_or(AdapterError::Malformed { table: TABLE, attribute: "lease_by" })
             }
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => match refused.item() {
-                    Some(row) if !row.is_empty() => {
-                        Reader { table: TABLE, row }.milliseconds("lease_until").map(ReleaseClaim::Taken)
+            Written::Refused(row) => {
+                let Some(row) = row else { return Ok(ReleaseClaim::Over) };
+                match ReleaseState::of(&core_row(&row, &RELEASE_ATTRIBUTES)).lease {
+                    Some(lease) => Ok(ReleaseClaim::Taken(lease)),
+                    // A lease of which nobody knows when it ends would never end.
+                    None if row.contains_key("lease_until") => {
+                        Err(AdapterError::Malformed { table: TABLE, attribute: "lease_until" })
                     }
-                    _ => Ok(ReleaseClaim::Over),
-                },
-                _ => Err(AdapterError::of_call("claiming a release", error)),
-            },
+                    None => Ok(ReleaseClaim::Over),
+                }
+            }
         }
     }
 
@@ -242,8 +271,7 @@ impl HeldTable {
         release: &Release,
         lease: Timestamp,
     ) -> Result<Option<Release>, AdapterError> {
-        let call = self.update_ours(release, lease).update_expression("SET lease_until = :new");
-        renewed(release, made(call.send().await, "renewing a release")?)
+        self.write_ours(release, &holding::renew(&release.worker, lease)).await
     }
 
     /// Notes that it was looked, at `now`, at everything that may have waited too long behind what was replayed, and
@@ -256,11 +284,7 @@ impl HeldTable {
         release: &Release,
         (now, lease): (Timestamp, Timestamp),
     ) -> Result<Option<Release>, AdapterError> {
-        let call = self
-            .update_ours(release, lease)
-            .update_expression("SET lease_until = :new, looked_behind_at = :now")
-            .expression_attribute_values(":now", milliseconds(now));
-        renewed(release, made(call.send().await, "noting how far a release was looked at")?)
+        self.write_ours(release, &holding::looked_behind(&release.worker, now, lease)).await
     }
 
     /// Reads how far a release is. None where it is not ours any more.
@@ -271,50 +295,51 @@ impl HeldTable {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(release.key.row()));
         let answer = call.consistent_read(true).send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("looking at a release", error))?;
-        let ours = |row: &Row| row.get("lease_until") == Some(&milliseconds(release.lease));
-        answer.item.filter(ours).map(|row| read_release(&release.key, &row)).transpose()
+        answer.item.map_or(Ok(None), |row| read_release(&release.key, &release.worker, &row))
     }
 
-    /// What waits for a release, from the oldest on.
+    /// What is to be released, from the oldest on, where reading begins at `now`: what waits for its release, and what an
+    /// owner's act released.
     #[must_use]
-    pub fn waiting(&self, key: &ReleaseKey) -> Waiting {
+    pub fn waiting(&self, key: &ReleaseKey, release_all_until: Option<Timestamp>, now: Timestamp) -> Waiting {
         let reading = Reading {
             webhook: key.webhook.clone(),
             item_type: Some(key.item_type.clone()),
-            // What has a time of its own is retried at that time.
-            for_release: true,
+            only: Some(holding::is_of_release(release_all_until, now)),
             item: None,
         };
-        Waiting { rows: MergedRows::new(reading, None), next: None }
+        Waiting { rows: MergedRows::new(reading, None), release_all_until, next: None }
     }
 
-    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken.
+    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken. A row
+    /// that cannot be read is passed over.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table cannot be read.
     pub async fn next_waiting<'a>(
         &self,
         waiting: &'a mut Waiting,
         soon: u32,
     ) -> Result<Option<&'a Delivery>, AdapterError> {
-        if waiting.next.is_none()
+        while waiting.next.is_none()
             && let Some(row) = waiting.rows.peek(&self.client, &self.name, part_of_shard(soon)).await?
         {
-            waiting.next = Some((held_key(row)?, read_delivery(TABLE, row)?));
+            waiting.next = readable(TABLE, row, waiting_item(row));
             waiting.rows.take();
         }
-        Ok(waiting.next.as_ref().map(|(_, delivery)| delivery))
+        Ok(waiting.next.as_ref().map(|next| &next.delivery))
     }
 
-    /// Takes the next items of what waits: up to `most`, and up to `most_bytes`, but for one item that is larger.
+    /// Takes the next items of what waits, to be released: up to `most`, and up to `most_bytes`, but for one item that is
+    /// larger. Of these, what has come to be moved or held anew since it was read is left out.
     ///
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn take_waiting(
         &self,
         waiting: &mut Waiting,
-        most: u32,
-        most_bytes: usize,
+        (most, most_bytes): (u32, usize),
+        now: Timestamp,
     ) -> Result<Vec<(HeldKey, Delivery)>, AdapterError> {
         let most_items = usize::try_from(most).unwrap_or(usize::MAX);
         let (mut taken, mut bytes) = (Vec::new(), 0);
@@ -327,7 +352,31 @@ impl HeldTable {
             }
             taken.extend(waiting.take());
         }
-        Ok(taken)
+        self.adopt(waiting, taken, now).await
+    }
+
+    /// Makes items wait for their release that have times of their own. Those are left out that a mover has, or that were
+    /// held anew, since they were read.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn adopt(
+        &self,
+        waiting: &Waiting,
+        items: Vec<WaitingItem>,
+        now: Timestamp,
+    ) -> Result<Vec<(HeldKey, Delivery)>, AdapterError> {
+        let until = waiting.release_all_until;
+        let adopting = stream::iter(items).map(|item| async move {
+            let WaitingItem { mut key, delivery, has_time } = item;
+            let Some(until) = until.filter(|_| has_time) else { return Ok(Some((key, delivery))) };
+            key.holding = new_id()?;
+            let write = holding::adopt(&key.holding, until, now);
+            let adopted = self.write_held(&key, &write, Answer::Outcome).await?.is_made();
+            Ok::<_, AdapterError>(adopted.then_some((key, delivery)))
+        });
+        let adopted: Vec<_> = adopting.buffered(CONCURRENT_ADOPTIONS).try_collect().await?;
+        Ok(adopted.into_iter().flatten().collect())
     }
 
     /// Of what waits for a release, a shard's rows that were kept since `over_since` or longer, wherever they stand. Of
@@ -359,9 +408,11 @@ impl HeldTable {
             .set_exclusive_start_key(after.map(|mark| mark.0));
         let answer = call.send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
-        let row = |row: &Row| Ok((held_key(row)?, read_delivery(TABLE, row)?));
-        let rows: Result<Vec<_>, AdapterError> = answer.items.unwrap_or_default().iter().map(row).collect();
-        Ok((rows?, answer.last_evaluated_key.map(WaitingMark)))
+        let rows = answer.items.unwrap_or_default();
+        let readable =
+            |row: &Row| readable(TABLE, row, waiting_item(row)).map(|item| (item.key, item.delivery));
+        let rows = rows.iter().filter_map(readable).collect();
+        Ok((rows, answer.last_evaluated_key.map(WaitingMark)))
     }
 
     /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.
@@ -371,24 +422,21 @@ impl HeldTable {
     pub async fn begin_step(
         &self,
         release: &Release,
-        tag: &StepTag,
-        items: u32,
-        size: u32,
+        step: NewStep<'_>,
         (now, lease): (Timestamp, Timestamp),
     ) -> Result<Option<Release>, AdapterError> {
-        let call = self
-            .update_ours(release, lease)
-            .update_expression(
-                "SET lease_until = :new, step_id = :step, step_size = :size, step_left = :items, step_failed = :zero, \
-                 step_began_at = :now, step_hastened = :hastened REMOVE step_sent",
-            )
-            .expression_attribute_values(":step", text(tag.id.as_str()))
-            .expression_attribute_values(":hastened", number(release.hastened))
-            .expression_attribute_values(":size", number(size))
-            .expression_attribute_values(":items", number(items))
-            .expression_attribute_values(":zero", number(0_u32))
-            .expression_attribute_values(":now", milliseconds(now));
-        renewed(release, made(call.send().await, "beginning a step of a release")?)
+        let write = holding::begin_step(&release.worker, &release.state, step, now, lease);
+        let row = match self.write_release(&release.key, &write, &[], Answer::Row).await? {
+            Written::Made(row) => row,
+            Written::Refused(row) => {
+                let begun = |row: &Row| {
+                    holding::begun_before(&core_row(row, &RELEASE_ATTRIBUTES), &release.worker, step)
+                };
+                let Some(row) = row.filter(begun) else { return Ok(None) };
+                row
+            }
+        };
+        read_release(&release.key, &release.worker, &row)
     }
 
     /// Says that all of the step is in the queue, before a row of it is deleted, and renews the lease. None where it is
@@ -401,38 +449,29 @@ impl HeldTable {
         release: &Release,
         lease: Timestamp,
     ) -> Result<Option<Release>, AdapterError> {
-        let call = self
-            .update_ours(release, lease)
-            .update_expression("SET lease_until = :new, step_sent = :yes")
-            .expression_attribute_values(":yes", AttributeValue::Bool(true));
-        renewed(release, made(call.send().await, "noting that a step was sent")?)
+        self.write_ours(release, &holding::step_sent(&release.worker, lease)).await
     }
 
-    /// Counts items of a step that have finished. One that is not the current step any more counts for nothing.
+    /// Counts items of a step that have finished, by their indices, each once. A step that is not the current one any
+    /// more counts for nothing.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn finish_of_step(
         &self,
         key: &ReleaseKey,
-        tag: &StepTag,
-        items: u32,
-        failed: u32,
+        step: &str,
+        finished: &BTreeSet<i64>,
+        failed: &BTreeSet<i64>,
     ) -> Result<(), AdapterError> {
-        let call = self
-            .update(key)
-            .condition_expression(IS_STEP)
-            .update_expression("ADD step_left :less, step_failed :failed")
-            .expression_attribute_values(":step", text(tag.id.as_str()))
-            .expression_attribute_values(":less", number(-i64::from(items)))
-            .expression_attribute_values(":failed", number(failed));
-        made(call.send().await, "counting a step of a release").map(|_| ())
+        let Some(write) = holding::count_finished(step, finished, failed) else { return Ok(()) };
+        self.write_release(key, &write, &[], Answer::Outcome).await.map(|_| ())
     }
 
     /// Gives a release back, to be looked at again at `due_at`. Without `keep_step` it begins again with the first.
     ///
-    /// False where it is not ours any more, or was touched since the worker looked: what came meanwhile may not wait
-    /// until `due_at`, so the worker that still has it is to look again.
+    /// Where it was touched since the worker looked, it is the worker's still: what came meanwhile may not wait until
+    /// `due_at`, so the worker is to look again.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -441,16 +480,9 @@ impl HeldTable {
         release: &Release,
         due_at: Timestamp,
         keep_step: bool,
-    ) -> Result<bool, AdapterError> {
-        let forget = if keep_step { String::new() } else { format!(", {STEP}") };
-        let call = self
-            .update(&release.key)
-            .condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
-            .update_expression(format!("SET due_at = :due REMOVE lease_until{forget}"))
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":touched", number(release.touched))
-            .expression_attribute_values(":due", milliseconds(due_at));
-        Ok(made(call.send().await, "postponing a release")?.is_some())
+    ) -> Result<LeftRelease, AdapterError> {
+        let write = holding::postpone(&release.worker, release.state.touched, due_at, keep_step);
+        self.leave(release, &write).await
     }
 
     /// Gives a release back as it is, to be looked at again at `due_at`, whoever touched it meanwhile.
@@ -458,28 +490,18 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn give_back_release(&self, release: &Release, due_at: Timestamp) -> Result<(), AdapterError> {
-        let call = self
-            .update(&release.key)
-            .condition_expression(IS_OURS)
-            .update_expression("SET due_at = :due REMOVE lease_until")
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":due", milliseconds(due_at));
-        made(call.send().await, "giving a release back").map(|_| ())
+        let write = holding::give_back(&release.worker, due_at);
+        self.write_release(&release.key, &write, &[], Answer::Outcome).await.map(|_| ())
     }
 
-    /// Brings a release's time forward: its block was ended, or its webhook enabled. False where there is none.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub async fn hasten_release(&self, key: &ReleaseKey, due_at: Timestamp) -> Result<bool, AdapterError> {
-        let call = self
-            .update(key)
-            .condition_expression(EXISTS)
-            // A worker that looked before must neither postpone nor end it by what it saw.
-            .update_expression("SET due_at = :due ADD touched :one, hastened :one")
-            .expression_attribute_values(":one", number(1_u32))
-            .expression_attribute_values(":due", milliseconds(due_at));
-        Ok(made(call.send().await, "hastening a release")?.is_some())
+    async fn leave(&self, release: &Release, write: &Write) -> Result<LeftRelease, AdapterError> {
+        Ok(match self.write_release(&release.key, write, &[], Answer::Row).await? {
+            Written::Made(_) => LeftRelease::Done,
+            Written::Refused(row) => {
+                let row = row.map(|row| core_row(&row, &RELEASE_ATTRIBUTES));
+                LeftRelease::of(row.as_ref(), &release.worker)
+            }
+        })
     }
 
     /// Deletes a release, whoever has it: its webhook was deleted.
@@ -491,20 +513,12 @@ impl HeldTable {
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a release", error))
     }
 
-    /// Ends a release of which nothing is held any more. False where something was held meanwhile.
+    /// Ends a release of which nothing is held any more.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn end_release(&self, release: &Release) -> Result<bool, AdapterError> {
-        let call = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(release.key.row()))
-            .condition_expression(format!("{IS_OURS} AND {IS_UNTOUCHED}"))
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":touched", number(release.touched));
-        Ok(made(call.send().await, "ending a release")?.is_some())
+    pub async fn end_release(&self, release: &Release) -> Result<LeftRelease, AdapterError> {
+        self.leave(release, &holding::end_release(&release.worker, release.state.touched)).await
     }
 
     /// Deletes a row whose item was sent, if it is still the row that was read. The item may have been delivered, have
@@ -513,51 +527,41 @@ impl HeldTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn delete_released(&self, held: &HeldKey) -> Result<(), AdapterError> {
-        let holding = (":holding", text(held.holding.as_str()));
-        self.delete_if(held, IS_SAME_HOLDING, holding, "deleting a released item").await
+        let write = holding::delete_released(&held.holding);
+        self.write_held(held, &write, Answer::Outcome).await.map(|_| ())
     }
 
-    fn update(&self, key: &ReleaseKey) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.name).set_key(Some(key.row()))
-    }
-
-    /// An update on condition that the lease is ours, which gives it a new end, `:new`, and answers the row.
-    fn update_ours(&self, release: &Release, lease: Timestamp) -> UpdateItemFluentBuilder {
-        self.update(&release.key)
-            .condition_expression(IS_OURS)
-            .expression_attribute_values(":lease", milliseconds(release.lease))
-            .expression_attribute_values(":new", milliseconds(lease))
-            .return_values(ReturnValue::AllNew)
+    /// Makes a write on condition that the release is ours, and answers it. None where it is not ours any more.
+    async fn write_ours(&self, release: &Release, write: &Write) -> Result<Option<Release>, AdapterError> {
+        match self.write_release(&release.key, write, &[], Answer::Row).await? {
+            Written::Made(row) => read_release(&release.key, &release.worker, &row),
+            Written::Refused(_) => Ok(None),
+        }
     }
 }
 
-fn renewed(release: &Release, made: Option<UpdateItemOutput>) -> Result<Option<Release>, AdapterError> {
-    made.map(|answer| read_release(&release.key, &answer.attributes.unwrap_or_default())).transpose()
+fn waiting_item(row: &Row) -> Result<WaitingItem, AdapterError> {
+    let has_time = row.contains_key(DUE_AT);
+    Ok(WaitingItem { key: HeldKey::of_row(row)?, delivery: read_delivery(TABLE, row)?, has_time })
 }
 
-fn read_release(key: &ReleaseKey, row: &Row) -> Result<Release, AdapterError> {
-    let row = Reader { table: TABLE, row };
-    let hastened = row.optional_number("hastened")?.unwrap_or_default();
-    let step = match row.optional_number("step_size")? {
-        Some(size) => Some(Progress {
-            size,
-            left: row.number("step_left")?,
-            failed: row.number("step_failed")?,
-            began_at: row.milliseconds("step_began_at")?,
-            sent: row.row.contains_key("step_sent"),
-            hastened: row.optional_number("step_hastened")? != Some(hastened),
-        }),
-        None => None,
+/// A release as its row says it; None where it is not this worker's.
+pub(crate) fn read_release(
+    key: &ReleaseKey,
+    worker: &str,
+    row: &Row,
+) -> Result<Option<Release>, AdapterError> {
+    let Some(state) = ReleaseState::of_worker(&core_row(row, &RELEASE_ATTRIBUTES), worker) else {
+        return Ok(None);
     };
-    Ok(Release {
+    let row = Reader { table: TABLE, row };
+    // Without its count a release could be neither postponed nor ended.
+    row.number::<u64>("touched")?;
+    Ok(Some(Release {
         key: key.clone(),
         account: row.parsed("account")?,
-        touched: row.number("touched")?,
-        hastened,
+        worker: worker.to_owned(),
         lease: row.milliseconds("lease_until")?,
-        step,
-        looked_behind_at: (row.row.contains_key("looked_behind_at"))
-            .then(|| row.milliseconds("looked_behind_at"))
-            .transpose()?,
-    })
+        state,
+    }))
 }

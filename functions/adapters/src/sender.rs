@@ -102,6 +102,8 @@ pub struct Attempt<'a> {
 pub struct Attempted {
     /// What it came to.
     pub outcome: Outcome,
+    /// Whether a connection to the host came about.
+    pub connected: bool,
     /// How long it took.
     pub latency_ms: u64,
     /// The response's headers, with whatever they hold.
@@ -110,18 +112,24 @@ pub struct Attempted {
     pub response_body: Bytes,
 }
 
-impl Attempted {
-    /// The response's headers, in the order of their names.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.response_headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
-    }
-}
-
 impl From<OwnAddress> for Attempted {
     /// The attempt on a URL that leads to the deployment itself, which its caller knew to do so.
     fn from(_: OwnAddress) -> Self {
         let outcome = Outcome::failed(FailureKind::OwnAddress, None);
-        Self { outcome, latency_ms: 0, response_headers: HeaderMap::new(), response_body: Bytes::new() }
+        Self {
+            outcome,
+            connected: false,
+            latency_ms: 0,
+            response_headers: HeaderMap::new(),
+            response_body: Bytes::new(),
+        }
+    }
+}
+
+impl Attempted {
+    /// The response's headers, in the order of their names.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.response_headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 }
 
@@ -227,6 +235,7 @@ impl Sender {
         };
         Ok(Attempted {
             outcome,
+            connected: seen.phase.is_connected(),
             latency_ms: stopwatch.elapsed_ms(),
             response_headers: seen.headers,
             response_body: seen.body.into(),
@@ -433,14 +442,15 @@ pub struct Labels<'a> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use std::collections::BTreeMap;
 
     use carteiro_core::cause::Code;
     use carteiro_core::credentials::Fresh;
     use carteiro_core::id::{AccountId, WebhookId};
     use carteiro_core::webhook::NewWebhook;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -501,7 +511,7 @@ mod tests {
             let webhook =
                 new.create(WebhookId::from_bits(1), AccountId::from_bits(2), fresh, Timestamp::UNIX_EPOCH);
             let labels =
-                Labels { id: "i", item_type: "message", source: "bot:b", attempt: 1, hop: Hop::of_count(0) };
+                Labels { id: "i", item_type: "message", source: "bot:b", attempt: 1, hop: Hop::default() };
             let sent = headers(&webhook, &labels, b"{}", Timestamp::UNIX_EPOCH);
             let accepts: Vec<_> = sent.iter().filter(|(name, _)| *name == "accept").collect();
             assert_eq!(accepts, [&("accept", expected.to_owned())]);

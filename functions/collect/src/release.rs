@@ -4,10 +4,15 @@
 //! has finished, and goes on with a larger one. When its time is over it gives the release back as it is. A tick that
 //! runs meanwhile has seen when that will be, and planned a successor for that moment.
 //!
+//! Where the webhook's owner acted (ended a block, enabled or changed it), the release takes retries too that were held
+//! before: each row is made to wait for the release just before it is sent. The release is not ended before everything
+//! has been held that batches under way may hold by the state before the act ([`carteiro_core::holding`]).
+//!
 //! Guaranteed: a row is deleted only after its item is in the queue; without a fault an item is sent once, and nothing
 //! of a step is sent before the step before it has finished. A worker that dies between sending and deleting leaves
 //! rows of one step to its successor, and those are sent again, under the same ids.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
@@ -16,21 +21,23 @@ use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Progress as StepProgress, Release, ReleaseClaim, ReleaseKey, Waiting};
+use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey, Waiting};
 use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
-use carteiro_core::release::{FIRST_STEP, MAX_STEP_BYTES, StepTag, grown};
+use carteiro_core::holding::{LeftRelease, NewStep};
+use carteiro_core::release::{
+    Ending, FIRST_STEP, MAX_STEP_BYTES, NextStep, StepTag, ending, grown, next_step,
+};
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause};
 use carteiro_core::streak::{Phase, State};
+use carteiro_core::work_share::next_look;
 use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
-
-/// How often a worker is seen to renew its lease until it is taken to be alive. One that is dying may do it once more.
-const RENEWALS: u32 = 2;
 
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
@@ -39,8 +46,11 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often a worker looks whether its step has finished.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// How often a worker looks whether another one, which has its release, is alive.
-const LOOK_AT_OTHER: Duration = Duration::from_secs(1);
+/// How long a worker waits for its gate itself. Where a gate is shut for longer, a later worker looks.
+const WAIT_FOR_GATE: Duration = Duration::from_secs(90);
+
+/// How often a worker looks whether the gate that it waits for is open.
+const LOOK_AT_GATE: Duration = Duration::from_secs(3);
 
 /// How long a step is waited for: longer than an attempt and two turns of its message through the queue.
 const STEP_LIMIT: Duration = Duration::from_secs(600);
@@ -87,6 +97,8 @@ struct Worker<'a> {
     clock: InvocationClock,
     /// What waits, as far as it was read.
     waiting: Waiting,
+    /// When reading it began.
+    read_at: Timestamp,
     /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
     anew: bool,
     /// How often the release was touched before reading began.
@@ -127,61 +139,104 @@ async fn bury(
 pub(crate) async fn release(
     collect: &Collect,
     key: ReleaseKey,
+    looks: u8,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let Some(mut release) = claim(collect, &key, clock).await? else { return Ok(Progress::Done) };
-    let waiting = collect.held.waiting(&key);
-    let touched = release.touched;
-    let mut worker =
-        Worker { collect, clock, waiting, anew: true, touched, sent: Vec::new(), steps: 0, items: 0 };
-    let mut refused = 0;
-    loop {
-        release = match worker.go_on(release).await? {
-            Next::Step(release) => release,
-            Next::Over => return Ok(Progress::Done),
-            Next::Pause { release, until, keep_step } => {
-                if collect.held.postpone_release(&release, until, keep_step).await? {
-                    return Ok(Progress::Done);
-                }
-                // It was touched: by a hold, which changes little, or by somebody who wants it to go on.
-                let Some(ours) = worker.renew(&release).await? else { return Ok(Progress::Done) };
-                refused = if ours.hastened == release.hastened { refused + 1 } else { 0 };
-                if refused >= MAX_TOUCHED {
-                    collect.held.give_back_release(&ours, clock.now()).await?;
-                    return Ok(Progress::Done);
-                }
-                ours
-            }
-        }
+    let Some(release) = claim(collect, &key, looks, clock).await? else { return Ok(Progress::Done) };
+    let worked = Worker::new(collect, &release, clock).work(release.clone()).await;
+    if worked.is_err()
+        && let Err(error) = collect.held.give_back_release(&release, clock.now()).await
+    {
+        // Whoever looks at the end of this worker's time takes it over.
+        tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "release.not_given_back");
     }
+    worked.map(|()| Progress::Done)
 }
 
-/// Claims a release. Where another worker has it, waits until that one is seen to renew its lease again and again, or
-/// until the lease is over because it died.
+/// Claims a release. Where another worker has it, asks for a look when its lease is over, for it may have died, unless
+/// one is to come already or `looks` came before this one.
 async fn claim(
     collect: &Collect,
     key: &ReleaseKey,
+    looks: u8,
     clock: InvocationClock,
 ) -> Result<Option<Release>, CollectError> {
-    let (mut seen, mut renewals) = (None, 0);
+    let mut is_repaired = false;
     loop {
         let now = clock.now();
         let time_over = after(now, clock.left());
-        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await? {
-            ReleaseClaim::Claimed(release) => return Ok(Some(release)),
-            ReleaseClaim::Over => return Ok(None),
-            ReleaseClaim::Taken(lease) => {
-                renewals += u32::from(seen.replace(lease).is_some_and(|before| before != lease));
-                if renewals >= RENEWALS || clock.left() < STEP_TIME {
-                    return Ok(None);
+        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await {
+            Ok(ReleaseClaim::Claimed(release)) => return Ok(Some(release)),
+            Ok(ReleaseClaim::Over) => return Ok(None),
+            // Nobody could ever release what waits for it.
+            Err(error @ AdapterError::Malformed { .. }) if !is_repaired => {
+                is_repaired = true;
+                if collect.held.repair_release(key, now).await? {
+                    let (webhook, item_type) = (key.webhook.as_str(), key.item_type.as_str());
+                    tracing::error!(webhook, item_type, error = error.chain(), "release.row_repaired");
                 }
-                tokio::time::sleep(LOOK_AT_OTHER).await;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(ReleaseClaim::Taken(lease)) => {
+                look_later(collect, key, (looks, lease), now).await?;
+                return Ok(None);
             }
         }
     }
 }
 
-impl Worker<'_> {
+/// Asks for a look at a release that another worker has until `lease`.
+async fn look_later(
+    collect: &Collect,
+    key: &ReleaseKey,
+    (looks, lease): (u8, Timestamp),
+    now: Timestamp,
+) -> Result<(), CollectError> {
+    let Some(at) = next_look(looks, lease, now) else { return Ok(()) };
+    if !collect.held.plan_look(key, now, at).await? {
+        return Ok(());
+    }
+    let account = collect.held.glance_at_release(key).await?.and_then(|glance| glance.account);
+    let ReleaseKey { webhook, item_type } = key.clone();
+    let look = Work::Release { webhook, item_type, account, looks: looks + 1 };
+    let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Ok(collect.work.send(&[(look, delay)]).await?)
+}
+
+impl<'a> Worker<'a> {
+    fn new(collect: &'a Collect, release: &Release, clock: InvocationClock) -> Self {
+        let read_at = clock.now();
+        let Release { key, state, .. } = release;
+        let waiting = collect.held.waiting(key, state.release_all_until, read_at);
+        let (touched, sent) = (state.touched, Vec::new());
+        Self { collect, clock, waiting, read_at, anew: true, touched, sent, steps: 0, items: 0 }
+    }
+
+    /// Moves the release on until it has ended, was given back, or is another worker's.
+    async fn work(&mut self, mut release: Release) -> Result<(), CollectError> {
+        let mut refused = 0;
+        loop {
+            release = match self.go_on(release).await? {
+                Next::Step(release) => release,
+                Next::Over => return Ok(()),
+                Next::Pause { release, until, keep_step } => {
+                    let held = &self.collect.held;
+                    if held.postpone_release(&release, until, keep_step).await? != LeftRelease::Touched {
+                        return Ok(());
+                    }
+                    // By a hold, which changes little, or by somebody who wants it to go on.
+                    let Some(ours) = self.renew(&release).await? else { return Ok(()) };
+                    refused = if ours.state.hastened == release.state.hastened { refused + 1 } else { 0 };
+                    if refused >= MAX_TOUCHED {
+                        held.give_back_release(&ours, self.clock.now()).await?;
+                        return Ok(());
+                    }
+                    ours
+                }
+            }
+        }
+    }
+
     /// Waits for the step under way, whichever worker sent it, and sends the next one.
     async fn go_on(&mut self, release: Release) -> Result<Next, CollectError> {
         // The rows go first to the queue, then from the table: a worker that dies in between sends them again.
@@ -195,24 +250,20 @@ impl Worker<'_> {
             let until = self.clock.now();
             return Ok(Next::Pause { release, until, keep_step: true });
         }
-        // Where a step failed, and meanwhile its URL was changed, say, it may begin again at once.
-        let step = release.step.filter(|step| !(step.failed > 0 && step.hastened));
-        let size = match step {
-            None => FIRST_STEP,
-            // Whoever sent it died before all of it was sent.
-            Some(StepProgress { sent: false, size, .. }) => size,
-            Some(StepProgress { failed: 0, size, .. }) => grown(size),
-            Some(StepProgress { failed, .. }) => {
+        let size = match next_step(release.state.step.as_ref(), FIRST_STEP, grown) {
+            NextStep::Send(size) => size,
+            NextStep::Failed => {
                 let (steps, items) = (self.steps, self.items);
+                let failed = release.state.step.map(|step| step.failed);
                 let webhook = release.key.webhook.as_str();
                 tracing::info!(webhook, steps, items, failed, "release.step_failed");
                 return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
             }
         };
-        if release.touched != self.touched {
-            // What was held since reading began may be older than what is next.
-            self.touched = release.touched;
-            self.read_anew(&release.key);
+        // What was held since reading began may be older than what is next.
+        if release.state.touched != self.touched || self.ending(&release) == Ending::ReadAnew {
+            self.touched = release.state.touched;
+            self.read_anew(&release);
         }
         self.next_step(release, size).await
     }
@@ -220,7 +271,10 @@ impl Worker<'_> {
     /// Sends a step of this size, if the webhook may have it.
     async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
         let Some((release, oldest)) = self.bury_expired(release).await? else { return Ok(Next::Over) };
-        let next = match self.gate(&release).await? {
+        let Some((release, gate)) = self.opened(release, oldest.is_some()).await? else {
+            return Ok(Next::Over);
+        };
+        let next = match gate {
             Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
             Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
             Gate::ShutUntil(until) => {
@@ -235,19 +289,38 @@ impl Worker<'_> {
             return Ok(ours.map_or(Next::Over, Next::Step));
         }
         if !self.anew {
-            self.read_anew(&release.key);
+            self.read_anew(&release);
             return Ok(Next::Step(release));
         }
-        if self.collect.held.end_release(&release).await? {
-            let (steps, items) = (self.steps, self.items);
-            tracing::info!(webhook = release.key.webhook.as_str(), steps, items, "release.ended");
-            return Ok(Next::Over);
+        match self.ending(&release) {
+            Ending::Now => self.end(release).await,
+            Ending::ReadAnew => {
+                self.read_anew(&release);
+                Ok(Next::Step(release))
+            }
+            Ending::NotBefore(until) => Ok(Next::Pause { release, until, keep_step: false }),
         }
-        Ok(self.renew(&release).await?.map_or(Next::Over, Next::Step))
     }
 
-    fn read_anew(&mut self, key: &ReleaseKey) {
-        self.waiting = self.collect.held.waiting(key);
+    fn ending(&self, release: &Release) -> Ending {
+        ending(release.state.release_all_until, self.read_at, self.clock.now())
+    }
+
+    async fn end(&self, release: Release) -> Result<Next, CollectError> {
+        match self.collect.held.end_release(&release).await? {
+            LeftRelease::Done => {
+                let (steps, items) = (self.steps, self.items);
+                tracing::info!(webhook = release.key.webhook.as_str(), steps, items, "release.ended");
+                Ok(Next::Over)
+            }
+            LeftRelease::NotOurs => Ok(Next::Over),
+            LeftRelease::Touched => Ok(self.renew(&release).await?.map_or(Next::Over, Next::Step)),
+        }
+    }
+
+    fn read_anew(&mut self, release: &Release) {
+        self.read_at = self.clock.now();
+        self.waiting = self.collect.held.waiting(&release.key, release.state.release_all_until, self.read_at);
         self.anew = true;
     }
 
@@ -265,14 +338,14 @@ impl Worker<'_> {
 
     /// Waits until all of the step under way has finished.
     async fn finished_step(&self, mut release: Release) -> Result<Next, CollectError> {
-        while let Some(step) = release.step.filter(|step| step.sent && step.left > 0) {
+        while let Some(step) = release.state.step.filter(|step| step.sent && step.left > 0) {
             let now = self.clock.now();
             if now >= after(step.began_at, STEP_LIMIT) {
                 // Some of it was not counted, or comes back late. It begins again with a first step, at the next tick.
                 let webhook = release.key.webhook.as_str();
                 tracing::warn!(webhook, left = step.left, "release.step_not_finished");
                 if step.hastened {
-                    release.step = None;
+                    release.state.step = None;
                     return Ok(Next::Step(release));
                 }
                 return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
@@ -292,6 +365,26 @@ impl Worker<'_> {
             }
         }
         Ok(Next::Step(release))
+    }
+
+    /// Looks at the gate, and waits where it is shut for seconds: whoever planned this release for the end of a block may
+    /// have another clock, and the next tick is far. None where the release is not ours any more.
+    async fn opened(
+        &self,
+        mut release: Release,
+        something_waits: bool,
+    ) -> Result<Option<(Release, Gate)>, CollectError> {
+        loop {
+            let gate = self.gate(&release).await?;
+            let Gate::ShutUntil(until) = &gate else { return Ok(Some((release, gate))) };
+            let shut = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
+            if !something_waits || shut > WAIT_FOR_GATE || self.clock.left() < shut + STEP_TIME {
+                return Ok(Some((release, gate)));
+            }
+            tokio::time::sleep(shut.min(LOOK_AT_GATE)).await;
+            let Some(ours) = self.renew(&release).await? else { return Ok(None) };
+            release = ours;
+        }
     }
 
     async fn gate(&self, release: &Release) -> Result<Gate, CollectError> {
@@ -321,12 +414,12 @@ impl Worker<'_> {
         &mut self,
         mut release: Release,
     ) -> Result<Option<(Release, Option<Timestamp>)>, AdapterError> {
-        let looked = release.looked_behind_at.map(|at| after(at, LOOK_BEHIND));
+        let looked = release.state.looked_behind_at.map(|at| after(at, LOOK_BEHIND));
         if looked.is_none_or(|again| again <= self.clock.now()) && self.oldest_is_replayed().await? {
             let Some(ours) = self.bury_behind(release).await? else { return Ok(None) };
             release = ours;
             // They have gone from what was read.
-            self.read_anew(&release.key);
+            self.read_anew(&release);
         }
         let Self { collect, clock, waiting, .. } = self;
         let collect: &Collect = collect;
@@ -349,6 +442,7 @@ impl Worker<'_> {
             if over.is_empty() {
                 return Ok(Some((release, next)));
             }
+            let over = collect.held.adopt(waiting, over, now).await?;
             bury(collect, &over, *clock).await?;
         }
     }
@@ -394,8 +488,8 @@ impl Worker<'_> {
         size: u32,
     ) -> Result<Option<Release>, CollectError> {
         let held = &self.collect.held;
-        let oldest = held.take_waiting(&mut self.waiting, size, MAX_STEP_BYTES).await?;
         let now = self.clock.now();
+        let oldest = held.take_waiting(&mut self.waiting, (size, MAX_STEP_BYTES), now).await?;
         let (over, oldest): (Vec<_>, Vec<_>) =
             oldest.into_iter().partition(|(_, delivery)| delivery.is_over_limit(now));
         bury(self.collect, &over, self.clock).await?;
@@ -403,29 +497,29 @@ impl Worker<'_> {
             self.anew = false;
             return Ok(self.renew(release).await?);
         }
-        let tag = StepTag { id: format!("{:032x}", random::bits128()?), first: size == FIRST_STEP };
-        let items = u32::try_from(oldest.len()).unwrap_or(u32::MAX);
+        let id = format!("{:032x}", random::bits128()?);
+        let step = NewStep { id: &id, items: u32::try_from(oldest.len()).unwrap_or(u32::MAX), size };
         let times = (self.clock.now(), self.lease());
-        let Some(ours) = held.begin_step(release, &tag, items, size, times).await? else { return Ok(None) };
-        let outgoing: Vec<_> = oldest
-            .iter()
-            .map(|(_, delivery)| {
-                let delivery = Delivery { revision, step: Some(tag.clone()), ..delivery.clone() };
+        let Some(ours) = held.begin_step(release, step, times).await? else { return Ok(None) };
+        let tag = |index| Some(StepTag { id: id.clone(), first: size == FIRST_STEP, index: Some(index) });
+        let outgoing: Vec<_> = (0..)
+            .zip(&oldest)
+            .map(|(index, (_, delivery))| {
+                let delivery = Delivery { revision, step: tag(index), ..delivery.clone() };
                 Outgoing::new(&delivery, Duration::ZERO)
             })
             .collect();
         let sent = self.collect.deliveries.send(&outgoing).await;
-        let unsent = u32::try_from(sent.iter().filter(|sent| sent.is_err()).count()).unwrap_or(u32::MAX);
-        if unsent > 0 {
-            // They stay held, for a later step; this one does not wait for them.
-            held.finish_of_step(&ours.key, &tag, unsent, 0).await?;
-        }
+        let unsent: BTreeSet<i64> =
+            (0..).zip(&sent).filter_map(|(index, sent)| sent.is_err().then_some(index)).collect();
+        // They stay held, for a later step; this one does not wait for them.
+        held.finish_of_step(&ours.key, &id, &unsent, &BTreeSet::new()).await?;
         let Some(ours) = held.step_sent(&ours, self.lease()).await? else { return Ok(None) };
         self.items += oldest.len();
         self.anew = false;
-        if unsent > 0 {
+        if !unsent.is_empty() {
             // They are older than what is next.
-            self.read_anew(&ours.key);
+            self.read_anew(&ours);
         }
         let safe = oldest.into_iter().zip(sent).filter_map(|((key, _), sent)| sent.is_ok().then_some(key));
         self.sent.extend(safe);
@@ -445,7 +539,8 @@ impl Worker<'_> {
     /// Drops items whose webhook was deleted. None where none is left; else the release, if it is ours still.
     async fn drop_items(&mut self, release: &Release) -> Result<Option<Option<Release>>, AdapterError> {
         let held = &self.collect.held;
-        let rows = held.take_waiting(&mut self.waiting, MANY, MAX_STEP_BYTES).await?;
+        let now = self.clock.now();
+        let rows = held.take_waiting(&mut self.waiting, (MANY, MAX_STEP_BYTES), now).await?;
         if rows.is_empty() {
             return Ok(None);
         }

@@ -304,7 +304,7 @@ mod tests {
             attempt: 4,
             chain: 3,
             revision: 3,
-            step: Some(StepTag { id: "s".to_owned(), first: true }),
+            step: Some(StepTag { id: "s".to_owned(), first: true, index: Some(3) }),
             body: body.to_vec(),
         }
     }

@@ -27,6 +27,7 @@ pub struct LastError {
     /// The response's status, where one arrived.
     pub status: Option<u16>,
     /// When it was.
+    #[serde(serialize_with = "crate::time::serialize")]
     pub at: Timestamp,
     /// Why it failed, where more is known than its class and status say.
     #[serde(default, deserialize_with = "cause::read", skip_serializing_if = "Option::is_none")]

@@ -107,7 +107,7 @@ impl Deaths {
 fn number(row: Option<&Row>, name: &str) -> Option<i64> {
     match row?.get(name)? {
         Value::Number(number) => Some(*number),
-        Value::Text(_) => None,
+        _ => None,
     }
 }
 
@@ -164,7 +164,7 @@ fn keep(now: Timestamp) -> Change {
 pub(crate) fn notice_due_at(row: &Row) -> Option<i64> {
     match row.get(DEAD_NOTICE)? {
         Value::Text(due) => due.parse().ok(),
-        Value::Number(_) => None,
+        _ => None,
     }
 }
 
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(body["data"]["items"], 2);
         assert_eq!(
             body["data"]["oldest"],
-            json!({"id": ItemId::from_bits(2), "accepted_at": at(40).to_string(), "cause": "exhausted"})
+            json!({"id": ItemId::from_bits(2), "accepted_at": crate::time::shown(at(40)), "cause": "exhausted"})
         );
         assert!(notice::told(&row.clone().unwrap(), &first, at(102)).apply(&mut row));
 

@@ -1,11 +1,11 @@
 //! A conditional write as a value: what a row must be, and what it becomes.
 //!
-//! The rule of blocking decides in these terms ([`crate::streak`]). An adapter renders a [`Write`] as DynamoDB
+//! The rule of blocking ([`crate::streak`]) and the holding of items ([`crate::holding`]) decide in these terms. An adapter renders a [`Write`] as DynamoDB
 //! expressions; the model check and the property tests evaluate the same value on a [`Row`] in memory. One test holds
 //! both against each other on random rows. What is here follows DynamoDB: a comparison with a missing attribute is
 //! false, and adding to a missing number starts from zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,8 @@ pub enum Value {
     Number(i64),
     /// A text.
     Text(String),
+    /// A set of whole numbers, which is never empty.
+    Numbers(BTreeSet<i64>),
 }
 
 /// A row: attributes by name, its key left out. A row without attributes is no row.
@@ -45,6 +47,8 @@ pub enum Change {
     Set(&'static str, Value),
     /// This is added to it.
     Add(&'static str, i64),
+    /// These numbers are added to a set of numbers. Adding the same ones again changes nothing.
+    Union(&'static str, BTreeSet<i64>),
     /// It is removed.
     Remove(&'static str),
 }
@@ -67,6 +71,28 @@ pub struct Write {
     pub condition: Condition,
     /// What becomes of it.
     pub effect: Effect,
+}
+
+/// A conditional write of a whole row: what stood there before is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Put {
+    /// Which one it is, for tests.
+    pub name: &'static str,
+    /// What the row must be before.
+    pub condition: Condition,
+    /// What it is then. An adapter adds what decides nothing.
+    pub row: Row,
+}
+
+impl Put {
+    /// Makes the write on a row in memory; false, and nothing changed, where its condition does not hold.
+    pub fn apply(&self, row: &mut Option<Row>) -> bool {
+        let holds = self.condition.holds(row.as_ref());
+        if holds {
+            *row = Some(self.row.clone());
+        }
+        holds
+    }
 }
 
 impl Condition {
@@ -121,6 +147,13 @@ impl Change {
                 };
                 row.insert(name, Value::Number(before.saturating_add(*amount)));
             }
+            Self::Union(name, numbers) => {
+                let mut all = numbers.clone();
+                if let Some(Value::Numbers(before)) = row.get(name) {
+                    all.extend(before);
+                }
+                row.insert(name, Value::Numbers(all));
+            }
         }
     }
 }
@@ -152,6 +185,29 @@ mod tests {
             assert!(!condition.holds(Some(&Row::from([("m", Value::Number(1))]))), "{condition:?}");
         }
         assert!(Condition::Missing("n").holds(None));
+    }
+
+    #[test]
+    fn a_union_grows_a_set_and_repeated_changes_nothing() {
+        let union = |numbers: &[i64]| {
+            let numbers = numbers.iter().copied().collect();
+            write(Condition::All(Vec::new()), vec![Change::Union("s", numbers)])
+        };
+        let mut row = None;
+        for (numbers, all) in [(&[3][..], &[3][..]), (&[3, 1], &[1, 3]), (&[1], &[1, 3])] {
+            assert!(union(numbers).apply(&mut row));
+            assert_eq!(row.as_ref().unwrap()["s"], Value::Numbers(all.iter().copied().collect()));
+        }
+    }
+
+    #[test]
+    fn a_put_forgets_what_was_there() {
+        let mut row = Some(Row::from([("n", Value::Number(5))]));
+        let new = Row::from([("m", Value::Number(6))]);
+        let put = Put { name: "test", condition: Condition::Exists("n"), row: new.clone() };
+        assert!(put.apply(&mut row));
+        assert_eq!(row, Some(new.clone()));
+        assert!(!put.apply(&mut row), "the condition asks for what it removed");
     }
 
     #[test]

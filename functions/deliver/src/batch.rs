@@ -79,7 +79,8 @@ async fn deliver_all(
     if batch.is_empty() {
         return Vec::new();
     }
-    let known = match read::known(deliver, &batch, clock.now()).await {
+    let seen_at = clock.now();
+    let known = match read::known(deliver, &batch, seen_at).await {
         Ok(known) => known,
         Err(error) => {
             // No read, no attempt.
@@ -97,7 +98,7 @@ async fn deliver_all(
     let attempts = log::wanted(&finished);
     let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
-    let settled = settle::all(deliver, finished, lane, clock).await;
+    let settled = settle::all(deliver, finished, lane, seen_at, clock).await;
     let dead = tally::count_deaths(deliver, &settled, clock).await;
     let telling = tell(deliver, left.to_tell.iter().chain(&disabled).chain(&dead), clock);
     join(telling, log::write(deliver, attempts, &settled, clock)).await;

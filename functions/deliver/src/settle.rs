@@ -1,6 +1,6 @@
 //! Settling: each delivery of a batch is done with, or durably somewhere else, before its message is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,11 +128,12 @@ struct Decided {
     failed: bool,
 }
 
-/// Settles a batch.
+/// Settles a batch that began to read the state of its webhooks at `seen_at`.
 pub(crate) async fn all(
     deliver: &Deliver,
     finished: Vec<Finished>,
     lane: Lane,
+    seen_at: Timestamp,
     clock: InvocationClock,
 ) -> Settled {
     let mut unsettled = Vec::new();
@@ -154,7 +155,8 @@ pub(crate) async fn all(
             }
         }
     }
-    let (requeued, held) = (requeue(deliver, &decided, lane, clock), store(deliver, &decided, clock));
+    let (requeued, held) =
+        (requeue(deliver, &decided, lane, clock), store(deliver, &decided, seen_at, clock));
     let (requeued, stored) = join(requeued, held).await;
     let awaited = await_releases(deliver, &decided, clock).await;
     let failed = |one: &Decided| {
@@ -224,12 +226,16 @@ fn decide(
             return Ok((delivery.attempt, Store::Dropped, false));
         }
         AttemptResult::OverLimit => return Ok((delivery.attempt, Store::over_limit(delivery), false)),
-        AttemptResult::Slow => {
+        AttemptResult::Slow | AttemptResult::SlowAtChainsEnd => {
             tracing::info!(
                 webhook = delivery.webhook.as_str(),
                 item = delivery.item.as_str(),
                 "delivery.moved_to_slow_lane"
             );
+            if matches!(one.result, AttemptResult::SlowAtChainsEnd) {
+                // The next tick begins a new chain, whose first message is moved.
+                return unattempted(delivery, now);
+            }
             return Ok((delivery.attempt, Store::Resend(Lane::Slow, Duration::ZERO), false));
         }
         AttemptResult::NoTurn if lane::retry(delivery.chain) == ShortWait::InQueue => {
@@ -354,10 +360,15 @@ async fn send(
 }
 
 /// Writes the rows of what is held or dead. Answers the messages of what is not certainly written.
-async fn store(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
+async fn store(
+    deliver: &Deliver,
+    decided: &[Decided],
+    seen_at: Timestamp,
+    clock: InvocationClock,
+) -> Vec<String> {
     let writing = stream::iter(decided).map(|one| async move {
         let left = clock.left().saturating_sub(RESERVE);
-        match tokio::time::timeout(left, write(deliver, one, clock.now())).await {
+        match tokio::time::timeout(left, write(deliver, one, seen_at, clock.now())).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 tracing::error!(message = one.message, error = error.chain(), "settle.not_stored");
@@ -369,13 +380,22 @@ async fn store(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -
     writing.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
 }
 
-async fn write(deliver: &Deliver, one: &Decided, now: Timestamp) -> Result<(), AdapterError> {
+async fn write(
+    deliver: &Deliver,
+    one: &Decided,
+    seen_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), AdapterError> {
     let delivery = &one.delivery;
     let expires_at = deliver.retention.held_row_expires(delivery.kept_since());
     match one.store {
         Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Resend(..) => Ok(()),
-        Store::HoldUntil(due_at) => deliver.held.hold(delivery, HeldFor::Retry, due_at, expires_at).await,
-        Store::HoldForRelease(reason, _) => deliver.held.hold_for_release(delivery, reason, expires_at).await,
+        Store::HoldUntil(due_at) => {
+            deliver.held.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
+        }
+        Store::HoldForRelease(reason, _) => {
+            deliver.held.hold_for_release(delivery, reason, seen_at, expires_at).await
+        }
         Store::Bury(cause) => {
             tracing::warn!(
                 webhook = delivery.webhook.as_str(),
@@ -423,18 +443,20 @@ fn release_key(delivery: &Delivery) -> ReleaseKey {
 /// Counts the settled items of each step of a release. One that is not counted is waited for until its release is
 /// taken over at a later tick.
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
-    let mut counts: HashMap<(ReleaseKey, &StepTag), (u32, u32)> = HashMap::new();
+    let mut counts: HashMap<(ReleaseKey, &str), (BTreeSet<i64>, BTreeSet<i64>)> = HashMap::new();
     for one in settled {
-        if let Some(tag) = &one.step {
-            let count = counts.entry((release_key(&one.delivery), tag)).or_default();
-            count.0 += 1;
-            count.1 += u32::from(one.failed);
+        // Whoever sent an item without its index waits for it in another way, or not any more.
+        if let Some(StepTag { id, index: Some(index), .. }) = &one.step {
+            let (finished, failed) = counts.entry((release_key(&one.delivery), id)).or_default();
+            finished.insert(i64::from(*index));
+            failed.extend(one.failed.then_some(i64::from(*index)));
         }
     }
-    for ((key, tag), (items, failed)) in counts {
+    for ((key, step), (finished, failed)) in counts {
         let left = clock.left().saturating_sub(RESERVE);
-        let counting = deliver.held.finish_of_step(&key, tag, items, failed);
+        let counting = deliver.held.finish_of_step(&key, step, &finished, &failed);
         if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
+            let items = finished.len();
             tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");
         }
     }

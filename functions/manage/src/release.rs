@@ -1,4 +1,8 @@
 //! Ending blocks and enabling webhooks, and releasing at once what was held for them.
+//!
+//! Each such act, a new revision among them, releases everything that was held by the state before it, retries too. A
+//! batch that read that state may hold more for as long as it runs, so the release is looked at twice: now, and when all
+//! such batches have ended.
 
 use std::time::Duration;
 
@@ -12,12 +16,12 @@ use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_adapters::work_queue::Work;
-use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
 use carteiro_core::problem::Problem;
+use carteiro_core::release::SECOND_LOOK;
 use carteiro_core::streak::{self, Answer};
-use carteiro_core::webhook::Settings;
+use carteiro_core::webhook::{Settings, Webhook};
 
 use crate::{Manage, view, webhooks};
 
@@ -49,7 +53,7 @@ pub(crate) async fn unblock(
         // A tick tells it.
         tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "notices.not_hastened");
     }
-    hasten(manage, &webhook.id, clock).await;
+    release_all(manage, &webhook, clock).await;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
@@ -87,35 +91,41 @@ pub(crate) async fn enable(
         let webhook = webhooks::find(manage, &account, request).await?;
         let enabled = Settings { enabled: true, ..webhook.settings.clone() };
         let Some(changed) = webhook.set(enabled, clock.now()) else {
+            // An earlier request may have enabled it and have been cut short.
+            release_all(manage, &webhook, clock).await;
             return Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?));
         };
         if manage.config.replace_webhook(&changed).await? == Replaced::Done {
-            hasten(manage, &changed.id, clock).await;
+            release_all(manage, &changed, clock).await;
             return Ok(json(200, &view::with_status(manage, &changed, clock.now()).await?));
         }
     }
     Err(Problem::conflict("others changed this webhook at the same time; try again").into())
 }
 
-/// Releases at once what was held for a webhook. Where that cannot be asked for now, a tick does it at the time that
-/// was set before: the block's end, or within half an hour.
-pub(crate) async fn hasten(manage: &Manage, webhook: &WebhookId, clock: InvocationClock) {
-    if let Err(error) = try_hasten(manage, webhook, clock).await {
-        tracing::warn!(webhook = webhook.as_str(), error = error.chain(), "release.not_hastened");
+/// Releases at once what was held for a webhook by the state before `now`, of every type: a batch under way may be about
+/// to hold one of which nothing is held yet. Where that cannot be asked for now, a tick does it at the time that was set
+/// before: the block's end, the retry's, or within half an hour.
+pub(crate) async fn release_all(manage: &Manage, webhook: &Webhook, clock: InvocationClock) {
+    if let Err(error) = try_release_all(manage, webhook, clock).await {
+        tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "release.not_hastened");
     }
 }
 
-async fn try_hasten(
+async fn try_release_all(
     manage: &Manage,
-    webhook: &WebhookId,
+    webhook: &Webhook,
     clock: InvocationClock,
 ) -> Result<(), AdapterError> {
     let mut work = Vec::new();
     for item_type in ItemType::KNOWN {
-        let key = ReleaseKey { webhook: webhook.clone(), item_type };
-        if manage.held.hasten_release(&key, clock.now()).await? {
-            work.push((Work::Release { webhook: key.webhook, item_type: key.item_type }, Duration::ZERO));
-        }
+        let key = ReleaseKey { webhook: webhook.id.clone(), item_type };
+        // Not before the act itself was written: what read the state after that is none of it.
+        manage.held.release_all(&key, &webhook.account, clock.now()).await?;
+        work.push(Work::release(webhook.account.clone(), key.webhook, key.item_type));
     }
-    manage.work.send(&work).await
+    // After the rows were written: a look that is to come sees them.
+    let Some(delay) = manage.held.ask_for_looks(&webhook.id, clock.now()).await? else { return Ok(()) };
+    let looks = work.into_iter().flat_map(|work| [(work.clone(), delay), (work, delay + SECOND_LOOK)]);
+    manage.work.send(&looks.collect::<Vec<_>>()).await
 }

@@ -1,5 +1,9 @@
 //! `POST /webhooks/{id}/test`: one attempt now, with its result in the answer. It counts for nothing, is not logged
 //! as an attempt and never retried.
+//!
+//! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
+//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one would
+//! call a receiver broken that deliveries reach.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use bytes::Bytes;
@@ -9,12 +13,14 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
+use carteiro_adapters::test_places::TestPlace;
 use carteiro_core::attempt_log::{excerpt, shown_headers};
 use carteiro_core::id::ItemId;
 use carteiro_core::mask::Mask;
 use carteiro_core::message;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
+use carteiro_core::test_share;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,6 +48,24 @@ pub(crate) async fn make(
         return Err(Problem::loop_detected(detail).into());
     }
     let webhook = webhooks::find(manage, &account, request).await?;
+    let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
+        TestPlace::Taken(owner) => owner,
+        TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
+    };
+    let tested = attempt(manage, request, &webhook, clock).await;
+    if let Err(error) = manage.config.give_test_place_back(&account, &place).await {
+        // Its lease ends by itself; the test was made, and its answer stands.
+        tracing::warn!(error = error.chain(), "test.place_not_given_back");
+    }
+    tested
+}
+
+async fn attempt(
+    manage: &Manage,
+    request: &Request,
+    webhook: &Webhook,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
     let item = ItemId::from_bits(random::bits128()?);
     let now = clock.now();
     // The form of Standard Webhooks: `type`, `timestamp`, `data`.
@@ -51,8 +75,9 @@ pub(crate) async fn make(
         "data": {"webhook": webhook.id, "revision": webhook.revision},
     });
     let test = test.to_string().into_bytes();
-    let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop };
-    let headers = headers(&webhook, &labels, &test, now);
+    let labels =
+        Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop: request.hop() };
+    let headers = headers(webhook, &labels, &test, now);
     let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
     let attempt = Attempt { url: &webhook.settings.url, headers, body: Bytes::from(test) };
     let attempted = match webhooks::refuse_own(manage, request, &webhook.settings.url) {
@@ -60,7 +85,7 @@ pub(crate) async fn make(
         Err(own) => Ok(own.into()),
     };
     let attempted = attempted.map_err(|error| AdapterError::unavailable("testing a webhook", error))?;
-    let answer = answer(&item, attempted, &webhook, &signature.unwrap_or_default(), now);
+    let answer = answer(&item, attempted, webhook, &signature.unwrap_or_default(), now);
     Ok(json(200, &answer))
 }
 

@@ -193,6 +193,15 @@ impl From<ResolveError> for Failed {
     }
 }
 
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::theirs(match refused {
+            Refused::ForbiddenAddress(_) => FailureKind::ForbiddenAddress,
+            Refused::OwnAddress(_) => FailureKind::OwnAddress,
+        })
+    }
+}
+
 /// What the system's resolver says, which it does in words alone: those of glibc, and of musl.
 fn of_lookup(said: &str) -> Code {
     const UNKNOWN: [&str; 2] = ["Name or service not known", "Name does not resolve"];
@@ -203,15 +212,6 @@ fn of_lookup(said: &str) -> Code {
         Code::NameHasNoAddress
     } else {
         Code::LookupFailed
-    }
-}
-
-impl From<Refused> for Failed {
-    fn from(refused: Refused) -> Self {
-        Self::theirs(match refused {
-            Refused::ForbiddenAddress(_) => FailureKind::ForbiddenAddress,
-            Refused::OwnAddress(_) => FailureKind::OwnAddress,
-        })
     }
 }
 

@@ -19,6 +19,11 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    /// Whether there is a connection to the receiver.
+    pub(crate) fn is_connected(self) -> bool {
+        matches!(self, Self::Head | Self::Body)
+    }
+
     /// The cause where the deadline passes now.
     pub(crate) fn timed_out(self) -> Code {
         match self {

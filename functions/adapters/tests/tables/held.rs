@@ -1,15 +1,15 @@
 //! Held items and their release: who claims, who counts, and what stays.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use carteiro_adapters::held_table::{Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span};
+use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span};
 use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Progress, Release, ReleaseClaim, ReleaseKey};
+use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::{LeftRelease, NewStep, Progress};
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
-use carteiro_core::release::StepTag;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
@@ -106,15 +106,41 @@ async fn only_key(held: &HeldTable, webhook: &WebhookId) -> HeldKey {
 }
 
 async fn hold(held: &HeldTable, delivery: &Delivery, due_ms: i64) {
-    held.hold(delivery, HeldFor::Retry, later(due_ms), later(1_000_000_000)).await.unwrap();
+    hold_seen(held, delivery, due_ms, 0).await;
+}
+
+/// Holds for a retry what was read at `seen_ms`.
+async fn hold_seen(held: &HeldTable, delivery: &Delivery, due_ms: i64, seen_ms: i64) {
+    let times = (later(due_ms), later(seen_ms));
+    held.hold(delivery, HeldFor::Retry, times, later(1_000_000_000)).await.unwrap();
 }
 
 async fn hold_for_release(held: &HeldTable, delivery: &Delivery) {
-    held.hold_for_release(delivery, HeldFor::Blocked, later(1_000_000_000)).await.unwrap();
+    held.hold_for_release(delivery, HeldFor::Blocked, now(), later(1_000_000_000)).await.unwrap();
 }
 
 async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) -> Vec<(HeldKey, Delivery)> {
-    held.take_waiting(&mut held.waiting(&release_of(webhook)), most, bytes).await.unwrap()
+    let mut waiting = held.waiting(&release_of(webhook), None, now());
+    held.take_waiting(&mut waiting, (most, bytes), now()).await.unwrap()
+}
+
+/// What an owner's act until `until_ms` releases, too.
+async fn released(held: &HeldTable, webhook: &WebhookId, until_ms: i64, now_ms: i64) -> Vec<Delivery> {
+    let mut waiting = held.waiting(&release_of(webhook), Some(later(until_ms)), later(now_ms));
+    let taken = held.take_waiting(&mut waiting, (1000, MANY_BYTES), later(now_ms)).await.unwrap();
+    taken.into_iter().map(|(_, delivery)| delivery).collect()
+}
+
+/// The claim of a row that is claimed.
+fn claim_of(claimed: HeldClaim) -> Claim {
+    match claimed {
+        HeldClaim::Claimed { claim, .. } => claim,
+        HeldClaim::NotOurs => panic!("it is not claimed"),
+    }
+}
+
+async fn release_all(held: &HeldTable, webhook: &WebhookId, ms: i64) {
+    held.release_all(&release_of(webhook), &AccountId::from_bits(1), later(ms)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,14 +166,15 @@ async fn a_claim_ends_with_its_lease_and_only_the_last_one_deletes() {
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 5).await;
     let key = only_key(&held, &webhook).await;
-    let claimed = held.claim(&key, later(5), now(), later(100)).await.unwrap();
-    let wanted = HeldClaim::Claimed { delivery: Box::new(item), due_at: later(5), until: later(100) };
-    assert_eq!(claimed, wanted);
+    let first = held.claim(&key, later(5), now(), later(100)).await.unwrap();
+    let HeldClaim::Claimed { delivery, due_at, .. } = &first else { panic!("{first:?}") };
+    assert_eq!((&**delivery, *due_at), (&item, later(5)));
     assert_eq!(held.claim(&key, later(5), later(99), later(200)).await.unwrap(), HeldClaim::NotOurs);
-    assert_ne!(held.claim(&key, later(5), later(100), later(200)).await.unwrap(), HeldClaim::NotOurs);
-    held.finish(&key, later(100)).await.unwrap();
+    // Both end at the same time, as the claims of movers may.
+    let second = held.claim(&key, later(5), later(100), later(100)).await.unwrap();
+    held.finish(&key, &claim_of(first)).await.unwrap();
     assert_eq!(keys(&held, &webhook).await.len(), 1, "the first mover deleted what the second one has");
-    held.finish(&key, later(200)).await.unwrap();
+    held.finish(&key, &claim_of(second)).await.unwrap();
     assert_eq!(keys(&held, &webhook).await, []);
     assert_eq!(held.claim(&key, later(5), later(300), later(400)).await.unwrap(), HeldClaim::NotOurs);
 }
@@ -172,7 +199,7 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
         let mut item = delivery(&webhook, 3, NOW_MS);
         hold(&held, &item, 0).await;
         let key = only_key(&held, &webhook).await;
-        assert_ne!(held.claim(&key, now(), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+        let claim = claim_of(held.claim(&key, now(), now(), later(100)).await.unwrap());
         // It was sent, failed, and is held again before its mover deletes the row.
         item.attempt += 1;
         if for_release {
@@ -180,7 +207,7 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
         } else {
             hold(&held, &item, 50).await;
         }
-        held.finish(&key, later(100)).await.unwrap();
+        held.finish(&key, &claim).await.unwrap();
         assert_eq!(only_key(&held, &webhook).await, key, "for release: {for_release}");
         held.drop_row(&key).await.unwrap();
     }
@@ -199,15 +226,14 @@ async fn what_waits_for_its_own_time_goes_on_waiting_for_it_though_a_copy_is_hel
     hold_for_release(&held, &copy).await;
     assert_eq!(all_due(&held, later(5)).await.len(), 1, "no tick finds it");
     let claimed = held.claim(&key, later(5), now(), later(100)).await.unwrap();
-    let wanted =
-        HeldClaim::Claimed { delivery: Box::new(retried.clone()), due_at: later(5), until: later(100) };
-    assert_eq!(claimed, wanted);
+    let HeldClaim::Claimed { delivery, due_at, claim } = claimed else { panic!("{claimed:?}") };
+    assert_eq!((*delivery, due_at), (retried.clone(), later(5)));
     // Its mover has sent it, and that message finds the block before the row is deleted.
     hold_for_release(&held, &retried).await;
-    held.finish(&key, later(100)).await.unwrap();
+    held.finish(&key, &claim).await.unwrap();
     assert_eq!(all_due(&held, later(5)).await.len(), 1, "its mover deleted what was held again");
-    assert_ne!(held.claim(&key, later(5), now(), later(200)).await.unwrap(), HeldClaim::NotOurs);
-    held.finish(&key, later(200)).await.unwrap();
+    let claim = claim_of(held.claim(&key, later(5), now(), later(200)).await.unwrap());
+    held.finish(&key, &claim).await.unwrap();
     assert_eq!(keys(&held, &webhook).await, []);
 }
 
@@ -263,7 +289,7 @@ async fn what_its_network_lets_be_kept_no_longer_is_not_counted_and_a_retry_of_i
     };
     hold_for_release(&held, &limited(1)).await;
     hold_for_release(&held, &delivery(&webhook, 2, NOW_MS)).await;
-    held.hold(&limited(3), HeldFor::Retry, at(NOW_MS + 9000), at(NOW_MS + 9000)).await.unwrap();
+    held.hold(&limited(3), HeldFor::Retry, (at(NOW_MS + 9000), now()), at(NOW_MS + 9000)).await.unwrap();
     for (now, count) in [(999, 3), (1000, 1)] {
         assert_eq!(held.count(&webhook, "message", 10, at(NOW_MS + now)).await.unwrap(), count);
     }
@@ -308,11 +334,12 @@ async fn one_worker_at_a_time_has_a_release() {
     // Its worker dies. Another one takes it over, and the dead one's late calls change nothing.
     let ours = claim_release(&held, &webhook, 200, 300).await.unwrap();
     assert_eq!(held.renew_release(dead, later(900)).await.unwrap(), None);
-    let tag = StepTag { id: "dead".to_owned(), first: true };
-    assert_eq!(held.begin_step(dead, &tag, 1, 10, (later(201), later(900))).await.unwrap(), None);
+    let step = NewStep { id: "dead", items: 1, size: 10 };
+    assert_eq!(held.begin_step(dead, step, (later(201), later(900))).await.unwrap(), None);
     assert_eq!(held.step_sent(dead, later(900)).await.unwrap(), None);
-    assert!(!held.end_release(dead).await.unwrap());
-    assert!(!held.postpone_release(dead, later(5000), false).await.unwrap());
+    assert_eq!(held.end_release(dead).await.unwrap(), LeftRelease::NotOurs);
+    let postponed = held.postpone_release(dead, later(5000), false).await.unwrap();
+    assert_eq!(postponed, LeftRelease::NotOurs);
     held.give_back_release(dead, later(5000)).await.unwrap();
     assert_eq!(release_due(&held).await, Some(later(WORKER_MS)), "its successor is planned");
     let key = release_of(&webhook);
@@ -327,9 +354,9 @@ async fn a_release_does_not_end_while_something_is_held_meanwhile() {
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
     await_release(&held, &webhook, later(50)).await;
-    assert!(!held.end_release(&release).await.unwrap());
+    assert_eq!(held.end_release(&release).await.unwrap(), LeftRelease::Touched);
     let release = held.renew_release(&release, later(200)).await.unwrap().expect("the release is ours");
-    assert!(held.end_release(&release).await.unwrap());
+    assert_eq!(held.end_release(&release).await.unwrap(), LeftRelease::Done);
     assert_eq!(claim_release(&held, &webhook, 500, 600).await, None);
     assert_eq!(release_due(&held).await, None);
 }
@@ -341,9 +368,11 @@ async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
         await_release(&held, &webhook, later(due_ms)).await;
         assert_eq!(release_due(&held).await, Some(later(wanted)), "{due_ms}");
     }
-    assert!(held.hasten_release(&release_of(&webhook), later(100)).await.unwrap());
+    release_all(&held, &webhook, 100).await;
     assert_eq!(release_due(&held).await, Some(later(100)));
-    assert!(!held.hasten_release(&release_of(&new_webhook()), now()).await.unwrap());
+    let (held, webhook) = table();
+    release_all(&held, &webhook, 100).await;
+    assert_eq!(release_due(&held).await, Some(later(100)), "an act makes a release");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,16 +396,18 @@ async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
         let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
         // The worker saw a block; now it is ended, or an older item is held.
         if hastened {
-            assert!(held.hasten_release(&release_of(&webhook), later(10)).await.unwrap());
+            release_all(&held, &webhook, 10).await;
         } else {
             await_release(&held, &webhook, later(10)).await;
         }
-        assert!(!held.postpone_release(&release, later(14_400_000), false).await.unwrap());
+        let postponed = held.postpone_release(&release, later(14_400_000), false).await.unwrap();
+        assert_eq!(postponed, LeftRelease::Touched);
         assert!(release_due(&held).await.unwrap() <= later(10), "hastened: {hastened}");
         // It is the same worker's still, which looks again.
         let again = held.renew_release(&release, later(200)).await.unwrap().expect("it is ours");
-        assert_eq!(again.hastened - release.hastened, u64::from(hastened));
-        assert!(held.postpone_release(&again, later(500), false).await.unwrap());
+        assert_eq!(again.state.hastened - release.state.hastened, u64::from(hastened));
+        let postponed = held.postpone_release(&again, later(500), false).await.unwrap();
+        assert_eq!(postponed, LeftRelease::Done);
         assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
         let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
         await_release(&held, &webhook, later(90)).await;
@@ -387,42 +418,103 @@ async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
 }
 
 #[tokio::test]
-async fn only_the_current_step_is_counted() {
+async fn only_the_current_step_is_counted_and_each_item_once() {
     let (held, webhook) = table();
-    let (key, tag) = (release_of(&webhook), |id: &str| StepTag { id: id.to_owned(), first: true });
-    let step = |release: Option<Release>| release.unwrap().step;
+    let key = release_of(&webhook);
+    let count = async |step: &str, finished: std::ops::Range<i64>, failed: std::ops::Range<i64>| {
+        let (finished, failed): (BTreeSet<_>, BTreeSet<_>) = (finished.collect(), failed.collect());
+        held.finish_of_step(&key, step, &finished, &failed).await.unwrap();
+    };
+    let step = |release: Option<Release>| release.unwrap().state.step;
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
-    assert_eq!(release.step, None);
-    let release = held.begin_step(&release, &tag("one"), 10, 10, (now(), later(110))).await.unwrap().unwrap();
-    held.finish_of_step(&key, &tag("one"), 4, 1).await.unwrap();
-    held.finish_of_step(&key, &tag("other"), 3, 3).await.unwrap();
+    assert_eq!(release.state.step, None);
+    let one = NewStep { id: "one", items: 10, size: 10 };
+    let release = held.begin_step(&release, one, (now(), later(110))).await.unwrap().unwrap();
+    count("one", 0..4, 0..1).await;
+    count("one", 2..4, 0..1).await;
+    count("one", 0..0, 0..0).await;
+    count("other", 0..3, 0..3).await;
     held.postpone_release(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 200).await.unwrap();
     let began_at = now();
     let begun = Progress { size: 10, left: 6, failed: 1, began_at, sent: false, hastened: false };
-    assert_eq!(release.step, Some(begun));
+    assert_eq!(release.state.step, Some(begun));
     let release = held.step_sent(&release, later(210)).await.unwrap().unwrap();
-    assert_eq!(release.step, Some(Progress { sent: true, ..begun }));
-    assert!(held.hasten_release(&key, now()).await.unwrap());
+    assert_eq!(release.state.step, Some(Progress { sent: true, ..begun }));
+    release_all(&held, &webhook, 0).await;
     let release = held.renew_release(&release, later(220)).await.unwrap().unwrap();
-    assert_eq!(release.step, Some(Progress { sent: true, hastened: true, ..begun }));
+    assert_eq!(release.state.step, Some(Progress { sent: true, hastened: true, ..begun }));
     let times = (later(1), later(230));
-    let release = held.begin_step(&release, &tag("two"), 20, 20, times).await.unwrap().unwrap();
-    held.finish_of_step(&key, &tag("one"), 6, 0).await.unwrap();
+    let two = NewStep { id: "two", items: 20, size: 20 };
+    let release = held.begin_step(&release, two, times).await.unwrap().unwrap();
+    count("one", 4..10, 0..0).await;
     // The queue hands items out twice.
-    held.finish_of_step(&key, &tag("two"), 21, 0).await.unwrap();
+    count("two", 0..19, 0..0).await;
+    count("two", 5..19, 0..0).await;
     held.postpone_release(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 300).await.unwrap();
     let progress =
-        Progress { size: 20, left: -1, failed: 0, began_at: later(1), sent: false, hastened: false };
-    assert_eq!(release.step, Some(progress));
+        Progress { size: 20, left: 1, failed: 0, began_at: later(1), sent: false, hastened: false };
+    assert_eq!(release.state.step, Some(progress));
     held.postpone_release(&release, now(), false).await.unwrap();
-    held.finish_of_step(&key, &tag("two"), 5, 5).await.unwrap();
+    count("two", 0..5, 0..5).await;
     assert_eq!(step(claim_release(&held, &webhook, 0, 400).await), None);
     held.drop_release(&key).await.unwrap();
-    held.finish_of_step(&key, &tag("two"), 5, 5).await.unwrap();
+    count("two", 0..5, 0..5).await;
     assert_eq!(claim_release(&held, &webhook, 500, 600).await, None, "a late count made a release");
+}
+
+#[tokio::test]
+async fn an_act_releases_the_retries_that_were_held_before_it_the_oldest_first() {
+    let (held, webhook) = table();
+    let items: Vec<_> = (0..5).map(|n| delivery(&webhook, n, NOW_MS + i64::from(n))).collect();
+    for (item, seen_ms) in items.iter().zip([50, 10, 101, 100, 0]) {
+        hold_seen(&held, item, 7_200_000, seen_ms).await;
+    }
+    held.drop_row(&HeldKey::clone(&keys(&held, &webhook).await[4])).await.unwrap();
+    hold_for_release(&held, &items[4]).await;
+    assert_eq!(released(&held, &webhook, 9, 200).await, [items[4].clone()], "no retry is as old as that");
+    let taken = released(&held, &webhook, 100, 200).await;
+    let wanted = [0, 1, 3, 4].map(|index: usize| items[index].clone());
+    assert_eq!(taken, wanted, "what was read after the act keeps its time");
+    assert_eq!(all_due(&held, later(7_200_000)).await.len(), 1);
+    // From now on they wait for their release like the others.
+    let taken: Vec<_> = oldest(&held, &webhook, 10, MANY_BYTES).await;
+    assert_eq!(taken.iter().map(|(_, delivery)| delivery.clone()).collect::<Vec<_>>(), wanted);
+    for (key, _) in taken {
+        held.delete_released(&key).await.unwrap();
+    }
+    assert_eq!(keys(&held, &webhook).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_retry_that_a_mover_has_is_left_to_it_until_its_claim_is_over() {
+    let (held, webhook) = table();
+    let item = delivery(&webhook, 1, NOW_MS);
+    hold(&held, &item, 5).await;
+    let key = only_key(&held, &webhook).await;
+    let mut waiting = held.waiting(&release_of(&webhook), Some(later(50)), later(60));
+    assert!(held.next_waiting(&mut waiting, 10).await.unwrap().is_some());
+    let claim = claim_of(held.claim(&key, later(5), later(60), later(100)).await.unwrap());
+    let taken = held.take_waiting(&mut waiting, (10, MANY_BYTES), later(61)).await.unwrap();
+    assert_eq!(taken, [], "it was claimed after it was read");
+    assert_eq!(released(&held, &webhook, 50, 99).await, []);
+    assert_eq!(released(&held, &webhook, 50, 100).await, [item]);
+    held.finish(&key, &claim).await.unwrap();
+    assert_eq!(keys(&held, &webhook).await.len(), 1, "its mover deleted what is released");
+}
+
+#[tokio::test]
+async fn a_release_that_was_postponed_is_not_claimed_long_before_its_time() {
+    let (held, webhook) = table();
+    await_release(&held, &webhook, now()).await;
+    let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
+    assert_eq!(held.postpone_release(&release, later(900_000), false).await.unwrap(), LeftRelease::Done);
+    let postponed = held.postpone_release(&release, later(900_000), false).await.unwrap();
+    assert_eq!(postponed, LeftRelease::Done, "a repeat");
+    assert_eq!(claim_release(&held, &webhook, 100_000, 200_000).await, None);
+    assert!(claim_release(&held, &webhook, 890_000, 990_000).await.is_some());
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@
 
 mod database;
 mod held;
+mod held_contract;
+mod held_faults;
 mod history;
 mod inbox;
 mod pages;
@@ -14,6 +16,7 @@ mod polls;
 mod proxy;
 mod replays;
 mod second_dynamodb;
+mod slow;
 mod streak_concurrency;
 mod streak_contract;
 mod streak_faults;

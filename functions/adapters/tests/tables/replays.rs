@@ -13,6 +13,7 @@ use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::LeftRelease;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -298,7 +299,7 @@ async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing
     // The first died once more since it was read, in another replay; the second waits for a retry.
     let again = Replayed { replay: ReplayId::made_at(later(1), 1), at: later(1) };
     tables.bury(&Delivery { replayed: Some(again.clone()), ..items[0].clone() }, NOW_MS).await;
-    tables.held.hold(&items[1], HeldFor::Retry, later(500), at(FAR_MS)).await.unwrap();
+    tables.held.hold(&items[1], HeldFor::Retry, (later(500), later(0)), at(FAR_MS)).await.unwrap();
     let place = place.unwrap();
     assert_eq!(tables.take(&running, &rows, &place).await, Take::Refused(vec![0, 1]));
     assert_eq!(tables.held().await.len(), 1, "all or nothing");
@@ -360,10 +361,10 @@ async fn what_waited_too_long_is_found_behind_what_was_replayed() {
     let replayed_long_ago = Delivery { replayed: replayed(NOW_MS - 500), ..tables.delivery(old + 2) };
     let young = tables.delivery(NOW_MS - 499);
     for item in [&kept, &behind, &replayed_long_ago, &young] {
-        tables.held.hold_for_release(item, HeldFor::Blocked, at(FAR_MS)).await.unwrap();
+        tables.held.hold_for_release(item, HeldFor::Blocked, later(0), at(FAR_MS)).await.unwrap();
     }
     let retried = tables.delivery(old + 3);
-    tables.held.hold(&retried, HeldFor::Retry, later(9), at(FAR_MS)).await.unwrap();
+    tables.held.hold(&retried, HeldFor::Retry, (later(9), later(0)), at(FAR_MS)).await.unwrap();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
     let mut found = BTreeSet::new();
     for shard in 0..SHARDS {
@@ -542,11 +543,12 @@ async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
         other => panic!("{other:?}"),
     };
     let first = claim(1).await;
-    assert_eq!(first.looked_behind_at, None);
+    assert_eq!(first.state.looked_behind_at, None);
     let looked = tables.held.looked_behind(&first, (later(2), later(150))).await.unwrap().unwrap();
-    assert_eq!((looked.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
-    assert!(tables.held.postpone_release(&looked, later(200), false).await.unwrap());
-    assert_eq!(claim(300).await.looked_behind_at, Some(later(2)), "whoever has it next");
+    assert_eq!((looked.state.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
+    let postponed = tables.held.postpone_release(&looked, later(200), false).await.unwrap();
+    assert_eq!(postponed, LeftRelease::Done);
+    assert_eq!(claim(300).await.state.looked_behind_at, Some(later(2)), "whoever has it next");
     assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
 }
 
@@ -565,7 +567,11 @@ async fn a_deleted_webhooks_replays_and_log_are_dropped_and_no_others() {
         while log.drop_rows(&gone, shard, 5).await.unwrap() > 0 {}
     }
     assert_eq!(embedded().rows(&name), 1);
-    tables.held.hold(&tables.delivery(NOW_MS), HeldFor::Retry, later(9), at(FAR_MS)).await.unwrap();
+    tables
+        .held
+        .hold(&tables.delivery(NOW_MS), HeldFor::Retry, (later(9), later(0)), at(FAR_MS))
+        .await
+        .unwrap();
     let replay = tables.asked(None, None, None);
     let running = tables.created(&replay).await;
     let counts = Counts { delivered: 1, ..Counts::default() };

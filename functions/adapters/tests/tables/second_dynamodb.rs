@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::database::{STREAKS, client};
+use crate::held_contract::{HELD, every_write};
 use crate::streak_contract::{NUMBERS, any_write, every_transition};
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by their environment which tools are there")]
@@ -71,11 +72,13 @@ impl Server {
         server
     }
 
-    /// A client of it, with the table of streaks.
+    /// A client of it, with the tables of streaks and of held items.
     fn client(&self) -> Client {
         let client = client(&self.address);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(make_streaks(&client));
+        for name in [STREAKS, HELD] {
+            runtime.block_on(make(&client, name));
+        }
         client
     }
 }
@@ -88,8 +91,8 @@ impl Drop for Server {
     }
 }
 
-async fn make_streaks(client: &Client) {
-    let mut call = client.create_table().table_name(STREAKS).billing_mode(BillingMode::PayPerRequest);
+async fn make(client: &Client, name: &str) {
+    let mut call = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
         let attribute = AttributeDefinition::builder().attribute_name(name);
         let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
@@ -114,4 +117,11 @@ fn any_write_means_the_same_on_a_second_dynamodb() {
     // DynamoDB finds a text neither above nor below a number; moto 5.2.5 fails with an internal error (500) instead of
     // refusing the write. No transition of the rule asks for that, and the embedded one is asked for it.
     any_write(server.client(), 320, &NUMBERS);
+}
+
+#[test]
+fn every_write_of_holding_means_the_same_on_a_second_dynamodb() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&python);
+    every_write(server.client(), 120);
 }

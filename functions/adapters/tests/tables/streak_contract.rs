@@ -239,6 +239,7 @@ impl Bench {
         let value = |value: &Value| match value {
             Value::Number(number) => AttributeValue::N(number.to_string()),
             Value::Text(text) => AttributeValue::S(text.clone()),
+            Value::Numbers(numbers) => AttributeValue::Ns(numbers.iter().map(i64::to_string).collect()),
         };
         let attributes = row.iter().map(|(name, content)| ((*name).to_owned(), value(content)));
         let item = self.key(key).into_iter().chain(attributes).collect();

@@ -3,7 +3,7 @@
 //! **The rule of blocking**: what is explored, and what must hold in every world that can be reached, is in [`world`].
 //! [`checks`] says which bounds, and [`faults`] breaks the protocol to see that each property notices.
 //!
-//! **Holding and releasing**: the same in [`holding`], [`holding_writes`], [`holding_checks`] and [`holding_faults`].
+//! **Holding and releasing**: the same in [`holding`], [`holding_checks`] and [`holding_faults`].
 
 #[cfg(test)]
 mod checks;
@@ -15,7 +15,5 @@ mod holding;
 mod holding_checks;
 #[cfg(test)]
 mod holding_faults;
-#[cfg(test)]
-mod holding_writes;
 #[cfg(test)]
 mod world;

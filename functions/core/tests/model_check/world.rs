@@ -296,14 +296,14 @@ properties! {
 fn text<'a>(row: Option<&'a Row>, name: &str) -> Option<&'a str> {
     match row?.get(name)? {
         Value::Text(text) => Some(text),
-        Value::Number(_) => None,
+        Value::Number(_) | Value::Numbers(_) => None,
     }
 }
 
 fn number(row: Option<&Row>, name: &str) -> Option<i64> {
     match row?.get(name)? {
         Value::Number(number) => Some(*number),
-        Value::Text(_) => None,
+        Value::Text(_) | Value::Numbers(_) => None,
     }
 }
 
