@@ -245,8 +245,8 @@ impl Cause {
     }
 }
 
-/// Scheme, host, port and path of where a location leads; None where it is no URL of HTTP. Queries hold credentials, and
-/// so do fragments and users.
+/// Scheme, host, port and path of where a location leads; None where it is no URL of HTTP. Queries, fragments and users
+/// hold credentials.
 #[must_use]
 pub fn target(location: &str, url: &WebhookUrl) -> Option<String> {
     let base = Url::parse(url.as_str()).ok()?;

@@ -56,8 +56,7 @@ impl Mask {
         }))
     }
 
-    /// Looks for everything that a webhook's requests carry, or that its server knows, that lets others pass for either:
-    /// the values of its own headers, what it signs with at `now`, the signatures that were sent, and the values of its
+    /// Looks for everything that lets others pass for a webhook's sender, or for its server: the values of its own headers, what it signs with at `now`, the signatures that were sent, and the values of its
     /// URL's query.
     #[must_use]
     pub fn of_webhook(webhook: &Webhook, signatures: &str, now: Timestamp) -> Self {

@@ -5,7 +5,7 @@
 
 use crate::cause::Code;
 
-/// What came instead of a response, by its first bytes; None where it begins as HTTP does, or where there is too little.
+/// What came instead of a response, by its first bytes; None where it begins as HTTP does, or is too short.
 #[must_use]
 pub fn not_http(beginning: &[u8]) -> Option<Code> {
     let blank = beginning.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -48,8 +48,8 @@ fn is_settings(bytes: &[u8]) -> bool {
     matches!(bytes, [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..])
 }
 
-/// Whether the final head in these bytes, behind those of 1xx, is one that everybody reads in the same way. Bytes behind
-/// it are passed over.
+/// Whether the final head in these bytes, behind those of 1xx, is one that everybody reads in the same way. What
+/// follows it is passed over.
 #[must_use]
 pub fn is_regular(mut bytes: &[u8]) -> bool {
     loop {

@@ -70,7 +70,7 @@ impl Failed {
     }
 }
 
-/// What ended the connection below HTTP. Over TLS its own errors come late, too: an alert because of the client's missing
+/// What ended the connection below HTTP. Errors of TLS come late, too: an alert because of the client's missing
 /// certificate comes with the first answer.
 fn of_connection(error: &hyper::Error) -> Option<Failed> {
     if let Some(tls) = find::<rustls::Error>(error) {
