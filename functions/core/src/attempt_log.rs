@@ -125,12 +125,12 @@ impl AttemptLog {
     }
 }
 
-/// The beginning of a response's body as text of at most `most` bytes, without credentials. What is no UTF-8, and control
-/// characters but for line breaks and tabs, become U+FFFD. None where there is nothing.
+/// The beginning of a response's body as text of at most `most` bytes, without credentials. What is no UTF-8, and
+/// control characters but for line breaks and tabs, become U+FFFD. None where there is nothing.
 #[must_use]
 pub fn excerpt(body: &[u8], most: usize, mask: &Mask) -> Option<String> {
-    // A character that is cut off at the end becomes U+FFFD, and a credential may go on behind the bound, so more is read
-    // than is kept.
+    // A character that is cut off at the end becomes U+FFFD, and a credential may go on behind the bound, so more is
+    // read than is kept.
     let beginning = &body[..body.len().min(most + mask.longest() + 4)];
     let text = mask.out_of_cut(&String::from_utf8_lossy(beginning));
     let mut text = without_control(&text, &['\n', '\r', '\t']);
@@ -139,8 +139,8 @@ pub fn excerpt(body: &[u8], most: usize, mask: &Mask) -> Option<String> {
 }
 
 /// What is shown of a response's headers, by lower-case names: at most [`MAX_SHOWN_HEADERS`] of them and
-/// [`MAX_SHOWN_HEADER_BYTES`], without credentials. None are shown whose name says that they hold one; of a challenge, its
-/// scheme alone; of a location, no query. A name that comes several times has its values in one.
+/// [`MAX_SHOWN_HEADER_BYTES`], without credentials. None are shown whose name says that they hold one; of a challenge,
+/// its scheme alone; of a location, no query. A name that comes several times has its values in one.
 pub fn shown_headers<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     mask: &Mask,

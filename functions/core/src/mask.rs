@@ -56,8 +56,8 @@ impl Mask {
         }))
     }
 
-    /// Looks for everything that lets others pass for a webhook's sender, or for its server: the values of its own headers, what it signs with at `now`, the signatures that were sent, and the values of its
-    /// URL's query.
+    /// Looks for everything that lets others pass for a webhook's sender, or for its server: the values of its own
+    /// headers, what it signs with at `now`, the signatures that were sent, and the values of its URL's query.
     #[must_use]
     pub fn of_webhook(webhook: &Webhook, signatures: &str, now: Timestamp) -> Self {
         let mut values = Vec::new();
