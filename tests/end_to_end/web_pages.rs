@@ -4,8 +4,11 @@ use carteiro_tests::Bundle;
 use carteiro_tests::client::{Client, Reply};
 use http::Method;
 
+/// An address, and the method, path and headers of a request to it.
+type Ask = (String, Method, &'static str, Vec<(&'static str, &'static str)>);
+
 /// The six ports, and a request that each answers for a program.
-fn ports(bundle: &Bundle) -> [(String, Method, &'static str, Vec<(&'static str, &'static str)>); 6] {
+fn ports(bundle: &Bundle) -> [Ask; 6] {
     let addresses = bundle.stack.addresses();
     let aws = |target| vec![("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
     let receiver = bundle.receiver.url("");

@@ -83,6 +83,7 @@ pub struct Release {
 }
 
 /// How claiming a release ended.
+#[expect(clippy::large_enum_variant, reason = "there is one a claim, and it is taken apart at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseClaim {
     /// It is ours.

@@ -261,15 +261,15 @@ mod tests {
     const VALUE: &str = "top/se+cret&<é\"'>";
     const SIGNATURE: &str = "v1,c2lnbmF0dXJlLW9uZQ== v1a,c2lnbmF0dXJlLXR3bw==";
 
-    fn webhook(settings: serde_json::Value) -> Webhook {
+    fn webhook(settings: &serde_json::Value) -> Webhook {
         let given = settings.as_object().unwrap().clone();
         let new = NewWebhook::from_json(&given, &PrivateTargets::default()).unwrap();
         let fresh = Fresh::from_random([1; 32], [2; 32]);
         new.create(WebhookId::from_bits(1), AccountId::from_bits(2), fresh, Timestamp::UNIX_EPOCH)
     }
 
-    fn mask_of(headers: serde_json::Value, url: &str) -> Mask {
-        let webhook = webhook(json!({"url": url, "items": ["message"], "headers": headers}));
+    fn mask_of(headers: &serde_json::Value, url: &str) -> Mask {
+        let webhook = webhook(&json!({"url": url, "items": ["message"], "headers": headers}));
         Mask::of_webhook(&webhook, SIGNATURE, Timestamp::UNIX_EPOCH)
     }
 
@@ -312,7 +312,7 @@ mod tests {
             "authorization": "Basic dXNlcjpodW50ZXIyIQ==", "x-key": "Bearer planted-token",
             "x-cookie": "session=planted-session; a=b",
         });
-        let mask = mask_of(headers, "https://a.example/path?key=planted%2Fquery&x=1");
+        let mask = mask_of(&headers, "https://a.example/path?key=planted%2Fquery&x=1");
         for text in [
             "Basic dXNlcjpodW50ZXIyIQ==",
             "user:hunter2!",
@@ -326,7 +326,7 @@ mod tests {
         ] {
             assert!(mask.is_in(text), "{text}");
         }
-        let webhook = webhook(json!({"url": "https://a.example/", "items": ["message"]}));
+        let webhook = webhook(&json!({"url": "https://a.example/", "items": ["message"]}));
         let mask = Mask::of_webhook(&webhook, "", Timestamp::UNIX_EPOCH);
         let mut secrets = webhook.signers_at(Timestamp::UNIX_EPOCH);
         let Some(Signer::Secret(secret)) = secrets.next() else { panic!("a secret") };
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_webhook_of_more_values_than_can_be_looked_for_shows_nothing() {
         let many: Vec<String> = (0..150).map(|n| format!("v=value-{n}")).collect();
-        let mask = mask_of(json!({}), &format!("https://a.example/?{}", many.join("&")));
+        let mask = mask_of(&json!({}), &format!("https://a.example/?{}", many.join("&")));
         assert_eq!(mask.out_of("anything"), MASK);
         assert!(!mask.is_empty());
     }

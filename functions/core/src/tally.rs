@@ -218,7 +218,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn delivery(item: u128, accepted: i64, item_type: ItemType) -> Delivery {
+    fn delivery(item: u128, accepted: i64, item_type: &ItemType) -> Delivery {
         let attributes = [
             ("account", AccountId::from_bits(1).to_string()),
             ("webhook", WebhookId::from_bits(2).to_string()),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn deaths(item: u128, accepted: i64) -> Deaths {
-        let dead = delivery(item, accepted, ItemType::EVENT);
+        let dead = delivery(item, accepted, &ItemType::EVENT);
         Deaths::group([(&dead, DeathCause::Exhausted)]).remove(0)
     }
 
@@ -255,10 +255,10 @@ mod tests {
     #[test]
     fn deaths_are_grouped_and_notices_left_out() {
         let dead = [
-            delivery(1, 50, ItemType::EVENT),
-            delivery(2, 40, ItemType::EVENT),
-            delivery(3, 10, ItemType::NOTICE),
-            delivery(4, 60, ItemType::MESSAGE),
+            delivery(1, 50, &ItemType::EVENT),
+            delivery(2, 40, &ItemType::EVENT),
+            delivery(3, 10, &ItemType::NOTICE),
+            delivery(4, 60, &ItemType::MESSAGE),
         ];
         let groups = Deaths::group(dead.iter().map(|one| (one, DeathCause::RetentionOver)));
         let counts: Vec<_> = groups.iter().map(|group| (group.items, group.oldest.item.clone())).collect();

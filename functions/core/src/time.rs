@@ -40,7 +40,6 @@ pub fn shown(at: Timestamp) -> String {
 ///
 /// # Errors
 /// Those of the serialiser.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&shown(*at))
 }

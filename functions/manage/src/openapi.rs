@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    fn problems() -> [Problem; 13] {
+    fn problems() -> [Problem; 14] {
         [
             Problem::bad_request(""),
             Problem::unauthorized(""),

@@ -33,7 +33,7 @@ async fn ends_as_recorded(name: &str, code: Option<Code>) {
     let sender = sender(deadline);
     for nth in 1..=2 {
         let attempted = timeout(PATIENCE, attempt(&sender, &receiver.url, Timestamp::UNIX_EPOCH)).await;
-        let attempted = attempted.expect("its deadline ends it");
+        let attempted = attempted.unwrap_or_else(|_| panic!("its deadline did not end it"));
         assert_eq!(Recorded::of(&attempted.outcome), hostile.recorded, "attempt {nth}: {attempted:?}");
         let cause = attempted.outcome.failure().and_then(|failure| failure.cause.as_ref());
         if code.is_some() || matches!(hostile.recorded, Recorded::Success(_)) {
