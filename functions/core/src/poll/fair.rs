@@ -79,7 +79,8 @@ pub fn part(network: Network, limits: &[Limit], accounts: &ByAccount, mine: &str
         };
         let wanted: Vec<u64> = others.iter().map(wants).collect();
         let planned = even_part(there, &wanted, pages.saturating_mul(need)).max(1);
-        let sharing = (u128::from(there) * u128::from(pages)).div_ceil(u128::from(planned));
+        // Rounded down: a page that has exactly what it needs is polled at each tick.
+        let sharing = u128::from(there) * u128::from(pages) / u128::from(planned);
         part.sharing = part.sharing.max(u64::try_from(sharing).unwrap_or(u64::MAX));
         if !others.is_empty() {
             let kept = u128::from(even_part(there, &wanted, wants(&own))) * u128::from(MILLION);
