@@ -103,7 +103,7 @@ async fn pages_of_an_older_version_count_and_new_ones_stop_at_the_limit() {
     });
     dynamodb::call(&bundle, "UpdateItem", &forget).await;
     let page = |n: usize| {
-        let access_token = format!("a token of page {n}");
+        let access_token = format!("a-token-of-page-{n}");
         json!({"network": "facebook", "network_id": format!("8{n:04}"), "name": "p", "access_token": access_token})
             .to_string()
     };

@@ -547,6 +547,25 @@ impl PollTable {
         ask: (&str, u32),
         now: Timestamp,
     ) -> Result<May, AdapterError> {
+        let mut taken = Vec::new();
+        let may = self.take_each(schedule, limits, spender, ask, (&mut taken, now)).await;
+        if !matches!(may, Ok(May::Now)) {
+            // Where one limit refuses, no call is made: what others gave is theirs again.
+            for (pk, limit) in taken {
+                self.give_back_units(pk, &limit, ask.1, now).await?;
+            }
+        }
+        may
+    }
+
+    async fn take_each(
+        &self,
+        schedule: &Schedule,
+        limits: &[Limit],
+        spender: Spender,
+        ask: (&str, u32),
+        (taken, now): (&mut Vec<(String, Limit)>, Timestamp),
+    ) -> Result<May, AdapterError> {
         let (what, units) = ask;
         let (network, account) = (schedule.network, &schedule.account);
         for limit in limits.iter().filter(|limit| limit.counts(what)) {
@@ -558,21 +577,42 @@ impl PollTable {
             // Whether the page is this account's nobody knows yet, and its owner's units are few.
             if !spender.proven {
                 let pk = format!("{pk}#unproven#{account}");
-                if !self.take(pk, limit, fair::unproven(limit), units, now).await? {
+                if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
                     return Ok(May::At(end));
                 }
+                taken.push((pk, *limit));
             }
             if let (Of::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
                 let most = fair::most(limit, millionths);
-                if !self.take(format!("{pk}#account#{account}"), limit, most, units, now).await? {
+                let pk = format!("{pk}#account#{account}");
+                if !self.take(pk.clone(), limit, most, units, now).await? {
                     return Ok(May::At(end.min(after(now, PART_PAUSE))));
                 }
+                taken.push((pk, *limit));
             }
-            if !self.take(pk, limit, limit.units, units, now).await? {
+            if !self.take(pk.clone(), limit, limit.units, units, now).await? {
                 return Ok(May::At(end));
             }
+            taken.push((pk, *limit));
         }
         Ok(May::Now)
+    }
+
+    /// Gives units back that were taken for a call that another limit refused, while their window lasts.
+    async fn give_back_units(
+        &self,
+        pk: String,
+        limit: &Limit,
+        units: u32,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(key(pk, limit.name())));
+        let call = call
+            .condition_expression("window_end = :end AND units >= :units")
+            .update_expression("SET units = units - :units")
+            .expression_attribute_values(":end", milliseconds(limit.window.end(now)))
+            .expression_attribute_values(":units", number(units));
+        made(call.send().await, "giving units of a limit back").map(|_| ())
     }
 
     /// Takes units of what is counted at `pk`, of which there are `most` in the limit's window.

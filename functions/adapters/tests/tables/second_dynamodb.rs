@@ -123,5 +123,5 @@ fn any_write_means_the_same_on_a_second_dynamodb() {
 fn every_write_of_holding_means_the_same_on_a_second_dynamodb() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
-    every_write(server.client(), 120);
+    every_write(server.client(), 120, 0);
 }

@@ -199,6 +199,7 @@ enum Kind {
 }
 
 /// What runs.
+#[expect(clippy::large_enum_variant, reason = "boxes would make every world of the check slower")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Job {
     /// A delivery whose attempt is under way, and how many acts it saw.
