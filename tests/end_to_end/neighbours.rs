@@ -92,7 +92,10 @@ async fn polls_beside(network: Network, real: &str, made_up: usize, most_calls: 
         if shown["token"]["state"] != "unknown" {
             dead += 1;
             let checked = bundle.client.post(&format!("{path}/check"), &hostile.key, "").await;
-            assert_eq!((checked.status, &checked.json()["token"]["state"]), (202, &Value::from("revoked")));
+            assert_eq!(checked.status, 202);
+            // Some networks do not say which.
+            let state = checked.json()["token"]["state"].clone();
+            assert!(["revoked", "expired"].map(Value::from).contains(&state), "{network}: {state}");
         }
     }
     assert!(made_up == 0 || dead > 0);

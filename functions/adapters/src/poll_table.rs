@@ -8,8 +8,8 @@
 //! | units spent of a limit | `spent#<network>` or `spent#<network>#<network's id>` | the limit's name |
 //! | how long a network, or a page of it, wants no call | the same | `rest` |
 //! | units that an account spent of a limit of the app's | `spent#<network>#account#<account id>` | the limit's name |
-//! | of these, for its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
-//! | for one of these pages, of the network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
+//! | of these, by its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
+//! | by one of these pages, of the network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
 //! | how many pages are connected | `connected` | `<shard>` |
 //!
 //! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
@@ -23,7 +23,7 @@
 //! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
 //! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
 //! An account's [part](carteiro_core::poll::fair) of an app's limit is taken first, so that what it refuses costs the
-//! app nothing. A page that is not proven spends nothing of the network page's own limit, which is its owner's.
+//! app nothing. A page that is not proven spends little of the network page's own limit, which is its owner's.
 //!
 //! **A rest of the whole network** is what its answers to the calls of one account say of *an* app: whoever gave that
 //! account's token may have it of another app than the deployment's. So it is the account's alone until a second account
@@ -574,16 +574,8 @@ impl PollTable {
             }
             let end = limit.window.end(now);
             let pk = spent_pk(network, (limit.of == Of::TheNetworkPage).then_some(&schedule.network_id));
-            if limit.of == Of::TheNetworkPage && !spender.proven {
-                // Whether the page is this account's nobody knows yet.
-                let pk = format!("{pk}#unproven#{account}");
-                if !self.take(pk.clone(), limit, limit.units, units, now).await? {
-                    return Ok(May::At(end));
-                }
-                taken.push((pk, *limit));
-                continue;
-            }
-            if limit.of == Of::TheApp && !spender.proven {
+            // Whether the page is this account's nobody knows yet, and its owner's units are few.
+            if !spender.proven {
                 let pk = format!("{pk}#unproven#{account}");
                 if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
                     return Ok(May::At(end));

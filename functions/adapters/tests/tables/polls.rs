@@ -249,15 +249,21 @@ async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
     let foreign = tables.schedule(&other.connect("linkedin", "1").await).await.unwrap();
     // Ten units of 500, for all of them together.
     let unproven = Spender { millionths: Some(400_000), proven: false };
-    assert_eq!(spend(&first, unproven, 9).await, May::Now);
-    assert_eq!(spend(&second, unproven, 2).await, May::At(of_app.window.end(now())));
-    assert_eq!(spend(&second, unproven, 1).await, May::Now);
-    // Those that are proven have the rest of 200, of which a page has 100.
+    assert_eq!(spend(&first, unproven, 6).await, May::Now);
+    assert_eq!(spend(&second, unproven, 5).await, May::At(of_app.window.end(now())));
+    assert_eq!(spend(&second, unproven, 4).await, May::Now);
+    // Another account has its own ten, and takes no more of this page's hundred.
+    assert_eq!(spend(&foreign, unproven, 10).await, May::Now);
+    assert_eq!(spend(&foreign, unproven, 1).await, May::At(of_app.window.end(now())));
+    // Those that are proven have the rest of 200.
     let proven = Spender { proven: true, ..unproven };
-    assert_eq!(spend(&first, proven, 100).await, May::Now, "what is not proven spent nothing of the page's");
-    assert_eq!(spend(&second, proven, 91).await, May::At(later(3600)), "over the part: looked at in an hour");
-    assert_eq!(spend(&second, proven, 90).await, May::Now);
-    assert_eq!(spend(&foreign, unproven, 10).await, May::Now, "another account has its own");
+    assert_eq!(spend(&first, proven, 85).await, May::At(of_app.window.end(now())), "a page has a hundred");
+    assert_eq!(spend(&first, proven, 84).await, May::Now);
+    let third = tables.schedule(&tables.connect("linkedin", "3").await).await.unwrap();
+    let in_an_hour = May::At(later(3600).min(of_app.window.end(now())));
+    assert_eq!(spend(&third, proven, 100).await, May::Now);
+    assert_eq!(spend(&second, proven, 7).await, in_an_hour, "over the part");
+    assert_eq!(spend(&second, proven, 6).await, May::Now);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

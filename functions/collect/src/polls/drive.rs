@@ -102,7 +102,9 @@ impl Asking<'_> {
             if let Follows::End(ended) = self.follow(&ask, answered.status, heard.verdict).await? {
                 return Ok(ended);
             }
-            if failures >= FAILURES {
+            // A page that is not proven has few calls, and tries again at its next turn.
+            let most_failures = if self.spender().proven { FAILURES } else { 1 };
+            if failures >= most_failures {
                 return Ok(Ended::Unavailable);
             }
         }
