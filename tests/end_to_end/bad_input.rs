@@ -35,7 +35,7 @@ async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
         422,
         "invalid",
     );
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    bundle.until_rest().await;
     assert_eq!(bundle.receiver.deliveries().len(), 0);
     bundle.stop().await;
 }

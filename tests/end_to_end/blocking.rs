@@ -33,17 +33,6 @@ fn is_blocked(status: &Value) -> bool {
     status["state"] == "blocked"
 }
 
-/// Waits until nothing arrives at a path any more, and answers how much had.
-async fn settled(bundle: &Bundle, path: &str) -> u64 {
-    loop {
-        let before = bundle.receiver.count(path);
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        if bundle.receiver.count(path) == before {
-            return before;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_thousand_failures_in_a_row_block_that_type_alone_until_the_block_is_over() {
     let bundle = Bundle::start().await;
@@ -57,7 +46,7 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone_until_the_block_is_o
     let message = &blocked["message"];
     assert!(message["pt-BR"].as_str().unwrap().contains("bloqueado"), "{message}");
     assert!(message["en"].as_str().unwrap().contains("1000 times in a row"), "{message}");
-    let requested = settled(&bundle, "/x").await;
+    let requested = bundle.count_at_rest("/x").await;
     assert!(
         (1000..=1200).contains(&requested),
         "{requested} requests: the threshold, and what was in flight"
@@ -71,13 +60,13 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone_until_the_block_is_o
     sent.push(bundle.send(&account, "/bots/b/messages", r#"{"late":true}"#).await);
     bundle.advance(Duration::from_secs(3600)).await;
     bundle.tick().await;
-    assert_eq!(settled(&bundle, "/x").await, 1, "the event alone");
+    assert_eq!(bundle.count_at_rest("/x").await, 1, "the event alone");
     until(&bundle, &account, &webhook, "message", |status| status["held_more"] == true).await;
 
     // A tick before the end plans the release to the second.
     bundle.advance(Duration::from_secs(3 * 3600 - 600)).await;
     bundle.tick().await;
-    assert_eq!(settled(&bundle, "/x").await, 1);
+    assert_eq!(bundle.count_at_rest("/x").await, 1);
     bundle.advance(Duration::from_secs(610)).await;
     bundle.receiver.wait_for_count("/x", 1 + 1101, SOON * 6).await.unwrap();
     let counts = bundle.receiver.counts_by_webhook_id("/x");
@@ -166,7 +155,11 @@ async fn one_at_a_time_999_failures_and_a_success_never_block_and_the_1000th_fai
     }
     let blocked = until(&bundle, &account, &webhook, "message", is_blocked).await;
     assert_eq!(blocked["failures"], 1000);
-    assert_eq!(settled(&bundle, "/one").await, 3000, "whoever read after the 1000th failure saw the block");
+    assert_eq!(
+        bundle.count_at_rest("/one").await,
+        3000,
+        "whoever read after the 1000th failure saw the block"
+    );
 
     // The true order, as the receiver answered it.
     let deliveries = bundle.receiver.deliveries_to("/one");
@@ -184,7 +177,7 @@ async fn one_at_a_time_999_failures_and_a_success_never_block_and_the_1000th_fai
     let held = bundle.status(&account, &webhook, "message").await["held"].as_u64().unwrap();
     bundle.send_many(&account, "message", 20).await;
     until(&bundle, &account, &webhook, "message", |status| status["held"].as_u64() >= Some(held + 20)).await;
-    assert_eq!(settled(&bundle, "/one").await, 3001, "the event alone");
+    assert_eq!(bundle.count_at_rest("/one").await, 3001, "the event alone");
     bundle.stop().await;
 }
 
@@ -269,13 +262,13 @@ async fn what_a_webhook_discards_while_it_is_blocked_is_counted_and_never_sent()
     bundle.receiver.set_behaviour("/d", Behaviour::from(FAILING));
     bundle.send_many(&account, "event", 5).await;
     until(&bundle, &account, &webhook, "event", is_blocked).await;
-    settled(&bundle, "/d").await;
+    bundle.count_at_rest("/d").await;
     bundle.receiver.clear();
     bundle.send_many(&account, "event", 30).await;
     let blocked =
         until(&bundle, &account, &webhook, "event", |status| status["discarded"].as_u64() >= Some(30)).await;
     assert_eq!(blocked["held"], 0);
-    assert_eq!(settled(&bundle, "/d").await, 0);
+    assert_eq!(bundle.count_at_rest("/d").await, 0);
     bundle.stop().await;
 }
 
@@ -289,7 +282,7 @@ async fn an_unblock_and_a_new_url_end_the_block_at_once_and_release_what_was_hel
         bundle.receiver.set_behaviour("/u", Behaviour::from(FAILING));
         let ids = bundle.send_many(&account, "event", 20).await;
         until(&bundle, &account, &webhook, "event", is_blocked).await;
-        settled(&bundle, "/u").await;
+        bundle.count_at_rest("/u").await;
         // What failed before the block and is to be retried soon meets the block, and is held too.
         bundle.advance(Duration::from_secs(8)).await;
         until(&bundle, &account, &webhook, "event", |status| status["held"] == 20).await;
@@ -323,7 +316,7 @@ async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
     bundle.send_many(&account, "event", 500).await;
     until(&bundle, &account, &webhook, "event", is_blocked).await;
     bundle.send_many(&account, "event", 100).await;
-    settled(&bundle, "/s").await;
+    bundle.count_at_rest("/s").await;
     bundle.advance(Duration::from_secs(10)).await;
     let held =
         until(&bundle, &account, &webhook, "event", |status| status["held"].as_u64() >= Some(590)).await;
@@ -332,7 +325,7 @@ async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
         bundle.receiver.clear();
         bundle.tick().await;
         bundle.receiver.wait_for_count("/s", 10, SOON).await.unwrap();
-        assert_eq!(settled(&bundle, "/s").await, 10, "a first step, and no more");
+        assert_eq!(bundle.count_at_rest("/s").await, 10, "a first step, and no more");
         bundle.advance(Duration::from_secs(15 * 60)).await;
     }
     // None of them used up its schedule.
@@ -366,7 +359,7 @@ async fn an_account_is_told_of_warnings_of_the_block_and_of_its_end_once_each() 
     let warned = wait("webhook.failing", 1).await;
     assert_eq!((&warned[0]["data"]["percent"], &warned[0]["data"]["threshold"]), (&json!(50), &json!(40)));
     assert_eq!(warned[0]["data"]["webhook"], json!(failing.id));
-    settled(&bundle, "/f").await;
+    bundle.count_at_rest("/f").await;
     bundle.send_many(&account, "event", 15).await;
     let blocked = wait("webhook.blocked", 1).await;
     assert_eq!(blocked[0]["data"]["last_error"]["status"], 500);
@@ -377,7 +370,7 @@ async fn an_account_is_told_of_warnings_of_the_block_and_of_its_end_once_each() 
     assert!(told("webhook.released").is_empty());
     bundle.advance(Duration::from_secs(310)).await;
     wait("webhook.released", 1).await;
-    settled(&bundle, "/told").await;
+    bundle.count_at_rest("/told").await;
     let counts = bundle.receiver.counts_by_webhook_id("/told");
     assert!(counts.values().all(|&count| count == 1), "{counts:?}");
     assert!((1..=3).contains(&told("webhook.failing").len()));

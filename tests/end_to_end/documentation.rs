@@ -185,6 +185,7 @@ fn the_documented_limits_are_those_of_the_core() {
         ("page's name", format!("{} bytes", page::MAX_PAGE_NAME_BYTES)),
         ("page's token, refresh token", format!("{} KiB each", page::MAX_TOKEN_BYTES / kib)),
         ("network's id of a page", format!("{} of", network::MAX_NETWORK_ID_BYTES)),
+        ("passages of an item through Carteiro", carteiro_core::hop::Hop::LIMIT.count().to_string()),
         ("page of a list", format!("{}, at most {}", cursor::DEFAULT_LIMIT, cursor::MAX_LIMIT)),
     ];
     for (what, limit) in expected {

@@ -62,7 +62,7 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     bundle.receiver.set_behaviour("/b", busy());
     let failed = send_many(&bundle.client, &account, "event", 10).await;
     let first = until(&bundle.client, &account, &webhook, "event", is_blocked).await;
-    quiet(&bundle.receiver, "/b").await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
     bundle.receiver.set_behaviour("/b", Behaviour::default());
     bundle.receiver.clear();
     let held = send_many(&bundle.client, &account, "event", 15).await;
@@ -70,20 +70,20 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     hours(&bundle, 3).await;
     pass(&bundle.stack, Duration::from_secs(HOUR - 300)).await;
     bundle.tick().await;
-    assert_eq!(quiet(&bundle.receiver, "/b").await, 0);
+    assert_eq!(quiet(&bundle.stack, &bundle.receiver, "/b").await, 0);
     let still = status(&bundle.client, &account, &webhook, "event").await;
     assert_eq!((&still["state"], &still["blocked_until"]), (&json!("blocked"), &first["blocked_until"]));
     // Its end: what was held arrives, once.
     pass(&bundle.stack, Duration::from_secs(310)).await;
     until_arrived(&bundle, "/b", &held).await;
     failures_are(&bundle, &account, &webhook, 0).await;
-    assert_eq!(quiet(&bundle.receiver, "/b").await, 15);
+    assert_eq!(quiet(&bundle.stack, &bundle.receiver, "/b").await, 15);
 
     // A new streak within the hour in which the old row may not go yet: it outlives the time that it had.
     bundle.receiver.set_behaviour("/b", busy());
     send_many(&bundle.client, &account, "event", 5).await;
     failures_are(&bundle, &account, &webhook, 5).await;
-    quiet(&bundle.receiver, "/b").await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
     hours(&bundle, 9).await;
     failures_are(&bundle, &account, &webhook, 5).await;
     let rows = streaks(&bundle, &webhook).await;
@@ -91,7 +91,7 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     // And goes on from there: the tenth failure blocks, not the ninth.
     send_many(&bundle.client, &account, "event", 4).await;
     failures_are(&bundle, &account, &webhook, 9).await;
-    quiet(&bundle.receiver, "/b").await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
     send_many(&bundle.client, &account, "event", 1).await;
     let second = until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     assert_ne!(second["blocked_until"], first["blocked_until"]);
@@ -103,13 +103,13 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     hours(&bundle, 3).await;
     send_many(&bundle.client, &account, "event", 9).await;
     failures_are(&bundle, &account, &webhook, 9).await;
-    quiet(&bundle.receiver, "/b").await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
     let told_late = streaks(&bundle, &webhook).await;
     assert!(told_late.iter().all(|row| row.get("blocked_until").is_none()), "{told_late:?}");
     bundle.receiver.set_behaviour("/b", Behaviour::default());
     send_many(&bundle.client, &account, "event", 1).await;
     failures_are(&bundle, &account, &webhook, 0).await;
-    quiet(&bundle.receiver, "/b").await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
 
     // What failed first comes again when its retry is due, a day or so later.
     for _ in 0..24 {
@@ -154,14 +154,14 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 12).await;
     assert!(planned().await);
     bundle.receiver.wait_for_count("/o", 1, SOON).await.unwrap();
-    quiet(&bundle.receiver, "/o").await;
+    quiet(&bundle.stack, &bundle.receiver, "/o").await;
 
     // Within the day: the key is known, the slot is planned, what is held is held.
     hours(&bundle, 23).await;
     assert_eq!((once().await, planned().await), (first.clone(), false));
     bundle.tick().await;
     assert_eq!(status(&bundle.client, &account, &off, "event").await["held"], 12);
-    assert_eq!(quiet(&bundle.receiver, "/o").await, 1, "a repeat delivers nothing");
+    assert_eq!(quiet(&bundle.stack, &bundle.receiver, "/o").await, 1, "a repeat delivers nothing");
 
     // After it: the key is new, and what was held is dead: no row of it went unseen.
     hours(&bundle, 2).await;
@@ -184,7 +184,7 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 0).await;
 
     // The dead are shown for their time, and not longer.
-    quiet(&bundle.receiver, "/o").await;
+    quiet(&bundle.stack, &bundle.receiver, "/o").await;
     hours(&bundle, 23).await;
     assert_eq!(dead().await.len(), 12);
     hours(&bundle, 2).await;

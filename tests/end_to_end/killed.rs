@@ -42,6 +42,11 @@ impl Program {
     }
 }
 
+/// The program's clock: it has the machine's time, and nothing moves it.
+pub(crate) fn clock() -> Clock {
+    Clock::system()
+}
+
 /// Starts the program with its state in a folder, and waits until everything is ready.
 pub(crate) fn start(binary: &Path, data: &Path) -> Program {
     // The ports are free now; a run in which somebody else takes one first says so.
@@ -89,7 +94,7 @@ async fn send(client: &Client, key: &str, number: usize) -> Option<String> {
 async fn sigkill_in_the_middle_of_a_load_loses_nothing_that_was_accepted() {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = receiver(Clock::system()).await;
+    let customer = receiver(clock()).await;
     let mut stack = start(&binary, data.path());
     let account = account(&stack).await;
     let client = Client::new(&stack.api);

@@ -22,7 +22,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::killed::{account, start};
+use crate::killed::{account, clock, start};
 
 /// How many items the release has that runs with every change.
 const SOME: usize = 2500;
@@ -41,6 +41,9 @@ pub(crate) const ANSWER_AFTER_MS: u64 = 20;
 
 /// How often an item is sent to the other webhook.
 const STREAM_EVERY: Duration = Duration::from_millis(50);
+
+/// How many items of the other webhook are measured before the release.
+const BEFORE: u64 = 150;
 
 /// A receiver that keeps what these tests send.
 async fn roomy_receiver(clock: Clock) -> Receiver {
@@ -262,7 +265,8 @@ async fn release_beside_a_stream(items: usize) {
         tokio::spawn(stream(client.clone(), account.key.clone(), clock.clone(), Arc::clone(&go_on)));
     receiver.wait_for_count("/steady", 10, SOON).await.unwrap();
     let steady = clock.now_ms();
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Enough of them to know their pace without a release.
+    receiver.wait_for_count("/steady", 10 + BEFORE, SOON * 4).await.unwrap();
 
     let ok = Answer::status(StatusCode::OK);
     let late = Answer::Delay { by: Duration::from_millis(ANSWER_AFTER_MS), then: Box::new(ok) };
@@ -317,15 +321,10 @@ async fn a_hundred_thousand_held_items_are_released_in_steps_and_another_webhook
     release_beside_a_stream(MANY).await;
 }
 
-/// Waits until nothing arrives at a path any more, and answers how much had.
-async fn settled(receiver: &Receiver, path: &str) -> u64 {
-    loop {
-        let before = receiver.count(path);
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        if receiver.count(path) == before {
-            return before;
-        }
-    }
+/// How many requests the webhook's path has had when nothing is under way any more.
+async fn settled(bundle: &Bundle, receiver: &Receiver) -> u64 {
+    bundle.until_rest().await;
+    receiver.count("/held")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,11 +344,11 @@ async fn a_url_that_still_fails_costs_one_first_step_a_tick_and_no_items_schedul
         .map(|row| (row["id"].as_str().unwrap().to_owned(), row["attempt"].as_u64().unwrap()))
         .collect();
 
-    let mut requested = settled(&receiver, "/held").await;
+    let mut requested = settled(&bundle, &receiver).await;
     bundle.advance(Duration::from_secs(4 * 3600)).await;
     for tick in 1..=TICKS {
         bundle.tick().await;
-        let now = settled(&receiver, "/held").await;
+        let now = settled(&bundle, &receiver).await;
         println!("tick {tick}: {} requests", now - requested);
         assert!(
             (1..=u64::from(FIRST_STEP)).contains(&(now - requested)),
@@ -389,7 +388,7 @@ async fn release_through_kills(items: usize, kills: usize) {
     let mut dice = Dice(seed());
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = roomy_receiver(Clock::system()).await;
+    let customer = roomy_receiver(clock()).await;
     let mut stack = start(&binary, data.path());
     let account = account(&stack).await;
     let client = Client::new(&stack.api);

@@ -8,16 +8,14 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 const FAILING: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-/// Moves the time in small steps until a path has `count` deliveries, and answers how much was moved. The steps leave
-/// real time for what a step sets off.
-async fn advance_until(bundle: &Bundle, path: &str, count: u64, step: Duration, limit: Duration) -> Duration {
+/// Moves the time in small steps until a path has `count` deliveries. The steps leave real time for what a step sets off.
+async fn advance_until(bundle: &Bundle, path: &str, count: u64, step: Duration, limit: Duration) {
     let mut moved = Duration::ZERO;
     while bundle.receiver.wait_for_count(path, count, Duration::from_millis(150)).await.is_err() {
         assert!(moved < limit, "delivery {count} did not come within {limit:?}");
         bundle.advance(step).await;
         moved += step;
     }
-    moved
 }
 
 fn attempt_times(bundle: &Bundle, path: &str) -> Vec<u64> {
@@ -37,33 +35,25 @@ async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4_at_the_sch
     let id = bundle.send(&account, "/bots/b/messages", r#"{"id":"1"}"#).await;
     bundle.receiver.wait_for_count("/thrice", 1, SOON).await.unwrap();
     let second = Duration::from_secs(1);
-    advance_until(&bundle, "/thrice", 2, second, Duration::from_secs(10)).await;
-    advance_until(&bundle, "/thrice", 3, second * 2, Duration::from_secs(50)).await;
-    advance_until(&bundle, "/thrice", 4, second * 10, Duration::from_secs(420)).await;
+    // At most: the wait and a fifth of it, and the step that passes it. What the steps took comes off, if anything.
+    advance_until(&bundle, "/thrice", 2, second, second * 7).await;
+    advance_until(&bundle, "/thrice", 3, second * 2, second * 38).await;
+    advance_until(&bundle, "/thrice", 4, second * 10, second * 370).await;
     let deliveries = bundle.receiver.deliveries_to("/thrice");
     for (delivery, attempt) in deliveries.iter().zip(1..) {
         assert_eq!(delivery.attempt(), Some(attempt));
         assert_eq!(delivery.webhook_id(), Some(id.as_str()));
         assert_eq!(delivery.body, r#"{"id":"1"}"#);
     }
-    // Each wait, less a fifth at least; a fifth more at most, and a step of the clock with what the steps took.
+    // At least: the wait less a fifth of it.
     let times = attempt_times(&bundle, "/thrice");
-    for (wait, (times, slack)) in
-        [5_000, 30_000, 300_000].into_iter().zip(times.windows(2).zip([3_000, 6_000, 20_000]))
-    {
+    for (wait, times) in [5_000, 30_000, 300_000].into_iter().zip(times.windows(2)) {
         let waited = times[1] - times[0];
-        assert!(
-            waited >= wait * 4 / 5 && waited <= wait * 6 / 5 + slack,
-            "waited {waited} ms instead of {wait} ms"
-        );
+        assert!(waited >= wait * 4 / 5, "waited {waited} ms instead of {wait} ms");
     }
-    // Time for its message to be deleted; moved past its visibility timeout before, it would come again.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    bundle.until_rest().await;
     bundle.advance(Duration::from_secs(3600)).await;
-    assert!(
-        bundle.receiver.wait_for_count("/thrice", 5, Duration::from_secs(1)).await.is_err(),
-        "it was delivered"
-    );
+    assert_eq!(bundle.count_at_rest("/thrice").await, 4, "it was delivered");
     bundle.stop().await;
 }
 

@@ -158,7 +158,7 @@ async fn a_new_url_tells_the_release_at_once_and_once_and_leaves_no_row_without_
     until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     until(&bundle.client, &account, &webhook, "message", |status| status["failures"] == 1).await;
     until_told(&bundle, "/told", "webhook.blocked").await;
-    quiet(&bundle.receiver, "/a").await;
+    quiet(&bundle.stack, &bundle.receiver, "/a").await;
     assert!(told(&bundle, "/told", "webhook.released").is_empty());
     patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/b")})).await;
     let (_, notice) = until_told(&bundle, "/told", "webhook.released").await;
@@ -170,12 +170,12 @@ async fn a_new_url_tells_the_release_at_once_and_once_and_leaves_no_row_without_
     // A PATCH that changes nothing is no new revision, and one that changes something else is none either.
     patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/b")})).await;
     assert_eq!(patch(&bundle, &account, &webhook, json!({"log": "all"})).await["revision"], 2);
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     // To after the time at which the block would have been over.
     for _ in 0..5 {
         pass(&bundle.stack, Duration::from_secs(3000)).await;
         bundle.tick().await;
-        quiet(&bundle.receiver, "/told").await;
+        quiet(&bundle.stack, &bundle.receiver, "/told").await;
     }
     assert_eq!(told(&bundle, "/told", "webhook.released").len(), 1);
     assert_eq!(told(&bundle, "/told", "webhook.blocked").len(), 1);
@@ -195,7 +195,7 @@ async fn deleting_a_blocked_webhook_tells_no_release_of_it_and_leaves_no_row_wit
     until_told(&bundle, "/told", "webhook.blocked").await;
     // Attempts that are under way when it is deleted.
     bundle.receiver.set_behaviour("/a", later(FAILING));
-    let before = quiet(&bundle.receiver, "/a").await;
+    let before = quiet(&bundle.stack, &bundle.receiver, "/a").await;
     send_many(&bundle.client, &account, "message", 2).await;
     bundle.receiver.wait_for_count("/a", before + 2, SOON).await.unwrap();
     let deleted = bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await;
@@ -206,7 +206,7 @@ async fn deleting_a_blocked_webhook_tells_no_release_of_it_and_leaves_no_row_wit
         pass(&bundle.stack, Duration::from_secs(3000)).await;
         bundle.tick().await;
     }
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     assert!(told(&bundle, "/told", "webhook.released").is_empty());
     assert!(rows(&bundle, &webhook).await.is_empty(), "an hour later they are gone");
     bundle.stop().await;
@@ -227,18 +227,18 @@ async fn a_webhook_that_is_gone_is_told_once_however_many_attempts_say_so() {
     assert_eq!((&data["webhook"], &data["disabled_by"]), (&json!(webhook.id), &json!("gone")));
     assert_eq!(data["url"], bundle.receiver.url("/gone").as_str());
     assert_eq!(data["last_error"]["status"], 410);
-    quiet(&bundle.receiver, "/gone").await;
+    quiet(&bundle.stack, &bundle.receiver, "/gone").await;
     bundle.tick().await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     assert_eq!(told(&bundle, "/told", "webhook.disabled").len(), 1);
     // Enabled by its owner and gone again, it is told again, under another id.
     let enable = format!("/webhooks/{}/enable", webhook.id);
     assert_eq!(bundle.client.post(&enable, &account.key, "").await.status, 200);
     until_disabled(&bundle, &account, &webhook).await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     // A release's attempt may be the last of a chain, whose notice a tick tells.
     bundle.tick().await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     let ids: HashSet<_> = told(&bundle, "/told", "webhook.disabled").into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
     assert!(ids.contains(&id));
@@ -269,12 +269,12 @@ async fn a_disabling_whose_telling_was_cut_short_is_told_by_a_tick() {
     })));
     send_many(&bundle.client, &account, "event", 1).await;
     until_disabled(&bundle, &account, &webhook).await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     assert_eq!(bundle.receiver.count("/told"), 0);
     bundle.stack.intercept_dynamodb(None);
     assert_eq!(bundle.tick().await["notices"], 1);
     until_told(&bundle, "/told", "webhook.disabled").await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     assert_eq!(bundle.tick().await["notices"], 0);
     assert_eq!(told(&bundle, "/told", "webhook.disabled").len(), 1);
     bundle.stop().await;
@@ -292,7 +292,7 @@ async fn a_notices_own_webhook_that_is_gone_is_told_to_the_others_by_a_tick() {
     send_many(&bundle.client, &account, "event", 2).await;
     until(&bundle.client, &account, &failing, "event", is_blocked).await;
     until_disabled(&bundle, &account, &gone).await;
-    quiet(&bundle.receiver, "/told").await;
+    quiet(&bundle.stack, &bundle.receiver, "/told").await;
     assert!(
         told(&bundle, "/told", "webhook.disabled").is_empty(),
         "it would make a chain of invocations longer"
@@ -326,7 +326,7 @@ async fn a_threshold_that_is_lowered_below_the_count_blocks_at_the_next_failure(
     send_many(&bundle.client, &account, "event", 1).await;
     let blocked = until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     assert_eq!((&blocked["failures"], &blocked["threshold"]), (&json!(5), &json!(5)));
-    assert_eq!(quiet(&bundle.receiver, "/l").await, 9);
+    assert_eq!(quiet(&bundle.stack, &bundle.receiver, "/l").await, 9);
     let row = &rows(&bundle, &webhook).await[0];
     assert_eq!(row["failures"]["N"], "5", "{row}");
     bundle.stop().await;

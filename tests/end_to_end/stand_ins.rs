@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_core::inbox::EntryKey;
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::normalise;
@@ -40,7 +40,7 @@ fn encoded(text: &str) -> String {
 
 impl Page {
     async fn of(network: Network) -> Self {
-        let clock = Clock::system();
+        let clock = testing::clock();
         let networks = carteiro_tests::networks(clock.clone()).await;
         networks.connect(network, OWNER, TOKEN);
         networks.cap_pages(network, 2);

@@ -259,6 +259,7 @@ async fn what_is_over_its_limit_in_a_queue_or_the_inbox_is_neither_attempted_nor
         accepted_at: long_ago,
         replayed: None,
         keep_until: Some(at),
+        hop: carteiro_core::hop::Hop::default(),
         attempt: 1,
         chain: 0,
         revision: 1,

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::{Account, Webhook};
+use crate::{Account, Webhook, is_at_rest};
 
 /// Sends so many items of a type in one request, which must take them all, and answers their ids.
 pub async fn send_many(client: &Client, account: &Account, item_type: &str, count: usize) -> Vec<String> {
@@ -55,27 +55,20 @@ pub fn is_blocked(status: &Value) -> bool {
     status["state"] == "blocked"
 }
 
-/// Waits until nothing arrives at a path any more, and answers how much had.
-pub async fn quiet(receiver: &Receiver, path: &str) -> u64 {
-    loop {
-        let before = receiver.count(path);
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        if receiver.count(path) == before {
-            return before;
-        }
-    }
+/// How many requests a path has had when nothing is under way any more.
+///
+/// # Panics
+/// Where something stays under way.
+pub async fn quiet(stack: &Stack, receiver: &Receiver, path: &str) -> u64 {
+    assert!(rest(stack).await, "something stays in flight");
+    receiver.count(path)
 }
 
-/// Waits, up to 20 s of the machine's time, until no queue that wakes a function hands anything out or has anything in
-/// flight, so that no message's visibility ends by a move of the time. False where that did not come about.
+/// Waits, up to a minute of the machine's time, until no queue that wakes a function hands anything out or has anything
+/// in flight, so that no message's visibility ends by a move of the time. False where that did not come about.
 pub async fn rest(stack: &Stack) -> bool {
-    for _ in 0..400 {
-        let mut busy = 0;
-        for mapping in &stack.template().queue_mappings {
-            let queue = stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
-            busy += queue.counts.visible + queue.counts.in_flight;
-        }
-        if busy == 0 {
+    for _ in 0..1200 {
+        if is_at_rest(stack).await {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

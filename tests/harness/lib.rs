@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
 use carteiro_networks::{ADDRESSES, Networks};
 use carteiro_receiver::{Options, Receiver};
@@ -129,7 +129,13 @@ impl Bundle {
 
     /// Starts the bundle with some parameters set. No schedule fires by itself.
     pub async fn start_with<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self::start_from(workspace().join("template.yaml"), own).await
+        Self::start_on(testing::clock(), own).await
+    }
+
+    /// Starts the bundle with some parameters set, on a clock of the test's own: one that begins at an instant whose hour
+    /// matters to the test, or the machine's where a program outside of the bundle compares times with it.
+    pub async fn start_on<'a>(clock: Clock, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::start_from(workspace().join("template.yaml"), clock, own).await
     }
 
     /// Starts the bundle with some parameters set and its template edited, for what no parameter says.
@@ -141,11 +147,14 @@ impl Bundle {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("template.yaml");
         std::fs::write(&path, edit(&template)).expect("a template is written");
-        Self::start_from(path, own).await
+        Self::start_from(path, testing::clock(), own).await
     }
 
-    async fn start_from<'a>(template: PathBuf, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let clock = Clock::system();
+    async fn start_from<'a>(
+        template: PathBuf,
+        clock: Clock,
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let logs = LogLines::default();
         let networks = Arc::new(networks(clock.clone()).await);
         let mut parameters = parameters([]);
@@ -238,7 +247,7 @@ impl Bundle {
     /// come about within `limit` of the machine's time.
     pub async fn rest(&self, limit: Duration) -> bool {
         let at_rest = async {
-            while !self.is_at_rest().await {
+            while !is_at_rest(&self.stack).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -254,6 +263,13 @@ impl Bundle {
         panic!("messages stay in flight; the functions said: {:#?}", self.complaints());
     }
 
+    /// How many requests a path has had when nothing is under way any more. So a test shows that nothing more arrives:
+    /// what only waited for a while would miss what a busy machine sends later.
+    pub async fn count_at_rest(&self, path: &str) -> u64 {
+        self.until_rest().await;
+        self.receiver.count(path)
+    }
+
     /// What the functions logged above the level of information.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -261,17 +277,6 @@ impl Bundle {
         let lines = functions.iter().flat_map(|function| self.logs.of(function));
         let lines = lines.filter(|line| !line.contains("\"INFO\""));
         lines.chain(self.stack.refused_calls().iter().map(ToString::to_string)).collect()
-    }
-
-    async fn is_at_rest(&self) -> bool {
-        for mapping in &self.stack.template().queue_mappings {
-            let queue =
-                self.stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
-            if queue.counts.visible > 0 || queue.counts.in_flight > 0 {
-                return false;
-            }
-        }
-        true
     }
 
     /// Stops everything, and asserts that no function called what its policies in the template do not allow, and that
@@ -294,6 +299,18 @@ impl Bundle {
         self.networks.stop().await;
         assert!(refused.is_empty(), "the template does not allow: {refused:#?}");
     }
+}
+
+/// Whether no queue that wakes a function has anything to hand out or in flight. The queues are looked at one after
+/// another, and twice: what one function did may have been sent to a queue that was looked at before.
+pub(crate) async fn is_at_rest(stack: &Stack) -> bool {
+    for mapping in stack.template().queue_mappings.iter().chain(&stack.template().queue_mappings) {
+        let queue = stack.queues().describe_queue(&mapping.queue).await.expect("a queue of the template");
+        if queue.counts.visible > 0 || queue.counts.in_flight > 0 {
+            return false;
+        }
+    }
+    true
 }
 
 /// A receiver on a free port.

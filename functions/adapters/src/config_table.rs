@@ -297,7 +297,7 @@ impl ConfigTable {
                 return Ok(Found { webhooks, streaks: picked.collect() });
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Incomplete { operation: OPERATION })
     }
 
     /// All webhooks of an account.

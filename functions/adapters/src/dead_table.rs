@@ -13,7 +13,9 @@ use jiff::Timestamp;
 
 use crate::config_table::Page;
 use crate::error::AdapterError;
-use crate::held_table::{HeldKey, Span, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery};
+use crate::held_table::{
+    HeldKey, Span, count_rows, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery,
+};
 use crate::merged_rows::{MergedRows, Reading};
 use crate::replay_row::Replay;
 use crate::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
@@ -24,6 +26,9 @@ const TABLE: &str = "dead";
 const IS_SAME_DEATH: &str = "died_at = :died_at AND attribute_not_exists(replay)";
 /// Likewise, of one that had been replayed before.
 const IS_SAME_LATER_DEATH: &str = "died_at = :died_at AND replay = :replay";
+
+/// The table may delete a row late.
+const IS_NOT_FORGOTTEN: &str = "expires_at > :now";
 
 /// Every cause that a row may name.
 const CAUSES: [DeathCause; 3] = [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter];
@@ -135,6 +140,21 @@ impl DeadTable {
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: Span<'_>) -> Result<Page<Dead>, AdapterError> {
         page(&self.client, &self.name, span, dead).await
+    }
+
+    /// How many items of a webhook and type are dead and not forgotten at `now`. Counting ends when `most` are exceeded.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn count(
+        &self,
+        webhook: &WebhookId,
+        item_type: &str,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<usize, AdapterError> {
+        let not_forgotten = (IS_NOT_FORGOTTEN, seconds(now));
+        count_rows(&self.client, &self.name, (webhook, item_type), most, not_forgotten).await
     }
 
     /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::held_table::SHARDS`].

@@ -43,6 +43,18 @@ pub enum AdapterError {
         /// What was tried.
         operation: &'static str,
     },
+    /// A queue did not take all messages. Those that it took are in it.
+    #[error("{operation} failed: the queue did not take all messages")]
+    NotQueued {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// A table answered a part of a batch only, again and again: it is throttled.
+    #[error("{operation} was done in part only: the table is throttled")]
+    Incomplete {
+        /// What was tried.
+        operation: &'static str,
+    },
 }
 
 impl AdapterError {
@@ -60,7 +72,7 @@ impl AdapterError {
     /// Whether a repeat may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Contended { .. })
+        !matches!(self, Self::Refused { .. } | Self::Malformed { .. })
     }
 
     /// Sorts an AWS call's error: what a service certainly refused will be refused again, all else may pass.

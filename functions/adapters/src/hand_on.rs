@@ -335,6 +335,7 @@ fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
         step: None,
         replayed: None,
         keep_until: what.keep_until,
+        hop: entry.hop,
         body: what.body.to_vec(),
     }
 }

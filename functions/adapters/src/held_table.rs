@@ -20,10 +20,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::replay::Replayed;
 use carteiro_core::transition::Write;
+use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -332,30 +334,8 @@ impl HeldTable {
         most: usize,
         now: Timestamp,
     ) -> Result<usize, AdapterError> {
-        let mut held = 0;
-        for shard in 0..SHARDS {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
-                .expression_attribute_values(":pk", text(pk(webhook, shard)))
-                .expression_attribute_values(":type", text(format!("{item_type}#")))
-                .filter_expression(MAY_BE_KEPT)
-                .expression_attribute_values(":now", milliseconds(now))
-                .consistent_read(true)
-                .select(Select::Count);
-            // A page ends at 1 MB of rows, which are counted with the items that they hold.
-            let mut pages = call.into_paginator().send();
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| AdapterError::of_call("counting held items", error))?;
-                held += usize::try_from(page.count).unwrap_or_default();
-                if held > most {
-                    return Ok(held);
-                }
-            }
-        }
-        Ok(held)
+        let may_be_kept = (MAY_BE_KEPT, milliseconds(now));
+        count_rows(&self.client, &self.name, (webhook, item_type), most, may_be_kept).await
     }
 
     /// A page of a webhook's held items, by type and then in the order of their acceptance. What is being moved or
@@ -443,6 +423,41 @@ pub(crate) async fn drop_row(client: &Client, table: &str, key: &HeldKey) -> Res
     let call = client.delete_item().table_name(table);
     let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
     sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a waiting item", error))
+}
+
+/// How many rows of a webhook and type there are in the table of the held or the dead items. A filter names the rows
+/// that count and its `:now`. Counting in a shard ends when `most` are exceeded.
+pub(crate) async fn count_rows(
+    client: &Client,
+    table: &str,
+    (webhook, item_type): (&WebhookId, &str),
+    most: usize,
+    (filter, now): (&str, AttributeValue),
+) -> Result<usize, AdapterError> {
+    let shards = (0..SHARDS).map(|shard| {
+        let call = client
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
+            .expression_attribute_values(":pk", text(pk(webhook, shard)))
+            .expression_attribute_values(":type", text(format!("{item_type}#")))
+            .filter_expression(filter)
+            .expression_attribute_values(":now", now.clone())
+            .consistent_read(true)
+            .select(Select::Count);
+        async move {
+            // A page ends at 1 MB of rows, which are counted with the items that they hold.
+            let (mut rows, mut pages) = (0, call.into_paginator().send());
+            while rows <= most
+                && let Some(page) = pages.next().await
+            {
+                let page = page.map_err(|error| AdapterError::of_call("counting items", error))?;
+                rows += usize::try_from(page.count).unwrap_or_default();
+            }
+            Ok::<_, AdapterError>(rows)
+        }
+    });
+    Ok(try_join_all(shards).await?.into_iter().sum())
 }
 
 fn held(row: &Row) -> Result<Held, AdapterError> {
@@ -551,6 +566,9 @@ pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
     if let Some(until) = delivery.keep_until {
         row.insert("keep_until".to_owned(), milliseconds(until));
     }
+    if delivery.hop > Hop::default() {
+        row.insert("hop".to_owned(), number(delivery.hop.count()));
+    }
     if let Some(replayed) = &delivery.replayed {
         row.insert("replay".to_owned(), text(replayed.replay.as_str()));
         row.insert("replayed_at".to_owned(), milliseconds(replayed.at));
@@ -575,6 +593,7 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         accepted_at: row.milliseconds("accepted_at")?,
         replayed,
         keep_until,
+        hop: Hop::of_count(row.optional_number("hop")?.unwrap_or_default()),
         attempt: row.number("attempt")?,
         chain: 0,
         revision: row.number("revision")?,
@@ -600,6 +619,7 @@ mod tests {
             accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
             replayed: None,
             keep_until: None,
+            hop: Hop::default(),
             attempt: 3,
             chain: 0,
             revision: 2,
@@ -615,6 +635,7 @@ mod tests {
         let at = Timestamp::from_millisecond(1_796_000_000_123).unwrap();
         delivery.replayed = Some(Replayed { replay: ReplayId::made_at(at, 1), at });
         delivery.keep_until = Some(at);
+        delivery.hop = Hop::of_count(2);
         assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
     }
 

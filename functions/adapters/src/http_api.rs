@@ -6,6 +6,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use carteiro_core::hop::{self, Hop};
 use carteiro_core::problem::{self, Problem};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use percent_encoding::percent_decode_str;
@@ -59,6 +60,21 @@ impl Request {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.event.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+    }
+
+    /// How often what it carries has passed through Carteiro before.
+    #[must_use]
+    pub fn hop(&self) -> Hop {
+        let counts = self.event.headers.get_all(hop::HEADER).iter();
+        let counts: Vec<_> = counts.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        Hop::of_request((!counts.is_empty()).then(|| counts.join(",")).as_deref())
+    }
+
+    /// The id of the HTTP API that took it, and the domain by which it was reached.
+    #[must_use]
+    pub fn reached(&self) -> (Option<&str>, Option<&str>) {
+        let context = &self.event.request_context;
+        (context.apiid.as_deref(), context.domain_name.as_deref())
     }
 
     /// A part of the path, by the name that the route gives it.

@@ -34,6 +34,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, ReturnValue,
     Select,
 };
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, PageId};
 use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
 use carteiro_core::network::{Network, NetworkId};
@@ -148,6 +149,8 @@ pub struct NewEntry {
     pub event: PackedEvent,
     /// Whether it is a version of what the thing says: another one before it makes it an edit.
     pub says: bool,
+    /// How often what is stored had passed through Carteiro.
+    pub hop: Hop,
     /// What it waits for.
     pub waiting: Waiting,
 }
@@ -168,8 +171,8 @@ impl NewEntry {
         let place = place(&self.page, &self.key);
         let is_large = self.event.bytes().len() > MAX_PART_BYTES;
         let parts = if is_large { Parts::of(&self.event).places(&place) } else { Vec::new() };
-        let Self { page, account, owner, key, .. } = self;
-        Entry { place, page, account, owner, key, event, received_at, since: received_at, parts }
+        let Self { page, account, owner, key, hop, .. } = self;
+        Entry { place, page, account, owner, key, event, hop, received_at, since: received_at, parts }
     }
 }
 
@@ -204,6 +207,8 @@ pub struct Entry {
     pub key: EntryKey,
     /// What it holds.
     pub event: Event,
+    /// How often that had passed through Carteiro.
+    pub hop: Hop,
     /// When it was stored first.
     pub received_at: Timestamp,
     /// When it became ready.
@@ -370,7 +375,7 @@ impl InboxTable {
                 pause *= 2;
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Incomplete { operation: OPERATION })
     }
 
     fn insertion(&self, row: &Row) -> Result<BatchStatementRequest, aws_sdk_dynamodb::error::BuildError> {
@@ -524,6 +529,7 @@ impl InboxTable {
             account: reader.parsed("account")?,
             owner: reader.parsed("owner")?,
             event: PackedEvent::from_stored(packed).read().map_err(|_| malformed("event"))?,
+            hop: Hop::of_count(reader.optional_number("hop")?.unwrap_or_default()),
             received_at: reader.milliseconds("received_at")?,
             since: reader.milliseconds("since")?,
             parts,
@@ -805,6 +811,9 @@ fn entry_row(entry: &NewEntry, received_at: Timestamp) -> Row {
     row.insert("since".to_owned(), milliseconds(received_at));
     row.insert("waiting".to_owned(), text(waiting));
     row.extend(entry.expires_at(received_at).map(|at| ("expires_at".to_owned(), seconds(at))));
+    if entry.hop > Hop::default() {
+        row.insert("hop".to_owned(), number(entry.hop.count()));
+    }
     if entry.says {
         row.insert("says".to_owned(), AttributeValue::Bool(true));
     }

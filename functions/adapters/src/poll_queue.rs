@@ -108,7 +108,7 @@ impl PollQueue {
             }
             let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
             if !answer.failed.is_empty() {
-                return Err(AdapterError::Contended { operation: OPERATION });
+                return Err(AdapterError::NotQueued { operation: OPERATION });
             }
         }
         Ok(())

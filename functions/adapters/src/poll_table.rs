@@ -627,7 +627,7 @@ impl PollTable {
                 pause *= 2;
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Incomplete { operation: OPERATION })
     }
 }
 

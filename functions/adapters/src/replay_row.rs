@@ -222,7 +222,8 @@ impl HeldTable {
                 }
                 // Another one has this place by now.
                 Transacted::Refused(_) => {}
-                Transacted::InTheWay | Transacted::Throttled => break,
+                Transacted::InTheWay => break,
+                Transacted::Throttled => return Err(AdapterError::Incomplete { operation: OPERATION }),
             }
         }
         Err(AdapterError::Contended { operation: OPERATION })

@@ -26,8 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
+use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl};
+use carteiro_core::hop::{self, Hop};
 use carteiro_core::outcome::{self, FailureKind, Outcome};
+use carteiro_core::own_hosts::{OwnAddress, OwnHosts};
 use http::header::{
     CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
 };
@@ -93,19 +95,38 @@ pub struct Attempted {
     pub response_body: Bytes,
 }
 
+impl From<OwnAddress> for Attempted {
+    /// The attempt on a URL that leads to the deployment itself, which its caller knew to do so.
+    fn from(_: OwnAddress) -> Self {
+        let outcome = Outcome::failed(FailureKind::OwnAddress, None);
+        Self { outcome, latency_ms: 0, response_body: Bytes::new() }
+    }
+}
+
 /// The request never left us, by our own fault: this is no attempt.
 #[derive(Debug, thiserror::Error)]
 #[error("the request could not be made")]
 pub struct NotAttempted(#[source] Box<dyn Error + Send + Sync>);
 
+/// No attempt may go where a URL leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// To an address that is not public.
+    #[error(transparent)]
+    ForbiddenAddress(#[from] ForbiddenAddress),
+    /// To the deployment itself.
+    #[error(transparent)]
+    OwnAddress(#[from] OwnAddress),
+}
+
 impl Sender {
-    /// A sender whose attempts end within `deadline`, and that may reach these private targets. It trusts the system's
-    /// certificate authorities.
+    /// A sender whose attempts end within `deadline`, that may reach these private targets and never the deployment's own
+    /// hosts. It trusts the system's certificate authorities.
     ///
     /// # Errors
     /// Where TLS cannot be set up.
-    pub fn new(private: PrivateTargets, deadline: Duration) -> Result<Self, rustls::Error> {
-        Self::with_roots(private, deadline, root_store())
+    pub fn new(private: PrivateTargets, own: OwnHosts, deadline: Duration) -> Result<Self, rustls::Error> {
+        Self::with_roots(private, own, deadline, root_store())
     }
 
     /// The same, but it trusts these certificate authorities alone.
@@ -121,11 +142,12 @@ impl Sender {
         for authority in authorities {
             roots.add(authority)?;
         }
-        Self::with_roots(private, deadline, roots)
+        Self::with_roots(private, OwnHosts::default(), deadline, roots)
     }
 
     fn with_roots(
         private: PrivateTargets,
+        own: OwnHosts,
         deadline: Duration,
         roots: RootCertStore,
     ) -> Result<Self, rustls::Error> {
@@ -137,25 +159,24 @@ impl Sender {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let dialler = Dialler {
             private: Arc::new(private),
+            own: Arc::new(own),
             resolver: Resolver::of_the_system(),
             tls: TlsConnector::from(Arc::new(tls)),
         };
         Ok(Self { inner: Arc::new(Inner { dialler, pool: Pool::default(), deadline }) })
     }
 
-    /// Looks whether a URL leads to an address that no attempt may dial, as its host resolves at this moment. A host
-    /// that does not resolve within this time leads nowhere yet, and each attempt looks again.
+    /// Looks whether a URL leads where no attempt may go, as its host resolves at this moment. A host that does not
+    /// resolve within this time leads nowhere yet, and each attempt looks again.
     ///
     /// # Errors
-    /// The address.
-    pub async fn check(&self, url: &WebhookUrl, within: Duration) -> Result<(), ForbiddenAddress> {
-        let Dialler { resolver, private, .. } = &self.inner.dialler;
+    /// Why not.
+    pub async fn check(&self, url: &WebhookUrl, within: Duration) -> Result<(), Refused> {
+        let dialler = &self.inner.dialler;
+        dialler.own.refuse_name(url)?;
         let (host, port) = (url.host(), url.port());
-        match tokio::time::timeout(within, resolver.resolve(&host, port)).await {
-            Ok(Ok(found)) => {
-                let addresses: Vec<_> = found.iter().map(std::net::SocketAddr::ip).collect();
-                vet(url, &addresses, private)
-            }
+        match tokio::time::timeout(within, dialler.resolver.resolve(&host, port)).await {
+            Ok(Ok(found)) => dialler.vet(url, &found),
             Ok(Err(_)) | Err(_) => Ok(()),
         }
     }
@@ -341,6 +362,7 @@ pub fn headers<'a>(
         ("carteiro-item-type", item.item_type.to_owned()),
         ("carteiro-source", item.source.to_owned()),
         ("carteiro-attempt", item.attempt.to_string()),
+        (hop::HEADER, item.hop.on_delivery(item.item_type).count().to_string()),
     ]);
     headers
 }
@@ -356,6 +378,8 @@ pub struct Labels<'a> {
     pub source: &'a str,
     /// The number of the attempt: 1, 2, …
     pub attempt: u32,
+    /// How often it has passed through Carteiro before.
+    pub hop: Hop,
 }
 
 #[cfg(test)]
@@ -371,7 +395,7 @@ mod tests {
 
     async fn attempt_to(url: &str, deadline: Duration) -> Attempted {
         let url = WebhookUrl::check(url, &loopback()).unwrap();
-        let sender = Sender::new(loopback(), deadline).unwrap();
+        let sender = Sender::new(loopback(), OwnHosts::default(), deadline).unwrap();
         let attempt =
             Attempt { url: &url, headers: vec![("x-a", "b".to_owned())], body: Bytes::from_static(b"{}") };
         sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap()
@@ -469,16 +493,40 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_to_a_private_address_is_forbidden() {
         let url = WebhookUrl::check("https://localhost:4443/", &PrivateTargets::default()).unwrap();
-        let sender = Sender::new(PrivateTargets::default(), LONG).unwrap();
+        let sender = Sender::new(PrivateTargets::default(), OwnHosts::default(), LONG).unwrap();
         let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
         let attempted = sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(attempted.outcome, Outcome::failed(FailureKind::ForbiddenAddress, None));
     }
 
     #[tokio::test]
+    async fn what_leads_to_the_deployment_itself_is_not_attempted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let own = format!("api.example.com,127.0.0.1:{port}").parse().unwrap();
+        let private: PrivateTargets = "127.0.0.0/8,::1/128,0.0.0.0/8".parse().unwrap();
+        let sender = Sender::new(private.clone(), own, LONG).unwrap();
+        for text in [
+            "https://api.example.com/bots/b/messages".to_owned(),
+            format!("http://127.0.0.1:{port}/"),
+            format!("http://localhost:{port}/"),
+            format!("http://0.0.0.0:{port}/"),
+            format!("http://[::1]:{port}/"),
+        ] {
+            let url = WebhookUrl::check(&text, &private).unwrap();
+            assert_eq!(sender.check(&url, LONG).await, Err(Refused::OwnAddress(OwnAddress)), "{text}");
+            let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
+            let attempted = sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap();
+            assert_eq!(attempted.outcome, Outcome::failed(FailureKind::OwnAddress, None), "{text}");
+        }
+        let nobody_came = tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err();
+        assert!(nobody_came, "nothing was dialled");
+    }
+
+    #[tokio::test]
     async fn no_more_connections_are_kept_than_the_bound() {
         let authority = carteiro_hostile::Authority::new().unwrap();
-        let sender = Sender::new(loopback(), LONG).unwrap();
+        let sender = Sender::new(loopback(), OwnHosts::default(), LONG).unwrap();
         let mut receivers = Vec::new();
         for _ in 0..=pool::MAX_KEPT {
             let hostile = carteiro_hostile::well_behaved::over_http1();

@@ -14,12 +14,13 @@ use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
-    KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    Delete, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
 use carteiro_core::streak::{ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
+use carteiro_core::tally::{self, Deaths};
 use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
 use jiff::Timestamp;
 
@@ -38,6 +39,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause after a throttle.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often deaths are counted anew while others count on the same tally.
+const TALLY_TRIES: usize = 10;
 
 /// What settling still needs; no record is begun or repeated in the last of it.
 const RESERVE: Duration = Duration::from_secs(4);
@@ -63,6 +67,12 @@ pub struct StreakKey {
 }
 
 impl StreakKey {
+    /// The row that counts what ended undelivered of a webhook and type ([`carteiro_core::tally`]).
+    #[must_use]
+    pub fn tally(account: AccountId, webhook: WebhookId, item_type: ItemType) -> Self {
+        Self { account, webhook, revision: tally::REVISION, item_type }
+    }
+
     fn sk(&self) -> String {
         format!("{:010}#{}", self.revision, self.item_type)
     }
@@ -129,7 +139,7 @@ impl StreakTable {
                 return Ok(picked.collect());
             }
         }
-        Err(AdapterError::Contended { operation: OPERATION })
+        Err(AdapterError::Incomplete { operation: OPERATION })
     }
 
     /// The streaks in a shard of the index of which something is to be told until then, and when.
@@ -177,6 +187,30 @@ impl StreakTable {
             self.client.get_item().table_name(&self.name).set_key(Some(key.row())).consistent_read(true);
         let answer = call.send().await.map_err(|error| AdapterError::of_call("reading a streak", error))?;
         Ok(answer.item.map(|row| core_row(&row, &ATTRIBUTES)))
+    }
+
+    /// Counts deaths on their tally, and answers whether a notice of them is due now.
+    ///
+    /// # Errors
+    /// Where the table could not be read or written in the time that is left. Then they are not counted.
+    pub async fn count_deaths(
+        &self,
+        key: &StreakKey,
+        deaths: &Deaths,
+        clock: InvocationClock,
+    ) -> Result<bool, AdapterError> {
+        let mut row = self.read(key).await?;
+        for _ in 0..TALLY_TRIES {
+            let now = clock.now();
+            let write = tally::count_deaths(row.as_ref(), deaths, now);
+            match self.write(key, &write, clock).await? {
+                Answer::Refused(newer) => row = newer,
+                Answer::Made | Answer::Lost | Answer::Row(_) => {
+                    return Ok(notice::is_left_by_now(&write, now));
+                }
+            }
+        }
+        Err(AdapterError::Contended { operation: "counting deaths" })
     }
 
     /// Carries a recording out to its end, and answers whether it left something to be told.
@@ -227,30 +261,40 @@ impl StreakTable {
         }
     }
 
-    /// A write as a part of a transaction. Deletions are no part of any.
+    /// A write as a part of a transaction.
     ///
     /// # Errors
-    /// Where it deletes, or cannot be built.
+    /// Where it cannot be built.
     pub(crate) fn in_transaction(
         &self,
         key: &StreakKey,
         write: &Write,
     ) -> Result<TransactWriteItem, AdapterError> {
-        let Effect::Update(changes) = &write.effect else {
-            return Err(AdapterError::Contended { operation: write.name });
-        };
         let mut expressions = Expressions::default();
         let condition = Some(expressions.condition(&write.condition)).filter(|text| !text.is_empty());
-        let update = Update::builder()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
-            .set_condition_expression(condition)
-            .update_expression(expressions.update(changes, &index(key, changes)))
-            .set_expression_attribute_names(Some(expressions.names()))
-            .set_expression_attribute_values(expressions.values())
-            .build();
-        let update = update.map_err(|error| AdapterError::unavailable(write.name, error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        let item = TransactWriteItem::builder();
+        let item = match &write.effect {
+            Effect::Update(changes) => {
+                let update = Update::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(key.row()))
+                    .set_condition_expression(condition)
+                    .update_expression(expressions.update(changes, &index(key, changes)))
+                    .set_expression_attribute_names(Some(expressions.names()))
+                    .set_expression_attribute_values(expressions.values());
+                item.update(update.build().map_err(|error| AdapterError::unavailable(write.name, error))?)
+            }
+            Effect::Delete => {
+                let delete = Delete::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(key.row()))
+                    .set_expression_attribute_names(condition.as_ref().map(|_| expressions.names()))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_values(expressions.values());
+                item.delete(delete.build().map_err(|error| AdapterError::unavailable(write.name, error))?)
+            }
+        };
+        Ok(item.build())
     }
 
     async fn try_write(&self, key: &StreakKey, write: &Write) -> Result<Tried, AdapterError> {

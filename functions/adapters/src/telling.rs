@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use carteiro_core::delivery::Delivery;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::ItemId;
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::notice::{self, Notice, Subject};
@@ -94,7 +95,7 @@ impl Teller {
             if told.is_some() {
                 self.queue_all(&notices, &webhooks, clock).await?;
             }
-            match self.streaks.write(key, &notice::told(&row, &notices), clock).await? {
+            match self.streaks.write(key, &notice::told(&row, &notices, clock.now()), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
                 Answer::Refused(None) => return Ok(Some(0)),
                 Answer::Made | Answer::Lost | Answer::Row(_) => return Ok(Some(notices.len())),
@@ -127,7 +128,7 @@ pub(crate) async fn queue_notices<'a>(
         .map(|delivery| Outgoing::new(&delivery, Duration::ZERO))
         .collect();
     if queue.send(&outgoing).await.iter().any(Result::is_err) {
-        return Err(AdapterError::Contended { operation: "queueing notices" });
+        return Err(AdapterError::NotQueued { operation: "queueing notices" });
     }
     Ok(())
 }
@@ -146,6 +147,7 @@ fn delivery(webhook: &Webhook, (id, body): (&ItemId, &[u8]), accepted_at: Timest
         step: None,
         replayed: None,
         keep_until: None,
+        hop: Hop::default(),
         body: body.to_vec(),
     }
 }

@@ -104,7 +104,7 @@ impl WorkQueue {
             }
             let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
             if !answer.failed.is_empty() {
-                return Err(AdapterError::Contended { operation: OPERATION });
+                return Err(AdapterError::NotQueued { operation: OPERATION });
             }
         }
         Ok(())

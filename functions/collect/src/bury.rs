@@ -6,7 +6,7 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::delivery_of;
 use carteiro_core::settlement::DeathCause;
 
-use crate::{Collect, CollectError, Progress, over_limit, replay};
+use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
 
 /// A batch is taken only with this much time left.
 const BATCH_TIME: Duration = Duration::from_secs(10);
@@ -23,6 +23,7 @@ pub(crate) async fn dead_letters(
             tracing::info!(buried, unreadable, "dead_letters.buried");
             return Ok(Progress::Done);
         }
+        let mut dead = Vec::new();
         for message in messages {
             let delivery = match delivery_of(&message) {
                 Ok(delivery) => delivery,
@@ -46,7 +47,9 @@ pub(crate) async fn dead_letters(
             collect.dead_letters.delete(receipt).await?;
             replay::count_dead(collect, &delivery, clock).await;
             buried += 1;
+            dead.push(delivery);
         }
+        deaths::count(collect, dead.iter().map(|delivery| (delivery, DeathCause::DeadLetter)), clock).await;
     }
     tracing::info!(buried, unreadable, "dead_letters.buried");
     Ok(Progress::MoreIsLeft)

@@ -13,6 +13,7 @@
 
 mod apps;
 mod bury;
+mod deaths;
 mod hand_on;
 mod move_due;
 mod over_limit;

@@ -15,7 +15,7 @@ use carteiro_core::settlement::DeathCause;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, over_limit, replay};
+use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
 
 /// How many rows are claimed, sent and deleted together.
 const STEP: u16 = 100;
@@ -165,11 +165,13 @@ async fn move_step(
     });
     let buried: Vec<_> =
         buried.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await;
+    let dead = buried.iter().map(|claimed| (&claimed.delivery, DeathCause::RetentionOver));
+    deaths::count(collect, dead, clock).await;
     let finishing = stream::iter(safe.chain(buried).chain(dropped)).map(|claimed| finish(collect, claimed));
     finishing.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
     if unsent > 0 {
         // Their claims run out, and the next one who looks moves them.
-        return Err(AdapterError::Contended { operation: "queueing held items" }.into());
+        return Err(AdapterError::NotQueued { operation: "queueing held items" }.into());
     }
     Ok(())
 }

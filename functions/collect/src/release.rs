@@ -35,7 +35,7 @@ use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, over_limit, replay};
+use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
 
 /// How often a worker is seen to renew its lease until it is taken to be alive. One that is dying may do it once more.
 const RENEWALS: u32 = 2;
@@ -127,7 +127,10 @@ async fn bury(
         replay::count_dead(collect, delivery, clock).await;
         Ok(())
     });
-    burying.buffer_unordered(CONCURRENT_ROWS).try_collect().await
+    burying.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
+    let dead = rows.iter().filter(|(_, delivery)| !delivery.is_over_limit(now));
+    deaths::count(collect, dead.map(|(_, delivery)| (delivery, DeathCause::RetentionOver)), clock).await;
+    Ok(())
 }
 
 /// Moves a release on, as far as the time allows.

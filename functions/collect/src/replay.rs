@@ -21,6 +21,7 @@ use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES};
 use carteiro_core::retention::after;
+use carteiro_core::webhook::Webhook;
 
 use crate::{Collect, CollectError, Progress};
 
@@ -108,19 +109,20 @@ impl Worker<'_> {
 
     async fn go_on(&mut self) -> Result<Taking, CollectError> {
         let Self { collect, running, .. } = self;
-        if collect.config.find_webhook(&running.replay.account, &running.replay.key.webhook).await?.is_none()
-        {
+        let webhook =
+            collect.config.find_webhook(&running.replay.account, &running.replay.key.webhook).await?;
+        let Some(webhook) = webhook else {
             collect.held.drop_replay(&running.replay).await?;
             return Ok(Taking::NotOurs);
-        }
+        };
         // Whoever was before may have died between taking and this.
         if running.counts.taken > 0 {
             release(collect, running, self.clock).await?;
         }
-        self.take_all().await
+        self.take_all(&webhook).await
     }
 
-    async fn take_all(&mut self) -> Result<Taking, CollectError> {
+    async fn take_all(&mut self, webhook: &Webhook) -> Result<Taking, CollectError> {
         let mut rows = self.collect.dead.of_replay(&self.running.replay, self.running.place.as_deref());
         loop {
             let (limits, now) = ((MAX_TAKEN, MAX_TAKEN_BYTES), self.clock.now());
@@ -131,7 +133,10 @@ impl Worker<'_> {
             }
             let is_last = part.is_last;
             if let Some(place) = part.place {
-                match self.take_part(part.rows, &place).await? {
+                // What the webhook does not take would be dropped on its way: it stays among the dead.
+                let taken = |row: &DeadRow| webhook.takes(&row.delivery.item_type, &row.delivery.source);
+                let rows = part.rows.into_iter().filter(taken).collect();
+                match self.take_part(rows, &place).await? {
                     Taking::Over => {}
                     other => return Ok(other),
                 }

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
+use crate::hop::Hop;
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::release::StepTag;
@@ -44,6 +45,8 @@ pub struct Delivery {
     /// Until when its network lets it be kept, where that is limited ([`storage_limit`](crate::storage_limit)): from
     /// then on it is dropped wherever it is found.
     pub keep_until: Option<Timestamp>,
+    /// How often it had passed through Carteiro when it was taken in.
+    pub hop: Hop,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
     /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
@@ -110,7 +113,7 @@ impl Delivery {
             (ITEM_TYPE, self.item_type.to_string()),
             (SOURCE, self.source.to_string()),
             (ACCEPTED_AT, self.times()),
-            (ATTEMPT, Number { attempt: self.attempt, chain: self.chain }.to_string()),
+            (ATTEMPT, Number { attempt: self.attempt, chain: self.chain, hop: self.hop }.to_string()),
             (REVISION, self.revision.to_string()),
             (ENCODING, encoding.to_owned()),
         ]);
@@ -158,7 +161,7 @@ impl Delivery {
     ) -> Result<Self, MessageError> {
         let Times { accepted_at, keep_until, replayed } =
             attribute(ACCEPTED_AT).and_then(read_times).ok_or(MessageError::Attribute(ACCEPTED_AT))?;
-        let Number { attempt, chain } = parsed(&attribute, ATTEMPT)?;
+        let Number { attempt, chain, hop } = parsed(&attribute, ATTEMPT)?;
         let body = match attribute(ENCODING) {
             Some("text") => body.as_bytes().to_vec(),
             Some("base64") => STANDARD.decode(body).map_err(|_| MessageError::Body)?,
@@ -173,6 +176,7 @@ impl Delivery {
             accepted_at,
             replayed,
             keep_until,
+            hop,
             attempt,
             chain,
             revision: parsed(&attribute, REVISION)?,
@@ -182,17 +186,27 @@ impl Delivery {
     }
 }
 
-/// The attribute `attempt`: the attempt's number, and after a plus how many messages of the chain came before, where
-/// any did. They share one because SQS takes no more than ten.
+/// The attribute `attempt`: the attempt's number, after a plus how many messages of the chain came before, and after an
+/// at sign the item's hops, each where it is not zero. They share one because SQS takes no more than ten. A build that
+/// does not know hops gives such a message back to the queue, which keeps the count for one that does.
+#[derive(Debug, PartialEq, Eq)]
 struct Number {
     attempt: u32,
     chain: u32,
+    hop: Hop,
 }
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, chain } = self;
-        if *chain == 0 { write!(f, "{attempt}") } else { write!(f, "{attempt}+{chain}") }
+        let Self { attempt, chain, hop } = self;
+        write!(f, "{attempt}")?;
+        if *chain > 0 {
+            write!(f, "+{chain}")?;
+        }
+        if *hop > Hop::default() {
+            write!(f, "@{}", hop.count())?;
+        }
+        Ok(())
     }
 }
 
@@ -200,8 +214,9 @@ impl FromStr for Number {
     type Err = ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (text, hop) = text.split_once('@').unwrap_or((text, "0"));
         let (attempt, chain) = text.split_once('+').unwrap_or((text, "0"));
-        Ok(Self { attempt: attempt.parse()?, chain: chain.parse()? })
+        Ok(Self { attempt: attempt.parse()?, chain: chain.parse()?, hop: Hop::of_count(hop.parse()?) })
     }
 }
 
@@ -285,6 +300,7 @@ mod tests {
             accepted_at: Timestamp::from_millisecond(1_795_000_000_123).unwrap(),
             replayed: None,
             keep_until: None,
+            hop: Hop::default(),
             attempt: 4,
             chain: 3,
             revision: 3,
@@ -349,6 +365,29 @@ mod tests {
         for times in ["", "#", "1795000000123#", "1795000000123#1#rep_1", "x", "1/", "/1", "1/x", "1/2/3"] {
             assert_eq!(read_times(times), None, "{times}");
         }
+    }
+
+    #[test]
+    fn a_delivery_keeps_its_hops_and_needs_no_attribute_more() {
+        for count in 0..=3 {
+            let looped = Delivery { hop: Hop::of_count(count), ..delivery(b"{}") };
+            assert_eq!(there_and_back(&looped), looped);
+            assert_eq!(looped.to_message().attributes.len(), 10, "SQS takes ten");
+        }
+        let number = |attempt, chain, hop| Number { attempt, chain, hop: Hop::of_count(hop) };
+        for (text, expected) in [
+            ("4", number(4, 0, 0)),
+            ("4+3", number(4, 3, 0)),
+            ("4@1", number(4, 0, 1)),
+            ("4+3@2", number(4, 3, 2)),
+            ("4@200", number(4, 0, 3)),
+        ] {
+            assert_eq!(text.parse::<Number>().unwrap(), expected, "{text}");
+        }
+        for text in ["", "@1", "4@", "4@x", "4@1+3", "4@-1"] {
+            assert!(text.parse::<Number>().is_err(), "{text}");
+        }
+        assert_eq!(number(4, 3, 0).to_string(), "4+3", "as builds that know no hops write and read it");
     }
 
     #[test]

@@ -93,6 +93,15 @@ pub fn failure(kind: FailureKind, status: Option<u16>) -> Message {
             "a URL respondeu com o status 410, que diz que ela não existe mais".to_owned(),
             "the URL answered with status 410, which says that it is gone for good".to_owned(),
         ),
+        // Some hosts answer 508 where a site has used up its resources.
+        (FailureKind::Status, Some(508)) => (
+            "a URL respondeu com o status 508; se ela leva de volta a um Carteiro, o item já passou por ele vezes \
+             demais e não é aceito de novo"
+                .to_owned(),
+            "the URL answered with status 508; if it leads back to a Carteiro, the item has passed through it too often \
+             and is not taken again"
+                .to_owned(),
+        ),
         (FailureKind::Status, Some(status)) => (
             format!("a URL respondeu com o status {status}"),
             format!("the URL answered with status {status}"),
@@ -133,6 +142,10 @@ fn without_status(kind: FailureKind) -> (&'static str, &'static str) {
         FailureKind::ForbiddenAddress => {
             ("o endereço do servidor não é público", "the server's address is not public")
         }
+        FailureKind::OwnAddress => (
+            "a URL leva a este próprio Carteiro, e as entregas voltariam a entrar",
+            "the URL leads to this Carteiro itself, and deliveries would come in again",
+        ),
         FailureKind::Connect => {
             ("não foi possível conectar ao servidor", "no connection to the server could be made")
         }
@@ -209,5 +222,8 @@ mod tests {
             assert!(portuguese.contains(&status) && english.contains(&status), "{portuguese}; {english}");
         }
         assert!(failure(FailureKind::Status, Some(410)).english.contains("gone for good"));
+        let loops = failure(FailureKind::Status, Some(508));
+        assert!(loops.portuguese.contains("508") && loops.portuguese.contains("vezes demais"), "{loops:?}");
+        assert!(loops.english.contains("508") && loops.english.contains("too often"), "{loops:?}");
     }
 }

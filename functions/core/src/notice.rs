@@ -18,6 +18,7 @@ use crate::streak::{
     BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
     State, TELLING_UNTIL, WARNING, block_of, shown_failures,
 };
+use crate::tally::{self, DEAD_NOTICE};
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
@@ -57,8 +58,14 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
     };
     let block = block_of(row);
     let released = block.is_none_or(|(_, until)| until <= now);
-    let pending =
-        [text(WARNING), text(BLOCK_NOTICE), text(RELEASE_NOTICE).filter(|_| released), text(DISABLED_NOTICE)];
+    let dead = tally::notice_due_at(row).is_some_and(|due| due <= now.as_millisecond());
+    let pending = [
+        text(WARNING),
+        text(BLOCK_NOTICE),
+        text(RELEASE_NOTICE).filter(|_| released),
+        text(DISABLED_NOTICE),
+        text(DEAD_NOTICE).filter(|_| dead),
+    ];
     let notice = |(attribute, value): (&'static str, String)| {
         let (kind, data) = content(attribute, &value, row, subject, rule, now);
         let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
@@ -80,6 +87,9 @@ fn content(
     rule: Rule,
     now: Timestamp,
 ) -> (&'static str, Json) {
+    if attribute == DEAD_NOTICE {
+        return ("webhook.dead", deaths(row, subject));
+    }
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
     let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
@@ -117,6 +127,20 @@ fn content(
     }
 }
 
+/// What a notice of deaths says: how many items died since the last one, and which of them was accepted first.
+fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
+    let oldest = tally::oldest(row).map(|oldest| {
+        json!({"id": oldest.item, "accepted_at": oldest.accepted_at.to_string(), "cause": oldest.cause})
+    });
+    json!({
+        "webhook": subject.webhook,
+        "url": subject.url,
+        "item_type": subject.item_type,
+        "items": tally::untold(row),
+        "oldest": oldest,
+    })
+}
+
 /// Leaves it to be told that a webhook was disabled by a 410, on the row of its revision as a whole. `version` is the
 /// webhook's after that change: one that is enabled, and gone again, is told again. `last_error` is the 410, as a streak
 /// remembers its last failure.
@@ -142,7 +166,7 @@ fn as_read(row: &Row) -> Vec<Condition> {
         Some(value) => Condition::Is(name, value.clone()),
         None => Condition::Missing(name),
     };
-    [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, EPOCH].map(as_read).to_vec()
+    [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, DEAD_NOTICE, EPOCH].map(as_read).to_vec()
 }
 
 /// Takes the telling of what a row holds upon oneself, until `until`, if nobody else has.
@@ -166,15 +190,23 @@ pub fn is_being_told(row: &Row, now: Timestamp) -> bool {
     matches!(row.get(TELLING_UNTIL), Some(Value::Number(until)) if *until > now.as_millisecond())
 }
 
-/// Removes what was told, if nothing else has come to be told since the row was read. What is left of it is looked at
-/// when its time comes: a release, at the block's end.
+/// Removes what was told, if nothing else has come to be told since the row was read. A notice that is left is looked at
+/// when its time comes: a release at the block's end, deaths when their interval is over.
 #[must_use]
-pub fn told(row: &Row, told: &[Notice]) -> Write {
-    let mut changes: Vec<_> = told.iter().map(|notice| Change::Remove(notice.attribute)).collect();
-    let release_is_left =
-        row.contains_key(RELEASE_NOTICE) && !told.iter().any(|notice| notice.attribute == RELEASE_NOTICE);
-    changes.push(match block_of(row).filter(|_| release_is_left) {
-        Some((_, until)) => Change::Set(DUE_AT, Value::Number(until.as_millisecond())),
+pub fn told(row: &Row, told: &[Notice], now: Timestamp) -> Write {
+    let is_told = |attribute: &str| told.iter().any(|notice| notice.attribute == attribute);
+    let mut changes = Vec::new();
+    for notice in told {
+        match notice.attribute {
+            DEAD_NOTICE => changes.extend(tally::sent(row, now)),
+            attribute => changes.push(Change::Remove(attribute)),
+        }
+    }
+    let release = block_of(row).filter(|_| row.contains_key(RELEASE_NOTICE) && !is_told(RELEASE_NOTICE));
+    let release = release.map(|(_, until)| until.as_millisecond());
+    let deaths = tally::notice_due_at(row).filter(|_| !is_told(DEAD_NOTICE));
+    changes.push(match release.or(deaths) {
+        Some(due) => Change::Set(DUE_AT, Value::Number(due)),
         None => Change::Remove(DUE_AT),
     });
     changes.push(Change::Remove(TELLING_UNTIL));
@@ -188,6 +220,13 @@ pub fn is_left_by(write: &Write) -> bool {
         Effect::Delete => false,
         Effect::Update(changes) => changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _))),
     }
+}
+
+/// Whether a write leaves something to be told that is due at `now`.
+#[must_use]
+pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
+    let is_due = |change: &Change| matches!(change, Change::Set(DUE_AT, Value::Number(due)) if *due <= now.as_millisecond());
+    matches!(&write.effect, Effect::Update(changes) if changes.iter().any(is_due))
 }
 
 #[cfg(test)]
@@ -227,7 +266,7 @@ mod tests {
         };
         let before = row.clone().unwrap();
         let notices = due(&before, &subject, RULE, now);
-        told(&before, &notices).apply(row)
+        told(&before, &notices, at(0)).apply(row)
     }
 
     fn counted(failures: u32) -> Counted {
@@ -269,7 +308,7 @@ mod tests {
         assert!(streak::start(None, &counted(6), RULE, "s", at(0)).apply(&mut row));
         let read = row.clone().unwrap();
         assert!(streak::add(None, &counted(1), RULE, "s", 6, at(1)).apply(&mut row));
-        assert!(!told(&read, &[]).apply(&mut row), "a further warning came");
+        assert!(!told(&read, &[], at(0)).apply(&mut row), "a further warning came");
         assert_eq!(kinds(row.as_ref(), at(1)).len(), 1);
     }
 
@@ -284,7 +323,7 @@ mod tests {
             is_being_told(row.as_ref().unwrap(), at(60)) && !is_being_told(row.as_ref().unwrap(), at(61))
         );
         assert!(claim(&read, at(61), at(121)).apply(&mut row));
-        assert!(told(&read, &[]).apply(&mut row));
+        assert!(told(&read, &[], at(0)).apply(&mut row));
         assert!(!is_being_told(row.as_ref().unwrap(), at(62)));
     }
 
@@ -318,7 +357,7 @@ mod tests {
             assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
             let read = row.clone().unwrap();
             assert!(end.apply(&mut row));
-            assert!(!told(&read, &[]).apply(&mut row), "{}", end.name);
+            assert!(!told(&read, &[], at(0)).apply(&mut row), "{}", end.name);
             assert_eq!(row.unwrap().get(DUE_AT), Some(&Value::Number(2000)));
         }
     }
@@ -352,7 +391,7 @@ mod tests {
                 })
             );
             ids.push(notices[0].id.clone());
-            assert!(told(&before, &notices).apply(&mut row));
+            assert!(told(&before, &notices, at(0)).apply(&mut row));
             let left = row.as_ref().unwrap();
             assert!(due(left, &subject, RULE, at(9)).is_empty() && !left.contains_key(DUE_AT));
             assert!(left.contains_key(EXPIRES_AT));

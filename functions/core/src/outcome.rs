@@ -47,6 +47,8 @@ pub enum FailureKind {
     Dns,
     /// An address of the host is not public.
     ForbiddenAddress,
+    /// The URL leads to the deployment itself ([`crate::own_hosts`]).
+    OwnAddress,
     /// No connection could be made.
     Connect,
     /// TLS could not be agreed on, or the certificate is not good.
@@ -57,12 +59,13 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Redirect,
         Self::Timeout,
         Self::Dns,
         Self::ForbiddenAddress,
+        Self::OwnAddress,
         Self::Connect,
         Self::Tls,
         Self::Protocol,
@@ -77,6 +80,7 @@ impl FailureKind {
             Self::Timeout => "timeout",
             Self::Dns => "dns",
             Self::ForbiddenAddress => "forbidden_address",
+            Self::OwnAddress => "own_address",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Protocol => "protocol",

@@ -80,6 +80,8 @@ problems! {
     internal = 500, "internal", "Something went wrong here";
     /// For the moment it cannot be done; a repeat is welcome.
     unavailable = 503, "unavailable", "Try again";
+    /// What it carries has passed through Carteiro too often.
+    loop_detected = 508, "loop-detected", "It goes round in a loop";
 }
 
 impl Problem {

@@ -13,6 +13,7 @@
 //! | `discarded` | how many items were dropped since the block began, where the webhook wants that |
 //! | `warning`, `block_notice`, `release_notice` | what is to be told and was not yet, by its id |
 //! | `disabled_notice` | likewise, on the row of a revision as a whole ([`crate::notice::disabled`]) |
+//! | `dead_…`, `dropped` | on the row of revision 0 alone: what ended without being delivered ([`crate::tally`]) |
 //! | `due_at` | when somebody must look what is to be told, in milliseconds |
 //! | `telling_until` | until when somebody is telling it, in milliseconds |
 //! | `expires_at` | when the table may delete the row, in seconds; never on a live streak |
@@ -61,6 +62,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::tally;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 
 /// How long a row outlives its block, so that the fence outlives every batch.
@@ -100,7 +102,7 @@ pub const RETIRED: &str = "retired";
 pub const DUE_AT: &str = "due_at";
 
 /// All attributes, for adapters that read rows.
-pub const ATTRIBUTES: [&str; 15] = [
+pub const ATTRIBUTES: [&str; 22] = [
     TELLING_UNTIL,
     STREAK,
     FAILURES,
@@ -116,6 +118,13 @@ pub const ATTRIBUTES: [&str; 15] = [
     DISABLED_NOTICE,
     DUE_AT,
     EXPIRES_AT,
+    tally::DEAD_NOTICE,
+    tally::DEAD_COUNT,
+    tally::DEAD_ITEM,
+    tally::DEAD_ACCEPTED,
+    tally::DEAD_CAUSE,
+    tally::DEAD_TOLD_AT,
+    tally::DROPPED,
 ];
 
 /// When a block begins, and for how long.
@@ -599,7 +608,7 @@ pub enum Recorded {
     Yes,
     /// They came after a block or an unblock that their batch had not seen, and changed nothing.
     Late,
-    /// They began a block.
+    /// They began a block. Where the write's answer was lost, a read saw that block.
     Blocked,
     /// Others changed the row again and again; what was not recorded is lost for the count.
     Contended,
@@ -619,6 +628,8 @@ pub struct Recording {
     stage: Stage,
     refusals: u32,
     blocking: bool,
+    /// Whether the answer to the write that blocks was lost, and the row is read to see the block.
+    confirming: bool,
     /// The streak that the last write was to end.
     ending: Option<String>,
 }
@@ -657,6 +668,7 @@ impl Recording {
             stage,
             refusals: 0,
             blocking: false,
+            confirming: false,
             ending: None,
         };
         let step = match stage {
@@ -671,6 +683,10 @@ impl Recording {
     /// Goes on with what came of the last step.
     pub fn next(&mut self, answer: &Answer, now: Timestamp) -> Step {
         match (answer, self.stage) {
+            (Answer::Row(row), _) if self.confirming => {
+                let is_ours = State::of(row.as_ref(), now).epoch.as_ref() == Some(&self.id);
+                Step::Done(if is_ours { Recorded::Blocked } else { Recorded::Yes })
+            }
             (Answer::Row(row), _) => self.after_read(&State::of(row.as_ref(), now), now),
             // A success is behind this write, and must not be lost with its answer: the row tells whether the block
             // began, or the streak is still to be ended. The leading failures count as counted, once.
@@ -678,7 +694,12 @@ impl Recording {
                 self.results.leading.failures = 0;
                 self.again(Step::Read)
             }
-            (Answer::Made | Answer::Lost, _) if self.blocking => Step::Done(Recorded::Blocked),
+            (Answer::Made, _) if self.blocking => Step::Done(Recorded::Blocked),
+            // It counts as made, but only the row tells whether there is a block to report.
+            (Answer::Lost, _) if self.blocking => {
+                self.confirming = true;
+                Step::Read
+            }
             (Answer::Made, Stage::Success) => self.trailing(&self.ended(), now),
             (Answer::Made | Answer::Lost, Stage::OnlyFailures | Stage::Trailing) => Step::Done(Recorded::Yes),
             (Answer::Refused(row), stage) => {
@@ -1015,19 +1036,31 @@ mod tests {
 
     #[test]
     fn a_counting_write_is_not_repeated_when_its_answer_is_lost() {
-        for (before, pattern, recorded) in
-            [(0, "F", Recorded::Yes), (1, "F", Recorded::Yes), (2, "F", Recorded::Blocked)]
-        {
+        for before in [0, 1] {
             let mut table = if before == 0 { Table::new(rule(3)) } else { Table::failing(3, before) };
-            let (mut recording, step) = table.begin(&table.state(), pattern);
+            let (mut recording, step) = table.begin(&table.state(), "F");
             assert!(matches!(step, Step::Write(_)));
-            assert_eq!(recording.next(&Answer::Lost, table.now), Step::Done(recorded));
+            assert_eq!(recording.next(&Answer::Lost, table.now), Step::Done(Recorded::Yes));
         }
         let mut table = Table::new(rule(3));
         let (mut recording, step) = table.begin(&table.state(), "SF");
         let step = recording.next(&table.answer(&step), table.now);
         assert!(matches!(step, Step::Write(write) if write.name == "start"));
         assert_eq!(recording.next(&Answer::Lost, table.now), Step::Done(Recorded::Yes));
+    }
+
+    #[test]
+    fn a_block_whose_answer_is_lost_is_reported_only_if_it_is_there() {
+        for (was_made, recorded) in [(true, Recorded::Blocked), (false, Recorded::Yes)] {
+            let mut table = Table::failing(3, 2);
+            let (mut recording, step) = table.begin(&table.state(), "F");
+            assert!(matches!(&step, Step::Write(write) if write.name == "block"));
+            if was_made {
+                assert_eq!(table.answer(&step), Answer::Made);
+            }
+            assert_eq!(recording.next(&Answer::Lost, table.now), Step::Read);
+            assert_eq!(recording.next(&Answer::Row(table.row.clone()), table.now), Step::Done(recorded));
+        }
     }
 
     #[test]

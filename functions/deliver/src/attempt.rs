@@ -67,6 +67,8 @@ pub(crate) enum AttemptResult {
     NoTurn,
     /// None was made, for the webhook was deleted.
     WebhookDeleted,
+    /// None was made, for the webhook does not take the item's type or source any more.
+    NotTaken,
     /// None was made, for the item's network does not let it be kept any more.
     OverLimit,
 }
@@ -154,6 +156,9 @@ fn plan(received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
             return Plan::GoBack(received.message);
         }
     };
+    if !webhook.takes(&received.delivery.item_type, &received.delivery.source) {
+        return settle(received, AttemptResult::NotTaken);
+    }
     if webhook.disabled_by.is_some() {
         return settle(received, AttemptResult::WebhookDisabled);
     }
@@ -201,6 +206,7 @@ async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Res
         item_type: delivery.item_type.as_str(),
         source: &source,
         attempt: delivery.attempt,
+        hop: delivery.hop,
     };
     let now = clock.now();
     let attempt = Attempt {

@@ -12,7 +12,7 @@ use futures_util::future::join;
 use jiff::Timestamp;
 
 use crate::Deliver;
-use crate::{attempt, gone, log, read, record, settle};
+use crate::{attempt, gone, log, read, record, settle, tally};
 
 /// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
 pub(crate) const RESERVE: Duration = Duration::from_secs(8);
@@ -99,7 +99,8 @@ async fn deliver_all(
     let unrecorded = left.messages;
     let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
     let settled = settle::all(deliver, finished, lane, seen_at, clock).await;
-    let telling = tell(deliver, left.to_tell.iter().chain(&disabled), clock);
+    let dead = tally::count_deaths(deliver, &settled, clock).await;
+    let telling = tell(deliver, left.to_tell.iter().chain(&disabled).chain(&dead), clock);
     join(telling, log::write(deliver, attempts, &settled, clock)).await;
     failed.extend(settled.unsettled);
     failed.extend(unrecorded);

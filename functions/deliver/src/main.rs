@@ -19,6 +19,7 @@ mod record;
 mod replays;
 mod settings;
 mod settle;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +89,7 @@ async fn main() -> Result<(), Fatal> {
         slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),
         slow_queue_arn: settings.slow_queue_arn.into(),
         host_concurrency: settings.host_concurrency,
-        sender: Sender::new(settings.private_targets, settings.attempt)?,
+        sender: Sender::new(settings.private_targets, settings.own_hosts, settings.attempt)?,
         retention: settings.retention,
         log_kept: settings.log_kept,
         attempt: settings.attempt,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
 use carteiro_core::address::PrivateTargets;
+use carteiro_core::own_hosts::OwnHosts;
 use carteiro_core::retention::Retention;
 
 /// The function's settings.
@@ -12,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) attempt: Duration,
     pub(crate) retention: Retention,
     pub(crate) private_targets: PrivateTargets,
+    pub(crate) own_hosts: OwnHosts,
     pub(crate) config_table: String,
     pub(crate) streak_table: String,
     pub(crate) held_table: String,
@@ -29,12 +31,14 @@ pub(crate) struct Settings {
 pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
     let mut reader = SettingsReader::new(lookup);
     let private_targets = reader.parsed("ALLOWED_PRIVATE_TARGETS");
+    let own_hosts = reader.parsed("OWN_HOSTS");
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
     let settings = Settings {
         timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
         attempt: Duration::from_secs(reader.number("ATTEMPT_SECONDS", 1, 20)),
         retention: Retention::from_days(days),
         private_targets: private_targets.unwrap_or_default(),
+        own_hosts: own_hosts.unwrap_or_default(),
         config_table: reader.text("CONFIG_TABLE"),
         streak_table: reader.text("STREAK_TABLE"),
         held_table: reader.text("HELD_TABLE"),

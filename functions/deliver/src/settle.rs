@@ -19,6 +19,7 @@ use carteiro_core::release::StepTag;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
 use carteiro_core::streak;
+use carteiro_core::tally::Deaths;
 use carteiro_core::webhook::WhileBlocked;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use crate::Deliver;
 use crate::attempt::{AttemptResult, Finished};
 use crate::replays::{self, End};
+use crate::tally;
 
 /// What the answer needs; nothing is waited for in the last of it.
 const RESERVE: Duration = Duration::from_millis(1500);
@@ -46,6 +48,10 @@ pub(crate) struct Settled {
     pub(crate) unsettled: Vec<String>,
     /// What became of the others' items, and when they are attempted again where that is known, by message.
     pub(crate) became: HashMap<String, (Became, Option<Timestamp>)>,
+    /// The items that died, by webhook and type.
+    pub(crate) deaths: Vec<Deaths>,
+    /// Whether a notice of them makes no chain of messages longer than it may be.
+    pub(crate) may_notify_deaths: bool,
 }
 
 /// What is to be stored for a delivery.
@@ -132,6 +138,7 @@ pub(crate) async fn all(
 ) -> Settled {
     let mut unsettled = Vec::new();
     count_discarded(deliver, &finished, clock).await;
+    tally::count_dropped(deliver, &finished, clock).await;
     let mut decided = Vec::new();
     for one in finished {
         let now = clock.now();
@@ -162,7 +169,15 @@ pub(crate) async fn all(
     replays::count(deliver, ended, clock).await;
     let now = clock.now();
     let became = settled.iter().filter_map(|one| Some((one.message.clone(), one.store.became(now)?)));
-    Settled { became: became.collect(), unsettled }
+    let dead = || {
+        settled.iter().filter_map(|one| match one.store {
+            Store::Bury(cause) => Some((&one.delivery, cause)),
+            _ => None,
+        })
+    };
+    let deaths = Deaths::group(dead());
+    let may_notify_deaths = dead().all(|(delivery, _)| delivery.chain == 0);
+    Settled { became: became.collect(), unsettled, deaths, may_notify_deaths }
 }
 
 /// What is to be stored, under which number of the next attempt, and whether a step counts it as failed.
@@ -198,6 +213,15 @@ fn decide(
                 webhook = delivery.webhook.as_str(),
                 item = delivery.item.as_str(),
                 "delivery.dropped"
+            );
+            return Ok((delivery.attempt, Store::Dropped, false));
+        }
+        AttemptResult::NotTaken => {
+            tracing::info!(
+                webhook = delivery.webhook.as_str(),
+                item = delivery.item.as_str(),
+                item_type = delivery.item_type.as_str(),
+                "delivery.not_taken"
             );
             return Ok((delivery.attempt, Store::Dropped, false));
         }

@@ -13,6 +13,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::idempotency_table::KeyClaim;
 use carteiro_adapters::random;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::idempotency::{self, Claim, IdempotencyKey, LEASE, Progress, REMEMBERED, Remembered};
 use carteiro_core::item::{self, ItemHead, ItemType, Source};
@@ -71,6 +72,8 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) account: &'a AccountId,
     pub(crate) source: &'a Source,
     pub(crate) webhooks: &'a [Webhook],
+    /// How often the items have passed through Carteiro before.
+    pub(crate) hop: Hop,
     pub(crate) clock: InvocationClock,
 }
 
@@ -264,6 +267,7 @@ impl Acceptance<'_> {
             step: None,
             replayed: None,
             keep_until: None,
+            hop: self.hop,
             body: incoming.bytes.to_vec(),
         };
         takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()

@@ -4,6 +4,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::authentication::caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_core::hop::{self, Hop};
 use carteiro_core::id::AccountId;
 use carteiro_core::idempotency::IdempotencyKey;
 use carteiro_core::item::{self, ItemError, ItemType, Source};
@@ -22,13 +23,15 @@ pub(crate) async fn single(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let (account, source) = sender(ingest, request).await?;
+    let hop = hop(&account, &source, request)?;
     let head = item::read_head(&request.body).map_err(|error| item_problem(&error))?;
     let key = request.header("idempotency-key").map(|key| key.parse::<IdempotencyKey>()).transpose();
     let key = key.map_err(|error| {
         Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", error.to_string())])
     })?;
     let webhooks = ingest.config.all_webhooks(&account).await?;
-    let acceptance = Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, clock };
+    let acceptance =
+        Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, hop, clock };
     let incoming = Incoming { item_type, bytes: &request.body, head, key };
     match acceptance.accept(&[incoming]).await.pop() {
         Some(Ok(accepted)) => Ok(json(202, &json!({"id": accepted.item, "webhooks": accepted.webhooks}))),
@@ -44,13 +47,15 @@ pub(crate) async fn bulk(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let (account, source) = sender(ingest, request).await?;
+    let hop = hop(&account, &source, request)?;
     if request.header("idempotency-key").is_some() {
         let detail = "is not read here: each line takes a key of its own, as \"key\"";
         return Err(Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", detail)]).into());
     }
     let lines = ndjson::lines(&request.body).map_err(|error| bulk_problem(&error))?;
     let webhooks = ingest.config.all_webhooks(&account).await?;
-    let acceptance = Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, clock };
+    let acceptance =
+        Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, hop, clock };
     let mut results: Vec<Value> = Vec::with_capacity(lines.len());
     let mut good = Vec::new();
     let mut places = Vec::new();
@@ -85,6 +90,26 @@ async fn sender(ingest: &Ingest, request: &Request) -> Result<(AccountId, Source
         Problem::invalid_fields(vec![FieldError::new("bot", error.to_string())])
     })?;
     Ok((account, Source::Bot(bot)))
+}
+
+/// How often what a request carries has passed through Carteiro; refused where that is too often.
+fn hop(account: &AccountId, source: &Source, request: &Request) -> Result<Hop, Failure> {
+    let hop = request.hop();
+    if hop.is_at_limit() {
+        let source = source.to_string();
+        tracing::warn!(account = account.as_str(), intake = "bots", source, "loop.refused");
+        return Err(in_a_loop().into());
+    }
+    Ok(hop)
+}
+
+/// What is answered to what has passed through Carteiro too often.
+pub(crate) fn in_a_loop() -> Problem {
+    let (header, most) = (hop::HEADER, Hop::LIMIT.count());
+    Problem::loop_detected(format!(
+        "{header} says that this has passed through Carteiro {most} times or more: deliveries lead back to an intake. \
+         Nothing was taken"
+    ))
 }
 
 fn item_problem(error: &ItemError) -> Problem {

@@ -17,6 +17,7 @@ use carteiro_adapters::hand_on::{HandedOn, Known};
 use carteiro_adapters::http_api::{Failure, Request, answer, empty};
 use carteiro_adapters::inbox_table::{Claim, Entry, NewEntry, Stored, Waiting};
 use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_core::hop::Hop;
 use carteiro_core::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::normalise;
@@ -27,7 +28,7 @@ use carteiro_core::push::{MAX_PUSH_BYTES, split};
 use carteiro_core::retention::after;
 use jiff::Timestamp;
 
-use crate::Ingest;
+use crate::{Ingest, bots};
 
 /// What an answer and a late table call still need; nothing is begun in the last of it.
 const RESERVE: Duration = Duration::from_secs(3);
@@ -82,7 +83,12 @@ pub(crate) async fn receive(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let body = request.body.as_slice();
     check_signature(&ingest.secrets, network, request)?;
-    let taking = Taking { ingest, network, clock, began_at: clock.now() };
+    let hop = request.hop();
+    if hop.is_at_limit() {
+        tracing::warn!(intake = "push", source = network.as_str(), "loop.refused");
+        return Err(bots::in_a_loop().into());
+    }
+    let taking = Taking { ingest, network, hop, clock, began_at: clock.now() };
     let left = clock.left().saturating_sub(RESERVE);
     let Ok(stored) = tokio::time::timeout(left, taking.store(split(network, body))).await else {
         tracing::warn!(network = network.as_str(), "push.out_of_time");
@@ -132,6 +138,8 @@ fn not_configured_if(missing: bool, network: Network) -> Result<(), Failure> {
 struct Taking<'a> {
     ingest: &'a Ingest,
     network: Network,
+    /// How often the push has passed through Carteiro before.
+    hop: Hop,
     clock: InvocationClock,
     began_at: Timestamp,
 }
@@ -168,7 +176,7 @@ impl Taking<'_> {
                 Whose::NotConnected => not_connected += 1,
                 Whose::Unrecognised => unrecognised.push(update),
                 Whose::Pages(owner, pages) => {
-                    let new = entries_of(update, owner, pages, self.ingest.needs_proof, &claim);
+                    let new = self.entries_of(update, owner, pages, &claim);
                     // The same thing may stand twice in one push.
                     let new = new.into_iter().filter(|new| seen.insert((new.page.clone(), new.key.clone())));
                     entries.extend(new);
@@ -231,6 +239,30 @@ impl Taking<'_> {
         Ok(())
     }
 
+    /// The entries of an update, one for each page that it is of.
+    fn entries_of(
+        &self,
+        update: &Update,
+        owner: &NetworkId,
+        pages: &[ConnectedPage],
+        claim: &Claim,
+    ) -> Vec<NewEntry> {
+        let reading = normalise::read(&update.event, owner);
+        let key = EntryKey::new(&reading.thing, &reading.version);
+        let event = PackedEvent::of(&update.event);
+        let entry = |page: &ConnectedPage| NewEntry {
+            page: page.page.clone(),
+            account: page.account.clone(),
+            owner: owner.clone(),
+            key: key.clone(),
+            event: event.clone(),
+            says: reading.says(),
+            hop: self.hop,
+            waiting: waiting(&reading, page, self.ingest.needs_proof, claim),
+        };
+        pages.iter().map(entry).collect()
+    }
+
     /// Hands on what is to be handed on at once, as far as it comes in a short time. The rest is a tick's.
     async fn hand_on(&self, stored: InInbox) {
         if stored.immediate.is_empty() {
@@ -281,28 +313,6 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
     let is_foreseen = update.event.shape != Shape::Unknown && !update.owners.is_empty();
     let found = update.owners.iter().find_map(connected);
     found.unwrap_or(if is_foreseen { Whose::NotConnected } else { Whose::Unrecognised })
-}
-
-fn entries_of(
-    update: &Update,
-    owner: &NetworkId,
-    pages: &[ConnectedPage],
-    needs_proof: bool,
-    claim: &Claim,
-) -> Vec<NewEntry> {
-    let reading = normalise::read(&update.event, owner);
-    let key = EntryKey::new(&reading.thing, &reading.version);
-    let event = PackedEvent::of(&update.event);
-    let entry = |page: &ConnectedPage| NewEntry {
-        page: page.page.clone(),
-        account: page.account.clone(),
-        owner: owner.clone(),
-        key: key.clone(),
-        event: event.clone(),
-        says: reading.says(),
-        waiting: waiting(&reading, page, needs_proof, claim),
-    };
-    pages.iter().map(entry).collect()
 }
 
 fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> Waiting {

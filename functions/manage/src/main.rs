@@ -45,6 +45,7 @@ use carteiro_adapters::token_table::TokenTable;
 use carteiro_adapters::work_queue::WorkQueue;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
+use carteiro_core::own_hosts::OwnHosts;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
 
@@ -63,6 +64,9 @@ struct Manage {
     retention: Retention,
     admin: KeyHash,
     private_targets: PrivateTargets,
+    /// The own hosts that the template names. Those of the HTTP API it cannot name here, and each request tells them.
+    own_hosts: OwnHosts,
+    region: Option<String>,
     /// The deployment's threshold, where a webhook sets none.
     threshold: u32,
 }
@@ -87,10 +91,12 @@ async fn main() -> Result<(), Fatal> {
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         work: WorkQueue::new(sqs.clone(), settings.work_queue_url),
         polls: PollQueue::new(sqs, settings.poll_queue_url),
-        sender: Sender::new(settings.private_targets.clone(), settings.attempt)?,
+        sender: Sender::new(settings.private_targets.clone(), settings.own_hosts.clone(), settings.attempt)?,
         retention: settings.retention,
         admin: settings.admin,
         private_targets: settings.private_targets,
+        own_hosts: settings.own_hosts,
+        region: settings.region,
         threshold: settings.threshold,
     };
     let manage = &manage;

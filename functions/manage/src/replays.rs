@@ -13,7 +13,7 @@ use carteiro_adapters::random;
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::{ItemId, ReplayId};
-use carteiro_core::problem::Problem;
+use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
@@ -74,6 +74,10 @@ async fn asked(
             (found.item_type, Some(item), Some(found.first_accepted), Some(next))
         }
     };
+    if !webhook.settings.items.contains(&item_type) {
+        let detail = format!("the webhook does not take {item_type}; add it to its items first");
+        return Err(Problem::invalid_fields(vec![FieldError::new("type", detail)]).into());
+    }
     Ok(Replay {
         key: ReplayKey { webhook: webhook.id.clone(), replay: ReplayId::made_at(now, random::bits64()?) },
         account: webhook.account.clone(),

@@ -30,6 +30,12 @@ pub(crate) async fn make(
     if !unknown.is_empty() {
         return Err(Problem::invalid_fields(unknown).into());
     }
+    let hop = request.hop();
+    if hop.is_at_limit() {
+        tracing::warn!(account = account.as_str(), intake = "test", "loop.refused");
+        let detail = "this test was asked for by deliveries that have passed through Carteiro too often";
+        return Err(Problem::loop_detected(detail).into());
+    }
     let webhook = webhooks::find(manage, &account, request).await?;
     let item = ItemId::from_bits(random::bits128()?);
     let now = clock.now();
@@ -40,13 +46,16 @@ pub(crate) async fn make(
         "data": {"webhook": webhook.id, "revision": webhook.revision},
     });
     let test = test.to_string().into_bytes();
-    let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1 };
+    let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop };
     let attempt = Attempt {
         url: &webhook.settings.url,
         headers: headers(&webhook, &labels, &test, now),
         body: Bytes::from(test),
     };
-    let attempted = manage.sender.attempt(attempt, now).await;
+    let attempted = match webhooks::refuse_own(manage, request, &webhook.settings.url) {
+        Ok(()) => manage.sender.attempt(attempt, now).await,
+        Err(own) => Ok(own.into()),
+    };
     let attempted = attempted.map_err(|error| AdapterError::unavailable("testing a webhook", error))?;
     let shown = &attempted.response_body[..attempted.response_body.len().min(SHOWN_BYTES)];
     let (outcome, error, status) = match &attempted.outcome {

@@ -8,16 +8,18 @@ use carteiro_core::message::{self, Block, LastError};
 use carteiro_core::page::{Page, TickResult};
 use carteiro_core::page_notice;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
+use carteiro_core::tally;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Manage;
 
-/// Up to how many held items are counted exactly.
-const EXACT_HELD: usize = 1000;
+/// Up to how many held or dead items of a type are counted exactly.
+const EXACT: usize = 1000;
 
 /// A webhook, without its secret and its private key.
 pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
@@ -104,15 +106,38 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
         revision: webhook.revision,
         item_type: item_type.clone(),
     };
-    let keys: Vec<_> = webhook.settings.items.iter().map(key).collect();
-    let rows = manage.streaks.read_all(&keys).await?;
+    let keys = ItemType::KNOWN.map(|item_type| key(&item_type));
+    let tally =
+        |key: &StreakKey| StreakKey::tally(key.account.clone(), key.webhook.clone(), key.item_type.clone());
+    let wanted: Vec<_> = keys.iter().cloned().chain(keys.iter().map(tally)).collect();
+    let rows = manage.streaks.read_all(&wanted).await?;
     let of_types = stream::iter(&keys).map(|key| async {
-        let held = manage.held.count(&key.webhook, key.item_type.as_str(), EXACT_HELD, now).await?;
-        let shown = of_type(webhook, manage.threshold, &key.item_type, rows.get(key), held, now);
-        Ok::<_, AdapterError>((key.item_type.as_str().to_owned(), shown))
+        let (id, item_type) = (&key.webhook, key.item_type.as_str());
+        let counts = try_join(
+            manage.held.count(id, item_type, EXACT, now),
+            manage.dead.count(id, item_type, EXACT, now),
+        );
+        let (held, dead) = counts.await?;
+        let waiting = Waiting { held, dead, dropped: tally::dropped(rows.get(&tally(key))) };
+        // A type that is not taken is shown while items of it are held: they will not be sent.
+        let is_shown = webhook.settings.items.contains(&key.item_type) || waiting.held > 0;
+        let shown =
+            is_shown.then(|| of_type(webhook, manage.threshold, &key.item_type, rows.get(key), waiting, now));
+        Ok::<_, AdapterError>(shown.map(|shown| (item_type.to_owned(), shown)))
     });
-    let of_types: Vec<(String, Value)> = of_types.buffered(3).try_collect().await?;
-    Ok(Value::Object(Map::from_iter(of_types)))
+    let of_types: Vec<Option<(String, Value)>> = of_types.buffered(3).try_collect().await?;
+    Ok(Value::Object(Map::from_iter(of_types.into_iter().flatten())))
+}
+
+/// How many items of a type were not delivered, and where they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    /// Held; counting ended above [`EXACT`].
+    pub(crate) held: usize,
+    /// Dead; counting ended above [`EXACT`].
+    pub(crate) dead: usize,
+    /// Dropped lately because the webhook does not take them any more.
+    pub(crate) dropped: u64,
 }
 
 /// The state of one item type. `deployment_threshold` is in force where the webhook sets none.
@@ -121,7 +146,7 @@ pub(crate) fn of_type(
     deployment_threshold: u32,
     item_type: &ItemType,
     row: Option<&Row>,
-    held: usize,
+    waiting: Waiting,
     now: Timestamp,
 ) -> Value {
     let threshold = webhook.settings.threshold.unwrap_or(deployment_threshold);
@@ -144,12 +169,18 @@ pub(crate) fn of_type(
         "blocked_at": block.map(|(at, _)| at.to_string()),
         "blocked_until": block.map(|(_, until)| until.to_string()),
         "last_error": last_error.filter(|_| failures > 0),
-        "held": held.min(EXACT_HELD),
+        "taken": webhook.settings.items.contains(item_type),
+        "held": waiting.held.min(EXACT),
+        "dead": waiting.dead.min(EXACT),
+        "dropped": waiting.dropped,
         "discarded": if block.is_some() { details.discarded } else { 0 },
         "message": message,
     });
-    if held > EXACT_HELD {
+    if waiting.held > EXACT {
         status["held_more"] = Value::Bool(true);
+    }
+    if waiting.dead > EXACT {
+        status["dead_more"] = Value::Bool(true);
     }
     status
 }

@@ -13,10 +13,12 @@ use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::sender::Refused;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -48,7 +50,7 @@ pub(crate) async fn create(
     let account = caller.account()?;
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
-    refuse_forbidden(manage, &new.settings.url).await?;
+    refuse_target(manage, request, &new.settings.url).await?;
     if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
         let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
         return Err(Problem::invalid(detail).into());
@@ -66,20 +68,32 @@ pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
     Ok(Fresh::from_random(random::bytes()?, random::bytes()?))
 }
 
-/// Refuses a URL whose host leads to an address that no attempt may dial. What does not resolve yet is taken: every
-/// attempt looks again.
-async fn refuse_forbidden(manage: &Manage, url: &WebhookUrl) -> Result<(), Failure> {
-    match manage.sender.check(url, RESOLVED_WITHIN).await {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // What a name resolves to here, inside a private network perhaps, is not told.
-            let detail = match url.literal_address() {
-                Some(_) => format!("is not taken: {error}"),
-                None => "its host leads to an address that is not taken: it is not public".to_owned(),
-            };
-            Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. What does not resolve
+/// yet is taken: every attempt looks again.
+async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), Failure> {
+    let refused = match refuse_own(manage, request, url) {
+        Ok(()) => manage.sender.check(url, RESOLVED_WITHIN).await,
+        Err(own) => Err(own.into()),
+    };
+    let detail = match refused {
+        Ok(()) => return Ok(()),
+        Err(Refused::OwnAddress(_)) => {
+            "leads to this deployment itself: what is delivered there would come in again, without end"
+                .to_owned()
         }
-    }
+        // What a name resolves to here, inside a private network perhaps, is not told.
+        Err(Refused::ForbiddenAddress(address)) => match url.literal_address() {
+            Some(_) => format!("is not taken: {address}"),
+            None => "its host leads to an address that is not taken: it is not public".to_owned(),
+        },
+    };
+    Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+}
+
+/// Refuses a URL of a host by which a request reached the deployment.
+pub(crate) fn refuse_own(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), OwnAddress> {
+    let (api, domain) = request.reached();
+    manage.own_hosts.and_of_request(api, manage.region.as_deref(), domain).refuse_name(url)
 }
 
 pub(crate) async fn list(
@@ -123,7 +137,7 @@ pub(crate) async fn change(
         // Others may change it at the same time; the same URL is looked at once.
         let url = &patched.settings.url;
         if *url != webhook.settings.url && checked.as_ref() != Some(url) {
-            refuse_forbidden(manage, url).await?;
+            refuse_target(manage, request, url).await?;
             checked = Some(url.clone());
         }
         let credentials = webhook.credentials.with_key_pair(patched.key_pair, &fresh);

@@ -2,7 +2,9 @@
 //!
 //! Every part of the local stack that keeps time (queue delays, visibility, schedules, the deadlines that functions
 //! are given) asks one [`Clock`], so that moving it moves all of them together. It runs at the pace of the machine's
-//! own clock, ahead of it by an offset that only grows: platform time never goes back.
+//! own clock, at an offset from it that only grows: platform time never goes back.
+
+pub mod testing;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +14,7 @@ use tokio::sync::watch;
 /// Platform time. Clones share one offset.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    offset_ms: Arc<watch::Sender<u64>>,
+    offset_ms: Arc<watch::Sender<i64>>,
 }
 
 impl Default for Clock {
@@ -25,18 +27,29 @@ impl Clock {
     /// The machine's own time, until [`Clock::advance`] moves it.
     #[must_use]
     pub fn system() -> Self {
-        Self { offset_ms: Arc::new(watch::Sender::new(0)) }
+        Self::with_offset(0)
+    }
+
+    /// The time that is `start_ms` now (milliseconds since the Unix epoch), whatever the machine's time is.
+    #[must_use]
+    pub fn starting_at(start_ms: u64) -> Self {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        Self::with_offset(signed(start_ms).saturating_sub(signed(machine_ms())))
+    }
+
+    fn with_offset(offset_ms: i64) -> Self {
+        Self { offset_ms: Arc::new(watch::Sender::new(offset_ms)) }
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        machine_ms().saturating_add(*self.offset_ms.borrow())
+        machine_ms().saturating_add_signed(*self.offset_ms.borrow())
     }
 
     /// Moves the time forward by `by`, and wakes every [`Clock::sleep_until`] that is due by then.
     pub fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.offset_ms.send_modify(|offset| *offset = offset.saturating_add(by));
     }
 
@@ -78,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_move_wakes_who_sleeps_until_a_time_that_it_passes() {
-        let clock = Clock::system();
+        let clock = testing::clock();
         let sleeper = {
             let clock = clock.clone();
             tokio::spawn(async move { clock.sleep(Duration::from_secs(3600)).await })
@@ -93,9 +106,22 @@ mod tests {
 
     #[test]
     fn clones_share_the_time() {
-        let clock = Clock::system();
+        let clock = testing::clock();
         let before = clock.now_ms();
         clock.clone().advance(Duration::from_secs(60));
         assert!(clock.now_ms() >= before + 60_000);
+    }
+
+    #[test]
+    fn a_clock_starts_at_a_named_instant_and_goes_on_from_there() {
+        const HOUR_MS: u64 = 3_600_000;
+        for start in [0, 1_772_236_800_000, 4_102_444_800_000] {
+            let clock = Clock::starting_at(start);
+            let now = clock.now_ms();
+            assert!((start..start + HOUR_MS).contains(&now), "{now}");
+            clock.advance(Duration::from_secs(24 * 3600));
+            let later = clock.now_ms();
+            assert!((start + 24 * HOUR_MS..start + 25 * HOUR_MS).contains(&later), "{later}");
+        }
     }
 }

@@ -28,6 +28,9 @@ use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
 use crate::template::{QueueMapping, REGION, Template, TemplateError};
 
+/// The parameter that lists the deployment's own hosts.
+const OWN_HOSTS: &str = "OwnHosts";
+
 /// How long stopping waits for batches that are with their functions.
 const LAST_BATCHES: Duration = Duration::from_millis(1500);
 
@@ -172,7 +175,7 @@ impl Stack {
         let lock = lock(&options.data)?;
         let listeners = Listeners::bind(options.ports).await?;
         let addresses = listeners.addresses()?;
-        let template = Template::read(&options.template, &options.parameters, &addresses.sqs)
+        let template = read_template(&options, &addresses)
             .map_err(|source| StackError::Template { template: options.template.clone(), source })?;
         let functions = std::path::absolute(&options.functions).unwrap_or_else(|_| options.functions.clone());
         check_binaries(&template, &functions)?;
@@ -336,6 +339,19 @@ impl Stack {
             Err(_) => tracing::warn!("the database is still in use"),
         }
     }
+}
+
+/// The template, with this stack's own addresses among the hosts that it calls its own: no webhook may lead to them, under
+/// whichever name of this machine. The receiver and the stand-ins are others'.
+fn read_template(options: &StackOptions, addresses: &Addresses) -> Result<Template, TemplateError> {
+    let mut parameters = options.parameters.clone();
+    if Template::declares(&options.template, OWN_HOSTS)? {
+        let own = [&addresses.api, &addresses.dynamodb, &addresses.sqs, &addresses.lambda]
+            .map(|url| url.trim_start_matches("http://"))
+            .join(",");
+        parameters.entry(OWN_HOSTS.to_owned()).and_modify(|set| *set = format!("{set},{own}")).or_insert(own);
+    }
+    Template::read(&options.template, &parameters, &addresses.sqs)
 }
 
 fn sources(template: &Template, lambda: &Lambda, queues: &Queues) -> Vec<EventSource> {

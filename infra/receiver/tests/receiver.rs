@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::testing;
 use carteiro_core::signature::{Secret, sign};
 use carteiro_receiver::{Answer, Behaviour, DropAt, Limits, Options, Receiver, SignatureCheck};
 use http::StatusCode;
@@ -90,7 +90,7 @@ async fn any_path_takes_any_method_byte_for_byte_and_answers_200() {
 
 #[tokio::test]
 async fn signatures_are_checked_by_the_clock_that_was_given() {
-    let clock = Clock::system();
+    let clock = testing::clock();
     clock.advance(Duration::from_secs(86_400));
     let receiver = with(Options { clock: clock.clone(), ..Options::default() }).await;
     let secret = Secret::from_random([7; 32]);

@@ -19,7 +19,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_sqs::{Call, Fate, Fault, Intercept, NoFaults, Sqs, Storage, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,7 +42,7 @@ impl Service {
     }
 
     async fn with(hook: Arc<dyn Intercept>) -> Self {
-        let clock = Clock::system();
+        let clock = testing::clock();
         let sqs = Sqs::open(&Storage::Memory, clock.clone(), "eu-west-1").unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

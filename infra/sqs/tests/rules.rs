@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_sqs::{
     BatchEntry, MAX_MESSAGE_BYTES, MessageAttribute, MessageAttributes, ReceiveRequest, ReceivedMessage,
     SendMessage, Sqs, SqsError, Storage,
@@ -37,7 +37,7 @@ fn redrive(target: &str, count: u32) -> String {
 
 impl Stack {
     fn new() -> Self {
-        let clock = Clock::system();
+        let clock = testing::clock();
         Self { sqs: Sqs::open(&Storage::Memory, clock.clone(), "eu-west-1").unwrap(), clock }
     }
 

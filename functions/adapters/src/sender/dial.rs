@@ -6,13 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
+use carteiro_core::address::{PrivateTargets, WebhookUrl, vet};
 use carteiro_core::outcome::FailureKind;
+use carteiro_core::own_hosts::OwnHosts;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::Refused;
 use super::connection::Connection;
 use super::failed::Failed;
 use super::resolve::{ResolveError, Resolver};
@@ -37,6 +39,7 @@ const NO_ADDRESS_LEFT: i32 = 99;
 #[derive(Clone)]
 pub(crate) struct Dialler {
     pub(crate) private: Arc<PrivateTargets>,
+    pub(crate) own: Arc<OwnHosts>,
     pub(crate) resolver: Resolver,
     pub(crate) tls: TlsConnector,
 }
@@ -67,13 +70,20 @@ impl Dialler {
 
     /// The addresses of a URL's host, all of which may be dialled.
     pub(crate) async fn addresses(&self, url: &WebhookUrl) -> Result<Vec<SocketAddr>, Failed> {
+        self.own.refuse_name(url).map_err(Refused::from)?;
         let found = match url.literal_address() {
             Some(address) => vec![SocketAddr::new(address, url.port())],
             None => self.resolver.resolve(&url.host(), url.port()).await?.to_vec(),
         };
-        let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-        vet(url, &ips, &self.private)?;
+        self.vet(url, &found)?;
         Ok(found)
+    }
+
+    /// Decides whether what a URL's host resolved to may be dialled: all of it, or nothing.
+    pub(crate) fn vet(&self, url: &WebhookUrl, found: &[SocketAddr]) -> Result<(), Refused> {
+        self.own.refuse(url, found)?;
+        let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        Ok(vet(url, &ips, &self.private)?)
     }
 }
 
@@ -145,9 +155,12 @@ impl From<ResolveError> for Failed {
     }
 }
 
-impl From<ForbiddenAddress> for Failed {
-    fn from(_: ForbiddenAddress) -> Self {
-        Self::Theirs(FailureKind::ForbiddenAddress)
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Theirs(match refused {
+            Refused::ForbiddenAddress(_) => FailureKind::ForbiddenAddress,
+            Refused::OwnAddress(_) => FailureKind::OwnAddress,
+        })
     }
 }
 

@@ -7,15 +7,19 @@ use carteiro_adapters::sender::MAX_RESPONSE_BYTES;
 use carteiro_core::outcome::FailureKind;
 use carteiro_hostile::{Recorded, Running, catalogue, find};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use crate::{AUTHORITY, LONG, attempt, sender};
 
 /// The deadline where it is what ends the attempt.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// What a busy machine may add.
-const SLACK: Duration = Duration::from_secs(20);
+/// How long an attempt is waited for that its deadline does not end: far more than a busy machine adds.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often whatever else is on the thread gets its turn during a flood, at least. On a quiet machine it is a thousand
+/// times in a deadline, and none where the flood does not give way.
+const TURNS: usize = 20;
 
 /// Between two attempts: time for what comes late.
 const BETWEEN: Duration = Duration::from_millis(80);
@@ -27,10 +31,9 @@ async fn ends_as_recorded(name: &str) {
     let deadline = if hangs { SHORT } else { LONG };
     let sender = sender(deadline);
     for nth in 1..=2 {
-        let began = Instant::now();
-        let attempted = attempt(&sender, &receiver.url, Timestamp::UNIX_EPOCH).await;
+        let attempted = timeout(PATIENCE, attempt(&sender, &receiver.url, Timestamp::UNIX_EPOCH)).await;
+        let attempted = attempted.expect("its deadline ends it");
         assert_eq!(Recorded::of(&attempted.outcome), hostile.recorded, "attempt {nth}: {attempted:?}");
-        assert!(began.elapsed() < deadline.min(SHORT) + SLACK, "{:?}", began.elapsed());
         assert!(attempted.response_body.len() <= MAX_RESPONSE_BYTES);
         tokio::time::sleep(BETWEEN).await;
     }
@@ -192,7 +195,7 @@ async fn what_is_packed_is_not_unpacked() {
 #[tokio::test]
 async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
     // On a thread of its own, so that it is the sender's own work that could stand in the way.
-    // Without its turns it stood in the way for minutes; the bounds are for a busy machine.
+    // Without its turns it stood in the way for minutes, and of its own deadline.
     let (started, running) = std::sync::mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let receivers = std::thread::spawn(move || {
@@ -205,22 +208,20 @@ async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
     });
     let flood = running.recv().unwrap();
     let sender = sender(SHORT);
-    let mut pauses = Vec::new();
+    let mut turns = 0;
     let watching = async {
         loop {
-            let began = Instant::now();
             tokio::time::sleep(Duration::from_millis(1)).await;
-            pauses.push(began.elapsed());
+            turns += 1;
         }
     };
     tokio::select! {
-        attempted = attempt(&sender, &flood.url, Timestamp::UNIX_EPOCH) => {
-            assert!(attempted.latency_ms < 40_000, "{attempted:?}");
+        attempted = timeout(PATIENCE, attempt(&sender, &flood.url, Timestamp::UNIX_EPOCH)) => {
+            attempted.expect("its deadline ends it");
         }
         () = watching => {}
     }
-    let longest = pauses.iter().max().unwrap();
-    assert!(*longest < Duration::from_secs(30), "{longest:?}");
+    assert!(turns >= TURNS, "the others had {turns} turns");
     drop(flood);
     drop(stop);
     receivers.join().unwrap();

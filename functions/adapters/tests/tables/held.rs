@@ -7,6 +7,7 @@ use carteiro_adapters::random;
 use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep, Progress};
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
@@ -42,6 +43,7 @@ fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
         step: None,
         replayed: None,
         keep_until: None,
+        hop: Hop::default(),
         body: b"{}".to_vec(),
     }
 }

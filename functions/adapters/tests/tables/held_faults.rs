@@ -9,6 +9,7 @@ use carteiro_adapters::random;
 use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
@@ -34,6 +35,7 @@ fn delivery(webhook: &WebhookId, item: u128) -> Delivery {
         step: None,
         replayed: None,
         keep_until: None,
+        hop: Hop::default(),
         body: b"{}".to_vec(),
     }
 }

@@ -10,6 +10,7 @@ use carteiro_adapters::inbox_table::{
 };
 use carteiro_adapters::packed_event::PackedEvent;
 use carteiro_adapters::random;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::inbox::{EntryKey, Event, Version};
 use carteiro_core::network::Network;
@@ -42,6 +43,7 @@ fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
         key: EntryKey::new(thing, &Version::of_content(Some("a"), [])),
         event: PackedEvent::of(&event(&json!({"thing": thing}))),
         says: true,
+        hop: Hop::default(),
         waiting,
     }
 }

@@ -14,6 +14,7 @@ use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKe
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::LeftRelease;
+use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::FailureKind;
@@ -65,6 +66,7 @@ impl Tables {
             accepted_at: at(accepted_ms),
             replayed: None,
             keep_until: None,
+            hop: Hop::default(),
             attempt: 11,
             chain: 0,
             revision: 3,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{Claim, NewEntry, Stored as Insertion, Waiting};
 use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_core::hop::Hop;
 use carteiro_core::inbox::{EntryKey, Event};
 use carteiro_core::normalise;
 use carteiro_core::poll::Stored;
@@ -58,6 +59,7 @@ impl Asking<'_> {
             key: EntryKey::new(&reading.thing, &reading.version),
             event: PackedEvent::of(event),
             says: reading.says(),
+            hop: Hop::default(),
             owner,
             waiting: Waiting::Claimed(claim.clone()),
         }

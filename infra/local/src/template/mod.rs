@@ -85,11 +85,16 @@ impl Template {
         parameters: &BTreeMap<String, String>,
         sqs: &str,
     ) -> Result<Self, TemplateError> {
-        let text = std::fs::read_to_string(path).map_err(|error| TemplateError::Unreadable {
-            path: path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        Self::parse(&text, parameters, sqs)
+        Self::parse(&read_file(path)?, parameters, sqs)
+    }
+
+    /// Whether a template's file declares a parameter.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not YAML.
+    pub fn declares(path: &Path, parameter: &str) -> Result<bool, TemplateError> {
+        let root = yaml::parse(&read_file(path)?)?;
+        Ok(root.get("Parameters").and_then(|parameters| parameters.get(parameter)).is_some())
     }
 
     /// Reads a template from its text.
@@ -130,6 +135,13 @@ impl Template {
         template.outputs = outputs(root.get("Outputs"), &scope)?;
         Ok(template)
     }
+}
+
+fn read_file(path: &Path) -> Result<String, TemplateError> {
+    std::fs::read_to_string(path).map_err(|error| TemplateError::Unreadable {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })
 }
 
 fn check_sections(root: &Node) -> Result<(), TemplateError> {

@@ -215,9 +215,10 @@ async fn a_folder_keeps_tables_and_queues_over_a_restart() {
     client.put_item().table_name("Table").set_item(Some(item("a"))).send().await.unwrap();
     first.send("FailedQueue", &json!({"n": 1})).await;
     first.receive("FailedQueue").await;
+    let clock = first.stack.clock().clone();
     first.stack.stop().await;
 
-    let second = start_with(|options| options.data = data.clone()).await;
+    let second = start_with(|options| (options.data, options.clock) = (data, clock)).await;
     assert!(exists(&dynamodb(&second), "a").await);
     assert_eq!(second.counts("FailedQueue").await, (1, 0), "what was in flight is visible again");
     second.stack.stop().await;

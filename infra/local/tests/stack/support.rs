@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::testing;
 use carteiro_local::{Data, Invocation, LogLines, LogSink, Ports, Stack, StackOptions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -38,7 +38,7 @@ pub(crate) fn options(lines: &LogLines) -> StackOptions {
         ports: Ports::Free,
         data: Data::Memory,
         functions: functions(),
-        clock: Clock::system(),
+        clock: testing::clock(),
         function_logs: LogSink::Collect(lines.clone()),
         schedules: false,
     }

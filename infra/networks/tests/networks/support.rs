@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_clock::Clock;
+use carteiro_clock::{Clock, testing};
 use carteiro_networks::Networks;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -51,7 +51,7 @@ pub(crate) fn ids(list: &Value) -> Vec<String> {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        let clock = Clock::system();
+        let clock = testing::clock();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let networks = Networks::start(listener, clock.clone()).unwrap();
         Self { networks, clock, client: Client::builder(TokioExecutor::new()).build_http() }

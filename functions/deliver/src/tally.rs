@@ -1,0 +1,52 @@
+//! Counting what ended without being delivered ([`carteiro_core::tally`]). The counts are for people to read: one that
+//! cannot be written is missing there, and changes nothing else.
+
+use std::collections::HashMap;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::streak_table::StreakKey;
+use carteiro_core::tally;
+
+use crate::Deliver;
+use crate::attempt::{AttemptResult, Finished};
+use crate::settle::Settled;
+
+/// Counts the items that were dropped because their webhook does not take them any more.
+pub(crate) async fn count_dropped(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
+    let mut counts: HashMap<StreakKey, u32> = HashMap::new();
+    for one in finished {
+        if matches!(one.result, AttemptResult::NotTaken) {
+            let delivery = &one.delivery;
+            let (account, webhook) = (delivery.account.clone(), delivery.webhook.clone());
+            *counts.entry(StreakKey::tally(account, webhook, delivery.item_type.clone())).or_default() += 1;
+        }
+    }
+    for (key, items) in counts {
+        let write = tally::count_dropped(items, clock.now());
+        if let Err(error) = deliver.streaks.write(&key, &write, clock).await {
+            let webhook = key.webhook.as_str();
+            tracing::warn!(webhook, items, error = error.chain(), "tally.not_counted");
+        }
+    }
+}
+
+/// Counts the deaths of a batch. Answers the tallies whose notice this batch is to send: those that are due, unless one
+/// of the dead came through a chain of messages, which a notice would make longer. A tick sends the others.
+pub(crate) async fn count_deaths(
+    deliver: &Deliver,
+    settled: &Settled,
+    clock: InvocationClock,
+) -> Vec<StreakKey> {
+    let mut due = Vec::new();
+    for deaths in &settled.deaths {
+        let key = StreakKey::tally(deaths.account.clone(), deaths.webhook.clone(), deaths.item_type.clone());
+        match deliver.streaks.count_deaths(&key, deaths, clock).await {
+            Ok(is_due) => due.extend((is_due && settled.may_notify_deaths).then_some(key)),
+            Err(error) => {
+                let (webhook, items) = (key.webhook.as_str(), deaths.items);
+                tracing::warn!(webhook, items, error = error.chain(), "tally.not_counted");
+            }
+        }
+    }
+    due
+}
