@@ -99,6 +99,30 @@ async fn every_class_of_failure_is_logged_with_words_and_with_what_became_of_the
 }
 
 #[tokio::test]
+async fn attempts_are_listed_newest_first_though_batches_overlap() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    // Of two items of one batch one fails at once and the other late; a third one fails in between.
+    let late = Answer::Delay { by: Duration::from_secs(3), then: Box::new(refusal()) };
+    bundle.receiver.set_behaviour("/a", Behaviour::sequence([refusal(), late], refusal()));
+    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    bundle.send_many(&account, "event", 2).await;
+    bundle.receiver.wait_for_count("/a", 2, SOON).await.unwrap();
+    let between = bundle.send(&account, "/bots/b/events", r#"{"n":1}"#).await;
+    for query in ["limit=200", "limit=1"] {
+        until_logged(&bundle, &account, &webhook, 3).await;
+        let logged = log(&bundle, &account, &webhook, query).await;
+        let of_first: Vec<_> = logged.iter().filter(|one| one["attempt"] == 1).collect();
+        let times: Vec<_> = logged.iter().map(|one| one["at"].as_str().unwrap()).collect();
+        assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
+        assert!(times.iter().all(|at| at.len() == "2026-11-21T12:00:05.300Z".len()), "{times:?}");
+        assert_eq!(of_first.len(), 3, "{logged:?}");
+        assert_eq!(of_first[1]["item"], between, "{logged:?}");
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn a_webhook_logs_its_failures_or_all_or_nothing_as_it_says() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

@@ -41,6 +41,57 @@ async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_with_a_sentence_that_says_so() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02\x00\x00\x00";
+    let authorization = format!("Bearer {}", account.key);
+    let key = ("authorization", authorization.as_str());
+    for (path, media_type) in [
+        ("/bots/b/messages", "application/json"),
+        ("/bots/b/items", "application/x-ndjson"),
+        ("/webhooks", "application/json"),
+        ("/pages", "application/octet-stream"),
+    ] {
+        for coding in [vec![("content-encoding", "gzip")], Vec::new()] {
+            let headers = [vec![key, ("content-type", media_type)], coding].concat();
+            let reply = bundle.client.request(Method::POST, path, &headers, gzip.as_slice()).await;
+            let problem = assert_problem(&reply, 415, "unsupported-media");
+            assert!(problem["detail"].as_str().unwrap().contains("compressed"), "{problem}");
+            assert_eq!(reply.header("accept-encoding"), Some("identity"), "{path}");
+        }
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn details_are_sentences_that_name_what_is_wrong() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let url = bundle.receiver.url("/a");
+    for (settings, detail) in [
+        (json!({"url": "nonsense", "items": ["message"]}), "is not an absolute URL with a host"),
+        (json!({"url": url, "items": ["message", "messages"]}), "\"messages\" is not an item type"),
+        (json!({"url": url, "items": ["message"], "sources": ["bots:b"]}), "\"bots:b\" is not a source"),
+    ] {
+        let reply = bundle.client.post("/webhooks", &account.key, settings.to_string()).await;
+        let problem = assert_problem(&reply, 422, "invalid");
+        let told = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(told.contains(detail), "{told}");
+    }
+    for (body, detail) in
+        [("{\"a\":", "it ends before its JSON does"), ("{'a':1}", "it is no JSON at line 1, byte 2")]
+    {
+        for path in ["/webhooks", "/bots/b/messages"] {
+            let problem =
+                assert_problem(&bundle.client.post(path, &account.key, body).await, 400, "bad-request");
+            assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
+        }
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_key_that_may_nothing_is_done() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

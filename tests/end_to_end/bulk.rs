@@ -41,6 +41,27 @@ async fn lines_stand_alone_and_are_answered_in_their_order() {
 }
 
 #[tokio::test]
+async fn blank_lines_are_skipped_and_a_bad_line_names_its_field() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let body = "\n{\"type\":\"event\",\"item\":{}}\r\n\r\n \n{\"type\":\"events\",\"item\":{}}\n\n";
+    let results = bulk(&bundle, &account.key, body).await.json()["results"].clone();
+    assert_eq!(results.as_array().unwrap().len(), 2, "{results}");
+    assert!(results[0]["id"].is_string());
+    assert_eq!(results[1]["error"]["errors"][0]["field"], "type");
+    let all_bad =
+        "{\"type\":\"event\",\"item\":7}\n{\"type\":\"event\",\"item\":{},\"key\":7}\n{\"type\":\"event\"}\n";
+    let reply = bulk(&bundle, &account.key, all_bad).await;
+    assert_eq!(reply.status, 202);
+    let results = reply.json()["results"].clone();
+    let fields: Vec<_> =
+        results.as_array().unwrap().iter().map(|one| &one["error"]["errors"][0]["field"]).collect();
+    assert_eq!(fields, ["item", "key", "item"]);
+    assert_problem(&bulk(&bundle, &account.key, "\n\r\n \n").await, 400, "bad-request");
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn ten_thousand_lines_are_taken_and_each_arrives_once() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

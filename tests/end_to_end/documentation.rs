@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use carteiro_clock::Clock;
 use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{
-    credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release, signature, webhook,
+    account_limit, credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release,
+    signature, test_share, webhook,
 };
-use carteiro_tests::{ADMIN_KEY, Bundle, program, tools, workspace};
+use carteiro_tests::{ADMIN_KEY, Bundle, machine_clock, program, tools, workspace};
 use serde_json::Value;
 
 const DOCUMENTS: [&str; 7] = [
@@ -151,7 +151,12 @@ fn the_documented_limits_are_those_of_the_core() {
         ("idempotency key", format!("{} visible", idempotency::MAX_KEY_BYTES)),
         ("idempotency key", format!("{} h", idempotency::REMEMBERED.as_secs() / 3600)),
         ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
+        ("keys of an account", account_limit::MAX_KEYS_PER_ACCOUNT.to_string()),
         ("webhooks of an account", webhook::MAX_WEBHOOKS_PER_ACCOUNT.to_string()),
+        (
+            "tests of an account's webhooks",
+            format!("{} at once, {} a minute", test_share::TESTS_AT_ONCE, test_share::TESTS_A_MINUTE),
+        ),
         ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
         (
             "webhook's own headers",
@@ -400,7 +405,7 @@ pub(crate) async fn run(mut program: Command, script: String) -> Output {
 async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else() {
     let Some(python) = tools::python_with("hmac") else { return };
     let secret = Secret::from_random([7; 32]);
-    let now = i64::try_from(Clock::system().now_ms() / 1000).unwrap();
+    let now = i64::try_from(machine_clock().now_ms() / 1000).unwrap();
     let other = Secret::from_random([8; 32]);
     let mut script = readmes_block("python", "def genuine(");
     let known = secret.reveal();

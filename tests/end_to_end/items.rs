@@ -35,6 +35,7 @@ async fn every_item_arrives_signed_and_byte_for_byte_with_what_it_is_in_headers(
         assert_eq!(delivery.header("carteiro-item-type"), Some(item_type.as_str()));
         assert_eq!(delivery.header("carteiro-source"), Some("bot:lighthouse@example.net"));
         assert_eq!(delivery.header("carteiro-attempt"), Some("1"));
+        assert_eq!(delivery.header("accept"), Some("*/*"));
         assert_eq!(delivery.header("user-agent"), Some(concat!("Carteiro/", env!("CARGO_PKG_VERSION"))));
     }
     bundle.stop().await;

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use carteiro_clock::Clock;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, program, receiver};
+use carteiro_tests::{Account, machine_clock, program, receiver};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Method;
@@ -40,11 +39,6 @@ impl Program {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
-}
-
-/// The program's clock: it has the machine's time, and nothing moves it.
-pub(crate) fn clock() -> Clock {
-    Clock::system()
 }
 
 /// Starts the program with its state in a folder, and waits until everything is ready.
@@ -94,7 +88,7 @@ async fn send(client: &Client, key: &str, number: usize) -> Option<String> {
 async fn sigkill_in_the_middle_of_a_load_loses_nothing_that_was_accepted() {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = receiver(clock()).await;
+    let customer = receiver(machine_clock()).await;
     let mut stack = start(&binary, data.path());
     let account = account(&stack).await;
     let client = Client::new(&stack.api);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails, fails the test")]
 
+mod account_limits;
 mod acts;
 mod attempts;
 mod aws_clients;
@@ -9,6 +10,7 @@ mod bad_input;
 mod blocking;
 mod building;
 mod bulk;
+mod cancelling;
 mod collecting;
 mod collecting_day;
 mod collecting_scale;
@@ -26,6 +28,7 @@ mod items;
 mod killed;
 mod leaks;
 mod loops;
+mod neighbours;
 mod networks;
 mod page_tokens;
 mod pages;
@@ -34,6 +37,7 @@ mod price;
 mod push_bursts;
 mod pushes;
 mod release;
+mod release_neighbours;
 mod replay;
 mod restart;
 mod retries;
@@ -41,10 +45,13 @@ mod revisions;
 mod rotation;
 mod samples;
 mod slow_lane;
+mod slow_neighbours;
 mod stand_ins;
 mod standard_webhooks;
 mod storage_limits;
 mod throttled;
 mod undelivered;
+mod unreadable;
 mod waiting;
+mod web_pages;
 mod webhooks;

@@ -103,7 +103,7 @@ async fn a_renewed_token_takes_the_place_of_the_old_one_and_its_state_is_unknown
     first["refresh_token"] = json!("refresh-1");
     first["expires_at"] = json!("2026-12-24T20:00:00-03:00");
     let page = connect(&bundle, &account, &first).await;
-    assert_eq!(page["token"]["expires_at"], "2026-12-24T23:00:00Z");
+    assert_eq!(page["token"]["expires_at"], "2026-12-24T23:00:00.000Z");
     let row = token_row(&bundle, &page).await;
     assert_eq!(
         (&row["access_token"]["S"], &row["refresh_token"]["S"]),

@@ -17,12 +17,12 @@ use carteiro_local::{DynamodbCall, SqsCall, Verdict};
 use carteiro_receiver::{Answer, Behaviour, Delivery, Limits, Options, Receiver};
 use carteiro_tests::client::Client;
 use carteiro_tests::tools::seed;
-use carteiro_tests::{Account, Bundle, SOON, Webhook, program};
+use carteiro_tests::{Account, Bundle, SOON, Webhook, machine_clock, program};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::killed::{account, clock, start};
+use crate::killed::{account, start};
 
 /// How many items the release has that runs with every change.
 const SOME: usize = 2500;
@@ -388,7 +388,7 @@ async fn release_through_kills(items: usize, kills: usize) {
     let mut dice = Dice(seed());
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
-    let customer = roomy_receiver(clock()).await;
+    let customer = roomy_receiver(machine_clock()).await;
     let mut stack = start(&binary, data.path());
     let account = account(&stack).await;
     let client = Client::new(&stack.api);

@@ -8,7 +8,7 @@ use carteiro_local::{Data, Expiry, LogLines, LogSink, Ports, Stack, StackOptions
 use carteiro_receiver::{Behaviour, Receiver};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
 use carteiro_tests::client::Client;
-use carteiro_tests::{SOON, functions, parameters, program, receiver, workspace};
+use carteiro_tests::{SOON, functions, machine_clock, parameters, program, receiver, workspace};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ async fn a_block_goes_on_after_sigkill_and_ends_when_it_would_have() {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
     // The program's time cannot be moved, so a stack in this process goes on with its state and from its time.
-    let clock = killed::clock();
+    let clock = machine_clock();
     let customer = receiver(clock.clone()).await;
     let mut killed = killed::start(&binary, data.path());
     let account = killed::account(&killed).await;

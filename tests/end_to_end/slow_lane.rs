@@ -37,41 +37,66 @@ async fn slow_webhook() -> (Bundle, Account, Webhook) {
     (bundle, account, webhook)
 }
 
-#[tokio::test]
-async fn what_goes_to_a_url_that_timed_out_five_times_is_moved_and_a_success_ends_that() {
-    let (bundle, account, webhook) = slow_webhook().await;
-    let moved = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
-    let arrived = bundle.receiver.wait_for(|one| one.webhook_id() == Some(&moved), SOON).await.unwrap();
+/// Sends an item, waits for its first attempt, and answers whether it was moved before that.
+async fn next_is_moved(bundle: &Bundle, account: &Account) -> bool {
+    let item = bundle.send(account, "/bots/b/messages", r#"{"next":1}"#).await;
+    let arrived = bundle.receiver.wait_for(|one| one.webhook_id() == Some(&item), SOON).await.unwrap();
     assert_eq!(arrived.attempt(), Some(1), "a move is no attempt");
-    assert!(is_moved(&bundle, &moved));
-    bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
-    let last = bundle.send(&account, "/bots/b/messages", r#"{"n":2}"#).await;
-    bundle.receiver.wait_for(|one| one.webhook_id() == Some(&last), SOON).await.unwrap();
+    is_moved(bundle, &item)
+}
+
+#[tokio::test]
+async fn a_url_that_answers_200_late_is_moved_though_it_never_fails() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
+    let account = bundle.account().await;
+    let webhook = bundle.webhook(&account, "/late", &["message"]).await;
+    let late = Answer::Delay { by: Duration::from_secs(4), then: Box::new(Answer::status(StatusCode::OK)) };
+    bundle.receiver.set_behaviour("/late", Behaviour::from(late));
+    bundle.send_many(&account, "message", 5).await;
     let ends = Instant::now() + SOON;
-    while bundle.status(&account, &webhook, "message").await["failures"] != 0 {
-        assert!(Instant::now() < ends, "the success is not recorded");
+    while dynamodb::scan(&bundle, "StreakTable").await.is_empty() {
+        assert!(Instant::now() < ends, "no slow attempt was noted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let usual = bundle.send(&account, "/bots/b/messages", r#"{"n":3}"#).await;
-    bundle.receiver.wait_for(|one| one.webhook_id() == Some(&usual), SOON).await.unwrap();
-    assert!(!is_moved(&bundle, &usual));
+    assert_eq!(bundle.receiver.answered("/late"), 0, "they are noted before they end");
+    bundle.receiver.wait_for_count("/late", 5, SOON).await.unwrap();
+    bundle.until_rest().await;
+    assert!(next_is_moved(&bundle, &account).await);
+    assert_eq!(bundle.status(&account, &webhook, "message").await["failures"], 0);
     bundle.stop().await;
 }
 
 #[tokio::test]
-async fn a_failure_that_came_in_time_keeps_a_url_in_the_usual_lane() {
-    let bundle = Bundle::start_with([("AttemptSeconds", "1")]).await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/mixed", &["message"]).await;
-    bundle.receiver.set_behaviour("/mixed", Behaviour::from(StatusCode::INTERNAL_SERVER_ERROR));
-    bundle.send(&account, "/bots/b/messages", r#"{"n":0}"#).await;
-    until_failures(&bundle, &account, &webhook, 1).await;
-    bundle.receiver.set_behaviour("/mixed", Behaviour::from(Answer::hang()));
-    bundle.send_many(&account, "message", 6).await;
-    until_failures(&bundle, &account, &webhook, 7).await;
-    let item = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
-    bundle.receiver.wait_for(|one| one.webhook_id() == Some(&item), SOON).await.unwrap();
-    assert!(!is_moved(&bundle, &item));
+async fn neither_a_success_nor_a_quick_failure_nor_a_new_header_ends_the_slow_lane_and_ten_minutes_do() {
+    let (bundle, account, webhook) = slow_webhook().await;
+    assert!(next_is_moved(&bundle, &account).await);
+    bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::INTERNAL_SERVER_ERROR));
+    assert!(next_is_moved(&bundle, &account).await);
+    bundle.until_rest().await;
+    assert!(next_is_moved(&bundle, &account).await, "after a quick failure");
+    bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
+    let path = format!("/webhooks/{}", webhook.id);
+    let changed = bundle.client.patch(&path, &account.key, &json!({"headers": {"x-new": "1"}})).await;
+    assert_eq!((changed.status, &changed.json()["revision"]), (200, &json!(2)), "{}", changed.text());
+    assert!(next_is_moved(&bundle, &account).await, "after a new header");
+    bundle.until_rest().await;
+    assert!(next_is_moved(&bundle, &account).await, "after a success");
+    assert_eq!(bundle.status(&account, &webhook, "message").await["failures"], 0);
+    bundle.advance(Duration::from_secs(601)).await;
+    bundle.until_rest().await;
+    assert!(!next_is_moved(&bundle, &account).await, "after ten minutes");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_url_at_another_host_begins_in_the_usual_lane() {
+    let (bundle, account, webhook) = slow_webhook().await;
+    bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
+    let url = bundle.receiver.url("/hole").replace("127.0.0.1", "localhost");
+    let path = format!("/webhooks/{}", webhook.id);
+    let changed = bundle.client.patch(&path, &account.key, &json!({"url": url})).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    assert!(!next_is_moved(&bundle, &account).await);
     bundle.stop().await;
 }
 
@@ -186,7 +211,6 @@ async fn one_batch_sends_no_more_than_the_bound_to_one_host_at_once() {
 struct Side {
     bundle: Bundle,
     account: Account,
-    third: Webhook,
     /// The items that were sent to it.
     to_third: Mutex<Vec<String>>,
 }
@@ -206,9 +230,9 @@ impl Side {
         }
         let url = bundle.receiver.url("/third");
         let settings = json!({"url": url, "items": ["message"], "sources": ["bot:third"]});
-        let webhook = bundle.webhook_with(&account, settings).await;
+        bundle.webhook_with(&account, settings).await;
         bundle.receiver.set_behaviour("/third", Behaviour::from(third));
-        Self { bundle, account, third: webhook, to_third: Mutex::default() }
+        Self { bundle, account, to_third: Mutex::default() }
     }
 
     /// Starts functions, before there is any black hole.
@@ -297,7 +321,7 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
     hole.warm().await;
     let began = Instant::now();
     let mut before = Vec::new();
-    while hole.bundle.status(&hole.account, &hole.third, "message").await["failures"].as_u64() < Some(5) {
+    while !hole.bundle.logs.of("DeliverFunction").iter().any(|line| line.contains("moved_to_slow_lane")) {
         before.extend(hole.window(Duration::from_secs(2), per_second).await);
     }
     println!(

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use carteiro_clock::Clock;
 use carteiro_receiver::{Answer, Behaviour, Delivery};
-use carteiro_tests::{Account, Bundle, SOON, tools};
+use carteiro_tests::{Account, Bundle, SOON, machine_clock, tools};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
@@ -286,7 +285,7 @@ async fn verifies_through_rotations(verifier: Verifier) {
     assert_eq!(verifier.verdicts(&[case, late]).await, [true, false]);
 
     // The libraries compare times with the machine's, until its time is moved.
-    let bundle = Bundle::start_on(Clock::system(), []).await;
+    let bundle = Bundle::start_on(machine_clock(), []).await;
     let account = bundle.account().await;
     let settings = json!({"url": bundle.receiver.url("/here"), "items": ["event"], "key_pair": true});
     let created = bundle.client.post("/webhooks", &account.key, settings.to_string()).await.json();

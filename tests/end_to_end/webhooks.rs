@@ -1,7 +1,7 @@
 //! Accounts, keys and webhooks, over the API.
 
 use carteiro_receiver::{Answer, Behaviour, SignatureCheck};
-use carteiro_tests::{ADMIN_KEY, Bundle, assert_problem};
+use carteiro_tests::{ADMIN_KEY, Bundle, SOON, assert_problem};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ async fn a_webhook_is_shown_as_it_was_created_and_changed_but_its_secret_only_on
     {
         assert_eq!(shown[field], settings[field], "{field}");
     }
-    assert_eq!(shown["headers"], json!({"x-tenant": "7"}));
+    assert_eq!(shown["headers"], json!({"x-tenant": "********"}));
     assert_eq!(shown["status"]["message"]["state"], "open");
     assert_eq!(shown["status"]["message"]["threshold"], 5);
     let unchanged = bundle.client.patch(&path, &account.key, &json!({"threshold": 5})).await.json();
@@ -69,6 +69,118 @@ async fn a_webhook_is_shown_as_it_was_created_and_changed_but_its_secret_only_on
         .await;
     let changed = changed.json();
     assert_eq!((&changed["revision"], &changed["sources"]), (&json!(2), &Value::Null));
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn credentials_of_a_webhook_are_sent_and_never_shown() {
+    const VALUE: &str = "Bearer planted-header-value";
+    const IN_QUERY: &str = "planted-query-value";
+    const MASK: &str = "********";
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let notices = bundle.webhook(&account, "/notices", &["notice"]).await;
+    let url = format!("{}?token={IN_QUERY}", bundle.receiver.url("/a"));
+    let settings = json!({
+        "url": url, "items": ["message"], "headers": {"Authorization": VALUE}, "threshold": 1, "log": "all",
+    });
+    let created = bundle.client.post("/webhooks", &account.key, settings.to_string()).await;
+    let path = format!("/webhooks/{}", created.json()["id"].as_str().unwrap());
+    let masked = json!({"headers": {"AUTHORIZATION": MASK, "x-new": "1"}});
+    let mut replies = vec![created, bundle.client.patch(&path, &account.key, &masked).await];
+    for action in ["test", "unblock", "enable", "secret"] {
+        replies.push(bundle.client.post(&format!("{path}/{action}"), &account.key, "").await);
+    }
+    bundle.receiver.set_behaviour("/a", Behaviour::from(Answer::status(StatusCode::BAD_GATEWAY)));
+    bundle.send(&account, "/bots/b/messages", "{}").await;
+    bundle.receiver.wait_for_count("/notices", 1, SOON).await.unwrap();
+    for list in ["/webhooks".to_owned(), path.clone(), format!("{path}/attempts"), format!("{path}/held")] {
+        replies.push(bundle.client.get(&list, &account.key).await);
+    }
+    for reply in &replies {
+        assert!([200, 201].contains(&reply.status), "{}", reply.text());
+        assert!(!reply.text().contains("planted-header-value"), "{}", reply.text());
+    }
+    let shown = bundle.client.get(&path, &account.key).await.json();
+    assert_eq!(shown["headers"], json!({"authorization": MASK, "x-new": MASK}));
+    assert_eq!(shown["url"], url, "its owner sees it whole");
+    let sent = bundle.receiver.deliveries_to("/a");
+    assert_eq!(sent.len(), 2, "the test and the message");
+    assert!(sent.iter().all(|delivery| delivery.header("authorization") == Some(VALUE)));
+    let notice: Value = serde_json::from_slice(&bundle.receiver.deliveries_to("/notices")[0].body).unwrap();
+    assert_eq!((&notice["data"]["webhook"], &notice["type"]), (&shown["id"], &json!("webhook.blocked")));
+    assert_eq!(notice["data"]["url"], format!("{}?token=***", bundle.receiver.url("/a")));
+    assert!(
+        !bundle
+            .receiver
+            .deliveries_to("/notices")
+            .iter()
+            .any(|notice| { String::from_utf8_lossy(&notice.body).contains(IN_QUERY) })
+    );
+    let again = bundle.client.patch(&path, &account.key, &json!({"headers": shown["headers"]})).await.json();
+    assert_eq!(again["revision"], shown["revision"], "the mask changes nothing");
+    let unknown = json!({"headers": {"x-other": MASK}});
+    for (reply, field) in [
+        (bundle.client.patch(&path, &account.key, &unknown).await, "headers.x-other"),
+        (
+            bundle
+                .client
+                .post(
+                    "/webhooks",
+                    &account.key,
+                    json!({"url": url, "items": ["event"], "headers": {"x-a": MASK}}).to_string(),
+                )
+                .await,
+            "headers.x-a",
+        ),
+    ] {
+        assert_eq!(assert_problem(&reply, 422, "invalid")["errors"][0]["field"], field);
+    }
+    let logged = bundle.complaints().join("\n");
+    assert!(!logged.contains("planted-"), "{logged}");
+    let _ = notices;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_answered_can_be_sent_back_and_read_only_fields_do_not_change() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    let settings = json!({
+        "url": bundle.receiver.url("/a"), "items": ["message"], "headers": {"x-a": "1"}, "key_pair": true,
+    });
+    let webhook = bundle.webhook_with(&account, settings).await;
+    let page = json!({
+        "network": "facebook", "network_id": "501", "name": "a", "access_token": "planted-token",
+        "expires_at": "9999-12-31T23:59:59Z",
+    });
+    let page = bundle.client.post("/pages", &account.key, page.to_string()).await;
+    assert_eq!(page.status, 201, "{}", page.text());
+    let page = format!("/pages/{}", page.json()["id"].as_str().unwrap());
+    for (path, field) in [(format!("/webhooks/{}", webhook.id), "description"), (page, "name")] {
+        let shown = bundle.client.get(&path, &account.key).await.json();
+        let same = bundle.client.patch(&path, &account.key, &shown).await;
+        assert_eq!(same.status, 200, "{}", same.text());
+        assert_eq!(same.json()["updated_at"], shown["updated_at"]);
+        let mut changed = shown.clone();
+        changed[field] = json!("another");
+        let changed = bundle.client.patch(&path, &account.key, &changed).await;
+        assert_eq!((changed.status, &changed.json()[field]), (200, &json!("another")));
+        let wrong = json!({"id": "other", "created_at": "2026-01-01T00:00:00.000Z", "nonsense": 1});
+        let problem = assert_problem(&bundle.client.patch(&path, &account.key, &wrong).await, 422, "invalid");
+        let mut fields: Vec<_> = problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| error["field"].as_str().unwrap())
+            .collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["created_at", "id", "nonsense"]);
+    }
+    let status = json!({"status": {"message": {"state": "blocked"}}});
+    let path = format!("/webhooks/{}", webhook.id);
+    let problem = assert_problem(&bundle.client.patch(&path, &account.key, &status).await, 422, "invalid");
+    assert_eq!(problem["errors"][0]["field"], "status");
     bundle.stop().await;
 }
 

@@ -65,7 +65,7 @@ pub fn samples() -> Option<PathBuf> {
 #[must_use]
 pub fn seed() -> u64 {
     let given = variable("CARTEIRO_SEED").map(|seed| seed.parse().expect("CARTEIRO_SEED is a number"));
-    let seed = given.unwrap_or_else(|| carteiro_clock::Clock::system().now_ms());
+    let seed = given.unwrap_or_else(|| crate::machine_clock().now_ms());
     println!("CARTEIRO_SEED={seed}");
     seed
 }

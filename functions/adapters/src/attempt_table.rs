@@ -2,14 +2,16 @@
 //!
 //! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
 //! shared by all webhooks; its `sk` is when it was written and some random digits. A row holds the entries as JSON. The
-//! log is listed by when rows were written, the newest first, and inside a row by when the attempts ended.
+//! log is listed by when the attempts ended, the newest first ([`carteiro_core::attempt_order`]).
 //!
-//! Guaranteed: a request reads a bounded number of rows. Not guaranteed: that an attempt is there.
+//! Guaranteed: a request reads a bounded number of rows, and beside them those again that were written while a batch
+//! ran of which not all is listed. Not guaranteed: that an attempt is there.
 
 use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::Client;
 use carteiro_core::attempt_log::{Entry, Filter, MAX_ENTRIES};
+use carteiro_core::attempt_order::{NewestFirst, Resume, RowKey};
 use carteiro_core::id::WebhookId;
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +21,7 @@ use crate::error::AdapterError;
 use crate::held_table::drop_part;
 use crate::random;
 use crate::row::{Reader, Row, seconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "attempt";
 
@@ -54,34 +57,10 @@ pub struct LogSpan<'a> {
     pub most: u16,
 }
 
-/// Whether a text is an entry's place in a log: its row's time and digits, and its number there.
+/// Whether a text is a place in a log, where a page goes on.
 #[must_use]
 pub fn is_place(text: &str) -> bool {
-    Place::of(text).is_some()
-}
-
-/// Where an entry stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    sk: String,
-    index: usize,
-}
-
-impl Place {
-    fn of(text: &str) -> Option<Self> {
-        let (sk, index) = text.rsplit_once('#')?;
-        let (written, digits) = sk.split_once('#')?;
-        let all =
-            |text: &str, count: usize, known: fn(u8) -> bool| text.len() == count && text.bytes().all(known);
-        let hexadecimal = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        let known = all(written, 13, |b| b.is_ascii_digit()) && all(digits, 16, hexadecimal);
-        let index = index.parse().ok().filter(|index| *index < MAX_ENTRIES)?;
-        known.then(|| Self { sk: sk.to_owned(), index })
-    }
-
-    fn text(&self) -> String {
-        format!("{}#{}", self.sk, self.index)
-    }
+    text.parse::<Resume>().is_ok()
 }
 
 impl AttemptTable {
@@ -137,35 +116,35 @@ impl AttemptTable {
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: LogSpan<'_>, now: Timestamp) -> Result<Page<Entry>, AdapterError> {
-        let after = span.after.and_then(Place::of);
-        let mut rows = NewestRows::new(span, after.as_ref());
-        let (mut data, mut last) = (Vec::new(), None);
-        for _ in 0..MAX_ROWS {
-            let Some(row) = rows.next(&self.client, &self.name).await? else {
-                return Ok(Page { data, last: None });
-            };
-            let reader = Reader { table: TABLE, row: &row };
-            let sk = reader.text("sk")?;
-            // The table deletes late.
-            let entries: Vec<Entry> = match reader.seconds("expires_at")? > now {
-                true => reader.json("entries")?,
-                false => Vec::new(),
-            };
-            for (index, entry) in entries.into_iter().enumerate() {
-                let seen = after.as_ref().is_some_and(|after| after.sk == sk && index <= after.index);
-                if seen || !span.filter.takes(&entry) {
-                    continue;
-                }
+        let resume = span.after.and_then(|after| after.parse::<Resume>().ok());
+        let mut order = NewestFirst::new(resume.as_ref());
+        let mut rows = NewestRows::new(span, resume.as_ref().map(Resume::from));
+        let (mut data, mut read) = (Vec::new(), 0);
+        loop {
+            let next = rows.peek(&self.client, &self.name).await?;
+            while order.is_ready(next.as_ref()) {
                 if data.len() >= usize::from(span.most) {
-                    return Ok(Page { data, last });
+                    return Ok(Page { data, last: order.resume().map(|resume| resume.to_string()) });
                 }
-                data.push(entry);
-                last = Some(Place { sk: sk.to_owned(), index }.text());
+                data.extend(order.take());
             }
-            // Nothing more of this row is asked for: the next page begins after it.
-            rows.passed = Some(Place { sk: sk.to_owned(), index: MAX_ENTRIES - 1 }.text());
+            let Some((key, row)) = next.zip(rows.take()) else { return Ok(Page { data, last: None }) };
+            if read >= MAX_ROWS {
+                return Ok(Page { data, last: order.resume().map(|resume| resume.to_string()) });
+            }
+            let reader = Reader { table: TABLE, row: &row };
+            // The table deletes late.
+            let entries = match reader.seconds("expires_at") {
+                Ok(end) if end <= now => Ok(Vec::new()),
+                Ok(_) => reader.json::<Vec<Entry>>("entries"),
+                Err(error) => Err(error),
+            };
+            let entries = readable(TABLE, &row, entries).unwrap_or_default();
+            let asked = entries.into_iter().enumerate().filter(|(_, entry)| span.filter.takes(entry));
+            let is_new =
+                order.add(&key, asked.map(|(index, entry)| (index, entry.at.as_millisecond(), entry)));
+            read += usize::from(is_new);
         }
-        Ok(Page { data, last: rows.passed })
     }
 }
 
@@ -178,8 +157,6 @@ struct NewestRows {
     first: String,
     last: String,
     shards: Vec<Shard>,
-    /// The place after the last row that was handed out.
-    passed: Option<String>,
 }
 
 struct Shard {
@@ -190,25 +167,35 @@ struct Shard {
 }
 
 impl NewestRows {
-    fn new(span: LogSpan<'_>, after: Option<&Place>) -> Self {
+    fn new(span: LogSpan<'_>, from: Option<&RowKey>) -> Self {
         let to = span.filter.to.map(|to| to.checked_add(WRITTEN_WITHIN).unwrap_or(Timestamp::MAX));
-        // A row that is partly listed is read again. No row stands at a time alone; a digit sorts before a colon.
+        // No row stands at a time alone; a digit sorts before a colon.
         let latest = to.map_or_else(|| ":".to_owned(), |to| format!("{}:", sorted_digits(to)));
-        let last = after.map_or(latest.clone(), |after| after.sk.clone().min(latest));
+        let last = from.map_or(latest.clone(), |from| from.as_str().to_owned().min(latest));
         let first = span.filter.from.map_or_else(|| "0".to_owned(), sorted_digits);
         let shard = |shard| Shard { pk: pk(span.webhook, shard), read: VecDeque::new(), next: Some(None) };
-        Self { first, last, shards: (0..SHARDS).map(shard).collect(), passed: None }
+        Self { first, last, shards: (0..SHARDS).map(shard).collect() }
     }
 
-    async fn next(&mut self, client: &Client, table: &str) -> Result<Option<Row>, AdapterError> {
+    /// The key of the next row, if there is one; it stays the next one until it is taken.
+    async fn peek(&mut self, client: &Client, table: &str) -> Result<Option<RowKey>, AdapterError> {
         if self.first > self.last {
             return Ok(None);
         }
         let (first, last) = (self.first.as_str(), self.last.as_str());
         try_join_all(self.shards.iter_mut().map(|shard| shard.fill(client, table, first, last))).await?;
+        let Some(place) = self.newest().and_then(|shard| shard.place()) else { return Ok(None) };
+        place.parse().map(Some).map_err(|_| AdapterError::Malformed { table: TABLE, attribute: "sk" })
+    }
+
+    /// Takes the row that was the next one.
+    fn take(&mut self) -> Option<Row> {
+        self.newest().and_then(|shard| shard.read.pop_front())
+    }
+
+    fn newest(&mut self) -> Option<&mut Shard> {
         let begun = self.shards.iter_mut().filter(|shard| shard.place().is_some());
-        let newest = begun.max_by(|a, b| a.place().cmp(&b.place()));
-        Ok(newest.and_then(|shard| shard.read.pop_front()))
+        begun.max_by(|a, b| a.place().cmp(&b.place()))
     }
 }
 
@@ -244,27 +231,5 @@ impl Shard {
     /// The place of the next row.
     fn place(&self) -> Option<&str> {
         self.read.front().and_then(|row| row.get("sk")?.as_s().ok()).map(String::as_str)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entrys_place_is_known_and_nothing_else_is() {
-        let place = "1795000000123#0123456789abcdef#9";
-        assert_eq!(Place::of(place).unwrap().text(), place);
-        for text in [
-            "",
-            "1795000000123#0123456789abcdef",
-            "1795000000123#0123456789abcdef#10",
-            "1795000000123#0123456789abcdef#-1",
-            "1795000000123#0123456789ABCDEF#1",
-            "179500000012x#0123456789abcdef#1",
-            "1795000000123#0123456789abcdef#1#1",
-        ] {
-            assert!(!is_place(text), "{text}");
-        }
     }
 }

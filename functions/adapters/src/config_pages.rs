@@ -13,12 +13,14 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, Select, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::page::{Changed, Delivery, Page, Token};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::account_counts::Created;
 use crate::conditional::made;
 use crate::config_table::{ConfigTable, EXISTS, IS_AS_READ, Page as PageOfList, Replaced, TABLE, account_pk};
 use crate::error::AdapterError;
@@ -62,6 +64,8 @@ pub enum CreatedPage {
     Duplicate(PageId),
     /// The account does not exist any more, or is being deleted.
     NoAccount,
+    /// The account has as many pages as it may have.
+    TooMany,
 }
 
 impl ConfigTable {
@@ -76,25 +80,24 @@ impl ConfigTable {
         tables: &PageTables,
     ) -> Result<CreatedPage, AdapterError> {
         const OPERATION: &str = "creating a page";
-        let writes = vec![
-            self.account_is_there(&page.account)?,
+        let rows = [
             self.put(page_row(page))?,
             self.put(own_row(page))?,
             self.put(route_row(page))?,
             tables.tokens.create(&page.id, token)?,
             tables.polls.set_going(page, page.created_at)?,
         ];
-        if self.transact(writes, OPERATION).await? {
-            return Ok(CreatedPage::Done);
+        match self.create_counted(&page.account, Limited::Pages, &rows, OPERATION).await? {
+            Created::Done => return Ok(CreatedPage::Done),
+            Created::NoAccount => return Ok(CreatedPage::NoAccount),
+            Created::TooMany => return Ok(CreatedPage::TooMany),
+            Created::Exists => {}
         }
         let row = self.get(account_pk(&page.account), own_sk(page), OPERATION).await?;
         match row {
             Some(row) => Ok(CreatedPage::Duplicate(Reader { table: TABLE, row: &row }.parsed("page")?)),
-            None if self.account_is_open(&page.account).await? => {
-                // The one that was in the way is gone by now.
-                Err(AdapterError::Contended { operation: OPERATION })
-            }
-            None => Ok(CreatedPage::NoAccount),
+            // The one that was in the way is gone by now.
+            None => Err(AdapterError::Contended { operation: OPERATION }),
         }
     }
 
@@ -153,26 +156,6 @@ impl ConfigTable {
     ) -> Result<PageOfList<Page>, AdapterError> {
         let (rows, last) = self.query_page(&account_pk(account), "page#", i32::from(limit), after).await?;
         Ok(PageOfList { data: rows.iter().map(read_page).collect::<Result<_, _>>()?, last })
-    }
-
-    /// How many pages an account has; no more than `enough` are counted.
-    ///
-    /// # Errors
-    /// Where the table cannot be read.
-    pub async fn count_pages(&self, account: &AccountId, enough: usize) -> Result<usize, AdapterError> {
-        let (mut counted, mut start) = (0, None);
-        loop {
-            // Of the rows that a page has, these are the smallest.
-            let call = self.query(&account_pk(account), "own-page#");
-            let call = call.select(Select::Count).set_exclusive_start_key(start);
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("counting pages", error))?;
-            counted += usize::try_from(answer.count).unwrap_or_default();
-            start = answer.last_evaluated_key;
-            if start.is_none() || counted >= enough {
-                return Ok(counted.min(enough));
-            }
-        }
     }
 
     /// Stores a changed page, if it is still the one whose version precedes its own, and what changes of its token;
@@ -247,14 +230,14 @@ impl ConfigTable {
     /// Where it cannot be written.
     pub async fn delete_page(&self, page: &Page, tables: &PageTables) -> Result<bool, AdapterError> {
         let account = account_pk(&page.account);
-        let mut writes = vec![
+        let mut rows = vec![
             self.delete_row(&account, &page_sk(&page.id), Some(EXISTS))?,
             self.delete_row(&account, &own_sk(page), None)?,
             self.delete_row(&route_pk(page.network, &page.network_id), page.id.as_str(), None)?,
             tables.tokens.delete(&page.id)?,
         ];
-        writes.extend(tables.polls.forget(&page.id)?);
-        self.transact(writes, "deleting a page").await
+        rows.extend(tables.polls.forget(&page.id)?);
+        self.delete_counted(&page.account, Limited::Pages, &rows, "deleting a page").await
     }
 
     fn overwrite(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
@@ -262,22 +245,6 @@ impl ConfigTable {
         let put = Put::builder().table_name(&self.name).set_item(Some(row)).build();
         let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
         Ok(TransactWriteItem::builder().put(put).build())
-    }
-
-    fn delete_row(
-        &self,
-        pk: &str,
-        sk: &str,
-        condition: Option<&str>,
-    ) -> Result<TransactWriteItem, AdapterError> {
-        let delete = Delete::builder()
-            .table_name(&self.name)
-            .key("pk", text(pk))
-            .key("sk", text(sk))
-            .set_condition_expression(condition.map(str::to_owned))
-            .build();
-        let delete = delete.map_err(|error| AdapterError::unavailable("building a write", error))?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 }
 

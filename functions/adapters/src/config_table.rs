@@ -10,25 +10,31 @@
 //! The rows of pages are told in [`config_pages`](crate::config_pages). An account that is being deleted is marked
 //! first (`closing`): nothing is added to it from then on, so that nothing is left of it in the end.
 //!
+//! An account's row counts its webhooks, pages and keys ([`account_counts`](crate::account_counts)).
+//!
 //! A webhook is one row, changed only on condition that its `version` is the one that was read, so that no change is
 //! lost to another. All reads that decide something are consistent: routing sees every webhook whose creation was
 //! answered before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem};
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, KeyId, WebhookId};
 use carteiro_core::key::KeyHash;
+use carteiro_core::slow::SlowAttempts;
 use carteiro_core::transition::{Row as CoreRow, Write};
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
+use crate::account_counts::Created;
 use crate::conditional::made;
 use crate::error::AdapterError;
 use crate::row::{Reader, Row, milliseconds, number, text};
+use crate::slow_row;
 use crate::streak_table::{StreakKey, StreakTable};
 
 pub(crate) const TABLE: &str = "config";
@@ -39,12 +45,6 @@ pub(crate) const IS_NEW: &str = "attribute_not_exists(pk)";
 pub(crate) const EXISTS: &str = "attribute_exists(pk)";
 /// Nobody changed the webhook or page since it was read. One that was deleted has no version either.
 pub(crate) const IS_AS_READ: &str = "version = :read";
-
-/// The account exists, and nobody is deleting it.
-const IS_OPEN: &str = "attribute_exists(pk) AND attribute_not_exists(closing)";
-
-/// The most webhooks or keys that are read of an account.
-const MAX_ROWS: usize = 1000;
 
 /// Accounts, keys and webhooks.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ pub struct Found {
     pub webhooks: HashMap<WebhookId, Result<Webhook, AdapterError>>,
     /// The streaks that there are.
     pub streaks: HashMap<StreakKey, CoreRow>,
+    /// The slow attempts of the accounts that have any.
+    pub slow: HashMap<AccountId, SlowAttempts>,
 }
 
 /// A page of a list.
@@ -126,6 +128,9 @@ impl ConfigTable {
             ("sk".to_owned(), text(account.id.as_str())),
             ("name".to_owned(), text(account.name.as_str())),
             ("created_at".to_owned(), milliseconds(account.created_at)),
+            (Limited::Webhooks.as_str().to_owned(), number(0_i64)),
+            (Limited::Pages.as_str().to_owned(), number(0_i64)),
+            (Limited::Keys.as_str().to_owned(), number(1_i64)),
         ]);
         let mut writes = vec![self.put(row)?];
         writes.extend(self.key_rows(&account.id, key, account.created_at)?);
@@ -183,7 +188,7 @@ impl ConfigTable {
         self.delete("accounts".to_owned(), account.to_string(), "deleting an account").await.map(|_| ())
     }
 
-    /// Stores a further key. False where the account does not exist, or is being deleted.
+    /// Stores a further key.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -192,10 +197,9 @@ impl ConfigTable {
         account: &AccountId,
         key: &NewKey,
         now: Timestamp,
-    ) -> Result<bool, AdapterError> {
-        let mut writes = vec![self.account_is_there(account)?];
-        writes.extend(self.key_rows(account, key, now)?);
-        self.transact(writes, "creating a key").await
+    ) -> Result<Created, AdapterError> {
+        let rows = self.key_rows(account, key, now)?;
+        self.create_counted(account, Limited::Keys, &rows, "creating a key").await
     }
 
     /// Revokes a key. False where the account has none of this id.
@@ -206,9 +210,11 @@ impl ConfigTable {
         let row = self.get(account_pk(account), format!("key#{key}"), "finding a key").await?;
         let Some(row) = row else { return Ok(false) };
         let hash = Reader { table: TABLE, row: &row }.text("hash")?.to_owned();
-        // The row that authenticates first: a deletion that is cut short leaves a key that is dead and can be deleted.
-        self.delete(format!("key#{hash}"), "key".to_owned(), "deleting a key").await?;
-        self.delete(account_pk(account), format!("key#{key}"), "deleting a key").await
+        let rows = [
+            self.delete_row(&account_pk(account), &format!("key#{key}"), Some(EXISTS))?,
+            self.delete_row(&format!("key#{hash}"), "key", None)?,
+        ];
+        self.delete_counted(account, Limited::Keys, &rows, "deleting a key").await
     }
 
     /// The ids of an account's keys.
@@ -226,14 +232,13 @@ impl ConfigTable {
         rows.iter().map(id).collect()
     }
 
-    /// Stores a new webhook. False where its account does not exist any more or is being deleted: a webhook without one
-    /// could never be found or deleted.
+    /// Stores a new webhook.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn create_webhook(&self, webhook: &Webhook) -> Result<bool, AdapterError> {
-        let writes = vec![self.account_is_there(&webhook.account)?, self.put(webhook_row(webhook))?];
-        self.transact(writes, "creating a webhook").await
+    pub async fn create_webhook(&self, webhook: &Webhook) -> Result<Created, AdapterError> {
+        let rows = [self.put(webhook_row(webhook))?];
+        self.create_counted(&webhook.account, Limited::Webhooks, &rows, "creating a webhook").await
     }
 
     /// A webhook of an account.
@@ -249,8 +254,8 @@ impl ConfigTable {
         row.as_ref().map(read_webhook).transpose()
     }
 
-    /// Those of these webhooks that exist, and these streaks, in one call. At most 100 in all. A webhook whose row
-    /// cannot be read is an error of its own.
+    /// Those of these webhooks that exist, these streaks, and the slow attempts of the webhooks' accounts, in one call.
+    /// At most 100 in all. A webhook whose row cannot be read is an error of its own.
     ///
     /// # Errors
     /// Where the tables cannot be read, or not all of it.
@@ -272,7 +277,9 @@ impl ConfigTable {
             .consistent_read(true);
         let keys = keys.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
         let mut left = HashMap::from([(self.name.clone(), keys)]);
-        let (streak_table, streak_rows) = streaks.keys(streak_keys);
+        let accounts: BTreeSet<&AccountId> = wanted.iter().map(|(account, _)| account).collect();
+        let (streak_table, mut streak_rows) = streaks.keys(streak_keys);
+        streak_rows.extend(accounts.iter().map(|account| slow_row::key(account)));
         if !streak_rows.is_empty() {
             let keys = KeysAndAttributes::builder().set_keys(Some(streak_rows)).consistent_read(true).build();
             left.insert(streak_table, keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
@@ -294,7 +301,10 @@ impl ConfigTable {
                 let picked = streak_keys
                     .iter()
                     .filter_map(|key| Some((key.clone(), StreakTable::pick(&streak_rows, key)?)));
-                return Ok(Found { webhooks, streaks: picked.collect() });
+                let slow = accounts
+                    .into_iter()
+                    .filter_map(|account| Some((account.clone(), slow_row::pick(&streak_rows, account)?)));
+                return Ok(Found { webhooks, streaks: picked.collect(), slow: slow.collect() });
             }
         }
         Err(AdapterError::Incomplete { operation: OPERATION })
@@ -370,7 +380,8 @@ impl ConfigTable {
         account: &AccountId,
         webhook: &WebhookId,
     ) -> Result<bool, AdapterError> {
-        self.delete(account_pk(account), format!("webhook#{webhook}"), "deleting a webhook").await
+        let rows = [self.delete_row(&account_pk(account), &format!("webhook#{webhook}"), Some(EXISTS))?];
+        self.delete_counted(account, Limited::Webhooks, &rows, "deleting a webhook").await
     }
 
     pub(crate) async fn get(
@@ -422,21 +433,27 @@ impl ConfigTable {
             let (page, last) = self.query_page(pk, prefix, 1000, after.as_deref()).await?;
             rows.extend(page);
             after = last;
-            if after.is_none() || rows.len() >= MAX_ROWS {
+            // All of them, however many there are: what is left out here would never be routed.
+            if after.is_none() {
                 return Ok(rows);
             }
         }
     }
 
-    pub(crate) fn account_is_there(&self, account: &AccountId) -> Result<TransactWriteItem, AdapterError> {
-        let check = ConditionCheck::builder()
+    pub(crate) fn delete_row(
+        &self,
+        pk: &str,
+        sk: &str,
+        condition: Option<&str>,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let delete = Delete::builder()
             .table_name(&self.name)
-            .key("pk", text("accounts"))
-            .key("sk", text(account.as_str()))
-            .condition_expression(IS_OPEN)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .set_condition_expression(condition.map(str::to_owned))
             .build();
-        let check = check.map_err(|error| AdapterError::unavailable("building a write", error))?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+        let delete = delete.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     pub(crate) fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
@@ -473,23 +490,32 @@ impl ConfigTable {
         writes: Vec<TransactWriteItem>,
         operation: &'static str,
     ) -> Result<bool, AdapterError> {
+        self.refused_by(writes, operation).await.map(|refused| refused.is_empty())
+    }
+
+    /// Makes a transaction; where conditions refused it, which of its writes they are of.
+    pub(crate) async fn refused_by(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        operation: &'static str,
+    ) -> Result<Vec<usize>, AdapterError> {
         // The client gives the transaction a token of its own, so its repeats are one transaction.
         let sent = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
-        match sent {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(service) if service.is_transaction_canceled_exception() => {
-                    let text = service.message().unwrap_or_default();
-                    if text.contains("ConditionalCheckFailed") {
-                        Ok(false)
-                    } else if text.contains("TransactionConflict") {
-                        Err(AdapterError::Contended { operation })
-                    } else {
-                        Err(AdapterError::unavailable(operation, error))
-                    }
-                }
-                _ => Err(AdapterError::of_call(operation, error)),
-            },
+        let Err(error) = sent else { return Ok(Vec::new()) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
+        else {
+            return Err(AdapterError::of_call(operation, error));
+        };
+        let codes: Vec<&str> =
+            canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+        let refused: Vec<usize> =
+            (0..codes.len()).filter(|index| codes[*index] == "ConditionalCheckFailed").collect();
+        if !refused.is_empty() {
+            Ok(refused)
+        } else if codes.contains(&"TransactionConflict") {
+            Err(AdapterError::Contended { operation })
+        } else {
+            Err(AdapterError::unavailable(operation, error))
         }
     }
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::config_table::Page;
 use crate::error::AdapterError;
+use crate::held_item::type_and_acceptance;
 use crate::held_table::{
     HeldKey, Span, count_rows, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery,
 };
@@ -139,7 +140,7 @@ impl DeadTable {
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: Span<'_>) -> Result<Page<Dead>, AdapterError> {
-        page(&self.client, &self.name, span, dead).await
+        page(&self.client, (TABLE, &self.name), span, dead).await
     }
 
     /// How many items of a webhook and type are dead and not forgotten at `now`. Counting ends when `most` are exceeded.
@@ -192,7 +193,9 @@ impl DeadTable {
             call.send().await.map_err(|error| AdapterError::of_call("finding a dead item", error))?;
         let mut found: Option<DeadItem> = None;
         for row in answer.items.unwrap_or_default() {
-            let (item_type, accepted_at) = type_and_acceptance(&row)?;
+            let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();
+            // A row of another form is nobody's to find by its item.
+            let Some((item_type, accepted_at)) = type_and_acceptance(&place) else { continue };
             match &mut found {
                 Some(found) if found.item_type == item_type => {
                     found.first_accepted = found.first_accepted.min(accepted_at);
@@ -304,15 +307,6 @@ impl DeadTable {
     pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
         drop_row(&self.client, &self.name, key).await
     }
-}
-
-fn type_and_acceptance(row: &Row) -> Result<(ItemType, Timestamp), AdapterError> {
-    let reader = Reader { table: TABLE, row };
-    let mut parts = reader.text("sk")?.split('#');
-    let item_type = parts.next().and_then(|name| name.parse().ok());
-    let accepted_at =
-        parts.next().and_then(|ms| ms.parse().ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    item_type.zip(accepted_at).ok_or(AdapterError::Malformed { table: TABLE, attribute: "sk" })
 }
 
 fn dead(row: &Row) -> Result<Dead, AdapterError> {

@@ -41,8 +41,9 @@ impl Outgoing {
         let seconds = delay.as_millis().div_ceil(1000).min(900);
         Self {
             message: delivery.to_message(),
-            // Fair queues: one webhook's backlog does not delay the others'.
-            group: delivery.webhook.to_string(),
+            // Fair queues: one account's backlog does not delay the others'. An account cannot become many by making
+            // webhooks.
+            group: delivery.account.to_string(),
             delay_seconds: i32::try_from(seconds).unwrap_or(900),
         }
     }

@@ -37,6 +37,7 @@ use crate::random;
 use crate::release_row::ReleaseKey;
 use crate::replay_row::ReplayKey;
 use crate::row::{Reader, Row, bytes, milliseconds, number, seconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 pub(crate) const TABLE: &str = "held";
 
@@ -50,7 +51,7 @@ pub const DUE_SHARDS: u8 = 16;
 pub(crate) const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
 
 /// Its network lets it be kept, or says nothing of it.
-const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
+pub(crate) const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
 
 /// Items that wait.
 #[derive(Clone, Debug)]
@@ -279,8 +280,9 @@ impl HeldTable {
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
-        let found: Result<Vec<Due>, _> = answer.items.unwrap_or_default().iter().map(due).collect();
-        Ok((found?, answer.last_evaluated_key.map(DueMark)))
+        let rows = answer.items.unwrap_or_default();
+        let found = rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect();
+        Ok((found, answer.last_evaluated_key.map(DueMark)))
     }
 
     /// Claims a row that is due by `due_until`, for a lease that ends at `lease_until`.
@@ -344,7 +346,7 @@ impl HeldTable {
     /// # Errors
     /// Where the table cannot be read, or a row of it.
     pub async fn list(&self, span: Span<'_>) -> Result<Page<Held>, AdapterError> {
-        page(&self.client, &self.name, span, held).await
+        page(&self.client, (TABLE, &self.name), span, held).await
     }
 
     /// Up to `most` keys of a webhook's rows in a shard.
@@ -472,9 +474,11 @@ fn held(row: &Row) -> Result<Held, AdapterError> {
 
 /// A page of a webhook's rows in the table of the held or the dead items. What is read of a shard at a time is little
 /// more than its part of the page, for rows carry their items.
+///
+/// A row that cannot be read is left out, so a page may be shorter than what is asked for, and go on.
 pub(crate) async fn page<T>(
     client: &Client,
-    table: &str,
+    (name, table): (&'static str, &str),
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<Page<T>, AdapterError> {
@@ -487,7 +491,7 @@ pub(crate) async fn page<T>(
         if data.len() >= usize::from(span.most) || (!data.is_empty() && bytes > span.most_bytes) {
             return Ok(Page { data, last });
         }
-        data.push(read(row)?);
+        data.extend(readable(name, row, read(row)));
         last = rows.take().and_then(|row| row.get("sk")?.as_s().ok().cloned());
     }
     Ok(Page { data, last: None })

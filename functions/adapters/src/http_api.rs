@@ -8,11 +8,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::problem::{self, Problem};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::error::AdapterError;
+
+/// How gzip begins (RFC 1952, 2.3.1): as it is, and after the platform took it for text.
+const GZIP: [&[u8]; 2] = [b"\x1f\x8b", "\x1f\u{fffd}".as_bytes()];
 
 /// A request.
 #[derive(Debug)]
@@ -35,13 +41,31 @@ impl Request {
             body.into_bytes()
         };
         let sent = event.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if sent.is_some_and(|sent: usize| sent != body.len()) {
+        let request = Self { event, body };
+        if sent.is_some_and(|sent: usize| sent != request.body.len()) {
             // What is not text may have been made so on the way.
+            request.uncompressed()?;
             return Err(
                 Problem::bad_request("the body did not arrive as it was sent: it is not UTF-8").into()
             );
         }
-        Ok(Self { event, body })
+        Ok(request)
+    }
+
+    /// The body's bytes, where they are not compressed. Pushes are read as they came, for their signature is of that.
+    ///
+    /// # Errors
+    /// 415 where the request says that they are, or where they begin as gzip does.
+    pub fn uncompressed(&self) -> Result<&[u8], Problem> {
+        let coding = self.header(CONTENT_ENCODING.as_str()).unwrap_or_default();
+        let codings = coding.split(',').map(str::trim).filter(|coding| !coding.is_empty());
+        let is_coded = codings.into_iter().any(|coding| !coding.eq_ignore_ascii_case("identity"));
+        if is_coded || GZIP.iter().any(|beginning| self.body.starts_with(beginning)) {
+            let detail = "the body is compressed, and compressed bodies are not taken; send it as it is, without \
+                          Content-Encoding";
+            return Err(Problem::unsupported_media(detail));
+        }
+        Ok(&self.body)
     }
 
     /// The route that took it: `POST /bots/{bot}/messages`.
@@ -151,8 +175,60 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
         answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&problem).unwrap_or_default());
     match problem.status {
         401 => _ = response.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        // RFC 9110, 12.5.3: which codings would have been taken.
+        415 => _ = response.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
         503 => _ = response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
         _ => {}
     }
+    if let Some(seconds) = problem.retry_after {
+        response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(coding: Option<&'static str>, body: &[u8], sent: usize) -> Result<Request, Failure> {
+        let mut event = ApiGatewayV2httpRequest::default();
+        if let Some(coding) = coding {
+            event.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        event.headers.insert(CONTENT_LENGTH, HeaderValue::from(sent));
+        event.is_base64_encoded = true;
+        event.body = Some(STANDARD.encode(body));
+        Request::new(event)
+    }
+
+    fn status(request: Result<Request, Failure>) -> u16 {
+        match request.and_then(|request| Ok(request.uncompressed().map(|_| 200)?)) {
+            Ok(status) => status,
+            Err(Failure::Problem(problem)) => problem.status,
+            Err(Failure::Adapter(_)) => 500,
+        }
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused_as_such() {
+        let gzip = b"\x1f\x8b\x08\0\0\0\0\0";
+        // The platform took it for text, so that it is longer than what was sent.
+        let mangled = "\x1f\u{fffd}\x08\0\0\0\0\0".as_bytes();
+        for (coding, body, sent, expected) in [
+            (None, b"{}".as_slice(), 2, 200),
+            (Some("identity"), b"{}", 2, 200),
+            (Some(""), b"{}", 2, 200),
+            (Some("gzip"), gzip, 8, 415),
+            (None, gzip, 8, 415),
+            (Some("br"), b"{}", 2, 415),
+            (Some("identity, zstd"), b"{}", 2, 415),
+            (Some("gzip"), mangled, 8, 415),
+            (None, mangled, 8, 415),
+            (None, "\u{fffd}".as_bytes(), 1, 400),
+        ] {
+            assert_eq!(status(request(coding, body, sent)), expected, "{coding:?} {body:?}");
+        }
+        let refused = failure("", "", Problem::unsupported_media("").into());
+        assert_eq!(refused.headers[ACCEPT_ENCODING], "identity");
+    }
 }

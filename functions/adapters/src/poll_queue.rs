@@ -63,6 +63,9 @@ pub struct PageToAsk {
     /// begun but the first.
     #[serde(default)]
     pub sweeps: Option<u64>,
+    /// How many millionths of the app's limits its account may use; all, where that is not said.
+    #[serde(default)]
+    pub millionths: Option<u32>,
 }
 
 impl Poll {

@@ -7,6 +7,9 @@
 //! | checkpoint of a page | `page#<page id>` | `checkpoint` |
 //! | units spent of a limit | `spent#<network>` or `spent#<network>#<network's id>` | the limit's name |
 //! | how long a network, or a page of it, wants no call | the same | `rest` |
+//! | units that an account spent of a limit of the app's | `spent#<network>#account#<account id>` | the limit's name |
+//! | of these, for its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
+//! | for one of these pages, of the network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
 //! | how many pages are connected | `connected` | `<shard>` |
 //!
 //! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
@@ -19,6 +22,8 @@
 //!
 //! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
 //! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
+//! An account's [part](carteiro_core::poll::fair) of an app's limit is taken first, so that what it refuses costs the
+//! app nothing. A page that is not proven spends nothing of the network page's own limit, which is its owner's.
 //!
 //! **A rest of the whole network** is what its answers to the calls of one account say of *an* app: whoever gave that
 //! account's token may have it of another app than the deployment's. So it is the account's alone until a second account
@@ -37,8 +42,9 @@ use aws_sdk_dynamodb::types::{
 };
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::page::{LastTick, Page};
+use carteiro_core::page::{LastTick, Page, TickResult};
 use carteiro_core::poll::budget::{Limit, May, Of};
+use carteiro_core::poll::fair::{self, ByAccount};
 use carteiro_core::retention::after;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +68,9 @@ const SPENT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a page may be asked about out of turn.
 pub const CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// How soon it is looked again whether an account has more of an app's limit: its part changes as pages come and go.
+const PART_PAUSE: Duration = Duration::from_secs(3600);
 
 /// How often a read of several rows is repeated for those that were not answered.
 const READ_ROUNDS: u32 = 5;
@@ -134,6 +143,9 @@ pub struct Schedule {
     pub inspected: Option<Inspected>,
     /// What its token might not do the last time, by the ask's name.
     pub denied: Option<String>,
+    /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
+    /// time went well.
+    pub proven: bool,
 }
 
 /// When a token was asked about.
@@ -177,6 +189,8 @@ pub struct Finished {
     pub inspected: Option<Inspected>,
     /// What its token may not do, by the ask's name.
     pub denied: Option<String>,
+    /// Whether its network took its token as this page's.
+    pub proven: bool,
     /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
     /// stands.
     pub used: u64,
@@ -208,6 +222,24 @@ pub struct Before {
     pub app_rests_until: Option<Timestamp>,
     /// Until when it wants none about this page of its own.
     pub page_rests_until: Option<Timestamp>,
+}
+
+/// Whose units a call takes of an app's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spender {
+    /// How many millionths of the app's limits the page's account may use; None where it may use all.
+    pub millionths: Option<u32>,
+    /// Whether the network took the page's token.
+    pub proven: bool,
+}
+
+/// How many pages are polled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connected {
+    /// Of each network.
+    pub pages: BTreeMap<Network, u64>,
+    /// Of each network whose limits the accounts share, by account.
+    pub accounts: BTreeMap<Network, ByAccount>,
 }
 
 /// Of what a rest is.
@@ -298,30 +330,44 @@ impl PollTable {
         rows.iter().map(|row| read_schedule(row).map(|read| (read.page.clone(), read))).collect()
     }
 
-    /// Notes how many pages of a shard are asked about, by network, and answers how many there are in all shards, as
-    /// of when each was last planned.
+    /// Notes how many pages of a shard are asked about.
     ///
     /// # Errors
-    /// Where it cannot be written or read.
-    pub async fn connected(
-        &self,
-        shard: u8,
-        counted: &BTreeMap<Network, u64>,
-    ) -> Result<BTreeMap<Network, u64>, AdapterError> {
-        let counts = serde_json::to_string(counted).unwrap_or_default();
+    /// Where it cannot be written.
+    pub async fn note_connected(&self, shard: u8, counted: &Connected) -> Result<(), AdapterError> {
+        let counts = serde_json::to_string(&counted.pages).unwrap_or_default();
+        let accounts = serde_json::to_string(&counted.accounts).unwrap_or_default();
         let key = [("pk".to_owned(), text("connected")), ("sk".to_owned(), text(format!("{shard:02}")))];
         let mut row = Row::from(key);
         row.insert("counts".to_owned(), text(counts));
+        row.insert("accounts".to_owned(), text(accounts));
         let put = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        put.map_err(|error| AdapterError::of_call("noting how many pages there are", error))?;
+        put.map(|_| ()).map_err(|error| AdapterError::of_call("noting how many pages there are", error))
+    }
+
+    /// How many pages of all shards are asked about, as of when each was last planned.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn connected(&self) -> Result<Connected, AdapterError> {
         let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
         let call = call.expression_attribute_values(":pk", text("connected")).consistent_read(true);
         let answer = call.send().await.map_err(|error| AdapterError::of_call("counting pages", error))?;
-        let mut all: BTreeMap<Network, u64> = BTreeMap::new();
+        let mut all = Connected::default();
         for row in answer.items.unwrap_or_default() {
-            let counts: BTreeMap<Network, u64> = Reader { table: TABLE, row: &row }.json("counts")?;
-            for (network, count) in counts {
-                *all.entry(network).or_default() += count;
+            let row = Reader { table: TABLE, row: &row };
+            for (network, count) in row.json::<BTreeMap<Network, u64>>("counts")? {
+                *all.pages.entry(network).or_default() += count;
+            }
+            // An older version does not tell accounts apart; this one will when it next plans the shard.
+            let accounts: BTreeMap<Network, ByAccount> = row.json("accounts").unwrap_or_default();
+            for (network, accounts) in accounts {
+                let of_network = all.accounts.entry(network).or_default();
+                for (account, pages) in accounts {
+                    let sum = of_network.entry(account).or_default();
+                    sum.proven += pages.proven;
+                    sum.unproven += pages.unproven;
+                }
             }
         }
         Ok(all)
@@ -381,7 +427,8 @@ impl PollTable {
                 .expression_attribute_values(":lease", text(leased.lease.as_str()))
                 .expression_attribute_values(":last", text(last))
                 .expression_attribute_values(":every", number(finished.every_minutes));
-            let mut set = "SET last_tick = :last, every_minutes = :every".to_owned();
+            call = call.expression_attribute_values(":proven", AttributeValue::Bool(finished.proven));
+            let mut set = "SET last_tick = :last, every_minutes = :every, proven = :proven".to_owned();
             let mut remove = "REMOVE lease, lease_until".to_owned();
             let mut condition = IS_OURS.to_owned();
             if sets_time {
@@ -487,7 +534,8 @@ impl PollTable {
         Ok(Kept::Done)
     }
 
-    /// Takes so many units of every limit that counts an ask, if all of them have as many left.
+    /// Takes so many units of every limit that counts an ask, if all of them have as many left, and of the account's
+    /// part of those of the app.
     ///
     /// # Errors
     /// Where it cannot be written. Whether they were taken is then not known; the call is not to be made.
@@ -495,35 +543,60 @@ impl PollTable {
         &self,
         schedule: &Schedule,
         limits: &[Limit],
+        spender: Spender,
         ask: (&str, u32),
         now: Timestamp,
     ) -> Result<May, AdapterError> {
         let (what, units) = ask;
+        let (network, account) = (schedule.network, &schedule.account);
         for limit in limits.iter().filter(|limit| limit.counts(what)) {
             if units > limit.units {
                 return Ok(May::Never);
             }
-            if !self.take(schedule, limit, units, now).await? {
-                return Ok(May::At(limit.window.end(now)));
+            let end = limit.window.end(now);
+            let pk = spent_pk(network, (limit.of == Of::TheNetworkPage).then_some(&schedule.network_id));
+            if limit.of == Of::TheNetworkPage && !spender.proven {
+                // Whether the page is this account's nobody knows yet.
+                let pk = format!("{pk}#unproven#{account}");
+                if !self.take(pk, limit, limit.units, units, now).await? {
+                    return Ok(May::At(end));
+                }
+                continue;
+            }
+            if limit.of == Of::TheApp && !spender.proven {
+                let pk = format!("{pk}#unproven#{account}");
+                if !self.take(pk, limit, fair::unproven(limit), units, now).await? {
+                    return Ok(May::At(end));
+                }
+            }
+            if let (Of::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
+                let most = fair::most(limit, millionths);
+                if !self.take(format!("{pk}#account#{account}"), limit, most, units, now).await? {
+                    return Ok(May::At(end.min(after(now, PART_PAUSE))));
+                }
+            }
+            if !self.take(pk, limit, limit.units, units, now).await? {
+                return Ok(May::At(end));
             }
         }
         Ok(May::Now)
     }
 
+    /// Takes units of what is counted at `pk`, of which there are `most` in the limit's window.
     async fn take(
         &self,
-        schedule: &Schedule,
+        pk: String,
         limit: &Limit,
+        most: u32,
         units: u32,
         now: Timestamp,
     ) -> Result<bool, AdapterError> {
         const OPERATION: &str = "taking units of a limit";
-        let network_id = (limit.of == Of::TheNetworkPage).then_some(&schedule.network_id);
+        if units > most {
+            return Ok(false);
+        }
         let end = limit.window.end(now);
-        let key = Row::from([
-            ("pk".to_owned(), text(spent_pk(schedule.network, network_id))),
-            ("sk".to_owned(), text(limit.name())),
-        ]);
+        let key = key(pk, limit.name());
         let update = || {
             let call = self.client.update_item().table_name(&self.name).set_key(Some(key.clone()));
             call.expression_attribute_values(":end", milliseconds(end))
@@ -534,7 +607,7 @@ impl PollTable {
             let add = update()
                 .condition_expression(IS_WITHIN)
                 .update_expression("SET units = units + :units")
-                .expression_attribute_values(":room", number(limit.units - units))
+                .expression_attribute_values(":room", number(most - units))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             if made(add.send().await, OPERATION)?.is_some() {
                 return Ok(true);
@@ -670,6 +743,14 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
     let reader = Reader { table: TABLE, row };
     let time = |name| if row.contains_key(name) { reader.milliseconds(name).map(Some) } else { Ok(None) };
     let is_text = |name| matches!(row.get(name), Some(AttributeValue::S(_)));
+    // What only shows or saves something may be of another version of the program.
+    let last: Option<LastTick> = reader.json("last_tick").ok();
+    let went_well =
+        last.as_ref().is_some_and(|last| matches!(last.result, TickResult::Ok | TickResult::More));
+    let proven = match row.get("proven") {
+        Some(AttributeValue::Bool(proven)) => *proven,
+        _ => went_well,
+    };
     Ok(Schedule {
         page: reader.parsed("sk")?,
         account: reader.parsed("account")?,
@@ -679,8 +760,8 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         next_at: time("next_at")?,
         began_at: time("began_at")?,
         every_minutes: reader.optional_number("every_minutes")?,
-        // What only shows or saves something may be of another version of the program.
-        last: reader.json("last_tick").ok(),
+        last,
+        proven,
         inspected: reader.json("inspected").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })

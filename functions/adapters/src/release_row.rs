@@ -29,6 +29,7 @@ use crate::held_table::{
 };
 use crate::merged_rows::{MergedRows, Reading};
 use crate::row::{Reader, Row, milliseconds, sorted_digits, text};
+use crate::unreadable::readable;
 
 const TABLE: &str = "held";
 const SUFFIX: &str = "#release";
@@ -58,7 +59,7 @@ impl ReleaseKey {
         Some(Self { webhook, item_type: key.sk.parse().ok()? })
     }
 
-    fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Row {
         Row::from([
             ("pk".to_owned(), text(format!("{}{SUFFIX}", self.webhook))),
             ("sk".to_owned(), text(self.item_type.as_str())),
@@ -82,6 +83,7 @@ pub struct Release {
 }
 
 /// How claiming a release ended.
+#[expect(clippy::large_enum_variant, reason = "there is one a claim, and it is taken apart at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseClaim {
     /// It is ours.
@@ -248,8 +250,15 @@ impl HeldTable {
                     .ok_or(AdapterError::Malformed { table: TABLE, attribute: "lease_by" })
             }
             Written::Refused(row) => {
-                let lease = row.and_then(|row| ReleaseState::of(&core_row(&row, &RELEASE_ATTRIBUTES)).lease);
-                Ok(lease.map_or(ReleaseClaim::Over, ReleaseClaim::Taken))
+                let Some(row) = row else { return Ok(ReleaseClaim::Over) };
+                match ReleaseState::of(&core_row(&row, &RELEASE_ATTRIBUTES)).lease {
+                    Some(lease) => Ok(ReleaseClaim::Taken(lease)),
+                    // A lease of which nobody knows when it ends would never end.
+                    None if row.contains_key("lease_until") => {
+                        Err(AdapterError::Malformed { table: TABLE, attribute: "lease_until" })
+                    }
+                    None => Ok(ReleaseClaim::Over),
+                }
             }
         }
     }
@@ -303,21 +312,20 @@ impl HeldTable {
         Waiting { rows: MergedRows::new(reading, None), release_all_until, next: None }
     }
 
-    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken.
+    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken. A row
+    /// that cannot be read is passed over.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table cannot be read.
     pub async fn next_waiting<'a>(
         &self,
         waiting: &'a mut Waiting,
         soon: u32,
     ) -> Result<Option<&'a Delivery>, AdapterError> {
-        if waiting.next.is_none()
+        while waiting.next.is_none()
             && let Some(row) = waiting.rows.peek(&self.client, &self.name, part_of_shard(soon)).await?
         {
-            let has_time = row.contains_key(DUE_AT);
-            let (key, delivery) = (HeldKey::of_row(row)?, read_delivery(TABLE, row)?);
-            waiting.next = Some(WaitingItem { key, delivery, has_time });
+            waiting.next = readable(TABLE, row, waiting_item(row));
             waiting.rows.take();
         }
         Ok(waiting.next.as_ref().map(|next| &next.delivery))
@@ -401,9 +409,11 @@ impl HeldTable {
             .set_exclusive_start_key(after.map(|mark| mark.0));
         let answer = call.send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
-        let row = |row: &Row| Ok((HeldKey::of_row(row)?, read_delivery(TABLE, row)?));
-        let rows: Result<Vec<_>, AdapterError> = answer.items.unwrap_or_default().iter().map(row).collect();
-        Ok((rows?, answer.last_evaluated_key.map(WaitingMark)))
+        let rows = answer.items.unwrap_or_default();
+        let readable =
+            |row: &Row| readable(TABLE, row, waiting_item(row)).map(|item| (item.key, item.delivery));
+        let rows = rows.iter().filter_map(readable).collect();
+        Ok((rows, answer.last_evaluated_key.map(WaitingMark)))
     }
 
     /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.
@@ -531,12 +541,23 @@ impl HeldTable {
     }
 }
 
+fn waiting_item(row: &Row) -> Result<WaitingItem, AdapterError> {
+    let has_time = row.contains_key(DUE_AT);
+    Ok(WaitingItem { key: HeldKey::of_row(row)?, delivery: read_delivery(TABLE, row)?, has_time })
+}
+
 /// A release as its row says it; None where it is not this worker's.
-fn read_release(key: &ReleaseKey, worker: &str, row: &Row) -> Result<Option<Release>, AdapterError> {
+pub(crate) fn read_release(
+    key: &ReleaseKey,
+    worker: &str,
+    row: &Row,
+) -> Result<Option<Release>, AdapterError> {
     let Some(state) = ReleaseState::of_worker(&core_row(row, &RELEASE_ATTRIBUTES), worker) else {
         return Ok(None);
     };
     let row = Reader { table: TABLE, row };
+    // Without its count a release could be neither postponed nor ended.
+    row.number::<u64>("touched")?;
     Ok(Some(Release {
         key: key.clone(),
         account: row.parsed("account")?,

@@ -37,6 +37,7 @@ use crate::held_table::{
 };
 use crate::random;
 use crate::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::unreadable::readable;
 
 const SUFFIX: &str = "#replay";
 const COUNTS: &str = "#counts";
@@ -78,7 +79,7 @@ impl ReplayKey {
         Some(Self { webhook, replay: key.sk.parse().ok()? })
     }
 
-    fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Row {
         row_key(&self.webhook, self.replay.as_str())
     }
 }
@@ -331,7 +332,7 @@ impl HeldTable {
         })
     }
 
-    fn advance(
+    pub(crate) fn advance(
         &self,
         next: &RunningReplay,
         lease: Timestamp,
@@ -492,7 +493,7 @@ impl HeldTable {
     /// Where the table cannot be read, or a row of it.
     pub async fn find_replay(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
         let (rows, _) = self.replay_rows(&key.webhook, key.replay.as_str(), 2, None).await?;
-        Ok(read_progress(&rows)?.pop())
+        Ok(read_progress(&rows).pop())
     }
 
     /// A page of a webhook's replays, the newest first.
@@ -508,7 +509,7 @@ impl HeldTable {
         // Each has up to two rows, and the counts come before their replay.
         let rows = usize::from(most) * 2 + 1;
         let (rows, more) = self.replay_rows(webhook, "rep_", rows, after).await?;
-        let mut data = read_progress(&rows)?;
+        let mut data = read_progress(&rows);
         let more = more || data.len() > usize::from(most);
         data.truncate(usize::from(most));
         let last = data.last().map(|one| one.replay.key.replay.as_str().to_owned()).filter(|_| more);
@@ -516,7 +517,7 @@ impl HeldTable {
     }
 
     /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
-    async fn replay_rows(
+    pub(crate) async fn replay_rows(
         &self,
         webhook: &WebhookId,
         prefix: &str,
@@ -558,7 +559,7 @@ impl HeldTable {
     }
 
     /// Writes all or nothing.
-    async fn transact(
+    pub(crate) async fn transact(
         &self,
         writes: &[TransactWriteItem],
         operation: &'static str,
@@ -589,7 +590,7 @@ impl HeldTable {
 }
 
 /// How a transaction ended.
-enum Transacted {
+pub(crate) enum Transacted {
     Done,
     /// The conditions of these writes did not hold.
     Refused(Vec<usize>),
@@ -646,7 +647,7 @@ fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
     })
 }
 
-fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> {
+pub(crate) fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> {
     let replay = read_replay(row)?;
     let row = Reader { table: TABLE, row };
     let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
@@ -655,33 +656,43 @@ fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> 
     Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
 }
 
-/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out.
-fn read_progress(rows: &[Row]) -> Result<Vec<ReplayProgress>, AdapterError> {
+/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out, and so
+/// is what cannot be read.
+fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
     let (mut read, mut before): (Vec<ReplayProgress>, Option<&Row>) = (Vec::new(), None);
     for row in rows {
-        let reader = Reader { table: TABLE, row };
-        let sk = reader.text("sk")?;
-        if sk.ends_with(COUNTS) {
+        let sk = |row: &Row| row.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+        if sk(row).ends_with(COUNTS) {
             before = Some(row);
             continue;
         }
-        let of_this = |counts: &&Row| {
-            Reader { table: TABLE, row: counts }
-                .text("sk")
-                .is_ok_and(|own| own.strip_suffix(COUNTS) == Some(sk))
-        };
-        let counted = before.take().filter(of_this);
-        let running = read_running(row, "")?;
-        let mut counts = running.counts;
-        let mut counted_at = None;
-        if let Some(row) = counted {
-            let row = Reader { table: TABLE, row };
-            (counts.delivered, counts.dead) = (row.number("delivered")?, row.number("dead")?);
-            counts.dropped = row.number("dropped")?;
-            counted_at = Some(row.milliseconds("counted_at")?);
-        }
-        let taken_at = row.contains_key("taken_at").then(|| reader.milliseconds("taken_at")).transpose()?;
-        read.push(ReplayProgress { replay: running.replay, counts, taken_at, counted_at });
+        let counted =
+            before.take().filter(|counts| sk(counts).strip_suffix(COUNTS) == Some(sk(row).as_str()));
+        let counted = counted.and_then(|row| readable(TABLE, row, read_counts(row)));
+        read.extend(readable(TABLE, row, progress(row, counted)));
     }
-    Ok(read)
+    read
+}
+
+/// A replay, with what became of its items and when one was counted last, where that is known.
+fn progress(row: &Row, counted: Option<(Counts, Timestamp)>) -> Result<ReplayProgress, AdapterError> {
+    let RunningReplay { replay, counts: taken, .. } = read_running(row, "")?;
+    let reader = Reader { table: TABLE, row };
+    let taken_at = row.contains_key("taken_at").then(|| reader.milliseconds("taken_at")).transpose()?;
+    let (counts, counted_at) = match counted {
+        Some((ended, at)) => (Counts { found: taken.found, taken: taken.taken, ..ended }, Some(at)),
+        None => (taken, None),
+    };
+    Ok(ReplayProgress { replay, counts, taken_at, counted_at })
+}
+
+fn read_counts(row: &Row) -> Result<(Counts, Timestamp), AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let counts = Counts {
+        delivered: row.number("delivered")?,
+        dead: row.number("dead")?,
+        dropped: row.number("dropped")?,
+        ..Counts::default()
+    };
+    Ok((counts, row.milliseconds("counted_at")?))
 }

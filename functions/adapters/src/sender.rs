@@ -11,12 +11,17 @@
 //! request was sent is replaced, and no attempt was made on it. Once any of a request may have been sent, what becomes
 //! of it is the attempt's result: no request is sent a second time by itself.
 //!
+//! Heads of responses are read as tolerantly as the common clients do. Behind one that others may read in another way,
+//! the connection is not used again.
+//!
 //! Not guaranteed: an HTTP/1 receiver that sends a second answer only while the next request is under way cannot be told
 //! from one that answers quickly.
 
 mod connection;
 mod dial;
 mod failed;
+mod heard;
+mod phase;
 mod pool;
 mod resolve;
 mod shared_tcp;
@@ -27,11 +32,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl};
+use carteiro_core::cause::Cause;
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::outcome::{self, FailureKind, Outcome};
 use carteiro_core::own_hosts::{OwnAddress, OwnHosts};
 use http::header::{
-    CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -46,6 +52,7 @@ use crate::tls_roots::root_store;
 use connection::{Connection, Sent};
 use dial::Dialler;
 use failed::Failed;
+use phase::Phase;
 use pool::{Place, Pool};
 use resolve::Resolver;
 
@@ -54,6 +61,12 @@ pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// What identifies us.
 pub const USER_AGENT: &str = concat!("Carteiro/", env!("CARGO_PKG_VERSION"));
+
+/// The header that says which answers are taken: all.
+const ACCEPT: &str = "accept";
+
+/// The header of the signatures.
+pub const SIGNATURE: &str = "webhook-signature";
 
 /// Makes attempts. Clones share the connections that are kept.
 #[derive(Clone)]
@@ -89,8 +102,12 @@ pub struct Attempt<'a> {
 pub struct Attempted {
     /// What it came to.
     pub outcome: Outcome,
+    /// Whether a connection to the host came about.
+    pub connected: bool,
     /// How long it took.
     pub latency_ms: u64,
+    /// The response's headers, with whatever they hold.
+    pub response_headers: HeaderMap,
     /// The beginning of the response's body, also of one that broke off.
     pub response_body: Bytes,
 }
@@ -99,7 +116,20 @@ impl From<OwnAddress> for Attempted {
     /// The attempt on a URL that leads to the deployment itself, which its caller knew to do so.
     fn from(_: OwnAddress) -> Self {
         let outcome = Outcome::failed(FailureKind::OwnAddress, None);
-        Self { outcome, latency_ms: 0, response_body: Bytes::new() }
+        Self {
+            outcome,
+            connected: false,
+            latency_ms: 0,
+            response_headers: HeaderMap::new(),
+            response_body: Bytes::new(),
+        }
+    }
+}
+
+impl Attempted {
+    /// The response's headers, in the order of their names.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.response_headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 }
 
@@ -195,25 +225,45 @@ impl Sender {
         let exchange = self.inner.exchange(url, place, &message, now, &stopwatch, &mut seen);
         let failed = match tokio::time::timeout(self.inner.deadline, exchange).await {
             Ok(Ok(())) => None,
-            Ok(Err(Failed::Theirs(kind))) => Some(kind),
+            Ok(Err(Failed::Theirs(kind, cause))) => Some((kind, cause)),
             Ok(Err(Failed::Ours(error))) => return Err(NotAttempted(error)),
-            Err(_) => Some(FailureKind::Timeout),
+            Err(_) => Some((FailureKind::Timeout, Some(seen.phase.timed_out().into()))),
         };
-        let outcome = match (failed, seen.status) {
-            (Some(kind), status) => Outcome::failed(kind, status),
-            (None, status) => Outcome::of_response(status.unwrap_or_default(), seen.retry_after),
+        let outcome = match failed {
+            Some((kind, cause)) => Outcome::failed(kind, seen.status).because(cause),
+            None => seen.outcome(url),
         };
-        Ok(Attempted { outcome, latency_ms: stopwatch.elapsed_ms(), response_body: seen.body.into() })
+        Ok(Attempted {
+            outcome,
+            connected: seen.phase.is_connected(),
+            latency_ms: stopwatch.elapsed_ms(),
+            response_headers: seen.headers,
+            response_body: seen.body.into(),
+        })
     }
 }
 
 /// What arrived of a response.
 #[derive(Default)]
 struct Seen {
+    phase: Phase,
     status: Option<u16>,
     /// What the receiver asked for, whatever its status.
     retry_after: Option<Duration>,
+    headers: HeaderMap,
     body: Vec<u8>,
+}
+
+impl Seen {
+    /// The outcome of a response that is whole.
+    fn outcome(&self, url: &WebhookUrl) -> Outcome {
+        let status = self.status.unwrap_or_default();
+        let outcome = Outcome::of_response(status, self.retry_after);
+        let is_redirect = outcome.failure().is_some_and(|failure| failure.kind == FailureKind::Redirect);
+        let location =
+            self.headers.get(LOCATION).map(|location| String::from_utf8_lossy(location.as_bytes()));
+        outcome.because(is_redirect.then(|| Cause::of_redirect(status, location.as_deref(), url)))
+    }
 }
 
 impl Inner {
@@ -226,12 +276,17 @@ impl Inner {
         stopwatch: &Stopwatch,
         seen: &mut Seen,
     ) -> Result<(), Failed> {
-        let (response, connection) = self.send(url, &place, message, now).await?;
+        let (response, connection, is_regular) =
+            self.send(url, &place, message, now, &mut seen.phase).await?;
+        seen.phase = Phase::Body;
         seen.status = Some(response.status().as_u16());
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         seen.retry_after = wait.and_then(|value| outcome::retry_after(value, now));
-        let lasts = outlasts(&response);
-        let whole = read_body(response, &mut seen.body).await?;
+        let lasts = is_regular && outlasts(&response);
+        let (head, body) = response.into_parts();
+        seen.headers = head.headers;
+        let read = read_body(body, &mut seen.body).await;
+        let whole = read.map_err(|error| Failed::of_body(&error, connection.is_http2()))?;
         if whole && lasts {
             let elapsed =
                 SignedDuration::from_millis(i64::try_from(stopwatch.elapsed_ms()).unwrap_or(i64::MAX));
@@ -247,22 +302,25 @@ impl Inner {
         place: &Place,
         message: &Message,
         now: Timestamp,
-    ) -> Result<(Response<Incoming>, Connection), Failed> {
+        phase: &mut Phase,
+    ) -> Result<(Response<Incoming>, Connection, bool), Failed> {
         let addresses = self.dialler.addresses(url).await?;
+        *phase = Phase::Head;
         while let Some(mut kept) = self.pool.take(place, now).await {
             // The host may have moved since, or have got an address that nobody may dial.
             if !addresses.contains(&kept.peer()) {
                 continue;
             }
-            if let Some(response) = message.send_over(&mut kept).await? {
-                return Ok((response, kept));
+            if let Sent::Answered { response, is_regular } = message.send_over(&mut kept).await? {
+                return Ok((response, kept, is_regular));
             }
         }
-        let mut new = self.dialler.dial(url, &addresses).await?;
+        let mut new = self.dialler.dial(url, &addresses, phase).await?;
+        *phase = Phase::Head;
         match message.send_over(&mut new).await? {
-            Some(response) => Ok((response, new)),
+            Sent::Answered { response, is_regular } => Ok((response, new, is_regular)),
             // The receiver ended the connection before it could be used.
-            None => Err(Failed::Theirs(FailureKind::Protocol)),
+            Sent::NotSent(failed) => Err(failed),
         }
     }
 }
@@ -276,8 +334,7 @@ fn outlasts(response: &Response<Incoming>) -> bool {
 }
 
 /// Reads a body up to the bound. Answers whether that was all of it.
-async fn read_body(response: Response<Incoming>, read: &mut Vec<u8>) -> Result<bool, hyper::Error> {
-    let mut body = response.into_body();
+async fn read_body(mut body: Incoming, read: &mut Vec<u8>) -> Result<bool, hyper::Error> {
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
             let room = MAX_RESPONSE_BYTES - read.len();
@@ -314,12 +371,9 @@ impl Message {
         Ok(Self { absolute, origin_form, host, headers, body: attempt.body })
     }
 
-    /// Sends it over a connection. None where nothing of it was sent.
-    async fn send_over(&self, connection: &mut Connection) -> Result<Option<Response<Incoming>>, Failed> {
-        match connection.send(self.request(connection)).await? {
-            Sent::Answered(response) => Ok(Some(response)),
-            Sent::NotSent => Ok(None),
-        }
+    /// Sends it over a connection.
+    async fn send_over(&self, connection: &mut Connection) -> Result<Sent, Failed> {
+        connection.send(self.request(connection)).await
     }
 
     fn request(&self, connection: &Connection) -> Request<Full<Bytes>> {
@@ -353,12 +407,16 @@ pub fn headers<'a>(
     let signature = carteiro_core::signature::sign(webhook.signers_at(now), item.id, timestamp, body);
     let own = webhook.settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let mut headers: Vec<_> = own.collect();
+    // Firewalls refuse requests without it. A webhook may set another.
+    if !webhook.settings.headers.contains_key(ACCEPT) {
+        headers.push((ACCEPT, "*/*".to_owned()));
+    }
     headers.extend([
         ("content-type", "application/json".to_owned()),
         ("user-agent", USER_AGENT.to_owned()),
         ("webhook-id", item.id.to_owned()),
         ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", signature),
+        (SIGNATURE, signature),
         ("carteiro-item-type", item.item_type.to_owned()),
         ("carteiro-source", item.source.to_owned()),
         ("carteiro-attempt", item.attempt.to_string()),
@@ -386,6 +444,13 @@ pub struct Labels<'a> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    use std::collections::BTreeMap;
+
+    use carteiro_core::cause::Code;
+    use carteiro_core::credentials::Fresh;
+    use carteiro_core::id::{AccountId, WebhookId};
+    use carteiro_core::webhook::NewWebhook;
 
     use super::*;
 
@@ -419,6 +484,12 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(10);
 
+    /// The class, status and cause of a failure.
+    fn failed(attempted: &Attempted) -> (FailureKind, Option<u16>, Option<Code>) {
+        let failure = attempted.outcome.failure().unwrap();
+        (failure.kind, failure.status, failure.cause.as_ref().map(|cause| cause.code))
+    }
+
     proptest::proptest! {
         #[test]
         fn every_url_that_a_webhook_may_have_can_be_requested(host in "[a-zA-Z0-9_.{}|`^\"\\-]{1,20}", rest in "[ -~é]{0,40}") {
@@ -426,6 +497,24 @@ mod tests {
                 let attempt = Attempt { url: &url, headers: Vec::new(), body: Bytes::new() };
                 proptest::prop_assert!(Message::new(attempt).is_ok(), "{url}");
             }
+        }
+    }
+
+    #[test]
+    fn a_request_accepts_every_answer_unless_its_webhook_says_another() {
+        for (own, expected) in [(None, "*/*"), (Some("application/json"), "application/json")] {
+            let mut given = serde_json::json!({"url": "https://a.example/", "items": ["message"]});
+            given["headers"] =
+                serde_json::json!(own.map(|own| [("Accept", own)].into_iter().collect::<BTreeMap<_, _>>()));
+            let new = NewWebhook::from_json(given.as_object().unwrap(), &loopback()).unwrap();
+            let fresh = Fresh::from_random([1; 32], [2; 32]);
+            let webhook =
+                new.create(WebhookId::from_bits(1), AccountId::from_bits(2), fresh, Timestamp::UNIX_EPOCH);
+            let labels =
+                Labels { id: "i", item_type: "message", source: "bot:b", attempt: 1, hop: Hop::default() };
+            let sent = headers(&webhook, &labels, b"{}", Timestamp::UNIX_EPOCH);
+            let accepts: Vec<_> = sent.iter().filter(|(name, _)| *name == "accept").collect();
+            assert_eq!(accepts, [&("accept", expected.to_owned())]);
         }
     }
 
@@ -440,14 +529,15 @@ mod tests {
     #[tokio::test]
     async fn a_2xx_that_breaks_off_is_a_failure() {
         let url = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok", true).await;
-        assert_eq!(attempt_to(&url, LONG).await.outcome, Outcome::failed(FailureKind::Protocol, Some(200)));
+        let attempted = attempt_to(&url, LONG).await;
+        assert_eq!(failed(&attempted), (FailureKind::Protocol, Some(200), Some(Code::EndedEarly)));
     }
 
     #[tokio::test]
     async fn a_body_that_never_ends_ends_at_the_deadline() {
         let url = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok", false).await;
         let attempted = attempt_to(&url, Duration::from_millis(200)).await;
-        assert_eq!(attempted.outcome, Outcome::failed(FailureKind::Timeout, Some(200)));
+        assert_eq!(failed(&attempted), (FailureKind::Timeout, Some(200), Some(Code::BodyTimedOut)));
         assert_eq!(attempted.response_body, "ok");
         assert!(attempted.latency_ms >= 200);
     }
@@ -455,19 +545,22 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_says_nothing_or_nonsense_is_told_apart() {
         let silent = answering(b"", true).await;
-        assert_eq!(attempt_to(&silent, LONG).await.outcome, Outcome::failed(FailureKind::Protocol, None));
+        let silent = attempt_to(&silent, LONG).await;
+        assert_eq!(failed(&silent), (FailureKind::Protocol, None, Some(Code::ClosedBeforeAnswer)));
         let nonsense = answering(b"SSH-2.0-x\r\n\r\n", false).await;
-        assert_eq!(attempt_to(&nonsense, LONG).await.outcome, Outcome::failed(FailureKind::Protocol, None));
+        let nonsense = attempt_to(&nonsense, LONG).await;
+        assert_eq!(failed(&nonsense), (FailureKind::Protocol, None, Some(Code::NotHttpSsh)));
     }
 
     #[tokio::test]
     async fn redirects_are_failures_and_a_wait_is_read() {
         let redirect = answering(
-            b"HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/?token=t\r\ncontent-length: 0\r\n\r\n",
             false,
         );
         let attempted = attempt_to(&redirect.await, LONG).await;
-        assert_eq!(attempted.outcome, Outcome::failed(FailureKind::Redirect, Some(302)));
+        let cause = Cause { code: Code::Redirected, detail: Some("http://10.0.0.1/".to_owned()) };
+        assert_eq!(attempted.outcome, Outcome::failed(FailureKind::Redirect, Some(302)).because(Some(cause)));
         let busy =
             answering(b"HTTP/1.1 429 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n", false).await;
         let expected = Outcome::of_response(429, Some(Duration::from_secs(7)));
@@ -479,15 +572,17 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
-        assert_eq!(attempt_to(&url, LONG).await.outcome, Outcome::failed(FailureKind::Connect, None));
+        let refused = attempt_to(&url, LONG).await;
+        assert_eq!(failed(&refused), (FailureKind::Connect, None, Some(Code::ConnectionRefused)));
         let nowhere = attempt_to("https://nowhere.invalid/", LONG).await;
-        assert_eq!(nowhere.outcome, Outcome::failed(FailureKind::Dns, None));
+        assert_eq!(failed(&nowhere).0, FailureKind::Dns);
     }
 
     #[tokio::test]
     async fn plain_http_where_tls_is_expected_is_a_tls_failure() {
         let url = answering(b"HTTP/1.1 200 OK\r\n\r\n", false).await.replace("http:", "https:");
-        assert_eq!(attempt_to(&url, LONG).await.outcome, Outcome::failed(FailureKind::Tls, None));
+        let plain = attempt_to(&url, LONG).await;
+        assert_eq!(failed(&plain), (FailureKind::Tls, None, Some(Code::NotTls)));
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Streaks and blocks. The rule, the protocol and the argument for it are in [`carteiro_core::streak`]; this makes its
 //! reads and writes.
 //!
-//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`.
+//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`. Beside these, the table has a row for each account with
+//! slow attempts (`slow_row`).
 //!
 //! A write that counts is made at most once: the client's own retries are off for it. A refusal that certainly changed
 //! nothing (a throttle) is repeated while time is left; an answer that was lost counts as made.
@@ -19,6 +20,7 @@ use aws_sdk_dynamodb::types::{
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
+use carteiro_core::slow;
 use carteiro_core::streak::{ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
 use carteiro_core::tally::{self, Deaths};
 use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
@@ -28,6 +30,8 @@ use crate::clock::InvocationClock;
 use crate::error::AdapterError;
 use crate::expression::{Expressions, core_row};
 use crate::row::{Reader, Row, milliseconds, text};
+use crate::slow_row;
+use crate::unreadable::readable;
 
 const TABLE: &str = "streaks";
 
@@ -175,7 +179,9 @@ impl StreakTable {
             };
             Ok((key, row.milliseconds("due_at")?))
         };
-        answer.items.unwrap_or_default().iter().map(due).collect()
+        // One that cannot be read keeps none of the others from being told.
+        let rows = answer.items.unwrap_or_default();
+        Ok(rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect())
     }
 
     /// Reads a row consistently.
@@ -238,6 +244,14 @@ impl StreakTable {
             };
             step = recording.next(&answer, clock.now());
         }
+    }
+
+    /// Changes the row of an account's slow attempts. A write that is repeated changes little, and decides nothing alone.
+    ///
+    /// # Errors
+    /// Where the table cannot be written.
+    pub async fn note_slow(&self, account: &AccountId, changes: &[slow::Change]) -> Result<(), AdapterError> {
+        slow_row::write(&self.client, &self.name, account, changes).await
     }
 
     /// Makes a write, once, but for refusals that certainly changed nothing.

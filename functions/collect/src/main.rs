@@ -3,8 +3,9 @@
 //! Every 15 minutes a *tick* plans: it looks what comes due before the next one and sends a work message for each
 //! part of it. A *work message* hands on what is in the inbox, moves held items to the delivery queue, delayed to their time, releases what a block or a
 //! disabled webhook held, makes the dead items of a replay wait for their release, or brings dead letters into the dead
-//! items. Moving may find releases and replays and send them as work, and a replay sends its release; nothing else begets
-//! work, so no chain of invocations grows: tick, moving, replay, release, delivery.
+//! items. Moving may find releases and replays and send them as work, a replay sends its release, and a release that
+//! another worker has sends up to three looks at it; nothing else sends work, so no chain of invocations grows: tick,
+//! moving, replay, release, three looks, delivery.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
 //! only after it is in the queue or among the dead, and an entry leaves the inbox only after it is in the queue for all
@@ -22,6 +23,7 @@ mod polls;
 mod release;
 mod replay;
 mod settings;
+mod share;
 
 use std::time::Duration;
 
@@ -41,14 +43,13 @@ use carteiro_adapters::network_client::NetworkClient;
 use carteiro_adapters::page_telling::PageTeller;
 use carteiro_adapters::poll_queue::{Poll, PollQueue};
 use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::{StreakKey, StreakTable};
 use carteiro_adapters::telling::Teller;
 use carteiro_adapters::tick_table::TickTable;
 use carteiro_adapters::token_table::TokenTable;
 use carteiro_adapters::work_queue::{Work, WorkQueue};
+use carteiro_adapters::work_share::WorkShare;
 use carteiro_core::retention::Retention;
 use carteiro_core::streak::Rule;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -66,6 +67,7 @@ struct Collect {
     deliveries: DeliverQueue,
     dead_letters: DeliverQueue,
     work: WorkQueue,
+    shares: WorkShare,
     teller: Teller,
     hand_on: HandOn,
     polls: Polls,
@@ -117,6 +119,7 @@ async fn main() -> Result<(), Fatal> {
         teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
         config,
         streaks,
+        shares: WorkShare::new(dynamodb.clone(), settings.held_table.clone()),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
         dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),
@@ -169,11 +172,8 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
         let work = serde_json::from_str::<Work>(body);
         let done = match work {
             Ok(Work::MoveDue { shard, until }) => move_due::shard(collect, shard, until, clock).await,
-            Ok(Work::Release { webhook, item_type }) => {
-                release::release(collect, ReleaseKey { webhook, item_type }, clock).await
-            }
-            Ok(Work::Replay { webhook, replay }) => {
-                replay::replay(collect, ReplayKey { webhook, replay }, clock).await
+            Ok(work @ (Work::Release { .. } | Work::Replay { .. })) => {
+                share::work(collect, work, clock).await
             }
             Ok(Work::Tell { account, webhook, revision, item_type }) => {
                 let key = StreakKey { account, webhook, revision, item_type };

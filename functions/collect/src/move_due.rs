@@ -8,6 +8,8 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldKey};
+use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
@@ -49,7 +51,7 @@ pub(crate) async fn shard(
         // Page by page: the index still shows rows that were moved a moment ago.
         let (found, next) = collect.held.due(shard, until, STEP, mark).await?;
         let (items, work) = sorted(found, clock.now());
-        collect.work.send(&work).await?;
+        collect.work.send(&of_accounts(collect, work).await).await?;
         let claimed = claim(collect, items, until, clock).await;
         left_alone += claimed.failed;
         moved += claimed.rows.len();
@@ -72,16 +74,38 @@ fn sorted(found: Vec<Due>, now: Timestamp) -> (Vec<HeldKey>, Vec<(Work, Duration
         match due {
             Due::Item(key) => items.push(key),
             Due::Release { release, due_at } => {
-                let release = Work::Release { webhook: release.webhook, item_type: release.item_type };
-                work.push((release, delay(due_at)));
+                let ReleaseKey { webhook, item_type } = release;
+                work.push((Work::Release { webhook, item_type, account: None, looks: 0 }, delay(due_at)));
             }
             Due::Replay { replay, due_at } => {
-                let replay = Work::Replay { webhook: replay.webhook, replay: replay.replay };
-                work.push((replay, delay(due_at)));
+                let ReplayKey { webhook, replay } = replay;
+                work.push((Work::Replay { webhook, replay, account: None }, delay(due_at)));
             }
         }
     }
     (items, work)
+}
+
+/// Reads whose work it is, which the index does not say. Where that cannot be read the work goes without.
+async fn of_accounts(collect: &Collect, work: Vec<(Work, Duration)>) -> Vec<(Work, Duration)> {
+    let named = stream::iter(work).map(|(mut work, delay)| async move {
+        let held = &collect.held;
+        match &mut work {
+            Work::Release { webhook, item_type, account, .. } => {
+                let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+                let glance = held.glance_at_release(&key).await.ok().flatten();
+                *account = glance.and_then(|glance| glance.account);
+            }
+            Work::Replay { webhook, replay, account } => {
+                let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
+                let glance = held.glance_at_replay(&key).await.ok().flatten();
+                *account = glance.and_then(|glance| glance.account);
+            }
+            _ => {}
+        }
+        (work, delay)
+    });
+    named.buffered(CONCURRENT_ROWS).collect().await
 }
 
 /// What was claimed of a page.
@@ -99,11 +123,19 @@ async fn claim(
 ) -> ClaimedPage {
     let claims = stream::iter(keys).map(|key| async move {
         let now = clock.now();
-        match collect.held.claim(&key, until, now, after(now, LEASE)).await? {
-            HeldClaim::Claimed { delivery, due_at, claim } => {
+        match collect.held.claim(&key, until, now, after(now, LEASE)).await {
+            Ok(HeldClaim::Claimed { delivery, due_at, claim }) => {
                 Ok(Some(Claimed { key, delivery: *delivery, due_at, claim }))
             }
-            HeldClaim::NotOurs => Ok::<_, AdapterError>(None),
+            Ok(HeldClaim::NotOurs) => Ok::<_, AdapterError>(None),
+            // It would come due again at every tick.
+            Err(error @ AdapterError::Malformed { .. }) => {
+                if collect.held.set_aside(&key, after(now, LEASE)).await? {
+                    tracing::error!(error = error.chain(), "held.set_aside");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     });
     let mut page = ClaimedPage { rows: Vec::new(), failed: 0 };

@@ -23,6 +23,7 @@ use carteiro_adapters::held_table::{HeldKey, SHARDS};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey, Waiting};
 use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::work_queue::Work;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::release::{
@@ -31,14 +32,12 @@ use carteiro_core::release::{
 use carteiro_core::retention::after;
 use carteiro_core::settlement::{DISABLED_WAIT, DeathCause};
 use carteiro_core::streak::{Phase, State};
+use carteiro_core::work_share::next_look;
 use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
-
-/// How often a worker is seen to renew its lease until it is taken to be alive. One that is dying may do it once more.
-const RENEWALS: u32 = 2;
 
 /// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
 /// waits when it died.
@@ -47,8 +46,11 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often a worker looks whether its step has finished.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// How often a worker looks whether another one, which has its release, is alive.
-const LOOK_AT_OTHER: Duration = Duration::from_secs(1);
+/// How long a worker waits for its gate itself. Where a gate is shut for longer, a later worker looks.
+const WAIT_FOR_GATE: Duration = Duration::from_secs(90);
+
+/// How often a worker looks whether the gate that it waits for is open.
+const LOOK_AT_GATE: Duration = Duration::from_secs(3);
 
 /// How long a step is waited for: longer than an attempt and two turns of its message through the queue.
 const STEP_LIMIT: Duration = Duration::from_secs(600);
@@ -137,9 +139,10 @@ async fn bury(
 pub(crate) async fn release(
     collect: &Collect,
     key: ReleaseKey,
+    looks: u8,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let Some(release) = claim(collect, &key, clock).await? else { return Ok(Progress::Done) };
+    let Some(release) = claim(collect, &key, looks, clock).await? else { return Ok(Progress::Done) };
     let worked = Worker::new(collect, &release, clock).work(release.clone()).await;
     if worked.is_err()
         && let Err(error) = collect.held.give_back_release(&release, clock.now()).await
@@ -150,29 +153,54 @@ pub(crate) async fn release(
     worked.map(|()| Progress::Done)
 }
 
-/// Claims a release. Where another worker has it, waits until that one is seen to renew its lease again and again, or
-/// until the lease is over because it died.
+/// Claims a release. Where another worker has it, asks for a look when its lease is over, for it may have died, unless
+/// one is to come already or `looks` came before this one.
 async fn claim(
     collect: &Collect,
     key: &ReleaseKey,
+    looks: u8,
     clock: InvocationClock,
 ) -> Result<Option<Release>, CollectError> {
-    let (mut seen, mut renewals) = (None, 0);
+    let mut is_repaired = false;
     loop {
         let now = clock.now();
         let time_over = after(now, clock.left());
-        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await? {
-            ReleaseClaim::Claimed(release) => return Ok(Some(release)),
-            ReleaseClaim::Over => return Ok(None),
-            ReleaseClaim::Taken(lease) => {
-                renewals += u32::from(seen.replace(lease).is_some_and(|before| before != lease));
-                if renewals >= RENEWALS || clock.left() < STEP_TIME {
-                    return Ok(None);
+        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await {
+            Ok(ReleaseClaim::Claimed(release)) => return Ok(Some(release)),
+            Ok(ReleaseClaim::Over) => return Ok(None),
+            // Nobody could ever release what waits for it.
+            Err(error @ AdapterError::Malformed { .. }) if !is_repaired => {
+                is_repaired = true;
+                if collect.held.repair_release(key, now).await? {
+                    let (webhook, item_type) = (key.webhook.as_str(), key.item_type.as_str());
+                    tracing::error!(webhook, item_type, error = error.chain(), "release.row_repaired");
                 }
-                tokio::time::sleep(LOOK_AT_OTHER).await;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(ReleaseClaim::Taken(lease)) => {
+                look_later(collect, key, (looks, lease), now).await?;
+                return Ok(None);
             }
         }
     }
+}
+
+/// Asks for a look at a release that another worker has until `lease`.
+async fn look_later(
+    collect: &Collect,
+    key: &ReleaseKey,
+    (looks, lease): (u8, Timestamp),
+    now: Timestamp,
+) -> Result<(), CollectError> {
+    let Some(at) = next_look(looks, lease, now) else { return Ok(()) };
+    if !collect.held.plan_look(key, now, at).await? {
+        return Ok(());
+    }
+    let account = collect.held.glance_at_release(key).await?.and_then(|glance| glance.account);
+    let ReleaseKey { webhook, item_type } = key.clone();
+    let look = Work::Release { webhook, item_type, account, looks: looks + 1 };
+    let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Ok(collect.work.send(&[(look, delay)]).await?)
 }
 
 impl<'a> Worker<'a> {
@@ -243,7 +271,10 @@ impl<'a> Worker<'a> {
     /// Sends a step of this size, if the webhook may have it.
     async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
         let Some((release, oldest)) = self.bury_expired(release).await? else { return Ok(Next::Over) };
-        let next = match self.gate(&release).await? {
+        let Some((release, gate)) = self.opened(release, oldest.is_some()).await? else {
+            return Ok(Next::Over);
+        };
+        let next = match gate {
             Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
             Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
             Gate::ShutUntil(until) => {
@@ -334,6 +365,26 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(Next::Step(release))
+    }
+
+    /// Looks at the gate, and waits where it is shut for seconds: whoever planned this release for the end of a block may
+    /// have another clock, and the next tick is far. None where the release is not ours any more.
+    async fn opened(
+        &self,
+        mut release: Release,
+        something_waits: bool,
+    ) -> Result<Option<(Release, Gate)>, CollectError> {
+        loop {
+            let gate = self.gate(&release).await?;
+            let Gate::ShutUntil(until) = &gate else { return Ok(Some((release, gate))) };
+            let shut = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
+            if !something_waits || shut > WAIT_FOR_GATE || self.clock.left() < shut + STEP_TIME {
+                return Ok(Some((release, gate)));
+            }
+            tokio::time::sleep(shut.min(LOOK_AT_GATE)).await;
+            let Some(ours) = self.renew(&release).await? else { return Ok(None) };
+            release = ours;
+        }
     }
 
     async fn gate(&self, release: &Release) -> Result<Gate, CollectError> {

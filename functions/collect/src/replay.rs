@@ -14,6 +14,7 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::dead_table::DeadRow;
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::held_item::HeldPlace;
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::replay_row::{ReplayClaim, ReplayKey, RunningReplay, Take};
@@ -34,6 +35,9 @@ const STEP_TIME: Duration = Duration::from_secs(20);
 /// How long is waited where the tables cannot take more, or others are in the way; then twice as long, and so on.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How often held rows of the one item that is asked for are looked at, until nothing of it is left to take.
+const HELD_TRIES: u32 = 20;
+
 /// The longest such pause, but for its jitter.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
@@ -44,9 +48,21 @@ pub(crate) async fn replay(
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
     let now = clock.now();
-    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await?;
-    let ReplayClaim::Claimed(running) = claim else { return Ok(Progress::Done) };
-    let mut worker = Worker { collect, clock, running: *running, pace: Pace::new() };
+    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await;
+    let running = match claim {
+        Ok(ReplayClaim::Claimed(running)) => running,
+        Ok(ReplayClaim::Taken | ReplayClaim::Over) => return Ok(Progress::Done),
+        // It would be in the way of others of its type for ever.
+        Err(error @ AdapterError::Malformed { .. }) => {
+            if collect.held.abandon_replay(&key, now).await? {
+                let (webhook, replay) = (key.webhook.as_str(), key.replay.as_str());
+                tracing::error!(webhook, replay, error = error.chain(), "replay.abandoned");
+            }
+            return Ok(Progress::Done);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut worker = Worker { collect, clock, running: *running, pace: Pace::new(), found_held: false };
     match worker.go_on().await {
         Ok(Taking::Over) => worker.end().await,
         Ok(Taking::Paused) => worker.give_back().await,
@@ -65,6 +81,8 @@ struct Worker<'a> {
     clock: InvocationClock,
     running: RunningReplay,
     pace: Pace,
+    /// Whether the item that is asked for was found among the held ones, whose release is due now.
+    found_held: bool,
 }
 
 /// How far taking came.
@@ -119,7 +137,46 @@ impl Worker<'_> {
         if running.counts.taken > 0 {
             release(collect, running, self.clock).await?;
         }
-        self.take_all(&webhook).await
+        match self.take_all(&webhook).await? {
+            Taking::Over => self.take_held().await,
+            other => Ok(other),
+        }
+    }
+
+    /// Takes the one item that is asked for where it is held. One that waits for its release, is being moved, or belongs
+    /// to another replay is found and not taken: it goes on as it is, with the release that is due now.
+    async fn take_held(&mut self) -> Result<Taking, CollectError> {
+        let mut passed = None;
+        for _ in 0..HELD_TRIES {
+            let now = self.clock.now();
+            let found = self.collect.held.held_of_replay(&self.running.replay).await?;
+            self.found_held |= !found.is_empty();
+            let is_passed = |row: &HeldPlace| !row.waits_for_its_time(now);
+            let left =
+                *passed.get_or_insert_with(|| found.iter().filter(|row| is_passed(row)).count() as u64);
+            let Some(place) = found.last().map(|row| row.place().to_owned()) else { return Ok(Taking::Over) };
+            let mut rows: Vec<_> = found.into_iter().filter(|row| !is_passed(row)).collect();
+            rows.truncate(MAX_TAKEN);
+            if rows.is_empty() && left == 0 {
+                return Ok(Taking::Over);
+            }
+            let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
+            match self.collect.held.take_held(&self.running, &rows, (&place, left), times).await? {
+                Take::Taken(ours) => {
+                    self.running = *ours;
+                    passed = Some(0);
+                }
+                Take::NotOurs => return Ok(Taking::NotOurs),
+                // It was moved, or held anew, since it was read.
+                Take::Refused(_) => passed = None,
+                Take::Throttled => self.wait(Pace::throttled).await?,
+                Take::InTheWay => self.wait(Pace::in_the_way).await?,
+            }
+            if self.is_late() {
+                break;
+            }
+        }
+        Ok(Taking::Paused)
     }
 
     async fn take_all(&mut self, webhook: &Webhook) -> Result<Taking, CollectError> {
@@ -198,7 +255,7 @@ impl Worker<'_> {
     }
 
     async fn end(&self) -> Result<Progress, CollectError> {
-        if self.running.counts.taken > 0 {
+        if self.running.counts.taken > 0 || self.found_held {
             release(self.collect, &self.running, self.clock).await?;
         }
         if self.collect.held.end_replay(&self.running, self.clock.now()).await? {
@@ -224,11 +281,12 @@ async fn release(
 ) -> Result<(), CollectError> {
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+    let work = Work::release(running.replay.account.clone(), webhook, item_type);
     if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
         // It was sent as work by whoever planned it.
         return Ok(());
     }
-    if let Err(error) = collect.work.send(&[(Work::Release { webhook, item_type }, Duration::ZERO)]).await {
+    if let Err(error) = collect.work.send(&[(work, Duration::ZERO)]).await {
         // The next tick finds it due.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "replay.release_not_hastened");
     }

@@ -50,9 +50,21 @@ pub(crate) fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldEr
     unknown.map(|name| FieldError::new(name, "no such field")).collect()
 }
 
+/// The most characters of a value that are repeated to whoever sent it.
+const MAX_QUOTED_CHARS: usize = 64;
+
+/// A value as a caller gave it, as JSON, cut where it is long. Only for fields that hold no secret.
+pub(crate) fn quoted(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// Reads true or false.
 pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or("true or false".to_owned())
+    value.as_bool().ok_or("true or false is expected".to_owned())
 }
 
 /// Reads one of some texts.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::id::{AccountId, ItemId};
+use crate::json::NotJson;
 
 /// The largest item, in bytes.
 pub const MAX_ITEM_BYTES: usize = 256 * 1024;
@@ -206,8 +207,8 @@ pub enum ItemError {
     /// Not one JSON object.
     #[error("the item is not one JSON object: {reason}")]
     NotAnObject {
-        /// What the parser met, and where. It quotes nothing of the item.
-        reason: String,
+        /// What is wrong, and where. It quotes nothing of the item.
+        reason: NotJson,
     },
 }
 
@@ -228,20 +229,11 @@ pub fn read_head(bytes: &[u8]) -> Result<ItemHead, ItemError> {
     }
     let text =
         std::str::from_utf8(bytes).map_err(|error| ItemError::NotUtf8 { offset: error.valid_up_to() })?;
-    let not_an_object = |error: serde_json::Error| ItemError::NotAnObject { reason: without_quotes(&error) };
+    let not_an_object = |error: serde_json::Error| ItemError::NotAnObject { reason: NotJson::of(&error) };
     let mut parser = serde_json::Deserializer::from_str(text);
     let own_id = parser.deserialize_map(OwnId).map_err(not_an_object)?;
     parser.end().map_err(not_an_object)?;
     Ok(ItemHead { own_id })
-}
-
-/// What a parser says, where it does not quote the input, which may be secret, and long.
-pub(crate) fn without_quotes(error: &serde_json::Error) -> String {
-    if error.is_data() {
-        format!("another form is expected at line {} column {}", error.line(), error.column())
-    } else {
-        error.to_string()
-    }
 }
 
 /// Walks over an object without building it. Values other than `id` are skipped, which needs no stack however deep

@@ -1,10 +1,13 @@
-//! The slow lane: a queue of its own, with little concurrency, for what goes to webhooks that time out again and again.
+//! The slow lane: a queue of its own, with little concurrency, for what goes to webhooks that take long to answer.
 //!
-//! An attempt that times out keeps its function waiting for the whole deadline. A URL that swallows requests and takes
-//! its share of the traffic would so use up the concurrency of all. What goes to it is therefore *moved*: sent to the
-//! slow lane's queue, without an attempt, by the batch that finds its type [slow](is_slow). The mark is the streak's, so
-//! it ends with it: a success, an unblock or a new revision make the type usual again, and so does a failure of any
-//! other kind, which came in time.
+//! An attempt that takes long keeps its function waiting. A URL that swallows requests, or answers each after 13 s, would
+//! use up the concurrency of all. What goes to it is therefore *moved*: sent to the slow lane's queue, without an
+//! attempt, by the batch that finds it slow. Three things make it so:
+//! - Its attempts took long lately, or those of many webhooks of its account did ([`crate::slow`]). That ends with time,
+//!   and neither with a quick answer nor with a new revision.
+//! - Its last attempts of the item's type all [timed out](timed_out_only). The streak remembers that for as long as it
+//!   lives, so that a black hole to which little goes stays in the slow lane.
+//! - Its host took no connection from this copy of the function lately ([`crate::slow::DeadHosts`]).
 //!
 //! # How long a chain of invocations gets
 //! A delivery's message may lead to another one, by a short retry or a move, and that to a third. These chains are to be
@@ -30,8 +33,8 @@ pub enum Lane {
     Slow,
 }
 
-/// How many failures in a row, all of them time-outs, make a type of a webhook slow.
-pub const SLOW_AFTER: u32 = 5;
+/// How many failures in a row, all of them time-outs, bring a type of a webhook into the slow lane.
+pub const TIMED_OUT_AFTER: u32 = 5;
 
 /// How many messages a chain may have: an item's first one, and those of its three short retries; or a move in place of
 /// one of them.
@@ -44,10 +47,10 @@ pub const PATIENCE: Duration = Duration::from_secs(3600);
 /// How long a delivery that was not attempted in that time waits in a row before it is queued again.
 pub const OVERDUE_WAIT: Duration = Duration::from_secs(30 * 60);
 
-/// Whether the streak of a type makes it slow.
+/// Whether the streak of a type says that its attempts time out again and again.
 #[must_use]
-pub fn is_slow(state: &State) -> bool {
-    matches!(state.phase, Phase::Failing { failures, timeouts_only: true, .. } if failures >= SLOW_AFTER)
+pub fn timed_out_only(state: &State) -> bool {
+    matches!(state.phase, Phase::Failing { failures, timeouts_only: true, .. } if failures >= TIMED_OUT_AFTER)
 }
 
 /// Where a delivery is attempted that was found in a lane.
@@ -57,17 +60,20 @@ pub enum Turn {
     Here,
     /// In the slow lane, to which it is moved.
     ToSlowLane,
+    /// In the slow lane, to which it is moved by way of a row, for its chain may have no message more.
+    ToSlowLaneByRow,
     /// Later: it waited too long already, and waits in a row from now on.
     Overdue,
 }
 
-/// Where a delivery is attempted that was found `here`, whose type's state is `before`, after so many messages of its
+/// Where a delivery is attempted that was found `here`, whose webhook is slow or not, after so many messages of its
 /// chain, and after its message waited so long.
 #[must_use]
-pub fn turn(here: Lane, before: &State, chain: u32, waited: Duration) -> Turn {
+pub fn turn(here: Lane, slow: bool, chain: u32, waited: Duration) -> Turn {
     match here {
-        Lane::Usual if is_slow(before) && has_room(chain) => Turn::ToSlowLane,
-        Lane::Slow if is_slow(before) && waited > PATIENCE => Turn::Overdue,
+        Lane::Usual if slow && has_room(chain) => Turn::ToSlowLane,
+        Lane::Usual if slow => Turn::ToSlowLaneByRow,
+        Lane::Slow if slow && waited > PATIENCE => Turn::Overdue,
         Lane::Usual | Lane::Slow => Turn::Here,
     }
 }
@@ -104,32 +110,32 @@ mod tests {
 
     #[test]
     fn five_time_outs_and_nothing_else_are_slow() {
-        assert!(!is_slow(&failing(4, true)));
-        assert!(is_slow(&failing(5, true)));
-        assert!(is_slow(&failing(999, true)));
-        assert!(!is_slow(&failing(999, false)));
-        assert!(!is_slow(&State { epoch: None, phase: Phase::Open }));
+        assert!(!timed_out_only(&failing(4, true)));
+        assert!(timed_out_only(&failing(5, true)));
+        assert!(timed_out_only(&failing(999, true)));
+        assert!(!timed_out_only(&failing(999, false)));
+        assert!(!timed_out_only(&State { epoch: None, phase: Phase::Open }));
     }
 
     #[test]
     fn what_is_slow_is_moved_once_and_what_recovered_is_attempted_where_it_is() {
-        let (slow, usual) = (failing(5, true), failing(5, false));
-        let turn = |here, before, chain| turn(here, before, chain, PATIENCE);
-        assert_eq!(turn(Lane::Usual, &slow, 0), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Slow, &slow, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, &usual, 0), Turn::Here);
-        assert_eq!(turn(Lane::Slow, &usual, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, &slow, 2), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Usual, &slow, 3), Turn::Here);
+        let turn = |here, slow, chain| turn(here, slow, chain, PATIENCE);
+        assert_eq!(turn(Lane::Usual, true, 0), Turn::ToSlowLane);
+        assert_eq!(turn(Lane::Slow, true, 0), Turn::Here);
+        assert_eq!(turn(Lane::Usual, false, 0), Turn::Here);
+        assert_eq!(turn(Lane::Slow, false, 0), Turn::Here);
+        assert_eq!(turn(Lane::Usual, true, 2), Turn::ToSlowLane);
+        assert_eq!(turn(Lane::Usual, true, 3), Turn::ToSlowLaneByRow);
+        assert_eq!(turn(Lane::Usual, false, 3), Turn::Here);
     }
 
     #[test]
     fn what_waited_too_long_for_a_slow_url_waits_in_a_row_and_for_one_that_recovered_is_attempted() {
         let long = PATIENCE + Duration::from_millis(1);
-        assert_eq!(turn(Lane::Slow, &failing(5, true), 0, long), Turn::Overdue);
-        assert_eq!(turn(Lane::Slow, &failing(5, false), 0, long), Turn::Here);
-        assert_eq!(turn(Lane::Slow, &State { epoch: None, phase: Phase::Open }, 3, long), Turn::Here);
-        assert_eq!(turn(Lane::Usual, &failing(5, true), 3, long), Turn::Here);
+        assert_eq!(turn(Lane::Slow, true, 0, long), Turn::Overdue);
+        assert_eq!(turn(Lane::Slow, false, 0, long), Turn::Here);
+        assert_eq!(turn(Lane::Slow, false, 3, long), Turn::Here);
+        assert_eq!(turn(Lane::Usual, true, 0, long), Turn::ToSlowLane);
     }
 
     #[test]
@@ -140,19 +146,21 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the streak looks like at each message, and whatever the number of the first attempt is.
+        /// Whatever is slow at each message, however long each waited, and whatever the number of the first attempt is.
         #[test]
         fn no_chain_has_more_than_four_messages(
-            slow in prop::collection::vec(any::<bool>(), 20), first in 1..12_u32,
+            messages in prop::collection::vec((any::<bool>(), 0..2 * PATIENCE.as_secs()), 20), first in 1..12_u32,
         ) {
             let is_short = |attempt: u32| crate::retry::wait_after(attempt, None, 0)
                 .is_some_and(|wait| wait <= crate::retry::MAX_QUEUE_DELAY);
             let (mut lane, mut attempt, mut chain) = (Lane::Usual, first, 0);
-            for slow in slow {
-                match turn(lane, &failing(9, slow), chain, Duration::ZERO) {
+            for (slow, waited) in messages {
+                let turn = turn(lane, slow, chain, Duration::from_secs(waited));
+                prop_assert!(lane == Lane::Slow || !slow || turn != Turn::Here, "a slow one is never attempted here");
+                match turn {
                     Turn::ToSlowLane => lane = Lane::Slow,
                     Turn::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
-                    Turn::Here | Turn::Overdue => break,
+                    Turn::Here | Turn::Overdue | Turn::ToSlowLaneByRow => break,
                 }
                 chain += 1;
             }

@@ -4,8 +4,11 @@
 //! decision can be tested exactly. No AWS crate, no async runtime and no HTTP crate is in its dependency tree; CI
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
 
+pub mod account_limit;
 pub mod address;
 pub mod attempt_log;
+pub mod attempt_order;
+pub mod cause;
 pub mod collected;
 pub mod coverage;
 pub mod credentials;
@@ -18,8 +21,10 @@ pub mod id;
 pub mod idempotency;
 pub mod inbox;
 pub mod item;
+pub mod json;
 pub mod key;
 pub mod lane;
+pub mod mask;
 pub mod message;
 pub mod ndjson;
 pub mod network;
@@ -32,17 +37,23 @@ pub mod page_notice;
 pub mod poll;
 pub mod problem;
 pub mod push;
+pub mod redacted_url;
 pub mod release;
 pub mod replay;
+pub mod response_head;
 pub mod retention;
 pub mod retry;
 pub mod settlement;
 pub mod signal;
 pub mod signature;
 pub mod slot;
+pub mod slow;
 pub mod storage_limit;
 pub mod streak;
 pub mod tally;
+pub mod test_share;
+pub mod time;
 pub mod token_state;
 pub mod transition;
 pub mod webhook;
+pub mod work_share;

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::cause::{self, Cause};
 use crate::item::ItemType;
-use crate::outcome::FailureKind;
+use crate::outcome::{Failure, FailureKind};
 
 /// A text in both languages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +27,33 @@ pub struct LastError {
     /// The response's status, where one arrived.
     pub status: Option<u16>,
     /// When it was.
+    #[serde(serialize_with = "crate::time::serialize")]
     pub at: Timestamp,
+    /// Why it failed, where more is known than its class and status say.
+    #[serde(default, deserialize_with = "cause::read", skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+impl LastError {
+    /// What is remembered of a failure.
+    #[must_use]
+    pub fn of(failure: &Failure, at: Timestamp) -> Self {
+        Self { error: failure.kind, status: failure.status, at, cause: failure.cause.clone() }
+    }
+
+    /// It in words.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        because(self.error, self.status, self.cause.as_ref())
+    }
+
+    /// It as its webhook's owner sees it: with the words.
+    #[must_use]
+    pub fn told(&self) -> Value {
+        let mut told = json!(self);
+        told["message"] = json!(self.message());
+        told
+    }
 }
 
 /// What a block is told with.
@@ -47,10 +75,9 @@ pub struct Block<'a> {
 #[must_use]
 pub fn blocked(block: &Block<'_>) -> Message {
     let (pt_type, en_type) = type_names(block.item_type);
-    let Message { portuguese: pt_error, english: en_error } = block.last_error.map_or_else(
-        || Message { portuguese: "?".to_owned(), english: "?".to_owned() },
-        |error| failure(error.error, error.status),
-    );
+    let Message { portuguese: pt_error, english: en_error } = block
+        .last_error
+        .map_or_else(|| Message { portuguese: "?".to_owned(), english: "?".to_owned() }, LastError::message);
     let (failures, at, until) = (block.failures, minute(block.at), minute(block.until));
     Message {
         portuguese: format!(
@@ -81,6 +108,19 @@ fn type_names(item_type: &ItemType) -> (&str, &str) {
         "interaction" => ("interações", "interactions"),
         "notice" => ("avisos", "notices"),
         other => (other, other),
+    }
+}
+
+/// Says why an attempt failed, as [`failure`] does, and more closely where its cause is known.
+#[must_use]
+pub fn because(kind: FailureKind, status: Option<u16>, cause: Option<&Cause>) -> Message {
+    let Some(cause) = cause else { return failure(kind, status) };
+    let (portuguese, english) = cause.code.sentences();
+    let status = status.map(|status| format!(" (status {status})")).unwrap_or_default();
+    let detail = cause.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    Message {
+        portuguese: format!("{portuguese}{status}{detail}"),
+        english: format!("{english}{status}{detail}"),
     }
 }
 
@@ -170,6 +210,7 @@ mod tests {
             error: FailureKind::Status,
             status: Some(503),
             at: "2026-11-21T12:00:00Z".parse().unwrap(),
+            cause: None,
         };
         let message = blocked(&Block {
             item_type: &ItemType::CONTACT,
@@ -193,6 +234,22 @@ mod tests {
         let error: LastError = serde_json::from_str(text).unwrap();
         assert_eq!((error.error, error.status), (FailureKind::ForbiddenAddress, None));
         assert!(failure(error.error, error.status).portuguese.contains("não é público"));
+    }
+
+    #[test]
+    fn a_cause_is_told_with_status_and_detail_and_one_that_is_unknown_is_passed_over() {
+        let text = r#"{"error":"redirect","status":302,"at":"2026-11-21T12:00:00Z",
+            "cause":{"code":"redirected","detail":"https://b.example/new"}}"#;
+        let error: LastError = serde_json::from_str(text).unwrap();
+        let message = error.message();
+        assert!(
+            message.english.ends_with("are not followed (status 302): https://b.example/new"),
+            "{message:?}"
+        );
+        assert!(message.portuguese.ends_with("não são seguidos (status 302): https://b.example/new"));
+        assert_eq!(error.told()["message"]["en"], message.english);
+        let newer: LastError = serde_json::from_str(&text.replace("redirected", "of_a_newer_build")).unwrap();
+        assert_eq!((newer.cause, newer.status), (None, Some(302)));
     }
 
     #[test]

@@ -14,11 +14,13 @@ use serde_json::{Value as Json, json};
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
 use crate::message::{self, Block, LastError};
+use crate::redacted_url::redacted;
 use crate::streak::{
     BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
     State, TELLING_UNTIL, WARNING, block_of, shown_failures,
 };
 use crate::tally::{self, DEAD_NOTICE};
+use crate::time;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
@@ -32,7 +34,7 @@ pub struct Subject<'a> {
     pub account: &'a AccountId,
     /// The webhook.
     pub webhook: &'a WebhookId,
-    /// Where it points.
+    /// Where it points, whole. A notice shows it without the values of its query: it goes to other receivers.
     pub url: &'a str,
     /// The item type; [`ItemType::WHOLE_WEBHOOK`] for what is about the webhook as a whole.
     pub item_type: &'a ItemType,
@@ -68,7 +70,7 @@ pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<
     ];
     let notice = |(attribute, value): (&'static str, String)| {
         let (kind, data) = content(attribute, &value, row, subject, rule, now);
-        let body = json!({"type": kind, "timestamp": now.to_string(), "data": data});
+        let body = json!({"type": kind, "timestamp": time::shown(now), "data": data});
         Notice { id: id(attribute, &value, subject), body: body.to_string().into_bytes(), attribute, value }
     };
     pending.into_iter().flatten().map(notice).collect()
@@ -92,7 +94,9 @@ fn content(
     }
     let last_error: Option<LastError> =
         Details::of(row).last_error.and_then(|text| serde_json::from_str(&text).ok());
-    let mut data = json!({"webhook": subject.webhook, "url": subject.url, "last_error": last_error});
+    let url = redacted(subject.url);
+    let told = last_error.as_ref().map(LastError::told);
+    let mut data = json!({"webhook": subject.webhook, "url": url, "last_error": told});
     if attribute == DISABLED_NOTICE {
         data["disabled_by"] = json!(DisabledBy::Gone);
         return ("webhook.disabled", data);
@@ -110,8 +114,8 @@ fn content(
         BLOCK_NOTICE => {
             data["failures"] = json!(rule.threshold);
             if let Some((at, until)) = block_of(row) {
-                data["blocked_at"] = json!(at.to_string());
-                data["blocked_until"] = json!(until.to_string());
+                data["blocked_at"] = json!(time::shown(at));
+                data["blocked_until"] = json!(time::shown(until));
                 let block = Block {
                     item_type: subject.item_type,
                     failures: rule.threshold,
@@ -130,11 +134,11 @@ fn content(
 /// What a notice of deaths says: how many items died since the last one, and which of them was accepted first.
 fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
     let oldest = tally::oldest(row).map(|oldest| {
-        json!({"id": oldest.item, "accepted_at": oldest.accepted_at.to_string(), "cause": oldest.cause})
+        json!({"id": oldest.item, "accepted_at": time::shown(oldest.accepted_at), "cause": oldest.cause})
     });
     json!({
         "webhook": subject.webhook,
-        "url": subject.url,
+        "url": redacted(subject.url),
         "item_type": subject.item_type,
         "items": tally::untold(row),
         "oldest": oldest,
@@ -232,6 +236,7 @@ pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::FailureKind;
     use crate::streak::{self, Counted, Over};
 
     const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
@@ -369,7 +374,7 @@ mod tests {
         let subject = Subject {
             account: &account,
             webhook: &webhook,
-            url: "https://example.com/",
+            url: "https://example.com/?token=s3cret",
             item_type: &ItemType::WHOLE_WEBHOOK,
         };
         let mut row = None;
@@ -383,11 +388,14 @@ mod tests {
             assert_eq!(notices.len(), 1);
             let body: Json = serde_json::from_slice(&notices[0].body).unwrap();
             assert_eq!(body["type"], "webhook.disabled");
+            let mut last_error: Json = serde_json::from_str(error).unwrap();
+            last_error["at"] = json!("2026-11-21T12:00:00.000Z");
+            last_error["message"] = json!(message::failure(FailureKind::Status, Some(410)));
             assert_eq!(
                 body["data"],
                 json!({
-                    "webhook": webhook, "url": "https://example.com/", "disabled_by": "gone",
-                    "last_error": serde_json::from_str::<Json>(error).unwrap(),
+                    "webhook": webhook, "url": "https://example.com/?token=***", "disabled_by": "gone",
+                    "last_error": last_error,
                 })
             );
             ids.push(notices[0].id.clone());

@@ -10,6 +10,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::cause::Cause;
+use crate::mask::Mask;
+
 /// What a finished attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -31,6 +34,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// How long the receiver asked to be left alone, with a 429 or 503.
     pub retry_after: Option<Duration>,
+    /// Why it failed, where more is known than its class and status say.
+    pub cause: Option<Cause>,
 }
 
 /// The classes of failures, by what their owner would do about them.
@@ -98,13 +103,40 @@ impl Outcome {
             _ => FailureKind::Status,
         };
         let retry_after = retry_after.filter(|_| matches!(status, 429 | 503));
-        Self::Failure(Failure { kind, status: Some(status), retry_after })
+        Self::Failure(Failure { kind, status: Some(status), retry_after, cause: None })
     }
 
     /// The outcome of an attempt that got no whole response. `status` is that of one that broke off.
     #[must_use]
     pub fn failed(kind: FailureKind, status: Option<u16>) -> Self {
-        Self::Failure(Failure { kind, status, retry_after: None })
+        Self::Failure(Failure { kind, status, retry_after: None, cause: None })
+    }
+
+    /// The same, with why it failed. A success has no cause.
+    #[must_use]
+    pub fn because(mut self, cause: Option<Cause>) -> Self {
+        if let Self::Failure(failure) = &mut self {
+            failure.cause = cause;
+        }
+        self
+    }
+
+    /// The same, with a cause that repeats no credential.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        if let Self::Failure(failure) = &mut self {
+            failure.cause = failure.cause.take().map(|cause| cause.masked(mask));
+        }
+        self
+    }
+
+    /// The failure, where it is one.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Success { .. } => None,
+            Self::Failure(failure) => Some(failure),
+        }
     }
 
     /// Whether the deadline passed.

@@ -13,6 +13,7 @@ use crate::field::{Field, choice, unknown};
 use crate::id::{AccountId, PageId};
 use crate::network::{Network, NetworkId};
 use crate::problem::FieldError;
+use crate::time;
 
 /// The most pages of an account. Each of them is collected at every tick.
 pub const MAX_PAGES_PER_ACCOUNT: usize = 1000;
@@ -520,8 +521,8 @@ fn refresh_token(value: &Value) -> Result<AccessToken, String> {
 }
 
 fn time(value: &Value) -> Result<Timestamp, String> {
-    let time = value.as_str().and_then(|text| text.parse().ok());
-    time.ok_or_else(|| "a time like 2026-12-31T23:59:59Z is expected".to_owned())
+    let time = value.as_str().and_then(time::read);
+    time.ok_or_else(|| time::EXPECTED.to_owned())
 }
 
 fn delivery() -> impl FnOnce(&Value) -> Result<Delivery, String> {

@@ -33,6 +33,9 @@ pub struct Problem {
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// After how many seconds a repeat may succeed; answered as the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 /// The media type of a [`Problem`].
@@ -50,6 +53,7 @@ macro_rules! problems {
                         status: $status,
                         detail: detail.into(),
                         errors: Vec::new(),
+                        retry_after: None,
                     }
                 }
             )*
@@ -72,10 +76,14 @@ problems! {
     already_exists = 409, "already-exists", "There is one already";
     /// More bytes or lines than are taken.
     too_large = 413, "too-large", "Too large";
+    /// A body in a form that is not read, a compressed one.
+    unsupported_media = 415, "unsupported-media", "The body's form is not taken";
     /// Fields are wrong.
     invalid = 422, "invalid", "Some fields are not valid";
     /// An idempotency key that was used for other bytes.
     idempotency_conflict = 422, "idempotency-conflict", "The idempotency key was used for another item";
+    /// More requests of an account than its share.
+    too_many_requests = 429, "too-many-requests", "Too many at once";
     /// Our own fault.
     internal = 500, "internal", "Something went wrong here";
     /// For the moment it cannot be done; a repeat is welcome.
@@ -85,6 +93,13 @@ problems! {
 }
 
 impl Problem {
+    /// One thing is wrong, in a sentence, and this is its field; for a limit that is used up, what there is too much of.
+    #[must_use]
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { errors: vec![FieldError::new(field, detail.clone())], ..Self::invalid(detail) }
+    }
+
     /// Fields are wrong, all of them named.
     #[must_use]
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
@@ -109,6 +124,11 @@ mod tests {
         assert_eq!(json["type"], "urn:carteiro:problem:invalid");
         assert_eq!(json["detail"], "not valid: url, items");
         assert_eq!(json["errors"][1]["field"], "items");
+        let full = serde_json::to_value(Problem::invalid_field("webhooks", "100 at most")).unwrap();
+        assert_eq!(
+            (&full["detail"], &full["errors"][0]["field"]),
+            (&"100 at most".into(), &"webhooks".into())
+        );
         assert!(serde_json::to_value(Problem::not_found("no webhook")).unwrap().get("errors").is_none());
     }
 }

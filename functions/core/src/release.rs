@@ -83,12 +83,11 @@ pub enum NextStep {
 #[must_use]
 pub fn next_step(step: Option<&Progress>, first: u32, grown: impl Fn(u32) -> u32) -> NextStep {
     match step {
-        None => NextStep::Send(first),
         // Whoever sent it died before all of it was sent.
         Some(Progress { sent: false, size, .. }) => NextStep::Send(*size),
         Some(Progress { failed: 0, size, .. }) => NextStep::Send(grown(*size)),
-        // Its owner acted meanwhile, so it may begin again at once.
-        Some(Progress { hastened: true, .. }) => NextStep::Send(first),
+        // Where items of it failed and its owner acted meanwhile, it may begin again at once.
+        None | Some(Progress { hastened: true, .. }) => NextStep::Send(first),
         Some(_) => NextStep::Failed,
     }
 }

@@ -18,6 +18,7 @@ use crate::field::{Field, unknown};
 use crate::id::{ItemId, ReplayId};
 use crate::item::ItemType;
 use crate::problem::FieldError;
+use crate::time;
 
 /// How many items are taken out of the dead in one transaction: two writes each, and the replay's own, of at most 100
 /// (DynamoDB).
@@ -116,8 +117,8 @@ fn known_type(value: &Value) -> Result<ItemType, String> {
 }
 
 fn time(value: &Value) -> Result<Timestamp, String> {
-    let time = value.as_str().and_then(|text| text.parse().ok());
-    time.ok_or_else(|| "a time is expected, as 2026-11-22T12:00:00Z".to_owned())
+    let time = value.as_str().and_then(time::read);
+    time.ok_or_else(|| time::EXPECTED.to_owned())
 }
 
 /// What became of the items of a replay.

@@ -98,7 +98,12 @@ mod tests {
     }
 
     fn after_failure(attempt: u32, retry_after: Option<Duration>, now: &str) -> Settlement {
-        let outcome = Outcome::Failure(Failure { kind: FailureKind::Status, status: Some(503), retry_after });
+        let outcome = Outcome::Failure(Failure {
+            kind: FailureKind::Status,
+            status: Some(503),
+            retry_after,
+            cause: None,
+        });
         settle(&outcome, attempt, at("2026-11-01T00:00:00Z"), Retention::from_days(14), at(now), MIDDLE)
     }
 

@@ -107,7 +107,7 @@ impl Deaths {
 fn number(row: Option<&Row>, name: &str) -> Option<i64> {
     match row?.get(name)? {
         Value::Number(number) => Some(*number),
-        Value::Text(_) | Value::Numbers(_) => None,
+        _ => None,
     }
 }
 
@@ -164,7 +164,7 @@ fn keep(now: Timestamp) -> Change {
 pub(crate) fn notice_due_at(row: &Row) -> Option<i64> {
     match row.get(DEAD_NOTICE)? {
         Value::Text(due) => due.parse().ok(),
-        Value::Number(_) | Value::Numbers(_) => None,
+        _ => None,
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn delivery(item: u128, accepted: i64, item_type: ItemType) -> Delivery {
+    fn delivery(item: u128, accepted: i64, item_type: &ItemType) -> Delivery {
         let attributes = [
             ("account", AccountId::from_bits(1).to_string()),
             ("webhook", WebhookId::from_bits(2).to_string()),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn deaths(item: u128, accepted: i64) -> Deaths {
-        let dead = delivery(item, accepted, ItemType::EVENT);
+        let dead = delivery(item, accepted, &ItemType::EVENT);
         Deaths::group([(&dead, DeathCause::Exhausted)]).remove(0)
     }
 
@@ -255,10 +255,10 @@ mod tests {
     #[test]
     fn deaths_are_grouped_and_notices_left_out() {
         let dead = [
-            delivery(1, 50, ItemType::EVENT),
-            delivery(2, 40, ItemType::EVENT),
-            delivery(3, 10, ItemType::NOTICE),
-            delivery(4, 60, ItemType::MESSAGE),
+            delivery(1, 50, &ItemType::EVENT),
+            delivery(2, 40, &ItemType::EVENT),
+            delivery(3, 10, &ItemType::NOTICE),
+            delivery(4, 60, &ItemType::MESSAGE),
         ];
         let groups = Deaths::group(dead.iter().map(|one| (one, DeathCause::RetentionOver)));
         let counts: Vec<_> = groups.iter().map(|group| (group.items, group.oldest.item.clone())).collect();
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(body["data"]["items"], 2);
         assert_eq!(
             body["data"]["oldest"],
-            json!({"id": ItemId::from_bits(2), "accepted_at": at(40).to_string(), "cause": "exhausted"})
+            json!({"id": ItemId::from_bits(2), "accepted_at": crate::time::shown(at(40)), "cause": "exhausted"})
         );
         assert!(notice::told(&row.clone().unwrap(), &first, at(102)).apply(&mut row));
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::address::{PrivateTargets, WebhookUrl};
 use crate::credentials::{Credentials, Fresh, own_secret};
-use crate::field::{Field, boolean, choice, unknown};
+use crate::field::{Field, boolean, choice, quoted, unknown};
 use crate::id::{AccountId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::problem::FieldError;
@@ -28,6 +28,9 @@ pub const MAX_DESCRIPTION_BYTES: usize = 512;
 pub const MAX_THRESHOLD: u32 = 1_000_000;
 /// The longest block of a webhook's own, in seconds: 7 days.
 pub const MAX_BLOCK_SECONDS: u32 = 7 * 24 * 3600;
+
+/// Stands in every answer in place of a header's value: it may be a credential. Sent back, it keeps the value.
+pub const MASK: &str = "********";
 
 /// What happens to items while their type is blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +111,11 @@ impl NewWebhook {
         let mut errors = Vec::new();
         let secret = Field::of(given, "secret").optional(&mut errors, own_secret);
         let key_pair = Field::of(given, "key_pair").optional(&mut errors, boolean);
+        if let Some(Value::Object(headers)) = given.get("headers") {
+            errors.extend(
+                headers.iter().filter(|(_, value)| is_mask(value)).map(|(name, _)| nothing_masked(name)),
+            );
+        }
         let settings = Settings::from_json(&without(given, &["secret", "key_pair"]), private);
         match settings {
             Ok(settings) if errors.is_empty() => {
@@ -318,16 +326,45 @@ impl Settings {
         private: &PrivateTargets,
     ) -> Result<Self, Vec<FieldError>> {
         let mut patch = patch.clone();
+        let mut errors = Vec::new();
         if let Some(Value::Object(headers)) = patch.get_mut("headers") {
             *headers = lower_case_names(headers)?;
+            // What is masked stays as it is stored, so it is no part of the patch.
+            headers.retain(|name, value| {
+                let masked = is_mask(value);
+                if masked && !self.headers.contains_key(name) {
+                    errors.push(nothing_masked(name));
+                }
+                !masked
+            });
         }
         let mut target = serde_json::to_value(self).unwrap_or_default();
         merge(&mut target, &Value::Object(patch));
-        match target {
-            Value::Object(target) => Self::from_json(&target, private),
-            _ => Err(vec![FieldError::new("", "a JSON object is expected")]),
+        let Value::Object(target) = target else {
+            return Err(vec![FieldError::new("", "a JSON object is expected")]);
+        };
+        match Self::from_json(&target, private) {
+            Ok(settings) if errors.is_empty() => Ok(settings),
+            Ok(_) => Err(errors),
+            Err(wrong) => Err(wrong.into_iter().chain(errors).collect()),
         }
     }
+
+    /// The headers as answers show them: their names, each with [`MASK`] in place of its value.
+    #[must_use]
+    pub fn masked_headers(&self) -> BTreeMap<&str, &'static str> {
+        self.headers.keys().map(|name| (name.as_str(), MASK)).collect()
+    }
+}
+
+fn is_mask(value: &Value) -> bool {
+    value.as_str() == Some(MASK)
+}
+
+fn nothing_masked(header: &str) -> FieldError {
+    let detail =
+        format!("{MASK} stands for the value of a header that is set, and this one is not; give its value");
+    FieldError::new(format!("headers.{header}"), detail)
 }
 
 /// A customer's fields without some of them.
@@ -385,14 +422,14 @@ fn url(value: &Value, private: &PrivateTargets) -> Result<WebhookUrl, String> {
 }
 
 fn items(value: &Value) -> Result<BTreeSet<ItemType>, String> {
-    let expected = || {
-        let known: Vec<_> = ItemType::KNOWN.iter().map(ItemType::as_str).collect();
-        format!("a list of one or more of {} is expected", known.join(", "))
-    };
+    let known = ItemType::KNOWN.map(|known| known.to_string()).join(", ");
+    let expected = || format!("a list of one or more of {known} is expected");
     let list = value.as_array().filter(|list| !list.is_empty()).ok_or_else(expected)?;
-    let known =
-        |value: &Value| ItemType::KNOWN.into_iter().find(|known| Some(known.as_str()) == value.as_str());
-    list.iter().map(|value| known(value).ok_or_else(expected)).collect()
+    let read = |value: &Value| {
+        let found = ItemType::KNOWN.into_iter().find(|known| Some(known.as_str()) == value.as_str());
+        found.ok_or_else(|| format!("{} is not an item type; the types are {known}", quoted(value)))
+    };
+    list.iter().map(read).collect()
 }
 
 fn sources(value: &Value) -> Result<BTreeSet<Source>, String> {
@@ -401,8 +438,11 @@ fn sources(value: &Value) -> Result<BTreeSet<Source>, String> {
     );
     let bounded = |list: &&Vec<Value>| (1..=MAX_SOURCES).contains(&list.len());
     let list = value.as_array().filter(bounded).ok_or_else(|| expected.clone())?;
-    let source = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
-    list.iter().map(|value| source(value).ok_or_else(|| expected.clone())).collect()
+    let read = |value: &Value| {
+        let source = value.as_str().and_then(|text| text.parse().ok());
+        source.ok_or_else(|| format!("{} is not a source; {expected}", quoted(value)))
+    };
+    list.iter().map(read).collect()
 }
 
 fn number(most: u32) -> impl FnOnce(&Value) -> Result<u32, String> {
@@ -555,6 +595,43 @@ mod tests {
         assert_eq!(named, expected);
         let missing: Vec<_> = settings(json!({})).unwrap_err().into_iter().map(|error| error.field).collect();
         assert_eq!(missing, ["url", "items"]);
+    }
+
+    #[test]
+    fn a_wrong_type_or_source_is_named_with_those_that_there_are() {
+        let wrong = json!({
+            "url": "https://example.com", "items": ["message", "messages"], "sources": ["bot:a", "robot:x"],
+        });
+        let errors = settings(wrong).unwrap_err();
+        let detail = |field: &str| errors.iter().find(|error| error.field == field).unwrap().detail.as_str();
+        assert!(detail("items").starts_with("\"messages\" is not an item type"), "{errors:?}");
+        assert!(ItemType::KNOWN.iter().all(|known| detail("items").contains(known.as_str())), "{errors:?}");
+        assert!(detail("sources").starts_with("\"robot:x\" is not a source"), "{errors:?}");
+        let long =
+            json!({"url": "https://example.com", "items": ["x".repeat(1000)], "sources": [{"a": "b"}]});
+        assert!(settings(long).unwrap_err().iter().all(|error| error.detail.len() < 300));
+    }
+
+    #[test]
+    fn headers_are_answered_masked_and_the_mask_keeps_what_is_set() {
+        let given = json!({
+            "url": "https://example.com", "items": ["event"], "headers": {"Authorization": "Bearer s3cret", "x-a": "1"},
+        });
+        let before = settings(&given).unwrap();
+        assert_eq!(before.masked_headers(), BTreeMap::from([("authorization", MASK), ("x-a", MASK)]));
+        let patched = |patch: Value| before.patched(patch.as_object().unwrap(), &none());
+        let kept = patched(json!({"headers": before.masked_headers()})).unwrap();
+        assert_eq!(kept, before);
+        let one = patched(json!({"headers": {"AUTHORIZATION": MASK, "x-a": "2", "x-b": "3"}})).unwrap();
+        let expected = [("authorization", "Bearer s3cret"), ("x-a", "2"), ("x-b", "3")];
+        assert_eq!(one.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let errors = patched(json!({"headers": {"x-a": MASK, "x-c": MASK}, "log": 1})).unwrap_err();
+        assert_eq!(
+            errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(),
+            ["log", "headers.x-c"]
+        );
+        let new = json!({"url": "https://example.com", "items": ["event"], "headers": {"x-a": MASK}});
+        assert_eq!(created(&new).unwrap_err()[0].field, "headers.x-a");
     }
 
     #[test]

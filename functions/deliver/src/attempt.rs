@@ -1,26 +1,34 @@
 //! The attempts of a batch, all at once: a slow URL delays no other.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::sender::{Attempt, Labels, headers};
+use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::address::WebhookUrl;
+use carteiro_core::attempt_log::{MAX_EXCERPT_BYTES, excerpt, shown_headers};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::lane::{self, Lane, Turn};
+use carteiro_core::mask::Mask;
 use carteiro_core::outcome::Outcome;
+use carteiro_core::slow::{DeadHosts, Place, slow_bound};
 use carteiro_core::streak::{Phase, State};
 use carteiro_core::webhook::{Webhook, WhileBlocked};
+use futures_util::future::join;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
 
 use crate::Deliver;
 use crate::batch::{RESERVE, Received};
 use crate::read::{Known, Target};
+use crate::slow::{self, SlowAttempt};
 
 /// What came of a delivery, to be settled.
 pub(crate) struct Finished {
@@ -59,8 +67,10 @@ pub(crate) enum AttemptResult {
         /// and the block's end.
         until: Timestamp,
     },
-    /// None was made here, for the webhook times out again and again.
+    /// None was made here, for the webhook is slow.
     Slow,
+    /// Likewise, at the end of a chain of messages.
+    SlowAtChainsEnd,
     /// None was made in the slow lane, for it waited too long for one.
     Overdue,
     /// None was made, for its host had no room in time.
@@ -77,8 +87,10 @@ pub(crate) enum AttemptResult {
 pub(crate) struct Seen {
     /// How long it took.
     pub(crate) latency_ms: u64,
-    /// The beginning of the response's body.
-    pub(crate) response_body: Bytes,
+    /// The beginning of a failure's response, without credentials.
+    pub(crate) response_body: Option<String>,
+    /// Some headers of a failure's response, likewise.
+    pub(crate) response_headers: BTreeMap<String, String>,
 }
 
 /// An attempt that is to be made.
@@ -102,32 +114,40 @@ pub(crate) async fn all(
     let mut attempts = JoinSet::new();
     let mut messages = HashMap::new();
     let mut hosts: HashMap<_, Arc<Semaphore>> = HashMap::new();
+    let (slow, seen_slow) = mpsc::unbounded_channel();
     for received in batch {
-        match plan(received, lane, known, clock.now()) {
+        match plan(deliver, received, lane, known, clock.now()) {
             Plan::Attempt(planned) => {
                 let message = planned.received.message.clone();
                 let deliver = deliver.clone();
                 let room = hosts.entry(host(&planned.webhook.settings.url));
                 let room = room.or_insert_with(|| Arc::new(Semaphore::new(deliver.host_concurrency)));
                 let room = Arc::clone(room);
+                let slow = slow.clone();
                 // A task each, so that a panic of one is the failure of that one.
-                let task = attempts.spawn(async move { in_turn(&deliver, *planned, &room, clock).await });
+                let task =
+                    attempts.spawn(async move { in_turn(&deliver, *planned, &room, &slow, clock).await });
                 messages.insert(task.id(), message);
             }
             Plan::Settle(one) => finished.push(*one),
             Plan::GoBack(message) => failed.push(message),
         }
     }
-    while let Some(joined) = attempts.join_next_with_id().await {
-        match joined {
-            Ok((_, Ok(one))) => finished.push(one),
-            Ok((_, Err(message))) => failed.push(message),
-            Err(error) => {
-                tracing::error!(error = error.to_string(), "attempt.panicked");
-                failed.extend(messages.remove(&error.id()));
+    // From here on the attempts alone can say that they are slow.
+    drop(slow);
+    let attempting = async {
+        while let Some(joined) = attempts.join_next_with_id().await {
+            match joined {
+                Ok((_, Ok(one))) => finished.push(one),
+                Ok((_, Err(message))) => failed.push(message),
+                Err(error) => {
+                    tracing::error!(error = error.to_string(), "attempt.panicked");
+                    failed.extend(messages.remove(&error.id()));
+                }
             }
         }
-    }
+    };
+    join(attempting, slow::note(deliver, known, lane, seen_slow, clock)).await;
     (finished, failed)
 }
 
@@ -141,7 +161,7 @@ enum Plan {
     GoBack(String),
 }
 
-fn plan(received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
+fn plan(deliver: &Deliver, received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
     let settle = |received: Received, result| {
         Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
     };
@@ -167,11 +187,20 @@ fn plan(received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
         return settle(received, AttemptResult::Blocked { meanwhile, key, epoch: before.epoch, until });
     }
     let waited = received.sent_at.and_then(|sent_at| now.duration_since(sent_at).try_into().ok());
-    match lane::turn(lane, &before, received.delivery.chain, waited.unwrap_or_default()) {
+    let slow = lane::timed_out_only(&before)
+        || known.is_slow(&received.delivery, &webhook, now)
+        || dead_hosts(deliver).is_dead(&webhook.settings.url, now);
+    match lane::turn(lane, slow, received.delivery.chain, waited.unwrap_or_default()) {
         Turn::ToSlowLane => settle(received, AttemptResult::Slow),
+        Turn::ToSlowLaneByRow => settle(received, AttemptResult::SlowAtChainsEnd),
         Turn::Overdue => settle(received, AttemptResult::Overdue),
         Turn::Here => Plan::Attempt(Box::new(Planned { received, webhook, key, before })),
     }
+}
+
+/// What this copy knows of hosts. A panic in the middle leaves nothing half done in it.
+fn dead_hosts(deliver: &Deliver) -> MutexGuard<'_, DeadHosts> {
+    deliver.dead_hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What one batch sends no more than so much to at once.
@@ -184,11 +213,12 @@ async fn in_turn(
     deliver: &Deliver,
     planned: Planned,
     room: &Semaphore,
+    slow: &UnboundedSender<SlowAttempt>,
     clock: InvocationClock,
 ) -> Result<Finished, String> {
     let latest = clock.left().saturating_sub(deliver.attempt + RESERVE);
     match tokio::time::timeout(latest, room.acquire()).await {
-        Ok(Ok(_room)) => one(deliver, planned, clock).await,
+        Ok(Ok(_room)) => one(deliver, planned, slow, clock).await,
         Ok(Err(_)) | Err(_) => {
             tracing::warn!(webhook = planned.webhook.id.as_str(), "attempt.no_turn");
             let Received { message, delivery, .. } = planned.received;
@@ -198,7 +228,12 @@ async fn in_turn(
 }
 
 /// Attempts one delivery. An error names the message of which no attempt could be made.
-async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Result<Finished, String> {
+async fn one(
+    deliver: &Deliver,
+    planned: Planned,
+    slow: &UnboundedSender<SlowAttempt>,
+    clock: InvocationClock,
+) -> Result<Finished, String> {
     let Planned { received: Received { message, delivery, .. }, webhook, key, before } = planned;
     let source = delivery.source.to_string();
     let labels = Labels {
@@ -209,19 +244,32 @@ async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Res
         hop: delivery.hop,
     };
     let now = clock.now();
-    let attempt = Attempt {
-        url: &webhook.settings.url,
-        headers: headers(&webhook, &labels, &delivery.body, now),
-        body: Bytes::copy_from_slice(&delivery.body),
-    };
-    let attempted = match deliver.sender.attempt(attempt, now).await {
+    let headers = headers(&webhook, &labels, &delivery.body, now);
+    let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
+    let attempt =
+        Attempt { url: &webhook.settings.url, headers, body: Bytes::copy_from_slice(&delivery.body) };
+    let attempting = deliver.sender.attempt(attempt, now);
+    let attempted = match noticed(attempting, slow_bound(deliver.attempt), || {
+        let place = Place::of(&webhook.id, &webhook.settings.url);
+        let (account, webhook) = (delivery.account.clone(), webhook.id.clone());
+        // Nobody listens where the batch was given up.
+        let _ = slow.send(SlowAttempt { account, webhook, place });
+    })
+    .await
+    {
         Ok(attempted) => attempted,
         Err(error) => {
             tracing::error!(webhook = webhook.id.as_str(), error = chain(&error), "attempt.not_made");
             return Err(message);
         }
     };
-    let (outcome, status) = described(&attempted.outcome);
+    if attempted.connected {
+        dead_hosts(deliver).reached(&webhook.settings.url);
+    } else if attempted.outcome.is_timeout() {
+        dead_hosts(deliver).timed_out(&webhook.settings.url, clock.now());
+    }
+    let (outcome, seen) = without_credentials(attempted, &webhook, &signature.unwrap_or_default(), now);
+    let (name, status, cause) = described(&outcome);
     tracing::info!(
         account = delivery.account.as_str(),
         webhook = webhook.id.as_str(),
@@ -229,21 +277,55 @@ async fn one(deliver: &Deliver, planned: Planned, clock: InvocationClock) -> Res
         item = delivery.item.as_str(),
         item_type = delivery.item_type.as_str(),
         attempt = delivery.attempt,
-        outcome,
+        outcome = name,
         status,
-        latency_ms = attempted.latency_ms,
+        cause,
+        latency_ms = seen.latency_ms,
         "attempt.finished"
     );
     let ended_at = clock.now();
-    let seen = Seen { latency_ms: attempted.latency_ms, response_body: attempted.response_body };
-    let result =
-        AttemptResult::Attempted { webhook, key, before, outcome: attempted.outcome, ended_at, seen };
+    let result = AttemptResult::Attempted { webhook, key, before, outcome, ended_at, seen };
     Ok(Finished { message, delivery, result })
 }
 
-fn described(outcome: &Outcome) -> (&'static str, Option<u16>) {
+/// Waits for an attempt, and says so once if it is not over after `bound`.
+async fn noticed<T>(attempting: impl Future<Output = T>, bound: Duration, is_slow: impl FnOnce()) -> T {
+    let mut attempting = pin!(attempting);
+    if let Ok(attempted) = tokio::time::timeout(bound, &mut attempting).await {
+        return attempted;
+    }
+    is_slow();
+    attempting.await
+}
+
+/// What an attempt came to, without any credential that the receiver repeated. Of a success nothing is shown.
+fn without_credentials(
+    attempted: Attempted,
+    webhook: &Webhook,
+    signature: &str,
+    now: Timestamp,
+) -> (Outcome, Seen) {
+    let latency_ms = attempted.latency_ms;
+    if attempted.outcome.failure().is_none() {
+        let seen = Seen { latency_ms, response_body: None, response_headers: BTreeMap::new() };
+        return (attempted.outcome, seen);
+    }
+    let mask = Mask::of_webhook(webhook, signature, now);
+    let seen = Seen {
+        latency_ms,
+        response_body: excerpt(&attempted.response_body, MAX_EXCERPT_BYTES, &mask),
+        response_headers: shown_headers(attempted.headers(), &mask),
+    };
+    (attempted.outcome.masked(&mask), seen)
+}
+
+/// How an outcome is logged: its class, status and cause.
+fn described(outcome: &Outcome) -> (&'static str, Option<u16>, Option<&'static str>) {
     match outcome {
-        Outcome::Success { status } => ("success", Some(*status)),
-        Outcome::Failure(failure) => (failure.kind.as_str(), failure.status),
+        Outcome::Success { status } => ("success", Some(*status), None),
+        Outcome::Failure(failure) => {
+            let cause = failure.cause.as_ref().map(|cause| cause.code.as_str());
+            (failure.kind.as_str(), failure.status, cause)
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carteiro_adapters::clock::InvocationClock;
-use carteiro_core::attempt_log::{Became, Entry, ReleaseStep, excerpt};
+use carteiro_core::attempt_log::{Became, Entry, ReleaseStep};
 use carteiro_core::outcome::Outcome;
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
@@ -44,9 +44,9 @@ fn attempt(one: &Finished) -> Option<Attempt> {
     if !webhook.settings.log.takes(success) {
         return None;
     }
-    let (error, status, response_body) = match outcome {
+    let (error, status, cause) = match outcome {
         Outcome::Success { status } => (None, Some(*status), None),
-        Outcome::Failure(failure) => (Some(failure.kind), failure.status, excerpt(&seen.response_body)),
+        Outcome::Failure(failure) => (Some(failure.kind), failure.status, failure.cause.clone()),
     };
     let delivery = &one.delivery;
     let step = |first| if first { ReleaseStep::First } else { ReleaseStep::Later };
@@ -57,9 +57,11 @@ fn attempt(one: &Finished) -> Option<Attempt> {
         at: *ended_at,
         revision: webhook.revision,
         error,
+        cause,
         status,
         latency_ms: seen.latency_ms,
-        response_body,
+        response_body: seen.response_body.clone(),
+        response_headers: seen.response_headers.clone(),
         release_step: delivery.step.as_ref().map(|tag| step(tag.first)),
         replay: delivery.replayed.as_ref().map(|replayed| replayed.replay.clone()),
         became: Became::Unsettled,

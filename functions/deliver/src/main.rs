@@ -19,9 +19,10 @@ mod record;
 mod replays;
 mod settings;
 mod settle;
+mod slow;
 mod tally;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
@@ -38,6 +39,7 @@ use carteiro_adapters::settings::environment;
 use carteiro_adapters::streak_table::StreakTable;
 use carteiro_adapters::telling::Teller;
 use carteiro_core::retention::Retention;
+use carteiro_core::slow::DeadHosts;
 use carteiro_core::streak::Rule;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -61,6 +63,8 @@ struct Deliver {
     log_kept: Duration,
     /// The deadline of one attempt.
     attempt: Duration,
+    /// The hosts that this copy could not connect to in time.
+    dead_hosts: Arc<Mutex<DeadHosts>>,
     /// The deployment's threshold, where a webhook sets none.
     threshold: u32,
     /// How long the deployment's blocks last, where a webhook does not say.
@@ -93,6 +97,7 @@ async fn main() -> Result<(), Fatal> {
         retention: settings.retention,
         log_kept: settings.log_kept,
         attempt: settings.attempt,
+        dead_hosts: Arc::default(),
         threshold: settings.threshold,
         block: settings.block,
     };

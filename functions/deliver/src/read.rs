@@ -1,4 +1,5 @@
-//! What a batch reads before its attempts: its webhooks, and the streaks of their current revisions.
+//! What a batch reads before its attempts: its webhooks, the streaks of their current revisions, and which of them were
+//! slow.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::WebhookId;
+use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::slow::{Place, SlowAttempts};
 use carteiro_core::streak::State;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
@@ -18,6 +20,7 @@ use crate::batch::Received;
 pub(crate) struct Known {
     webhooks: HashMap<WebhookId, Result<Arc<Webhook>, AdapterError>>,
     states: HashMap<StreakKey, State>,
+    slow: HashMap<AccountId, SlowAttempts>,
 }
 
 /// What is known for one delivery.
@@ -31,6 +34,17 @@ pub(crate) enum Target<'a> {
 }
 
 impl Known {
+    /// The slow attempts of an account.
+    pub(crate) fn slow(&self, account: &AccountId) -> SlowAttempts {
+        self.slow.get(account).cloned().unwrap_or_default()
+    }
+
+    /// Whether the attempts of a webhook, or those of its account, took long lately.
+    pub(crate) fn is_slow(&self, delivery: &Delivery, webhook: &Webhook, now: Timestamp) -> bool {
+        let place = || Place::of(&webhook.id, &webhook.settings.url);
+        self.slow.get(&delivery.account).is_some_and(|slow| slow.is_slow(&place(), now))
+    }
+
     /// What is known for a delivery.
     pub(crate) fn target(&self, delivery: &Delivery) -> Target<'_> {
         match self.webhooks.get(&delivery.webhook) {
@@ -77,6 +91,7 @@ pub(crate) async fn known(
     Ok(Known {
         webhooks: found.webhooks.into_iter().map(|(id, webhook)| (id, webhook.map(Arc::new))).collect(),
         states: rows.into_iter().map(|(key, row)| (key, State::of(Some(&row), now))).collect(),
+        slow: found.slow,
     })
 }
 

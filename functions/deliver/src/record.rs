@@ -8,6 +8,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::random;
 use carteiro_adapters::streak_table::StreakKey;
 use carteiro_core::item::ItemType;
+use carteiro_core::message::LastError;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::streak::{Failed, Recorded, Recording, Results, Rule, State};
 use carteiro_core::webhook::Webhook;
@@ -108,12 +109,8 @@ fn failed(outcome: &Outcome, at: Timestamp) -> Option<Failed> {
 
 /// What is remembered of a failure; None for a success.
 pub(crate) fn error_of(outcome: &Outcome, at: Timestamp) -> Option<String> {
-    match outcome {
-        Outcome::Success { .. } => None,
-        Outcome::Failure(failure) => {
-            Some(json!({"error": failure.kind, "status": failure.status, "at": at.to_string()}).to_string())
-        }
-    }
+    let last_error = LastError::of(outcome.failure()?, at);
+    Some(json!(last_error).to_string())
 }
 
 async fn record(

@@ -226,12 +226,16 @@ fn decide(
             return Ok((delivery.attempt, Store::Dropped, false));
         }
         AttemptResult::OverLimit => return Ok((delivery.attempt, Store::over_limit(delivery), false)),
-        AttemptResult::Slow => {
+        AttemptResult::Slow | AttemptResult::SlowAtChainsEnd => {
             tracing::info!(
                 webhook = delivery.webhook.as_str(),
                 item = delivery.item.as_str(),
                 "delivery.moved_to_slow_lane"
             );
+            if matches!(one.result, AttemptResult::SlowAtChainsEnd) {
+                // The next tick begins a new chain, whose first message is moved.
+                return unattempted(delivery, now);
+            }
             return Ok((delivery.attempt, Store::Resend(Lane::Slow, Duration::ZERO), false));
         }
         AttemptResult::NoTurn if lane::retry(delivery.chain) == ShortWait::InQueue => {

@@ -24,7 +24,8 @@ pub(crate) async fn single(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let (account, source) = sender(ingest, request).await?;
     let hop = hop(&account, &source, request)?;
-    let head = item::read_head(&request.body).map_err(|error| item_problem(&error))?;
+    let body = request.uncompressed()?;
+    let head = item::read_head(body).map_err(|error| item_problem(&error))?;
     let key = request.header("idempotency-key").map(|key| key.parse::<IdempotencyKey>()).transpose();
     let key = key.map_err(|error| {
         Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", error.to_string())])
@@ -32,7 +33,7 @@ pub(crate) async fn single(
     let webhooks = ingest.config.all_webhooks(&account).await?;
     let acceptance =
         Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, hop, clock };
-    let incoming = Incoming { item_type, bytes: &request.body, head, key };
+    let incoming = Incoming { item_type, bytes: body, head, key };
     match acceptance.accept(&[incoming]).await.pop() {
         Some(Ok(accepted)) => Ok(json(202, &json!({"id": accepted.item, "webhooks": accepted.webhooks}))),
         Some(Err(refusal)) => Err(refusal_problem(refusal).into()),
@@ -52,7 +53,7 @@ pub(crate) async fn bulk(
         let detail = "is not read here: each line takes a key of its own, as \"key\"";
         return Err(Problem::invalid_fields(vec![FieldError::new("Idempotency-Key", detail)]).into());
     }
-    let lines = ndjson::lines(&request.body).map_err(|error| bulk_problem(&error))?;
+    let lines = ndjson::lines(request.uncompressed()?).map_err(|error| bulk_problem(&error))?;
     let webhooks = ingest.config.all_webhooks(&account).await?;
     let acceptance =
         Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, hop, clock };
@@ -71,7 +72,13 @@ pub(crate) async fn bulk(
                     key: line.key,
                 });
             }
-            Err(error) => results.push(line_error(&Problem::invalid(error.to_string()))),
+            Err(error) => {
+                let detail = error.to_string();
+                results.push(line_error(&match error.field() {
+                    Some(field) => Problem::invalid_field(field, detail),
+                    None => Problem::invalid(detail),
+                }));
+            }
         }
     }
     for (place, accepted) in places.into_iter().zip(acceptance.accept(&good).await) {

@@ -1,24 +1,24 @@
 //! Accounts and their keys: the operator's.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::{Account, NewKey};
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http_api::{Failure, Request, empty, json};
 use carteiro_adapters::random;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
+use carteiro_core::time;
 use serde_json::json;
 
 use crate::{Manage, body, lists, pages, webhooks};
 
 /// The longest name of an account, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-
-/// The most keys of an account.
-const MAX_KEYS: usize = 100;
 
 /// The list of accounts, as cursors name it.
 const LIST: &str = "accounts";
@@ -45,7 +45,7 @@ pub(crate) async fn create(
         &json!({
             "id": account.id,
             "name": account.name,
-            "created_at": account.created_at.to_string(),
+            "created_at": time::shown(account.created_at),
             "key_id": new_key.id,
             "key": key.reveal(),
         }),
@@ -60,7 +60,7 @@ pub(crate) async fn list(
     caller.admin()?;
     let position = lists::position(request, LIST, |key| key.parse::<AccountId>().is_ok())?;
     let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
-    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": account.created_at.to_string()});
+    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": time::shown(account.created_at)});
     Ok(json(200, &lists::page(LIST, page, view)))
 }
 
@@ -88,6 +88,7 @@ pub(crate) async fn delete(
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;
     }
+    manage.config.drop_test_places(&account).await?;
     manage.config.delete_account_row(&account).await?;
     Ok(json(200, &dropped.view()))
 }
@@ -100,14 +101,12 @@ pub(crate) async fn create_key(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     caller.admin()?;
     let account = account(request)?;
-    if manage.config.list_keys(&account).await?.len() >= MAX_KEYS {
-        return Err(
-            Problem::invalid(format!("an account has at most {MAX_KEYS} keys; delete one first")).into()
-        );
-    }
     let (key, new_key) = make_key()?;
-    if !manage.config.create_key(&account, &new_key, clock.now()).await? {
-        return Err(not_found().into());
+    match manage.config.create_key(&account, &new_key, clock.now()).await? {
+        Created::Done => {}
+        Created::TooMany => return Err(Limited::Keys.problem().into()),
+        Created::NoAccount => return Err(not_found().into()),
+        Created::Exists => return Err(AdapterError::contended("creating a key").into()),
     }
     Ok(json(201, &json!({"id": new_key.id, "key": key.reveal()})))
 }

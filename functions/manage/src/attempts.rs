@@ -9,6 +9,7 @@ use carteiro_core::attempt_log::{Entry, Filter};
 use carteiro_core::item::ItemType;
 use carteiro_core::message;
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::time;
 use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};
@@ -66,11 +67,11 @@ fn filter(request: &Request) -> (Filter, Vec<FieldError>) {
             Err(_) => wrong("item", "an item's id"),
         }
     }
-    for (name, time) in [("from", &mut filter.from), ("to", &mut filter.to)] {
+    for (name, at) in [("from", &mut filter.from), ("to", &mut filter.to)] {
         if let Some(text) = request.query(name) {
-            *time = text.parse().ok();
-            if time.is_none() {
-                wrong(name, "a time, as 2026-11-22T12:00:00Z,");
+            *at = time::read(text);
+            if at.is_none() {
+                errors.push(FieldError::new(name, time::EXPECTED));
             }
         }
     }
@@ -83,17 +84,19 @@ pub(crate) fn view(entry: &Entry) -> Value {
         "item": entry.item,
         "type": entry.item_type,
         "attempt": entry.attempt,
-        "at": entry.at.to_string(),
+        "at": time::shown(entry.at),
         "outcome": if entry.is_success() { "success" } else { "failure" },
         "error": entry.error,
         "status": entry.status,
-        "message": entry.error.map(|kind| message::failure(kind, entry.status)),
+        "cause": entry.cause,
+        "message": entry.error.map(|kind| message::because(kind, entry.status, entry.cause.as_ref())),
         "latency_ms": entry.latency_ms,
         "response_body": entry.response_body,
+        "response_headers": entry.response_headers,
         "revision": entry.revision,
         "release_step": entry.release_step,
         "replay": entry.replay,
         "became": entry.became,
-        "next_at": entry.next_at.map(|at| at.to_string()),
+        "next_at": entry.next_at.map(time::shown),
     })
 }

@@ -1,6 +1,7 @@
 //! Bodies of requests: one JSON object, bounded.
 
 use carteiro_adapters::http_api::Request;
+use carteiro_core::json::NotJson;
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Map, Value};
 
@@ -12,10 +13,10 @@ pub(crate) fn object(request: &Request) -> Result<Map<String, Value>, Problem> {
     if request.body.len() > MAX_BODY_BYTES {
         return Err(Problem::too_large(format!("at most {MAX_BODY_BYTES} bytes are taken")));
     }
-    match serde_json::from_slice(&request.body) {
+    match serde_json::from_slice(request.uncompressed()?) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::bad_request("the body is not a JSON object")),
-        Err(error) => Err(Problem::bad_request(format!("the body is not JSON: {error}"))),
+        Err(error) => Err(Problem::bad_request(format!("the body is not JSON: {}", NotJson::of(&error)))),
     }
 }
 

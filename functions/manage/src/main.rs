@@ -7,10 +7,12 @@
 mod accounts;
 mod attempts;
 mod body;
+mod cancel;
 mod console;
 mod lists;
 mod openapi;
 mod pages;
+mod read_only;
 mod release;
 mod replays;
 mod revision;
@@ -64,6 +66,8 @@ struct Manage {
     retention: Retention,
     admin: KeyHash,
     private_targets: PrivateTargets,
+    /// The most that an attempt takes.
+    attempt: Duration,
     /// The own hosts that the template names. Those of the HTTP API it cannot name here, and each request tells them.
     own_hosts: OwnHosts,
     region: Option<String>,
@@ -95,6 +99,7 @@ async fn main() -> Result<(), Fatal> {
         retention: settings.retention,
         admin: settings.admin,
         private_targets: settings.private_targets,
+        attempt: settings.attempt,
         own_hosts: settings.own_hosts,
         region: settings.region,
         threshold: settings.threshold,
@@ -132,6 +137,8 @@ async fn route(
         "POST /webhooks/{webhook}/enable" => release::enable(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/secret" => rotation::rotate(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/held" => waiting::held(manage, caller, &request, clock).await,
+        "DELETE /webhooks/{webhook}/held" => cancel::of_type(manage, caller, &request, clock).await,
+        "DELETE /webhooks/{webhook}/held/{item}" => cancel::item(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/dead" => waiting::dead(manage, caller, &request, clock).await,
         "GET /webhooks/{webhook}/attempts" => attempts::list(manage, caller, &request, clock).await,
         "POST /webhooks/{webhook}/replay" => replays::create(manage, caller, &request, clock).await,

@@ -11,16 +11,33 @@ use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::poll_queue::Poll;
 use carteiro_adapters::random;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::{MAX_PAGES_PER_ACCOUNT, NewPage, Page};
+use carteiro_core::page::{NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::token_state;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::read_only::{self, Compared};
 use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
 use crate::{Manage, body, lists, view};
 
 /// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
+
+/// The fields of a page that its owner reads and does not set.
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+    ("id", Compared::Whole),
+    ("proven", Compared::Whole),
+    // Its message counts the days that are left.
+    ("token", Compared::Without("message")),
+    ("every_minutes", Compared::Whole),
+    ("created_at", Compared::Whole),
+    ("updated_at", Compared::Whole),
+    // Both move with every tick.
+    ("last_tick", Compared::Not),
+    ("next_at", Compared::Not),
+];
 
 /// How many pages' schedules are read together: as many as one read takes.
 const TOGETHER: usize = 100;
@@ -33,14 +50,11 @@ pub(crate) async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let account = caller.account()?;
     let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
-    if manage.config.count_pages(&account, MAX_PAGES_PER_ACCOUNT).await? >= MAX_PAGES_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_PAGES_PER_ACCOUNT} pages; delete one first");
-        return Err(Problem::invalid(detail).into());
-    }
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
         CreatedPage::Done => shown(manage, 201, &page, clock).await,
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
+        CreatedPage::TooMany => Err(Limited::Pages.problem().into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
     }
 }
@@ -82,7 +96,8 @@ pub(crate) async fn read(
 }
 
 /// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
-/// as far as the network's limits allow.
+/// as far as the account's part of the network's limits allows. Of a page whose token is dead, what is known is the
+/// answer: no call is of use before it has a new one.
 pub(crate) async fn check(
     manage: &Manage,
     caller: Caller,
@@ -90,6 +105,9 @@ pub(crate) async fn check(
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let page = find(manage, &caller.account()?, request).await?;
+    if token_state::is_dead(page.token.state) {
+        return shown(manage, 202, &page, clock).await;
+    }
     let check = Poll::Check { page: page.id.clone(), account: page.account.clone(), network: page.network };
     manage.polls.send(&[check]).await?;
     shown(manage, 202, &page, clock).await
@@ -116,7 +134,14 @@ pub(crate) async fn change(
     let patch = body::object(request)?;
     for _ in 0..CHANGE_TRIES {
         let page = find(manage, &account, request).await?;
-        let Some(changed) = page.patched(&patch, clock.now()).map_err(Problem::invalid_fields)? else {
+        let (patch, read_only) = if READ_ONLY.iter().any(|(name, _)| patch.contains_key(*name)) {
+            let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
+            let shown = view::page(&page, schedules.get(&page.id), clock.now());
+            read_only::taken_out(&patch, &shown, &READ_ONLY)
+        } else {
+            (patch.clone(), Vec::new())
+        };
+        let Some(changed) = read_only::with_errors(page.patched(&patch, clock.now()), read_only)? else {
             return shown(manage, 200, &page, clock).await;
         };
         if manage.config.replace_page(&changed, &manage.page_tables).await? == Replaced::Done {

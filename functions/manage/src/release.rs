@@ -122,8 +122,10 @@ async fn try_release_all(
         let key = ReleaseKey { webhook: webhook.id.clone(), item_type };
         // Not before the act itself was written: what read the state after that is none of it.
         manage.held.release_all(&key, &webhook.account, clock.now()).await?;
-        let release = Work::Release { webhook: key.webhook, item_type: key.item_type };
-        work.extend([(release.clone(), Duration::ZERO), (release, SECOND_LOOK)]);
+        work.push(Work::release(webhook.account.clone(), key.webhook, key.item_type));
     }
-    manage.work.send(&work).await
+    // After the rows were written: a look that is to come sees them.
+    let Some(delay) = manage.held.ask_for_looks(&webhook.id, clock.now()).await? else { return Ok(()) };
+    let looks = work.into_iter().flat_map(|work| [(work.clone(), delay), (work, delay + SECOND_LOOK)]);
+    manage.work.send(&looks.collect::<Vec<_>>()).await
 }

@@ -8,18 +8,22 @@ use std::time::Duration;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::held_item::HeldPlace;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
 use carteiro_adapters::work_queue::Work;
 use carteiro_core::id::{ItemId, ReplayId};
+use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
+use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Manage, body, lists, webhooks};
+use crate::{Manage, body, cancel, lists, webhooks};
 
 pub(crate) async fn create(
     manage: &Manage,
@@ -49,7 +53,8 @@ pub(crate) async fn create(
         }
     }
     let ReplayKey { webhook, replay: id } = replay.key.clone();
-    if let Err(error) = manage.work.send(&[(Work::Replay { webhook, replay: id }, Duration::ZERO)]).await {
+    let work = Work::replay(replay.account.clone(), webhook, id);
+    if let Err(error) = manage.work.send(&[(work, Duration::ZERO)]).await {
         let webhook = replay.key.webhook.as_str();
         tracing::warn!(webhook, error = error.chain(), "replay.not_hastened");
     }
@@ -67,11 +72,12 @@ async fn asked(
     let (item_type, item, from, to) = match wanted {
         Wanted::Span { item_type, from, to } => (item_type, None, from, to),
         Wanted::Item(item) => {
-            let Some(found) = manage.dead.find_item(&webhook.id, &item).await? else {
-                return Err(not_dead(&item).into());
+            let found = match manage.dead.find_item(&webhook.id, &item).await? {
+                Some(found) => Some((found.item_type, found.first_accepted, found.last_accepted)),
+                None => held_span(manage, webhook, &item, clock).await?,
             };
-            let next = after(found.last_accepted, Duration::from_millis(1));
-            (found.item_type, Some(item), Some(found.first_accepted), Some(next))
+            let Some((item_type, first, last)) = found else { return Err(not_waiting(&item).into()) };
+            (item_type, Some(item), Some(first), Some(after(last, Duration::from_millis(1))))
         }
     };
     if !webhook.settings.items.contains(&item_type) {
@@ -91,10 +97,31 @@ async fn asked(
     })
 }
 
-fn not_dead(item: &ItemId) -> Problem {
+/// The type of a held item, and when its first and its last row were accepted; None where it is not held.
+async fn held_span(
+    manage: &Manage,
+    webhook: &Webhook,
+    item: &ItemId,
+    clock: InvocationClock,
+) -> Result<Option<(ItemType, Timestamp, Timestamp)>, Failure> {
+    let found = cancel::find(manage, &webhook.id, item, clock).await?;
+    let mut rows = found.places.iter().filter_map(HeldPlace::type_and_acceptance);
+    let Some((item_type, first)) = rows.next() else {
+        if found.is_whole {
+            return Ok(None);
+        }
+        let detail = "so much is held for this webhook that there was no time to look through it; try again";
+        return Err(Problem::unavailable(detail).into());
+    };
+    // The rows of a shard come in the order of acceptance, and an id belongs to one type.
+    let last = rows.map(|(_, accepted_at)| accepted_at).fold(first, Timestamp::max);
+    Ok(Some((item_type, first, last)))
+}
+
+fn not_waiting(item: &ItemId) -> Problem {
     Problem::not_found(format!(
-        "{item} is not among this webhook's dead items: it arrived, still waits, was dropped, is forgotten, or was never \
-         there. Only what is listed at /dead can be replayed"
+        "{item} is neither dead nor held for this webhook: it arrived, is in the queue (a retry within 15 minutes is), was \
+         dropped, is forgotten, or was never there. Only what is listed at /dead or /held can be replayed"
     ))
 }
 
@@ -129,7 +156,7 @@ pub(crate) fn view(progress: &ReplayProgress) -> Value {
     // Nothing that was dead is an end, too.
     let finished_at = (*counted_at).max(*taken_at).filter(|_| phase == Phase::Done);
     // The span of one item is how it is found, and nobody asked for it.
-    let asked = |at: Option<jiff::Timestamp>| at.filter(|_| replay.item.is_none()).map(|at| at.to_string());
+    let asked = |at: Option<Timestamp>| at.filter(|_| replay.item.is_none()).map(time::shown);
     json!({
         "id": replay.key.replay,
         "state": phase.as_str(),
@@ -143,8 +170,8 @@ pub(crate) fn view(progress: &ReplayProgress) -> Value {
         "delivered": counts.delivered,
         "dead": counts.dead,
         "dropped": counts.dropped,
-        "created_at": replay.created_at.to_string(),
-        "taken_at": taken_at.map(|at| at.to_string()),
-        "finished_at": finished_at.map(|at| at.to_string()),
+        "created_at": time::shown(replay.created_at),
+        "taken_at": taken_at.map(time::shown),
+        "finished_at": finished_at.map(time::shown),
     })
 }

@@ -1,5 +1,9 @@
 //! `POST /webhooks/{id}/test`: one attempt now, with its result in the answer. It counts for nothing, is not logged
 //! as an attempt and never retried.
+//!
+//! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
+//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one would
+//! call a receiver broken that deliveries reach.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use bytes::Bytes;
@@ -8,10 +12,17 @@ use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
-use carteiro_adapters::sender::{Attempt, Labels, headers};
+use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
+use carteiro_adapters::test_places::TestPlace;
+use carteiro_core::attempt_log::{excerpt, shown_headers};
 use carteiro_core::id::ItemId;
+use carteiro_core::mask::Mask;
+use carteiro_core::message;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
+use carteiro_core::test_share;
+use carteiro_core::webhook::Webhook;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Manage, body, webhooks};
@@ -37,6 +48,24 @@ pub(crate) async fn make(
         return Err(Problem::loop_detected(detail).into());
     }
     let webhook = webhooks::find(manage, &account, request).await?;
+    let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
+        TestPlace::Taken(owner) => owner,
+        TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
+    };
+    let tested = attempt(manage, request, &webhook, clock).await;
+    if let Err(error) = manage.config.give_test_place_back(&account, &place).await {
+        // Its lease ends by itself; the test was made, and its answer stands.
+        tracing::warn!(error = error.chain(), "test.place_not_given_back");
+    }
+    tested
+}
+
+async fn attempt(
+    manage: &Manage,
+    request: &Request,
+    webhook: &Webhook,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
     let item = ItemId::from_bits(random::bits128()?);
     let now = clock.now();
     // The form of Standard Webhooks: `type`, `timestamp`, `data`.
@@ -46,31 +75,48 @@ pub(crate) async fn make(
         "data": {"webhook": webhook.id, "revision": webhook.revision},
     });
     let test = test.to_string().into_bytes();
-    let labels = Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop };
-    let attempt = Attempt {
-        url: &webhook.settings.url,
-        headers: headers(&webhook, &labels, &test, now),
-        body: Bytes::from(test),
-    };
+    let labels =
+        Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop: request.hop() };
+    let headers = headers(webhook, &labels, &test, now);
+    let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
+    let attempt = Attempt { url: &webhook.settings.url, headers, body: Bytes::from(test) };
     let attempted = match webhooks::refuse_own(manage, request, &webhook.settings.url) {
         Ok(()) => manage.sender.attempt(attempt, now).await,
         Err(own) => Ok(own.into()),
     };
     let attempted = attempted.map_err(|error| AdapterError::unavailable("testing a webhook", error))?;
-    let shown = &attempted.response_body[..attempted.response_body.len().min(SHOWN_BYTES)];
-    let (outcome, error, status) = match &attempted.outcome {
-        Outcome::Success { status } => ("success", Value::Null, Some(*status)),
-        Outcome::Failure(failure) => ("failure", json!(failure.kind), failure.status),
+    let answer = answer(&item, attempted, webhook, &signature.unwrap_or_default(), now);
+    Ok(json(200, &answer))
+}
+
+/// What a test is answered, without any credential that the receiver repeated.
+pub(crate) fn answer(
+    item: &ItemId,
+    attempted: Attempted,
+    webhook: &Webhook,
+    signature: &str,
+    now: Timestamp,
+) -> Value {
+    let mask = Mask::of_webhook(webhook, signature, now);
+    let response_headers = shown_headers(attempted.headers(), &mask);
+    let response_body = excerpt(&attempted.response_body, SHOWN_BYTES, &mask).unwrap_or_default();
+    let latency_ms = attempted.latency_ms;
+    let outcome = attempted.outcome.masked(&mask);
+    let failure = outcome.failure();
+    let status = match &outcome {
+        Outcome::Success { status } => Some(*status),
+        Outcome::Failure(failure) => failure.status,
     };
-    Ok(json(
-        200,
-        &json!({
-            "webhook_id": item,
-            "outcome": outcome,
-            "error": error,
-            "status": status,
-            "latency_ms": attempted.latency_ms,
-            "response_body": String::from_utf8_lossy(shown),
-        }),
-    ))
+    let cause = failure.and_then(|failure| failure.cause.as_ref());
+    json!({
+        "webhook_id": item,
+        "outcome": if failure.is_none() { "success" } else { "failure" },
+        "error": failure.map(|failure| failure.kind),
+        "status": status,
+        "cause": cause,
+        "message": failure.map(|failure| message::because(failure.kind, failure.status, cause)),
+        "latency_ms": latency_ms,
+        "response_body": response_body,
+        "response_headers": response_headers,
+    })
 }

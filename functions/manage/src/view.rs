@@ -9,6 +9,7 @@ use carteiro_core::page::{Page, TickResult};
 use carteiro_core::page_notice;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::tally;
+use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use futures_util::future::try_join;
@@ -21,7 +22,7 @@ use crate::Manage;
 /// Up to how many held or dead items of a type are counted exactly.
 const EXACT: usize = 1000;
 
-/// A webhook, without its secret and its private key.
+/// A webhook, without its secret, its private key and the values of its headers.
 pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
     let (settings, credentials) = (&webhook.settings, &webhook.credentials);
     let public_key = credentials.public_key();
@@ -30,7 +31,7 @@ pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
         "url": settings.url,
         "items": settings.items,
         "sources": settings.sources,
-        "headers": settings.headers,
+        "headers": settings.masked_headers(),
         "while_blocked": settings.while_blocked,
         "log": settings.log,
         "description": settings.description,
@@ -40,10 +41,10 @@ pub(crate) fn webhook(webhook: &Webhook, now: Timestamp) -> Value {
         "block_seconds": settings.block_seconds,
         "key_pair": public_key.is_some(),
         "public_key": public_key,
-        "replaced_until": credentials.replaced_until(now).map(|at| at.to_string()),
+        "replaced_until": credentials.replaced_until(now).map(time::shown),
         "revision": webhook.revision,
-        "created_at": webhook.created_at.to_string(),
-        "updated_at": webhook.updated_at.to_string(),
+        "created_at": time::shown(webhook.created_at),
+        "updated_at": time::shown(webhook.updated_at),
     })
 }
 
@@ -57,10 +58,10 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
 /// A page, with when it is asked about. Its token is nowhere in it.
 pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
     let token = &page.token;
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let time = |at: Option<Timestamp>| at.map(time::shown);
     let last_tick = schedule.and_then(|schedule| schedule.last.as_ref()).map(|last| {
         json!({
-            "at": last.at.to_string(), "result": last.result, "new": last.new, "calls": last.calls,
+            "at": time::shown(last.at), "result": last.result, "new": last.new, "calls": last.calls,
             "more": last.result == TickResult::More,
         })
     });
@@ -83,8 +84,8 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "last_tick": last_tick,
         "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
         "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
-        "created_at": page.created_at.to_string(),
-        "updated_at": page.updated_at.to_string(),
+        "created_at": time::shown(page.created_at),
+        "updated_at": time::shown(page.updated_at),
     })
 }
 
@@ -166,9 +167,9 @@ pub(crate) fn of_type(
         "state": if webhook.disabled_by.is_some() { "disabled" } else { state },
         "failures": failures,
         "threshold": threshold,
-        "blocked_at": block.map(|(at, _)| at.to_string()),
-        "blocked_until": block.map(|(_, until)| until.to_string()),
-        "last_error": last_error.filter(|_| failures > 0),
+        "blocked_at": block.map(|(at, _)| time::shown(at)),
+        "blocked_until": block.map(|(_, until)| time::shown(until)),
+        "last_error": last_error.filter(|_| failures > 0).as_ref().map(LastError::told),
         "taken": webhook.settings.items.contains(item_type),
         "held": waiting.held.min(EXACT),
         "dead": waiting.dead.min(EXACT),

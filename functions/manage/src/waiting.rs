@@ -13,6 +13,7 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::time;
 use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};
@@ -36,7 +37,7 @@ pub(crate) async fn held(
     let view = |one: Held| {
         let mut shown = item(&one.delivery, asked.with_items);
         shown["held_for"] = json!(one.reason.as_str());
-        shown["due_at"] = json!(one.due_at.map(|at| at.to_string()));
+        shown["due_at"] = json!(one.due_at.map(time::shown));
         shown
     };
     Ok(json(200, &lists::page(&asked.list, page, view)))
@@ -56,7 +57,7 @@ pub(crate) async fn dead(
     let view = |one: Dead| {
         let mut shown = item(&one.delivery, asked.with_items);
         shown["cause"] = json!(one.cause.as_str());
-        shown["died_at"] = json!(one.died_at.to_string());
+        shown["died_at"] = json!(time::shown(one.died_at));
         shown
     };
     Ok(json(200, &lists::page(&asked.list, page, view)))
@@ -68,7 +69,7 @@ pub(crate) fn item(delivery: &Delivery, with_item: bool) -> Value {
         "id": delivery.item,
         "type": delivery.item_type,
         "source": delivery.source.to_string(),
-        "accepted_at": delivery.accepted_at.to_string(),
+        "accepted_at": time::shown(delivery.accepted_at),
         "attempt": delivery.attempt,
         "bytes": delivery.body.len(),
     });

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::attempt_table;
 use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
@@ -14,20 +15,35 @@ use carteiro_adapters::http_api::{Failure, Request, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::sender::Refused;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
+use carteiro_core::webhook::{NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use crate::read_only::{self, Compared};
 use crate::{Manage, body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
+
+/// The fields of a webhook that its owner reads and does not set.
+pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+    ("id", Compared::Whole),
+    ("disabled_by", Compared::Whole),
+    ("public_key", Compared::Whole),
+    ("replaced_until", Compared::Whole),
+    ("revision", Compared::Whole),
+    ("created_at", Compared::Whole),
+    ("updated_at", Compared::Whole),
+    // Its counts move with every attempt.
+    ("status", Compared::Each("state")),
+];
 
 /// How long a host may take to resolve when its webhook is saved.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(2);
@@ -51,14 +67,13 @@ pub(crate) async fn create(
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
     refuse_target(manage, request, &new.settings.url).await?;
-    if manage.config.all_webhooks(&account).await?.len() >= MAX_WEBHOOKS_PER_ACCOUNT {
-        let detail = format!("an account has at most {MAX_WEBHOOKS_PER_ACCOUNT} webhooks; delete one first");
-        return Err(Problem::invalid(detail).into());
-    }
     let id = WebhookId::from_bits(random::bits128()?);
     let webhook = new.create(id, account, fresh()?, clock.now());
-    if !manage.config.create_webhook(&webhook).await? {
-        return Err(Problem::unauthorized("the account of this key was deleted").into());
+    match manage.config.create_webhook(&webhook).await? {
+        Created::Done => {}
+        Created::TooMany => return Err(Limited::Webhooks.problem().into()),
+        Created::NoAccount => return Err(Problem::unauthorized("the account of this key was deleted").into()),
+        Created::Exists => return Err(AdapterError::contended("creating a webhook").into()),
     }
     Ok(json(201, &view::with_secret(&webhook, clock.now())))
 }
@@ -133,7 +148,13 @@ pub(crate) async fn change(
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = find(manage, &account, request).await?;
-        let patched = webhook.patched(&patch, &manage.private_targets).map_err(Problem::invalid_fields)?;
+        let shown = match patch.contains_key("status") {
+            true => view::with_status(manage, &webhook, clock.now()).await?,
+            false => view::webhook(&webhook, clock.now()),
+        };
+        let (patch, read_only) = read_only::taken_out(&patch, &shown, &READ_ONLY);
+        let patched = webhook.patched(&patch, &manage.private_targets);
+        let patched = read_only::with_errors(patched, read_only)?;
         // Others may change it at the same time; the same URL is looked at once.
         let url = &patched.settings.url;
         if *url != webhook.settings.url && checked.as_ref() != Some(url) {
@@ -265,6 +286,7 @@ pub(crate) async fn drop_waiting(
     for item_type in ItemType::KNOWN {
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
+    manage.held.forget_looks(webhook).await?;
     // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
     while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;

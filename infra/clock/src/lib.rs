@@ -18,6 +18,7 @@ pub struct Clock {
 }
 
 impl Default for Clock {
+    #[expect(clippy::disallowed_methods, reason = "who names no start means the machine's time")]
     fn default() -> Self {
         Self::system()
     }
@@ -110,6 +111,12 @@ mod tests {
         let before = clock.now_ms();
         clock.clone().advance(Duration::from_secs(60));
         assert!(clock.now_ms() >= before + 60_000);
+    }
+
+    #[test]
+    fn a_test_begins_at_the_instant_that_it_names() {
+        let now = testing::clock_at("2027-03-14T01:55:00-08:00").now_ms();
+        assert!((1_805_018_100_000..1_805_018_160_000).contains(&now), "{now}");
     }
 
     #[test]

@@ -52,6 +52,55 @@ fn lengths() -> Vec<Hostile> {
         hostile!(TCP, claims_two_lengths, "claims two different lengths", failure(Protocol), |wire| {
             wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 4\r\n\r\nokok").await
         }),
+        hostile!(
+            TCP,
+            claims_the_same_length_twice,
+            "claims the same length twice, on two lines and on one",
+            Recorded::Success(200),
+            |wire| {
+                let lengths = "content-length: 2\r\ncontent-length: 2, 2\r\n";
+                wire.answer_each(format!("HTTP/1.1 200 OK\r\n{lengths}\r\nok")).await
+            }
+        ),
+        hostile!(
+            TCP,
+            claims_no_length_at_all,
+            "claims a length and leaves it empty",
+            failure(Protocol),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            answers_204_with_two_lengths,
+            "answers 204, which has no body, and claims two different lengths",
+            Recorded::Success(204),
+            |wire| {
+                wire.answer_each("HTTP/1.1 204 None\r\ncontent-length: 2\r\ncontent-length: 4\r\n\r\n").await
+            }
+        ),
+        hostile!(
+            TCP,
+            says_chunked_in_http_1_0,
+            "sends chunks in HTTP/1.0, which has none",
+            failure(Protocol),
+            |wire| {
+                wire.request().await?;
+                wire.say("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await?;
+                wire.half_close().await
+            }
+        ),
+        hostile!(
+            TCP,
+            names_a_coding_that_is_none,
+            "names the transfer coding `identity` and a length, and closes",
+            Recorded::Success(200),
+            |wire| {
+                wire.request().await?;
+                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 2\r\n\r\n";
+                wire.say(format!("{head}ok")).await?;
+                wire.half_close().await
+            }
+        ),
         hostile!(TCP, claims_a_negative_length, "claims a length of -1", failure(Protocol), |wire| {
             wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nok").await
         }),

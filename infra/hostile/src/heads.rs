@@ -9,6 +9,7 @@ const TCP: Stage = Stage::Tcp;
 pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = sizes();
     all.extend(bytes());
+    all.extend(tolerated());
     all.extend(versions());
     all.extend(statuses());
     all.extend(informational());
@@ -62,11 +63,20 @@ fn bytes() -> Vec<Hostile> {
         ),
         hostile!(
             TCP,
-            puts_control_bytes_into_a_header,
-            "sends a header whose value holds NUL and BEL",
+            puts_nul_into_a_header,
+            "sends a header whose value holds NUL",
             failure(Protocol),
             |wire| {
-                wire.answer_each(b"HTTP/1.1 200 OK\r\nx-bad: a\x00b\x07\r\ncontent-length: 0\r\n\r\n").await
+                wire.answer_each(b"HTTP/1.1 200 OK\r\nx-bad: a\x00b\r\ncontent-length: 0\r\n\r\n").await
+            }
+        ),
+        hostile!(
+            TCP,
+            puts_control_bytes_into_a_header,
+            "sends a header whose value holds BEL, which is passed over",
+            Recorded::Success(200),
+            |wire| {
+                wire.answer_each(b"HTTP/1.1 200 OK\r\nx-bad: a\x07b\r\ncontent-length: 0\r\n\r\n").await
             }
         ),
         hostile!(
@@ -83,6 +93,124 @@ fn bytes() -> Vec<Hostile> {
             wire.say([0x80, 0x00, 0xff, 0x13, 0x0a, 0x0d, 0x0a, 0x00].repeat(64)).await?;
             wire.listen().await
         }),
+    ]
+}
+
+/// What common clients take, and what they do not agree on.
+fn tolerated() -> Vec<Hostile> {
+    vec![
+        hostile!(
+            TCP,
+            leaks_a_warning_into_its_head,
+            "leaks a warning of PHP, with a colon in it, into its head",
+            Recorded::Success(200),
+            |wire| {
+                wire.answer_each("HTTP/1.1 200 OK\r\nPHP Warning:  Undefined variable $x in /srv/hook.php on line 3\r\ncontent-length: 2\r\n\r\nok").await
+            }
+        ),
+        hostile!(
+            TCP,
+            has_a_line_without_a_colon_in_its_head,
+            "has a line without a colon in its head",
+            Recorded::Success(200),
+            |wire| {
+                wire.answer_each("HTTP/1.1 200 OK\r\nDeprecated function\r\ncontent-length: 2\r\n\r\nok")
+                    .await
+            }
+        ),
+        hostile!(
+            TCP,
+            puts_a_space_before_the_colon,
+            "puts a space before the colon of its `Content-Length`",
+            Recorded::Success(200),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok").await }
+        ),
+        hostile!(TCP, folds_a_header, "folds a header over two lines", Recorded::Success(200), |wire| {
+            wire.answer_each("HTTP/1.1 200 OK\r\nx-folded: a\r\n b\r\ncontent-length: 2\r\n\r\nok").await
+        }),
+        hostile!(
+            TCP,
+            begins_its_headers_with_a_space,
+            "begins its first header with a space",
+            Recorded::Success(200),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\r\n x-a: b\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            leaves_out_a_headers_name,
+            "leaves out a header's name",
+            Recorded::Success(200),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\r\n: b\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            names_a_header_with_odd_characters,
+            "names a header with brackets and a byte beyond ASCII",
+            Recorded::Success(200),
+            |wire| {
+                wire.answer_each("HTTP/1.1 200 OK\r\nx(odd\u{e9}): b\r\ncontent-length: 2\r\n\r\nok").await
+            }
+        ),
+        hostile!(
+            TCP,
+            ends_its_lines_with_lf_alone,
+            "ends the lines of its head with LF alone",
+            Recorded::Success(200),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\ncontent-length: 2\n\nok").await }
+        ),
+        hostile!(
+            TCP,
+            sends_blank_lines_before_its_status,
+            "sends blank lines before its status",
+            Recorded::Success(200),
+            |wire| { wire.answer_each("\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            sends_a_space_before_its_status,
+            "sends a space before its status line",
+            failure(Protocol),
+            |wire| { wire.answer_each(" HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            names_http_in_small_letters,
+            "names the protocol `http/1.1`, in small letters",
+            failure(Protocol),
+            |wire| { wire.answer_each("http/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            puts_two_spaces_before_its_status,
+            "puts two spaces between the version and the status",
+            failure(Protocol),
+            |wire| { wire.answer_each("HTTP/1.1  200 OK\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            puts_a_bell_into_its_reason,
+            "puts BEL into the reason behind its status",
+            failure(Protocol),
+            |wire| { wire.answer_each("HTTP/1.1 200 O\u{7}K\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            puts_cr_into_a_header,
+            "puts CR, without LF, into a header's value",
+            failure(Protocol),
+            |wire| { wire.answer_each("HTTP/1.1 200 OK\r\nx-a: b\rc\r\ncontent-length: 2\r\n\r\nok").await }
+        ),
+        hostile!(
+            TCP,
+            floods_its_head_with_stray_lines,
+            "sends lines without a colon for ever; 64 KiB of head are read",
+            failure(Protocol),
+            |wire| {
+                wire.request().await?;
+                wire.say("HTTP/1.1 200 OK\r\n").await?;
+                wire.flood("stray\r\n").await
+            }
+        ),
     ]
 }
 
@@ -118,6 +246,27 @@ fn versions() -> Vec<Hostile> {
             wire.say("SSH-2.0-OpenSSH_9.6\r\n").await?;
             wire.listen().await
         }),
+        hostile!(
+            TCP,
+            greets_as_a_mail_server_does,
+            "greets as a mail server does, before it has read anything",
+            failure(Protocol),
+            |wire| {
+                wire.say("220 mail.example ESMTP\r\n").await?;
+                wire.listen().await
+            }
+        ),
+        hostile!(
+            TCP,
+            answers_with_an_alert_of_tls,
+            "answers a request of plain HTTP with an alert of TLS",
+            failure(Protocol),
+            |wire| {
+                wire.read_some().await?;
+                wire.say([21, 3, 1, 0, 2, 2, 22]).await?;
+                wire.half_close().await
+            }
+        ),
         hostile!(
             TCP,
             speaks_http_2_without_tls,

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ports: Ports::Free,
         data: Data::Memory,
         functions: functions.into(),
-        clock: carteiro_clock::Clock::system(),
+        clock: carteiro_clock::testing::clock(),
         function_logs: LogSink::Stderr,
         schedules: false,
     })

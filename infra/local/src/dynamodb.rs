@@ -2,8 +2,9 @@
 //!
 //! **Why a proxy.** What makes dynoxide answer as DynamoDB does on the wire (the checks before a request is
 //! deserialised, the two ways of wording a refusal, header checks) is private to its server, so calling its `Database`
-//! directly would lose it. Its server runs on a free port of the loopback interface, and the front passes requests
-//! on, which costs about a tenth of a millisecond and gives a place to inject faults. It has a thread and a runtime of
+//! directly would lose it. The front passes requests on to its server, which costs about a tenth of a millisecond and
+//! gives a place to inject faults. That server lets every web page read its answers, so it is reached by connections of
+//! the front's own alone ([`crate::dynamodb_server`]). It has a thread and a runtime of
 //! its own: its calls block, one at a time under one lock, and must not hold up the stack's other tasks.
 //!
 //! **Time.** In memory, time to live follows the stack's clock. In a file it follows the machine's: the library takes
@@ -15,7 +16,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,14 +23,12 @@ use carteiro_clock::Clock;
 use carteiro_sqs::{Fate, Fault, Verdict, access_key_id};
 use dynoxide::{Database, DynoxideError};
 use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 
+use crate::dynamodb_server::DatabaseServer;
 use crate::http_server::{BodyError, Dropped, Reply, json_reply, read_body};
 use crate::permissions::Permissions;
 use crate::template::Table;
@@ -119,20 +117,17 @@ pub enum Expiry {
 pub(crate) struct Dynamodb {
     database: Database,
     clock: Clock,
-    upstream: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    server: DatabaseServer,
     permissions: Arc<Permissions>,
     intercept: RwLock<Option<Arc<dyn InterceptDynamodb>>>,
     expiry: RwLock<Expiry>,
     /// The second of platform time up to which expired items went at once.
     swept_second: Mutex<u64>,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Dynamodb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dynamodb").field("upstream", &self.upstream).finish_non_exhaustive()
+        f.debug_struct("Dynamodb").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -151,27 +146,9 @@ impl Dynamodb {
         for table in tables {
             ensure(&database, table)?;
         }
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(DynamodbError::Server)?;
-        listener.set_nonblocking(true).map_err(DynamodbError::Server)?;
-        let upstream = listener.local_addr().map_err(DynamodbError::Server)?.to_string();
-        let (stop, stopped) = oneshot::channel();
-        let thread = serve(listener, database.clone(), stopped)?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let server = DatabaseServer::start(database.clone()).map_err(DynamodbError::Server)?;
         let (intercept, expiry, swept_second) = Default::default();
-        Ok(Self {
-            database,
-            clock,
-            upstream,
-            client,
-            permissions,
-            intercept,
-            expiry,
-            swept_second,
-            stop,
-            thread,
-        })
+        Ok(Self { database, clock, server, permissions, intercept, expiry, swept_second })
     }
 
     /// From now on `intercept` decides what becomes of calls; nothing lets all of them through.
@@ -236,18 +213,14 @@ impl Dynamodb {
             self.sweep_this_second().await;
         }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        parts.uri = format!("http://{}{path}", self.upstream).parse().map_err(|_| Dropped)?;
+        parts.uri = path.parse().map_err(|_| Dropped)?;
         // The body is whole by now, and the client frames it.
         parts.headers.remove(http::header::TRANSFER_ENCODING);
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        let response =
-            self.client.request(Request::from_parts(parts, Full::new(body))).await.map_err(|error| {
-                tracing::warn!(%error, "the database's server did not answer");
-                Dropped
-            })?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-        Ok(Reply::from_parts(parts, Full::new(body)))
+        self.server.answer(Request::from_parts(parts, Full::new(body))).await.map_err(|error| {
+            tracing::warn!(%error, "the database's server did not answer");
+            Dropped
+        })
     }
 
     /// Deletes expired items every minute of platform time, for ever.
@@ -281,11 +254,9 @@ impl Dynamodb {
 
     /// Ends the server and closes the database.
     pub(crate) async fn stop(self) {
-        let Self { database, client, stop, thread, .. } = self;
-        drop(client);
-        let _ = stop.send(());
+        let Self { database, server, .. } = self;
         let joined = tokio::task::spawn_blocking(move || {
-            let joined = thread.join();
+            let joined = server.stop();
             // The last handle closes the file, which may take a checkpoint: not on a thread that others need.
             drop(database);
             joined
@@ -294,32 +265,6 @@ impl Dynamodb {
             tracing::warn!("the database's server did not end by itself");
         }
     }
-}
-
-fn serve(
-    listener: std::net::TcpListener,
-    database: Database,
-    stopped: oneshot::Receiver<()>,
-) -> Result<JoinHandle<()>, DynamodbError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DynamodbError::Server)?;
-    std::thread::Builder::new()
-        .name("dynamodb".to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return tracing::error!(%error, "the database's server cannot start"),
-                };
-                let serving = dynoxide::server::serve_on(listener, database);
-                tokio::select! {
-                    () = serving => {}
-                    // Dropping the server with its runtime ends its connections too.
-                    _ = stopped => {}
-                }
-            });
-        })
-        .map_err(DynamodbError::Server)
 }
 
 /// Makes the table if it is missing, waits until it is active, and sets its time to live.

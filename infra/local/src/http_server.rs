@@ -1,12 +1,14 @@
 //! The HTTP/1.1 server under every front of the stack.
 //!
 //! A handler answers, or drops the connection without an answer. Stopping ends every connection at once: whoever waits
-//! on the other side sees it break, which is what ends a function whose Runtime API goes away.
+//! on the other side sees it break, which is what ends a function whose Runtime API goes away. Web pages of other origins
+//! are refused ([`carteiro_http`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use carteiro_http::guarded;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -82,7 +84,10 @@ where
         }
         let handler = Arc::clone(&handler);
         connections.spawn(async move {
-            let service = service_fn(move |request| handler(request, peer));
+            let service = service_fn(move |request| {
+                let handler = Arc::clone(&handler);
+                async move { guarded(request, Full::new, |request| handler(request, peer)).await }
+            });
             let served = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -13,6 +13,7 @@
 //! timeout, its init, the HTTP API's wait for it.
 
 mod dynamodb;
+mod dynamodb_server;
 mod event_source;
 pub mod function_build;
 mod http_api;

@@ -136,6 +136,7 @@ impl Surroundings {
             return Err(RunError::ForeignAdminKey);
         }
         let workspace = workspace()?;
+        #[expect(clippy::disallowed_methods, reason = "who tries the bundle out means the machine's time")]
         let clock = Clock::system();
         for (offset, what) in [(0, "the HTTP API"), (2, "DynamoDB"), (3, "SQS"), (4, "Lambda")] {
             // The stack binds it again later; a taken one is better known before a long build.

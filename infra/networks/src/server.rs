@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use carteiro_http::guarded;
 use http::{HeaderValue, Request as HttpRequest, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -56,7 +57,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
     _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { answer(&shared, request).await }
+        async move { guarded(request, Full::new, |request| answer(&shared, request)).await }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

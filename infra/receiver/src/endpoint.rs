@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use carteiro_http::guarded;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
@@ -63,7 +64,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
     _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { answer(&shared, request).await }
+        async move { guarded(request, whole, |request| answer(&shared, request)).await }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -163,9 +164,12 @@ async fn respond(mut answer: Answer) -> io::Result<Response<Body>> {
     }
 }
 
+fn whole(body: Bytes) -> Body {
+    Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
 pub(crate) fn plain(code: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response =
-        Response::new(Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync());
+    let mut response = Response::new(whole(body));
     *response.status_mut() = code;
     response
 }

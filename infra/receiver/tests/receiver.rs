@@ -37,7 +37,7 @@ async fn raw(receiver: &Receiver, request: &[u8]) -> Vec<u8> {
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -203,11 +203,12 @@ async fn a_body_too_large_or_cut_short_is_counted_and_not_stored() {
     let limits = Limits { body_bytes: 1000, ..Limits::default() };
     let receiver = with(Options { limits, ..Options::default() }).await;
     assert_eq!(call(&receiver, "POST", "/a", &[b'x'; 1001]).await.0, 413);
-    let chunked = b"POST /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked =
+        b"POST /a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let large = [&chunked[..], b"3e9\r\n", &[b'x'; 1001], b"\r\n0\r\n\r\n"].concat();
     assert_eq!(split(&raw(&receiver, &large).await).0, 413);
     let mut stream = TcpStream::connect(receiver.address()).await.unwrap();
-    stream.write_all(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").await.unwrap();
+    stream.write_all(b"POST /a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nabc").await.unwrap();
     drop(stream);
     assert_eq!(call(&receiver, "POST", "/a", &[b'x'; 1000]).await.0, 200);
     let cut = async {
@@ -343,7 +344,8 @@ async fn thousands_of_requests_over_kept_connections_all_arrive() {
             let address = receiver.address();
             tokio::spawn(async move {
                 let mut stream = TcpStream::connect(address).await.unwrap();
-                let request = b"POST /a HTTP/1.1\r\nhost: x\r\nwebhook-id: i\r\ncontent-length: 2\r\n\r\n{}";
+                let request =
+                    b"POST /a HTTP/1.1\r\nhost: localhost\r\nwebhook-id: i\r\ncontent-length: 2\r\n\r\n{}";
                 let mut answer = vec![0; 1024];
                 for _ in 0..500 {
                     stream.write_all(request).await.unwrap();

@@ -68,6 +68,8 @@ pub(crate) struct MessageRow {
     pub(crate) receives_before: u32,
     pub(crate) first_receive_ms: Option<u64>,
     pub(crate) dead_letter_source: Option<Arc<str>>,
+    /// `MessageGroupId`: whose message it is.
+    pub(crate) group: Option<Arc<str>>,
 }
 
 /// What an operation changed.
@@ -180,6 +182,7 @@ impl Broker {
                 receives_before: row.receives_before,
                 first_receive_ms: row.first_receive_ms,
                 dead_letter_source: row.dead_letter_source,
+                group: row.group,
             },
         );
     }
@@ -460,6 +463,7 @@ impl Broker {
             receives_before: 0,
             first_receive_ms: None,
             dead_letter_source: None,
+            group: message.payload.group_id.as_deref().map(Arc::from),
         };
         let sent = SentMessage {
             message_id: self.names.message_id(row.seq),
@@ -513,7 +517,7 @@ impl Broker {
             if queue.counts().in_flight >= MAX_IN_FLIGHT {
                 break;
             }
-            let Some((seq, message)) = queue.next_visible() else { break };
+            let Some((seq, message)) = queue.next_visible(now_ms) else { break };
             let receives = message.receive_count.saturating_sub(message.receives_before);
             // Where the dead-letter queue was deleted, the message stays rather than getting lost.
             if let (Some(limit), Some(target)) = (limit, target)

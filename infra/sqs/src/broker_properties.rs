@@ -16,7 +16,7 @@ const MAX_RECEIVES: u32 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { delay: i32 },
+    Send { delay: i32, group: Option<u8> },
     Receive { queue: usize, max: i32, visibility: i32 },
     Delete { queue: usize, handle: prop::sample::Index },
     ChangeVisibility { queue: usize, handle: prop::sample::Index, seconds: i32 },
@@ -26,7 +26,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let handle = any::<prop::sample::Index>;
     prop_oneof![
-        3 => prop_oneof![Just(0), 1..=120].prop_map(|delay| Step::Send { delay }),
+        3 => (prop_oneof![Just(0), 1..=120], prop::option::of(0..3_u8))
+            .prop_map(|(delay, group)| Step::Send { delay, group }),
         4 => (0..2_usize, 1..=10, prop_oneof![Just(0), 1..=60])
             .prop_map(|(queue, max, visibility)| Step::Receive { queue, max, visibility }),
         2 => (0..2_usize, handle()).prop_map(|(queue, handle)| Step::Delete { queue, handle }),
@@ -116,8 +117,9 @@ impl World {
         let mut effects = Effects::default();
         let now = self.now;
         match *step {
-            Step::Send { delay } => {
-                let message = SendMessage { delay_seconds: Some(delay), ..SendMessage::new("x") };
+            Step::Send { delay, group } => {
+                let group_id = group.map(|group| group.to_string());
+                let message = SendMessage { delay_seconds: Some(delay), group_id, ..SendMessage::new("x") };
                 self.broker.send(now, "work", vec![message.prepare().unwrap()], &mut effects).unwrap();
             }
             Step::Receive { queue, max, visibility } => {

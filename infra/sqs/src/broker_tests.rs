@@ -129,3 +129,63 @@ fn a_waiting_receiver_is_woken_by_what_concerns_it_and_not_by_an_empty_look() {
     let mut earlier = earlier;
     assert!(wakes(&mut earlier), "due earlier than before");
 }
+
+fn send_of(broker: &mut Broker, now: u64, group: Option<&str>, count: usize) {
+    let group = group.map(str::to_owned);
+    let message = |n: usize| SendMessage { group_id: group.clone(), ..SendMessage::new(n.to_string()) };
+    let messages = (0..count).map(|n| message(n).prepare().unwrap()).collect();
+    for result in broker.send(now, QUEUE, messages, &mut Effects::default()).unwrap() {
+        result.unwrap();
+    }
+}
+
+/// How many messages of a receive have this group.
+fn of_group(broker: &Broker, look: &Look, group: Option<&str>) -> usize {
+    let queue = broker.queue(QUEUE).unwrap();
+    let has = |seq: u64| queue.get(seq).unwrap().group.as_deref() == group;
+    look.taken.iter().filter(|taken| has(taken.seq)).count()
+}
+
+fn delete(broker: &mut Broker, now: u64, look: &Look) {
+    for taken in &look.taken {
+        broker.delete(now, QUEUE, &taken.receipt_handle, &mut Effects::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_group_with_thirty_messages_and_a_tenth_of_those_in_flight_comes_last() {
+    let mut broker = broker();
+    send_of(&mut broker, 0, Some("loud"), 100);
+    for _ in 0..2 {
+        receive(&mut broker, 0, 10);
+    }
+    receive(&mut broker, 0, 9);
+    send_of(&mut broker, 0, Some("quiet"), 2);
+    send_of(&mut broker, 0, None, 1);
+    // Nobody was in flight for any time yet, and 29 are not many.
+    let look = receive(&mut broker, 0, 1);
+    assert_eq!(of_group(&broker, &look, Some("loud")), 1);
+    let look = receive(&mut broker, 0, 10);
+    assert_eq!(of_group(&broker, &look, Some("quiet")), 2);
+    assert_eq!(of_group(&broker, &look, None), 1);
+    assert_eq!(of_group(&broker, &look, Some("loud")), 7, "nothing is held back");
+}
+
+#[test]
+fn a_group_that_takes_a_tenth_of_the_time_comes_last_until_its_backlog_is_gone() {
+    let mut broker = broker();
+    send_of(&mut broker, 0, Some("slow"), 20);
+    let first = receive(&mut broker, 0, 10);
+    delete(&mut broker, 10_000, &first);
+    send_of(&mut broker, 10_000, Some("quick"), 5);
+    let look = receive(&mut broker, 10_000, 5);
+    assert_eq!(of_group(&broker, &look, Some("quick")), 5);
+    delete(&mut broker, 10_050, &look);
+    let rest = receive(&mut broker, 10_050, 10);
+    assert_eq!(of_group(&broker, &rest, Some("slow")), 10);
+    delete(&mut broker, 20_000, &rest);
+    send_of(&mut broker, 20_000, Some("slow"), 1);
+    send_of(&mut broker, 20_001, Some("quick"), 1);
+    let look = receive(&mut broker, 20_001, 1);
+    assert_eq!(of_group(&broker, &look, Some("slow")), 1, "what it took before is forgotten");
+}

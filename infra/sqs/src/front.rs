@@ -1,6 +1,7 @@
 //! The HTTP front: AWS JSON 1.0 over HTTP/1.1, as the AWS SDKs speak it.
 //!
-//! Signatures are not checked, and the path and host do not matter. Bounded: the connections, a request's bytes, and
+//! Signatures are not checked, and the path does not matter. Web pages of other origins are
+//! refused ([`carteiro_http`]). Bounded: the connections, a request's bytes, and
 //! the time that the end may take. On the end of `shutdown` long polls are answered without a message.
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use carteiro_http::guarded;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -167,7 +169,7 @@ async fn converse(front: Arc<Front>, stream: TcpStream) {
     let mut closing = front.closing.subscribe();
     let service = service_fn(move |request| {
         let front = Arc::clone(&front);
-        async move { front.answer(request).await }
+        async move { guarded(request, Full::new, |request| front.answer(request)).await }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -284,7 +284,7 @@ pub struct SendMessage {
     pub attributes: MessageAttributes,
     /// The system attribute `AWSTraceHeader`. It does not count for the size.
     pub trace_header: Option<String>,
-    /// For fair queues: kept and handed out. It changes no order here.
+    /// For fair queues: messages of a group that takes much of the queue come after the others'.
     pub group_id: Option<String>,
     /// Refused: a standard queue has no deduplication.
     pub deduplication_id: Option<String>,

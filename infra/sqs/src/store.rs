@@ -323,8 +323,8 @@ fn load_queues(db: &Connection) -> Result<Vec<QueueRow>, StoreError> {
 
 fn load_messages(db: &Connection) -> Result<Vec<MessageRow>, StoreError> {
     let mut statement = db.prepare(
-        "SELECT seq, queue, sent_ms, available_ms, receive_count, receives_before, first_receive_ms,
-                dead_letter_source FROM messages",
+        "SELECT messages.seq, queue, sent_ms, available_ms, receive_count, receives_before, first_receive_ms,
+                dead_letter_source, group_id FROM messages LEFT JOIN payloads ON payloads.seq = messages.seq",
     )?;
     let mut rows = statement.query([])?;
     let mut messages = Vec::new();
@@ -347,6 +347,7 @@ fn load_messages(db: &Connection) -> Result<Vec<MessageRow>, StoreError> {
             receives_before: row.get(5)?,
             first_receive_ms: first.map(u64::try_from).transpose()?,
             dead_letter_source: source,
+            group: row.get::<_, Option<String>>(8)?.map(Arc::from),
         });
     }
     Ok(messages)

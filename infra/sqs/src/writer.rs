@@ -166,7 +166,7 @@ mod tests {
     fn writer() -> Writer {
         let opened = Store::open(&Storage::Memory, [5; 32]).unwrap();
         let broker = Broker::new("r".to_owned(), Names::new(opened.key), opened.next_seq);
-        Writer::start(broker, opened.store, Clock::system()).unwrap()
+        Writer::start(broker, opened.store, carteiro_clock::testing::clock()).unwrap()
     }
 
     fn create(desk: &mut Desk, name: &str) -> Result<(), StoreError> {

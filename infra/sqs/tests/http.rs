@@ -83,7 +83,7 @@ impl Service {
 
     async fn call(&self, target: &str, body: &str) -> String {
         let head = format!(
-            "POST / HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-type: \
+            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-type: \
              application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
@@ -268,7 +268,7 @@ async fn what_is_no_request_of_this_service_is_refused() {
         let answer = service.call("AmazonSQS.SendMessage", body).await;
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("SerializationException"), "{answer}");
     }
-    let get = service.raw(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let get = service.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(get.contains("InvalidAction"), "{get}");
     service.stop().await;
 }
@@ -283,7 +283,7 @@ async fn the_longest_message_passes_however_it_is_written_and_a_longer_request_d
     assert!(answer.starts_with("HTTP/1.1 200 "), "{}", &answer[..200.min(answer.len())]);
     let received = service.client.receive_message().queue_url(&url).send().await.unwrap();
     assert_eq!(received.messages()[0].body().unwrap().len(), 1_048_576);
-    let head = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: AmazonSQS.SendMessage\r\n\
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-amz-target: AmazonSQS.SendMessage\r\n\
                 content-length: 9000000\r\n\r\n";
     let answer = service.raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");

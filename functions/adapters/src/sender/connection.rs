@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use carteiro_core::response_head::is_regular;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::failed::Failed;
+use super::heard::{Heard, Listening};
 use super::shared_tcp::is_quiet;
 use crate::clock::Stopwatch;
 
@@ -51,16 +53,21 @@ pub(crate) struct Connection {
 
 /// The way in.
 enum Requests {
-    Http1 { channel: http1::SendRequest<Full<Bytes>>, tcp: Arc<TcpStream> },
+    Http1 { channel: http1::SendRequest<Full<Bytes>>, tcp: Arc<TcpStream>, heard: Heard },
     Http2 { channel: http2::SendRequest<Full<Bytes>> },
 }
 
 /// What became of a request.
 pub(crate) enum Sent {
     /// It was answered.
-    Answered(Response<Incoming>),
-    /// Nothing of it was sent, for the connection was over before.
-    NotSent,
+    Answered {
+        /// The response's head, its body to come.
+        response: Response<Incoming>,
+        /// Whether everybody reads its head in the same way.
+        is_regular: bool,
+    },
+    /// Nothing of it was sent, for the connection was over before: why, as far as that was said.
+    NotSent(Failed),
 }
 
 impl Connection {
@@ -70,13 +77,22 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_RESPONSE_HEAD_BYTES).max_headers(MAX_RESPONSE_HEADERS);
-        let (channel, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        builder
+            .max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+            .max_headers(MAX_RESPONSE_HEADERS)
+            // As the common clients do: a 2xx is a 2xx, whatever a script wrote into its head.
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
+        let heard = Heard::default();
+        let stream = Listening { stream, heard: heard.clone(), most: MAX_RESPONSE_HEAD_BYTES };
+        let handshake = builder.handshake(TokioIo::new(stream)).await;
+        let (channel, connection) = handshake.map_err(|error| Failed::of_head(&error, &[]))?;
         let tasks = Tasks::default();
         // How it ended, its requests tell.
         tasks.spawner().spawn(async move { _ = connection.await });
         Ok(Self {
-            requests: Requests::Http1 { channel, tcp },
+            requests: Requests::Http1 { channel, tcp, heard },
             peer,
             _tasks: tasks,
             opened: Stopwatch::start(),
@@ -97,7 +113,8 @@ impl Connection {
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
             .max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(u32::MAX));
-        let (channel, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        let handshake = builder.handshake(TokioIo::new(stream)).await;
+        let (channel, connection) = handshake.map_err(|error| Failed::of_http2(&error))?;
         tasks.spawner().spawn(async move { _ = connection.await });
         Ok(Self { requests: Requests::Http2 { channel }, peer, _tasks: tasks, opened: Stopwatch::start() })
     }
@@ -119,7 +136,7 @@ impl Connection {
     pub(crate) async fn is_fit(&mut self) -> bool {
         let ready = async {
             match &mut self.requests {
-                Requests::Http1 { channel, tcp } => channel.ready().await.is_ok() && is_quiet(tcp),
+                Requests::Http1 { channel, tcp, .. } => channel.ready().await.is_ok() && is_quiet(tcp),
                 Requests::Http2 { channel } => channel.ready().await.is_ok(),
             }
         };
@@ -128,20 +145,32 @@ impl Connection {
 
     /// Sends a request. An error is one of a connection that broke when the request may have been sent.
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Sent, Failed> {
-        let sent = match &mut self.requests {
-            Requests::Http1 { channel, .. } => channel.try_send_request(request).await,
-            Requests::Http2 { channel } => channel.try_send_request(request).await,
-        };
-        sent.map_or_else(not_answered, |response| Ok(Sent::Answered(response)))
+        match &mut self.requests {
+            Requests::Http1 { channel, heard, .. } => {
+                heard.begin();
+                let sent = channel.try_send_request(request).await;
+                let heard = heard.end();
+                match sent {
+                    Ok(response) => Ok(Sent::Answered { response, is_regular: is_regular(&heard) }),
+                    Err(error) => not_answered(error, |error| Failed::of_head(error, &heard)),
+                }
+            }
+            Requests::Http2 { channel } => match channel.try_send_request(request).await {
+                Ok(response) => Ok(Sent::Answered { response, is_regular: true }),
+                Err(error) => not_answered(error, Failed::of_http2),
+            },
+        }
     }
 }
 
-fn not_answered(mut error: TrySendError<Request<Full<Bytes>>>) -> Result<Sent, Failed> {
+fn not_answered(
+    mut error: TrySendError<Request<Full<Bytes>>>,
+    why: impl Fn(&hyper::Error) -> Failed,
+) -> Result<Sent, Failed> {
     // The request comes back where nothing of it was written.
-    if error.take_message().is_some() {
-        return Ok(Sent::NotSent);
-    }
-    Err(error.into_error().into())
+    let is_sent = error.take_message().is_none();
+    let failed = why(&error.into_error());
+    if is_sent { Err(failed) } else { Ok(Sent::NotSent(failed)) }
 }
 
 /// The tasks of a connection; they end with it.

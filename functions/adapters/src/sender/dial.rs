@@ -1,12 +1,12 @@
 //! Dials a webhook's host: resolves it, has *all* its addresses vetted, connects to one of them, and agrees on TLS.
 
-use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use carteiro_core::address::{PrivateTargets, WebhookUrl, vet};
+use carteiro_core::cause::Code;
 use carteiro_core::outcome::FailureKind;
 use carteiro_core::own_hosts::OwnHosts;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::Refused;
 use super::connection::Connection;
 use super::failed::Failed;
+use super::phase::Phase;
 use super::resolve::{ResolveError, Resolver};
 use super::shared_tcp::SharedTcp;
 
@@ -35,6 +36,9 @@ const OUT_OF_RESOURCES: [i32; 4] = [12, 23, 24, 105];
 /// No port is left for a connection (EADDRNOTAVAIL); over IPv6, also where this machine has no such address.
 const NO_ADDRESS_LEFT: i32 = 99;
 
+/// There is no network of this family, or no path (EAFNOSUPPORT, ENETUNREACH, EHOSTUNREACH).
+const NO_PATH: [i32; 3] = [97, 101, 113];
+
 /// What dials.
 #[derive(Clone)]
 pub(crate) struct Dialler {
@@ -50,17 +54,21 @@ impl Dialler {
         &self,
         url: &WebhookUrl,
         addresses: &[SocketAddr],
+        phase: &mut Phase,
     ) -> Result<Connection, Failed> {
-        let (tcp, peer) = connect(in_turns(addresses)).await?;
+        *phase = Phase::Connect;
+        let connected = connect(in_turns(addresses)).await;
+        let (tcp, peer) = connected.map_err(|failed| only_ipv6(failed, addresses))?;
         let tcp = Arc::new(tcp);
         // A request is written at once; waiting to fill a packet would only delay it.
         let _ = tcp.set_nodelay(true);
         if !url.is_https() {
             return Connection::http1(SharedTcp::new(Arc::clone(&tcp)), tcp, peer).await;
         }
-        let name = ServerName::try_from(url.host()).map_err(|_| Failed::Theirs(FailureKind::Tls))?;
+        *phase = Phase::Tls;
+        let name = ServerName::try_from(url.host()).map_err(|_| Failed::theirs(FailureKind::Tls))?;
         let agreed = self.tls.connect(name, SharedTcp::new(Arc::clone(&tcp))).await;
-        let tls = agreed.map_err(|_| Failed::Theirs(FailureKind::Tls))?;
+        let tls = agreed.map_err(|error| Failed::of_handshake(&error))?;
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
             Connection::http2(tls, peer).await
         } else {
@@ -108,7 +116,7 @@ fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 async fn connect(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAddr), Failed> {
     let mut next = addresses.into_iter();
     let mut under_way = FuturesUnordered::new();
-    let mut failed = Failed::Theirs(FailureKind::Connect);
+    let mut failed = Failed::theirs(FailureKind::Connect);
     loop {
         match next.next() {
             Some(address) => under_way.push(connect_to(address)),
@@ -118,6 +126,8 @@ async fn connect(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAddr), 
         tokio::select! {
             Some(connected) = under_way.next() => match connected {
                 Ok(stream) => return Ok(stream),
+                // That one family has no path says nothing of a host that has another.
+                Err(error) if is_without_path(&error) && !is_unexplained(&failed) => {}
                 Err(error) => failed = error,
             },
             () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
@@ -129,7 +139,7 @@ async fn connect_to(address: SocketAddr) -> Result<(TcpStream, SocketAddr), Fail
     match tokio::time::timeout(CONNECT_EACH, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok((stream, address)),
         Ok(Err(error)) => Err(not_connected(error, address)),
-        Err(_) => Err(Failed::Theirs(FailureKind::Timeout)),
+        Err(_) => Err(Failed::because(FailureKind::Timeout, Code::ConnectTimedOut)),
     }
 }
 
@@ -138,7 +148,32 @@ fn not_connected(error: io::Error, address: SocketAddr) -> Failed {
     if no_port_left || is_out_of_resources(&error) {
         return Failed::ours(error);
     }
-    Failed::Theirs(FailureKind::Connect)
+    let code = match error.raw_os_error() {
+        Some(code) if NO_PATH.contains(&code) || code == NO_ADDRESS_LEFT => Code::Unreachable,
+        _ => match error.kind() {
+            io::ErrorKind::ConnectionRefused => Code::ConnectionRefused,
+            io::ErrorKind::ConnectionReset => Code::ConnectionReset,
+            io::ErrorKind::TimedOut => Code::ConnectTimedOut,
+            _ => return Failed::theirs(FailureKind::Connect),
+        },
+    };
+    Failed::because(FailureKind::Connect, code)
+}
+
+fn is_without_path(failed: &Failed) -> bool {
+    matches!(failed, Failed::Theirs(_, Some(cause)) if cause.code == Code::Unreachable)
+}
+
+fn is_unexplained(failed: &Failed) -> bool {
+    matches!(failed, Failed::Theirs(_, None))
+}
+
+/// Why no address could be reached, where all are of IPv6: outside a VPC a function has no IPv6.
+fn only_ipv6(failed: Failed, addresses: &[SocketAddr]) -> Failed {
+    if is_without_path(&failed) && addresses.iter().all(SocketAddr::is_ipv6) {
+        return Failed::because(FailureKind::Connect, Code::OnlyIpv6);
+    }
+    failed
 }
 
 fn is_out_of_resources(error: &io::Error) -> bool {
@@ -149,7 +184,10 @@ impl From<ResolveError> for Failed {
     fn from(error: ResolveError) -> Self {
         match error {
             // The resolver needs descriptors, too.
-            ResolveError::Unresolved(why) if !is_out_of_resources(&why) => Self::Theirs(FailureKind::Dns),
+            ResolveError::Unresolved(why) if !is_out_of_resources(&why) => {
+                Self::because(FailureKind::Dns, of_lookup(&why.to_string()))
+            }
+            ResolveError::NoAddress => Self::because(FailureKind::Dns, Code::NameHasNoAddress),
             error => Self::ours(error),
         }
     }
@@ -157,16 +195,23 @@ impl From<ResolveError> for Failed {
 
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
-        Self::Theirs(match refused {
+        Self::theirs(match refused {
             Refused::ForbiddenAddress(_) => FailureKind::ForbiddenAddress,
             Refused::OwnAddress(_) => FailureKind::OwnAddress,
         })
     }
 }
 
-impl Failed {
-    pub(crate) fn ours(error: impl Error + Send + Sync + 'static) -> Self {
-        Self::Ours(Box::new(error))
+/// What the system's resolver says, which it does in words alone: those of glibc, and of musl.
+fn of_lookup(said: &str) -> Code {
+    const UNKNOWN: [&str; 2] = ["Name or service not known", "Name does not resolve"];
+    const NO_ADDRESS: [&str; 2] = ["No address associated with", "Name has no usable address"];
+    if UNKNOWN.iter().any(|text| said.contains(text)) {
+        Code::NameUnknown
+    } else if NO_ADDRESS.iter().any(|text| said.contains(text)) {
+        Code::NameHasNoAddress
+    } else {
+        Code::LookupFailed
     }
 }
 
@@ -209,7 +254,8 @@ mod tests {
         let closed = address("127.0.0.1:1");
         let (_, connected) = connect(vec![closed, good.local_addr().unwrap()]).await.unwrap();
         assert_eq!(connected, good.local_addr().unwrap());
-        assert!(matches!(connect(vec![closed]).await, Err(Failed::Theirs(FailureKind::Connect))));
+        let refused = connect(vec![closed]).await.unwrap_err();
+        assert_eq!(cause(&refused), (FailureKind::Connect, Some(Code::ConnectionRefused)));
     }
 
     #[test]
@@ -231,6 +277,46 @@ mod tests {
         }
         let unresolved = |code| ResolveError::Unresolved(Arc::new(io::Error::from_raw_os_error(code)));
         assert!(matches!(Failed::from(unresolved(24)), Failed::Ours(_)));
-        assert!(matches!(Failed::from(unresolved(2)), Failed::Theirs(FailureKind::Dns)));
+        assert_eq!(cause(&Failed::from(unresolved(2))), (FailureKind::Dns, Some(Code::LookupFailed)));
+    }
+
+    fn cause(failed: &Failed) -> (FailureKind, Option<Code>) {
+        let Failed::Theirs(kind, cause) = failed else { panic!("{failed:?}") };
+        (*kind, cause.as_ref().map(|cause| cause.code))
+    }
+
+    #[test]
+    fn a_host_of_ipv6_alone_is_told_from_one_that_cannot_be_reached() {
+        let (v4, v6) = (address("9.9.9.9:443"), address("[2a00::1]:443"));
+        let failed = |code, to| not_connected(io::Error::from_raw_os_error(code), to);
+        for code in [97, 99, 101] {
+            let only = only_ipv6(failed(code, v6), &[v6]);
+            assert_eq!(cause(&only), (FailureKind::Connect, Some(Code::OnlyIpv6)), "{code}");
+            let both = only_ipv6(failed(code, v6), &[v6, v4]);
+            assert_eq!(cause(&both), (FailureKind::Connect, Some(Code::Unreachable)), "{code}");
+        }
+        let refused = only_ipv6(failed(111, v6), &[v6]);
+        assert_eq!(cause(&refused), (FailureKind::Connect, Some(Code::ConnectionRefused)));
+    }
+
+    #[test]
+    fn what_the_resolver_says_is_told_apart() {
+        for (said, code) in [
+            ("failed to lookup address information: Name or service not known", Code::NameUnknown),
+            ("failed to lookup address information: Name does not resolve", Code::NameUnknown),
+            (
+                "failed to lookup address information: No address associated with hostname",
+                Code::NameHasNoAddress,
+            ),
+            (
+                "failed to lookup address information: Temporary failure in name resolution",
+                Code::LookupFailed,
+            ),
+            ("the lookup did not end", Code::LookupFailed),
+        ] {
+            assert_eq!(of_lookup(said), code, "{said}");
+        }
+        let no_address = Failed::from(ResolveError::NoAddress);
+        assert_eq!(cause(&no_address), (FailureKind::Dns, Some(Code::NameHasNoAddress)));
     }
 }

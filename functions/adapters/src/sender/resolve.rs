@@ -27,6 +27,9 @@ pub(crate) enum ResolveError {
     /// The resolver said so.
     #[error("the name could not be resolved")]
     Unresolved(#[source] Arc<io::Error>),
+    /// It is there, and has no address.
+    #[error("the name has no address")]
+    NoAddress,
     /// It was not asked, by our own fault.
     #[error("the name could not be looked up")]
     NotAsked(#[source] Arc<io::Error>),
@@ -59,7 +62,7 @@ impl Resolver {
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> Answer {
         let not_ended = |_| unresolved("the lookup did not end");
         let found = self.join(host, port)?.await.unwrap_or_else(not_ended)?;
-        if found.is_empty() { unresolved("the name has no address") } else { Ok(found) }
+        if found.is_empty() { Err(ResolveError::NoAddress) } else { Ok(found) }
     }
 
     /// Joins the lookup of a name, or begins it.
@@ -188,6 +191,6 @@ mod tests {
     #[tokio::test]
     async fn a_name_without_addresses_is_not_resolved() {
         let resolver = Resolver::new(Arc::new(|_, _| Ok(Vec::new())));
-        assert!(matches!(resolver.resolve("none", 443).await, Err(ResolveError::Unresolved(_))));
+        assert!(matches!(resolver.resolve("none", 443).await, Err(ResolveError::NoAddress)));
     }
 }

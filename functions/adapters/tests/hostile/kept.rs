@@ -67,6 +67,22 @@ async fn a_connection_that_was_over_before_anything_was_sent_costs_no_attempt() 
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_again_behind_a_head_that_others_read_in_another_way() {
+    for name in [
+        "leaks_a_warning_into_its_head",
+        "has_a_line_without_a_colon_in_its_head",
+        "puts_a_space_before_the_colon",
+        "folds_a_header",
+        "leaves_out_a_headers_name",
+        "ends_its_lines_with_lf_alone",
+        "claims_the_same_length_twice",
+        "says_chunked_and_a_length",
+    ] {
+        assert_eq!(connections_of_five(find(name).unwrap()).await, 5, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_may_have_been_processed_is_not_sent_again_by_itself() {
     for hostile in
         [well_behaved::breaking_at_the_second_request(), well_behaved::breaking_at_the_second_request_http2()]

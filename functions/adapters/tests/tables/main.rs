@@ -16,6 +16,7 @@ mod polls;
 mod proxy;
 mod replays;
 mod second_dynamodb;
+mod slow;
 mod streak_concurrency;
 mod streak_contract;
 mod streak_faults;

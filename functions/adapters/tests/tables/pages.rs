@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage, PageTables};
 use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::PollTable;
 use carteiro_adapters::random;
 use carteiro_adapters::token_table::TokenTable;
+use carteiro_core::account_limit::Limited;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;
 use carteiro_core::id::{AccountId, KeyId, PageId};
@@ -172,7 +174,7 @@ async fn of_many_creations_of_one_page_at_once_one_is_made() {
         }
     }
     assert_eq!((made, tables.routes(&["1"]).await.len()), (1, 1));
-    assert_eq!(tables.config.count_pages(&account, 100).await.unwrap(), 1);
+    assert_eq!(tables.config.count_rows(&account, Limited::Pages).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -249,7 +251,8 @@ async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() 
     for account in [closing, absent] {
         let (page, token) = page(&account, "1");
         assert_eq!(tables.create(&page, &token).await, CreatedPage::NoAccount);
-        assert!(!tables.config.create_key(&account, &new_key(), at(NOW_MS)).await.unwrap());
+        let key = tables.config.create_key(&account, &new_key(), at(NOW_MS)).await.unwrap();
+        assert_eq!(key, Created::NoAccount);
         let secret = Secret::from_random([1; 32]);
         let webhook = Webhook::new(
             new_webhook(),
@@ -258,7 +261,7 @@ async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() 
             Credentials::new(secret, None),
             at(NOW_MS),
         );
-        assert!(!tables.config.create_webhook(&webhook).await.unwrap());
+        assert_eq!(tables.config.create_webhook(&webhook).await.unwrap(), Created::NoAccount);
     }
     assert_eq!(tables.rows(), before);
 }
@@ -282,8 +285,7 @@ async fn pages_are_listed_and_counted_for_their_account_alone() {
         }
     }
     assert_eq!(listed, Vec::from_iter(connected));
-    let count = async |enough| tables.config.count_pages(&account, enough).await.unwrap();
-    assert_eq!((count(100).await, count(7).await, count(3).await), (7, 7, 3));
+    assert_eq!(tables.config.count_rows(&account, Limited::Pages).await.unwrap(), 7);
     assert_eq!(tables.config.all_webhooks(&account).await.unwrap(), []);
 }
 

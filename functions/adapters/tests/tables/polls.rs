@@ -7,7 +7,8 @@ use std::time::Duration;
 use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::config_table::{Account, ConfigTable, NewKey};
 use carteiro_adapters::poll_table::{
-    CHECK_PAUSE, Finished, Kept, Leased, Next, PollTable, Progress, RestOf, SHARDS, Schedule, Turn,
+    CHECK_PAUSE, Connected, Finished, Kept, Leased, Next, PollTable, Progress, RestOf, SHARDS, Schedule,
+    Spender, Turn,
 };
 use carteiro_adapters::random;
 use carteiro_adapters::token_table::TokenTable;
@@ -16,6 +17,7 @@ use carteiro_core::key::ApiKey;
 use carteiro_core::network::Network;
 use carteiro_core::page::{LastTick, NewPage, Page, TickResult};
 use carteiro_core::poll::budget::{Limit, May, limits};
+use carteiro_core::poll::fair::{self, Pages};
 use carteiro_core::poll::refresh::Attempt;
 use carteiro_core::retention::after;
 use jiff::Timestamp;
@@ -30,6 +32,9 @@ struct Tables {
     others: PageTables,
     account: AccountId,
 }
+
+/// A page that its network took, of an account that may use all.
+const ANY: Spender = Spender { millionths: None, proven: true };
 
 const LEASE: Duration = Duration::from_secs(300);
 
@@ -93,7 +98,15 @@ fn later(seconds: u64) -> Timestamp {
 
 fn finished(next: Next) -> Finished {
     let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4 };
-    Finished { next, every_minutes: 15, last, inspected: None, denied: Some("comments".into()), used: 1 }
+    Finished {
+        next,
+        every_minutes: 15,
+        last,
+        inspected: None,
+        denied: Some("comments".into()),
+        proven: true,
+        used: 1,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -198,23 +211,53 @@ async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
         let network = if number % 4 == 0 { "x" } else { "facebook" };
         tables.connect(network, &number.to_string()).await;
     }
-    let (mut found, mut connected) = (0, BTreeMap::new());
+    let mut found = 0;
     for shard in 0..SHARDS {
-        let (mut counted, mut mark) = (BTreeMap::new(), None);
+        let (mut counted, mut mark) = (Connected::default(), None);
         loop {
             let (schedules, next) = tables.polls().schedules_of(shard, Some(2), mark).await.unwrap();
             found += schedules.len();
             for schedule in schedules {
-                *counted.entry(schedule.network).or_insert(0) += 1;
+                *counted.pages.entry(schedule.network).or_insert(0) += 1;
+                let accounts = counted.accounts.entry(schedule.network).or_default();
+                accounts.entry(fair::key(&schedule.account)).or_default().unproven += 1;
             }
             mark = next;
             if mark.is_none() {
                 break;
             }
         }
-        connected = tables.polls().connected(shard, &counted).await.unwrap();
+        tables.polls().note_connected(shard, &counted).await.unwrap();
     }
-    assert_eq!((found, connected), (40, BTreeMap::from([(Network::X, 10), (Network::Facebook, 30)])));
+    let connected = tables.polls().connected().await.unwrap();
+    assert_eq!((found, connected.pages), (40, BTreeMap::from([(Network::X, 10), (Network::Facebook, 30)])));
+    let of_account = BTreeMap::from([(fair::key(&tables.account), Pages { proven: 0, unproven: 10 })]);
+    assert_eq!(connected.accounts[&Network::X], of_account);
+}
+
+#[tokio::test]
+async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
+    let tables = Tables::new().await;
+    let other = Tables { account: tables.another_account().await, ..tables.clone() };
+    let of_app = limits(Network::Linkedin)[1];
+    let limits = limits(Network::Linkedin);
+    let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
+        tables.polls().spend(schedule, limits, spender, ("posts", units), now()).await.unwrap()
+    };
+    let first = tables.schedule(&tables.connect("linkedin", "1").await).await.unwrap();
+    let second = tables.schedule(&tables.connect("linkedin", "2").await).await.unwrap();
+    let foreign = tables.schedule(&other.connect("linkedin", "1").await).await.unwrap();
+    // Ten units of 500, for all of them together.
+    let unproven = Spender { millionths: Some(400_000), proven: false };
+    assert_eq!(spend(&first, unproven, 9).await, May::Now);
+    assert_eq!(spend(&second, unproven, 2).await, May::At(of_app.window.end(now())));
+    assert_eq!(spend(&second, unproven, 1).await, May::Now);
+    // Those that are proven have the rest of 200, of which a page has 100.
+    let proven = Spender { proven: true, ..unproven };
+    assert_eq!(spend(&first, proven, 100).await, May::Now, "what is not proven spent nothing of the page's");
+    assert_eq!(spend(&second, proven, 91).await, May::At(later(3600)), "over the part: looked at in an hour");
+    assert_eq!(spend(&second, proven, 90).await, May::Now);
+    assert_eq!(spend(&foreign, unproven, 10).await, May::Now, "another account has its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -227,20 +270,21 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
         let mut workers = JoinSet::new();
         for _ in 0..calls {
             let (polls, schedule) = (tables.polls().clone(), schedule.clone());
-            workers
-                .spawn(async move { polls.spend(&schedule, &[of_hour], ("reviews", 1), at).await.unwrap() });
+            workers.spawn(async move {
+                polls.spend(&schedule, &[of_hour], ANY, ("reviews", 1), at).await.unwrap()
+            });
         }
         workers.join_all().await.into_iter().filter(|may| *may == May::Now).count()
     };
     assert_eq!(taken_at(now(), 260).await, 200);
     let end = of_hour.window.end(now());
-    let may = tables.polls().spend(&schedule, &[of_hour], ("reviews", 1), now()).await.unwrap();
+    let may = tables.polls().spend(&schedule, &[of_hour], ANY, ("reviews", 1), now()).await.unwrap();
     assert_eq!(may, May::At(end));
     assert_eq!(taken_at(end, 30).await, 30);
     // One whose clock is behind does not open the old window again.
     assert_eq!(taken_at(now(), 5).await, 0);
     let never = Limit { units: 2, ..of_hour };
-    let may = tables.polls().spend(&schedule, &[never], ("reviews", 3), end).await.unwrap();
+    let may = tables.polls().spend(&schedule, &[never], ANY, ("reviews", 3), end).await.unwrap();
     assert_eq!(may, May::Never);
 }
 

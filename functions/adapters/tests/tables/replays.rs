@@ -590,6 +590,8 @@ fn entry(n: i64, success: bool) -> Entry {
         at: later(n),
         revision: 1,
         error: (!success).then_some(FailureKind::Timeout),
+        cause: None,
+        response_headers: std::collections::BTreeMap::new(),
         status: None,
         latency_ms: 5,
         response_body: None,

@@ -118,7 +118,8 @@ impl Asking<'_> {
     pub(super) async fn call(&mut self, ask: &Ask) -> Result<Called, AdapterError> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
-        match polls.tables.polls.spend(&self.schedule, limits, (ask.what, ask.units), now).await? {
+        let (spender, taken) = (self.spender(), (ask.what, ask.units));
+        match polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await? {
             May::Now => {}
             May::At(until) => return Ok(Called::Limited(until)),
             May::Never => {
@@ -171,7 +172,10 @@ impl Asking<'_> {
             | Verdict::Malformed => Follows::GoOn,
             Verdict::Wait { until, of } => {
                 let of = if of == Rest::ThePage { RestOf::ThePage } else { RestOf::AnApp };
-                polls.rest(&self.schedule, of, until, self.clock.now()).await?;
+                // What is told to a token that nobody took yet makes no other page wait.
+                if self.spender().proven {
+                    polls.rest(&self.schedule, of, until, self.clock.now()).await?;
+                }
                 Follows::End(Ended::Limited(until))
             }
             Verdict::OurFault(why) => {

@@ -73,9 +73,16 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             let asked = stream::iter(&pages).map(|to_ask| Asking::about(collect, to_ask, turn, clock));
             asked.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
         }
-        Poll::Check { page, network, .. } => {
+        Poll::Check { page, network, account } => {
+            let millionths = match plan::millionths(collect, network, &account).await {
+                Ok(millionths) => millionths,
+                Err(error) => {
+                    tracing::error!(page = page.as_str(), error = error.chain(), "poll.failed");
+                    return;
+                }
+            };
             let calls = plan::least_calls(network).min(collect.polls.settings.calls);
-            let to_ask = PageToAsk { page, network, every: None, calls, sweeps: None };
+            let to_ask = PageToAsk { page, network, every: None, calls, sweeps: None, millionths };
             Asking::about(collect, &to_ask, Turn::OutOfTurn, clock).await;
         }
     }

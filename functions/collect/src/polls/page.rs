@@ -8,7 +8,7 @@ use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::hand_on::Known;
 use carteiro_adapters::poll_queue::PageToAsk;
-use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Turn};
+use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Spender, Turn};
 use carteiro_core::page::{AccessToken, LastTick, Page, TickResult, Token};
 use carteiro_core::poll::TokenTrouble;
 use carteiro_core::poll::plan::until_turn;
@@ -55,6 +55,8 @@ pub(super) struct Asking<'a> {
     pub(super) most_calls: u32,
     /// How many thousandths of a unit sweeps through what is older may take a day.
     pub(super) sweeps: u64,
+    /// How many millionths of the app's limits its account may use.
+    pub(super) millionths: Option<u32>,
     pub(super) calls: u32,
     pub(super) new: u32,
     /// Whether a renewal was refused, or failed, of a token that still lasts.
@@ -158,6 +160,7 @@ impl<'a> Asking<'a> {
             until: after(clock.now(), PAGE_TIME),
             most_calls: to_ask.calls,
             sweeps: to_ask.sweeps.unwrap_or(0),
+            millionths: to_ask.millionths,
             calls: 0,
             new: 0,
             renewal_failed: false,
@@ -173,7 +176,7 @@ impl<'a> Asking<'a> {
     /// Asks, and says what is to be kept of it. None where the page is gone.
     async fn ask(mut self, to_ask: &PageToAsk, turn: Turn) -> Result<Option<Finished>, AdapterError> {
         let began_at = self.clock.now();
-        let ended = self.ask_all(turn).await?;
+        let ended = self.ask_all().await?;
         self.tell(&ended, began_at).await?;
         let next = self.next(&ended, to_ask, turn, began_at);
         let last = LastTick { at: began_at, result: result(&ended), new: self.new, calls: self.calls };
@@ -184,16 +187,18 @@ impl<'a> Asking<'a> {
         let denied = self.denied.take().map(|(what, _)| what.to_owned());
         let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_whole(&ended)));
         let used = self.token.version;
-        Ok(Some(Finished { next, every_minutes, last, inspected: self.inspected, denied, used }))
+        let (inspected, proven) = (self.inspected, self.page.proven);
+        Ok(Some(Finished { next, every_minutes, last, inspected, denied, proven, used }))
     }
 
-    async fn ask_all(&mut self, turn: Turn) -> Result<Ended, AdapterError> {
+    async fn ask_all(&mut self) -> Result<Ended, AdapterError> {
         let now = self.clock.now();
         if self.page.token_version != self.token.version {
             // It is being changed this moment; what set it going again stands in its schedule.
             return Ok(Ended::More);
         }
-        if token_state::is_dead(self.page.token.state) && turn != Turn::OutOfTurn {
+        // Also where somebody asked for it: what is dead stays dead until a new token is given, which makes it unknown.
+        if token_state::is_dead(self.page.token.state) {
             return Ok(Ended::Dead);
         }
         let before = self.collect.polls.tables.polls.before(&self.schedule).await?;
@@ -240,7 +245,7 @@ impl<'a> Asking<'a> {
     async fn prove(&mut self, ended: &Ended) -> Result<(), AdapterError> {
         let proven = match ended {
             Ended::NotThePages => false,
-            _ if self.answered.iter().any(|what| *what != INSPECTION) => true,
+            _ if self.was_taken() => true,
             _ => return Ok(()),
         };
         for _ in 0..PROOF_TRIES {
@@ -259,6 +264,17 @@ impl<'a> Asking<'a> {
             self.page = page;
         }
         Err(AdapterError::contended("noting whose a page is"))
+    }
+
+    /// Whether the network took the token in this run: no run asks for anything before its network said that the token
+    /// is this page's.
+    fn was_taken(&self) -> bool {
+        self.answered.iter().any(|what| *what != INSPECTION)
+    }
+
+    /// Whose units calls take.
+    pub(super) fn spender(&self) -> Spender {
+        Spender { millionths: self.millionths, proven: self.page.proven || self.was_taken() }
     }
 
     /// What nothing that is stored or told may hold.
@@ -373,6 +389,7 @@ fn failed(leased: &Leased, to_ask: &PageToAsk, tick: Duration, clock: Invocation
         last,
         inspected: leased.schedule.inspected,
         denied: leased.schedule.denied.clone(),
+        proven: leased.schedule.proven,
         used: leased.schedule.token_version,
     }
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_queue::{PageToAsk, Poll};
-use carteiro_adapters::poll_table::Schedule;
+use carteiro_adapters::poll_table::{Connected, Schedule};
+use carteiro_core::id::AccountId;
 use carteiro_core::network::Network;
 use carteiro_core::page::TickResult;
+use carteiro_core::poll::budget::Of;
+use carteiro_core::poll::fair::{self, ByAccount, Part};
 use carteiro_core::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
 use jiff::Timestamp;
 
@@ -27,12 +30,12 @@ pub(super) async fn shard(
     now: bool,
     clock: InvocationClock,
 ) -> Result<(), AdapterError> {
-    let (mut due, mut counted, mut mark) = (Vec::new(), BTreeMap::new(), None);
+    let (mut due, mut counted, mut mark) = (Vec::new(), Connected::default(), None);
     loop {
         let (schedules, next) = collect.polls.tables.polls.schedules_of(shard, None, mark).await?;
         for schedule in schedules {
             let Some(next_at) = schedule.next_at else { continue };
-            *counted.entry(schedule.network).or_insert(0) += 1;
+            count(collect, &mut counted, &schedule);
             if next_at <= clock.now() || now && !is_held_back(&schedule) {
                 due.push(Due {
                     page: schedule.page,
@@ -47,14 +50,20 @@ pub(super) async fn shard(
             break;
         }
     }
-    let connected = collect.polls.tables.polls.connected(shard, &counted).await?;
-    let shares: BTreeMap<Network, Share> =
-        counted.keys().map(|network| (*network, Share::of(collect, *network, &connected))).collect();
-    let (pages, planned) = (counted.values().sum::<u64>(), due.len());
+    let polls = &collect.polls.tables.polls;
+    polls.note_connected(shard, &counted).await?;
+    let connected = polls.connected().await?;
+    let mut shares: BTreeMap<(Network, AccountId), Share> = BTreeMap::new();
+    for due in &due {
+        let share = || Share::of(collect, due.network, &due.account, &connected);
+        shares.entry((due.network, due.account.clone())).or_insert_with(share);
+    }
+    let (pages, planned) = (counted.pages.values().sum::<u64>(), due.len());
     let due = in_turns(due);
     for messages in due.chunks(PAGES_TOGETHER * MESSAGES_TOGETHER) {
         let message = |pages: &[Due]| {
-            let pages = pages.iter().filter_map(|due| Some(shares.get(&due.network)?.of_page(due))).collect();
+            let share = |due: &Due| shares.get(&(due.network, due.account.clone()));
+            let pages = pages.iter().filter_map(|due| Some(share(due)?.of_page(due))).collect();
             Poll::Pages { at, now, pages }
         };
         let messages: Vec<Poll> = messages.chunks(PAGES_TOGETHER).map(message).collect();
@@ -64,30 +73,67 @@ pub(super) async fn shard(
     Ok(())
 }
 
+/// Counts a page for its network, and where accounts share a limit of the network's, for its account.
+fn count(collect: &Collect, counted: &mut Connected, schedule: &Schedule) {
+    *counted.pages.entry(schedule.network).or_default() += 1;
+    let limits = collect.polls.settings.limits(schedule.network);
+    if limits.iter().any(|limit| limit.of == Of::TheApp) {
+        let accounts = counted.accounts.entry(schedule.network).or_default();
+        let pages = accounts.entry(fair::key(&schedule.account)).or_default();
+        if schedule.proven {
+            pages.proven += 1;
+        } else {
+            pages.unproven += 1;
+        }
+    }
+}
+
+/// How many millionths of its network's limits of the app an account may use now.
+pub(super) async fn millionths(
+    collect: &Collect,
+    network: Network,
+    account: &AccountId,
+) -> Result<Option<u32>, AdapterError> {
+    let limits = collect.polls.settings.limits(network);
+    if !limits.iter().any(|limit| limit.of == Of::TheApp) {
+        return Ok(None);
+    }
+    let connected = collect.polls.tables.polls.connected().await?;
+    Ok(part(collect, network, account, &connected).millionths)
+}
+
+fn part(collect: &Collect, network: Network, account: &AccountId, connected: &Connected) -> Part {
+    let (limits, none) = (collect.polls.settings.limits(network), ByAccount::new());
+    let accounts = connected.accounts.get(&network).unwrap_or(&none);
+    fair::part(network, limits, accounts, &fair::key(account), collect.polls.tick)
+}
+
 /// Whether a page waits for the end of a limit.
 fn is_held_back(schedule: &Schedule) -> bool {
     schedule.last.as_ref().is_some_and(|last| last.result == TickResult::Limited)
 }
 
-/// What each page of a network's has of its limits.
+/// What each page of an account's has of its network's limits.
 struct Share {
     every: Duration,
     calls: u32,
     sweeps: u64,
+    millionths: Option<u32>,
 }
 
 impl Share {
-    fn of(collect: &Collect, network: Network, connected: &BTreeMap<Network, u64>) -> Self {
+    fn of(collect: &Collect, network: Network, account: &AccountId, connected: &Connected) -> Self {
         let polls = &collect.polls;
-        let (limits, count) = (polls.settings.limits(network), connected.get(&network).copied().unwrap_or(1));
-        let share = share(network, limits, count, polls.tick);
-        let calls = calls(network, limits, count, share.every, polls.settings.calls);
-        Self { every: share.every, calls, sweeps: share.sweeps }
+        let (limits, part) = (polls.settings.limits(network), part(collect, network, account, connected));
+        let share = share(network, limits, part.sharing, polls.tick);
+        let calls = calls(network, limits, part.sharing, share.every, polls.settings.calls);
+        Self { every: share.every, calls, sweeps: share.sweeps, millionths: part.millionths }
     }
 
     fn of_page(&self, due: &Due) -> PageToAsk {
         let every = u32::try_from(self.every.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
         let (page, network, sweeps) = (due.page.clone(), due.network, Some(self.sweeps));
-        PageToAsk { page, network, every: Some(every), calls: self.calls, sweeps }
+        let (calls, millionths) = (self.calls, self.millionths);
+        PageToAsk { page, network, every: Some(every), calls, sweeps, millionths }
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
+use crate::mask::percent_encoded;
 use crate::push::members::{Members, elements};
 
 /// The members of a body that is a JSON object.
@@ -40,17 +41,7 @@ pub(super) fn object(members: &[(&str, &str)]) -> Option<Box<RawValue>> {
 
 /// A text for one place of a path or a query: everything but letters, digits and `-._~` is escaped.
 pub(super) fn encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
+    percent_encoded(text, b"-._~")
 }
 
 /// A header that is a whole number.

@@ -2,33 +2,26 @@
 //!
 //! Networks put the token of a call into links of their answers, and quote it. What is stored and handed on is their own
 //! JSON, so a token in it would go to webhooks. It is taken out wherever it stands, as it is or percent-encoded: in names,
-//! texts and links. Where none is, the JSON stays as it came, byte for byte.
-//!
-//! Not guaranteed: a token in parts, or in a form other than these. One of less than [`LEAST_BYTES`] stays, for it
-//! stands in ordinary text; no network's is so short.
+//! texts and links. Where none is, the JSON stays as it came, byte for byte. [`crate::mask`] says what is looked for, and
+//! what is not guaranteed.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::body::{encoded, value};
+use super::body::value;
 use super::{Heard, TokenTrouble, Verdict};
 use crate::inbox::Event;
+use crate::mask::Mask;
 use crate::page::AccessToken;
-
-/// The fewest bytes of a token that is looked for.
-const LEAST_BYTES: usize = 8;
-
-/// What stands in a token's place.
-const MASK: &str = "…";
 
 impl Heard {
     /// The same without these tokens. A permission that is named like one of them is not named.
     #[must_use]
     pub fn without(self, tokens: &[&AccessToken]) -> Self {
-        let forms = Forms::of(tokens);
-        let events = self.events.into_iter().map(|event| forms.out_of(event)).collect();
+        let clean = Clean(Mask::of_tokens(tokens));
+        let events = self.events.into_iter().map(|event| clean.out_of(event)).collect();
         let verdict = match self.verdict {
-            Verdict::Token(TokenTrouble::Narrowed(Some(named))) if forms.are_in(&named) => {
+            Verdict::Token(TokenTrouble::Narrowed(Some(named))) if clean.0.is_in(&named) => {
                 Verdict::Token(TokenTrouble::Narrowed(None))
             }
             other => other,
@@ -37,22 +30,10 @@ impl Heard {
     }
 }
 
-/// The forms in which tokens are looked for, the longest first, so that one that begins another leaves no rest of it.
-struct Forms(Vec<String>);
+/// Takes tokens out of JSON.
+struct Clean(Mask);
 
-impl Forms {
-    fn of(tokens: &[&AccessToken]) -> Self {
-        let long = tokens.iter().map(|token| token.reveal()).filter(|token| token.len() >= LEAST_BYTES);
-        let mut forms: Vec<String> = long.flat_map(forms_of).collect();
-        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
-        Self(forms)
-    }
-
-    fn are_in(&self, text: &str) -> bool {
-        self.0.iter().any(|form| text.contains(form.as_str()))
-    }
-
+impl Clean {
     fn out_of(&self, mut event: Event) -> Event {
         if let Some(raw) = self.out_of_raw(&event.raw) {
             event.raw = raw;
@@ -66,7 +47,7 @@ impl Forms {
     /// The JSON without tokens; None where there are none.
     fn out_of_raw(&self, raw: &RawValue) -> Option<Box<RawValue>> {
         // Behind a backslash a token may stand in another form.
-        if self.0.is_empty() || !self.are_in(raw.get()) && !raw.get().contains('\\') {
+        if self.0.is_empty() || !self.0.is_in(raw.get()) && !raw.get().contains('\\') {
             return None;
         }
         let mut tree = value(raw);
@@ -76,7 +57,7 @@ impl Forms {
     /// Whether anything was taken out.
     fn mask(&self, value: &mut Value) -> bool {
         match value {
-            Value::String(text) => self.masked(text).is_some_and(|clean| {
+            Value::String(text) => self.0.masked(text).is_some_and(|clean| {
                 *text = clean;
                 true
             }),
@@ -84,9 +65,9 @@ impl Forms {
             Value::Object(members) => {
                 let mut changed =
                     members.values_mut().fold(false, |changed, value| self.mask(value) | changed);
-                if members.keys().any(|name| self.are_in(name)) {
+                if members.keys().any(|name| self.0.is_in(name)) {
                     let named = std::mem::take(members).into_iter();
-                    let clean = named.map(|(name, value)| (self.masked(&name).unwrap_or(name), value));
+                    let clean = named.map(|(name, value)| (self.0.masked(&name).unwrap_or(name), value));
                     *members = clean.collect::<Map<_, _>>();
                     changed = true;
                 }
@@ -95,34 +76,6 @@ impl Forms {
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
-
-    fn masked(&self, text: &str) -> Option<String> {
-        let mut clean = None;
-        for form in &self.0 {
-            let so_far = clean.as_deref().unwrap_or(text);
-            if so_far.contains(form.as_str()) {
-                clean = Some(so_far.replace(form.as_str(), MASK));
-            }
-        }
-        clean
-    }
-}
-
-/// As it is, as a part of a URL, and with small digits in it.
-fn forms_of(token: &str) -> [String; 3] {
-    let upper = encoded(token);
-    let mut lower = String::with_capacity(upper.len());
-    for (at, part) in upper.split('%').enumerate() {
-        if at > 0 {
-            let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-            lower.push('%');
-            lower.push_str(&digits.to_ascii_lowercase());
-            lower.push_str(rest);
-        } else {
-            lower.push_str(part);
-        }
-    }
-    [token.to_owned(), upper, lower]
 }
 
 #[cfg(test)]

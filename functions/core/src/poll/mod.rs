@@ -19,6 +19,7 @@ mod ask;
 mod body;
 pub mod budget;
 pub mod facebook;
+pub mod fair;
 mod google;
 pub mod googleplay;
 #[cfg(test)]

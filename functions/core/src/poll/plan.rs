@@ -80,7 +80,7 @@ fn share_of(limit: &Limit, steady: Steady, connected: u64, tick: Duration) -> Sh
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.
-fn usable(limit: &Limit, kept_back: u64) -> u64 {
+pub(super) fn usable(limit: &Limit, kept_back: u64) -> u64 {
     limit.a_day().saturating_mul(1000 - kept_back)
 }
 

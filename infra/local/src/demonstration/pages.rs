@@ -109,7 +109,7 @@ fn give_token(networks: &Networks, network: Network, owner: &str, mark: &str) ->
 
 #[cfg(test)]
 mod tests {
-    use carteiro_clock::Clock;
+    use carteiro_clock::testing;
     use carteiro_core::page::NewPage;
 
     use super::*;
@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn there_is_a_page_on_every_network_with_tokens_that_the_api_takes() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let networks = Networks::start(listener, Clock::system()).unwrap();
+        let networks = Networks::start(listener, testing::clock()).unwrap();
         for network in Network::ALL {
             let mut page = give_token(&networks, network, owner(network), "000000000000042");
             (page["network"], page["network_id"]) = (network.as_str().into(), owner(network).into());

@@ -1,0 +1,139 @@
+//! Releases and replays within their account's share ([`carteiro_core::work_share`]).
+//!
+//! Guaranteed: of one account no more workers run than it has slots, but for those whose lease ended while they could
+//! not renew it. Work that finds no slot waits, holds no copy of the function, and is taken up by the next worker of the
+//! account that is done and has time left; what nobody takes up, a tick sends again, for its own row is still due.
+
+use std::convert::Infallible;
+use std::pin::pin;
+
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::chain;
+use carteiro_adapters::random;
+use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_adapters::work_queue::Work;
+use carteiro_core::id::AccountId;
+use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
+use futures_util::future::{Either, select};
+
+use crate::{Collect, CollectError, Progress, release, replay};
+
+/// A worker of an account.
+struct Worker<'a> {
+    collect: &'a Collect,
+    account: AccountId,
+    /// Its own id, by which a repeated write recognises itself.
+    id: String,
+    clock: InvocationClock,
+}
+
+/// Does a release or a replay, and then what waits of the same account, as far as the time allows.
+pub(crate) async fn work(
+    collect: &Collect,
+    work: Work,
+    clock: InvocationClock,
+) -> Result<Progress, CollectError> {
+    let glance = match &work {
+        Work::Release { webhook, item_type, .. } => {
+            let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+            collect.held.glance_at_release(&key).await?
+        }
+        Work::Replay { webhook, replay, .. } => {
+            let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
+            collect.held.glance_at_replay(&key).await?
+        }
+        _ => None,
+    };
+    let Some(glance) = glance else { return Ok(Progress::Done) };
+    // Where another worker has it, no slot is needed to find that out; nor where its row cannot be read, to mend it.
+    let is_taken = glance.lease.is_some_and(|lease| lease > clock.now());
+    let Some(account) = glance.account.filter(|_| !is_taken) else { return once(collect, work, clock).await };
+    let id = format!("{:032x}", random::bits128()?);
+    Worker { collect, account, id, clock }.work(work).await
+}
+
+/// Does a piece of work, whoever else is on it.
+async fn once(collect: &Collect, work: Work, clock: InvocationClock) -> Result<Progress, CollectError> {
+    match work {
+        Work::Release { webhook, item_type, looks, .. } => {
+            release::release(collect, ReleaseKey { webhook, item_type }, looks, clock).await
+        }
+        Work::Replay { webhook, replay, .. } => {
+            replay::replay(collect, ReplayKey { webhook, replay }, clock).await
+        }
+        _ => Ok(Progress::Done),
+    }
+}
+
+impl Worker<'_> {
+    /// Does this work, or has it wait where the account has no slot left, and does what waits.
+    async fn work(&self, work: Work) -> Result<Progress, CollectError> {
+        let Self { collect, account, id, clock } = self;
+        let (mut own, mut outcome) = (Some(work), Ok(Progress::Done));
+        loop {
+            if let Some(place) = collect.shares.take_slot(account, id, clock.now()).await? {
+                if let Some(work) = own.take() {
+                    outcome = self.renewing(place, work).await;
+                }
+                self.do_waiting(place).await;
+                // Who looked for a slot before it was freed has left its work in the list.
+                if !self.is_more_waiting().await {
+                    return outcome;
+                }
+            } else {
+                let Some(work) = own.take() else { return outcome };
+                collect.shares.wait(account, &work, clock.now()).await?;
+                tracing::info!(account = account.as_str(), "work.waits");
+                // Who looked into the list before this was written may have freed a slot since.
+            }
+        }
+    }
+
+    /// Does what waits, one after the other, as long as there is time, and frees the slot.
+    async fn do_waiting(&self, place: usize) {
+        let Self { collect, account, id, clock } = self;
+        while clock.left() >= NEXT_NEEDS {
+            let done = match collect.shares.next(account).await {
+                Ok(Some(work)) => self.renewing(place, work).await,
+                Ok(None) => break,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = done {
+                // A tick finds it: its own row is due.
+                tracing::error!(account = account.as_str(), error = chain(&error), "work.waiting_failed");
+            }
+        }
+        if let Err(error) = collect.shares.free_slot(account, place, id).await {
+            tracing::warn!(account = account.as_str(), error = error.chain(), "work.slot_not_freed");
+        }
+    }
+
+    async fn is_more_waiting(&self) -> bool {
+        let Self { collect, account, clock, .. } = self;
+        // What cannot be looked at is left to a tick.
+        clock.left() >= NEXT_NEEDS && collect.shares.is_waiting(account).await.unwrap_or(false)
+    }
+
+    /// Does a piece of work, and renews the slot meanwhile.
+    async fn renewing(&self, place: usize, work: Work) -> Result<Progress, CollectError> {
+        let working = pin!(once(self.collect, work, self.clock));
+        let renewing = pin!(self.renew(place));
+        match select(working, renewing).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    async fn renew(&self, place: usize) -> Infallible {
+        let Self { collect, account, id, clock } = self;
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let renewed = collect.shares.renew_slot(account, place, id, clock.now()).await;
+            if !matches!(renewed, Ok(true)) {
+                // The work goes on, for it has a lease of its own; for a while the account has a worker too many.
+                tracing::warn!(account = account.as_str(), "work.slot_not_renewed");
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! How many tests of its webhooks an account may make at once and in a minute.
+//!
+//! A test holds a copy of the configuration API for as long as an attempt may take. The copies are shared by all
+//! accounts, so each account has places for a few tests. A place is a lease with its owner's id: a repeat of the write
+//! that took it finds its own owner there, and a place whose holder died is free when its lease is over.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+use crate::retention::after;
+
+/// The most tests of an account that are under way at once. At the default concurrency of an AWS account (1,000), some
+/// hundred accounts may test black holes all day, and others still have copies.
+pub const TESTS_AT_ONCE: usize = 2;
+
+/// The most tests of an account in a minute: more than a person starts, and no load for a receiver.
+pub const TESTS_A_MINUTE: u32 = 30;
+
+/// How much longer a place is leased than an attempt may take: for the writes before and after it.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An account's tests: those under way, and how many were begun in the current minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestShare {
+    under_way: Vec<Place>,
+    begun: u32,
+    minute_ends: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    owner: String,
+    until: Timestamp,
+}
+
+/// Whether a test may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MayTest {
+    /// It may, once this is stored.
+    Begin(TestShare),
+    /// It may: this owner has a place already.
+    HasBegun,
+    /// It may not now; perhaps after this time.
+    Refused {
+        /// Seconds, at least one.
+        retry_after: u64,
+    },
+}
+
+impl TestShare {
+    /// Whether `owner` may begin a test whose attempt takes `attempt` at most.
+    #[must_use]
+    pub fn begin(&self, owner: &str, attempt: Duration, now: Timestamp) -> MayTest {
+        if self.under_way.iter().any(|place| place.owner == owner && place.until > now) {
+            return MayTest::HasBegun;
+        }
+        let mut under_way: Vec<Place> =
+            self.under_way.iter().filter(|place| place.until > now).cloned().collect();
+        if under_way.len() >= TESTS_AT_ONCE {
+            return refused(under_way.iter().map(|place| place.until).min(), now);
+        }
+        let minute_ends = self.minute_ends.filter(|end| *end > now);
+        let begun = minute_ends.map_or(0, |_| self.begun);
+        if begun >= TESTS_A_MINUTE {
+            return refused(minute_ends, now);
+        }
+        under_way.push(Place { owner: owner.to_owned(), until: after(now, attempt + LEASE_MARGIN) });
+        let minute_ends = Some(minute_ends.unwrap_or_else(|| after(now, MINUTE)));
+        MayTest::Begin(Self { under_way, begun: begun + 1, minute_ends })
+    }
+
+    /// The share without this owner's place. None where it has none.
+    #[must_use]
+    pub fn ended(&self, owner: &str) -> Option<Self> {
+        let mut share = self.clone();
+        share.under_way.retain(|place| place.owner != owner);
+        (share != *self).then_some(share)
+    }
+}
+
+fn refused(until: Option<Timestamp>, now: Timestamp) -> MayTest {
+    let left = until.map_or(0, |until| until.duration_since(now).as_millis()).max(0);
+    MayTest::Refused { retry_after: u64::try_from(left).unwrap_or_default().div_ceil(1000).max(1) }
+}
+
+/// The answer to a test that may not begin now.
+#[must_use]
+pub fn problem(retry_after: u64) -> Problem {
+    let detail = format!(
+        "an account has at most {TESTS_AT_ONCE} tests under way at once and {TESTS_A_MINUTE} a minute; \
+         try again in {retry_after} s"
+    );
+    Problem { retry_after: Some(retry_after), ..Problem::too_many_requests(detail) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ATTEMPT: Duration = Duration::from_secs(15);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn begun(share: &TestShare, owner: &str, now: Timestamp) -> TestShare {
+        match share.begin(owner, ATTEMPT, now) {
+            MayTest::Begin(share) => share,
+            other => panic!("{owner}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_tests_are_under_way_and_a_third_waits_for_an_end_or_a_lease() {
+        let one = begun(&TestShare::default(), "a", at(0));
+        let two = begun(&one, "b", at(3));
+        assert_eq!(two.begin("c", ATTEMPT, at(4)), MayTest::Refused { retry_after: 16 });
+        assert_eq!(two.begin("b", ATTEMPT, at(4)), MayTest::HasBegun, "a repeated write finds itself");
+        begun(&two.ended("b").unwrap(), "c", at(4));
+        assert_eq!(two.ended("c"), None);
+        // The first one's holder died.
+        let third = begun(&two, "c", at(20));
+        assert_eq!(third.begin("d", ATTEMPT, at(20)), MayTest::Refused { retry_after: 3 });
+    }
+
+    #[test]
+    fn a_minute_has_thirty_tests() {
+        let mut share = TestShare::default();
+        for n in 0..30 {
+            share = begun(&share, &n.to_string(), at(n)).ended(&n.to_string()).unwrap();
+        }
+        assert_eq!(share.begin("x", ATTEMPT, at(30)), MayTest::Refused { retry_after: 30 });
+        begun(&share, "x", at(60));
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_try_again() {
+        let problem = problem(7);
+        assert_eq!((problem.status, problem.retry_after), (429, Some(7)));
+    }
+}

@@ -1,0 +1,226 @@
+//! `DELETE /webhooks/{id}/held/{item}` and `DELETE /webhooks/{id}/held?type=`: held items that their owner gives up.
+//!
+//! What is cancelled is dropped and counted: in the answer, in the log, and in the replay that it belongs to. What a
+//! mover has, or is in the queue, is not held any more and is not cancelled.
+
+use std::collections::HashMap;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::authentication::Caller;
+use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::held_item::HeldPlace;
+use carteiro_adapters::held_table::SHARDS;
+use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::random;
+use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_core::id::{ItemId, ReplayId, WebhookId};
+use carteiro_core::item::ItemType;
+use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::replay::Counts;
+use carteiro_core::retention::after;
+use futures_util::stream::{self, StreamExt};
+
+use crate::webhooks::{CONCURRENT_DROPS, Dropped, RESERVE};
+use crate::{Manage, webhooks};
+
+/// How many rows of a shard are read together.
+const STEP: u16 = 100;
+
+/// How long a row is claimed before it is deleted: longer than the function runs, so that no mover takes it meanwhile.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// What was cancelled.
+#[derive(Debug, Default)]
+struct Cancelled {
+    rows: usize,
+    /// Of these, how many belong to which replay.
+    replays: HashMap<ReplayId, u64>,
+    /// Whether there was no time for all.
+    more: bool,
+    /// Why some could not be cancelled.
+    failure: Option<AdapterError>,
+}
+
+impl AddAssign for Cancelled {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.more |= other.more;
+        self.failure = self.failure.take().or(other.failure);
+        for (replay, count) in other.replays {
+            *self.replays.entry(replay).or_default() += count;
+        }
+    }
+}
+
+/// A request that cancels.
+struct Canceller<'a> {
+    manage: &'a Manage,
+    webhook: WebhookId,
+    /// Its own id, by which a repeated write recognises itself.
+    id: String,
+    clock: InvocationClock,
+}
+
+pub(crate) async fn item(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let canceller = Canceller::new(manage, caller, request, clock).await?;
+    let Ok(item) = request.path("item").parse::<ItemId>() else { return Err(not_held().into()) };
+    let found = find(manage, &canceller.webhook, &item, clock).await?;
+    let mut cancelled = canceller.cancel(&found.places).await;
+    cancelled.more |= !found.is_whole;
+    if cancelled.rows == 0 && cancelled.failure.is_none() {
+        return Err(if found.is_whole { not_held() } else { too_much() }.into());
+    }
+    canceller.answer(cancelled, item.as_str()).await
+}
+
+pub(crate) async fn of_type(
+    manage: &Manage,
+    caller: Caller,
+    request: &Request,
+    clock: InvocationClock,
+) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let canceller = Canceller::new(manage, caller, request, clock).await?;
+    let item_type =
+        request.query("type").and_then(|name| ItemType::KNOWN.into_iter().find(|one| one.as_str() == name));
+    let Some(item_type) = item_type else {
+        let known = ItemType::KNOWN.map(|one| one.to_string()).join(", ");
+        let error = FieldError::new("type", format!("one of {known} is expected"));
+        return Err(Problem::invalid_fields(vec![error]).into());
+    };
+    let shards = stream::iter(0..SHARDS).map(|shard| canceller.cancel_shard(&item_type, shard));
+    let cancelled = shards.buffer_unordered(usize::from(SHARDS)).collect::<Vec<_>>().await;
+    let cancelled = cancelled.into_iter().fold(Cancelled::default(), |mut all, one| {
+        all += one;
+        all
+    });
+    canceller.answer(cancelled, item_type.as_str()).await
+}
+
+fn not_held() -> Problem {
+    Problem::not_found(
+        "this item is not held for this webhook: it arrived, is in the queue (a retry within 15 minutes is), was dropped, \
+         is dead, or was never there",
+    )
+}
+
+fn too_much() -> Problem {
+    Problem::unavailable(
+        "so much is held for this webhook that there was no time to look through it; try again",
+    )
+}
+
+impl<'a> Canceller<'a> {
+    async fn new(
+        manage: &'a Manage,
+        caller: Caller,
+        request: &Request,
+        clock: InvocationClock,
+    ) -> Result<Self, Failure> {
+        let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+        Ok(Self { manage, webhook: webhook.id, id: format!("{:032x}", random::bits128()?), clock })
+    }
+
+    async fn cancel_shard(&self, item_type: &ItemType, shard: u8) -> Cancelled {
+        let (mut all, mut mark) = (Cancelled::default(), None);
+        loop {
+            if self.clock.left() < RESERVE {
+                all.more = true;
+                return all;
+            }
+            let now = self.clock.now();
+            let page = self.manage.held.held_of_type(&self.webhook, item_type, shard, STEP, mark, now).await;
+            let (places, next) = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    all.failure = Some(error);
+                    return all;
+                }
+            };
+            all += self.cancel(&places).await;
+            mark = next;
+            if mark.is_none() || all.failure.is_some() {
+                return all;
+            }
+        }
+    }
+
+    /// Cancels rows. One that cannot be cancelled keeps none of the others.
+    async fn cancel(&self, places: &[HeldPlace]) -> Cancelled {
+        let cancels = stream::iter(places).map(|place| async move {
+            let now = self.clock.now();
+            (place, self.manage.held.cancel(place, &self.id, (now, after(now, LEASE))).await)
+        });
+        let mut all = Cancelled::default();
+        for (place, cancelled) in cancels.buffer_unordered(CONCURRENT_DROPS).collect::<Vec<_>>().await {
+            match cancelled {
+                Ok(true) => {
+                    all.rows += 1;
+                    if let Some(replay) = place.replay.clone() {
+                        *all.replays.entry(replay).or_default() += 1;
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => all.failure = Some(error),
+            }
+        }
+        all
+    }
+
+    /// Counts what was cancelled, says so in the log, and answers. An error is answered only where nothing was
+    /// cancelled: else its count would be lost.
+    async fn answer(self, cancelled: Cancelled, what: &str) -> Result<ApiGatewayV2httpResponse, Failure> {
+        let Self { manage, webhook, clock, .. } = &self;
+        for (replay, &dropped) in &cancelled.replays {
+            let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
+            let (now, counts) = (clock.now(), Counts { dropped, ..Counts::default() });
+            let expires = manage.retention.replay_expires(now);
+            if manage.held.count_of_replay(&key, counts, now, expires).await.is_err() {
+                tracing::warn!(webhook = webhook.as_str(), replay = replay.as_str(), "replay.not_counted");
+            }
+        }
+        let (webhook, dropped) = (webhook.as_str(), cancelled.rows);
+        if let Some(error) = cancelled.failure {
+            tracing::warn!(webhook, what, error = error.chain(), "held.not_cancelled");
+            if dropped == 0 {
+                return Err(error.into());
+            }
+            tracing::info!(webhook, what, dropped, dropped_more = true, "held.cancelled");
+            return Ok(json(200, &Dropped { rows: dropped, more: true }.view()));
+        }
+        tracing::info!(webhook, what, dropped, dropped_more = cancelled.more, "held.cancelled");
+        Ok(json(200, &Dropped { rows: dropped, more: cancelled.more }.view()))
+    }
+}
+
+/// The held rows of an item.
+pub(crate) struct Found {
+    pub(crate) places: Vec<HeldPlace>,
+    /// False where there was no time to look through all that is held.
+    pub(crate) is_whole: bool,
+}
+
+/// Finds the held rows of an item, as far as the time allows.
+pub(crate) async fn find(
+    manage: &Manage,
+    webhook: &WebhookId,
+    item: &ItemId,
+    clock: InvocationClock,
+) -> Result<Found, AdapterError> {
+    let (mut places, mut mark) = (Vec::new(), None);
+    loop {
+        let (found, next) = manage.held.find_held(webhook, item, mark).await?;
+        places.extend(found);
+        mark = next;
+        if mark.is_none() || clock.left() < RESERVE {
+            return Ok(Found { places, is_whole: mark.is_none() });
+        }
+    }
+}

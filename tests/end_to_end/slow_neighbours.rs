@@ -1,0 +1,240 @@
+//! What one account's slow URLs do to another account's healthy deliveries.
+//!
+//! Each test measures the neighbour alone and then beside the flood, in the same run. The first wave of a flood may take
+//! every copy of the function: nobody knows of it yet, and what waits then waits for one attempt's time. What comes later
+//! is held against what the neighbour takes alone. A second is added to each bound: a busy machine takes that long now
+//! and then, and the attempts of each flood take four times as long or never end.
+//!
+//! Fair queues are the embedded SQS's own, by the rules that the real one documents. How much they change there is up
+//! to the real one.
+
+#![expect(clippy::print_stdout, reason = "a test says what it measured")]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::{Account, Bundle, SOON};
+use http::StatusCode;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
+
+/// The deadline of an attempt.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long the flooded URL takes to answer 200.
+const LATE: Duration = Duration::from_secs(4);
+
+/// How many attempts the usual lane makes at once: `DeliverConcurrency` and `DeliverBatchSize`.
+const AT_ONCE: usize = 200;
+
+/// How many times as long as alone a neighbour's deliveries take beside a flood, after its first wave.
+const FACTOR: u64 = 3;
+
+/// What a busy machine may add to anything.
+const NOISE: Duration = Duration::from_secs(1);
+
+/// How long a neighbour's deliveries took, in milliseconds and in order.
+struct Times(Vec<u64>);
+
+impl Times {
+    fn percentile(&self, percent: usize) -> u64 {
+        self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
+    }
+
+    fn assert_within_the_factor_of(&self, alone: &Self) {
+        for percent in [50, 99] {
+            let (with, without) = (self.percentile(percent), alone.percentile(percent));
+            let most = FACTOR * without + u64::try_from(NOISE.as_millis()).unwrap();
+            assert!(with <= most, "percentile {percent}: {with} ms beside the flood, {without} ms alone");
+        }
+    }
+}
+
+/// Sends a neighbour's items one after the other, and answers how long each took to arrive.
+async fn measured(bundle: &Bundle, account: &Account, what: &str, items: usize) -> Times {
+    let mut sent = Vec::new();
+    for n in 0..items {
+        let began = bundle.stack.clock().now_ms();
+        sent.push((bundle.send(account, "/bots/n/messages", json!({"n": n}).to_string()).await, began));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ends = Instant::now() + SOON * 2;
+    loop {
+        let mut arrived: HashMap<String, u64> = HashMap::new();
+        for one in bundle.receiver.deliveries() {
+            if let Some(id) = one.webhook_id() {
+                arrived.entry(id.to_owned()).or_insert(one.received_at_ms);
+            }
+        }
+        let times: Option<Vec<u64>> =
+            sent.iter().map(|(id, began)| Some(arrived.get(id)?.saturating_sub(*began))).collect();
+        if let Some(mut times) = times {
+            times.sort_unstable();
+            let times = Times(times);
+            let (median, last) = (times.percentile(50), times.percentile(99));
+            println!("{what}: median {median} ms, 99th percentile {last} ms of {items}");
+            return times;
+        }
+        assert!(Instant::now() < ends, "not everything of the neighbour arrived");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An account whose healthy URL is at this path, with its copies of the function started.
+async fn neighbour(bundle: &Bundle, path: &str) -> Account {
+    let account = bundle.account().await;
+    bundle.webhook(&account, path, &["message"]).await;
+    bundle.send_many(&account, "message", 300).await;
+    bundle.receiver.wait_for_count(path, 300, SOON * 2).await.unwrap();
+    account
+}
+
+fn late() -> Behaviour {
+    Behaviour::from(Answer::Delay { by: LATE, then: Box::new(Answer::status(StatusCode::OK)) })
+}
+
+/// Waits until so many of these items were moved to the slow lane.
+async fn until_moved(bundle: &Bundle, items: &[String], least: usize) {
+    let ends = Instant::now() + SOON * 2;
+    loop {
+        let lines = bundle.logs.of("DeliverFunction");
+        let moved: Vec<&String> = lines.iter().filter(|line| line.contains("moved_to_slow_lane")).collect();
+        let is_moved = |item: &&String| moved.iter().any(|line| line.contains(item.as_str()));
+        let count = items.iter().filter(is_moved).count();
+        if count >= least {
+            return;
+        }
+        assert!(Instant::now() < ends, "{count} of {} were moved, not {least}", items.len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_floods_a_url_that_answers_200_late_delays_no_neighbour() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
+    let neighbour = neighbour(&bundle, "/neighbour").await;
+    let alone = measured(&bundle, &neighbour, "alone", 40).await;
+    let flooding = bundle.account().await;
+    bundle.webhook(&flooding, "/late", &["message"]).await;
+    bundle.receiver.set_behaviour("/late", late());
+    let flood = bundle.send_many(&flooding, "message", AT_ONCE + 200).await;
+    let first = measured(&bundle, &neighbour, "in the first wave", 20).await;
+    let most = LATE + NOISE + Duration::from_millis(FACTOR * alone.percentile(99));
+    assert!(
+        u128::from(first.percentile(100)) <= most.as_millis(),
+        "one attempt's time: {first:?}",
+        first = first.0
+    );
+    // What the first wave did not take was attempted in the slow lane alone.
+    until_moved(&bundle, &flood, 200).await;
+    let more = bundle.send_many(&flooding, "message", 400).await;
+    let beside = measured(&bundle, &neighbour, "beside the flood", 60).await;
+    until_moved(&bundle, &more, 400).await;
+    beside.assert_within_the_factor_of(&alone);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_with_sixty_webhooks_at_one_dead_host_delays_no_neighbour() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
+    let neighbour = neighbour(&bundle, "/neighbour").await;
+    let alone = measured(&bundle, &neighbour, "alone", 40).await;
+    let dead = DeadHost::start().await;
+    let flooding = bundle.account().await;
+    let mut webhooks = Vec::new();
+    for n in 0..60 {
+        let settings = json!({"url": dead.url(n), "items": ["message"], "enabled": false});
+        webhooks.push(bundle.webhook_with(&flooding, settings).await);
+    }
+    bundle.send_many(&flooding, "message", 3).await;
+    bundle.until_rest().await;
+    for webhook in &webhooks {
+        let path = format!("/webhooks/{}", webhook.id);
+        let enabled = bundle.client.patch(&path, &flooding.key, &json!({"enabled": true})).await;
+        assert_eq!(enabled.status, 200, "{}", enabled.text());
+    }
+    // Of the 180 that are released now some are attempted before anybody knows, and nothing after that.
+    let first = measured(&bundle, &neighbour, "in the first wave", 20).await;
+    let most = ATTEMPT + NOISE + Duration::from_millis(FACTOR * alone.percentile(99));
+    assert!(u128::from(first.percentile(100)) <= most.as_millis(), "one attempt's time: {:?}", first.0);
+    tokio::time::sleep(ATTEMPT).await;
+    let more = bundle.send_many(&flooding, "message", 5).await;
+    let beside = measured(&bundle, &neighbour, "beside the flood", 60).await;
+    until_moved(&bundle, &more, more.len()).await;
+    beside.assert_within_the_factor_of(&alone);
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_connection_is_dead_for_the_webhooks_of_all_accounts() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "2"), ("DeliverConcurrency", "2")]).await;
+    let dead = DeadHost::start().await;
+    for n in 0..4 {
+        let account = bundle.account().await;
+        bundle.webhook_with(&account, json!({"url": dead.url(n), "items": ["message"]})).await;
+        // Too few for the account's own row.
+        bundle.send_many(&account, "message", 4).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let stranger = bundle.account().await;
+    bundle.webhook_with(&stranger, json!({"url": dead.url(9), "items": ["message"]})).await;
+    let items = bundle.send_many(&stranger, "message", 4).await;
+    until_moved(&bundle, &items, 1).await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn in_the_slow_lane_one_accounts_backlog_does_not_delay_another_account() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
+    let (flooding, other) = (bundle.account().await, bundle.account().await);
+    bundle.webhook(&flooding, "/flood", &["message"]).await;
+    bundle.webhook(&other, "/other", &["message"]).await;
+    for (account, path) in [(&flooding, "/flood"), (&other, "/other")] {
+        bundle.receiver.set_behaviour(path, late());
+        bundle.send_many(account, "message", 5).await;
+    }
+    bundle.receiver.wait_for_count("/flood", 5, SOON).await.unwrap();
+    bundle.receiver.wait_for_count("/other", 5, SOON).await.unwrap();
+    bundle.until_rest().await;
+    bundle.receiver.clear();
+    let flood = bundle.send_many(&flooding, "message", 120).await;
+    until_moved(&bundle, &flood, 120).await;
+    bundle.receiver.wait_for_count("/flood", 1, SOON).await.unwrap();
+    let items = bundle.send_many(&other, "message", 5).await;
+    for item in &items {
+        bundle.receiver.wait_for(|one| one.webhook_id() == Some(item), SOON).await.unwrap();
+    }
+    // Forty are under way or were when the first of the others came in. In the order of sending it would be all.
+    let before = bundle.receiver.count("/flood");
+    println!("{before} of 120 were attempted before the other account's 5");
+    assert!(before < 100, "{before} of 120 came first");
+    bundle.stop().await;
+}
+
+/// A port that takes no connection and refuses none, as a host does that is down behind its firewall: a full backlog.
+struct DeadHost {
+    address: std::net::SocketAddr,
+    _listener: TcpListener,
+    _filling: Vec<TcpStream>,
+}
+
+impl DeadHost {
+    async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut filling = Vec::new();
+        let connect = || tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address));
+        while let Ok(Ok(stream)) = connect().await {
+            filling.push(stream);
+        }
+        Self { address, _listener: listener, _filling: filling }
+    }
+
+    fn url(&self, n: usize) -> String {
+        format!("http://{}/dead/{n}", self.address)
+    }
+}
