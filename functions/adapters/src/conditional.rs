@@ -162,8 +162,9 @@ where
     F: Future<Output = Result<Row, SdkError<E, HttpResponse>>>,
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let mut pause = PAUSE;
-    for tries_left in (0..TRIES).rev() {
+    let (mut pause, mut tries) = (PAUSE, 0);
+    loop {
+        tries += 1;
         match send().await {
             Ok(row) => return Ok(Written::Made(row)),
             Err(error) if is_refused(&error) => {
@@ -172,7 +173,7 @@ where
             }
             Err(error) => {
                 let error = AdapterError::of_call(operation, error);
-                if !error.is_transient() || tries_left == 0 {
+                if !error.is_transient() || tries >= TRIES {
                     return Err(error);
                 }
                 tokio::time::sleep(random::jittered(pause)?).await;
@@ -180,5 +181,4 @@ where
             }
         }
     }
-    Err(AdapterError::Contended { operation })
 }
