@@ -440,10 +440,13 @@ fn release_key(delivery: &Delivery) -> ReleaseKey {
     ReleaseKey { webhook: delivery.webhook.clone(), item_type: delivery.item_type.clone() }
 }
 
+/// The indices of a step's items that have finished, and of those among them that failed.
+type FinishedIndices = (BTreeSet<i64>, BTreeSet<i64>);
+
 /// Counts the settled items of each step of a release. One that is not counted is waited for until its release is
 /// taken over at a later tick.
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
-    let mut counts: HashMap<(ReleaseKey, &str), (BTreeSet<i64>, BTreeSet<i64>)> = HashMap::new();
+    let mut counts: HashMap<(ReleaseKey, &str), FinishedIndices> = HashMap::new();
     for one in settled {
         // Whoever sent an item without its index waits for it in another way, or not any more.
         if let Some(StepTag { id, index: Some(index), .. }) = &one.step {
