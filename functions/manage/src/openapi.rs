@@ -767,7 +767,7 @@ mod tests {
             "/paths/~1webhooks~1{webhook}~1test/post/responses/200/content/application~1json/examples",
         );
         let timeout = Outcome::failed(FailureKind::Timeout, None).because(Some(Code::HeadTimedOut.into()));
-        let outcomes = [(Outcome::Success { status: 204 }, 41), (timeout, 15_000)];
+        let outcomes = [(timeout, 15_000), (Outcome::Success { status: 204 }, 41)];
         assert_eq!(shown.len(), outcomes.len());
         let described = schema(&document, "TestResult");
         for (example, (outcome, latency_ms)) in shown.iter().zip(outcomes) {
