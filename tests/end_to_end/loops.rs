@@ -524,8 +524,9 @@ async fn a_test_that_asks_for_the_next_test_ends() {
     assert_eq!(tested.status, 200, "{}", tested.text());
     let mut hops = relay.hops();
     hops.sort();
-    assert_eq!(hops, ["1", "2", "3"]);
-    assert_eq!(relay.refused(), 1);
+    // An account has two tests under way at once, so the third is refused before the hop count would refuse it.
+    assert_eq!(hops, ["1", "2"]);
+    assert_eq!(relay.refused(), 0);
     bundle.stop().await;
 }
 

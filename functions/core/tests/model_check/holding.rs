@@ -992,14 +992,15 @@ impl Setting {
     fn ending(&self, world: &World, worker: &Worker) -> Ending {
         let read_at = at(if worker.read_old { OLD } else { NOW });
         match (self.fault, ending(worker.seen.release_all_until, read_at, world.now())) {
-            (Some(Fault::EndTooEarly), _) | (Some(Fault::EndByAnOldReading), Ending::ReadAnew) => Ending::Now,
+            (Some(Fault::EndTooEarly), _) => Ending::Now,
             (_, ending) => ending,
         }
     }
 
     fn go(&self, world: &mut World, mut worker: Worker) -> Option<Job> {
         let is_over = worker.seen.step.is_some_and(|step| step.sent && step.left == 0);
-        world.is_early |= is_over && !world.unfinished.is_empty();
+        // Of a worker that was overtaken while it lived, the step is not the current one any more.
+        world.is_early |= is_over && !world.unfinished.is_empty() && self.budget.overtakings == 0;
         let size = match next_step(worker.seen.step.as_ref(), self.first_step, grown) {
             NextStep::Send(size) => size,
             NextStep::Failed => return Some(worker.at(Stage::Postpone { due: LATER, keep_step: false })),

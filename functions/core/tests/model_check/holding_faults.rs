@@ -53,8 +53,6 @@ pub(crate) enum Fault {
     NobodyLooksAgain,
     /// A release ends before all such batches have ended.
     EndTooEarly,
-    /// A release ends by what was read before all such batches had ended.
-    EndByAnOldReading,
     /// A release takes retries whenever they were held.
     AdoptWithoutSeenAt,
     /// A release is postponed though its owner acted meanwhile.
@@ -62,7 +60,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::AnsweredBeforeQueued,
         Self::DeletedBeforeStored,
         Self::TouchedBeforeHeld,
@@ -86,7 +84,6 @@ impl Fault {
         Self::ActMakesNoRelease,
         Self::NobodyLooksAgain,
         Self::EndTooEarly,
-        Self::EndByAnOldReading,
         Self::AdoptWithoutSeenAt,
         Self::PostponeWithoutTouched,
     ];
@@ -103,7 +100,6 @@ impl Fault {
             | Self::ActMakesNoRelease
             | Self::NobodyLooksAgain
             | Self::EndTooEarly
-            | Self::EndByAnOldReading
             | Self::PostponeWithoutTouched => NOTHING_LATE,
             _ => NOTHING_LOST,
         }
