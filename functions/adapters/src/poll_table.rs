@@ -36,6 +36,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
@@ -598,7 +600,8 @@ impl PollTable {
         Ok(May::Now)
     }
 
-    /// Gives units back that were taken for a call that another limit refused, while their window lasts.
+    /// Gives units back that were taken for a call that another limit refused, while their window lasts. It is tried
+    /// once: a repeat after a lost answer would give them back twice, and allow a call too many.
     async fn give_back_units(
         &self,
         pk: String,
@@ -612,7 +615,9 @@ impl PollTable {
             .update_expression("SET units = units - :units")
             .expression_attribute_values(":end", milliseconds(limit.window.end(now)))
             .expression_attribute_values(":units", number(units));
-        made(call.send().await, "giving units of a limit back").map(|_| ())
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        let sent = call.customize().config_override(once).send().await;
+        made(sent, "giving units of a limit back").map(|_| ())
     }
 
     /// Takes units of what is counted at `pk`, of which there are `most` in the limit's window.
