@@ -19,8 +19,8 @@ const SHORT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How often whatever else is on the thread gets its turn during a flood, at least. On a quiet machine it is a thousand
-/// times in a deadline, and none where the flood does not give way; beside other work it may be a few times.
-const TURNS: usize = 3;
+/// times in a deadline, and none where the flood does not give way; beside other work it may be once or twice.
+const TURNS: usize = 1;
 
 /// Between two attempts: time for what comes late.
 const BETWEEN: Duration = Duration::from_millis(80);
