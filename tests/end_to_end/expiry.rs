@@ -97,9 +97,15 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     assert_ne!(second["blocked_until"], first["blocked_until"]);
 
     // An unblock, and a new streak long after its row may have gone.
+    // It releases the retries that were a day away, too.
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
+    bundle.receiver.set_behaviour("/b", Behaviour::default());
     let path = format!("/webhooks/{}/unblock", webhook.id);
     assert_eq!(bundle.client.post(&path, &account.key, "").await.status, 200);
+    until_arrived(&bundle, "/b", &failed).await;
     failures_are(&bundle, &account, &webhook, 0).await;
+    quiet(&bundle.stack, &bundle.receiver, "/b").await;
+    bundle.receiver.set_behaviour("/b", busy());
     hours(&bundle, 3).await;
     send_many(&bundle.client, &account, "event", 9).await;
     failures_are(&bundle, &account, &webhook, 9).await;
