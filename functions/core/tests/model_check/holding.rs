@@ -257,6 +257,8 @@ enum Stage {
     /// The rest of `go_on`, with what `next_step` and `send_step` read, and write on the release before they send. These
     /// are one step here, for what others do in between they may as well do after all of it.
     Go,
+    /// The rest of `next_step`, where nothing was read: time has passed since reading began.
+    NothingRead,
     /// `adopt`.
     Adopt { item: usize, holding: i64 },
     /// `begin_step`, where its answer may be lost.
@@ -933,6 +935,16 @@ impl Setting {
                 _ => self.go(world, worker),
             },
             Stage::Go => self.go(world, worker),
+            Stage::NothingRead => Some(match self.ending(world, &worker) {
+                Ending::Now => worker.at(Stage::End),
+                Ending::ReadAnew => {
+                    worker.read_anew();
+                    worker.at(Stage::Go)
+                }
+                Ending::NotBefore(until) => {
+                    worker.at(Stage::Postpone { due: until.as_millisecond(), keep_step: false })
+                }
+            }),
             Stage::Adopt { item, holding } => {
                 let held = &mut world.items[item].held;
                 let seen = held.as_ref().and_then(|row| number(row, "seen_at")).unwrap_or_default();
@@ -992,15 +1004,17 @@ impl Setting {
     fn ending(&self, world: &World, worker: &Worker) -> Ending {
         let read_at = at(if worker.read_old { OLD } else { NOW });
         match (self.fault, ending(worker.seen.release_all_until, read_at, world.now())) {
-            (Some(Fault::EndTooEarly), _) => Ending::Now,
+            (Some(Fault::EndTooEarly), _) | (Some(Fault::EndByAnOldReading), Ending::ReadAnew) => Ending::Now,
             (_, ending) => ending,
         }
     }
 
     fn go(&self, world: &mut World, mut worker: Worker) -> Option<Job> {
         let is_over = worker.seen.step.is_some_and(|step| step.sent && step.left == 0);
-        // Of a worker that was overtaken while it lived, the step is not the current one any more.
-        world.is_early |= is_over && !world.unfinished.is_empty() && self.budget.overtakings == 0;
+        // Who lost the release to another worker may go by an older step, and can do nothing by it.
+        let current = world.release.as_ref().map(|row| ReleaseState::of(row).step_id);
+        let is_current = current == Some(worker.seen.step_id.clone());
+        world.is_early |= is_over && is_current && !world.unfinished.is_empty();
         let size = match next_step(worker.seen.step.as_ref(), self.first_step, grown) {
             NextStep::Send(size) => size,
             NextStep::Failed => return Some(worker.at(Stage::Postpone { due: LATER, keep_step: false })),
@@ -1023,16 +1037,9 @@ impl Setting {
                 worker.read_anew();
                 return Some(worker.at(Stage::Go));
             }
-            return Some(match self.ending(world, &worker) {
-                Ending::Now => worker.at(Stage::End),
-                Ending::ReadAnew => {
-                    worker.read_anew();
-                    worker.at(Stage::Go)
-                }
-                Ending::NotBefore(until) => {
-                    worker.at(Stage::Postpone { due: until.as_millisecond(), keep_step: false })
-                }
-            });
+            // Only where there was an act does it matter when that is.
+            let stage = if until.is_some() { Stage::NothingRead } else { Stage::End };
+            return Some(worker.at(stage));
         }
         let most = usize::try_from(size).unwrap_or(usize::MAX).min(waiting.len());
         let most = if world.over { 1 } else { most };
@@ -1134,7 +1141,7 @@ impl Setting {
                 if matches!(stage, Stage::Wait | Stage::Renew { touched: true }) {
                     actions.push(Action::GiveBack(index));
                 }
-                writes = !matches!(stage, Stage::Wait | Stage::Go);
+                writes = !matches!(stage, Stage::Wait | Stage::Go | Stage::NothingRead);
                 actions.push(Action::Step(index));
             }
             Job::Effects { left, .. } | Job::Releasing { left, .. } => {

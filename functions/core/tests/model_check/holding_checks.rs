@@ -226,6 +226,7 @@ fn variant(fault: Fault) -> Setting {
         | Fault::ActMakesNoRelease
         | Fault::NobodyLooksAgain
         | Fault::EndTooEarly
+        | Fault::EndByAnOldReading
         | Fault::PostponeWithoutTouched => {
             Setting { budget: Budget { crashes: 0, acts: 1, ..budget }, ..one }
         }

@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     NobodyLooksAgain,
     /// A release ends before all such batches have ended.
     EndTooEarly,
+    /// A release ends by what was read before all such batches had ended.
+    EndByAnOldReading,
     /// A release takes retries whenever they were held.
     AdoptWithoutSeenAt,
     /// A release is postponed though its owner acted meanwhile.
@@ -60,7 +62,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::AnsweredBeforeQueued,
         Self::DeletedBeforeStored,
         Self::TouchedBeforeHeld,
@@ -84,6 +86,7 @@ impl Fault {
         Self::ActMakesNoRelease,
         Self::NobodyLooksAgain,
         Self::EndTooEarly,
+        Self::EndByAnOldReading,
         Self::AdoptWithoutSeenAt,
         Self::PostponeWithoutTouched,
     ];
@@ -100,6 +103,7 @@ impl Fault {
             | Self::ActMakesNoRelease
             | Self::NobodyLooksAgain
             | Self::EndTooEarly
+            | Self::EndByAnOldReading
             | Self::PostponeWithoutTouched => NOTHING_LATE,
             _ => NOTHING_LOST,
         }
