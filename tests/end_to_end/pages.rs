@@ -277,11 +277,11 @@ async fn a_deleted_accounts_pages_and_tokens_go_with_it_and_a_repeat_finishes_wh
     }
     let theirs = connect(&bundle, &stranger, &given("facebook", "0")).await;
     bundle.webhook(&account, "/a", &["event"]).await;
-    // The second page's deletion fails.
+    // The second page's deletion fails. The first transaction deletes the account's key.
     let fails = std::sync::atomic::AtomicUsize::new(0);
     let fail = move |call: DynamodbCall<'_>| {
         let is_second = call.operation == "TransactWriteItems"
-            && fails.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1;
+            && fails.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 2;
         refuse(is_second)
     };
     bundle.stack.intercept_dynamodb(Some(Arc::new(fail)));
