@@ -169,7 +169,6 @@ async fn one_dead_item_is_sent_again_as_it_was_and_what_is_not_dead_cannot_be() 
     patch(&bundle, &account, &webhook, &json!({"enabled": false})).await;
     let waiting = bundle.send(&account, "/bots/b/events", r#"{"category":"waits"}"#).await;
     until_rows(&bundle, "HeldTable", &webhook, 1).await;
-    refused(json!({"item": waiting}), 404, "not-found").await;
     let wrong = refused(json!({"item": item, "to": "2026-11-21T00:00:00Z"}), 422, "invalid").await;
     assert_eq!(wrong["errors"][0]["field"], "to");
     refused(json!([]), 400, "bad-request").await;
@@ -190,6 +189,13 @@ async fn one_dead_item_is_sent_again_as_it_was_and_what_is_not_dead_cannot_be() 
     }
     let list = bundle.client.get(&format!("{path}?limit=1"), &account.key).await.json();
     assert_eq!((list["data"][0]["id"].clone(), list["next"].clone()), (replay["id"].clone(), Value::Null));
+    // An item that is held for a disabled webhook can be replayed, and waits until that is enabled.
+    let of_held = ask(&bundle, &account, &webhook, &json!({"item": waiting})).await;
+    until_at_rest(&bundle).await;
+    assert_eq!(bundle.receiver.count("/x"), 1, "disabled");
+    patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    until_state(&bundle, &account, &webhook, &of_held, "done").await;
+    assert!(self::arrived(&bundle, "/x").contains(&waiting));
     bundle.stop().await;
 }
 
@@ -208,6 +214,7 @@ async fn a_span_is_replayed_and_what_was_accepted_outside_it_stays_dead() {
     assert_eq!(arrived(&bundle, "/x"), order[5..12].iter().cloned().collect());
     let left = ids(&listed(&bundle, &account, &webhook, "dead").await);
     assert_eq!(left, [&order[..5], &order[12..]].concat());
+    patch(&bundle, &account, &webhook, &json!({"items": ["event", "message"]})).await;
     let nothing = ask(&bundle, &account, &webhook, &json!({"type": "message"})).await;
     let nothing = until_state(&bundle, &account, &webhook, &nothing, "done").await;
     assert_eq!(counts(&nothing), [0; 6]);
