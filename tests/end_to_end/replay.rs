@@ -194,7 +194,9 @@ async fn one_dead_item_is_sent_again_as_it_was_and_what_is_not_dead_cannot_be() 
     until_at_rest(&bundle).await;
     assert_eq!(bundle.receiver.count("/x"), 1, "disabled");
     patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    // It waits for its release already, which is not the replay's to count.
     until_state(&bundle, &account, &webhook, &of_held, "done").await;
+    bundle.receiver.wait_for_count("/x", 2, SOON).await.unwrap();
     assert!(self::arrived(&bundle, "/x").contains(&waiting));
     bundle.stop().await;
 }
