@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::blocks::until;
 use carteiro_tests::{Account, Bundle, SOON, Webhook, assert_problem, dynamodb};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
@@ -26,15 +27,7 @@ async fn delete(bundle: &Bundle, account: &Account, path: &str) -> (u16, Value) 
 }
 
 async fn until_held(bundle: &Bundle, account: &Account, webhook: &Webhook, item_type: &str, count: u64) {
-    let mut status = Value::Null;
-    for _ in 0..300 {
-        status = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
-        if status["status"][item_type]["held"] == count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("not {count} held: {status}");
+    until(&bundle.client, account, webhook, item_type, |status| status["held"] == count).await;
 }
 
 async fn until_done(bundle: &Bundle, account: &Account, webhook: &Webhook, replay: &Value) -> Value {

@@ -10,10 +10,11 @@ use std::time::Duration;
 use carteiro_core::item::ItemType;
 use carteiro_core::work_share::SLOTS;
 use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::blocks::until;
 use carteiro_tests::client::Client;
 use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb, sqs};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// How many items a neighbour's release has: two steps, of 10 and of 20.
 const ITEMS: usize = 30;
@@ -30,15 +31,7 @@ async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, enab
 }
 
 async fn until_held(bundle: &Bundle, account: &Account, webhook: &Webhook, item_type: &str, count: usize) {
-    let mut status = Value::Null;
-    for _ in 0..300 {
-        status = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
-        if status["status"][item_type]["held"] == count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("not {count} held: {status}");
+    until(&bundle.client, account, webhook, item_type, |status| status["held"] == count).await;
 }
 
 /// Releases what a neighbour has, and answers in how many steps, without a tick.

@@ -332,7 +332,7 @@ impl PollTable {
         rows.iter().map(|row| read_schedule(row).map(|read| (read.page.clone(), read))).collect()
     }
 
-    /// Notes how many pages of a shard are asked about.
+    /// Notes how many pages of a shard are polled.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -347,7 +347,7 @@ impl PollTable {
         put.map(|_| ()).map_err(|error| AdapterError::of_call("noting how many pages there are", error))
     }
 
-    /// How many pages of all shards are asked about, as of when each was last planned.
+    /// The number of polled pages in all shards, each counted when it was last planned.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -536,8 +536,8 @@ impl PollTable {
         Ok(Kept::Done)
     }
 
-    /// Takes so many units of every limit that counts an ask, if all of them have as many left, and of the account's
-    /// part of those of the app.
+    /// Takes the units of one request from every limit that counts it, and from the account's part of the app's limits,
+    /// if each of them has as many left. What was taken before one of them refused is given back.
     ///
     /// # Errors
     /// Where it cannot be written. Whether they were taken is then not known; the call is not to be made.

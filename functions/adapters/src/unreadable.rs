@@ -1,12 +1,12 @@
-//! Rows that are not as this version writes them: said in the log, and passed over.
+//! Rows that are not as this version writes them: they are logged and passed over.
 //!
-//! One such row may not keep the others from being listed, released, replayed or told. It stays where it is: a version
-//! that can read it finds it there.
+//! One such row does not keep the others from being listed, released or replayed, nor their notices from being sent. It
+//! stays where it is: a version that can read it finds it there.
 
 use crate::error::AdapterError;
 use crate::row::Row;
 
-/// Says in the log which row cannot be read, and why. Nothing of what it holds is said.
+/// Logs which row cannot be read, and why, but nothing that it holds.
 pub(crate) fn note(table: &'static str, row: &Row, error: &AdapterError) {
     let key = |name: &str| row.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
     tracing::error!(table, pk = key("pk"), sk = key("sk"), error = error.chain(), "row.unreadable");

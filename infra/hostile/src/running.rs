@@ -144,9 +144,10 @@ async fn accept(
             // Whatever goes wrong here is what the receiver is for, or the sender's own way to end it.
             let _ = match tls {
                 None => behave(Wire::new(stream)).await,
-                Some(tls) => match tls.accept(stream).await {
+                Some(tls) => match tls.accept(stream).into_fallible().await {
                     Ok(stream) => behave(Wire::new(stream)).await,
-                    Err(error) => Err(error),
+                    // Closed with bytes unread, the connection would be reset, and the alert lost before it is read.
+                    Err((_, stream)) => Wire::new(stream).listen().await,
                 },
             };
         });

@@ -44,7 +44,7 @@ async fn ends_as_recorded(name: &str, code: Option<Code>) {
     }
 }
 
-/// A test for each, with the cause that is told, where there is one alone; and the list of them.
+/// A test for each receiver, with its cause where only one is possible, and the list of all tests.
 macro_rules! receivers {
     ($($name:ident $(=> $code:ident)?)*) => {
         $(

@@ -40,7 +40,7 @@ fn delivery(webhook: &WebhookId, item: u128) -> Delivery {
     }
 }
 
-/// A table behind a proxy that makes each write so many times more than its answer is let through.
+/// A table behind a proxy that makes each write `lost` times before it lets an answer through.
 async fn table(lost: u64, fate: Fate) -> (Proxy, HeldTable) {
     let name = format!("Held{:032x}", random::bits128().unwrap());
     embedded().make_held(&name);
