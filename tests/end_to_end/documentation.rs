@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
@@ -15,25 +15,58 @@ use carteiro_core::{
 use carteiro_tests::{ADMIN_KEY, Bundle, machine_clock, program, tools, workspace};
 use serde_json::Value;
 
-const DOCUMENTS: [&str; 7] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "infra/README.md",
-    "docs/address_guard.md",
-    "docs/coverage.md",
-    "docs/hostile_receivers.md",
-];
+/// A section of a document: its path, and a heading of the second level; all of it where there is none.
+type Place = (&'static str, Option<&'static str>);
+
+/// Where each thing stands that the tests hold to the code.
+mod place {
+    use super::Place;
+
+    pub(super) const CURL: Place = ("README.md", Some("Five minutes with curl"));
+    pub(super) const GUARANTEES: Place = ("docs/guarantees.md", None);
+    pub(super) const RETRIES: Place = ("docs/delivery.md", Some("Retries"));
+    pub(super) const RECEIVING: Place = ("docs/receiving.md", None);
+    pub(super) const ROTATION: Place = ("docs/receiving.md", Some("Rotate a secret"));
+    pub(super) const COLLECTED_ITEMS: Place = ("docs/collecting.md", Some("Collected items"));
+    pub(super) const PARAMETERS: Place = ("docs/configuration.md", Some("Parameters"));
+    pub(super) const LIMITS: Place = ("docs/limits.md", None);
+    pub(super) const PROGRAM: Place = ("infra/README.md", Some("The program"));
+    pub(super) const SAMPLES_TOOL: Place = ("infra/README.md", Some("The samples tool"));
+    pub(super) const COMPARISON: [Place; 3] = [
+        ("docs/comparison.md", Some("Delivery core")),
+        ("docs/comparison.md", Some("Security")),
+        ("docs/comparison.md", Some("Reliability and isolation")),
+    ];
+}
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A document's text below a heading of the second level, up to the next one.
-fn section(document: &str, heading: &str) -> String {
+/// The text of a place.
+fn section((path, heading): Place) -> String {
+    let document = read(path);
+    let Some(heading) = heading else { return document };
     let start = format!("\n## {heading}\n");
-    let (_, rest) = document.split_once(&start).unwrap_or_else(|| panic!("no section {heading}"));
+    let (_, rest) = document.split_once(&start).unwrap_or_else(|| panic!("{path} has no section {heading}"));
     rest.split("\n## ").next().unwrap().to_owned()
+}
+
+/// A text with its line breaks as spaces: where a document breaks its lines says nothing.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// All documents, by their paths in the repository.
+fn documents() -> Vec<String> {
+    let mut found: Vec<String> =
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "infra/README.md"].map(str::to_owned).into();
+    for folder in ["docs", "docs/architecture"] {
+        let entries = std::fs::read_dir(workspace().join(folder)).unwrap().map(Result::unwrap);
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        found.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
+    }
+    found
 }
 
 /// The cells of a section's table rows, heads and rules left out.
@@ -59,14 +92,14 @@ fn blocks(section: &str, language: &str) -> String {
     each_block(section, language).collect()
 }
 
-/// The block of the README, of one language, that holds a text.
-pub(crate) fn readmes_block(language: &str, holding: &str) -> String {
-    let readme = read("README.md");
-    let found = each_block(&readme, language).find(|block| block.contains(holding));
-    found.unwrap_or_else(|| panic!("the README has no {language} with {holding:?}")).to_owned()
+/// The code in one language that receivers are shown, and that holds a text.
+pub(crate) fn snippet(language: &str, holding: &str) -> String {
+    let receiving = section(place::RECEIVING);
+    let found = each_block(&receiving, language).find(|block| block.contains(holding));
+    found.unwrap_or_else(|| panic!("no {language} with {holding:?}")).to_owned()
 }
 
-/// The template's parameters and their defaults, as the README writes them.
+/// The template's parameters and their defaults, as their document writes them.
 fn declared_parameters() -> Vec<(String, String)> {
     let template = read("template.yaml");
     let (_, rest) = template.split_once("\nParameters:\n").expect("the template has parameters");
@@ -103,12 +136,11 @@ fn sources_by_name(folders: &[&str]) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_the_comparison_says_of_us_is_tested_or_said_not_to_be_there() {
+fn each_claim_of_the_comparison_is_tested_or_denied() {
     let sources = sources_by_name(&["functions", "infra", "tests"]);
-    let document = read("docs/comparison.md");
     let mut counted = 0;
-    for heading in ["Delivery core", "Security", "Reliability and isolation"] {
-        for row in rows(&section(&document, heading)) {
+    for place in place::COMPARISON {
+        for row in rows(&section(place)) {
             let [what, ours, others @ .., test] = row.as_slice() else { panic!("{row:?}") };
             assert!(others.len() == 4 && others.iter().all(|cell| !cell.is_empty()), "{what}");
             counted += 1;
@@ -127,11 +159,9 @@ fn what_the_comparison_says_of_us_is_tested_or_said_not_to_be_there() {
 }
 
 #[test]
-fn the_readme_lists_exactly_the_templates_parameters_with_their_defaults() {
-    let listed: Vec<_> = rows(&section(&read("README.md"), "Configure"))
-        .into_iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
+fn the_parameters_are_the_templates_with_their_defaults() {
+    let listed: Vec<_> =
+        rows(&section(place::PARAMETERS)).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     let declared = declared_parameters();
     assert!(declared.len() > 20, "{declared:?}");
     assert_eq!(listed, declared);
@@ -139,15 +169,14 @@ fn the_readme_lists_exactly_the_templates_parameters_with_their_defaults() {
 
 #[test]
 fn the_documented_limits_are_those_of_the_core() {
-    let readme = read("README.md");
     let limits: BTreeMap<_, _> =
-        rows(&section(&readme, "Limits")).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        rows(&section(place::LIMITS)).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     let (kib, mib) = (1024, 1024 * 1024);
     let expected = [
         ("one item", format!("{} KiB", item::MAX_ITEM_BYTES / kib)),
         ("bulk request", format!("{} MiB, {} lines", ndjson::MAX_BULK_BYTES / mib, ndjson::MAX_BULK_LINES)),
         ("push", format!("{} MiB", push::MAX_PUSH_BYTES / mib)),
-        ("memory of what was pushed", format!("{} days", inbox::REMEMBERED.as_secs() / 86400)),
+        ("memory of an inbox entry", format!("{} days", inbox::REMEMBERED.as_secs() / 86400)),
         ("idempotency key", format!("{} visible", idempotency::MAX_KEY_BYTES)),
         ("idempotency key", format!("{} h", idempotency::REMEMBERED.as_secs() / 3600)),
         ("bot's name", format!("{} of", item::MAX_BOT_NAME_BYTES)),
@@ -197,8 +226,8 @@ fn the_documented_limits_are_those_of_the_core() {
         let documented = limits.get(what).unwrap_or_else(|| panic!("{what} is not among the limits"));
         assert!(documented.contains(&limit), "{what}: {documented}, not {limit}");
     }
-    let lease = format!("for {} s (its\n  lease)", idempotency::LEASE.as_secs());
-    assert!(readme.contains(&lease), "the lease of an idempotency key is not {lease:?}");
+    let lease = format!("for {} s (its lease)", idempotency::LEASE.as_secs());
+    assert!(unwrapped(&section(place::GUARANTEES)).contains(&lease), "{lease}");
 }
 
 #[test]
@@ -216,21 +245,21 @@ fn the_documented_retries_are_those_of_the_core() {
         })
         .collect();
     expected.push(vec![(SCHEDULE.len() + 1).to_string(), "none: dead".to_owned(), "dead".to_owned()]);
-    assert_eq!(rows(&section(&read("README.md"), "Guarantees")), expected);
+    assert_eq!(rows(&section(place::RETRIES)), expected);
 }
 
 #[test]
 fn the_documented_rotation_is_that_of_the_core() {
-    let receiver = section(&read("README.md"), "What a receiver sees");
-    let (_, rotation) = receiver.split_once("\n### Rotate a secret\n").unwrap();
-    let rows = rows(rotation.split("\n### ").next().unwrap());
+    let rotation = section(place::ROTATION);
+    let rows = rows(&rotation);
     let fields: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(fields, credentials::ROTATION_FIELDS);
     let (most, usual) = (credentials::MAX_OVERLAP_SECONDS, credentials::DEFAULT_OVERLAP_SECONDS);
     assert!(rows[2][1].contains(&format!("0 to {most}; {usual} where")), "{rows:?}");
-    assert!(rotation.contains(&format!("at most {} replaced secrets", credentials::MAX_REPLACED)));
-    let shown =
-        [readmes_block("python", "def genuine("), readmes_block("python", "def genuine_by_public_key(")];
+    assert!(
+        unwrapped(&rotation).contains(&format!("at most {} replaced secrets", credentials::MAX_REPLACED))
+    );
+    let shown = [snippet("python", "def genuine("), snippet("python", "def genuine_by_public_key(")];
     assert!(shown.iter().all(|check| check.contains(&format!("> {TOLERANCE_SECONDS}:"))), "{shown:?}");
 }
 
@@ -250,17 +279,17 @@ fn anchors(document: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_relative_link_of_the_documents_points_at_something() {
+fn every_relative_link_of_the_documents_has_a_target() {
     let mut checked = 0;
-    for name in DOCUMENTS {
-        let document = read(name);
-        let folder = workspace().join(name).parent().unwrap().to_owned();
+    for name in documents() {
+        let document = read(&name);
+        let folder = workspace().join(&name).parent().unwrap().to_owned();
         for link in document.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.contains("://") {
                 continue;
             }
             let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() { workspace().join(name) } else { folder.join(path) };
+            let target = if path.is_empty() { workspace().join(&name) } else { folder.join(path) };
             assert!(target.exists(), "{name} links to {link}");
             if !fragment.is_empty() {
                 let text = std::fs::read_to_string(&target).unwrap();
@@ -272,8 +301,35 @@ fn every_relative_link_of_the_documents_points_at_something() {
     assert!(checked > 30, "only {checked} links were found");
 }
 
+/// The lines of a document that are neither code nor table.
+fn prose(document: &str) -> impl Iterator<Item = &str> {
+    let outside = document.split("\n```").step_by(2);
+    outside.flat_map(str::lines).filter(|line| !line.starts_with('|'))
+}
+
 #[test]
-fn what_the_readme_tells_to_run_is_what_ci_runs() {
+fn the_readme_and_the_overview_stay_short() {
+    for (name, most_lines, most_words) in
+        [("README.md", 220, 1800), ("docs/architecture/overview.md", 110, 1100)]
+    {
+        let document = read(name);
+        let (lines, words) = (document.lines().count(), document.split_whitespace().count());
+        assert!(lines <= most_lines && words <= most_words, "{name}: {lines} lines, {words} words");
+    }
+}
+
+#[test]
+fn the_prose_of_the_documents_is_wrapped_at_120_columns() {
+    for name in documents().iter().filter(|name| *name != "CHANGELOG.md") {
+        let document = read(name);
+        let is_long = |line: &&str| line.chars().count() > 120 && line.split(' ').count() > 2;
+        let long: Vec<_> = prose(&document).filter(is_long).collect();
+        assert!(long.is_empty(), "{name}: {long:?}");
+    }
+}
+
+#[test]
+fn the_readme_tells_to_run_what_ci_runs() {
     let (readme, ci) = (read("README.md"), read(".ci/run").replace("--locked ", ""));
     for command in ["cargo test --workspace", "cargo run -- --once"] {
         assert!(readme.contains(&format!("`{command}")), "the README does not name {command}");
@@ -284,7 +340,7 @@ fn what_the_readme_tells_to_run_is_what_ci_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readme_lists_exactly_the_programs_options() {
+async fn the_programs_options_are_listed() {
     let program = program().await;
     let help = Command::new(program).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -293,8 +349,8 @@ async fn the_readme_lists_exactly_the_programs_options() {
         name.starts_with("--").then(|| name.to_owned())
     };
     let of_program: BTreeSet<_> = help.lines().filter_map(|line| named(line.trim_start())).collect();
-    let readme = section(&read("README.md"), "Try it");
-    let listed: BTreeSet<_> = rows(&readme).iter().filter_map(|row| named(&row[0])).collect();
+    let listed: BTreeSet<_> =
+        rows(&section(place::PROGRAM)).iter().filter_map(|row| named(&row[0])).collect();
     assert!(of_program.contains("--once"), "{help}");
     assert_eq!(listed, of_program);
 }
@@ -310,9 +366,9 @@ fn declared_options(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_lists_exactly_the_samples_tools_options() {
+fn the_samples_tools_options_are_listed() {
     let declared = declared_options(&read("infra/samples/src/main.rs"));
-    let options = rows(&section(&read("README.md"), "Collected items"));
+    let options = rows(&section(place::SAMPLES_TOOL));
     let listed: BTreeSet<_> = options
         .iter()
         .flat_map(|row| row[0].split(", "))
@@ -325,8 +381,8 @@ fn the_readme_lists_exactly_the_samples_tools_options() {
 }
 
 #[test]
-fn the_readme_shows_collected_items_as_the_schema_and_the_core_have_them() {
-    let collected = section(&read("README.md"), "Collected items");
+fn collected_items_are_shown_as_their_schema_has_them() {
+    let collected = section(place::COLLECTED_ITEMS);
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let shown: Value = serde_json::from_str(&blocks(&collected, "json")).unwrap();
     assert_eq!(shown, schema["examples"][0]);
@@ -346,50 +402,6 @@ fn the_readme_shows_collected_items_as_the_schema_and_the_core_have_them() {
     }
 }
 
-/// The Rust sources below a folder.
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The events that a source logs, each with its level: the last text of every call of a logging macro.
-fn events(source: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for call in source.split("tracing::").skip(1) {
-        let Some((level, arguments)) = call.split_once("!(") else { continue };
-        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
-            continue;
-        }
-        let arguments = arguments.split(");").next().unwrap();
-        let event = arguments.rsplit('"').nth(1).expect("an event has a name");
-        found.push((event.to_owned(), level.to_uppercase()));
-    }
-    found
-}
-
-#[test]
-fn the_readme_lists_exactly_the_events_that_the_functions_log() {
-    let mut files = Vec::new();
-    rust_files(&workspace().join("functions"), &mut files);
-    let logged: BTreeSet<_> =
-        files.iter().flat_map(|file| events(&std::fs::read_to_string(file).unwrap())).collect();
-    let operate = section(&read("README.md"), "Operate");
-    let levels = ["ERROR", "WARN", "INFO", "DEBUG"];
-    let listed: BTreeSet<_> = rows(&operate)
-        .into_iter()
-        .filter(|row| levels.contains(&row[1].as_str()))
-        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()))
-        .collect();
-    assert!(logged.len() > 20, "{logged:?}");
-    assert_eq!(listed, logged);
-}
-
 /// Runs a script with a program that reads it from its standard input.
 pub(crate) async fn run(mut program: Command, script: String) -> Output {
     let run = move || {
@@ -402,12 +414,12 @@ pub(crate) async fn run(mut program: Command, script: String) -> Output {
 }
 
 #[tokio::test]
-async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else() {
+async fn the_documented_check_accepts_only_genuine_signatures() {
     let Some(python) = tools::python_with("hmac") else { return };
     let secret = Secret::from_random([7; 32]);
     let now = i64::try_from(machine_clock().now_ms() / 1000).unwrap();
     let other = Secret::from_random([8; 32]);
-    let mut script = readmes_block("python", "def genuine(");
+    let mut script = snippet("python", "def genuine(");
     let known = secret.reveal();
     for (known, time, body) in [
         (known.as_str(), now, "é"),
@@ -433,14 +445,14 @@ async fn the_readmes_check_of_a_signature_takes_what_is_genuine_and_nothing_else
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_five_minutes_with_curl_go_as_it_says() {
+async fn five_minutes_with_curl_show_a_block_and_its_release() {
     if let Some(missing) = ["bash", "curl", "sed"].into_iter().find(|tool| !is_there(tool)) {
         return tools_are_missing(missing);
     }
     let bundle = Bundle::start().await;
     let addresses = bundle.stack.addresses();
     let receiver = bundle.receiver.url("");
-    let script = blocks(&section(&read("README.md"), "Five minutes with curl"), "sh")
+    let script = blocks(&section(place::CURL), "sh")
         .replace("http://127.0.0.1:3000", &addresses.api)
         .replace("http://127.0.0.1:3001", receiver.trim_end_matches('/'))
         .replace("http://127.0.0.1:3004", &addresses.lambda)
@@ -455,6 +467,9 @@ async fn the_readmes_five_minutes_with_curl_go_as_it_says() {
         r#""webhooks":1"#,
         r#""signature":"valid""#,
         r#"["carteiro-attempt","2"]"#,
+        r#""state":"blocked""#,
+        r#""held":4,"#,
+        "Sending events to this URL is blocked from ",
         r#""state":"open""#,
         r#""outcome":"success""#,
         r#""planned":true"#,

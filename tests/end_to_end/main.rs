@@ -27,6 +27,7 @@ mod isolation;
 mod items;
 mod killed;
 mod leaks;
+mod log_events;
 mod loops;
 mod neighbours;
 mod networks;

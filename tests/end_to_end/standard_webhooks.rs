@@ -1,8 +1,8 @@
 //! The official Standard Webhooks libraries of three languages on real deliveries, before, during and after rotations;
 //! and `v1a` by implementations of ed25519 that are not the one that signs.
 //!
-//! Python and JavaScript run what the README shows for them, and nothing else decides; the Rust that the README shows is
-//! [`is_genuine`], as it stands below.
+//! Python and JavaScript run what `docs/receiving.md` shows for them, and nothing else decides; the Rust that it shows
+//! is [`is_genuine`] below.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +16,7 @@ use carteiro_tests::{Account, Bundle, SOON, machine_clock, tools};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::documentation::{readmes_block, run};
+use crate::documentation::{run, snippet};
 
 const HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
@@ -60,7 +60,7 @@ impl Verifier {
     }
 }
 
-/// As the README shows it.
+/// As `docs/receiving.md` shows it.
 fn is_genuine(secret: &str, headers: &http::HeaderMap, body: &[u8]) -> bool {
     let webhook = standardwebhooks::Webhook::new(secret);
     webhook.is_ok_and(|webhook| webhook.verify(body, headers).is_ok())
@@ -79,10 +79,10 @@ fn by_the_crate(case: &Case) -> bool {
     now.abs_diff(timestamp) <= 300 && signature.split(' ').any(|one| one == own)
 }
 
-/// The README's two functions, with a clock that can be set, over the cases.
+/// The document's two functions, with a clock that can be set, over the cases.
 fn python_script() -> String {
-    let library = readmes_block("python", "from standardwebhooks import");
-    let public_key = readmes_block("python", "def genuine_by_public_key(");
+    let library = snippet("python", "from standardwebhooks import");
+    let public_key = snippet("python", "def genuine_by_public_key(");
     format!(
         r#"
 import base64, datetime, json, time
@@ -114,8 +114,8 @@ print(json.dumps(verdicts))
 }
 
 fn javascript() -> String {
-    let library = readmes_block("js", "require(\"standardwebhooks\")");
-    let public_key = readmes_block("js", "function genuineByPublicKey(");
+    let library = snippet("js", "require(\"standardwebhooks\")");
+    let public_key = snippet("js", "function genuineByPublicKey(");
     format!(
         r#"
 {library}
@@ -332,7 +332,7 @@ async fn verifies_through_rotations(verifier: Verifier) {
 
 #[tokio::test]
 async fn the_official_rust_library_verifies_deliveries_before_during_and_after_a_rotation() {
-    let shown = readmes_block("rust", "standardwebhooks::");
+    let shown = snippet("rust", "standardwebhooks::");
     assert!(include_str!("standard_webhooks.rs").contains(&shown), "{shown}");
     verifies_through_rotations(Verifier::Rust).await;
 }

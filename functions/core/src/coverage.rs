@@ -144,7 +144,7 @@ fn instagram(kind: Kind) -> Option<Coverage> {
         Kind::Mention => row(
             (
                 AsIds(ONCE),
-                "those in comments and captions come as ids and are [completed](../README.md#collecting-from-networks); \
+                "those in comments and captions come as ids and are [completed](collecting.md#polling); \
                  those in stories come whole, as messages",
             ),
             (Asked, "tags on photos alone: of other mentions there is no list"),
@@ -269,15 +269,15 @@ fn linkedin(kind: Kind) -> Option<Coverage> {
 const INTRODUCTION: &str = "\
 # Coverage
 
-What Carteiro brings in of a page, for each network and each [kind of item](../README.md#collected-items). This page is
+What Carteiro brings in of a page, for each network and each [kind of item](collecting.md#collected-items). This page is
 made from [core/coverage](../functions/core/src/coverage.rs) by
 `cargo run -p carteiro-core --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
 column *by push* to a push that is read so.
 
-- **By push**: what the network sends and Carteiro takes, with the [actions](../README.md#collected-items) that it comes
+- **By push**: what the network sends and Carteiro takes, with the [actions](collecting.md#collected-items) that it comes
   with. *Not sent*: the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no
   address for it.
-- **By asking**: what the network's API answers, and the [collector](../README.md#collecting-from-networks) asks for. *Not
+- **By asking**: what the network's API answers, and the [collector](collecting.md#polling) asks for. *Not
   asked for*: mostly because by the answer a repetition could not be told from what is new. *Not offered*: the API does
   not answer it.
 - **—**: the network has no such thing, or none that its APIs know.

@@ -1,0 +1,348 @@
+//! The one list of the functions' log events, of which `docs/log-events.md` is made and to which their sources are held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use carteiro_tests::workspace;
+
+use Level::{Error, Info, Warn};
+
+#[derive(Clone, Copy, Debug)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// An event's name and level, the functions that log it, its fields, and its meaning.
+type Event = (&'static str, Level, &'static str, &'static str, &'static str);
+
+#[rustfmt::skip]
+const EVENTS: &[Event] = &[
+    ("accept.key_failed", Error, "ingest", "error",
+     "an idempotency key could not be claimed; the item was answered 503"),
+    ("accept.key_not_marked", Warn, "ingest", "error", "the item is queued; a repeat would queue it again"),
+    ("accept.out_of_time", Warn, "ingest", "left_out",
+     "items of a bulk request that were answered 503 because time ran out"),
+    ("attempt.finished", Info, "deliver",
+     "account, webhook, revision, item, item_type, attempt, outcome, status, cause, latency_ms",
+     "every attempt; `outcome` is `success`, `status`, `redirect`, `timeout`, `dns`, `forbidden_address`, \
+      `own_address`, `connect`, `tls` or `protocol`"),
+    ("attempt.no_turn", Warn, "deliver", "webhook",
+     "its host had no room in time (`HostConcurrency`); the item comes again in some seconds"),
+    ("attempt.not_made", Error, "deliver", "webhook, error",
+     "a fault of Carteiro's: no attempt was made, and the message comes again"),
+    ("attempt.panicked", Error, "deliver", "error", "a bug; the message comes again"),
+    ("attempt.slow", Info, "deliver", "account, webhook", "it has lasted for a fifth of its deadline"),
+    ("attempt.slow_not_noted", Warn, "deliver", "account, error",
+     "StreakTable could not be written; the next slow attempt is noted"),
+    ("attempts.not_logged", Warn, "deliver", "webhook, attempts, error",
+     "attempts are missing in the webhook's log"),
+    ("batch.out_of_time", Warn, "deliver", "messages", "no time for an attempt; the messages come again"),
+    ("batch.webhooks_not_read", Error, "deliver", "messages, error",
+     "ConfigTable could not be read; the messages come again"),
+    ("collect.failed", Error, "collect", "error", "the invocation failed; the platform repeats it"),
+    ("dead_letter.unreadable", Error, "collect", "message, error", "it stays in the queue, for a person to read"),
+    ("dead_letters.buried", Info, "collect", "buried, unreadable", "dead letters that were moved to DeadTable"),
+    ("delivery.dead", Warn, "deliver", "webhook, item, cause", "the item will not be attempted again"),
+    ("delivery.discarded", Info, "deliver", "webhook, item", "the type is blocked, and the webhook discards"),
+    ("delivery.dropped", Info, "deliver", "webhook, item", "the webhook was deleted"),
+    ("delivery.moved_to_slow_lane", Info, "deliver", "webhook, item",
+     "the webhook, its account or its host was slow lately"),
+    ("delivery.not_taken", Info, "deliver", "webhook, item, item_type",
+     "the webhook does not take the item's type or source any more: it is dropped"),
+    ("delivery.overdue", Info, "deliver", "webhook, item",
+     "it waited in the slow lane for an hour, and becomes a held row"),
+    ("delivery.storage_limit", Warn, "deliver, collect", "webhook, item",
+     "an item was deleted outright, because its network's storage term is over"),
+    ("delivery.unreadable", Error, "deliver", "message, error", "a message that is no delivery"),
+    ("held.cancelled", Info, "manage", "webhook, what, dropped, dropped_more",
+     "held items that their owner cancelled: one, or those of a type"),
+    ("held.moved", Info, "collect", "shard, moved, left_alone", "held items that went to the queue, or died"),
+    ("held.not_buried", Error, "collect", "error",
+     "a row could not be moved to DeadTable; the next tick repeats it"),
+    ("held.not_cancelled", Warn, "manage", "webhook, what, error", "some were not, and stay held"),
+    ("held.not_claimed", Error, "collect", "error", "a row was left to the next tick"),
+    ("held.not_deleted", Warn, "collect", "error", "its item was queued, and will be queued again"),
+    ("held.set_aside", Error, "collect", "error",
+     "a held row could not be read when it came due: it waits for the release of its type, which skips it while it \
+      stays unreadable"),
+    ("inbox.claim_over", Warn, "ingest, collect", "entries",
+     "entries were left to a tick, because their claim was nearly over"),
+    ("inbox.edit_not_told", Error, "collect", "page, error", "an entry is left to the next tick"),
+    ("inbox.handed_on", Info, "collect", "shard, handed_on, dropped, left, out_of_time",
+     "entries that were queued, or whose page is gone; the next tick does the rest"),
+    ("inbox.not_claimed", Error, "collect", "error", "an entry was left to a later tick"),
+    ("inbox.not_dropped", Error, "ingest, collect", "error",
+     "an entry of a page that is gone could not be deleted; it waits for the end of its claim of 45 s"),
+    ("inbox.not_given_back", Warn, "ingest, collect", "error",
+     "entries that were not begun wait for the end of their claim of 45 s before a tick takes them"),
+    ("inbox.not_marked", Warn, "ingest, collect", "error", "its item was queued, and will be queued again"),
+    ("inbox.not_routed", Error, "ingest, collect", "error",
+     "entries wait for the end of their claim of 45 s, because their page or its webhooks could not be read"),
+    ("inbox.signal_not_heeded", Error, "collect", "page, error",
+     "a page could not be marked, or its account not notified; a later tick repeats it"),
+    ("inbox.storage_limit", Warn, "ingest, collect", "page, network",
+     "an entry was deleted before its dispatch, because its network's storage term is over"),
+    ("inbox.unreadable", Error, "collect", "pk, sk, error",
+     "a row was quarantined: it is not dispatched, and stays in InboxTable for twice `RetentionDays`, for a person \
+      to read"),
+    ("loop.refused", Warn, "ingest, manage", "intake, account, source",
+     "a 508: deliveries lead back to this intake (`bots`, `push` or `test`), of this account (a push has none); \
+      count them by account"),
+    ("notices.not_hastened", Warn, "manage", "webhook, error",
+     "a tick sends the notices of an unblock or a new revision"),
+    ("notices.not_queued", Warn, "deliver, collect", "webhook, error", "a tick sends them"),
+    ("notices.queued", Info, "deliver", "webhook, notices", "warnings, a block or a disabling were announced"),
+    ("page.proven", Info, "collect", "page, network, proven",
+     "its network confirmed the token as this page's, or said that it is another's"),
+    ("page.token_marked", Info, "ingest, collect", "page, network, state", "the token's known state or end changed"),
+    ("page.token_told", Warn, "ingest, collect", "page, network, state, notice",
+     "a page's token is or will be in trouble, and its account was notified"),
+    ("poll.asked", Info, "collect", "page, network, result, calls, new", "a page was polled"),
+    ("poll.call_failed", Warn, "collect", "page, network, what, error", "a call to a network had no answer"),
+    ("poll.checkpoint_too_large", Error, "collect", "page, bytes",
+     "it is not kept: the next tick asks for the same again"),
+    ("poll.checkpoint_unreadable", Error, "collect", "page, bytes",
+     "the collection of the page begins anew; known things are not delivered again"),
+    ("poll.checkpoint_written_meanwhile", Warn, "collect", "page",
+     "two workers polled one page; the other's checkpoint stays"),
+    ("poll.failed", Error, "collect", "page, error",
+     "Carteiro failed in the middle; what was stored stays, and the next tick continues"),
+    ("poll.no_time", Warn, "collect", "page", "the invocation's time is short; the next tick polls it"),
+    ("poll.not_finished", Error, "collect", "page, error",
+     "its result is not shown; its lease ends after 5 minutes"),
+    ("poll.not_its_turn", Level::Debug, "collect", "page", "another worker polls it, or did"),
+    ("poll.not_leased", Error, "collect", "page, error",
+     "PollTable could not be written; the next tick polls the page"),
+    ("poll.not_made", Error, "collect", "page, what, why", "a call could not be made; `why` says what it lacks"),
+    ("poll.not_planned", Error, "collect", "shard, error", "its pages are still due, and the next tick plans them"),
+    ("poll.not_renewed", Warn, "collect", "page, network, error", "a renewal failed, and is tried again"),
+    ("poll.our_fault", Error, "collect", "network, why",
+     "the deployment is at fault, not the page: a withdrawn version, an app that is not enrolled, a refused \
+      client. Its operator has to act"),
+    ("poll.over_any_limit", Error, "collect", "network, what",
+     "a limit in `NetworkSettings` is lower than one call takes"),
+    ("poll.planned", Info, "collect", "shard, pages, planned",
+     "a shard's pages, and how many of them are polled now"),
+    ("poll.renewed_token_not_stored", Error, "collect", "page",
+     "a new token is lost; on X, the page's owner has to supply another"),
+    ("poll.schedule_unreadable", Error, "collect", "error",
+     "a page is not polled until its row is repaired, or its owner renews its token"),
+    ("poll.token_not_inspected", Warn, "collect", "page, status",
+     "Meta did not say what the token is; is `MetaAppToken` good?"),
+    ("poll.token_renewed", Info, "collect", "page, network", "a page has a new access token"),
+    ("poll.too_late", Warn, "collect", "planned_at",
+     "a plan older than 15 minutes was skipped, because the next tick planned it anew; `PollConcurrency` is too \
+      low for the number of pages"),
+    ("poll.trouble", Warn, "collect", "page, network, what, status, verdict",
+     "a network's answer was not the expected one, and what that means"),
+    ("push.handed_on", Info, "ingest", "network, entries, handed_on, left",
+     "entries of pages with immediate delivery were dispatched; a tick does the rest"),
+    ("push.handing_on_cut_short", Warn, "ingest", "network, entries",
+     "a dispatch did not end in the function's time; a tick does the rest, some of it again"),
+    ("push.not_connected", Info, "ingest", "network, updates", "updates of pages that nobody connected"),
+    ("push.out_of_time", Warn, "ingest", "network", "answered 503; the network repeats"),
+    ("push.refused", Warn, "ingest", "network, signed, bytes",
+     "without a good signature; if it happens often, somebody is trying, or a secret is wrong"),
+    ("push.stored", Info, "ingest", "network, updates, entries, new",
+     "a push is in the inbox: its updates, their entries for all connected pages, and how many of these are new"),
+    ("push.unrecognised", Warn, "ingest", "network, key, bytes",
+     "an update of no known form, kept raw at this `sk` in InboxTable; `bytes` as stored"),
+    ("queue.batch_failed", Warn, "ingest, deliver, collect", "error, messages", "a batch could not be queued"),
+    ("queue.entry_refused", Warn, "ingest, deliver, collect", "code, sender_fault",
+     "SQS refused one message of a batch; it is sent again"),
+    ("release.ended", Info, "collect", "webhook, steps, items", "everything that was held is in the queue"),
+    ("release.not_given_back", Warn, "collect", "webhook, error",
+     "a failed release is retried when its worker's time would be over, within 15 minutes"),
+    ("release.not_hastened", Warn, "manage", "webhook, error", "the release comes at the time that was set before"),
+    ("release.row_repaired", Error, "collect", "webhook, item_type, error",
+     "a release's row could not be read, and was rewritten: its items are released from the first step"),
+    ("release.step_failed", Info, "collect", "webhook, steps, items, failed",
+     "the URL still fails; the next tick begins again"),
+    ("release.step_not_counted", Warn, "deliver", "webhook, items",
+     "the release waits for these items in vain, and begins again"),
+    ("release.step_not_finished", Warn, "collect", "webhook, left",
+     "part of a step did not finish in 10 minutes; the next tick begins again"),
+    ("replay.abandoned", Error, "collect", "webhook, replay, error",
+     "a replay's row could not be read: what it took is released, nothing more is taken, and another may be \
+      requested"),
+    ("replay.not_counted", Warn, "deliver, collect, manage", "webhook, replay", "a replay's counts are too low"),
+    ("replay.not_hastened", Warn, "manage", "webhook, error", "a replay begins with the next tick"),
+    ("replay.release_not_hastened", Warn, "collect", "webhook, error",
+     "the items that a replay took are released with the next tick"),
+    ("replay.row_unreadable", Error, "collect", "webhook, place, error",
+     "a dead item that a replay left in place, for a person to read"),
+    ("replay.taken", Info, "collect", "webhook, replay, found, taken",
+     "all dead items that a replay found wait for their release; some may have waited already"),
+    ("request.answered", Info, "ingest, manage", "request_id, route, status, latency_ms", "every API request"),
+    ("request.failed", Error, "ingest, manage", "request_id, route, error", "it was answered 500 or 503"),
+    ("row.unreadable", Error, "collect, manage", "table, pk, sk, error",
+     "a row that this version did not write: it was skipped, and stays, for a person to read"),
+    ("settle.no_release", Error, "deliver", "webhook, error",
+     "held, but its release is not certain; the messages come again"),
+    ("settle.not_stored", Error, "deliver", "message, error",
+     "HeldTable or DeadTable could not be written; the message comes again: a duplicate, if it had arrived"),
+    ("settle.undecided", Error, "deliver", "message, error",
+     "after an attempt; the message comes again: a duplicate, if it had arrived"),
+    ("streak.answer_lost", Warn, "deliver, manage", "operation, error",
+     "it is unknown whether a write was made; it counts as made"),
+    ("streak.blocked", Warn, "deliver", "webhook, item_type", "the threshold was reached: the type is blocked"),
+    ("streak.contended", Warn, "deliver", "webhook, item_type", "others changed the same row repeatedly"),
+    ("streak.discards_not_counted", Warn, "deliver", "webhook, items, error",
+     "the count of discarded items is too low"),
+    ("streak.late", Info, "deliver", "webhook, item_type, results",
+     "results of a batch from before a block or unblock, which change nothing"),
+    ("streak.not_recorded", Error, "deliver", "webhook, item_type, error",
+     "StreakTable could not be read or written; successes come again"),
+    ("streak.not_retired", Warn, "manage", "webhook, error",
+     "after a new revision or a deletion: rows of the old revision stay, which nobody reads; the notice of an \
+      ended block comes later"),
+    ("tally.not_counted", Warn, "deliver, collect", "webhook, items, error",
+     "the count of dead or dropped items is too low, and a notice of deaths may be missing"),
+    ("test.place_not_given_back", Warn, "manage", "error",
+     "a test was made, and its place among the account's tests stays taken for some seconds more"),
+    ("tick.part_not_planned", Error, "collect", "part, error",
+     "`held`, `inbox`, `notices`, `dead_letters` or `pages` could not be read, or not entirely; the rest was \
+      planned, the tick failed, and a repeat or the next one plans it"),
+    ("tick.planned", Info, "collect", "due_shards, ready_shards, notices, dead_letters, page_shards",
+     "a tick, with what it planned"),
+    ("webhook.gone", Info, "deliver", "webhook, replaced",
+     "its URL answered 410, and it was disabled or had been changed meanwhile"),
+    ("webhook.not_disabled", Warn, "deliver", "webhook, error", "the next 410 disables it"),
+    ("webhook.unreadable", Error, "deliver", "message, error",
+     "a webhook's row cannot be read; its messages come again, others are not affected"),
+    ("work.failed", Error, "collect", "message, error", "the message comes again"),
+    ("work.slot_not_freed", Warn, "collect", "account, error", "a slot of an account is free a minute later"),
+    ("work.slot_not_renewed", Warn, "collect", "account", "an account may have one worker too many for a while"),
+    ("work.waiting_failed", Error, "collect", "account, error",
+     "one that had waited failed; the next tick repeats it"),
+    ("work.waits", Info, "collect", "account",
+     "a release or replay waits, because its account has as many at once as allowed"),
+];
+
+const INTRODUCTION: &str = "\
+# Log events
+
+Every event that the functions log, with its fields; [operations](operations.md#logs) says what a line holds. This page is
+made from [tests/end_to_end/log_events.rs](../tests/end_to_end/log_events.rs) by
+`CARTEIRO_WRITE_DOCUMENTS=1 cargo e2e log_events`; tests hold it and the sources to that list.
+
+| event | level | function | fields | meaning |
+|---|---|---|---|---|
+";
+
+fn document() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for (name, level, functions, fields, meaning) in EVENTS {
+        let level = format!("{level:?}").to_uppercase();
+        let fields = fields.replace(", ", "`, `");
+        writeln!(text, "| `{name}` | {level} | {functions} | `{fields}` | {meaning} |").unwrap();
+    }
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever changes the list has the document written anew")]
+fn is_to_be_written() -> bool {
+    std::env::var_os("CARTEIRO_WRITE_DOCUMENTS").is_some()
+}
+
+#[test]
+fn the_document_is_the_list_of_log_events() {
+    let path = workspace().join("docs/log-events.md");
+    if is_to_be_written() {
+        std::fs::write(&path, document()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), document(), "its first lines say how it is made");
+}
+
+/// The Rust sources below a folder.
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The arguments of a macro call, from behind its opening parenthesis on.
+fn arguments(call: &str) -> Vec<&str> {
+    let (mut depth, mut in_text, mut begin, mut found) = (0, false, 0, Vec::new());
+    for (at, c) in call.char_indices() {
+        match c {
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth > 0 => depth -= 1,
+            ')' | ',' if depth == 0 => {
+                found.push(call[begin..at].trim());
+                begin = at + 1;
+                if c == ')' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    found.retain(|argument| !argument.is_empty());
+    found
+}
+
+/// What the sources log under one name.
+#[derive(Debug, Default)]
+struct Logged {
+    levels: BTreeSet<String>,
+    functions: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+/// Adds the events of a source, by their names: the last argument of each logging macro's call.
+fn add_events(function: Option<&str>, source: &str, logged: &mut BTreeMap<String, Logged>) {
+    for call in source.split("tracing::").skip(1) {
+        let Some((level, rest)) = call.split_once("!(") else { continue };
+        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+            continue;
+        }
+        let mut arguments = arguments(rest);
+        let name = arguments.pop().expect("an event has a name").trim_matches('"').to_owned();
+        let event = logged.entry(name).or_default();
+        event.levels.insert(level.to_owned());
+        event.functions.extend(function.map(str::to_owned));
+        let name = |field: &str| {
+            field.split('=').next().unwrap_or_default().trim_matches(['%', '?', ' ']).to_owned()
+        };
+        event.fields.extend(arguments.into_iter().map(name));
+    }
+}
+
+#[test]
+fn the_list_has_exactly_the_events_that_are_logged() {
+    let mut files = Vec::new();
+    rust_files(&workspace().join("functions"), &mut files);
+    let mut logged = BTreeMap::new();
+    for file in files {
+        let inside = file.strip_prefix(workspace().join("functions")).unwrap();
+        let folder = inside.iter().next().unwrap().to_str().unwrap();
+        let function = ["ingest", "deliver", "collect", "manage"].contains(&folder).then_some(folder);
+        add_events(function, &std::fs::read_to_string(&file).unwrap(), &mut logged);
+    }
+    let names: BTreeSet<_> = EVENTS.iter().map(|event| event.0.to_owned()).collect();
+    assert_eq!(names, logged.keys().cloned().collect());
+    assert!(EVENTS.is_sorted_by_key(|event| event.0), "the list is not in order");
+    let mut wrong = Vec::new();
+    for (name, level, functions, fields, _) in EVENTS {
+        let (found, each) = (&logged[*name], |text: &str| text.split(", ").map(str::to_owned).collect());
+        let is_right = found.levels == [format!("{level:?}").to_lowercase()].into()
+            && found.fields == each(fields)
+            && found.functions.is_subset(&each(functions));
+        if !is_right {
+            wrong.push((name, found));
+        }
+    }
+    assert!(wrong.is_empty(), "the sources log {wrong:#?}");
+}
