@@ -226,8 +226,8 @@ const EVENTS: &[Event] = &[
 const INTRODUCTION: &str = "\
 # Log events
 
-Every event that the functions log, with its fields; [operations](operations.md#logs) says what a line holds. This page is
-made from [tests/end_to_end/log_events.rs](../tests/end_to_end/log_events.rs) by
+Every event that the functions log, with its fields; [operations](operations.md#logs) says what a line holds. This page
+is made from [tests/end_to_end/log_events.rs](../tests/end_to_end/log_events.rs) by
 `CARTEIRO_WRITE_DOCUMENTS=1 cargo e2e log_events`; tests hold it and the sources to that list.
 
 | event | level | function | fields | meaning |

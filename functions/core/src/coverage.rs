@@ -269,17 +269,15 @@ fn linkedin(kind: Kind) -> Option<Coverage> {
 const INTRODUCTION: &str = "\
 # Coverage
 
-What Carteiro brings in of a page, for each network and each [kind of item](collecting.md#collected-items). This page is
+What Carteiro collects of a page, for each network and each [kind of item](collecting.md#collected-items). This page is
 made from [core/coverage](../functions/core/src/coverage.rs) by
 `cargo run -p carteiro-core --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
 column *by push* to a push that is read so.
 
-- **By push**: what the network sends and Carteiro takes, with the [actions](collecting.md#collected-items) that it comes
-  with. *Not sent*: the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no
-  address for it.
-- **By asking**: what the network's API answers, and the [collector](collecting.md#polling) asks for. *Not
-  asked for*: mostly because by the answer a repetition could not be told from what is new. *Not offered*: the API does
-  not answer it.
+- **By push**: what the network sends and Carteiro takes, with its [actions](collecting.md#collected-items). *Not sent*:
+  the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no address for it.
+- **By asking**: what the network's API answers, and [polling](collecting.md#polling) asks for. *Not asked for*: mostly
+  because its answer does not distinguish a repetition. *Not offered*: the API does not answer it.
 - **—**: the network has no such thing, or none that its APIs know.
 
 Facebook's and Instagram's advertisements that appear on no page (dark posts) do not come by push. Comments on them do.
