@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use carteiro_core::network::Network;
+use carteiro_networks::network::Network;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::{Account, Bundle, SOON, assert_problem};
 use futures_util::stream::{self, StreamExt};

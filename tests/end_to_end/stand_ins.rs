@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::{Clock, testing};
-use carteiro_core::inbox::EntryKey;
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::normalise;
-use carteiro_core::poll::meta::Settings;
-use carteiro_core::poll::{Answer, Ask, Auth, Run, Scope, Stored, Verdict, facebook, instagram, x};
-use carteiro_networks::{Fault, Kind, Networks, Thing};
+use carteiro_fake_networks::{Fault, Kind, Networks, Thing};
+use carteiro_networks::inbox::EntryKey;
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::normalise;
+use carteiro_networks::poll::meta::Settings;
+use carteiro_networks::poll::{Answer, Ask, Auth, Run, Scope, Stored, Verdict, facebook, instagram, x};
 use carteiro_tests::client::{Client, Reply};
 use http::Method;
 use jiff::Timestamp;

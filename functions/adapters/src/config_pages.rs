@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::page::{Changed, Delivery, Page, Token};
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::page::{Changed, Delivery, Page, Token};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::account_counts::Created;

@@ -11,16 +11,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::collected::{self, Action, By, Envelope};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, ItemId, PageId};
-use carteiro_core::inbox::Reading;
 use carteiro_core::item::{ItemType, Source};
-use carteiro_core::normalise;
 use carteiro_core::retention::after;
-use carteiro_core::signal::Told;
-use carteiro_core::storage_limit;
 use carteiro_core::webhook::Webhook;
+use carteiro_networks::collected::{self, Action, By, Envelope};
+use carteiro_networks::inbox::Reading;
+use carteiro_networks::normalise;
+use carteiro_networks::signal::Told;
+use carteiro_networks::storage_limit;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 

@@ -36,10 +36,10 @@ use aws_sdk_dynamodb::types::{
 };
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, PageId};
-use carteiro_core::inbox::{EntryKey, Event, REMEMBERED};
-use carteiro_core::network::{Network, NetworkId};
 use carteiro_core::retention::after;
-use carteiro_core::storage_limit;
+use carteiro_networks::inbox::{EntryKey, Event, REMEMBERED};
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::storage_limit;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -898,7 +898,7 @@ fn shard_of(digest: &str, shards: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::inbox::Version;
+    use carteiro_networks::inbox::Version;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Makes the calls that the [pure half](carteiro_core::poll) of collection asks for, and puts the tokens in.
+//! Makes the calls that the [pure half](carteiro_networks::poll) of collection asks for, and puts the tokens in.
 //!
 //! # What is guaranteed
 //! - A call ends within [`LONGEST_CALL`], and within the time that it is given. Of an answer at most
@@ -27,10 +27,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::network::Network;
-use carteiro_core::poll::Ask;
-use carteiro_core::poll::instagram::Login;
-use carteiro_core::poll::refresh::Renewal;
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::Ask;
+use carteiro_networks::poll::instagram::Login;
+use carteiro_networks::poll::refresh::Renewal;
 use http::Request;
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -51,7 +51,7 @@ pub use request::{Credentials, RenewalSecrets};
 
 /// How long a call may take at most, from the name's resolution to the body's end: the networks answer within a few
 /// seconds, and what takes longer is asked for again at the next tick. Shorter than
-/// [`BUSY`](carteiro_core::poll::refresh::BUSY).
+/// [`BUSY`](carteiro_networks::poll::refresh::BUSY).
 pub const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 /// How much of an answer is read: a page of a hundred posts with all their fields is far below a MiB, and the function

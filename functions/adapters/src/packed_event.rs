@@ -5,8 +5,8 @@
 
 use std::io::{Read, Write};
 
-use carteiro_core::inbox::Event;
-use carteiro_core::push::MAX_PUSH_BYTES;
+use carteiro_networks::inbox::Event;
+use carteiro_networks::push::MAX_PUSH_BYTES;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -80,8 +80,8 @@ impl PackedEvent {
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::network::Network;
-    use carteiro_core::push;
+    use carteiro_networks::network::Network;
+    use carteiro_networks::push;
     use proptest::prelude::*;
 
     use super::*;

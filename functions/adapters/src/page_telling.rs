@@ -5,10 +5,10 @@
 //! more has the same id. It may have another time in it, and where two find the same thing out at one moment, both tell.
 
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::Page;
-use carteiro_core::page_notice::PageNotice;
-use carteiro_core::signal::{self, Told};
-use carteiro_core::token_state::{self, Decided, Seen};
+use carteiro_networks::page::Page;
+use carteiro_networks::page_notice::PageNotice;
+use carteiro_networks::signal::{self, Told};
+use carteiro_networks::token_state::{self, Decided, Seen};
 use jiff::Timestamp;
 
 use crate::clock::InvocationClock;

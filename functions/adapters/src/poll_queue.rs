@@ -6,7 +6,7 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::network::Network;
+use carteiro_networks::network::Network;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -22,7 +22,7 @@
 //!
 //! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
 //! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
-//! An account's [part](carteiro_core::poll::fair) of an app's limit is taken first, so that what it refuses costs the
+//! An account's [part](carteiro_networks::poll::fair) of an app's limit is taken first, so that what it refuses costs the
 //! app nothing. A page that is not proven spends little of the network page's own limit, which is its owner's.
 //!
 //! **A rest of the whole network** is what its answers to the calls of one account say of *an* app: whoever gave that
@@ -43,11 +43,11 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::page::{LastTick, Page, TickResult};
-use carteiro_core::poll::budget::{Limit, May, Of};
-use carteiro_core::poll::fair::{self, ByAccount};
 use carteiro_core::retention::after;
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::page::{LastTick, Page, TickResult};
+use carteiro_networks::poll::budget::{Limit, May, Of};
+use carteiro_networks::poll::fair::{self, ByAccount};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

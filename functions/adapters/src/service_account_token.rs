@@ -1,9 +1,9 @@
 //! Signs what a Google service account asks for an access token with: RS256 (RSASSA-PKCS1-v1_5 with SHA-256; RFC 7518,
-//! 3.3). What is signed, and for how long it is good, the [core](carteiro_core::poll::service_account) says.
+//! 3.3). What is signed, and for how long it is good, the [core](carteiro_networks::poll::service_account) says.
 //!
 //! Nothing of a key is ever told: one that cannot sign is [`UnusableKey`], whatever is wrong with it.
 
-use carteiro_core::poll::service_account::ServiceAccount;
+use carteiro_networks::poll::service_account::ServiceAccount;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -40,9 +40,9 @@ mod tests {
 
     /// A key of the tests' own: no account has it.
     const PKCS8: &[u8] =
-        include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.pkcs8.der");
+        include_bytes!("../../../infra/fake_networks/fixtures/service_account_of_tests.pkcs8.der");
     const PUBLIC: &[u8] =
-        include_bytes!("../../../infra/networks/fixtures/service_account_of_tests.public.der");
+        include_bytes!("../../../infra/fake_networks/fixtures/service_account_of_tests.public.der");
 
     fn account(key: &[u8]) -> ServiceAccount {
         let pem =

@@ -14,8 +14,8 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use carteiro_core::id::PageId;
-use carteiro_core::page::{AccessToken, Set, Token, TokenChange};
-use carteiro_core::poll::refresh::Attempt;
+use carteiro_networks::page::{AccessToken, Set, Token, TokenChange};
+use carteiro_networks::poll::refresh::Attempt;
 
 use crate::conditional::made;
 use crate::error::AdapterError;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use carteiro_adapters::network_client::Addresses;
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
-use carteiro_core::poll::settings::NetworkSettings;
 use carteiro_core::retention::Retention;
+use carteiro_networks::poll::settings::NetworkSettings;
 
 use crate::apps::Apps;
 

@@ -28,9 +28,9 @@ use carteiro_adapters::inbox_table::InboxTable;
 use carteiro_adapters::page_telling::PageTeller;
 use carteiro_adapters::settings::environment;
 use carteiro_core::item::ItemType;
-use carteiro_core::network::Network;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
+use carteiro_networks::network::Network;
 
 /// What the function works with.
 struct Ingest {

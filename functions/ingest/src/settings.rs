@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
-use carteiro_core::push::signature::AppSecret;
 use carteiro_core::retention::Retention;
+use carteiro_networks::push::signature::AppSecret;
 
 use crate::push::Secrets;
 

@@ -13,9 +13,9 @@ use carteiro_adapters::poll_queue::Poll;
 use carteiro_adapters::random;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::{NewPage, Page};
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::token_state;
+use carteiro_networks::page::{NewPage, Page};
+use carteiro_networks::token_state;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::read_only::{self, Compared};

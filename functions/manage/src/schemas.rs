@@ -4,7 +4,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::http_api::answer;
-use carteiro_core::collected::SCHEMA;
+use carteiro_networks::collected::SCHEMA;
 use http::header::{CACHE_CONTROL, HeaderValue};
 
 /// An hour: a schema changes with a deployment at most.

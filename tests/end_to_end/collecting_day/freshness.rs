@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use carteiro_core::network::Network;
-use carteiro_core::poll::budget::Of;
-use carteiro_core::poll::settings::NetworkSettings;
-use carteiro_networks::{Call, Kind};
+use carteiro_fake_networks::{Call, Kind};
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::budget::Of;
+use carteiro_networks::poll::settings::NetworkSettings;
 use carteiro_tests::Bundle;
 use jiff::Timestamp;
 use serde_json::Value;

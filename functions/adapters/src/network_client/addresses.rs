@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use carteiro_core::network::Network;
-use carteiro_core::poll::Endpoint;
-use carteiro_core::poll::instagram::Login;
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::Endpoint;
+use carteiro_networks::poll::instagram::Login;
 use http::Uri;
 
 use crate::settings::SettingsReader;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use carteiro_core::poll::Answer;
+use carteiro_networks::poll::Answer;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use carteiro_core::page::AccessToken;
-use carteiro_core::poll::refresh::{Renewal, Slot};
-use carteiro_core::poll::{Ask, Auth, Method};
+use carteiro_networks::page::AccessToken;
+use carteiro_networks::poll::refresh::{Renewal, Slot};
+use carteiro_networks::poll::{Ask, Auth, Method};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
 };
@@ -25,7 +25,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What an ask is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    /// The page's access token. Of Instagram's pages its [login](carteiro_core::poll::instagram::Login::of) is read
+    /// The page's access token. Of Instagram's pages its [login](carteiro_networks::poll::instagram::Login::of) is read
     /// from it, and with that the host.
     pub access_token: &'a AccessToken,
     /// The app's own token, `<app id>|<app secret>`, with which [inspections](Auth::Inspected) are made.

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use carteiro_core::page::AccessToken;
-use carteiro_core::poll::refresh::{Means, renewal};
-use carteiro_core::poll::{Auth, Endpoint, Method};
+use carteiro_networks::page::AccessToken;
+use carteiro_networks::poll::refresh::{Means, renewal};
+use carteiro_networks::poll::{Auth, Endpoint, Method};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -361,7 +361,7 @@ fn no_call_may_take_longer_than_the_longest() {
     assert_eq!(time().limit(), LONGEST_CALL);
     let short = Duration::from_millis(1);
     assert_eq!(CallTime { within: short, ..time() }.limit(), short);
-    assert!(LONGEST_CALL < carteiro_core::poll::refresh::BUSY);
+    assert!(LONGEST_CALL < carteiro_networks::poll::refresh::BUSY);
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;
 use carteiro_core::id::{AccountId, KeyId, PageId};
 use carteiro_core::key::ApiKey;
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::page::{Changed, Delivery, NewPage, Page, Token, TokenState};
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{Settings, Webhook};
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::page::{Changed, Delivery, NewPage, Page, Token, TokenState};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -7,10 +7,10 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{Claim, NewEntry, Stored as Insertion, Waiting};
 use carteiro_adapters::packed_event::PackedEvent;
 use carteiro_core::hop::Hop;
-use carteiro_core::inbox::{EntryKey, Event};
-use carteiro_core::normalise;
-use carteiro_core::poll::Stored;
 use carteiro_core::retention::after;
+use carteiro_networks::inbox::{EntryKey, Event};
+use carteiro_networks::normalise;
+use carteiro_networks::poll::Stored;
 use jiff::Timestamp;
 
 use super::page::Asking;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{Claim, Entry, Place};
-use carteiro_core::inbox::{Event, Wanted};
-use carteiro_core::network::Network;
-use carteiro_core::normalise;
-use carteiro_core::poll::{TokenTrouble, Verdict, instagram};
 use carteiro_core::retention::after;
+use carteiro_networks::inbox::{Event, Wanted};
+use carteiro_networks::network::Network;
+use carteiro_networks::normalise;
+use carteiro_networks::poll::{TokenTrouble, Verdict, instagram};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 

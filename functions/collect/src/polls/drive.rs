@@ -6,9 +6,9 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::poll_table::{Kept, Progress, RestOf};
-use carteiro_core::network::Network;
-use carteiro_core::poll::budget::May;
-use carteiro_core::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::budget::May;
+use carteiro_networks::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
 use jiff::Timestamp;
 
 use super::page::{Asking, Ended};

@@ -5,10 +5,10 @@
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Inspected;
-use carteiro_core::network::Network;
-use carteiro_core::poll::instagram::Login;
-use carteiro_core::poll::{Ask, Verdict, facebook, meta};
-use carteiro_core::token_state::Sight;
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::instagram::Login;
+use carteiro_networks::poll::{Ask, Verdict, facebook, meta};
+use carteiro_networks::token_state::Sight;
 use jiff::SignedDuration;
 
 use super::drive::{Called, Follows};

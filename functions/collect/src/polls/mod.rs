@@ -27,8 +27,8 @@ use carteiro_adapters::config_pages::PageTables;
 use carteiro_adapters::network_client::NetworkClient;
 use carteiro_adapters::poll_queue::{PageToAsk, Poll, PollQueue};
 use carteiro_adapters::poll_table::Turn;
-use carteiro_core::poll::settings::NetworkSettings;
 use carteiro_core::retention::after;
+use carteiro_networks::poll::settings::NetworkSettings;
 use futures_util::stream::{self, StreamExt};
 
 use crate::Collect;

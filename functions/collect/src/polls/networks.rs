@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Progress;
-use carteiro_core::network::Network;
-use carteiro_core::poll::instagram::Login;
-use carteiro_core::poll::{Scope, facebook, googleplay, instagram, linkedin, x, youtube};
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::instagram::Login;
+use carteiro_networks::poll::{Scope, facebook, googleplay, instagram, linkedin, x, youtube};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 

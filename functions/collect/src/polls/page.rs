@@ -9,12 +9,12 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::hand_on::Known;
 use carteiro_adapters::poll_queue::PageToAsk;
 use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Spender, Turn};
-use carteiro_core::page::{AccessToken, LastTick, Page, TickResult, Token};
-use carteiro_core::poll::TokenTrouble;
-use carteiro_core::poll::plan::until_turn;
-use carteiro_core::poll::refresh::Attempt;
 use carteiro_core::retention::after;
-use carteiro_core::token_state::{self, Seen, Sight};
+use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult, Token};
+use carteiro_networks::poll::TokenTrouble;
+use carteiro_networks::poll::plan::until_turn;
+use carteiro_networks::poll::refresh::Attempt;
+use carteiro_networks::token_state::{self, Seen, Sight};
 use jiff::Timestamp;
 
 use crate::Collect;

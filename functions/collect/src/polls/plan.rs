@@ -8,14 +8,14 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_queue::{PageToAsk, Poll};
 use carteiro_adapters::poll_table::{Connected, Schedule};
 use carteiro_core::id::AccountId;
-use carteiro_core::network::Network;
-use carteiro_core::page::TickResult;
-use carteiro_core::poll::budget::Of;
-use carteiro_core::poll::fair::{self, ByAccount, Part};
-use carteiro_core::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
+use carteiro_networks::network::Network;
+use carteiro_networks::page::TickResult;
+use carteiro_networks::poll::budget::Of;
+use carteiro_networks::poll::fair::{self, ByAccount, Part};
+use carteiro_networks::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
 use jiff::Timestamp;
 
-pub(super) use carteiro_core::poll::plan::least_calls;
+pub(super) use carteiro_networks::poll::plan::least_calls;
 
 use crate::Collect;
 
