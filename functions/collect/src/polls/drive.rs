@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::poll_table::{Kept, Progress, RestOf};
+use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::tables::poll::{Kept, Progress, RestOf};
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::budget::May;
 use carteiro_networks::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
