@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::poll_table::{CooldownKey, Kept, Progress};
+use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::{

@@ -4,7 +4,7 @@
 //! not do out of the others, and its end when it has come.
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Inspected;
+use carteiro_adapters::tables::poll::Inspected;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::{NetworkRequest, Verdict, facebook, meta};

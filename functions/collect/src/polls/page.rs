@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::hand_on::Known;
-use carteiro_adapters::poll_queue::DuePage;
-use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Spender, Turn};
+use carteiro_adapters::queues::poll::DuePage;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::poll::{
+    Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
+};
 use carteiro_core::retention::after;
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult, Token};
 use carteiro_networks::poll::TokenTrouble;
 use carteiro_networks::poll::plan::until_turn;
 use carteiro_networks::poll::refresh::RenewalAttempt;
 use carteiro_networks::token_state::{self, Observed, TokenObservation};
+use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
 
 use crate::Collect;
@@ -48,7 +50,7 @@ pub(super) struct PagePoll<'a> {
     /// Whether a new one was fetched in this run.
     pub(super) renewed: bool,
     /// What was read of the account and the page.
-    pub(super) known: Known,
+    pub(super) known: RoutingCache,
     /// No call is begun after this.
     pub(super) until: Timestamp,
     /// How many calls there may be.
@@ -98,7 +100,12 @@ pub(super) enum Ended {
 
 impl<'a> PagePoll<'a> {
     /// Asks about a page, if it is its turn. What fails is logged.
-    pub(super) async fn about(collect: &'a Collect, due: &DuePage, turn: Turn, clock: InvocationClock) {
+    pub(super) async fn about(
+        collect: &'a Collect,
+        due: &DuePage,
+        turn: PollTrigger,
+        clock: InvocationClock,
+    ) {
         if clock.left() < RESERVE + PAGE_TIME {
             tracing::warn!(page = due.page.as_str(), "poll.no_time");
             return;
@@ -147,7 +154,7 @@ impl<'a> PagePoll<'a> {
         let stored = collect.polls.tables.tokens.find(&schedule.page).await?;
         let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
         let Some((page, stored)) = page.zip(stored) else { return Ok(None) };
-        let mut known = Known::default();
+        let mut known = RoutingCache::default();
         known.page_is_there(page.id.clone(), clock.now());
         Ok(Some(Self {
             collect,
@@ -174,7 +181,11 @@ impl<'a> PagePoll<'a> {
     }
 
     /// Asks, and says what is to be kept of it. None where the page is gone.
-    async fn request(mut self, due: &DuePage, turn: Turn) -> Result<Option<Finished>, AdapterError> {
+    async fn request(
+        mut self,
+        due: &DuePage,
+        turn: PollTrigger,
+    ) -> Result<Option<PollOutcome>, AdapterError> {
         let began_at = self.clock.now();
         let ended = self.ask_all().await?;
         self.tell(&ended, began_at).await?;
@@ -188,7 +199,7 @@ impl<'a> PagePoll<'a> {
         let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_complete(&ended)));
         let used = self.token.version;
         let (inspected, proven) = (self.inspected, self.page.proven);
-        Ok(Some(Finished { next, every_minutes, last, inspected, denied, proven, used }))
+        Ok(Some(PollOutcome { next, every_minutes, last, inspected, denied, proven, used }))
     }
 
     async fn ask_all(&mut self) -> Result<Ended, AdapterError> {
@@ -308,7 +319,12 @@ impl<'a> PagePoll<'a> {
                 continue;
             }
             let page = (&self.page.account, &self.page.id, self.token.version);
-            let told = self.collect.hand_on.teller.notice(page.0, page.1, page.2, &seen, self.clock).await?;
+            let told = self
+                .collect
+                .dispatcher
+                .notifier
+                .apply_observation(page.0, page.1, page.2, &seen, self.clock)
+                .await?;
             if let Some(page) = told {
                 self.page = page;
             }
@@ -349,13 +365,13 @@ impl<'a> PagePoll<'a> {
         }
     }
 
-    fn next(&self, ended: &Ended, due: &DuePage, turn: Turn, began_at: Timestamp) -> Next {
+    fn next(&self, ended: &Ended, due: &DuePage, turn: PollTrigger, began_at: Timestamp) -> Next {
         if token_state::is_dead(self.page.token.state) {
             return Next::WithANewToken;
         }
         let turn_at = match turn {
-            Turn::Planned(at) | Turn::Now(at) => at,
-            Turn::OutOfTurn => began_at,
+            PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
+            PollTrigger::OutOfTurn => began_at,
         };
         let every = Duration::from_secs(u64::from(self.every_minutes(due)) * 60);
         let tick = self.collect.polls.tick;
@@ -388,9 +404,9 @@ fn result(ended: &Ended) -> TickResult {
 }
 
 /// What is kept where something of ours failed: it is due again at the next tick.
-fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> Finished {
+fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
-    Finished {
+    PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(15),
         last,
