@@ -1,8 +1,8 @@
 //! What a customer sees of a webhook or page.
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Schedule;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::tables::poll::Schedule;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
 use carteiro_core::streak::{Details, Phase, State, shown_failures};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use carteiro_adapters::account_counts::Created;
-use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage, PageTables};
-use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::random;
-use carteiro_adapters::token_table::TokenTable;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::account_counts::Created;
+use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey, Replaced};
+use carteiro_adapters::tables::pages::{ConnectedPage, CreatedPage, PageTables};
+use carteiro_adapters::tables::poll::PollTable;
+use carteiro_adapters::tables::tokens::TokenTable;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;

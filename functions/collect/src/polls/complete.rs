@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::inbox_table::{Claim, Entry, Place};
+use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{Event, Wanted};
 use carteiro_networks::network::Network;
@@ -45,7 +45,7 @@ impl PagePoll<'_> {
         }
         let mut mark = None;
         loop {
-            let inbox = &self.collect.hand_on.inbox;
+            let inbox = &self.collect.dispatcher.inbox;
             let (places, next) = inbox.incomplete(&self.page.id, TOGETHER, mark).await?;
             let entries = self.read_waiting(&places).await?;
             let whole = entries.into_iter().filter(|entry| wanted(entry).is_none());
@@ -62,7 +62,7 @@ impl PagePoll<'_> {
         if self.page.network != Network::Instagram {
             return Ok(PollEnd::Complete);
         }
-        let inbox = &self.collect.hand_on.inbox;
+        let inbox = &self.collect.dispatcher.inbox;
         let newest_first = completes_newest_first(self.schedule.last.as_ref());
         let places = inbox.some_incomplete(&self.page.id, TOGETHER, newest_first).await?;
         let is_all = places.len() < MOST_COMPLETED;
@@ -118,8 +118,8 @@ impl PagePoll<'_> {
     }
 
     /// Reads waiting entries. One that cannot be read is set aside, for a person to look at.
-    async fn read_waiting(&self, places: &[Place]) -> Result<Vec<Entry>, AdapterError> {
-        let inbox = &self.collect.hand_on.inbox;
+    async fn read_waiting(&self, places: &[RowKey]) -> Result<Vec<Entry>, AdapterError> {
+        let inbox = &self.collect.dispatcher.inbox;
         let expires_at = after(self.clock.now(), UNREADABLE_KEPT);
         let read = stream::iter(places).map(|place| async move {
             match inbox.read_incomplete(place).await {
@@ -147,7 +147,7 @@ impl PagePoll<'_> {
         }
         let now = self.clock.now();
         let claim = Claim::new(after(now, DISPATCH_LEASE))?;
-        let inbox = &self.collect.hand_on.inbox;
+        let inbox = &self.collect.dispatcher.inbox;
         let made = stream::iter(entries).map(|(entry, event)| inbox.complete(entry, event, &claim, now));
         let mut made = made.buffered(CONCURRENT_ROWS);
         let (mut ready, mut failed) = (Vec::new(), None);
@@ -159,8 +159,8 @@ impl PagePoll<'_> {
             }
         }
         self.findings.add_new(ready.len());
-        let hand_on = &self.collect.hand_on;
-        hand_on.hand_on(ready, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
+        let dispatcher = &self.collect.dispatcher;
+        dispatcher.dispatch(ready, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
         failed.map_or(Ok(()), Err)
     }
 }

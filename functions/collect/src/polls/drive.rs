@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::poll_table::{CooldownKey, Kept, Progress};
+use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
 use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
@@ -145,7 +145,7 @@ impl PagePoll<'_> {
                     CooldownScope::TheApp | CooldownScope::ThisOperation => CooldownKey::AnApp,
                 };
                 let polls = &self.collect.polls.tables.polls;
-                polls.rest(&self.schedule, of, until, self.clock.now()).await?;
+                polls.note_cooldown(&self.schedule, of, until, self.clock.now()).await?;
                 Some(PollEnd::Limited(until))
             }
         })

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::inbox_table::{Claim, NewEntry, Stored as Insertion, Waiting};
-use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_adapters::tables::inbox::{Claim, EntryState, NewEntry, Stored as Insertion};
+use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_core::hop::Hop;
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{EntryKey, Event};
@@ -35,7 +35,7 @@ impl PagePoll<'_> {
                 of_entry.push(event);
             }
         }
-        let inbox = &self.collect.hand_on.inbox;
+        let inbox = &self.collect.dispatcher.inbox;
         let stored = inbox.store(&entries, now).await?;
         let all = stored.len();
         let new = entries.into_iter().zip(of_entry).zip(stored);
@@ -44,8 +44,8 @@ impl PagePoll<'_> {
         let stored = Stored { new: claimed.len(), known: all - claimed.len() };
         self.findings.add_new(stored.new);
         if !claimed.is_empty() {
-            let hand_on = &self.collect.hand_on;
-            hand_on.hand_on(claimed, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
+            let dispatcher = &self.collect.dispatcher;
+            dispatcher.dispatch(claimed, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
         }
         Ok(stored)
     }
@@ -61,7 +61,7 @@ impl PagePoll<'_> {
             says: reading.says(),
             hop: Hop::default(),
             owner,
-            waiting: Waiting::Claimed(claim.clone()),
+            waiting: EntryState::Claimed(claim.clone()),
         }
     }
 }

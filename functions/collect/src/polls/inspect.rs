@@ -4,7 +4,7 @@
 //! other calls show what it may not do, and its end shows when it has come.
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Inspected;
+use carteiro_adapters::tables::poll::Inspected;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::meta;
 use carteiro_networks::poll::page_poll::{PollEnd, inspected_permissions, inspection_is_due};

@@ -23,11 +23,11 @@ mod renew;
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::network_client::NetworkClient;
-use carteiro_adapters::poll_queue::{DuePage, Poll, PollQueue};
-use carteiro_adapters::poll_table::Turn;
+use carteiro_adapters::http::network_client::NetworkClient;
+use carteiro_adapters::queues::poll::{DuePage, Poll, PollQueue};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::poll::PollTrigger;
 use carteiro_networks::poll::page_poll;
 use carteiro_networks::poll::plan::least_calls;
 use carteiro_networks::poll::settings::NetworkSettings;
@@ -67,7 +67,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             }
         }
         Poll::Pages { at, now, pages } => {
-            let turn = if now { Turn::Now(at) } else { Turn::Planned(at) };
+            let turn = if now { PollTrigger::Now(at) } else { PollTrigger::Planned(at) };
             let polls = stream::iter(&pages).map(|due| PagePoll::poll(collect, due, turn, clock));
             polls.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
         }
@@ -81,7 +81,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             };
             let calls = least_calls(network).min(collect.polls.settings.calls);
             let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
-            PagePoll::poll(collect, &due, Turn::OutOfTurn, clock).await;
+            PagePoll::poll(collect, &due, PollTrigger::OutOfTurn, clock).await;
         }
     }
 }

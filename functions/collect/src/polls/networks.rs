@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Progress;
+use carteiro_adapters::tables::poll::Progress;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::page_poll::PollEnd;

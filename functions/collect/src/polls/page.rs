@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::hand_on::Known;
-use carteiro_adapters::poll_queue::DuePage;
-use carteiro_adapters::poll_table::{Finished, Inspected, Leased, Next, Progress, Schedule, Spender, Turn};
+use carteiro_adapters::queues::poll::DuePage;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::poll::{
+    Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
+};
 use carteiro_core::retention::after;
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult};
 use carteiro_networks::poll::page_poll::{
     self, Access, Findings, PAGE_TIME, PollEnd, Quota, RenewalMethod, every_minutes, next_poll,
 };
 use carteiro_networks::token_state::{self, Observed};
+use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
 
 use crate::Collect;
@@ -44,12 +46,12 @@ pub(super) struct PagePoll<'a> {
     /// What the poll has found.
     pub(super) findings: Findings,
     /// What dispatching has read of the account and the page.
-    pub(super) known: Known,
+    pub(super) known: RoutingCache,
 }
 
 impl<'a> PagePoll<'a> {
     /// Polls a page if it is its turn. Errors are logged.
-    pub(super) async fn poll(collect: &'a Collect, due: &DuePage, turn: Turn, clock: InvocationClock) {
+    pub(super) async fn poll(collect: &'a Collect, due: &DuePage, turn: PollTrigger, clock: InvocationClock) {
         let page = due.page.as_str();
         if !page_poll::has_time(clock.left()) {
             tracing::warn!(page, "poll.no_time");
@@ -99,7 +101,7 @@ impl<'a> PagePoll<'a> {
         let stored = collect.polls.tables.tokens.find(&schedule.page).await?;
         let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
         let Some((page, stored)) = page.zip(stored) else { return Ok(None) };
-        let mut known = Known::default();
+        let mut known = RoutingCache::default();
         known.page_is_there(page.id.clone(), clock.now());
         let quota = Quota {
             calls: 0,
@@ -122,7 +124,7 @@ impl<'a> PagePoll<'a> {
     }
 
     /// Takes the steps of the poll, and answers what is kept of it.
-    async fn run(mut self, due: &DuePage, turn: Turn) -> Result<Finished, AdapterError> {
+    async fn run(mut self, due: &DuePage, turn: PollTrigger) -> Result<PollOutcome, AdapterError> {
         let began_at = self.clock.now();
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
@@ -130,13 +132,13 @@ impl<'a> PagePoll<'a> {
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         tracing::info!(page, network, result = tracing::field::debug(result), calls, new, "poll.asked");
         let turn_at = match turn {
-            Turn::Planned(at) | Turn::Now(at) => at,
-            Turn::OutOfTurn => began_at,
+            PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
+            PollTrigger::OutOfTurn => began_at,
         };
         let tick = self.collect.polls.tick;
         let every_minutes = every_minutes(due.every, self.schedule.every_minutes, tick);
         let next = next_poll(&self.page, &end, turn_at, every_minutes, tick);
-        Ok(Finished {
+        Ok(PollOutcome {
             next: next.map_or(Next::WithANewToken, Next::At),
             every_minutes,
             last: LastTick { at: began_at, result, new, calls },
@@ -220,8 +222,9 @@ impl<'a> PagePoll<'a> {
                 continue;
             }
             let (account, page) = (&self.page.account, &self.page.id);
-            let teller = &self.collect.hand_on.teller;
-            if let Some(page) = teller.notice(account, page, token_version, &seen, clock).await? {
+            let notifier = &self.collect.dispatcher.notifier;
+            let marked = notifier.apply_observation(account, page, token_version, &seen, clock).await?;
+            if let Some(page) = marked {
                 self.page = page;
             }
         }
@@ -250,9 +253,9 @@ impl<'a> PagePoll<'a> {
 }
 
 /// What is kept where the poll failed by an error of ours. The page is due at the next tick.
-fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> Finished {
+fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
-    Finished {
+    PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(EVERY_MINUTES),
         last,

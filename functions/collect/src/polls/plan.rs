@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_queue::{DuePage, Poll};
-use carteiro_adapters::poll_table::{Connected, Schedule};
+use carteiro_adapters::queues::poll::{DuePage, Poll};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::poll::{Connected, Schedule};
 use carteiro_core::id::AccountId;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::fair::{self, ByAccount};

@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
-use carteiro_adapters::service_account_token;
+use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
+use carteiro_adapters::http::service_account_token;
+use carteiro_adapters::tables::config::Replaced;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{AccessToken, Page, TokenChange};
 use carteiro_networks::poll::page_poll::{
