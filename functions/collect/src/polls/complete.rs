@@ -1,7 +1,7 @@
 //! Pushed entries that wait for the page's token: released once the page is proven, and completed with the token where
 //! they were pushed as ids alone.
 //!
-//! What the network says is gone is dispatched as it was pushed: its ids are all there will ever be. After a day, so is
+//! An entry whose thing is gone is dispatched as it was pushed: its ids are all there will ever be. After a day, so is
 //! an entry that has no answer which can be read, or that is denied while others of its kind are answered. Entries that
 //! wait for a token which may see them go on waiting. Completion has calls of its own, so that a page whose collection
 //! takes all of its calls is completed too.
@@ -165,7 +165,7 @@ impl PagePoll<'_> {
     }
 }
 
-/// What became of one entry.
+/// The outcome for one entry.
 enum Completed {
     /// It is ready, and dispatched.
     Ready,
@@ -177,7 +177,7 @@ enum Completed {
     End(PollEnd),
 }
 
-/// What an entry lacks that was pushed as ids alone.
+/// The thing that an entry names by its id alone.
 fn wanted(entry: &Entry) -> Option<Wanted> {
     normalise::read(&entry.event, &entry.owner).wanted
 }

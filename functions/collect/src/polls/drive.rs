@@ -18,7 +18,7 @@ pub(super) const AFTER_CALL: Duration = Duration::from_secs(40);
 /// A gateway's status, which stands for no answer, so that the collection takes it as a failure of the network's.
 const UNANSWERED: u16 = 504;
 
-/// What became of a call.
+/// The outcome of a call.
 pub(super) enum Called {
     /// The network answered.
     Answered(Answered),
@@ -121,7 +121,7 @@ impl PagePoll<'_> {
         tracing::warn!(page, network, what = request.operation, error = error.as_str(), "poll.call_failed");
     }
 
-    /// Notes a verdict, and does what follows from it. Answers the poll's end, where it ends.
+    /// Notes a verdict, and acts on its consequence. Answers the poll's end, where it ends.
     pub(super) async fn follow(
         &mut self,
         request: &NetworkRequest,

@@ -1,7 +1,7 @@
-//! Asking Meta what a token is: when it ends, what it may do, and whose it is.
+//! Inspecting a token at Meta: its end, its permissions, and its owner.
 //!
-//! The call takes a token of the deployment's app. Without one, the collection's first call shows whose the token is, the
-//! other calls show what it may not do, and its end shows when it has come.
+//! The call takes a token of the deployment's app. Without one, the collection's first call shows the token's owner,
+//! the other calls show missing permissions, and its end is known when it has come.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::poll::Inspected;

@@ -1,14 +1,14 @@
 //! Polling networks for pages.
 //!
 //! A tick sends a message for each shard of the schedules. Its worker *plans* ([`plan`]), and sends a message for each
-//! group of pages that are due, accounts in turns. The worker of such a group polls its pages ([`page`]), several at once.
-//! A page is polled by the worker that has its lease, within the network's limits and the page's share of calls and time.
-//! What is decided on the way are functions over values ([`page_poll`]).
+//! group of pages that are due, accounts in turns. The worker of a group polls its pages ([`page`]), several at once. A
+//! page is polled by the worker that has its lease, within the network's limits and the page's share of calls and time.
+//! [`page_poll`] decides; the files here read, call and store.
 //!
-//! Guaranteed: the events of an answer are in the inbox before the next call, and a checkpoint names only what is there;
-//! so a crash, a limit or a dead token repeats calls, and skips nothing. New events are dispatched at once; the next tick
-//! dispatches those that are left. The window that remains is the inbox's own: a worker that dies between sending and
-//! marking leaves an entry to be sent again, under the same id.
+//! Guaranteed: the events of an answer are in the inbox before the next call, and a checkpoint names only what is
+//! there; so a crash, a limit or a dead token repeats calls, and skips nothing. New events are dispatched at once; the
+//! next tick dispatches those that are left. The window that remains is the inbox's own: a worker that dies between
+//! sending and marking leaves an entry to be sent again, under the same id.
 //!
 //! No message comes back to its queue: a page that could not be polled is still due, and the next tick plans it.
 
@@ -40,7 +40,7 @@ use page::PagePoll;
 /// How many pages an invocation polls at once. It waits for the networks, not for the processor.
 const PAGES_AT_ONCE: usize = 10;
 
-/// What polling works with.
+/// The tables, the queue, the client and the settings of polling.
 pub(crate) struct Polls {
     /// Tokens, schedules, checkpoints, limits.
     pub(crate) tables: PageTables,

@@ -64,7 +64,7 @@ impl PagePoll<'_> {
         self.page.created_at.checked_sub(FIRST).unwrap_or(self.page.created_at)
     }
 
-    /// The checkpoint. In the place of one that cannot be read a new one begins: what is asked for again, the inbox has.
+    /// The checkpoint; a new one where it cannot be read. Then all is asked for again, and the inbox knows what it has.
     fn kept<C: DeserializeOwned + Default>(&self, progress: &Progress) -> C {
         let Some(text) = &progress.checkpoint else { return C::default() };
         serde_json::from_str(text).unwrap_or_else(|_| {

@@ -1,4 +1,4 @@
-//! Polling one page: its lease, its steps in their order, and what is kept at the end.
+//! Polling one page: its lease, its steps in their order, and its outcome.
 
 use std::time::Duration;
 
@@ -43,9 +43,9 @@ pub(super) struct PagePoll<'a> {
     pub(super) inspected: Option<Inspected>,
     /// The calls and the time that the poll may use.
     pub(super) quota: Quota,
-    /// What the poll has found.
+    /// The findings so far.
     pub(super) findings: Findings,
-    /// What dispatching has read of the account and the page.
+    /// The routing that dispatching has read of the account and the page.
     pub(super) known: RoutingCache,
 }
 
@@ -123,7 +123,7 @@ impl<'a> PagePoll<'a> {
         }))
     }
 
-    /// Takes the steps of the poll, and answers what is kept of it.
+    /// Takes the steps of the poll, and answers the outcome to be kept.
     async fn run(mut self, due: &DuePage, turn: PollTrigger) -> Result<PollOutcome, AdapterError> {
         let began_at = self.clock.now();
         let end = self.take_steps().await?;
@@ -252,7 +252,7 @@ impl<'a> PagePoll<'a> {
     }
 }
 
-/// What is kept where the poll failed by an error of ours. The page is due at the next tick.
+/// The outcome of a poll that failed by an error of ours. The page is due at the next tick.
 fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
     PollOutcome {

@@ -1,4 +1,4 @@
-//! Planning polls: which pages of a shard are due, and what each has of its network's limits.
+//! Planning polls: which pages of a shard are due, and the share of its network's limits that each has.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! Renewing a page's token.
 //!
-//! A renewal is noted in the token's row before the network is asked, on the condition that the token is the one that was
-//! read and that no other worker renews it; the answer is stored, together with the page, before it is used. X takes a
-//! refresh token once, so an answer that is lost with its new one leaves a page that only its owner can help:
-//! [`PollEnd::RenewalRefused`] says so. With a service account's key an access token is fetched for each poll, and stored
-//! nowhere.
+//! A renewal is noted in the token's row before the network is asked, on the condition that the token is the one that
+//! was read and that no other worker renews it. The answer is stored, together with the page, before it is used. X
+//! takes a refresh token once, so an answer that is lost with its new one leaves a page that only its owner can help:
+//! [`PollEnd::RenewalRefused`] says so. With a service account's key an access token is fetched for each poll, and
+//! stored nowhere.
 
 use std::time::Duration;
 

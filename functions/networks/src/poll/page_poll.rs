@@ -1,8 +1,8 @@
-//! What each step of polling one page decides, as functions over values.
+//! The decisions of polling one page, as functions over values.
 //!
 //! A poll renews the page's token where that is due, inspects it, makes the calls of a [`Collector`](super::Collector),
-//! notes whether the page is proven, and completes what was pushed as ids alone. The caller reads, calls and stores;
-//! what it does next, and what it keeps at the end, is decided here.
+//! notes whether the page is proven, and completes entries that were pushed as ids alone. The caller reads, calls and
+//! stores; its next step, and the outcome that it keeps, are decided here.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -115,20 +115,20 @@ pub fn is_shared(limits: &[Limit]) -> bool {
     limits.iter().any(|limit| limit.of == LimitScope::TheApp)
 }
 
-/// What each page of an account has of its network's limits.
+/// The share of its network's limits that each page of an account has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allotment {
     /// How often it is polled, in minutes.
     pub every_minutes: u32,
     /// The most calls in one poll.
     pub calls: u32,
-    /// How many thousandths of a unit a day its sweeps through what is older may take.
+    /// How many thousandths of a unit a day its sweeps through older things may take.
     pub sweeps: u64,
     /// How many millionths of the app's limits its account may use; None where it may use all.
     pub millionths: Option<u32>,
 }
 
-/// Divides a network's limits among the pages of all accounts, and answers the part of each page of one account.
+/// Divides a network's limits among the pages of all accounts, and answers the share of each page of one account.
 #[must_use]
 pub fn allot(
     network: Network,
@@ -163,7 +163,7 @@ pub struct Quota {
     pub most_calls: u32,
     /// No call is begun after this time.
     pub until: Timestamp,
-    /// How many thousandths of a unit a day sweeps through what is older may take.
+    /// How many thousandths of a unit a day sweeps through older things may take.
     pub sweeps: u64,
     /// How many millionths of the app's limits the page's account may use; None where it may use all.
     pub millionths: Option<u32>,
@@ -203,7 +203,7 @@ pub struct TokenEnds {
     pub consent_ends_at: Option<Timestamp>,
 }
 
-/// What follows from a verdict.
+/// The consequence of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FollowUp {
     /// The next call is made.
@@ -219,21 +219,21 @@ pub enum FollowUp {
     },
 }
 
-/// What a poll has found.
+/// The findings of one poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The operations that were answered well.
     pub answered: BTreeSet<&'static str>,
     /// The first operation that the token may not do, and the missing permission, where the network names it.
     pub denied: Option<(&'static str, Option<String>)>,
-    /// What an inspection said of a token that is good.
+    /// The ends that an inspection named of a good token.
     pub ends: Option<TokenEnds>,
     /// How many items were new.
     pub new: u32,
 }
 
 impl Findings {
-    /// Notes the verdict on the answer to an operation, and decides what follows.
+    /// Notes the verdict on the answer to an operation, and decides its consequence.
     pub fn follow(&mut self, operation: &'static str, verdict: Verdict, is_proven: bool) -> FollowUp {
         match verdict {
             Verdict::Fine => {
@@ -258,7 +258,7 @@ impl Findings {
     }
 
     /// Notes an inspection of the token. False where its answer says nothing of the token: the app's own token was
-    /// refused, or the network failed. The page's collection then finds out what it can.
+    /// refused, or the network failed. The page's collection then goes on without it.
     pub fn inspect(&mut self, seen: &Inspection) -> bool {
         if seen.verdict == Verdict::Fine {
             let (expires_at, consent_ends_at) = (seen.expires_at, seen.consent_ends_at);
@@ -312,7 +312,7 @@ impl Findings {
         self.denied.as_ref().map(|(operation, _)| *operation).or(before).map(str::to_owned)
     }
 
-    /// What the poll has seen of the token, in the order in which it counts.
+    /// The observations of the token that the poll has made, in the order in which they count.
     #[must_use]
     pub fn observations(&self, end: &PollEnd, denied_before: Option<&str>) -> Vec<TokenObservation> {
         let refused = match end {
@@ -345,7 +345,7 @@ impl Findings {
     }
 }
 
-/// What the calls of one collection have met.
+/// The verdicts on one collection's calls, as far as they decide its end.
 #[derive(Clone, Debug, Default)]
 pub struct CallHistory {
     failures: u32,
@@ -469,7 +469,7 @@ pub enum RenewalPlan {
 pub struct Access {
     /// The page's token, as it is stored.
     pub token: Token,
-    /// What calls are made with: the stored access token, or one that was fetched with a service account's key.
+    /// The token that calls carry: the stored access token, or one that was fetched with a service account's key.
     pub call_token: AccessToken,
     /// A renewal of the token that was begun.
     pub attempt: Option<RenewalAttempt>,
@@ -602,7 +602,7 @@ pub fn with_new_token(page: &Page, change: &TokenChange) -> Changed {
     Changed { page, token: Some(change.clone()), rerouted: false }
 }
 
-/// The permissions that an inspection looks for. None where tokens are not inspected: Meta alone answers what one is.
+/// The permissions that an inspection looks for. None where tokens are not inspected: Meta alone offers it.
 #[must_use]
 pub fn inspected_permissions(network: Network, token: &AccessToken) -> Option<&'static [&'static str]> {
     match network {
@@ -627,14 +627,14 @@ pub fn is_pushed(network: Network) -> bool {
     matches!(network, Network::Facebook | Network::Instagram | Network::X)
 }
 
-/// Whether the newest of what was pushed as ids is completed first. It alternates with the oldest, so that no entry
-/// that fails again and again delays the others.
+/// Whether the newest of the entries that were pushed as ids is completed first. It alternates with the oldest, so that
+/// no entry that fails again and again delays the others.
 #[must_use]
 pub fn completes_newest_first(last: Option<&LastTick>) -> bool {
     last.is_some_and(|last| last.at.as_second() / 900 % 2 == 0)
 }
 
-/// What becomes of an entry that was pushed as an id alone.
+/// The outcome for an entry that was pushed as an id alone.
 #[derive(Clone, Debug)]
 pub enum Completion {
     /// It is ready to be dispatched, with this event in the place of the pushed one. Without an event it is dispatched
@@ -652,7 +652,7 @@ pub fn is_given_up(received_at: Timestamp, now: Timestamp) -> bool {
     after(received_at, COMPLETION_PATIENCE) < now
 }
 
-/// What becomes of an entry by the answer to the call for it.
+/// Decides the outcome for an entry by the answer to the call for it.
 #[must_use]
 pub fn completion(event: Option<Event>, verdict: &Verdict, is_given_up: bool) -> Completion {
     match (event, verdict) {

@@ -1,4 +1,4 @@
-//! What each step of a poll decides, by tables.
+//! Tables of a poll's decisions.
 
 use serde_json::value::RawValue;
 
@@ -573,7 +573,7 @@ fn a_token_of_metas_is_inspected_once_a_day_and_at_its_end() {
 }
 
 #[test]
-fn what_was_pushed_is_completed_denied_or_left_waiting() {
+fn a_pushed_id_is_completed_denied_or_left_waiting() {
     let event = || Event {
         network: Network::Instagram,
         by: By::Poll,
