@@ -311,7 +311,7 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
     let polls = tables.polls();
     let rest = async |page: &Page, of: CooldownKey, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, of, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, of, later(second), now()).await.unwrap();
     };
     rest(&page, CooldownKey::ThePage, 500).await;
     rest(&page, CooldownKey::ThePage, 100).await;
@@ -333,7 +333,7 @@ async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_another
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
     };
     let rests = async |page: &Page| {
         polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until
