@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use carteiro_core::network::Network;
-use carteiro_networks::{Connection, Fault, Kind, Thing, TokenState};
+use carteiro_fake_networks::{Connection, Fault, Kind, Thing, TokenState};
+use carteiro_networks::network::Network;
 use carteiro_tests::{Account, Bundle, SOON};
 use serde_json::{Value, json};
 

@@ -24,9 +24,9 @@ mod people;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carteiro_core::network::Network;
-use carteiro_core::poll::settings::NetworkSettings;
-use carteiro_networks::{Connection, Fault, Kind, LimitOf};
+use carteiro_fake_networks::{Connection, Fault, Kind, LimitOf};
+use carteiro_networks::network::Network;
+use carteiro_networks::poll::settings::NetworkSettings;
 use carteiro_tests::{Account, Bundle, tools};
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::network::Network;
 use carteiro_local::{DynamodbCall, Verdict};
+use carteiro_networks::network::Network;
 use carteiro_tests::{Bundle, dynamodb, sqs};
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};

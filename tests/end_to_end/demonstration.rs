@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use carteiro_core::network::Network;
+use carteiro_networks::network::Network;
 use carteiro_tests::client::Client;
 use carteiro_tests::program;
 use serde_json::Value;

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use carteiro_core::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{
-    account_limit, credentials, cursor, idempotency, inbox, item, ndjson, network, page, push, release,
-    signature, test_share, webhook,
+    account_limit, credentials, cursor, idempotency, item, ndjson, release, signature, test_share, webhook,
 };
+use carteiro_networks::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
+use carteiro_networks::{inbox, network, page, push};
 use carteiro_tests::{ADMIN_KEY, Bundle, machine_clock, program, tools, workspace};
 use serde_json::Value;
 
@@ -215,7 +215,7 @@ fn the_documented_limits_are_those_of_the_core() {
             "replays of a single item that take it at the same time",
             format!("{} of", carteiro_core::replay::MAX_ITEMS_AT_ONCE),
         ),
-        ("pages of an account", page::MAX_PAGES_PER_ACCOUNT.to_string()),
+        ("pages of an account", account_limit::MAX_PAGES_PER_ACCOUNT.to_string()),
         ("page's name", format!("{} bytes", page::MAX_PAGE_NAME_BYTES)),
         ("page's token, refresh token", format!("{} KiB each", page::MAX_TOKEN_BYTES / kib)),
         ("network's id of a page", format!("{} of", network::MAX_NETWORK_ID_BYTES)),

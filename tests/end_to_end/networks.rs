@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::network::Network;
-use carteiro_core::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
-use carteiro_networks::{Author, Kind, Published};
+use carteiro_fake_networks::{Author, Kind, Published};
+use carteiro_networks::network::Network;
+use carteiro_networks::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
 use carteiro_tests::client::{Client, Reply};
 use carteiro_tests::{Account, Bundle, dynamodb};
 use http::Method;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use carteiro_core::network::Network;
-use carteiro_networks::{Connection, Kind, Thing, TokenState};
+use carteiro_fake_networks::{Connection, Kind, Thing, TokenState};
+use carteiro_networks::network::Network;
 use carteiro_tests::{Account, Bundle, SOON};
 use serde_json::{Value, json};
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::page::NewPage;
 use carteiro_local::{
     Data, DynamodbCall, Fate, Fault, LogLines, LogSink, Ports, Stack, StackOptions, Verdict,
 };
+use carteiro_networks::page::NewPage;
 use carteiro_tests::client::Client;
 use carteiro_tests::{Bundle, dynamodb, functions, machine_clock, parameters, program, receiver, workspace};
 use futures_util::StreamExt;

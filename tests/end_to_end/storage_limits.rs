@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use carteiro_core::collected::By;
 use carteiro_core::delivery::Delivery;
-use carteiro_core::inbox::{EntryKey, Event, Shape};
-use carteiro_core::network::Network;
-use carteiro_core::normalise;
 use carteiro_local::Expiry;
+use carteiro_networks::collected::By;
+use carteiro_networks::inbox::{EntryKey, Event, Shape};
+use carteiro_networks::network::Network;
+use carteiro_networks::normalise;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::{Account, Bundle, Webhook, dynamodb, sqs};
 use http::StatusCode;

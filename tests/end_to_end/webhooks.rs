@@ -284,7 +284,7 @@ async fn the_api_describes_itself() {
     assert!(description.json()["openapi"].as_str().unwrap().starts_with("3.1"));
     let schema = bundle.client.request(http::Method::GET, "/schemas/collected-item.json", &[], "").await;
     assert_eq!(schema.status, 200);
-    assert_eq!(schema.text(), carteiro_core::collected::SCHEMA);
+    assert_eq!(schema.text(), carteiro_networks::collected::SCHEMA);
     assert_eq!(schema.headers["content-type"], "application/schema+json");
     bundle.stop().await;
 }

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::{Clock, testing};
+use carteiro_fake_networks::{ADDRESSES, Networks};
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
-use carteiro_networks::{ADDRESSES, Networks};
 use carteiro_receiver::{Options, Receiver};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

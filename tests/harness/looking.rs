@@ -13,8 +13,8 @@
 
 use std::collections::BTreeMap;
 
-use carteiro_core::network::Network;
 use carteiro_local::LogLines;
+use carteiro_networks::network::Network;
 use serde_json::{Value, json};
 
 use crate::secrets::{Leak, Place, Search, Secret};

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use carteiro_adapters::settings::SettingsReader;
-use carteiro_core::network::Network;
-use carteiro_core::page::AccessToken;
+use carteiro_adapters::runtime::settings::SettingsReader;
+use carteiro_networks::network::Network;
+use carteiro_networks::page::AccessToken;
 
 /// An app at a network, as OAuth names it.
 pub(crate) struct OAuthClient {

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldKey};
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::ReplayKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::deliver::Outgoing;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::waiting::held::{Claim, Due, HeldClaim, HeldKey};
+use carteiro_adapters::tables::waiting::release::ReleaseKey;
+use carteiro_adapters::tables::waiting::replay::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::DeathCause;
@@ -130,7 +130,7 @@ async fn claim(
             Ok(HeldClaim::NotOurs) => Ok::<_, AdapterError>(None),
             // It would come due again at every tick.
             Err(error @ AdapterError::Malformed { .. }) => {
-                if collect.held.set_aside(&key, after(now, LEASE)).await? {
+                if collect.held.quarantine(&key, after(now, LEASE)).await? {
                     tracing::error!(error = error.chain(), "held.set_aside");
                 }
                 Ok(None)

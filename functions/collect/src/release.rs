@@ -16,14 +16,14 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{HeldKey, SHARDS};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey, Waiting};
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::deliver::Outgoing;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::held::{HeldKey, SHARDS};
+use carteiro_adapters::tables::waiting::release::{HeldCursor, Release, ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::release::{
@@ -96,7 +96,7 @@ struct Worker<'a> {
     collect: &'a Collect,
     clock: InvocationClock,
     /// What waits, as far as it was read.
-    waiting: Waiting,
+    waiting: HeldCursor,
     /// When reading it began.
     read_at: Timestamp,
     /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
@@ -355,7 +355,7 @@ impl<'a> Worker<'a> {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
             let looked = if after(self.clock.now(), LEASE / 2) < release.lease {
-                self.collect.held.look_at_release(&release).await?
+                self.collect.held.reload_release(&release).await?
             } else {
                 self.renew(&release).await?
             };
@@ -477,7 +477,7 @@ impl<'a> Worker<'a> {
             let Some(ours) = self.renew(&release).await? else { return Ok(None) };
             release = ours;
         }
-        collect.held.looked_behind(&release, (began, self.lease())).await
+        collect.held.record_retention_sweep(&release, (began, self.lease())).await
     }
 
     /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.

@@ -1,5 +1,5 @@
 //! Replays: dead items are made to wait for their release, in the order of their acceptance
-//! ([`carteiro_adapters::replay_row`]).
+//! ([`carteiro_adapters::tables::waiting::replay`]).
 //!
 //! One worker at a time has a replay, by a lease that it renews with every transaction. When its time is over, or where
 //! it fails, it gives the replay back as it is; a tick that ran meanwhile has planned a successor for the end of its
@@ -11,14 +11,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::DeadRow;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::{ReplayClaim, ReplayKey, RunningReplay, Take};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::dead::DeadRow;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::release::ReleaseKey;
+use carteiro_adapters::tables::waiting::replay::{ReplayClaim, ReplayKey, RunningReplay, Take};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES};
 use carteiro_core::retention::after;

@@ -7,12 +7,12 @@
 use std::convert::Infallible;
 use std::pin::pin;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::ReplayKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::release::ReleaseKey;
+use carteiro_adapters::tables::waiting::replay::ReplayKey;
 use carteiro_core::id::AccountId;
 use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
 use futures_util::future::{Either, select};

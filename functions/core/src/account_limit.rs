@@ -7,12 +7,14 @@
 //! one during a rollout). [`correction`] says what to store then; whoever stores it does so on condition that nothing
 //! was created or deleted since the count was read.
 
-use crate::page::MAX_PAGES_PER_ACCOUNT;
 use crate::problem::{FieldError, Problem};
 use crate::webhook::MAX_WEBHOOKS_PER_ACCOUNT;
 
 /// The most keys of an account: enough to give every system its own and to rotate them.
 pub const MAX_KEYS_PER_ACCOUNT: usize = 100;
+
+/// The most pages of an account. Each of them is collected at every tick.
+pub const MAX_PAGES_PER_ACCOUNT: usize = 1000;
 
 /// Something of which an account may have a limited number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// The replay that it belongs to, where it died before.
     pub replayed: Option<Replayed>,
-    /// Until when its network lets it be kept, where that is limited ([`storage_limit`](crate::storage_limit)): from
+    /// Until when its network lets it be kept, where that is limited: from
     /// then on it is dropped wherever it is found.
     pub keep_until: Option<Timestamp>,
     /// How often it had passed through Carteiro when it was taken in.

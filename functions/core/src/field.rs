@@ -6,18 +6,22 @@ use serde_json::{Map, Value};
 use crate::problem::FieldError;
 
 /// One field as it was given, null counting as not given.
-pub(crate) struct Field<'a> {
-    pub(crate) name: &'static str,
-    pub(crate) value: Option<&'a Value>,
+pub struct Field<'a> {
+    /// Its name, for errors.
+    pub name: &'static str,
+    /// Its value; none where it is missing or null.
+    pub value: Option<&'a Value>,
 }
 
 impl<'a> Field<'a> {
-    pub(crate) fn of(given: &'a Map<String, Value>, name: &'static str) -> Self {
+    /// Looks up a field of an object.
+    #[must_use]
+    pub fn of(given: &'a Map<String, Value>, name: &'static str) -> Self {
         Self { name, value: given.get(name).filter(|value| !value.is_null()) }
     }
 
-    /// What was read of it, where it is given; what is wrong joins the errors.
-    pub(crate) fn optional<T>(
+    /// Reads the field if it is there, and adds what is wrong with it to `errors`.
+    pub fn optional<T>(
         self,
         errors: &mut Vec<FieldError>,
         read: impl FnOnce(&Value) -> Result<T, String>,
@@ -31,8 +35,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// As [`Field::optional`]; where it is not given, that is wrong.
-    pub(crate) fn required<T>(
+    /// Reads the field, and adds what is wrong with it to `errors`; that it is missing is wrong, too.
+    pub fn required<T>(
         self,
         errors: &mut Vec<FieldError>,
         read: impl FnOnce(&Value) -> Result<T, String>,
@@ -44,8 +48,9 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields that nobody reads.
-pub(crate) fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldError> {
+/// An error for each field that is not `known`.
+#[must_use]
+pub fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldError> {
     let unknown = given.keys().filter(|name| !known.contains(&name.as_str()));
     unknown.map(|name| FieldError::new(name, "no such field")).collect()
 }
@@ -54,7 +59,8 @@ pub(crate) fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldEr
 const MAX_QUOTED_CHARS: usize = 64;
 
 /// A value as a caller gave it, as JSON, cut where it is long. Only for fields that hold no secret.
-pub(crate) fn quoted(value: &Value) -> String {
+#[must_use]
+pub fn quoted(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -63,12 +69,15 @@ pub(crate) fn quoted(value: &Value) -> String {
 }
 
 /// Reads true or false.
-pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
+///
+/// # Errors
+/// Where it is neither, in words for the caller.
+pub fn boolean(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or("true or false is expected".to_owned())
 }
 
 /// Reads one of some texts.
-pub(crate) fn choice<T: for<'de> Deserialize<'de>>(
+pub fn choice<T: for<'de> Deserialize<'de>>(
     choices: &'static [&'static str],
 ) -> impl FnOnce(&Value) -> Result<T, String> {
     move |value| T::deserialize(value).map_err(|_| format!("one of {} is expected", choices.join(", ")))

@@ -116,13 +116,14 @@ impl ReplayId {
 
 impl ItemId {
     /// The identifier that these parts have, and no others: the first of them names what it is made of.
-    pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    #[must_use]
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self::from_bits(half(&digest(parts)))
     }
 }
 
 /// The digest of parts, in their order.
-pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in parts {
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
@@ -133,7 +134,8 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] 
 }
 
 /// The first half of a digest.
-pub(crate) fn half(digest: &[u8; 32]) -> u128 {
+#[must_use]
+pub fn half(digest: &[u8; 32]) -> u128 {
     let mut bits = [0; 16];
     bits.copy_from_slice(&digest[..16]);
     u128::from_be_bytes(bits)

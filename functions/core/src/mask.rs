@@ -13,7 +13,6 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use jiff::Timestamp;
 use url::Url;
 
-use crate::page::AccessToken;
 use crate::signature::Signer;
 use crate::webhook::Webhook;
 
@@ -48,8 +47,8 @@ pub struct Mask {
 impl Mask {
     /// Looks for the tokens of pages, in the forms that the JSON of networks has once it is read.
     #[must_use]
-    pub fn of_tokens(tokens: &[&AccessToken]) -> Self {
-        let long = tokens.iter().map(|token| token.reveal()).filter(|token| token.len() >= LEAST_TOKEN_BYTES);
+    pub fn of_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        let long = tokens.into_iter().filter(|token| token.len() >= LEAST_TOKEN_BYTES);
         Self::of_forms(long.flat_map(|token| {
             let encoded = percent_encoded(token, b"-._~");
             [token.to_owned(), small_digits(&encoded), encoded]
@@ -205,7 +204,8 @@ fn base64_forms(text: &[u8]) -> impl Iterator<Item = String> {
 }
 
 /// A text for one place of a path or a query: everything but letters, digits and these is escaped.
-pub(crate) fn percent_encoded(text: &str, plain: &[u8]) -> String {
+#[must_use]
+pub fn percent_encoded(text: &str, plain: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -94,7 +94,8 @@ pub fn blocked(block: &Block<'_>) -> Message {
 }
 
 /// A time to the minute, as people read it; of UTC.
-pub(crate) fn minute(at: Timestamp) -> String {
+#[must_use]
+pub fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(..16).unwrap_or(&text).replace('T', " ")
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::waiting::replay::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::Counts;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::settings::{SettingsError, SettingsReader};
-use carteiro_core::push::signature::AppSecret;
+use carteiro_adapters::runtime::settings::{SettingsError, SettingsReader};
 use carteiro_core::retention::Retention;
+use carteiro_networks::push::signature::AppSecret;
 
 use crate::push::Secrets;
 

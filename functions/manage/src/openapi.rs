@@ -5,7 +5,7 @@
 //! for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::http_api::answer;
+use carteiro_adapters::runtime::http_api::answer;
 
 /// The description, as the repository holds it.
 pub(crate) const DOCUMENT: &str = include_str!("openapi.json");
@@ -20,16 +20,16 @@ mod tests {
 
     use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
     use aws_lambda_events::encodings::Body;
-    use carteiro_adapters::held_table::HeldFor;
-    use carteiro_adapters::http_api::{self, Request};
-    use carteiro_adapters::poll_table::Schedule;
-    use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
-    use carteiro_adapters::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::runtime::http_api::{self, Request};
+    use carteiro_adapters::tables::poll::Schedule;
+    use carteiro_adapters::tables::waiting::held::HeldFor;
+    use carteiro_adapters::tables::waiting::replay::{Replay, ReplayKey, ReplayProgress};
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
+    use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
     use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
     use carteiro_core::cause::Code;
-    use carteiro_core::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
     use carteiro_core::credentials::{
         Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
         Rotation,
@@ -41,15 +41,8 @@ mod tests {
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
     use carteiro_core::key::ApiKey;
     use carteiro_core::ndjson::{self, LineError, MAX_BULK_BYTES, MAX_BULK_LINES};
-    use carteiro_core::network::{MAX_NETWORK_ID_BYTES, Network};
     use carteiro_core::outcome::{FailureKind, Outcome};
-    use carteiro_core::page::{
-        self, LastTick, MAX_PAGE_NAME_BYTES, MAX_PAGES_PER_ACCOUNT, MAX_TOKEN_BYTES, NewPage, Page,
-        TickResult, TokenState,
-    };
     use carteiro_core::problem::Problem;
-    use carteiro_core::push::MAX_PUSH_BYTES;
-    use carteiro_core::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_core::replay::{self, Counts, Phase, Wanted};
     use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
     use carteiro_core::settlement::DeathCause;
@@ -62,6 +55,13 @@ mod tests {
         MAX_BLOCK_SECONDS, MAX_DESCRIPTION_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_SOURCES, MAX_THRESHOLD,
         MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Settings, Webhook,
     };
+    use carteiro_networks::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
+    use carteiro_networks::network::{MAX_NETWORK_ID_BYTES, Network};
+    use carteiro_networks::page::{
+        self, LastTick, MAX_PAGE_NAME_BYTES, MAX_TOKEN_BYTES, NewPage, Page, TickResult, TokenState,
+    };
+    use carteiro_networks::push::MAX_PUSH_BYTES;
+    use carteiro_networks::push::signature::MAX_CHALLENGE_BYTES;
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
     use serde_json::{Map, Value, json};

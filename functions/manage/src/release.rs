@@ -7,21 +7,21 @@
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::release::ReleaseKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
 use carteiro_core::problem::Problem;
 use carteiro_core::release::SECOND_LOOK;
 use carteiro_core::streak::{self, Answer};
 use carteiro_core::webhook::{Settings, Webhook};
+use carteiro_services::authentication::Caller;
 
 use crate::{Manage, view, webhooks};
 
@@ -46,7 +46,7 @@ pub(crate) async fn unblock(
         };
         if unblock_row(manage, &key, clock).await? {
             let StreakKey { account, webhook, revision, item_type } = key;
-            work.push((Work::Tell { account, webhook, revision, item_type }, Duration::ZERO));
+            work.push((Work::Notify { account, webhook, revision, item_type }, Duration::ZERO));
         }
     }
     if let Err(error) = manage.work.send(&work).await {

@@ -6,13 +6,12 @@
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::replay::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
@@ -20,6 +19,7 @@ use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
 use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
+use carteiro_services::authentication::Caller;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -1,17 +1,17 @@
 //! What a customer sees of a webhook or page.
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Schedule;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::tables::poll::Schedule;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
-use carteiro_core::page::{Page, TickResult};
-use carteiro_core::page_notice;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::tally;
 use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use carteiro_networks::page::{Page, TickResult};
+use carteiro_networks::page_notice;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;

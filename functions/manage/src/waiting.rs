@@ -4,16 +4,16 @@
 //! row that was shown, so paging neither repeats nor skips what stays; what comes and goes meanwhile may be seen or not.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::Dead;
-use carteiro_adapters::held_table::{Held, Span, is_place};
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::tables::waiting::dead::Dead;
+use carteiro_adapters::tables::waiting::held::{Held, Span, is_place};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::time;
+use carteiro_services::authentication::Caller;
 use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};

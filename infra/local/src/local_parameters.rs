@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use carteiro_core::key::KeyHash;
-use carteiro_networks::ADDRESSES;
+use carteiro_fake_networks::ADDRESSES;
 
 /// The parameter that holds the hash of the admin key.
 pub(crate) const ADMIN_KEY_PARAMETER: &str = "AdminKeySha256";

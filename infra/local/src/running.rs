@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use carteiro_clock::Clock;
 use carteiro_core::key::ApiKey;
+use carteiro_fake_networks::Networks;
 use carteiro_local::function_build::{self, BuildError};
 use carteiro_local::{Data, LogSink, Ports, Stack, StackError, StackOptions, Template, TemplateError};
-use carteiro_networks::Networks;
 use carteiro_receiver::{Options, Receiver};
 use serde::Serialize;
 use tempfile::TempDir;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use carteiro_core::id::{ItemId, PageId};
-use carteiro_core::inbox::{EntryKey, Reading};
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::{normalise, push};
+use carteiro_networks::inbox::{EntryKey, Reading};
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::{normalise, push};
 
 use crate::folder::Sample;
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use carteiro_core::inbox::Shape;
-use carteiro_core::network::Network;
-use carteiro_core::push::{self, MAX_PUSH_BYTES};
+use carteiro_networks::inbox::Shape;
+use carteiro_networks::network::Network;
+use carteiro_networks::push::{self, MAX_PUSH_BYTES};
 use serde_json::Value;
 
 /// The most files that are looked at.

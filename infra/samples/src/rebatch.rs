@@ -1,6 +1,6 @@
 //! The same updates in other batches: what a network sends when it repeats what was not taken.
 
-use carteiro_core::network::Network;
+use carteiro_networks::network::Network;
 use serde_json::{Map, Value, json};
 
 /// By how many seconds the repeat is sent later.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::collected::Kind;
 use carteiro_core::id::PageId;
-use carteiro_core::network::Network;
+use carteiro_networks::collected::Kind;
+use carteiro_networks::network::Network;
 use http::{Method, StatusCode};
 use jsonschema::Validator;
 use serde_json::{Value, json};

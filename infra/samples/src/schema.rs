@@ -1,6 +1,6 @@
 //! The published schema of collected items.
 
-use carteiro_core::collected::SCHEMA;
+use carteiro_networks::collected::SCHEMA;
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -13,12 +13,12 @@ pub(crate) fn validator() -> Result<Validator, String> {
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::collected::{
-        Action, Attachment, Author, By, Content, Envelope, Kind, MAX_ATTACHMENTS, Parent, Published, render,
-    };
     use carteiro_core::id::{ItemId, PageId};
     use carteiro_core::item::MAX_ITEM_BYTES;
-    use carteiro_core::network::Network;
+    use carteiro_networks::collected::{
+        Action, Attachment, Author, By, Content, Envelope, Kind, MAX_ATTACHMENTS, Parent, Published, render,
+    };
+    use carteiro_networks::network::Network;
     use serde_json::value::RawValue;
     use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The networks' signatures, as they make them.
 
-use carteiro_core::network::Network;
-use carteiro_core::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_networks::network::Network;
+use carteiro_networks::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
 
 /// The header's name and value for a body; None for a network that does not push, or without a secret.
 pub(crate) fn header(route: Network, secret: &str, body: &[u8]) -> Option<(&'static str, String)> {

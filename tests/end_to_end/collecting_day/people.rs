@@ -1,7 +1,7 @@
 //! What people do in a day on the networks' pages: a plan that is the same for the same seed.
 
-use carteiro_core::network::Network;
-use carteiro_networks::{Kind, Networks, Thing};
+use carteiro_fake_networks::{Kind, Networks, Thing};
+use carteiro_networks::network::Network;
 
 pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use carteiro_adapters::sender::MAX_RESPONSE_BYTES;
+use carteiro_adapters::http::sender::MAX_RESPONSE_BYTES;
 use carteiro_core::cause::Code;
 use carteiro_core::outcome::FailureKind;
 use carteiro_hostile::{Recorded, Running, catalogue, find};

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held::{
+    Claim, Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span,
+};
+use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep, Progress};
 use carteiro_core::hop::Hop;
@@ -82,7 +84,7 @@ async fn release_due(held: &HeldTable) -> Option<Timestamp> {
 
 async fn all_due(held: &HeldTable, until: Timestamp) -> Vec<Due> {
     let mut found = Vec::new();
-    for shard in 0..carteiro_adapters::held_table::DUE_SHARDS {
+    for shard in 0..carteiro_adapters::tables::waiting::held::DUE_SHARDS {
         let (due, mark) = held.due(shard, until, 100, None).await.unwrap();
         assert!(mark.is_none());
         found.extend(due);

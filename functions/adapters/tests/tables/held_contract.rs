@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::tables::waiting::held::HeldTable;
+use carteiro_adapters::tables::waiting::release::ReleaseKey;
 use carteiro_core::holding::{self, NewStep, ReleaseState};
 use carteiro_core::item::ItemType;
 use carteiro_core::transition::{Row, Value, Write};

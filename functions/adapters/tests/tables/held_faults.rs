@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use carteiro_adapters::held_table::{HeldClaim, HeldFor, HeldTable, SHARDS};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held::{HeldClaim, HeldFor, HeldTable, SHARDS};
+use carteiro_adapters::tables::waiting::release::{ReleaseClaim, ReleaseKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::hop::Hop;
@@ -78,7 +78,8 @@ async fn a_worker_recognises_what_it_did_where_answers_are_lost() {
         };
         let release = claim(1).await;
         let release = held.renew_release(&release, later(40)).await.unwrap().expect("renewed");
-        let release = held.looked_behind(&release, (later(3), later(50))).await.unwrap().expect("noted");
+        let release =
+            held.record_retention_sweep(&release, (later(3), later(50))).await.unwrap().expect("noted");
         let step = NewStep { id: "s", items: 3, size: 10 };
         let release = held.begin_step(&release, step, (later(3), later(60))).await.unwrap().expect("begun");
         let counted = BTreeSet::from([0, 2]);

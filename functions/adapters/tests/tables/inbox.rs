@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::inbox_table::{
-    Claim, Entry, InboxTable, MAX_PART_BYTES, NewEntry, Place, READY_SHARDS, Stored, Waiting,
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::inbox::{
+    Claim, Entry, EntryState, InboxTable, MAX_PART_BYTES, NewEntry, READY_SHARDS, RowKey, Stored,
 };
-use carteiro_adapters::packed_event::PackedEvent;
-use carteiro_adapters::random;
+use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_core::inbox::{EntryKey, Event, Version};
-use carteiro_core::network::Network;
-use carteiro_core::push::{self, MAX_PUSH_BYTES};
+use carteiro_networks::inbox::{EntryKey, Event, Version};
+use carteiro_networks::network::Network;
+use carteiro_networks::push::{self, MAX_PUSH_BYTES};
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn event(json: &Value) -> Event {
     push::split(Network::X, json.to_string().as_bytes()).remove(0).event
 }
 
-fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
+fn entry(page: &PageId, thing: &str, waiting: EntryState) -> NewEntry {
     NewEntry {
         page: page.clone(),
         account: AccountId::from_bits(1),
@@ -49,11 +49,11 @@ fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
 }
 
 fn entries(page: &PageId, things: std::ops::Range<u32>) -> Vec<NewEntry> {
-    things.map(|thing| entry(page, &format!("comment:{thing}"), Waiting::Ready)).collect()
+    things.map(|thing| entry(page, &format!("comment:{thing}"), EntryState::Ready)).collect()
 }
 
 /// Everything that is ready, over all shards and pages of the index.
-async fn ready(table: &InboxTable) -> Vec<Place> {
+async fn ready(table: &InboxTable) -> Vec<RowKey> {
     let mut places = Vec::new();
     for shard in 0..READY_SHARDS {
         let mut mark = None;
@@ -96,7 +96,7 @@ async fn what_is_there_stays_and_only_what_is_missing_is_stored() {
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was_stored() {
     let (table, page) = (table("InboxBack"), page());
-    let new = entry(&page, "comment:1", Waiting::Ready);
+    let new = entry(&page, "comment:1", EntryState::Ready);
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
     let read = claim_all(&table, &claim, NOW_MS).await.remove(0);
@@ -154,7 +154,7 @@ async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready
 async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over() {
     let (table, page) = (table("InboxImmediate"), page());
     let claim = Claim::new(at(NOW_MS + 100)).unwrap();
-    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let other = Claim::new(at(NOW_MS + 500)).unwrap();
     assert!(claim_all(&table, &other, NOW_MS + 99).await.is_empty());
@@ -170,7 +170,7 @@ async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over(
 #[tokio::test]
 async fn what_came_as_ids_only_waits_and_is_not_ready() {
     let (table, page) = (table("InboxIncomplete"), page());
-    table.store(&[entry(&page, "mention:1", Waiting::Incomplete)], at(NOW_MS)).await.unwrap();
+    table.store(&[entry(&page, "mention:1", EntryState::Incomplete)], at(NOW_MS)).await.unwrap();
     assert!(ready(&table).await.is_empty());
     let row = embedded().all_rows("InboxIncomplete").remove(0);
     assert_eq!(row["waiting"]["S"], format!("incomplete#{page}"));
@@ -182,14 +182,14 @@ async fn what_came_as_ids_only_waits_and_is_not_ready() {
 async fn what_is_given_back_is_anyones_at_once_and_what_is_not_ours_stays_where_it_is() {
     let (table, page) = (table("InboxGivenBack"), page());
     let claim = Claim::new(at(NOW_MS + 9000)).unwrap();
-    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let event = new.event.read().unwrap();
     let entry = new.into_claimed(event, at(NOW_MS));
-    table.give_back(&entry, &claim).await.unwrap();
+    table.release_claim(&entry, &claim).await.unwrap();
     let second = Claim::new(at(NOW_MS + 9000)).unwrap();
     assert_eq!(claim_all(&table, &second, NOW_MS + 1).await.len(), 1);
-    table.give_back(&entry, &claim).await.unwrap();
+    table.release_claim(&entry, &claim).await.unwrap();
     assert!(claim_all(&table, &claim, NOW_MS + 2).await.is_empty());
 }
 
@@ -214,8 +214,8 @@ async fn a_row_that_cannot_be_read_is_set_aside_with_all_that_it_holds() {
     for place in &places {
         let error = table.claim(place, &claim, at(NOW_MS)).await.unwrap_err();
         assert!(matches!(error, AdapterError::Malformed { attribute: "owner", .. }), "{error}");
-        assert!(!table.set_aside(place, &late, at(NOW_MS + 5000)).await.unwrap(), "it is not theirs");
-        assert!(table.set_aside(place, &claim, at(NOW_MS + 5000)).await.unwrap());
+        assert!(!table.quarantine(place, &late, at(NOW_MS + 5000)).await.unwrap(), "it is not theirs");
+        assert!(table.quarantine(place, &claim, at(NOW_MS + 5000)).await.unwrap());
         assert!(table.claim(place, &claim, at(NOW_MS + 200)).await.unwrap().is_none());
     }
     assert!(ready(&table).await.is_empty());
@@ -235,7 +235,7 @@ fn noise(bytes: usize) -> String {
 #[tokio::test]
 async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_behind() {
     let (table, page) = (table("InboxLarge"), page());
-    let mut new = entry(&page, "comment:1", Waiting::Ready);
+    let mut new = entry(&page, "comment:1", EntryState::Ready);
     let large = event(&json!({"text": noise(2 * MAX_PUSH_BYTES)}));
     new.event = PackedEvent::of(&large);
     assert!(new.event.bytes().len() > 2 * MAX_PART_BYTES);
@@ -364,7 +364,7 @@ async fn a_version_of_what_a_thing_says_is_new_where_another_one_came_before_it(
     let version = |text: &str, says: bool| NewEntry {
         key: EntryKey::new("comment:1", &Version::of_content(Some(text), [])),
         says,
-        ..entry(&page, "comment:1", Waiting::Ready)
+        ..entry(&page, "comment:1", EntryState::Ready)
     };
     let stored = async |entry: NewEntry, ms: i64| {
         table.store(std::slice::from_ref(&entry), at(NOW_MS + ms)).await.unwrap();

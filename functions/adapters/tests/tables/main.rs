@@ -21,7 +21,7 @@ mod streak_concurrency;
 mod streak_contract;
 mod streak_faults;
 
-use carteiro_adapters::random;
+use carteiro_adapters::runtime::random;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use carteiro_adapters::account_counts::Created;
-use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage, PageTables};
-use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::random;
-use carteiro_adapters::token_table::TokenTable;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::account_counts::Created;
+use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey, Replaced};
+use carteiro_adapters::tables::pages::{ConnectedPage, CreatedPage, PageTables};
+use carteiro_adapters::tables::poll::PollTable;
+use carteiro_adapters::tables::tokens::TokenTable;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;
 use carteiro_core::id::{AccountId, KeyId, PageId};
 use carteiro_core::key::ApiKey;
-use carteiro_core::network::{Network, NetworkId};
-use carteiro_core::page::{Changed, Delivery, NewPage, Page, Token, TokenState};
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{Settings, Webhook};
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::page::{Changed, Delivery, NewPage, Page, Token, TokenState};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::transition::Row;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_adapters::attempt_table::{self, AttemptTable, LogSpan};
-use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
-use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
-use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::attempts::{self, AttemptTable, LogSpan};
+use carteiro_adapters::tables::waiting::dead::{DeadItem, DeadRow, DeadTable};
+use carteiro_adapters::tables::waiting::held::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
+use carteiro_adapters::tables::waiting::release::{ReleaseClaim, ReleaseKey};
+use carteiro_adapters::tables::waiting::replay::{
+    CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take,
+};
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::LeftRelease;
@@ -544,12 +546,12 @@ async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
     };
     let first = claim(1).await;
     assert_eq!(first.state.looked_behind_at, None);
-    let looked = tables.held.looked_behind(&first, (later(2), later(150))).await.unwrap().unwrap();
+    let looked = tables.held.record_retention_sweep(&first, (later(2), later(150))).await.unwrap().unwrap();
     assert_eq!((looked.state.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
     let postponed = tables.held.postpone_release(&looked, later(200), false).await.unwrap();
     assert_eq!(postponed, LeftRelease::Done);
     assert_eq!(claim(300).await.state.looked_behind_at, Some(later(2)), "whoever has it next");
-    assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
+    assert_eq!(tables.held.record_retention_sweep(&looked, (later(301), later(500))).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -563,7 +565,7 @@ async fn a_deleted_webhooks_replays_and_log_are_dropped_and_no_others() {
         log.log(&gone, vec![entry(n, false)], later(n), at(FAR_MS)).await.unwrap();
     }
     log.log(&other, vec![entry(1, false)], later(1), at(FAR_MS)).await.unwrap();
-    for shard in 0..attempt_table::SHARDS {
+    for shard in 0..attempts::SHARDS {
         while log.drop_rows(&gone, shard, 5).await.unwrap() > 0 {}
     }
     assert_eq!(embedded().rows(&name), 1);

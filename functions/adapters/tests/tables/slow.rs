@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::streak::StreakTable;
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::streak::{Failed, Phase, Recorded, Recording, Results, Rule, State};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;

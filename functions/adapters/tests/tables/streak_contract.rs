@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::notice;
 use carteiro_core::streak::{
     ATTRIBUTES, Answer, Counted, DUE_AT, Over, Rule, add, block, discard, end, retire, start, unblock,

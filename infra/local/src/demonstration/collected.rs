@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::network::Network;
-use carteiro_networks::{Kind, Thing};
+use carteiro_fake_networks::{Kind, Thing};
+use carteiro_networks::network::Network;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
+use carteiro_fake_networks::Networks;
 use carteiro_local::Stack;
-use carteiro_networks::Networks;
 use carteiro_receiver::{AddSecretError, Delivery, Receiver, SignatureCheck};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::network::Network;
-use carteiro_networks::{Connection, Networks};
+use carteiro_fake_networks::{Connection, Networks};
+use carteiro_networks::network::Network;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn give_token(networks: &Networks, network: Network, owner: &str, mark: &str) ->
 #[cfg(test)]
 mod tests {
     use carteiro_clock::testing;
-    use carteiro_core::page::NewPage;
+    use carteiro_networks::page::NewPage;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carteiro_core::network::Network;
-use carteiro_core::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_networks::network::Network;
+use carteiro_networks::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
 use carteiro_receiver::{Delivery, SignatureCheck};
 use serde_json::{Value, json};
 
@@ -157,9 +157,9 @@ fn comments(mark: &str, now_ms: i64) -> [Comment; 3] {
 
 #[cfg(test)]
 mod tests {
-    use carteiro_core::collected::Kind;
-    use carteiro_core::network::NetworkId;
-    use carteiro_core::{normalise, push};
+    use carteiro_networks::collected::Kind;
+    use carteiro_networks::network::NetworkId;
+    use carteiro_networks::{normalise, push};
 
     use super::*;
 

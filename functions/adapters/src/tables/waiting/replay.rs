@@ -1,0 +1,698 @@
+//! Replays: one row for each, in the held items' table, and a row of its counts.
+//!
+//! A replay takes dead items in the order of their acceptance, many in one transaction: their rows among the held ones
+//! are written, those among the dead are deleted, and the replay's own row says how far it is. So at every moment an
+//! item is in one of the two tables, and a worker that takes over from one that died goes on where that one was. What
+//! was taken waits for its release ([`crate::tables::waiting::release`]); whoever takes items sees to it that there is one, and
+//! says only then that the replay is over.
+//!
+//! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
+//! lease, and it has a second row: a replay of a type `running#<type>`, so that there is one of each type at a time, and
+//! one of a single item `running#-item#<place>`, so that there are so many at a time as there are places.
+//!
+//! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
+//! They are for the owner to read: one may be missing, or be there twice, where a function died.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
+use carteiro_core::item::ItemType;
+use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
+use jiff::Timestamp;
+
+use crate::error::AdapterError;
+use crate::runtime::random;
+use crate::tables::conditional::made;
+use crate::tables::config::ListPage;
+use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::unreadable::readable;
+use crate::tables::waiting::dead::{DeadRow, DeadTable};
+use crate::tables::waiting::held::{
+    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, drop_part, due_shard_name, held_row,
+    shard_of_id,
+};
+
+const SUFFIX: &str = "#replay";
+const COUNTS: &str = "#counts";
+
+/// Nothing is at this key yet.
+const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The replay has not taken all yet,
+const IS_RUNNING: &str = "attribute_exists(due_at)";
+/// and nobody works on it, or who did died.
+const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
+/// No other worker has claimed it since this one did.
+const IS_OURS: &str = "worker = :worker";
+/// The running replay, of the type or in this place, is this one, or there is none.
+const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
+/// How often a transaction is tried that others were in the way of, or that was too much.
+const TRIES: u32 = 5;
+/// How long is waited before the second try; before each further one twice as long, and up to twice that.
+const PAUSE: Duration = Duration::from_millis(25);
+/// By which a table, or one partition of it, says that a part of a transaction is too much now.
+const THROTTLES: [&str; 4] = [
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+];
+
+/// Which replay.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayKey {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The replay.
+    pub replay: ReplayId,
+}
+
+impl ReplayKey {
+    pub(crate) fn of(key: &HeldKey) -> Option<Self> {
+        let webhook = key.pk.strip_suffix(SUFFIX)?.parse().ok()?;
+        Some(Self { webhook, replay: key.sk.parse().ok()? })
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        row_key(&self.webhook, self.replay.as_str())
+    }
+}
+
+fn row_key(webhook: &WebhookId, sk: &str) -> Row {
+    Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
+}
+
+/// Which row says that a replay is running, beside its own: the one of its type, or of the place that it has among
+/// those of single items.
+fn running_sk(replay: &Replay) -> String {
+    match &replay.item {
+        None => format!("running#{}", replay.item_type),
+        Some(_) => running_item_sk(replay.place),
+    }
+}
+
+/// The rows of single items. No type has this name.
+const RUNNING_ITEM: &str = "running#-item#";
+
+fn running_item_sk(place: usize) -> String {
+    format!("{RUNNING_ITEM}{place:02}")
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// Which.
+    pub key: ReplayKey,
+    /// Whose webhook it is.
+    pub account: AccountId,
+    /// The items' type.
+    pub item_type: ItemType,
+    /// The one item, where it is one.
+    pub item: Option<ItemId>,
+    /// Items that were accepted then or later.
+    pub from: Option<Timestamp>,
+    /// Items that were accepted before then.
+    pub to: Option<Timestamp>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+    /// Where it is of one item: which of the places it has that there are for such replays, below
+    /// [`MAX_ITEMS_AT_ONCE`]. It is given when it is created.
+    pub place: usize,
+}
+
+/// How far a replay is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// What was asked for.
+    pub replay: Replay,
+    /// What became of its items.
+    pub counts: Counts,
+    /// When it had taken all that it found; None before.
+    pub taken_at: Option<Timestamp>,
+    /// When an item of it was counted last.
+    pub counted_at: Option<Timestamp>,
+}
+
+/// A replay that is ours to move on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningReplay {
+    /// What was asked for.
+    pub replay: Replay,
+    /// The place of the last dead item that was looked at.
+    pub place: Option<String>,
+    /// How many items it found and took.
+    pub counts: Counts,
+    /// Which worker we are: drawn with the claim.
+    pub worker: String,
+}
+
+/// How claiming a replay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayClaim {
+    /// It is ours.
+    Claimed(Box<RunningReplay>),
+    /// Another worker has it.
+    Taken,
+    /// There is none, or it has taken all.
+    Over,
+}
+
+/// How taking dead items ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// They wait for their release now.
+    Taken(Box<RunningReplay>),
+    /// Nothing was changed, for of these nothing can be taken: they wait for a retry, or are not dead any more.
+    Refused(Vec<usize>),
+    /// Nothing was changed, for the replay is another worker's.
+    NotOurs,
+    /// Nothing was changed, for others changed the same rows at the same time.
+    InTheWay,
+    /// Nothing was changed, for that was more than the tables take now. Less may do.
+    Throttled,
+}
+
+/// How creating a replay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreatedReplay {
+    /// It is there.
+    Done,
+    /// One of this type is running.
+    Running(ReplayId),
+    /// It is of one item, and [`MAX_ITEMS_AT_ONCE`] such are running.
+    TooMany,
+}
+
+impl HeldTable {
+    /// Creates a replay, which comes due at once. There can be one of a type at a time, and beside it
+    /// [`MAX_ITEMS_AT_ONCE`] of single items.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
+        const OPERATION: &str = "creating a replay";
+        for _ in 0..TRIES {
+            let mut replay = replay.clone();
+            if replay.item.is_some() {
+                let Some(place) = self.free_place(&replay.key.webhook).await? else {
+                    return Ok(CreatedReplay::TooMany);
+                };
+                replay.place = place;
+            }
+            let mut running = row_key(&replay.key.webhook, &running_sk(&replay));
+            running.insert("replay".to_owned(), text(replay.key.replay.as_str()));
+            running.insert("expires_at".to_owned(), seconds(replay.expires_at));
+            let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
+            let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
+            let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            match self.transact_patiently(&writes, OPERATION).await? {
+                Transacted::Done => return Ok(CreatedReplay::Done),
+                Transacted::Refused(_) if replay.item.is_none() => {
+                    if let Some(running) = self.running_replay(&replay).await? {
+                        return Ok(CreatedReplay::Running(running));
+                    }
+                    // The one that was in the way is over by now.
+                }
+                // Another one has this place by now.
+                Transacted::Refused(_) => {}
+                Transacted::InTheWay => break,
+                Transacted::Throttled => return Err(AdapterError::Incomplete { operation: OPERATION }),
+            }
+        }
+        Err(AdapterError::Contended { operation: OPERATION })
+    }
+
+    /// A place for a replay of a single item that no other one of the webhook has, any of those that there are.
+    async fn free_place(&self, webhook: &WebhookId) -> Result<Option<usize>, AdapterError> {
+        let (rows, _) = self.replay_rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
+        let taken: HashSet<_> = rows.iter().filter_map(|row| row.get("sk")?.as_s().ok()).collect();
+        let free: Vec<_> =
+            (0..MAX_ITEMS_AT_ONCE).filter(|&place| !taken.contains(&running_item_sk(place))).collect();
+        let any = usize::try_from(random::bits64()? >> 32).unwrap_or_default();
+        Ok(free.get(any % free.len().max(1)).copied())
+    }
+
+    async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
+        let key = row_key(&replay.key.webhook, &running_sk(replay));
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding a running replay", error))?;
+        answer.item.map(|row| Reader { table: TABLE, row: &row }.parsed("replay")).transpose()
+    }
+
+    /// Claims a replay for a lease. `due_at` is when the worker's time will be over, and a successor is to look.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn claim_replay(
+        &self,
+        key: &ReplayKey,
+        now: Timestamp,
+        lease: Timestamp,
+        due_at: Timestamp,
+    ) -> Result<ReplayClaim, AdapterError> {
+        use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+        let worker = format!("{:032x}", random::bits128()?);
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.row()))
+            .condition_expression(format!("{IS_RUNNING} AND {IS_FREE}"))
+            .update_expression("SET lease_until = :lease, due_at = :due, worker = :worker")
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":lease", milliseconds(lease))
+            .expression_attribute_values(":worker", text(worker.as_str()))
+            .expression_attribute_values(":due", milliseconds(due_at))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match call.send().await {
+            Ok(answer) => {
+                let running = read_running(&answer.attributes.unwrap_or_default(), &worker)?;
+                Ok(ReplayClaim::Claimed(Box::new(running)))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let Some(row) = refused.item().filter(|row| row.contains_key("due_at")) else {
+                        return Ok(ReplayClaim::Over);
+                    };
+                    // The first answer was lost, and the call was repeated.
+                    if row.get("worker") == Some(&text(worker.as_str())) {
+                        return Ok(ReplayClaim::Claimed(Box::new(read_running(row, &worker)?)));
+                    }
+                    Ok(ReplayClaim::Taken)
+                }
+                _ => Err(AdapterError::of_call("claiming a replay", error)),
+            },
+        }
+    }
+
+    /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
+    /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
+    /// nothing of it is done, and it is tried once.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn take_dead(
+        &self,
+        running: &RunningReplay,
+        dead: &DeadTable,
+        rows: &[DeadRow],
+        (place, passed): (&str, u64),
+        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
+    ) -> Result<Take, AdapterError> {
+        const OPERATION: &str = "taking dead items";
+        let mut counts = running.counts;
+        counts.found += rows.len() as u64 + passed;
+        counts.taken += rows.len() as u64;
+        let next = RunningReplay { place: Some(place.to_owned()), counts, ..running.clone() };
+        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
+        for row in rows {
+            writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
+            writes.push(dead.delete_taken(row, OPERATION)?);
+        }
+        Ok(match self.transact(&writes, OPERATION).await? {
+            Transacted::Done => Take::Taken(Box::new(next)),
+            Transacted::InTheWay => Take::InTheWay,
+            Transacted::Throttled => Take::Throttled,
+            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
+            Transacted::Refused(refused) => {
+                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
+                rows.dedup();
+                Take::Refused(rows)
+            }
+        })
+    }
+
+    pub(crate) fn advance(
+        &self,
+        next: &RunningReplay,
+        lease: Timestamp,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(next.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression(
+                "SET lease_until = :lease, place = :place, found_items = :found, taken_items = :taken",
+            )
+            .expression_attribute_values(":worker", text(next.worker.as_str()))
+            .expression_attribute_values(":lease", milliseconds(lease))
+            .expression_attribute_values(":place", text(next.place.as_deref().unwrap_or_default()))
+            .expression_attribute_values(":found", number(next.counts.found))
+            .expression_attribute_values(":taken", number(next.counts.taken))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn hold_replayed(
+        &self,
+        running: &RunningReplay,
+        row: &DeadRow,
+        now: Timestamp,
+        expires_at: Timestamp,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let replayed = Some(Replayed { replay: running.replay.key.replay.clone(), at: now });
+        let delivery = Delivery { attempt: 1, step: None, replayed, ..row.delivery.clone() };
+        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(held_row(&delivery, HeldFor::Replay, own, expires_at)))
+            .condition_expression(HAS_NO_TIME)
+            .build();
+        let put = put.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
+    /// latest transaction was made.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn give_back_replay(
+        &self,
+        running: &RunningReplay,
+        due_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(running.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression("SET due_at = :due REMOVE lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
+            .expression_attribute_values(":due", milliseconds(due_at));
+        made(call.send().await, "giving a replay back").map(|_| ())
+    }
+
+    /// Says that a replay has taken all that it found, after there is a release for it. From then on another of its
+    /// type may begin. False where it is another worker's.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn end_replay(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "ending a replay";
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(running.replay.key.row()))
+            .condition_expression(IS_OURS)
+            .update_expression("SET taken_at = :now REMOVE due_at, due_shard, lease_until, worker")
+            .expression_attribute_values(":worker", text(running.worker.as_str()))
+            .expression_attribute_values(":now", milliseconds(now))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let update = TransactWriteItem::builder().update(update).build();
+        let writes = [update, self.free_running(running, OPERATION)?];
+        match self.transact_patiently(&writes, OPERATION).await? {
+            Transacted::Done => Ok(true),
+            Transacted::Refused(_) => Ok(false),
+            Transacted::InTheWay | Transacted::Throttled => Err(AdapterError::contended(OPERATION)),
+        }
+    }
+
+    fn free_running(
+        &self,
+        running: &RunningReplay,
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let key = &running.replay.key;
+        let delete = Delete::builder()
+            .table_name(&self.name)
+            .set_key(Some(row_key(&key.webhook, &running_sk(&running.replay))))
+            .condition_expression(IS_THIS);
+        let delete = delete.expression_attribute_values(":replay", text(key.replay.as_str())).build();
+        let delete = delete.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    /// Forgets a replay whose webhook was deleted.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
+        let running = row_key(&replay.key.webhook, &running_sk(replay));
+        let keys = [running, replay.key.row(), counts_key(&replay.key)];
+        for key in keys {
+            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
+            sent.map_err(|error| AdapterError::of_call("dropping a replay", error))?;
+        }
+        Ok(())
+    }
+
+    /// Drops up to `most` rows of a deleted webhook's replays, whoever has them, and answers how many.
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    pub async fn drop_replays(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
+        drop_part(&self.client, &self.name, format!("{webhook}{SUFFIX}"), most).await
+    }
+
+    /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn count_of_replay(
+        &self,
+        key: &ReplayKey,
+        counts: Counts,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(counts_key(key)))
+            .update_expression(
+                "SET counted_at = :now, expires_at = :expires ADD delivered :delivered, dead :dead, dropped :dropped",
+            )
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":expires", seconds(expires_at))
+            .expression_attribute_values(":delivered", number(counts.delivered))
+            .expression_attribute_values(":dead", number(counts.dead))
+            .expression_attribute_values(":dropped", number(counts.dropped));
+        let sent = call.send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("counting a replay's items", error))
+    }
+
+    /// A replay of a webhook.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn find_replay(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
+        let (rows, _) = self.replay_rows(&key.webhook, key.replay.as_str(), 2, None).await?;
+        Ok(read_progress(&rows).pop())
+    }
+
+    /// A page of a webhook's replays, the newest first.
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or a row of it.
+    pub async fn list_replays(
+        &self,
+        webhook: &WebhookId,
+        most: u16,
+        after: Option<&str>,
+    ) -> Result<ListPage<ReplayProgress>, AdapterError> {
+        // Each has up to two rows, and the counts come before their replay.
+        let rows = usize::from(most) * 2 + 1;
+        let (rows, more) = self.replay_rows(webhook, "rep_", rows, after).await?;
+        let mut data = read_progress(&rows);
+        let more = more || data.len() > usize::from(most);
+        data.truncate(usize::from(most));
+        let last = data.last().map(|one| one.replay.key.replay.as_str().to_owned()).filter(|_| more);
+        Ok(ListPage { data, last })
+    }
+
+    /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
+    pub(crate) async fn replay_rows(
+        &self,
+        webhook: &WebhookId,
+        prefix: &str,
+        most: usize,
+        after: Option<&str>,
+    ) -> Result<(Vec<Row>, bool), AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(format!("{webhook}{SUFFIX}")))
+            .expression_attribute_values(":prefix", text(prefix))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(most).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(after.map(|sk| row_key(webhook, sk)));
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading replays", error))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
+    }
+
+    /// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
+    async fn transact_patiently(
+        &self,
+        writes: &[TransactWriteItem],
+        operation: &'static str,
+    ) -> Result<Transacted, AdapterError> {
+        let mut pause = PAUSE;
+        let mut latest = self.transact(writes, operation).await?;
+        for _ in 1..TRIES {
+            if !matches!(latest, Transacted::InTheWay | Transacted::Throttled) {
+                break;
+            }
+            tokio::time::sleep(random::jittered(pause)?).await;
+            pause *= 2;
+            latest = self.transact(writes, operation).await?;
+        }
+        Ok(latest)
+    }
+
+    /// Writes all or nothing.
+    pub(crate) async fn transact(
+        &self,
+        writes: &[TransactWriteItem],
+        operation: &'static str,
+    ) -> Result<Transacted, AdapterError> {
+        // The client gives the transaction a token of its own, so its repeats are one transaction.
+        let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
+        let Err(error) = call.send().await else { return Ok(Transacted::Done) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+        else {
+            return Err(AdapterError::of_call(operation, error));
+        };
+        let codes: Vec<_> =
+            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+        let refused: Vec<_> =
+            (0..codes.len()).filter(|&one| codes[one] == "ConditionalCheckFailed").collect();
+        if !refused.is_empty() {
+            return Ok(Transacted::Refused(refused));
+        }
+        // The client repeats a call that is throttled, and not a transaction of which a part is.
+        if codes.iter().any(|code| THROTTLES.contains(code)) {
+            return Ok(Transacted::Throttled);
+        }
+        if codes.contains(&"TransactionConflict") {
+            return Ok(Transacted::InTheWay);
+        }
+        Err(AdapterError::unavailable(operation, error))
+    }
+}
+
+/// How a transaction ended.
+pub(crate) enum Transacted {
+    Done,
+    /// The conditions of these writes did not hold.
+    Refused(Vec<usize>),
+    /// Others changed the same rows at the same time.
+    InTheWay,
+    /// It was too much.
+    Throttled,
+}
+
+fn put_new(table: &str, row: Row) -> Result<TransactWriteItem, BuildError> {
+    let put = Put::builder().table_name(table).set_item(Some(row)).condition_expression(IS_NEW).build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+fn counts_key(key: &ReplayKey) -> Row {
+    row_key(&key.webhook, &format!("{}{COUNTS}", key.replay))
+}
+
+fn replay_row(replay: &Replay) -> Row {
+    let shard = shard_of_id(replay.key.replay.as_str(), DUE_SHARDS);
+    let mut row = replay.key.row();
+    row.extend([
+        ("account".to_owned(), text(replay.account.as_str())),
+        ("webhook".to_owned(), text(replay.key.webhook.as_str())),
+        ("replay".to_owned(), text(replay.key.replay.as_str())),
+        ("type".to_owned(), text(replay.item_type.as_str())),
+        ("created_at".to_owned(), milliseconds(replay.created_at)),
+        ("expires_at".to_owned(), seconds(replay.expires_at)),
+        ("found_items".to_owned(), number(0_u64)),
+        ("taken_items".to_owned(), number(0_u64)),
+        ("due_at".to_owned(), milliseconds(replay.created_at)),
+        ("due_shard".to_owned(), text(due_shard_name(shard))),
+    ]);
+    row.extend(replay.item.as_ref().map(|item| ("of_item".to_owned(), text(item.as_str()))));
+    row.extend(replay.item.as_ref().map(|_| ("item_place".to_owned(), number(replay.place))));
+    row.extend(replay.from.map(|from| ("from_at".to_owned(), milliseconds(from))));
+    row.extend(replay.to.map(|to| ("to_at".to_owned(), milliseconds(to))));
+    row
+}
+
+fn read_replay(row: &Row) -> Result<Replay, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let time = |name| row.row.contains_key(name).then(|| row.milliseconds(name)).transpose();
+    Ok(Replay {
+        key: ReplayKey { webhook: row.parsed("webhook")?, replay: row.parsed("replay")? },
+        account: row.parsed("account")?,
+        item_type: row.parsed("type")?,
+        item: row.row.contains_key("of_item").then(|| row.parsed("of_item")).transpose()?,
+        from: time("from_at")?,
+        to: time("to_at")?,
+        created_at: row.milliseconds("created_at")?,
+        expires_at: row.seconds("expires_at")?,
+        place: row.optional_number("item_place")?.unwrap_or_default(),
+    })
+}
+
+pub(crate) fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, AdapterError> {
+    let replay = read_replay(row)?;
+    let row = Reader { table: TABLE, row };
+    let place = row.row.contains_key("place").then(|| row.text("place").map(str::to_owned)).transpose()?;
+    let counts =
+        Counts { found: row.number("found_items")?, taken: row.number("taken_items")?, ..Counts::default() };
+    Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
+}
+
+/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out, and so
+/// is what cannot be read.
+fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
+    let (mut read, mut before): (Vec<ReplayProgress>, Option<&Row>) = (Vec::new(), None);
+    for row in rows {
+        let sk = |row: &Row| row.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+        if sk(row).ends_with(COUNTS) {
+            before = Some(row);
+            continue;
+        }
+        let counted =
+            before.take().filter(|counts| sk(counts).strip_suffix(COUNTS) == Some(sk(row).as_str()));
+        let counted = counted.and_then(|row| readable(TABLE, row, read_counts(row)));
+        read.extend(readable(TABLE, row, progress(row, counted)));
+    }
+    read
+}
+
+/// A replay, with what became of its items and when one was counted last, where that is known.
+fn progress(row: &Row, counted: Option<(Counts, Timestamp)>) -> Result<ReplayProgress, AdapterError> {
+    let RunningReplay { replay, counts: taken, .. } = read_running(row, "")?;
+    let reader = Reader { table: TABLE, row };
+    let taken_at = row.contains_key("taken_at").then(|| reader.milliseconds("taken_at")).transpose()?;
+    let (counts, counted_at) = match counted {
+        Some((ended, at)) => (Counts { found: taken.found, taken: taken.taken, ..ended }, Some(at)),
+        None => (taken, None),
+    };
+    Ok(ReplayProgress { replay, counts, taken_at, counted_at })
+}
+
+fn read_counts(row: &Row) -> Result<(Counts, Timestamp), AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let counts = Counts {
+        delivered: row.number("delivered")?,
+        dead: row.number("dead")?,
+        dropped: row.number("dropped")?,
+        ..Counts::default()
+    };
+    Ok((counts, row.milliseconds("counted_at")?))
+}

@@ -1,0 +1,169 @@
+//! What becomes of a release or a replay whose own row cannot be read, and of a held row that a mover cannot read.
+//!
+//! The rows of items are what counts: a release's row says when and how far they are released, and can be written anew
+//! from what is held. A replay's row says which dead items are to be taken: where it cannot be read nothing more is
+//! taken, what was taken is released, and another replay may be asked for.
+
+use carteiro_core::id::{AccountId, ReplayId};
+use carteiro_core::item::ItemType;
+use jiff::Timestamp;
+
+use crate::error::AdapterError;
+use crate::tables::conditional::made;
+use crate::tables::row::{Reader, Row, milliseconds, number, text};
+use crate::tables::waiting::held::{
+    DUE_SHARDS, HeldKey, HeldTable, TABLE, due_shard_name, new_id, shard_of_id,
+};
+use crate::tables::waiting::release::{ReleaseKey, read_release};
+use crate::tables::waiting::replay::{ReplayKey, read_running};
+
+/// The row is the one that was read: nobody has claimed it since,
+const HAS_SAME_LEASE: &str = "lease_until = :lease";
+/// or nobody had, and nobody has.
+const HAS_NO_LEASE: &str = "attribute_not_exists(lease_until)";
+/// The claim is the one that this mover made.
+const IS_CLAIMED_BY_US: &str = "claimed_until = :claim";
+/// It is of this replay.
+const IS_OF_REPLAY: &str = "replay = :replay";
+
+/// How many rows of running replays a webhook has at most: one for each type, and those of single items.
+const MAX_RUNNING: usize = 100;
+
+impl HeldTable {
+    /// Writes the row of a release anew that cannot be read, due at `now`: its account as it stands there or on an item
+    /// that waits, and no step, so that it begins with the first. Where no item waits that can be read, the row is
+    /// deleted. False where the row can be read by now, or is gone.
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    pub async fn repair_release(&self, key: &ReleaseKey, now: Timestamp) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "writing a release anew";
+        let Some(row) = self.row(key.row(), OPERATION).await? else { return Ok(false) };
+        if can_be_read(key, &row) {
+            return Ok(false);
+        }
+        let lease = row.get("lease_until").cloned();
+        let condition = if lease.is_some() { HAS_SAME_LEASE } else { HAS_NO_LEASE };
+        let values = lease.map(|lease| Row::from([(":lease".to_owned(), lease)]));
+        let reader = Reader { table: TABLE, row: &row };
+        let account = match reader.parsed("account") {
+            Ok(account) => Some(account),
+            Err(_) => self.account_of_waiting(key, now).await?,
+        };
+        let Some(account) = account else {
+            let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
+            let call = call.condition_expression(condition).set_expression_attribute_values(values);
+            return Ok(made(call.send().await, OPERATION)?.is_some());
+        };
+        let shard = due_shard_name(shard_of_id(key.webhook.as_str(), DUE_SHARDS));
+        // A worker that read another count neither ends nor postpones by it; so it is one that none has read.
+        let count = |name| reader.number::<u64>(name).unwrap_or_else(|_| now.as_millisecond().unsigned_abs());
+        let mut anew = key.row();
+        anew.extend([
+            ("account".to_owned(), text(account.as_str())),
+            ("due_shard".to_owned(), text(shard)),
+            ("due_at".to_owned(), milliseconds(now)),
+            ("touched".to_owned(), number(count("touched"))),
+            ("hastened".to_owned(), number(count("hastened"))),
+        ]);
+        let released = reader.milliseconds("release_all_until").ok();
+        anew.extend(released.map(|until| ("release_all_until".to_owned(), milliseconds(until))));
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(anew));
+        let call = call.condition_expression(condition).set_expression_attribute_values(values);
+        Ok(made(call.send().await, OPERATION)?.is_some())
+    }
+
+    /// Ends a replay whose row cannot be read: what it took is released, its row comes due no more, and others of its type
+    /// may be asked for. False where the row can be read, or is gone.
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    pub async fn abandon_replay(&self, key: &ReplayKey, now: Timestamp) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "ending a replay that cannot be read";
+        let Some(row) = self.row(key.row(), OPERATION).await? else { return Ok(false) };
+        if read_running(&row, "").is_ok() {
+            return Ok(false);
+        }
+        let reader = Reader { table: TABLE, row: &row };
+        let types =
+            reader.parsed("type").map_or_else(|_| ItemType::KNOWN.to_vec(), |one: ItemType| vec![one]);
+        for item_type in types {
+            let release = ReleaseKey { webhook: key.webhook.clone(), item_type };
+            if let Some(account) = self.account_of_waiting(&release, now).await? {
+                self.plan_release(&release, &account, now).await?;
+            }
+        }
+        let (running, _) = self.replay_rows(&key.webhook, "running#", MAX_RUNNING, None).await?;
+        for row in running {
+            let reader = Reader { table: TABLE, row: &row };
+            if reader.parsed::<ReplayId>("replay").ok().as_ref() != Some(&key.replay) {
+                continue;
+            }
+            let call = self.client.delete_item().table_name(&self.name);
+            let call = call
+                .set_key(Some(key_of(&row)))
+                .condition_expression(IS_OF_REPLAY)
+                .expression_attribute_values(":replay", text(key.replay.as_str()));
+            made(call.send().await, OPERATION)?;
+        }
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.row()))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("REMOVE due_at, due_shard, lease_until, worker");
+        Ok(made(call.send().await, OPERATION)?.is_some())
+    }
+
+    /// Takes the time from a row that its mover cannot read: it comes due no more, and waits for the release of its type,
+    /// which passes it over as long as it cannot be read. `claim` is the end of the mover's claim.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn quarantine(&self, key: &HeldKey, claim: Timestamp) -> Result<bool, AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(key.pk.as_str()))
+            .key("sk", text(key.sk.as_str()))
+            .condition_expression(IS_CLAIMED_BY_US)
+            .update_expression("SET holding = :holding REMOVE due_at, due_shard, claimed_until, claimed_by")
+            .expression_attribute_values(":claim", milliseconds(claim))
+            .expression_attribute_values(":holding", text(new_id()?));
+        Ok(made(call.send().await, "setting a held item aside")?.is_some())
+    }
+
+    /// The account of the first item of a release that can be read, retries too; None where there is none.
+    async fn account_of_waiting(
+        &self,
+        key: &ReleaseKey,
+        now: Timestamp,
+    ) -> Result<Option<AccountId>, AdapterError> {
+        let mut waiting = self.waiting(key, Some(now), now);
+        Ok(self.next_waiting(&mut waiting, 1).await?.map(|delivery| delivery.account.clone()))
+    }
+
+    async fn row(&self, key: Row, operation: &'static str) -> Result<Option<Row>, AdapterError> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let answer = call.send().await.map_err(|error| AdapterError::of_call(operation, error))?;
+        Ok(answer.item)
+    }
+}
+
+/// Whether a release's row can be read, once it is claimed.
+fn can_be_read(key: &ReleaseKey, row: &Row) -> bool {
+    const WORKER: &str = "any";
+    let mut claimed = row.clone();
+    claimed.entry("lease_until".to_owned()).or_insert_with(|| number(0_u32));
+    claimed.insert("lease_by".to_owned(), text(WORKER));
+    read_release(key, WORKER, &claimed).is_ok()
+}
+
+fn key_of(row: &Row) -> Row {
+    row.iter()
+        .filter(|(name, _)| matches!(name.as_str(), "pk" | "sk"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}

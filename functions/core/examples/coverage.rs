@@ -1,7 +1,0 @@
-//! Writes `docs/coverage.md`: `cargo run -p carteiro-core --example coverage > docs/coverage.md`.
-
-use std::io::{self, Write as _};
-
-fn main() -> io::Result<()> {
-    io::stdout().lock().write_all(carteiro_core::coverage::document().as_bytes())
-}

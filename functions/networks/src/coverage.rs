@@ -1,0 +1,443 @@
+//! What comes of each network's pages, kind by kind: by push, by asking the network's API, or not at all.
+//!
+//! [`of`] is the promise, and [`document`] prints it as `docs/coverage.md`. The tests read every fixture in
+//! `tests/fixtures/pushes`: each (network, kind, action) that is said to come by push is read of one, and none is read
+//! of one that is not said to.
+//!
+//! Not guaranteed: that a network sends what its documentation says it does, or that an app has the permissions and
+//! subscriptions for it.
+//!
+//! Sources: the networks' own documentation of their webhooks and APIs, and captured pushes where they differ, as of
+//! 2026-11.
+
+use std::fmt::Write as _;
+
+use crate::collected::{Action, Kind};
+use crate::network::Network;
+
+use Action::{Created, Deleted, Edited};
+use ByAsking::{Asked, NotAsked, NotOffered};
+use ByPush::{AsIds, NotSent, NotTaken, Whole};
+
+/// How something comes by push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByPush {
+    /// As it is, with these actions.
+    Whole(&'static [Action]),
+    /// With these actions, and as ids at least in some cases: what was said must then be asked for.
+    AsIds(&'static [Action]),
+    /// The network does not send it.
+    NotSent,
+    /// The network sends it, and Carteiro has no address for it.
+    NotTaken,
+}
+
+impl ByPush {
+    /// The actions that it comes with; none where it does not come.
+    #[must_use]
+    pub fn actions(self) -> &'static [Action] {
+        match self {
+            Whole(actions) | AsIds(actions) => actions,
+            NotSent | NotTaken => &[],
+        }
+    }
+}
+
+/// Whether something is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByAsking {
+    /// The network answers it, and the collector asks.
+    Asked,
+    /// The network answers something of it, which the collector does not ask for: mostly because by that a repetition
+    /// could not be told from what is new.
+    NotAsked,
+    /// The network does not answer it.
+    NotOffered,
+}
+
+/// How one kind of one network comes. Notes are for people, and end without a full stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// By push.
+    pub push: ByPush,
+    /// In what that is limited.
+    pub push_note: &'static str,
+    /// By asking.
+    pub asking: ByAsking,
+    /// In what that is limited.
+    pub asking_note: &'static str,
+}
+
+const ALL: &[Action] = &Action::ALL;
+const ONCE: &[Action] = &[Created];
+const ON_AND_OFF: &[Action] = &[Created, Deleted];
+const EDITABLE: &[Action] = &[Created, Edited, Deleted];
+
+/// How a kind comes of a network's pages; `None` where the network has no such thing, or none that its APIs know.
+#[must_use]
+pub fn of(network: Network, kind: Kind) -> Option<Coverage> {
+    match network {
+        Network::Facebook => facebook(kind),
+        Network::Instagram => instagram(kind),
+        Network::X => x(kind),
+        Network::Youtube => youtube(kind),
+        Network::GooglePlay => google_play(kind),
+        Network::Linkedin => linkedin(kind),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what is there stands beside what is not")]
+fn row(
+    (push, push_note): (ByPush, &'static str),
+    (asking, asking_note): (ByAsking, &'static str),
+) -> Option<Coverage> {
+    Some(Coverage { push, push_note, asking, asking_note })
+}
+
+fn facebook(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Post => row(
+            (Whole(ALL), "the page's own, and visitors' on the page; not advertisements' (dark posts)"),
+            (Asked, "about 600 posts a year are within reach"),
+        ),
+        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Asked, "")),
+        Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Asked, "")),
+        Kind::Reaction => row(
+            (Whole(EDITABLE), "to posts, comments, reviews and messages; those to messages are not edited"),
+            (NotAsked, "an answer has no time to tell a repetition by"),
+        ),
+        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
+        Kind::Review => {
+            row((Whole(EDITABLE), "newer ones say whether they recommend, mostly without stars"), (Asked, ""))
+        }
+        Kind::Share => row((Whole(ALL), "on the page; not of its posts elsewhere"), (Asked, "as posts")),
+        Kind::Follow => row(
+            (
+                NotSent,
+                "the documentation names a verb `follow`, and no push with it is known; one would be read",
+            ),
+            (NotOffered, ""),
+        ),
+        Kind::StoryInsight => None,
+        Kind::Other => row(
+            (Whole(ON_AND_OFF), "read and delivered messages, forms, permissions, and what nobody foresaw"),
+            (NotOffered, ""),
+        ),
+    }
+}
+
+fn instagram(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Post => row(
+            (NotSent, "neither the account's own nor advertisements' (dark posts)"),
+            (Asked, "not advertisements' own copies, which no list has"),
+        ),
+        Kind::Comment => row(
+            (
+                Whole(ONCE),
+                "edits and deletions are not sent; one on an advertisement has the post that is advertised as its \
+                 parent, where Instagram names it",
+            ),
+            (Asked, "not those on advertisements"),
+        ),
+        Kind::Reply => row((Whole(ONCE), "likewise"), (Asked, "likewise")),
+        Kind::Mention => row(
+            (
+                AsIds(ONCE),
+                "those in comments and captions come as ids and are [completed](collecting.md#polling); \
+                 those in stories come whole, as messages",
+            ),
+            (Asked, "tags on photos alone: of other mentions there is no list"),
+        ),
+        Kind::Reaction => row(
+            (Whole(ON_AND_OFF), "to messages; likes of posts and comments are not sent"),
+            (NotOffered, "likes are a number"),
+        ),
+        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
+        Kind::StoryInsight => row(
+            (
+                Whole(ONCE),
+                "about an hour after the story's end, for accounts connected through Facebook; numbers below 5 are −1",
+            ),
+            (NotAsked, "the numbers change until the end"),
+        ),
+        Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
+        Kind::Review | Kind::Share => None,
+        Kind::Other => {
+            row((Whole(ON_AND_OFF), "seen messages, permissions, and what nobody foresaw"), (NotOffered, ""))
+        }
+    }
+}
+
+fn x(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Post => row(
+            (
+                Whole(ON_AND_OFF),
+                "what is deleted is named by its id, and is a `post` whatever it was; protected accounts' are not sent",
+            ),
+            (Asked, "deletions are not answered"),
+        ),
+        Kind::Comment => row((Whole(ONCE), "in broadcasts; answers to posts are replies"), (NotOffered, "")),
+        Kind::Reply => row(
+            (Whole(ONCE), "direct answers; others' further down a conversation are not sent"),
+            (Asked, "those that name the page, and the page's own"),
+        ),
+        Kind::Mention => row((Whole(ONCE), "where the text names the page"), (Asked, "")),
+        Kind::Reaction => row(
+            (Whole(ONCE), "likes; that one was taken back is not sent"),
+            (NotAsked, "an answer has no id of a like, and no time"),
+        ),
+        Kind::DirectMessage => row(
+            (Whole(ONCE), "in either direction; encrypted ones without their text"),
+            (Asked, "15 requests in 15 minutes"),
+        ),
+        Kind::Share => row(
+            (Whole(ONCE), "reposts and quotes"),
+            (Asked, "the page's own; others' that do not name it are in no list of its posts"),
+        ),
+        Kind::Follow => {
+            row((Whole(ON_AND_OFF), ""), (NotAsked, "an answer has no time to tell a repetition by"))
+        }
+        Kind::Review | Kind::StoryInsight => None,
+        Kind::Other => row(
+            (Whole(ON_AND_OFF), "blocks, mutes, typing, reading, revoked access, and what nobody foresaw"),
+            (NotOffered, ""),
+        ),
+    }
+}
+
+fn youtube(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Asked, "public videos")),
+        Kind::Comment | Kind::Reply => row(
+            (NotSent, ""),
+            (
+                Asked,
+                "edits and answers within hours where they are on older threads, and on those of 30 days at most",
+            ),
+        ),
+        Kind::Reaction => row((NotSent, ""), (NotOffered, "likes are a number")),
+        Kind::Follow => row((NotSent, ""), (NotAsked, "")),
+        Kind::Mention
+        | Kind::DirectMessage
+        | Kind::Review
+        | Kind::Share
+        | Kind::StoryInsight
+        | Kind::Other => None,
+    }
+}
+
+fn google_play(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Review => row(
+            (NotSent, "Play's notifications are of purchases alone"),
+            (Asked, "with a text, made or changed in the last 7 days"),
+        ),
+        Kind::Reply => row((NotSent, ""), (Asked, "the developer's, with its review")),
+        Kind::Post
+        | Kind::Comment
+        | Kind::Mention
+        | Kind::Reaction
+        | Kind::DirectMessage
+        | Kind::Share
+        | Kind::Follow
+        | Kind::StoryInsight
+        | Kind::Other => None,
+    }
+}
+
+fn linkedin(kind: Kind) -> Option<Coverage> {
+    match kind {
+        Kind::Post => row((NotSent, ""), (Asked, "")),
+        Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => row(
+            (NotTaken, "LinkedIn sends those of public posts"),
+            (
+                Asked,
+                "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most",
+            ),
+        ),
+        Kind::Reaction => row(
+            (NotTaken, "LinkedIn sends likes of public posts, without their author"),
+            (NotAsked, "a like names nobody there"),
+        ),
+        Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
+        Kind::DirectMessage | Kind::Review | Kind::StoryInsight | Kind::Other => None,
+    }
+}
+
+const INTRODUCTION: &str = "\
+# Coverage
+
+What Carteiro collects of a page, for each network and each [kind of item](collecting.md#collected-items). This page is
+made from [networks/coverage](../functions/networks/src/coverage.rs) by
+`cargo run -p carteiro-networks --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
+column *by push* to a push that is read so.
+
+- **By push**: what the network sends and Carteiro takes, with its [actions](collecting.md#collected-items). *Not sent*:
+  the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no address for it.
+- **By asking**: what the network's API answers, and [polling](collecting.md#polling) asks for. *Not asked for*: mostly
+  because its answer does not distinguish a repetition. *Not offered*: the API does not answer it.
+- **—**: the network has no such thing, or none that its APIs know.
+
+Facebook's and Instagram's advertisements that appear on no page (dark posts) do not come by push. Comments on them do.
+
+What comes also depends on the app: its subscriptions, its permissions, and the network's review of it. Where one is
+missing, most networks send nothing, and say nothing either.
+";
+
+/// The table of all networks and kinds, with what explains it, in Markdown.
+#[must_use]
+pub fn document() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for network in Network::ALL {
+        // Writing to a String cannot fail.
+        _ = write!(text, "\n## {network}\n\n| kind | by push | by asking |\n|---|---|---|\n");
+        for kind in Kind::ALL {
+            let (push, asking) = match of(network, kind) {
+                Some(one) => (
+                    cell(&push_word(one.push), one.push_note),
+                    cell(asking_word(one.asking), one.asking_note),
+                ),
+                None => ("—".to_owned(), "—".to_owned()),
+            };
+            _ = writeln!(text, "| `{}` | {push} | {asking} |", kind.as_str());
+        }
+    }
+    text
+}
+
+fn cell(word: &str, note: &str) -> String {
+    if note.is_empty() { word.to_owned() } else { format!("{word}: {note}") }
+}
+
+fn push_word(push: ByPush) -> String {
+    let names = |actions: &[Action]| {
+        let names: Vec<_> = actions.iter().map(|action| format!("`{}`", action.as_str())).collect();
+        names.join(", ")
+    };
+    match push {
+        Whole(actions) => names(actions),
+        AsIds(actions) => format!("{}, as ids", names(actions)),
+        NotSent => "not sent".to_owned(),
+        NotTaken => "not taken".to_owned(),
+    }
+}
+
+fn asking_word(asking: ByAsking) -> &'static str {
+    match asking {
+        Asked => "asked for",
+        NotAsked => "not asked for",
+        NotOffered => "not offered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::inbox::{Reading, Shape};
+    use crate::normalise;
+    use crate::push::split;
+
+    fn repository() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    /// The bodies of the pushes that the repository keeps, by the network whose folder they are in.
+    fn pushes() -> Vec<(Network, Vec<u8>)> {
+        let folder = |network: Network| repository().join("tests/fixtures/pushes").join(network.as_str());
+        let with_folder = Network::ALL.into_iter().filter(|&network| folder(network).exists());
+        let files = with_folder.flat_map(|network| {
+            let files = fs::read_dir(folder(network)).unwrap();
+            files.map(move |file| (network, fs::read(file.unwrap().path()).unwrap()))
+        });
+        files.collect()
+    }
+
+    /// All that the pushes say, each with the network that it is of.
+    fn readings() -> Vec<(Network, Reading)> {
+        let updates = pushes().into_iter().flat_map(|(route, body)| split(route, &body));
+        let readings = updates.map(|update| {
+            let reading = normalise::read(&update.event, &update.owners[0]);
+            (update.event.network, reading)
+        });
+        readings.collect()
+    }
+
+    #[test]
+    fn the_document_is_the_table() {
+        let kept = fs::read_to_string(repository().join("docs/coverage.md")).unwrap();
+        assert_eq!(kept, document(), "its first lines say how it is made");
+    }
+
+    #[test]
+    fn what_is_said_to_come_by_push_is_read_of_a_push_and_nothing_else_is() {
+        let said: BTreeSet<_> = Network::ALL
+            .into_iter()
+            .flat_map(|network| Kind::ALL.map(|kind| (network, kind)))
+            .flat_map(|(network, kind)| {
+                let actions = of(network, kind).map_or(&[][..], |one| one.push.actions());
+                actions.iter().map(move |&action| (network, kind, action))
+            })
+            .collect();
+        let read: BTreeSet<_> = readings()
+            .into_iter()
+            .map(|(network, reading)| (network, reading.content.kind, reading.content.action))
+            .collect();
+        assert!(said.len() > 50, "{said:?}");
+        assert_eq!(said, read);
+    }
+
+    #[test]
+    fn what_is_said_to_come_as_ids_is_what_must_be_asked_for() {
+        let as_ids = |network, kind| of(network, kind).is_some_and(|one| matches!(one.push, AsIds(_)));
+        let wanted: BTreeSet<_> = readings()
+            .into_iter()
+            .filter(|(_, reading)| reading.wanted.is_some())
+            .map(|(network, reading)| (network, reading.content.kind))
+            .collect();
+        let all = Network::ALL.into_iter().flat_map(|network| Kind::ALL.map(|kind| (network, kind)));
+        let said: BTreeSet<_> = all.filter(|&(network, kind)| as_ids(network, kind)).collect();
+        assert_eq!(said, wanted);
+        assert_eq!(said, BTreeSet::from([(Network::Instagram, Kind::Mention)]));
+    }
+
+    #[test]
+    fn a_comment_on_an_advertisement_is_on_the_post_that_is_advertised() {
+        let on: Vec<_> =
+            readings().into_iter().filter(|(_, reading)| reading.thing == "comment:18003").collect();
+        let parents = on.iter().map(|(_, reading)| reading.content.parent.as_ref().unwrap().id.as_str());
+        assert_eq!(parents.collect::<Vec<_>>(), ["17901"], "and not 17999, the advertisement's copy");
+    }
+
+    #[test]
+    fn networks_of_which_something_comes_by_push_are_those_with_an_address_for_it() {
+        let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
+        for network in Network::ALL {
+            let comes = |kind| of(network, kind).is_some_and(|one| !one.push.actions().is_empty());
+            let some = Kind::ALL.into_iter().any(comes);
+            assert_eq!(template.contains(&format!("Path: /push/{network}}}")), some, "{network}");
+            if !some {
+                let shapes = pushes().into_iter().flat_map(|(_, body)| split(network, &body));
+                assert!(shapes.map(|update| update.event.shape).all(|shape| shape == Shape::Unknown));
+            }
+        }
+    }
+
+    #[test]
+    fn no_push_that_the_repository_keeps_says_what_another_one_says() {
+        let readings = readings();
+        let keys: BTreeSet<_> = readings
+            .iter()
+            .map(|(network, reading)| {
+                let key = crate::inbox::EntryKey::new(&reading.thing, &reading.version);
+                (*network, key.as_str().to_owned())
+            })
+            .collect();
+        assert_eq!(readings.len(), keys.len());
+    }
+}

@@ -1,0 +1,317 @@
+//! The inbox: what networks pushed or answered, one entry for each (page, thing, version), until it is handed on.
+//!
+//! The *thing* is what the network's id names, with its kind before it, so that ids of two kinds cannot meet. The
+//! *version* of something created or edited is a digest of its text and its attachments' ids, which push and poll both
+//! carry; of something deleted, hidden and the like, the action, with its time where it can happen again (see
+//! [`normalise`](crate::normalise)). So a network's retry, and the same thing found later by polling, are the same entry, whichever came first. What has no
+//! id of its own is keyed by a digest of its value, whose order and spacing do not matter.
+//!
+//! What is stored is the network's own JSON; it is normalised again when it is handed on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::collected::{Action, By, Content};
+use crate::network::{Network, NetworkId};
+use carteiro_core::id::{ItemId, PageId, digest, half};
+
+/// How long an entry that was handed on is remembered, without what it held: 60 days. A network repeats a push for at
+/// most 36 hours (Meta), and a poll sees again what is weeks old: the longest window of a network's answer is 60 days
+/// (LinkedIn's notifications). What comes again after that is delivered again, under the same id.
+pub const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// In which form a network says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// Meta: an element of `entry[].changes[]`, or a flat `entry[].field` with its `value`.
+    MetaChange,
+    /// Meta: an element of `entry[].messaging[]`.
+    MetaMessaging,
+    /// Meta: an element of `entry[].standby[]`: another app has the conversation.
+    MetaStandby,
+    /// Meta's Graph API: an object, as it stands in a list that was asked for; `field` names the list, and what was asked
+    /// about stands beside it.
+    MetaObject,
+    /// X's Account Activity: an element of one of the top level's arrays, or `user_event`.
+    XAccountActivity,
+    /// X's Activity: the body's `data`.
+    XActivity,
+    /// YouTube's API: an item of a playlist.
+    YoutubeVideo,
+    /// YouTube's API: a comment or an answer.
+    YoutubeComment,
+    /// Google Play's API: a review, with all of its comments.
+    GooglePlayReview,
+    /// Google Play's API: a review's comment that is the developer's.
+    GooglePlayReply,
+    /// LinkedIn's API: a post.
+    LinkedinPost,
+    /// LinkedIn's API: a comment or an answer.
+    LinkedinComment,
+    /// LinkedIn's API: a notification of a social action.
+    LinkedinNotification,
+    /// None that is known.
+    Unknown,
+}
+
+/// One update, as it is stored: the smallest part of a push or an answer that is about one thing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// The network.
+    pub network: Network,
+    /// How it was found.
+    pub by: By,
+    /// Its form.
+    pub shape: Shape,
+    /// What the network calls it: Meta's `field` (of messaging, the name of its part), the name of X's array, X's
+    /// `event_type`.
+    pub field: String,
+    /// The time of the envelope: when it was sent, which is not when it happened. Only its hour is in a key, and only of
+    /// what can happen again and has no time of its own.
+    pub sent_at: Option<Timestamp>,
+    /// The network's own JSON.
+    pub raw: Box<RawValue>,
+    /// What stood beside it in the push and is needed to read it, as X's `users`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Value>,
+}
+
+/// An update of a push, and whose it may be.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The pages that it may be of, the likeliest first. Empty: nobody's.
+    pub owners: Vec<NetworkId>,
+    /// What is stored.
+    pub event: Event,
+}
+
+/// What an event says besides its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// The page's owner, or the network, took the app's authorisation back: its token is dead.
+    TokenRevoked,
+    /// A permission was taken back; others may be left.
+    PermissionRevoked,
+}
+
+impl Signal {
+    /// The name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenRevoked => "token_revoked",
+            Self::PermissionRevoked => "permission_revoked",
+        }
+    }
+}
+
+/// What came as ids only and is asked for with the page's token before it is handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Wanted {
+    /// Instagram: a comment in which the page was mentioned.
+    MentionedComment {
+        /// The comment.
+        comment: String,
+        /// The media that it is on.
+        media: Option<String>,
+    },
+    /// Instagram: a media in whose caption the page was mentioned.
+    MentionedMedia {
+        /// The media.
+        media: String,
+    },
+}
+
+/// What a normaliser reads of an event. Every event gives one: what nobody foresaw is of the kind `other`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The thing, as `<kind>:<the network's id>`.
+    pub thing: String,
+    /// Its version.
+    pub version: Version,
+    /// What it says.
+    pub content: Content,
+    /// What must be asked for first, where it came as ids only.
+    pub wanted: Option<Wanted>,
+    /// What it says of the page's token.
+    pub signal: Option<Signal>,
+}
+
+impl Reading {
+    /// Whether it is a version of what the thing says, and not something that was done with it.
+    #[must_use]
+    pub fn says(&self) -> bool {
+        matches!(self.content.action, Action::Created | Action::Edited)
+    }
+}
+
+/// A version of a thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version([u8; 32]);
+
+impl Version {
+    /// Something created or edited: by its text and the ids of its attachments, whatever their order.
+    #[must_use]
+    pub fn of_content<'a>(text: Option<&str>, attachments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut ids: Vec<&str> = attachments.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let parts = ["content", text.unwrap_or_default()].into_iter().chain(ids);
+        Self(digest(parts.map(str::as_bytes)))
+    }
+
+    /// Something else: by what was done, and by when or with what where that can happen again.
+    #[must_use]
+    pub fn of_action<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(digest(["action"].into_iter().chain(parts).map(str::as_bytes)))
+    }
+
+    /// Something without an id or a time of its own: by its whole value. The order of fields does not matter.
+    #[must_use]
+    pub fn of_value(value: &Value) -> Self {
+        // Maps are sorted by their keys.
+        let canonical = serde_json::to_vec(value).unwrap_or_default();
+        Self(digest([b"value".as_slice(), &canonical]))
+    }
+}
+
+/// Where an entry is in its page's part of the inbox: first the thing, so that a thing's versions stand together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct EntryKey(String);
+
+/// A text that is no key of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a key of an entry")]
+pub struct InvalidEntryKey;
+
+impl From<EntryKey> for String {
+    fn from(key: EntryKey) -> Self {
+        key.0
+    }
+}
+
+impl TryFrom<String> for EntryKey {
+    type Error = InvalidEntryKey;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_stored(&text).ok_or(InvalidEntryKey)
+    }
+}
+
+impl EntryKey {
+    /// The key of a version of a thing: 64 hexadecimal digits, a `#` between their halves.
+    #[must_use]
+    pub fn new(thing: &str, version: &Version) -> Self {
+        let thing = digest([b"carteiro thing 1".as_slice(), thing.as_bytes()]);
+        Self(format!("{:032x}#{:032x}", half(&thing), half(&version.0)))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key of an update that is nobody's: of its value, and the route that it came by.
+    #[must_use]
+    pub fn of_unrecognised(event: &Event) -> Self {
+        // JSON that is nested too deeply to be read is keyed by its text.
+        let value = serde_json::from_str(event.raw.get());
+        let value = value.unwrap_or_else(|_| Value::String(event.raw.get().to_owned()));
+        Self::new(&format!("unrecognised:{}:{}", event.network, event.field), &Version::of_value(&value))
+    }
+
+    /// What every version of the same thing begins with.
+    #[must_use]
+    pub fn thing(&self) -> &str {
+        self.thing_and_version().0
+    }
+
+    /// The digests of the thing and of the version, as hexadecimal digits.
+    #[must_use]
+    pub fn thing_and_version(&self) -> (&str, &str) {
+        self.0.split_once('#').unwrap_or((&self.0, ""))
+    }
+
+    /// The id of the item that the entry becomes: the same whenever it is handed on.
+    #[must_use]
+    pub fn item(&self, page: &PageId) -> ItemId {
+        ItemId::of_parts([b"carteiro collected 1".as_slice(), page.as_str().as_bytes(), self.0.as_bytes()])
+    }
+
+    /// A key that was read from a table.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let hexadecimal = |part: &str| part.len() == 32 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        let (thing, version) = text.split_once('#')?;
+        (hexadecimal(thing) && hexadecimal(version)).then(|| Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_version_of_a_text_does_not_depend_on_the_order_of_its_attachments() {
+        let version = Version::of_content(Some("a"), ["1", "2"]);
+        assert_eq!(version, Version::of_content(Some("a"), ["2", "1", "2"]));
+        for other in [
+            Version::of_content(Some("b"), ["1", "2"]),
+            Version::of_content(Some("a"), ["1"]),
+            Version::of_content(None, ["a", "1", "2"]),
+            Version::of_action(["a", "1", "2"]),
+        ] {
+            assert_ne!(version, other);
+        }
+    }
+
+    #[test]
+    fn a_value_is_the_same_whatever_the_order_of_its_fields() {
+        let read = |text: &str| Version::of_value(&serde_json::from_str(text).unwrap());
+        assert_eq!(read(r#"{"a":1,"b":[1,2]}"#), read(r#"{ "b": [1, 2], "a": 1 }"#));
+        assert_ne!(read(r#"{"a":1,"b":[1,2]}"#), read(r#"{"a":1,"b":[2,1]}"#));
+    }
+
+    #[test]
+    fn an_entrys_item_is_another_ones_at_another_page_thing_or_version() {
+        let key = |thing: &str, text: &str| EntryKey::new(thing, &Version::of_content(Some(text), []));
+        let page = PageId::from_bits(1);
+        let item = key("comment:1", "a").item(&page);
+        assert_eq!(item, key("comment:1", "a").item(&page));
+        assert_ne!(item, key("comment:2", "a").item(&page));
+        assert_ne!(item, key("comment:1", "b").item(&page));
+        assert_ne!(item, key("comment:1", "a").item(&PageId::from_bits(2)));
+        assert_eq!(key("comment:1", "a").thing(), key("comment:1", "b").thing());
+        let stored = EntryKey::from_stored(key("comment:1", "a").as_str());
+        assert_eq!(stored, Some(key("comment:1", "a")));
+        assert_eq!(EntryKey::from_stored("comment"), None);
+    }
+
+    #[test]
+    fn an_event_is_read_back_with_its_json_unchanged() {
+        let raw = r#"{"field": "feed", "value":{"id":1234567890123456789012345}}"#;
+        let event = Event {
+            network: Network::Facebook,
+            by: By::Push,
+            shape: Shape::MetaChange,
+            field: "feed".into(),
+            sent_at: None,
+            raw: RawValue::from_string(raw.to_owned()).unwrap(),
+            beside: Some(json!({"a": 1})),
+        };
+        let stored = serde_json::to_string(&event).unwrap();
+        let read: Event = serde_json::from_str(&stored).unwrap();
+        assert_eq!((read.raw.get(), read.beside), (raw, event.beside));
+    }
+}

@@ -1,0 +1,94 @@
+//! Asking networks: what is asked of a page's network, and what is read of its answers.
+//!
+//! Nothing here calls anything. A [`Collector`] says what to ask next ([`NetworkRequest`]), is told what came ([`NetworkResponse`]), and answers
+//! what was found in it ([`ParsedResponse`]), as events of the [inbox](crate::inbox) in forms that the
+//! [normaliser](crate::normalise) keys as it keys pushes. Who drives it makes the call with the page's token, stores the
+//! events, and says how many of them were new ([`Stored`]): where a network knows no *since*, a run goes back until
+//! everything in an answer is known.
+//!
+//! # What is guaranteed
+//! A [checkpoint](Collector::checkpoint) names only what was said to be stored. A run that begins from it asks again for all
+//! that came after; so a crash, a limit or a lost answer repeats calls, and skips nothing. Runs are bounded by who
+//! drives them (calls, time); what is left is in the checkpoint, and the next tick goes on there.
+//!
+//! No token is in an [`NetworkRequest`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`) is never
+//! followed nor kept: cursors are. What was heard is freed of the tokens that were asked with ([`ParsedResponse::without`]).
+
+mod body;
+pub mod budget;
+pub mod facebook;
+pub mod fair;
+#[cfg(test)]
+mod fake_network;
+mod google;
+pub mod googleplay;
+pub mod instagram;
+pub mod linkedin;
+mod masked;
+mod memory;
+pub mod meta;
+pub mod page_poll;
+pub mod plan;
+pub mod refresh;
+mod request;
+mod response;
+mod scope;
+pub mod service_account;
+pub mod settings;
+#[cfg(test)]
+mod simulated_days;
+mod walk;
+pub mod x;
+pub mod youtube;
+
+pub use request::{Auth, Endpoint, Method, NetworkRequest};
+pub use response::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+pub use scope::{REACH, Scope};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::inbox::Event;
+
+/// The longest checkpoint, in bytes of JSON.
+pub const MAX_CHECKPOINT_BYTES: usize = 32 * 1024;
+
+/// What came of an answer.
+#[derive(Debug)]
+pub struct ParsedResponse {
+    /// What was found, to be stored in this order, whatever the verdict: a good answer may say too that a limit is
+    /// near. Each is stored, or all of the answer is asked for again.
+    pub events: Vec<Event>,
+    /// What the answer says of the token, the limits and the object.
+    pub verdict: Verdict,
+}
+
+/// How many of the last answer's events were not in the inbox, and how many were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Not there before.
+    pub new: usize,
+    /// There already, or handed on in the last 60 days.
+    pub known: usize,
+}
+
+/// The collection of one page in one tick.
+pub trait Collector {
+    /// What is kept between ticks. JSON of at most [`MAX_CHECKPOINT_BYTES`]; what an older version wrote is read.
+    type Checkpoint: Serialize + DeserializeOwned + Default;
+
+    /// What is to be asked next; None where this tick has asked for everything.
+    fn next(&self) -> Option<NetworkRequest>;
+
+    /// What the answer to the last [`NetworkRequest`] says. Whatever it is, the run goes on without it where it can: an object
+    /// that is gone, or an answer that cannot be read, is passed over.
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse;
+
+    /// The events of the last [`ParsedResponse`] are stored, also where there were none. Only now do they count as seen; without
+    /// it the same is asked again.
+    fn on_stored(&mut self, stored: Stored);
+
+    /// What the next run begins with.
+    fn checkpoint(&self) -> Self::Checkpoint;
+}

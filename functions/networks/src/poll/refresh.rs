@@ -1,0 +1,357 @@
+//! Renewing access tokens, as decisions over values. Who makes the call fills in the secrets; none is in here.
+//!
+//! | network | access token lasts | renewed with | the refresh token |
+//! |---|---|---|---|
+//! | X | 2 hours | `POST /2/oauth2/token` | is replaced with each renewal (that the old one ends is from memory) |
+//! | YouTube, Google Play (OAuth) | about 1 hour | `POST /token` | stays |
+//! | Google Play (service account) | 1 hour | a signed [assertion](super::service_account) | there is none |
+//! | LinkedIn | 60 days | `POST /oauth/v2/accessToken` | stays, to a fixed end 365 days after the first grant |
+//!
+//! # A refresh token that is replaced
+//! An [`RenewalAttempt`] is stored, on the condition that the token is still of its version and no other attempt is under way,
+//! *before* the network is asked; what is answered is stored *before* it is used. An answer that is lost leaves an
+//! attempt behind: after [`BUSY`] it is made again with the same refresh token, which the network may still take. If it
+//! refuses, the new one was in the lost answer, and only the page's owner can help: [`Renewed::Dead`] with `lost`.
+//! Where the refresh token stays, a repetition is harmless.
+//!
+//! Sources: networks.md 2.4, 2.5, 2.7; docs.x.com, "OAuth 2.0"; developers.google.com/identity/protocols/oauth2;
+//! RFC 6749, sections 5 and 6.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::body::{number_header, tree};
+use super::response::{NetworkResponse, TokenTrouble};
+use super::scope::after;
+use crate::network::Network;
+use crate::page::{AccessToken, Set, TokenChange};
+
+/// How long an attempt is taken to be under way: longer than a call may take.
+pub const BUSY: Duration = Duration::from_secs(120);
+/// How long to wait after a limit that says no time, and the longest wait that is believed, in seconds.
+const PAUSE: i64 = 60;
+const DAY: i64 = 24 * 3600;
+
+/// What stands in a field of the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// This.
+    Plain(&'static str),
+    /// The page's refresh token.
+    RefreshToken,
+    /// The app's id at the network.
+    ClientId,
+    /// The app's secret.
+    ClientSecret,
+    /// A signed assertion.
+    Assertion,
+}
+
+/// How a token is renewed: one `POST` with a form to the network's `…TokenUrl`, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The form,
+    pub form: Vec<(&'static str, Slot)>,
+    /// and whether the app's id and secret go into `authorization: Basic` where it has a secret.
+    pub basic: bool,
+    /// Whether the refresh token is replaced.
+    pub rotates: bool,
+}
+
+/// With what a token may be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantType {
+    /// A refresh token.
+    RefreshToken,
+    /// The key of a service account.
+    ServiceAccount,
+}
+
+/// How a network's token is renewed; none where it is not, or not here (Meta's).
+#[must_use]
+pub fn renewal(network: Network, means: GrantType) -> Option<Renewal> {
+    let grant = ("grant_type", Slot::Plain("refresh_token"));
+    let refresh = ("refresh_token", Slot::RefreshToken);
+    let (id, secret) = (("client_id", Slot::ClientId), ("client_secret", Slot::ClientSecret));
+    let plain = |form| Renewal { form, basic: false, rotates: false };
+    match (network, means) {
+        (Network::X, GrantType::RefreshToken) => {
+            Some(Renewal { form: vec![grant, refresh, id], basic: true, rotates: true })
+        }
+        (Network::Youtube | Network::GooglePlay | Network::Linkedin, GrantType::RefreshToken) => {
+            Some(plain(vec![grant, refresh, id, secret]))
+        }
+        (Network::GooglePlay, GrantType::ServiceAccount) => {
+            let grant = ("grant_type", Slot::Plain("urn:ietf:params:oauth:grant-type:jwt-bearer"));
+            Some(plain(vec![grant, ("assertion", Slot::Assertion)]))
+        }
+        _ => None,
+    }
+}
+
+/// How long before its end an access token is renewed: where it lasts an hour or two, longer than a run takes; where it
+/// lasts months, a week, for a renewal that fails then leaves time to tell its owner.
+#[must_use]
+pub fn ahead(network: Network) -> Duration {
+    match network {
+        Network::Linkedin | Network::Facebook | Network::Instagram => Duration::from_secs(7 * 24 * 3600),
+        Network::X | Network::Youtube | Network::GooglePlay => Duration::from_secs(300),
+    }
+}
+
+/// Whether an access token is to be renewed before it is used. Of one whose end is not known the network tells.
+#[must_use]
+pub fn is_due(network: Network, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let ahead = i64::try_from(ahead(network).as_secs()).unwrap_or(0);
+    expires_at.is_some_and(|end| end <= after(now, ahead))
+}
+
+/// What a refused access token needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// To be renewed, and the call to be made once more.
+    Renew,
+    /// Its owner.
+    Owner,
+}
+
+/// What helps after a refusal. A token that was renewed in this run and is refused all the same is not renewed again.
+#[must_use]
+pub fn help(trouble: &TokenTrouble, can_renew: bool, renewed_in_this_run: bool) -> Remedy {
+    match trouble {
+        TokenTrouble::Expired if can_renew && !renewed_in_this_run => Remedy::Renew,
+        _ => Remedy::Owner,
+    }
+}
+
+/// A renewal that was begun. It stays until an answer is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalAttempt {
+    /// Of which version of the page's token.
+    pub of: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewalClaim {
+    /// Ours: store this attempt, and ask.
+    Ours {
+        /// What is stored first.
+        attempt: RenewalAttempt,
+        /// Whether an earlier attempt with the same refresh token had no answer.
+        after_loss: bool,
+    },
+    /// Another worker's, who is at it.
+    Theirs {
+        /// Until when at most.
+        until: Timestamp,
+    },
+}
+
+/// Whether to renew a token now, of which this attempt is stored.
+#[must_use]
+pub fn claim(stored: Option<RenewalAttempt>, version: u64, now: Timestamp) -> RenewalClaim {
+    let attempt = RenewalAttempt { of: version, at: now };
+    let Some(before) = stored.filter(|stored| stored.of == version) else {
+        return RenewalClaim::Ours { attempt, after_loss: false };
+    };
+    let until = after(before.at, i64::try_from(BUSY.as_secs()).unwrap_or(0));
+    if now < until {
+        RenewalClaim::Theirs { until }
+    } else {
+        RenewalClaim::Ours { attempt, after_loss: true }
+    }
+}
+
+/// A new access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// It.
+    pub access_token: AccessToken,
+    /// The refresh token from now on, where it is another.
+    pub refresh_token: Option<AccessToken>,
+    /// When the access token ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Fresh {
+    /// What is written of it, over a token of this version. Only what was written may be used.
+    #[must_use]
+    pub fn over(self, version: u64) -> TokenChange {
+        TokenChange {
+            access_token: Some(self.access_token),
+            refresh_token: self.refresh_token.map_or(Set::Keep, Set::To),
+            expires_at: self.expires_at,
+            version: version + 1,
+        }
+    }
+}
+
+/// What came of a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// To be stored, then used.
+    Fresh(Fresh),
+    /// The refresh token, or the key, is no good: only the owner can help.
+    Dead {
+        /// Whether the new one may have been in an answer that was lost.
+        lost: bool,
+    },
+    /// Not before then.
+    Wait(Timestamp),
+    /// The network failed, or answered what cannot be read. It may have replaced the refresh token all the same: the
+    /// attempt stays.
+    Unknown,
+    /// The app's id or secret is refused: the deployment's matter, and no page's.
+    OurFault(&'static str),
+}
+
+/// What an answer to a renewal says.
+#[must_use]
+pub fn renewed(network: Network, answer: &NetworkResponse<'_>, after_loss: bool, now: Timestamp) -> Renewed {
+    let body = tree(answer.body);
+    match answer.status {
+        200..=299 => fresh(network, &body, now).map_or(Renewed::Unknown, Renewed::Fresh),
+        429 => {
+            let wait = number_header(answer, "retry-after").unwrap_or(PAUSE).clamp(1, DAY);
+            Renewed::Wait(after(now, wait))
+        }
+        400..=403 => refused(network, &body, after_loss),
+        _ => Renewed::Unknown,
+    }
+}
+
+fn fresh(network: Network, body: &serde_json::Value, now: Timestamp) -> Option<Fresh> {
+    let token = |name: &str| AccessToken::check(body[name].as_str()?, network).ok();
+    let lasts = body["expires_in"].as_i64().or_else(|| body["expires_in"].as_str()?.parse().ok());
+    let lasts = lasts.filter(|lasts| (1..=10 * 366 * DAY).contains(lasts));
+    Some(Fresh {
+        access_token: token("access_token")?,
+        refresh_token: token("refresh_token"),
+        expires_at: lasts.map(|lasts| after(now, lasts)),
+    })
+}
+
+fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Renewed {
+    let about_the_token =
+        || body["error_description"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("token"));
+    match body["error"].as_str() {
+        Some("invalid_client" | "unauthorized_client" | "deleted_client" | "disabled_client") => {
+            Renewed::OurFault("client_refused")
+        }
+        // `admin_policy_enforced`, `org_internal`: a company of Google's customers forbids the app.
+        Some("invalid_grant" | "access_denied" | "admin_policy_enforced") => dead(network, after_loss),
+        // X: "Value passed for the token was invalid." LinkedIn: "The token used in the request has been revoked by the user".
+        Some("invalid_request" | "revoked_token" | "expired_token") if about_the_token() => {
+            dead(network, after_loss)
+        }
+        _ => Renewed::Unknown,
+    }
+}
+
+fn dead(network: Network, after_loss: bool) -> Renewed {
+    let rotates = renewal(network, GrantType::RefreshToken).is_some_and(|renewal| renewal.rotates);
+    Renewed::Dead { lost: after_loss && rotates }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fake_network::Reply;
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        at("2026-11-22T12:00:00Z")
+    }
+
+    fn told(network: Network, status: u16, body: &Value, after_loss: bool) -> Renewed {
+        Reply::json(status, body).told(|answer| renewed(network, answer, after_loss, now()))
+    }
+
+    #[test]
+    fn an_hours_token_is_renewed_minutes_before_its_end_and_one_of_months_a_week() {
+        let in_minutes = |minutes: i64| Some(after(now(), minutes * 60));
+        assert!(is_due(Network::X, in_minutes(5), now()) && is_due(Network::Youtube, in_minutes(-5), now()));
+        assert!(!is_due(Network::X, in_minutes(6), now()) && !is_due(Network::X, None, now()));
+        assert!(is_due(Network::Linkedin, in_minutes(6 * 24 * 60), now()));
+        assert!(!is_due(Network::Linkedin, in_minutes(8 * 24 * 60), now()));
+    }
+
+    #[test]
+    fn a_renewal_is_one_workers_and_an_attempt_without_an_answer_is_made_again() {
+        let RenewalClaim::Ours { attempt, after_loss: false } = claim(None, 3, now()) else { panic!() };
+        assert_eq!(attempt, RenewalAttempt { of: 3, at: now() });
+        let until = after(now(), 120);
+        assert_eq!(claim(Some(attempt), 3, after(now(), 119)), RenewalClaim::Theirs { until });
+        assert!(matches!(claim(Some(attempt), 3, until), RenewalClaim::Ours { after_loss: true, .. }));
+        assert!(matches!(claim(Some(attempt), 4, now()), RenewalClaim::Ours { after_loss: false, .. }));
+    }
+
+    #[test]
+    fn a_new_refresh_token_takes_the_olds_place_and_where_none_comes_the_old_stays() {
+        let body = json!({"token_type": "bearer", "expires_in": 7200, "access_token": "new", "refresh_token": "next"});
+        let Renewed::Fresh(fresh) = told(Network::X, 200, &body, false) else { panic!() };
+        assert_eq!(fresh.expires_at, Some(at("2026-11-22T14:00:00Z")));
+        assert!(!format!("{fresh:?}").contains("new"), "no token is printed");
+        let change = fresh.over(7);
+        assert_eq!(change.version, 8);
+        assert_eq!(change.refresh_token, Set::To(AccessToken::from_stored("next".to_owned())));
+        let body = json!({"access_token": "new", "expires_in": "3599", "scope": "a b"});
+        let Renewed::Fresh(fresh) = told(Network::Youtube, 200, &body, false) else { panic!() };
+        assert_eq!(fresh.over(1).refresh_token, Set::Keep);
+        for nothing in [json!({}), json!({"access_token": ""}), json!({"access_token": "a\nb"}), json!([])] {
+            assert_eq!(told(Network::X, 200, &nothing, false), Renewed::Unknown, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_the_owners_matter_or_the_deployments_and_after_a_lost_answer_says_so() {
+        let x = json!({"error": "invalid_request", "error_description": "Value passed for the token was invalid."});
+        assert_eq!(told(Network::X, 400, &x, false), Renewed::Dead { lost: false });
+        assert_eq!(told(Network::X, 400, &x, true), Renewed::Dead { lost: true });
+        let google =
+            json!({"error": "invalid_grant", "error_description": "Token has been expired or revoked."});
+        assert_eq!(told(Network::Youtube, 400, &google, true), Renewed::Dead { lost: false });
+        for network in [Network::X, Network::Youtube, Network::GooglePlay, Network::Linkedin] {
+            let ours = json!({"error": "invalid_client"});
+            assert_eq!(told(network, 401, &ours, false), Renewed::OurFault("client_refused"));
+            assert_eq!(told(network, 503, &json!({}), true), Renewed::Unknown);
+            assert_eq!(told(network, 400, &json!({"error": "invalid_request"}), true), Renewed::Unknown);
+            let limited = Reply::json(429, &json!({})).with("retry-after", 30);
+            let limited = limited.told(|answer| renewed(network, answer, false, now()));
+            assert_eq!(limited, Renewed::Wait(after(now(), 30)));
+        }
+    }
+
+    #[test]
+    fn forms_name_what_goes_into_them_and_hold_none_of_it() {
+        let x = renewal(Network::X, GrantType::RefreshToken).unwrap();
+        assert!(x.rotates && x.basic);
+        for network in [Network::Youtube, Network::GooglePlay, Network::Linkedin] {
+            let renewal = renewal(network, GrantType::RefreshToken).unwrap();
+            assert!(!renewal.rotates && !renewal.basic);
+            assert!(renewal.form.contains(&("refresh_token", Slot::RefreshToken)), "{network}");
+        }
+        assert_eq!(renewal(Network::Youtube, GrantType::ServiceAccount), None);
+        assert_eq!(renewal(Network::Facebook, GrantType::RefreshToken), None);
+        let play = renewal(Network::GooglePlay, GrantType::ServiceAccount).unwrap();
+        assert_eq!(play.form[1], ("assertion", Slot::Assertion));
+    }
+
+    #[test]
+    fn an_expired_token_is_renewed_once_in_a_run_and_others_are_their_owners_matter() {
+        assert_eq!(help(&TokenTrouble::Expired, true, false), Remedy::Renew);
+        assert_eq!(help(&TokenTrouble::Expired, true, true), Remedy::Owner);
+        assert_eq!(help(&TokenTrouble::Expired, false, false), Remedy::Owner);
+        assert_eq!(help(&TokenTrouble::Revoked, true, false), Remedy::Owner);
+    }
+}
