@@ -117,13 +117,16 @@ fn declared_parameters() -> Vec<(String, String)> {
     declared
 }
 
-/// The sources in these folders, by the names of their files.
+/// The sources in these folders, by the names of their files; a `mod.rs` by its folder's.
 fn sources_by_name(folders: &[&str]) -> BTreeMap<String, String> {
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut open: Vec<PathBuf> = folders.iter().map(|folder| workspace().join(folder)).collect();
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let (path, mut name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if name == "mod.rs" {
+                name = format!("{}.rs", folder.file_name().unwrap().to_string_lossy());
+            }
             if path.is_dir() {
                 open.push(path);
             } else if name.ends_with(".rs") {

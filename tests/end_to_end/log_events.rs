@@ -303,21 +303,21 @@ struct Logged {
 
 /// Adds the events of a source, by their names: the last argument of each logging macro's call.
 fn add_events(function: Option<&str>, source: &str, logged: &mut BTreeMap<String, Logged>) {
-    for call in source.split("tracing::").skip(1) {
-        let Some((level, rest)) = call.split_once("!(") else { continue };
-        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
-            continue;
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        for call in source.split(&format!("tracing::{level}!(")).skip(1) {
+            let mut arguments = arguments(call);
+            let name = arguments.pop().expect("an event has a name").trim_matches('"').to_owned();
+            let event = logged.entry(name).or_default();
+            event.levels.insert(level.to_owned());
+            event.functions.extend(function.map(str::to_owned));
+            event.fields.extend(arguments.into_iter().map(field_name));
         }
-        let mut arguments = arguments(rest);
-        let name = arguments.pop().expect("an event has a name").trim_matches('"').to_owned();
-        let event = logged.entry(name).or_default();
-        event.levels.insert(level.to_owned());
-        event.functions.extend(function.map(str::to_owned));
-        let name = |field: &str| {
-            field.split('=').next().unwrap_or_default().trim_matches(['%', '?', ' ']).to_owned()
-        };
-        event.fields.extend(arguments.into_iter().map(name));
     }
+}
+
+/// The name of a field, as in `name`, `%name` and `name = value`.
+fn field_name(argument: &str) -> String {
+    argument.split('=').next().unwrap_or_default().trim_matches(['%', '?', ' ']).to_owned()
 }
 
 #[test]
