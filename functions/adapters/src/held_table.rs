@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
+pub use carteiro_core::holding::HeldFor;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -100,35 +101,6 @@ pub enum Due {
         /// When.
         due_at: Timestamp,
     },
-}
-
-/// Why an item is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldFor {
-    /// Its next attempt is more than 15 minutes away.
-    Retry,
-    /// Its webhook is disabled.
-    Disabled,
-    /// Its type is blocked, or its release did not succeed.
-    Blocked,
-    /// It was dead, and is replayed.
-    Replay,
-}
-
-impl HeldFor {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Disabled => "disabled",
-            Self::Blocked => "blocked",
-            Self::Replay => "replay",
-        }
-    }
 }
 
 /// A held item, as its owner may see it.
@@ -223,7 +195,7 @@ impl HeldTable {
     ) -> Result<(), AdapterError> {
         let shard = ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
         let row = held_row(delivery, reason, [shard], expires_at);
-        let put = holding::hold(delivery.within_limit(due_at), seen_at);
+        let put = holding::hold(delivery.capped_at_keep_until(due_at), seen_at);
         conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
 
@@ -545,7 +517,7 @@ pub(crate) fn held_row(
 ) -> Row {
     let mut row = delivery_row(delivery);
     row.insert("held_for".to_owned(), text(reason.as_str()));
-    row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
+    row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
     row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     row
 }

@@ -46,5 +46,6 @@ mod tls_roots;
 pub mod token_table;
 mod unreadable;
 pub mod unreadable_waiting;
+pub mod wiring;
 pub mod work_queue;
 pub mod work_share;

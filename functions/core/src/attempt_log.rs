@@ -30,7 +30,7 @@ pub const MAX_ENTRIES: usize = 10;
 /// What became of an item after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Became {
+pub enum ItemFate {
     /// It arrived.
     Delivered,
     /// It is attempted again at a time of its own.
@@ -45,7 +45,7 @@ pub enum Became {
     Unsettled,
 }
 
-impl Became {
+impl ItemFate {
     /// Everything that can become of an item.
     pub const ALL: [Self; 6] =
         [Self::Delivered, Self::Retry, Self::Held, Self::Dead, Self::Dropped, Self::Unsettled];
@@ -99,7 +99,7 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayId>,
     /// What became of the item.
-    pub became: Became,
+    pub became: ItemFate,
     /// When it is attempted again, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
@@ -248,7 +248,7 @@ mod tests {
             response_headers: BTreeMap::new(),
             release_step: None,
             replay: None,
-            became: Became::Retry,
+            became: ItemFate::Retry,
             next_at: Some(Timestamp::from_millisecond(1_795_000_005_123).unwrap()),
         }
     }
@@ -324,7 +324,7 @@ mod tests {
             }),
             release_step: Some(ReleaseStep::Later),
             replay: Some(ReplayId::from_bits(u128::MAX)),
-            became: Became::Unsettled,
+            became: ItemFate::Unsettled,
             ..entry()
         };
         let row = serde_json::to_string(&vec![largest; MAX_ENTRIES]).unwrap();

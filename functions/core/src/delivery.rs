@@ -18,6 +18,7 @@ use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::release::StepTag;
 use crate::replay::Replayed;
+use crate::retention::Retention;
 
 /// The most entries of a send batch (SQS).
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -127,16 +128,22 @@ impl Delivery {
         self.replayed.as_ref().map_or(self.accepted_at, |replayed| replayed.at)
     }
 
-    /// Whether its network does not let it be kept any more.
+    /// Whether its network no longer allows it to be kept.
     #[must_use]
-    pub fn is_over_limit(&self, now: Timestamp) -> bool {
+    pub fn is_past_keep_until(&self, now: Timestamp) -> bool {
         self.keep_until.is_some_and(|until| until <= now)
     }
 
-    /// A time, or the end of what its network lets it be kept, where that comes first.
+    /// A time, or the end of its storage term where that comes first.
     #[must_use]
-    pub fn within_limit(&self, at: Timestamp) -> Timestamp {
+    pub fn capped_at_keep_until(&self, at: Timestamp) -> Timestamp {
         self.keep_until.map_or(at, |until| at.min(until))
+    }
+
+    /// When it must leave wherever it is held: at the end of its retention or of its storage term.
+    #[must_use]
+    pub fn held_until(&self, retention: Retention) -> Timestamp {
+        self.capped_at_keep_until(retention.held_until(self.kept_since()))
     }
 
     /// When it was accepted, until when it may be kept, and its replay: one attribute, for SQS takes ten.
@@ -391,13 +398,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_kept_until_a_time_is_over_its_limit_from_then_on_and_waits_no_longer() {
+    fn a_storage_term_ends_an_item_and_shortens_its_waits() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let limited = Delivery { keep_until: Some(at(10)), ..delivery(b"{}") };
-        assert!(!limited.is_over_limit(at(9)) && limited.is_over_limit(at(10)));
-        assert_eq!((limited.within_limit(at(9)), limited.within_limit(at(11))), (at(9), at(10)));
-        assert!(!delivery(b"{}").is_over_limit(Timestamp::MAX));
-        assert_eq!(delivery(b"{}").within_limit(at(11)), at(11));
+        assert!(!limited.is_past_keep_until(at(9)) && limited.is_past_keep_until(at(10)));
+        assert_eq!(
+            (limited.capped_at_keep_until(at(9)), limited.capped_at_keep_until(at(11))),
+            (at(9), at(10))
+        );
+        assert!(!delivery(b"{}").is_past_keep_until(Timestamp::MAX));
+        assert_eq!(delivery(b"{}").capped_at_keep_until(at(11)), at(11));
+        let retention = Retention::from_days(1);
+        let accepted = Delivery { accepted_at: at(0), ..delivery(b"{}") };
+        assert_eq!(accepted.held_until(retention), at(24 * 3_600_000));
+        assert_eq!(Delivery { keep_until: Some(at(10)), ..accepted }.held_until(retention), at(10));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | | `seen_at` | when the batch that held it began to read the state that it went by |
 //! | | `claimed_until`, `claimed_by` | until when a mover has it, and which claim that is |
 //! | release | `due_at` | when somebody is to look next |
-//! | | `touched` | how often something was held for it, or it was hastened |
+//! | | `touched` | how often something was held for it, or it was expedited |
 //! | | `hastened` | how often its owner acted: ended a block, enabled or changed the webhook |
 //! | | `release_all_until` | what was held by a state that was read until then is released, retries too |
 //! | | `lease_until`, `lease_by` | until when a worker has it, and which worker |
@@ -48,7 +48,7 @@ const SEEN_AT: &str = "seen_at";
 const CLAIMED_UNTIL: &str = "claimed_until";
 const CLAIMED_BY: &str = "claimed_by";
 const TOUCHED: &str = "touched";
-const HASTENED: &str = "hastened";
+const EXPEDITED: &str = "hastened";
 const RELEASE_ALL_UNTIL: &str = "release_all_until";
 const LEASE_UNTIL: &str = "lease_until";
 const LEASE_BY: &str = "lease_by";
@@ -58,7 +58,7 @@ const STEP_ITEMS: &str = "step_items";
 const STEP_FINISHED: &str = "step_finished";
 const STEP_FAILURES: &str = "step_failures";
 const STEP_BEGAN_AT: &str = "step_began_at";
-const STEP_HASTENED: &str = "step_hastened";
+const STEP_EXPEDITED: &str = "step_hastened";
 const STEP_SENT: &str = "step_sent";
 const LOOKED_BEHIND_AT: &str = "looked_behind_at";
 
@@ -67,13 +67,13 @@ const OLD_COUNTS: [&str; 2] = ["step_left", "step_failed"];
 
 /// What a release's row has of its step.
 const STEP: [&str; 8] =
-    [STEP_ID, STEP_SIZE, STEP_ITEMS, STEP_FINISHED, STEP_FAILURES, STEP_BEGAN_AT, STEP_HASTENED, STEP_SENT];
+    [STEP_ID, STEP_SIZE, STEP_ITEMS, STEP_FINISHED, STEP_FAILURES, STEP_BEGAN_AT, STEP_EXPEDITED, STEP_SENT];
 
 /// All attributes of a release's row that decide something.
 pub const RELEASE_ATTRIBUTES: [&str; 15] = [
     DUE_AT,
     TOUCHED,
-    HASTENED,
+    EXPEDITED,
     RELEASE_ALL_UNTIL,
     LEASE_UNTIL,
     LEASE_BY,
@@ -84,7 +84,7 @@ pub const RELEASE_ATTRIBUTES: [&str; 15] = [
     STEP_FINISHED,
     STEP_FAILURES,
     STEP_BEGAN_AT,
-    STEP_HASTENED,
+    STEP_EXPEDITED,
     STEP_SENT,
 ];
 
@@ -94,6 +94,35 @@ pub const HELD_ATTRIBUTES: [&str; 5] = [DUE_AT, HOLDING, SEEN_AT, CLAIMED_UNTIL,
 /// A release that comes due within this may be claimed: clocks differ. One that comes due later was postponed, and who
 /// is woken earlier leaves it.
 pub const CLAIMED_EARLY: Duration = Duration::from_secs(60);
+
+/// Why an item is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldFor {
+    /// Its next attempt is more than 15 minutes away.
+    Retry,
+    /// Its webhook is disabled.
+    Disabled,
+    /// Its type is blocked, or its release did not succeed.
+    Blocked,
+    /// It was dead, and is replayed.
+    Replay,
+}
+
+impl HeldFor {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
+
+    /// The name in tables and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Disabled => "disabled",
+            Self::Blocked => "blocked",
+            Self::Replay => "replay",
+        }
+    }
+}
 
 fn time(at: Timestamp) -> Value {
     Value::Number(at.as_millisecond())
@@ -130,7 +159,7 @@ fn is_ours(worker: &str) -> Condition {
     Condition::Is(LEASE_BY, text(worker))
 }
 
-/// Nothing was held or hastened since the worker looked.
+/// Nothing was held and nobody expedited the release since the worker looked.
 fn is_untouched(touched: u64) -> Condition {
     Condition::Is(TOUCHED, Value::Number(touched.cast_signed()))
 }
@@ -238,17 +267,17 @@ pub fn release_all(now: Timestamp, release_all_until: Timestamp) -> Write {
         set(DUE_AT, time(now)),
         set(RELEASE_ALL_UNTIL, time(release_all_until)),
         Change::Add(TOUCHED, 1),
-        Change::Add(HASTENED, 1),
+        Change::Add(EXPEDITED, 1),
     ];
     update("release all", vec![is_later], changes)
 }
 
 /// The same, where a later act has come first.
 #[must_use]
-pub fn hasten(now: Timestamp, release_all_until: Timestamp) -> Write {
+pub fn expedite(now: Timestamp, release_all_until: Timestamp) -> Write {
     let later = release_all_until.as_millisecond().saturating_add(1);
-    let changes = vec![set(DUE_AT, time(now)), Change::Add(TOUCHED, 1), Change::Add(HASTENED, 1)];
-    update("hasten", vec![Condition::AtLeast(RELEASE_ALL_UNTIL, later)], changes)
+    let changes = vec![set(DUE_AT, time(now)), Change::Add(TOUCHED, 1), Change::Add(EXPEDITED, 1)];
+    update("expedite", vec![Condition::AtLeast(RELEASE_ALL_UNTIL, later)], changes)
 }
 
 /// Claims a release. `due_at` is when the worker's time will be over. A release that comes due later than
@@ -308,7 +337,7 @@ pub fn begin_step(
         set(STEP_SIZE, Value::Number(step.size.into())),
         set(STEP_ITEMS, Value::Number(step.items.into())),
         set(STEP_BEGAN_AT, time(now)),
-        set(STEP_HASTENED, Value::Number(seen.hastened.cast_signed())),
+        set(STEP_EXPEDITED, Value::Number(seen.expedited.cast_signed())),
     ];
     changes
         .extend([STEP_SENT, STEP_FINISHED, STEP_FAILURES].into_iter().chain(OLD_COUNTS).map(Change::Remove));
@@ -372,7 +401,7 @@ pub fn end_release(worker: &str, touched: u64) -> Write {
 pub enum LeftRelease {
     /// It is done, now or by an earlier try of the same write.
     Done,
-    /// Something was held or hastened since the worker looked. The release is its own still, and it is to look again.
+    /// Something was held or expedited since the worker looked. The release is its own still, and it is to look again.
     Touched,
     /// It is another worker's.
     NotOurs,
@@ -399,10 +428,10 @@ impl LeftRelease {
 /// What a release's row says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReleaseState {
-    /// How often something was held for it, or it was hastened.
+    /// How often something was held for it, or it was expedited.
     pub touched: u64,
-    /// How often it was hastened.
-    pub hastened: u64,
+    /// How often it was expedited.
+    pub expedited: u64,
     /// What was held by a state that was read until then is released, retries too.
     pub release_all_until: Option<Timestamp>,
     /// The end of the lease, where a worker has it.
@@ -428,25 +457,25 @@ pub struct Progress {
     pub began_at: Timestamp,
     /// Whether all of it is in the queue. Without, none of its rows was deleted.
     pub sent: bool,
-    /// Whether the release was hastened since it began.
-    pub hastened: bool,
+    /// Whether the release was expedited since it began.
+    pub expedited: bool,
 }
 
 impl ReleaseState {
     /// Reads a row.
     #[must_use]
     pub fn of(row: &Row) -> Self {
-        let hastened = count(row, HASTENED).unwrap_or_default();
+        let expedited = count(row, EXPEDITED).unwrap_or_default();
         Self {
             touched: count(row, TOUCHED).unwrap_or_default(),
-            hastened,
+            expedited,
             release_all_until: time_of(row, RELEASE_ALL_UNTIL),
             lease: time_of(row, LEASE_UNTIL),
             step_id: match row.get(STEP_ID) {
                 Some(Value::Text(id)) => Some(id.clone()),
                 _ => None,
             },
-            step: Progress::of(row, hastened),
+            step: Progress::of(row, expedited),
             looked_behind_at: time_of(row, LOOKED_BEHIND_AT),
         }
     }
@@ -459,7 +488,7 @@ impl ReleaseState {
 }
 
 impl Progress {
-    fn of(row: &Row, hastened: u64) -> Option<Self> {
+    fn of(row: &Row, expedited: u64) -> Option<Self> {
         let size = small(row, STEP_SIZE)?;
         let indices = |name| match row.get(name) {
             Some(Value::Numbers(indices)) => u32::try_from(indices.len()).unwrap_or(u32::MAX),
@@ -473,7 +502,7 @@ impl Progress {
             began_at: time_of(row, STEP_BEGAN_AT).unwrap_or(Timestamp::UNIX_EPOCH),
             // An older version did not count by indices: its step is begun anew.
             sent: items.is_some() && row.contains_key(STEP_SENT),
-            hastened: count(row, STEP_HASTENED) != Some(hastened),
+            expedited: count(row, STEP_EXPEDITED) != Some(expedited),
         })
     }
 }
@@ -636,13 +665,13 @@ mod tests {
     #[test]
     fn acts_make_a_release_and_the_latest_one_counts() {
         let mut row = None;
-        assert!(!hasten(at(1), at(6)).apply(&mut row));
+        assert!(!expedite(at(1), at(6)).apply(&mut row));
         assert!(release_all(at(1), at(6)).apply(&mut row));
         assert_eq!(state(&row).release_all_until, Some(at(6)));
         assert!(release_all(at(9), at(14)).apply(&mut row));
-        assert!(!release_all(at(1), at(6)).apply(&mut row) && hasten(at(1), at(6)).apply(&mut row));
+        assert!(!release_all(at(1), at(6)).apply(&mut row) && expedite(at(1), at(6)).apply(&mut row));
         let after = state(&row);
-        assert_eq!((after.release_all_until, after.hastened, after.touched), (Some(at(14)), 3, 3));
+        assert_eq!((after.release_all_until, after.expedited, after.touched), (Some(at(14)), 3, 3));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! # How long a chain of invocations gets
 //! A delivery's message may lead to another one, by a short retry or a move, and that to a third. These chains are to be
 //! no longer than [`MAX_CHAIN`] messages, so a delivery says how many came before. At its chain's end it is not moved any
-//! more ([`turn`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a new chain. A
+//! more ([`choose`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a new chain. A
 //! retry stays in the lane of its attempt; what the slow lane holds of a webhook that recovered is attempted there.
 //!
 //! # How much it holds
@@ -55,7 +55,7 @@ pub fn timed_out_only(state: &State) -> bool {
 
 /// Where a delivery is attempted that was found in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum LaneChoice {
     /// Where it is.
     Here,
     /// In the slow lane, to which it is moved.
@@ -69,12 +69,12 @@ pub enum Turn {
 /// Where a delivery is attempted that was found `here`, whose webhook is slow or not, after so many messages of its
 /// chain, and after its message waited so long.
 #[must_use]
-pub fn turn(here: Lane, slow: bool, chain: u32, waited: Duration) -> Turn {
+pub fn choose(here: Lane, slow: bool, chain: u32, waited: Duration) -> LaneChoice {
     match here {
-        Lane::Usual if slow && has_room(chain) => Turn::ToSlowLane,
-        Lane::Usual if slow => Turn::ToSlowLaneByRow,
-        Lane::Slow if slow && waited > PATIENCE => Turn::Overdue,
-        Lane::Usual | Lane::Slow => Turn::Here,
+        Lane::Usual if slow && has_room(chain) => LaneChoice::ToSlowLane,
+        Lane::Usual if slow => LaneChoice::ToSlowLaneByRow,
+        Lane::Slow if slow && waited > PATIENCE => LaneChoice::Overdue,
+        Lane::Usual | Lane::Slow => LaneChoice::Here,
     }
 }
 
@@ -119,23 +119,23 @@ mod tests {
 
     #[test]
     fn what_is_slow_is_moved_once_and_what_recovered_is_attempted_where_it_is() {
-        let turn = |here, slow, chain| turn(here, slow, chain, PATIENCE);
-        assert_eq!(turn(Lane::Usual, true, 0), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Slow, true, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, false, 0), Turn::Here);
-        assert_eq!(turn(Lane::Slow, false, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, true, 2), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Usual, true, 3), Turn::ToSlowLaneByRow);
-        assert_eq!(turn(Lane::Usual, false, 3), Turn::Here);
+        let choose = |here, slow, chain| choose(here, slow, chain, PATIENCE);
+        assert_eq!(choose(Lane::Usual, true, 0), LaneChoice::ToSlowLane);
+        assert_eq!(choose(Lane::Slow, true, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, false, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Slow, false, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, true, 2), LaneChoice::ToSlowLane);
+        assert_eq!(choose(Lane::Usual, true, 3), LaneChoice::ToSlowLaneByRow);
+        assert_eq!(choose(Lane::Usual, false, 3), LaneChoice::Here);
     }
 
     #[test]
     fn what_waited_too_long_for_a_slow_url_waits_in_a_row_and_for_one_that_recovered_is_attempted() {
         let long = PATIENCE + Duration::from_millis(1);
-        assert_eq!(turn(Lane::Slow, true, 0, long), Turn::Overdue);
-        assert_eq!(turn(Lane::Slow, false, 0, long), Turn::Here);
-        assert_eq!(turn(Lane::Slow, false, 3, long), Turn::Here);
-        assert_eq!(turn(Lane::Usual, true, 0, long), Turn::ToSlowLane);
+        assert_eq!(choose(Lane::Slow, true, 0, long), LaneChoice::Overdue);
+        assert_eq!(choose(Lane::Slow, false, 0, long), LaneChoice::Here);
+        assert_eq!(choose(Lane::Slow, false, 3, long), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, true, 0, long), LaneChoice::ToSlowLane);
     }
 
     #[test]
@@ -155,12 +155,12 @@ mod tests {
                 .is_some_and(|wait| wait <= crate::retry::MAX_QUEUE_DELAY);
             let (mut lane, mut attempt, mut chain) = (Lane::Usual, first, 0);
             for (slow, waited) in messages {
-                let turn = turn(lane, slow, chain, Duration::from_secs(waited));
-                prop_assert!(lane == Lane::Slow || !slow || turn != Turn::Here, "a slow one is never attempted here");
-                match turn {
-                    Turn::ToSlowLane => lane = Lane::Slow,
-                    Turn::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
-                    Turn::Here | Turn::Overdue | Turn::ToSlowLaneByRow => break,
+                let choice = choose(lane, slow, chain, Duration::from_secs(waited));
+                prop_assert!(lane == Lane::Slow || !slow || choice != LaneChoice::Here, "a slow one is never attempted here");
+                match choice {
+                    LaneChoice::ToSlowLane => lane = Lane::Slow,
+                    LaneChoice::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
+                    LaneChoice::Here | LaneChoice::Overdue | LaneChoice::ToSlowLaneByRow => break,
                 }
                 chain += 1;
             }

@@ -9,7 +9,9 @@
 //! and decide nothing: one may be missing, or be there twice, where a function died.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -58,6 +60,44 @@ impl FromStr for Replayed {
         let (at, replay) = text.split_once('#').ok_or(InvalidReplayed)?;
         let at = at.parse().ok().and_then(|at| Timestamp::from_millisecond(at).ok());
         Ok(Self { replay: replay.parse().map_err(|_| InvalidReplayed)?, at: at.ok_or(InvalidReplayed)? })
+    }
+}
+
+/// How long a worker pauses first where the tables cannot take more, or others are in the way.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest such pause, without its jitter.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many items are taken at once, and how long a worker pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The most items of one transaction.
+    pub most: usize,
+    /// The next pause, without its jitter.
+    pub pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { most: MAX_TAKEN, pause: PAUSE }
+    }
+}
+
+impl Pace {
+    /// The pace after a transaction that was made.
+    pub fn taken(&mut self) {
+        *self = Self { most: (self.most * 2).min(MAX_TAKEN), pause: PAUSE };
+    }
+
+    /// The pace after one that the tables throttled.
+    pub fn throttled(&mut self) {
+        *self = Self { most: (self.most / 2).max(1), pause: (self.pause * 2).min(MAX_PAUSE) };
+    }
+
+    /// The pace after one that met other writes.
+    pub fn in_the_way(&mut self) {
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -163,6 +203,16 @@ impl Phase {
     }
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.found += other.found;
+        self.taken += other.taken;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+        self.dropped += other.dropped;
+    }
+}
+
 impl Counts {
     /// How many items are on their way still.
     #[must_use]
@@ -245,5 +295,21 @@ mod tests {
         counts.delivered = 9;
         assert_eq!((counts.pending(), counts.phase(true)), (0, Phase::Done));
         assert_eq!(Counts::default().phase(true), Phase::Done, "nothing was dead");
+    }
+
+    #[test]
+    fn throttled_tables_slow_a_replay_down_until_it_takes_again() {
+        let mut pace = Pace::default();
+        for most in [20, 10, 5, 2, 1, 1] {
+            pace.throttled();
+            assert_eq!(pace.most, most);
+        }
+        assert_eq!(pace.pause, PAUSE * 64);
+        pace.throttled();
+        assert_eq!(pace.pause, MAX_PAUSE);
+        pace.taken();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE });
+        pace.in_the_way();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE * 2 });
     }
 }

@@ -62,8 +62,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::item::ItemType;
 use crate::tally;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
+use crate::webhook::Settings;
 
 /// How long a row outlives its block, so that the fence outlives every batch.
 pub const FENCE: Duration = Duration::from_secs(3600);
@@ -136,6 +138,19 @@ pub struct Rule {
     pub block: Duration,
     /// Whether it is told. Streaks of notices are not, or they would beget each other.
     pub told: bool,
+}
+
+impl Rule {
+    /// The rule for an item type of a webhook. `self` is the deployment's, where the webhook sets no numbers.
+    #[must_use]
+    pub fn of_webhook(self, settings: &Settings, item_type: &ItemType) -> Self {
+        let block = settings.block_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        Self {
+            threshold: settings.threshold.unwrap_or(self.threshold),
+            block: block.unwrap_or(self.block),
+            told: *item_type != ItemType::NOTICE,
+        }
+    }
 }
 
 /// What a row says at a time.
@@ -802,8 +817,10 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::fixtures::webhook;
 
     const START: i64 = 1_700_000_000;
     const HOUR: i64 = 3600;
@@ -917,6 +934,14 @@ mod tests {
 
     fn text(text: &str) -> Value {
         Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_webhook_sets_its_own_numbers_and_notices_raise_no_notice() {
+        let of = |settings, item_type| rule(1000).of_webhook(&webhook(settings).settings, &item_type);
+        assert_eq!(of(json!({}), ItemType::MESSAGE), rule(1000));
+        let own = of(json!({"threshold": 7, "block_seconds": 60}), ItemType::NOTICE);
+        assert_eq!(own, Rule { threshold: 7, block: Duration::from_secs(60), told: false });
     }
 
     #[test]

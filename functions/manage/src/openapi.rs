@@ -28,7 +28,7 @@ mod tests {
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
-    use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
+    use carteiro_core::attempt_log::{Entry, ItemFate, MAX_EXCERPT_BYTES, ReleaseStep};
     use carteiro_core::cause::Code;
     use carteiro_core::credentials::{
         Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
@@ -379,7 +379,7 @@ mod tests {
         let causes = causes.map(DeathCause::as_str);
         assert_eq!(texts(&schema(&document, "DeadItem")["properties"]["cause"]["enum"]), causes);
         let ends = schema(&document, "Attempt")["properties"]["became"]["enum"].clone();
-        assert_eq!(ends, json!(Became::ALL));
+        assert_eq!(ends, json!(ItemFate::ALL));
         let steps = schema(&document, "Attempt")["properties"]["release_step"]["enum"].clone();
         assert_eq!(steps, json!([ReleaseStep::First, ReleaseStep::Later, null]));
         let phases = Phase::ALL.map(Phase::as_str);
@@ -745,7 +745,7 @@ mod tests {
             response_headers: [("content-type".to_owned(), "text/plain".to_owned())].into(),
             release_step: None,
             replay: None,
-            became: Became::Retry,
+            became: ItemFate::Retry,
             next_at: Some("2026-11-21T12:00:36Z".parse().unwrap()),
         };
         assert_eq!(attempts::view(&entry), example);

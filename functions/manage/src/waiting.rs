@@ -33,7 +33,7 @@ pub(crate) async fn held(
     let asked = Asked::read(request, &format!("held {}", webhook.id))?;
     let mut page = manage.held.list(asked.span(&webhook.id)).await?;
     // What its network does not let be kept any more may still be there, to be dropped.
-    page.data.retain(|one| !one.delivery.is_over_limit(clock.now()));
+    page.data.retain(|one| !one.delivery.is_past_keep_until(clock.now()));
     let view = |one: Held| {
         let mut shown = item(&one.delivery, asked.with_items);
         shown["held_for"] = json!(one.reason.as_str());

@@ -849,7 +849,7 @@ impl Setting {
             Effect::ReleaseAll { act, later_came_first } => {
                 let (now, until) = (at(NOW), released_by(act));
                 let write = if later_came_first {
-                    holding::hasten(now, until)
+                    holding::expedite(now, until)
                 } else {
                     holding::release_all(now, until)
                 };
@@ -1111,7 +1111,7 @@ impl Setting {
         if let Job::Releasing { worker, stage, .. } = &mut world.jobs[index] {
             *stage = match (&worker.seen.step, &stage) {
                 (_, Stage::Renew { .. }) => Stage::GiveBack,
-                (Some(Progress { hastened: true, .. }), _) if !keep_step => {
+                (Some(Progress { expedited: true, .. }), _) if !keep_step => {
                     worker.seen.step = None;
                     Stage::Go
                 }
