@@ -41,6 +41,12 @@ impl<'a> SettingsReader<'a> {
         })
     }
 
+    /// A text that may be missing.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+    }
+
     /// A value that must be there; an empty text is one.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let Some(value) = (self.lookup)(name) else {

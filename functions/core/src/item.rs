@@ -54,6 +54,18 @@ impl ItemType {
         &self.0
     }
 
+    /// The type of this name, if the API takes it.
+    #[must_use]
+    pub fn known(name: &str) -> Option<Self> {
+        Self::KNOWN.into_iter().find(|known| known.as_str() == name)
+    }
+
+    /// What is expected where a request names no known type.
+    #[must_use]
+    pub fn expected() -> String {
+        format!("one of {} is expected", Self::KNOWN.map(|known| known.to_string()).join(", "))
+    }
+
     /// Whether the API takes this type.
     #[must_use]
     pub fn is_known(&self) -> bool {
@@ -70,7 +82,7 @@ impl FromStr for ItemType {
     type Err = InvalidItemType;
 
     fn from_str(text: &str) -> Result<Self, InvalidItemType> {
-        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str() == text) {
+        if let Some(known) = Self::known(text) {
             return Ok(known);
         }
         if (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {

@@ -150,10 +150,7 @@ impl Wanted {
 }
 
 fn known_type(value: &Value) -> Result<ItemType, String> {
-    let known = ItemType::KNOWN.into_iter().find(|one| value.as_str() == Some(one.as_str()));
-    known.ok_or_else(|| {
-        format!("one of {} is expected", ItemType::KNOWN.map(|one| one.to_string()).join(", "))
-    })
+    value.as_str().and_then(ItemType::known).ok_or_else(ItemType::expected)
 }
 
 fn time(value: &Value) -> Result<Timestamp, String> {

@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::Timestamp;
 
-use crate::Ingest;
+use crate::context::Ingest;
 
 /// The most deliveries that are queued at once.
 const CHUNK_DELIVERIES: usize = 1000;

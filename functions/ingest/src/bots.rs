@@ -12,8 +12,8 @@ use carteiro_core::ndjson::{self, BulkError};
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Value, json};
 
-use crate::Ingest;
 use crate::accept::{Acceptance, Incoming, Refusal};
+use crate::context::Ingest;
 
 /// Takes one item, as the whole body.
 pub(crate) async fn single(

@@ -5,66 +5,30 @@
 //! Where some are queued and others are not, the answer is an error; a repeat under the same idempotency key finishes
 //! what was begun, and one without may deliver twice, under the same id where the item has an id of its own.
 //!
-//! A network's push is verified, stored in the inbox and only then answered `200`; what of it is to be handed on at once
-//! is, the rest by `collect`'s tick.
+//! A network's push is verified, stored in the inbox and only then answered `200`. Entries whose page asks for it are
+//! dispatched at once, the others by `collect`'s tick.
 
 mod accept;
 mod bots;
+mod context;
 mod push;
-mod settings;
-
-use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::aws;
 use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::hand_on::HandOn;
 use carteiro_adapters::http_api::{Failure, Request};
-use carteiro_adapters::idempotency_table::IdempotencyTable;
-use carteiro_adapters::inbox_table::InboxTable;
-use carteiro_adapters::page_telling::PageTeller;
-use carteiro_adapters::settings::environment;
+use carteiro_adapters::wiring::Wiring;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::Problem;
-use carteiro_core::retention::Retention;
 use carteiro_networks::network::Network;
-
-/// What the function works with.
-struct Ingest {
-    config: ConfigTable,
-    idempotency: IdempotencyTable,
-    queue: DeliverQueue,
-    hand_on: HandOn,
-    secrets: push::Secrets,
-    retention: Retention,
-    /// Whether what is pushed for a page waits until its network took its token.
-    needs_proof: bool,
-}
+use context::Ingest;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let settings = settings::read(&environment)?;
-    let aws = aws::config(&environment).await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
-    let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
-    let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
-    let teller = PageTeller { config: config.clone(), queue: queue.clone() };
-    let ingest = Ingest {
-        hand_on: HandOn { config: config.clone(), inbox, queue: queue.clone(), teller },
-        config,
-        idempotency: IdempotencyTable::new(dynamodb, settings.idempotency_table),
-        queue,
-        secrets: settings.secrets,
-        retention: settings.retention,
-        needs_proof: settings.needs_proof,
-    };
-    let ingest = &ingest;
-    let timeout: Duration = settings.timeout;
+    let mut wiring = Wiring::of_environment().await;
+    let timeout = wiring.settings.timeout();
+    let ingest = &Ingest::read(wiring)?;
     function::serve_http(timeout, move |request, clock| route(ingest, request, clock)).await
 }
 

@@ -24,11 +24,12 @@ use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::page::Delivery;
-use carteiro_networks::push::signature::{self, AppSecret, ChallengeError};
+use carteiro_networks::push::signature::{self, ChallengeError};
 use carteiro_networks::push::{MAX_PUSH_BYTES, split};
 use jiff::Timestamp;
 
-use crate::{Ingest, bots};
+use crate::bots;
+use crate::context::{Ingest, Secrets};
 
 /// What an answer and a late table call still need; nothing is begun in the last of it.
 const RESERVE: Duration = Duration::from_secs(3);
@@ -43,14 +44,6 @@ const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
 
 /// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a person's.
 const LOOKUP_ROUNDS: u8 = 3;
-
-/// The networks' secrets with us.
-#[derive(Debug)]
-pub(crate) struct Secrets {
-    pub(crate) meta: Vec<AppSecret>,
-    pub(crate) meta_verify: Vec<AppSecret>,
-    pub(crate) x: Vec<AppSecret>,
-}
 
 /// Answers a network's check of our address.
 pub(crate) fn challenge(

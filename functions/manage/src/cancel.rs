@@ -7,13 +7,11 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::held_item::HeldPlace;
 use carteiro_adapters::held_table::SHARDS;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::http_api::{Failure, json};
 use carteiro_adapters::random;
 use carteiro_adapters::replay_row::ReplayKey;
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
@@ -23,8 +21,9 @@ use carteiro_core::replay::Counts;
 use carteiro_core::retention::after;
 use futures_util::stream::{self, StreamExt};
 
+use crate::call::{Call, Response};
+use crate::context::Manage;
 use crate::webhooks::{CONCURRENT_DROPS, Dropped, RESERVE};
-use crate::{Manage, webhooks};
 
 /// How many rows of a shard are read together.
 const STEP: u16 = 100;
@@ -64,13 +63,9 @@ struct Canceller<'a> {
     clock: InvocationClock,
 }
 
-pub(crate) async fn item(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let canceller = Canceller::new(manage, caller, request, clock).await?;
+pub(crate) async fn item(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let canceller = Canceller::new(call).await?;
     let Ok(item) = request.path("item").parse::<ItemId>() else { return Err(not_held().into()) };
     let found = find(manage, &canceller.webhook, &item, clock).await?;
     let mut cancelled = canceller.cancel(&found.places).await;
@@ -81,24 +76,16 @@ pub(crate) async fn item(
     canceller.answer(cancelled, item.as_str()).await
 }
 
-pub(crate) async fn of_type(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let canceller = Canceller::new(manage, caller, request, clock).await?;
-    let item_type =
-        request.query("type").and_then(|name| ItemType::KNOWN.into_iter().find(|one| one.as_str() == name));
-    let Some(item_type) = item_type else {
-        let known = ItemType::KNOWN.map(|one| one.to_string()).join(", ");
-        let error = FieldError::new("type", format!("one of {known} is expected"));
+pub(crate) async fn of_type(call: &Call<'_>) -> Response {
+    let canceller = Canceller::new(call).await?;
+    let Some(item_type) = call.request.query("type").and_then(ItemType::known) else {
+        let error = FieldError::new("type", ItemType::expected());
         return Err(Problem::invalid_fields(vec![error]).into());
     };
     let shards = stream::iter(0..SHARDS).map(|shard| canceller.cancel_shard(&item_type, shard));
     let cancelled = shards.buffer_unordered(usize::from(SHARDS)).collect::<Vec<_>>().await;
-    let cancelled = cancelled.into_iter().fold(Cancelled::default(), |mut all, one| {
-        all += one;
+    let cancelled = cancelled.into_iter().fold(Cancelled::default(), |mut all, shard| {
+        all += shard;
         all
     });
     canceller.answer(cancelled, item_type.as_str()).await
@@ -118,14 +105,10 @@ fn too_much() -> Problem {
 }
 
 impl<'a> Canceller<'a> {
-    async fn new(
-        manage: &'a Manage,
-        caller: Caller,
-        request: &Request,
-        clock: InvocationClock,
-    ) -> Result<Self, Failure> {
-        let webhook = webhooks::find(manage, &caller.account()?, request).await?;
-        Ok(Self { manage, webhook: webhook.id, id: format!("{:032x}", random::bits128()?), clock })
+    async fn new(call: &Call<'a>) -> Result<Self, Failure> {
+        let Call { manage, clock, .. } = *call;
+        let webhook = call.webhook().await?.id;
+        Ok(Self { manage, webhook, id: format!("{:032x}", random::bits128()?), clock })
     }
 
     async fn cancel_shard(&self, item_type: &ItemType, shard: u8) -> Cancelled {
@@ -176,7 +159,7 @@ impl<'a> Canceller<'a> {
 
     /// Counts what was cancelled, says so in the log, and answers. An error is answered only where nothing was
     /// cancelled: else its count would be lost.
-    async fn answer(self, cancelled: Cancelled, what: &str) -> Result<ApiGatewayV2httpResponse, Failure> {
+    async fn answer(self, cancelled: Cancelled, what: &str) -> Response {
         let Self { manage, webhook, clock, .. } = &self;
         for (replay, &dropped) in &cancelled.replays {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };

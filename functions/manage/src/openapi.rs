@@ -67,7 +67,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
+    use crate::held_and_dead::{self, MAX_PAGE_ITEM_BYTES};
     use crate::{attempts, body, pages, replays, test_attempt, view, webhooks};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -710,7 +710,7 @@ mod tests {
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
             let described = schema(&document, name);
             for with_item in [false, true] {
-                let mut shown = names(&waiting::item(&delivery, with_item));
+                let mut shown = names(&held_and_dead::item(&delivery, with_item));
                 shown.extend(own.map(str::to_owned));
                 if with_item {
                     assert_eq!(names(&described["properties"]), shown, "{name}");

@@ -6,12 +6,10 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::http_api::{Failure, json};
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::ReleaseKey;
 use carteiro_adapters::streak_table::StreakKey;
@@ -23,19 +21,17 @@ use carteiro_core::release::SECOND_LOOK;
 use carteiro_core::streak::{self, Answer};
 use carteiro_core::webhook::{Settings, Webhook};
 
-use crate::{Manage, view, webhooks};
+use crate::call::{Call, Response};
+use crate::context::Manage;
+use crate::view;
 
 /// How often enabling is tried again when somebody else changed the same webhook meanwhile.
 const TRIES: usize = 5;
 
 /// Ends every block and streak of a webhook.
-pub(crate) async fn unblock(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn unblock(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let webhook = call.webhook().await?;
     let mut work = Vec::new();
     for item_type in &webhook.settings.items {
         let key = StreakKey {
@@ -80,15 +76,11 @@ async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -
 }
 
 /// Enables a webhook that its owner or a 410 disabled.
-pub(crate) async fn enable(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn enable(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    call.account()?;
     for _ in 0..TRIES {
-        let webhook = webhooks::find(manage, &account, request).await?;
+        let webhook = call.webhook().await?;
         let enabled = Settings { enabled: true, ..webhook.settings.clone() };
         let Some(changed) = webhook.set(enabled, clock.now()) else {
             // An earlier request may have enabled it and have been cut short.

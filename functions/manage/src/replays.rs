@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::http_api::{Failure, json};
 use carteiro_adapters::random;
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
 use carteiro_adapters::work_queue::Work;
@@ -23,17 +21,15 @@ use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Manage, body, cancel, lists, webhooks};
+use crate::call::{Call, Response};
+use crate::context::Manage;
+use crate::{body, cancel, lists};
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
-    let webhook = webhooks::find(manage, &account, request).await?;
+    let webhook = call.webhook().await?;
     let replay = asked(manage, &webhook, wanted, clock).await?;
     match manage.held.create_replay(&replay).await? {
         CreatedReplay::Done => {}
@@ -125,24 +121,18 @@ fn not_waiting(item: &ItemId) -> Problem {
     ))
 }
 
-pub(crate) async fn read(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn read(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    let webhook = call.webhook().await?;
     let not_found = || Problem::not_found("there is no such replay");
     let replay = request.path("replay").parse().map_err(|_| not_found())?;
     let progress = manage.held.find_replay(&ReplayKey { webhook: webhook.id, replay }).await?;
     Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    let webhook = call.webhook().await?;
     let list = format!("replays {}", webhook.id);
     let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
     let page = manage.held.list_replays(&webhook.id, position.limit, position.after.as_deref()).await?;

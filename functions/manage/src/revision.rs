@@ -15,7 +15,7 @@ use carteiro_core::streak::{Answer, Over, retire};
 use carteiro_core::webhook::Webhook;
 use futures_util::future::join_all;
 
-use crate::Manage;
+use crate::context::Manage;
 
 /// How long an answer waits for it at most: it is of no use to who asked for the change.
 const AT_MOST: Duration = Duration::from_secs(5);

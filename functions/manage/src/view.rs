@@ -17,7 +17,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::Manage;
+use crate::context::Manage;
 
 /// Up to how many held or dead items of a type are counted exactly.
 const EXACT: usize = 1000;

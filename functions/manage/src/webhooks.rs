@@ -3,10 +3,8 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::account_counts::Created;
 use carteiro_adapters::attempt_table;
-use carteiro_adapters::authentication::Caller;
 use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
@@ -18,7 +16,7 @@ use carteiro_adapters::sender::Refused;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
-use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
@@ -26,8 +24,10 @@ use carteiro_core::webhook::{NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use crate::call::{Call, Response, no_such_webhook};
+use crate::context::Manage;
 use crate::read_only::{self, Compared};
-use crate::{Manage, body, lists, release, revision, view};
+use crate::{body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
@@ -57,13 +57,9 @@ pub(crate) const CONCURRENT_DROPS: usize = 4;
 /// What an answer still needs; nothing is begun in the last of it.
 pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
     refuse_target(manage, request, &new.settings.url).await?;
@@ -111,13 +107,9 @@ pub(crate) fn refuse_own(manage: &Manage, request: &Request, url: &WebhookUrl) -
     manage.own_hosts.and_of_request(api, manage.region.as_deref(), domain).refuse_name(url)
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("webhooks {account}");
     let position = lists::position(request, &list, is_webhook_key)?;
@@ -125,29 +117,21 @@ pub(crate) async fn list(
     Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook, clock.now()))))
 }
 
-pub(crate) async fn read(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = find(manage, &caller.account()?, request).await?;
+pub(crate) async fn read(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let webhook = call.webhook().await?;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
-pub(crate) async fn change(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn change(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let patch = body::object(request)?;
     let fresh = fresh()?;
     let mut checked = None;
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
-        let webhook = find(manage, &account, request).await?;
+        let webhook = call.webhook().await?;
         let shown = match patch.contains_key("status") {
             true => view::with_status(manage, &webhook, clock.now()).await?,
             false => view::webhook(&webhook, clock.now()),
@@ -191,37 +175,18 @@ pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook,
     }
 }
 
-pub(crate) async fn delete(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
-    let webhook = find(manage, &account, request).await?;
+pub(crate) async fn delete(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let account = call.account()?;
+    let webhook = call.webhook().await?;
     if !manage.config.delete_webhook(&account, &webhook.id).await? {
-        return Err(not_found().into());
+        return Err(no_such_webhook().into());
     }
     Ok(json(200, &drop_waiting(manage, &webhook, clock).await?.view()))
 }
 
 fn is_webhook_key(key: &str) -> bool {
     key.strip_prefix("webhook#").is_some_and(|id| id.parse::<WebhookId>().is_ok())
-}
-
-/// The webhook that the path names, if it is the account's.
-pub(crate) async fn find(
-    manage: &Manage,
-    account: &AccountId,
-    request: &Request,
-) -> Result<Webhook, Failure> {
-    let id: WebhookId = request.path("webhook").parse().map_err(|_| not_found())?;
-    let webhook = manage.config.find_webhook(account, &id).await?;
-    webhook.ok_or_else(|| not_found().into())
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("there is no such webhook")
 }
 
 /// How many items that waited were dropped with a webhook or page. A webhook's dead ones, which would never have been
@@ -307,8 +272,8 @@ async fn drop_rows(
 ) -> Result<Dropped, Failure> {
     let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, rows, webhook, shard, clock));
     let dropped: Vec<Dropped> = shards.buffer_unordered(usize::from(SHARDS)).try_collect().await?;
-    Ok(dropped.into_iter().fold(Dropped::default(), |mut all, one| {
-        all += one;
+    Ok(dropped.into_iter().fold(Dropped::default(), |mut all, shard| {
+        all += shard;
         all
     }))
 }

@@ -11,7 +11,7 @@ use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, S
 use carteiro_adapters::random;
 use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
 use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
-use carteiro_core::attempt_log::{ItemFate, Entry, Filter};
+use carteiro_core::attempt_log::{Entry, Filter, ItemFate};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::LeftRelease;
 use carteiro_core::hop::Hop;
