@@ -45,8 +45,8 @@ async fn count_of_replay(collect: &Collect, delivery: &Delivery, counts: Counts,
     }
 }
 
-/// Counts deaths, and sends the notices that are due. Failures are logged: a death that is not counted is missing in the
-/// notice alone, and a tick sends a notice that was not sent.
+/// Counts deaths, and sends the notices that are due. Failures are logged: a death that is not counted is missing in
+/// the notice alone, and a tick sends a notice that was not sent.
 pub(crate) async fn count<'a>(
     collect: &Collect,
     dead: impl IntoIterator<Item = (&'a Delivery, DeathCause)>,

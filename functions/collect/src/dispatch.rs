@@ -1,7 +1,8 @@
 //! Dispatches the ready entries of a shard of the inbox.
 //!
-//! It goes by state, never by time: the index shows ready entries, and the claim decides. An entry that is left, for want
-//! of time or because something failed, is still ready, and the next tick finds it; so the work itself never comes again.
+//! It goes by state, never by time: the index shows ready entries, and the claim decides. An entry that is left, for
+//! want of time or because something failed, is still ready, and the next tick finds it; so the work itself never comes
+//! again.
 
 use std::time::Duration;
 

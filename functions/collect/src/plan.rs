@@ -1,9 +1,9 @@
 //! The tick: plans everything that comes due before the next one.
 //!
-//! Each part is planned by itself, and its findings are sent even where other parts failed: a table that throttles stops
-//! its own part and nothing else. Where a part failed the tick fails in the end, so that its slot is not planned and the
-//! platform's repeat, or the next tick, finds the rest. Work that was sent twice is done once, because it goes by the
-//! rows that are there.
+//! Each part is planned by itself, and its findings are sent even where other parts failed: a table that throttles
+//! stops its own part and nothing else. Where a part failed the tick fails in the end, so that its slot is not planned
+//! and the platform's repeat, or the next tick, finds the rest. Work that was sent twice is done once, because it goes
+//! by the rows that are there.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 /// The digits of a row's time in milliseconds.
 const TIME_DIGITS: usize = 13;
-/// The hexadecimal digits that tell rows of one time apart.
+/// The number of hexadecimal digits that distinguish rows of one time.
 const RANDOM_DIGITS: usize = 16;
 /// The highest number of an attempt in its row that a place can name.
 const MAX_INDEX: usize = 99;
@@ -135,7 +135,7 @@ pub struct NewestFirst<T> {
 }
 
 impl<T> NewestFirst<T> {
-    /// Of all rows, or where an earlier page ended.
+    /// Begins with all rows, or where an earlier page ended.
     #[must_use]
     pub fn new(resume: Option<&Resume>) -> Self {
         Self {

@@ -29,29 +29,28 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// One item on its way to one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Whose item and webhook it is.
+    /// The account of the item and the webhook.
     pub account: AccountId,
     /// Where it goes.
     pub webhook: WebhookId,
-    /// What receivers see as `webhook-id`.
+    /// The item's id, which receivers see as `webhook-id`.
     pub item: ItemId,
-    /// What the item is.
+    /// The item's type.
     pub item_type: ItemType,
     /// Where it came from.
     pub source: Source,
-    /// When it was accepted. It orders what is held.
+    /// When it was accepted. It orders held items.
     pub accepted_at: Timestamp,
     /// The replay that it belongs to, where it died before.
     pub replayed: Option<Replayed>,
-    /// Until when its network lets it be kept, where that is limited: from
-    /// then on it is dropped wherever it is found.
+    /// The end of the storage term that its network sets, if any. From then on it is dropped wherever it is found.
     pub keep_until: Option<Timestamp>,
     /// How often it had passed through Carteiro when it was taken in.
     pub hop: Hop,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
-    /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
-    /// none, and begins a new one.
+    /// How many messages of its chain came before the one that it is in ([`crate::lane`]). An item that waits in a row
+    /// is in no chain, and begins a new one.
     pub chain: u32,
     /// The webhook's revision when the message was sent. Only a hint: it lets a reader find the webhook and its streak
     /// in one call.
@@ -122,7 +121,7 @@ impl Delivery {
         Message { body, attributes }
     }
 
-    /// Since when its retention counts: its acceptance, or when it was taken out of the dead again.
+    /// The time from which its retention counts: its acceptance, or when it was taken out of the dead again.
     #[must_use]
     pub fn kept_since(&self) -> Timestamp {
         self.replayed.as_ref().map_or(self.accepted_at, |replayed| replayed.at)
@@ -234,7 +233,7 @@ fn parsed<'a, T: FromStr>(
     attribute(name).and_then(|text| text.parse().ok()).ok_or(MessageError::Attribute(name))
 }
 
-/// What the attribute `accepted_at` tells.
+/// The times in the attribute `accepted_at`.
 #[derive(Debug, PartialEq, Eq)]
 struct Times {
     accepted_at: Timestamp,
@@ -261,7 +260,7 @@ fn is_allowed_in_a_message(c: char) -> bool {
 }
 
 impl Message {
-    /// What SQS counts: the body, and every attribute's name, type and value.
+    /// The size that SQS counts: the body, and every attribute's name, type and value.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attributes =

@@ -1,4 +1,4 @@
-//! Disposition: where a delivery of a batch goes next, and what its owner is told of it.
+//! Disposition: where a delivery goes next, and how its owner learns of it.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub enum DropReason {
     StorageExpired,
 }
 
-/// What is decided for a delivery.
+/// The decision for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The number of its next attempt.
@@ -110,7 +110,7 @@ impl Disposition {
         })
     }
 
-    /// What the item's replay counts. None while the item is on its way.
+    /// The item's share in the counts of its replay. None while it is on its way.
     #[must_use]
     pub fn replay_counts(self) -> Option<Counts> {
         match self {

@@ -1,23 +1,25 @@
-//! The slow lane: a queue of its own, with little concurrency, for what goes to webhooks that take long to answer.
+//! The slow lane: a queue of its own, with little concurrency, for deliveries to webhooks that answer slowly.
 //!
-//! An attempt that takes long keeps its function waiting. A URL that swallows requests, or answers each after 13 s, would
-//! use up the concurrency of all. What goes to it is therefore *moved*: sent to the slow lane's queue, without an
-//! attempt, by the batch that finds it slow. Three things make it so:
-//! - Its attempts took long lately, or those of many webhooks of its account did ([`crate::slow`]). That ends with time,
-//!   and neither with a quick answer nor with a new revision.
+//! An attempt that takes long keeps its function waiting. A URL that swallows requests, or answers each after 13 s,
+//! would use up the concurrency of all. So the batch that finds it slow *moves* its deliveries to the slow lane's queue
+//! without an attempt. Three things make a webhook slow:
+//! - Its attempts took long lately, or those of many webhooks of its account did ([`crate::slow`]). That ends with
+//!   time, and neither with a quick answer nor with a new revision.
 //! - Its last attempts of the item's type all [timed out](timed_out_only). The streak remembers that for as long as it
 //!   lives, so that a black hole to which little goes stays in the slow lane.
 //! - Its host took no connection from this copy of the function lately ([`crate::slow::DeadHosts`]).
 //!
 //! # How long a chain of invocations gets
-//! A delivery's message may lead to another one, by a short retry or a move, and that to a third. These chains are to be
-//! no longer than [`MAX_CHAIN`] messages, so a delivery says how many came before. At its chain's end it is not moved any
-//! more ([`choose`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a new chain. A
-//! retry stays in the lane of its attempt; what the slow lane holds of a webhook that recovered is attempted there.
+//! A delivery's message may lead to another one, by a short retry or a move, and that to a third. Such a chain may have
+//! at most [`MAX_CHAIN`] messages, so a delivery carries the number of messages before it. At its chain's end it is not
+//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a
+//! new chain. A retry stays in the lane of its attempt; messages in the slow lane whose webhook recovered are attempted
+//! there.
 //!
 //! # How much it holds
-//! What waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes again later:
-//! the queue is for what is attempted soon, and a row has its retention and its end among the dead.
+//! A delivery that waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes
+//! again later: the queue is for deliveries that are attempted soon, and a row has its retention and its end among the
+//! dead.
 
 use std::time::Duration;
 
@@ -40,8 +42,8 @@ pub const TIMED_OUT_AFTER: u32 = 5;
 /// one of them.
 pub const MAX_CHAIN: u32 = 4;
 
-/// How long a delivery waits in the slow lane's queue for its attempt at most: then it waits in a row. A queue forgets
-/// what is in it for 14 days without a word, and black holes may bring more than their lane can attempt.
+/// The longest wait in the slow lane's queue; after that a delivery waits in a row. A queue silently drops messages
+/// after 14 days, and black holes may bring more than their lane can attempt.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How long a delivery that was not attempted in that time waits in a row before it is queued again.
@@ -53,21 +55,21 @@ pub fn timed_out_only(state: &State) -> bool {
     matches!(state.phase, Phase::Failing { failures, timeouts_only: true, .. } if failures >= TIMED_OUT_AFTER)
 }
 
-/// Where a delivery is attempted that was found in a lane.
+/// The lane of a delivery's attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneChoice {
-    /// Where it is.
+    /// Its current lane.
     Here,
-    /// In the slow lane, to which it is moved.
+    /// The slow lane, to which it is moved.
     ToSlowLane,
-    /// In the slow lane, to which it is moved by way of a row, for its chain may have no message more.
+    /// The slow lane, to which it is moved by way of a row, because its chain has no room for another message.
     ToSlowLaneByRow,
-    /// Later: it waited too long already, and waits in a row from now on.
+    /// None yet: it waited too long, and waits in a row from now on.
     Overdue,
 }
 
-/// Where a delivery is attempted that was found `here`, whose webhook is slow or not, after so many messages of its
-/// chain, and after its message waited so long.
+/// Chooses the lane of a delivery by its current lane, whether its webhook is slow, the messages before it in its
+/// chain, and its time in the queue.
 #[must_use]
 pub fn choose(here: Lane, slow: bool, chain: u32, waited: Duration) -> LaneChoice {
     match here {
@@ -87,13 +89,13 @@ pub enum ShortWait {
     Held,
 }
 
-/// Where the short wait after a failed attempt is spent, after so many messages of its chain.
+/// Decides where the short wait after a failed attempt is spent, by the messages before it in its chain.
 #[must_use]
 pub fn retry(chain: u32) -> ShortWait {
     if has_room(chain) { ShortWait::InQueue } else { ShortWait::Held }
 }
 
-/// Whether one message more may follow the one that `chain` others came before.
+/// Whether another message may follow one that `chain` others came before.
 fn has_room(chain: u32) -> bool {
     chain.saturating_add(1) < MAX_CHAIN
 }

@@ -1,13 +1,13 @@
-//! Releasing what is held: in steps, small first, growing while they succeed.
+//! Releases held items in steps, small at first, which grow while they succeed.
 //!
 //! A release takes the held items of one (webhook, item type) in the order of their acceptance. Nothing of a step is
 //! requested before the previous step's items have finished; inside a step, any order. A step in which an attempt
 //! failed ends the release, which begins again with the first step at the next tick: so a URL that still fails costs
 //! one first step a tick. A failure in the first step does not use up the item's schedule.
 //!
-//! An owner's act (a block is ended, a webhook enabled or changed) releases everything that was held by the state before
-//! it, retries too. Batches that read that state may go on holding items for as long as they run, so somebody looks
-//! again after that ([`SECOND_LOOK`]), and the release is kept until then ([`ending`]).
+//! An owner's act (a block is ended, a webhook enabled or changed) releases everything that was held by the state
+//! before it, retries too. Batches that read that state may go on holding items for as long as they run, so a second
+//! look comes after that ([`SECOND_LOOK`]), and the release is kept until then ([`ending`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ pub const MAX_STEP_BYTES: usize = 16 * 1024 * 1024;
 /// How long a batch of deliveries may go on holding items by the state that it read: the function's timeout.
 pub const LONGEST_BATCH: Duration = Duration::from_secs(30);
 
-/// By how much the clocks of two functions differ at most. They take the platform's time.
+/// The largest difference between the clocks of two functions. They take the platform's time.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// How long after an owner's act its release is looked at a second time: when every batch that read the state before it
@@ -57,30 +57,30 @@ const LOOK_AT_GATE: Duration = Duration::from_secs(3);
 /// the table may delete such a row, and seldom, because it reads everything that was replayed.
 const SEARCH_EVERY: Duration = Duration::from_secs(4 * 3600);
 
-/// What an owner's act at `now` releases: everything that was held by a state that was read until then. A batch that
-/// read before the act may have a clock that is ahead.
+/// The bound of an owner's act at `now`: it releases all items that were held by a state that was read until then. A
+/// batch that read before the act may have a clock that is ahead.
 #[must_use]
 pub fn released_until(now: Timestamp) -> Timestamp {
     after(now, CLOCK_SKEW)
 }
 
-/// When everything has been held that an act's release takes.
+/// When every item that an act's release takes has been held.
 fn all_is_held_at(release_all_until: Timestamp) -> Timestamp {
     after(release_all_until, LONGEST_BATCH + CLOCK_SKEW)
 }
 
-/// Whether a release may be ended of which nothing more was found.
+/// Whether a release without waiting items may be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It may.
+    /// It may be ended.
     Now,
-    /// What waits is to be read anew: something may have been held behind what was read.
+    /// The waiting items are to be read anew: one may have been held behind those that were read.
     ReadAnew,
-    /// Something may still be held for it. It is to be looked at again then.
+    /// An item may still be held for it. The next look is due then.
     NotBefore(Timestamp),
 }
 
-/// Whether a release of which nothing was found may be ended at `now`, where reading began at `read_at`.
+/// Whether a release without waiting items may be ended at `now`, where reading them began at `read_at`.
 #[must_use]
 pub fn ending(release_all_until: Option<Timestamp>, read_at: Timestamp, now: Timestamp) -> Ending {
     match release_all_until.map(all_is_held_at) {
@@ -90,7 +90,7 @@ pub fn ending(release_all_until: Option<Timestamp>, read_at: Timestamp, now: Tim
     }
 }
 
-/// What comes after a step that was waited for.
+/// The next step after one that was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// A step of this size.
@@ -99,14 +99,14 @@ pub enum NextStep {
     Failed,
 }
 
-/// What comes after a step, or where there was none. `first` is the size of a first step.
+/// Decides the next step after `step`, if there was one. `first` is the size of a first step.
 #[must_use]
 pub fn next_step(step: Option<&Progress>, first: u32, grown: impl Fn(u32) -> u32) -> NextStep {
     match step {
-        // Whoever sent it died before all of it was sent.
+        // Its worker died before all of it was sent.
         Some(Progress { sent: false, size, .. }) => NextStep::Send(*size),
         Some(Progress { failed: 0, size, .. }) => NextStep::Send(grown(*size)),
-        // Where items of it failed and its owner acted meanwhile, it may begin again at once.
+        // Where items of it failed and the owner acted meanwhile, the release may begin again at once.
         None | Some(Progress { expedited: true, .. }) => NextStep::Send(first),
         Some(_) => NextStep::Failed,
     }
@@ -144,7 +144,7 @@ pub fn step_status(step: Option<&Progress>, left: Duration, now: Timestamp) -> S
 /// Whether a webhook may have its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It may.
+    /// It may be ended.
     Open {
         /// The webhook's revision.
         revision: u64,
@@ -175,8 +175,8 @@ impl Gate {
         }
     }
 
-    /// How long a worker that has `left` waits before it looks at a shut gate again; None where it does not wait. Whoever
-    /// planned the release for the end of a block may have another clock, and the next tick is far away.
+    /// How long a worker that has `left` waits before it looks at a shut gate again; None where it does not wait. The
+    /// clock that planned the release for the end of a block may differ, and the next tick is far away.
     #[must_use]
     pub fn wait(self, left: Duration, now: Timestamp) -> Option<Duration> {
         let Self::ShutUntil(until) = self else { return None };
@@ -185,7 +185,7 @@ impl Gate {
     }
 }
 
-/// What a release does at its gate.
+/// The next act of a release at its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     /// It sends a step to this revision of the webhook.
@@ -198,7 +198,7 @@ pub enum Move {
     Finish,
 }
 
-/// What a release does at its gate. `expiry` is when the oldest waiting item expires; None where nothing waits.
+/// Decides what a release does at its gate. `expiry` is when the oldest waiting item expires; None where nothing waits.
 #[must_use]
 pub fn next_move(gate: Gate, expiry: Option<Timestamp>) -> Move {
     match (gate, expiry) {
@@ -235,14 +235,14 @@ pub fn grown(size: u32) -> u32 {
     size.saturating_mul(2).clamp(FIRST_STEP, MAX_STEP)
 }
 
-/// Which item of which step of a release a delivery is.
+/// The place of a delivery in a step of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StepTag {
     /// The step's id, of random hexadecimal digits.
     pub id: String,
     /// Whether it is the first step.
     pub first: bool,
-    /// Which of the step's items it is. An older version did not say: such an item is not counted.
+    /// The item's index in the step. An older version has none, and such an item is not counted.
     pub index: Option<u32>,
 }
 

@@ -1,9 +1,9 @@
-//! Replaying: sending dead items again.
+//! Replays: dead items are sent again.
 //!
-//! What can be replayed is what is stored: items that died. A replay takes them, in the order of their acceptance, out
-//! of the dead and makes them wait for the release of their type, which sends them step by step
-//! ([`crate::release`]), under the id that they always had, as their first attempt. Their schedule and their
-//! retention begin anew at that moment; their place among what waits stays that of their acceptance.
+//! Only stored items can be replayed, which are those that died. A replay takes them, in the order of their acceptance,
+//! out of the dead and makes them wait for the release of their type, which sends them step by step
+//! ([`crate::release`]), under the id that they always had, as their first attempt. Their schedule and their retention
+//! begin anew at that moment; their place among waiting items stays that of their acceptance.
 //!
 //! A delivery carries the replay that it belongs to, so that its end is counted. The counts are for the owner to read
 //! and decide nothing: one may be missing, or be there twice, where a function died.
@@ -26,8 +26,8 @@ use crate::time;
 /// (DynamoDB).
 pub const MAX_TAKEN: usize = 40;
 
-/// How many bytes of items are taken in one transaction, but for one item that is larger. The rows count twice, as what
-/// is written and what is deleted, of at most 4 MB (DynamoDB).
+/// The most bytes of items of one transaction, except for a single larger item. The rows count twice, as written and as
+/// deleted, of at most 4 MB (DynamoDB).
 pub const MAX_TAKEN_BYTES: usize = 1024 * 1024;
 
 /// How many replays of a single item may be taking it at a time, of one webhook. Each is work of its own.
@@ -36,7 +36,7 @@ pub const MAX_ITEMS_AT_ONCE: usize = 20;
 /// The replay that a delivery belongs to: the last one, where there were several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// Which replay.
+    /// The replay's id.
     pub replay: ReplayId,
     /// When the item was taken out of the dead. Its retention counts from then.
     pub at: Timestamp,
@@ -101,7 +101,7 @@ impl Pace {
     }
 }
 
-/// What is to be replayed.
+/// The items that a customer wants to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// One item.
@@ -121,7 +121,7 @@ pub enum Wanted {
 pub const FIELDS: [&str; 4] = ["item", "type", "from", "to"];
 
 impl Wanted {
-    /// Reads what a customer asks for: `{"item":…}`, or `{"type":…,"from":…?,"to":…?}`.
+    /// Reads a customer's request: `{"item":…}`, or `{"type":…,"from":…?,"to":…?}`.
     ///
     /// # Errors
     /// Every wrong field; unknown ones are wrong, and so is anything beside an item.
@@ -158,7 +158,7 @@ fn time(value: &Value) -> Result<Timestamp, String> {
     time.ok_or_else(|| time::EXPECTED.to_owned())
 }
 
-/// What became of the items of a replay.
+/// The counts of a replay's items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Dead items that were found so far.
@@ -180,8 +180,8 @@ pub enum Phase {
     Running,
     /// All of them are on their way, and some have not ended.
     Releasing,
-    /// So many as were taken have arrived, died again or been dropped, by the counts. One that arrived twice, and was
-    /// counted twice, hides one that has not ended: this may be said too early, and nothing rests on it.
+    /// By the counts, all items that were taken have ended: arrived, died again or dropped. An item that arrived twice
+    /// is counted twice and hides one that has not ended, so this may come too early; nothing rests on it.
     Done,
 }
 

@@ -19,7 +19,7 @@ pub const SCHEDULE: [Duration; 10] = [
 /// The longest wait that `Retry-After` can ask for.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest wait that a queue message can carry as its delay; what waits longer is held.
+/// The longest delay of a queue message. An item that waits longer is held.
 pub const MAX_QUEUE_DELAY: Duration = Duration::from_secs(900);
 
 /// The wait after the `attempt`-th attempt (1, 2, …) failed: the schedule's, by up to a fifth more or less as `random`

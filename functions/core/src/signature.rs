@@ -2,7 +2,7 @@
 //! [`Secret`] that both sides have, and `v1a`, ed25519 by a [`KeyPair`] of which the receiver has the [`PublicKey`].
 //!
 //! Source: the specification's version 1.0.0, `spec/standard-webhooks.md`, "Signature scheme" and "Webhook headers".
-//! What a `v1a` key's base64 holds the specification leaves open ("standard ed25519 key pair"): see [`KeyPair`].
+//! The specification leaves open what a `v1a` key's base64 holds ("standard ed25519 key pair"): see [`KeyPair`].
 
 mod key_pair;
 mod secret;
@@ -17,7 +17,7 @@ pub use secret::{InvalidSecret, MAX_SECRET_BYTES, MIN_SECRET_BYTES, Secret};
 /// How far a timestamp may be from the receiver's clock, in seconds: what the reference libraries use.
 pub const TOLERANCE_SECONDS: i64 = 300;
 
-/// What makes one signature.
+/// A key that makes one signature.
 #[derive(Clone, Copy, Debug)]
 pub enum Signer<'a> {
     /// `v1`.
@@ -49,7 +49,7 @@ impl Signer<'_> {
     }
 }
 
-/// What a receiver checks signatures with.
+/// A key with which a receiver verifies signatures.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
     /// `v1`.
@@ -88,7 +88,7 @@ impl Verifier<'_> {
 const V1: &str = "v1,";
 const V1A: &str = "v1a,";
 
-/// What is signed, before the body.
+/// The signed bytes before the body.
 fn head(id: &str, timestamp: i64) -> Vec<u8> {
     format!("{id}.{timestamp}.").into_bytes()
 }

@@ -1,7 +1,8 @@
 //! The address guard against a table of ranges of its own, and against `docs/address_guard.md`.
 //!
 //! The ranges here are those of IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890 and its
-//! updates), of multicast (RFC 5771, RFC 4291) and of what is reserved (RFC 1112, RFC 4291), as first and last addresses.
+//! updates), of multicast (RFC 5771, RFC 4291) and of what is reserved (RFC 1112, RFC 4291), as first and last
+//! addresses.
 
 #![expect(clippy::unwrap_used, reason = "what fails, fails the test")]
 

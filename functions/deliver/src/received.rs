@@ -1,4 +1,4 @@
-//! What a batch received: its messages, read as deliveries.
+//! The messages of a batch, read as deliveries.
 
 use std::sync::Arc;
 

@@ -34,7 +34,7 @@ const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// How many keys are claimed or marked at once.
 const CONCURRENT_KEYS: usize = 64;
 
-/// What an answer and a late table call still need; nothing is begun in the last of it.
+/// Time that an answer and a late table call need. Nothing is begun in this last part.
 const RESERVE: Duration = Duration::from_secs(3);
 
 /// How often a request looks whether the other one with its key is done.
@@ -77,7 +77,7 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) clock: InvocationClock,
 }
 
-/// What is to be done with an item.
+/// The next act for an item.
 enum Task {
     /// Queue it.
     Queue(Ready),
@@ -243,8 +243,8 @@ impl Acceptance<'_> {
         results
     }
 
-    /// How long these may still be queued. Nothing is queued after a lease: whoever repeats the request then must be
-    /// the only one who does.
+    /// How long these may still be queued. Nothing is queued after a lease, because then only a repeat of the request
+    /// may queue it.
     fn lease_left<'r>(&self, ready: impl Iterator<Item = &'r Ready>) -> Duration {
         let now = self.clock.now();
         let ends = ready.filter_map(|ready| ready.claim.as_ref()).map(|claim| claim.until);

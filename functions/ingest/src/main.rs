@@ -1,4 +1,4 @@
-//! `IngestFunction`: takes what comes in.
+//! `IngestFunction`: takes items of bots and pushes of networks.
 //!
 //! A bot's item is checked, routed and queued for every webhook of its account that takes it, and only then
 //! answered: `202` means that each of these deliveries is durably in the queue. Nothing is answered `202` that is not.

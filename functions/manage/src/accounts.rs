@@ -56,8 +56,8 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
 }
 
 /// Deletes an account: it is closed and its keys go first, so that nobody adds to it; then its pages, so that nothing
-/// more comes in, with their tokens; then its webhooks with what waits for them; its own row last. A deletion that is cut
-/// short is finished by the next one.
+/// more comes in, with their tokens; then its webhooks with their held and dead items; its own row last. The next
+/// deletion finishes one that was cut short.
 pub(crate) async fn delete(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;

@@ -1,7 +1,7 @@
-//! `DELETE /webhooks/{id}/held/{item}` and `DELETE /webhooks/{id}/held?type=`: held items that their owner gives up.
+//! `DELETE /webhooks/{id}/held/{item}` and `DELETE /webhooks/{id}/held?type=`: cancels held items.
 //!
-//! What is cancelled is dropped and counted: in the answer, in the log, and in the replay that it belongs to. What a
-//! mover has, or is in the queue, is not held any more and is not cancelled.
+//! A cancelled item is dropped and counted: in the answer, in the log, and in the replay that it belongs to. An item
+//! that a mover has, or that is in the queue, is no longer held and is not cancelled.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -31,15 +31,15 @@ const STEP: u16 = 100;
 /// How long a row is claimed before it is deleted: longer than the function runs, so that no mover takes it meanwhile.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What was cancelled.
+/// The items that were cancelled.
 #[derive(Debug, Default)]
 struct Cancelled {
     rows: usize,
-    /// Of these, how many belong to which replay.
+    /// How many of them belong to each replay.
     replays: HashMap<ReplayId, u64>,
     /// Whether there was no time for all.
     more: bool,
-    /// Why some could not be cancelled.
+    /// The error of an item that could not be cancelled.
     failure: Option<AdapterError>,
 }
 
@@ -58,7 +58,7 @@ impl AddAssign for Cancelled {
 struct Canceller<'a> {
     manage: &'a Manage,
     webhook: WebhookId,
-    /// Its own id, by which a repeated write recognises itself.
+    /// The request's id, by which a repeated write recognises itself.
     id: String,
     clock: InvocationClock,
 }
@@ -157,8 +157,8 @@ impl<'a> Canceller<'a> {
         all
     }
 
-    /// Counts what was cancelled, says so in the log, and answers. An error is answered only where nothing was
-    /// cancelled: else its count would be lost.
+    /// Counts and logs the cancelled items, and answers. The answer is an error only where nothing was cancelled: else
+    /// the count would be lost.
     async fn answer(self, cancelled: Cancelled, what: &str) -> Response {
         let Self { manage, webhook, clock, .. } = &self;
         for (replay, &dropped) in &cancelled.replays {

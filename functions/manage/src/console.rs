@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// The page, as the repository holds it.
 const PAGE: &str = include_str!("console/console.html");
 
-/// What a page of a console has no use for.
+/// The browser features that the page does not use.
 const PERMISSIONS: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 pub(crate) fn page() -> Result<ApiGatewayV2httpResponse, Failure> {
@@ -50,7 +50,7 @@ fn policy() -> String {
     )
 }
 
-/// What stands in the page's only element of this name.
+/// The content of the page's only element of this name.
 fn inside(name: &str) -> &'static str {
     let (start, end) = (format!("<{name}>"), format!("</{name}>"));
     let rest = PAGE.split_once(&start).map_or("", |(_, rest)| rest);

@@ -37,7 +37,7 @@ pub(crate) struct Manage {
     pub(crate) private_targets: PrivateTargets,
     /// The deadline of one attempt.
     pub(crate) attempt: Duration,
-    /// The own hosts that the template names. It cannot name those of the HTTP API here; each request tells them.
+    /// The own hosts that the template names. It cannot name those of the HTTP API here; each request carries them.
     pub(crate) own_hosts: OwnHosts,
     pub(crate) region: Option<String>,
     /// The deployment's threshold, where a webhook sets none.

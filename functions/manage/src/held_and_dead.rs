@@ -1,8 +1,8 @@
 //! `GET /webhooks/{id}/held` and `/dead`: the held and the dead items of a webhook.
 //!
-//! Rows come by type and then in the order of their acceptance, whatever their shards. A cursor is the place of the last
-//! row that was shown, so paging neither repeats nor skips a row that stays; one that comes or goes meanwhile may be seen
-//! or not.
+//! Rows come by type and then in the order of their acceptance, whatever their shards. A cursor is the place of the
+//! last row that was shown, so paging neither repeats nor skips a row that stays; one that comes or goes meanwhile may
+//! be seen or not.
 
 use carteiro_adapters::dead_table::Dead;
 use carteiro_adapters::held_table::{Held, Span, is_place};
@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use crate::call::{Call, Response};
 use crate::lists;
 
-/// The most bytes of items of a page. An item that is quotes, backslashes or line breaks grows to twice its size as text
-/// in the answer, which is JSON, and the answer likewise as text in what the platform takes of a function, JSON again
-/// and at most 6 MB.
+/// The most bytes of items of a page. An item that is quotes, backslashes or line breaks grows to twice its size as
+/// text in the answer, which is JSON, and the answer likewise as text in what the platform takes of a function, JSON
+/// again and at most 6 MB.
 pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 1024 * 1024;
 
 pub(crate) async fn held(call: &Call<'_>) -> Response {

@@ -1,8 +1,9 @@
 //! `ManageFunction`: the configuration API.
 //!
-//! Accounts and keys are the operator's, by the deployment's admin key; webhooks and pages are an account's, by its
-//! own. What belongs to another account is answered as not found. A webhook or page is changed on condition that nobody
-//! else changed it since it was read, so that two changes at once are both kept or one is told to try again.
+//! The deployment's admin key gives the operator accounts and keys; an account's key gives it its webhooks and pages.
+//! Those of another account are answered as not found. A webhook or page is changed on condition that nobody else
+//! changed it since it was read, so that of two changes at once either both are kept or one is answered that it must
+//! try again.
 
 mod accounts;
 mod attempts;

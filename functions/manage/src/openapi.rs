@@ -1,8 +1,8 @@
 //! The API's own description, OpenAPI 3.1.
 //!
 //! The document is written by hand. The tests hold it to the template's routes, to the core's limits and to what the
-//! handlers take and answer; whether it is good OpenAPI otherwise they do not tell. Limits that JSON Schema has no word
-//! for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
+//! handlers take and answer; they do not check whether it is good OpenAPI otherwise. Limits that JSON Schema has no
+//! word for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::http_api::answer;
@@ -78,7 +78,7 @@ mod tests {
         serde_json::from_str(DOCUMENT).unwrap()
     }
 
-    /// What is at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
+    /// The value at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
     fn at(document: &Value, pointer: &str) -> Value {
         document.pointer(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}")).clone()
     }
@@ -250,7 +250,7 @@ mod tests {
         let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
         let of_bot = route.contains("/bots/");
         if of_bot || route.ends_with("/test") {
-            // What leads back here is refused at its limit.
+            // An item that leads back here is refused at its limit.
             statuses.insert("508");
         }
         if !of_bot {
@@ -295,7 +295,7 @@ mod tests {
             }
             for (status, response) in object(&operation["responses"]) {
                 let content = &resolved(&document, &response)["content"]["application/problem+json"];
-                // Of a limit, the gateway tells alone but where there is one for each account.
+                // Only the gateway answers that a limit is reached, except where each account has one.
                 let gateways = status == "429" && !route.ends_with("/test") || status == "default";
                 if status.starts_with('2') || gateways {
                     assert!(content.is_null(), "{route} {status}");
@@ -563,7 +563,7 @@ mod tests {
         new_page(&given).unwrap().create(id, AccountId::from_bits(2), now).0
     }
 
-    /// When the example's page is asked about.
+    /// When the example's page is polled.
     fn example_schedule(last: Option<LastTick>) -> Schedule {
         let page = example_page();
         Schedule {

@@ -84,9 +84,9 @@ pub(crate) async fn read(call: &Call<'_>) -> Response {
     shown(call, 200, &page).await
 }
 
-/// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
-/// as far as the account's part of the network's limits allows. Of a page whose token is dead, what is known is the
-/// answer: no call is of use before it has a new one.
+/// Asks for a collection of the page now. The collector decides whether to make it: at most once a minute, and within
+/// the account's part of the network's limits. For a page whose token is dead the answer is what is known, because no
+/// call helps before it has a new one.
 pub(crate) async fn check(call: &Call<'_>) -> Response {
     let page = call.page().await?;
     if token_state::is_dead(page.token.state) {
@@ -158,8 +158,8 @@ pub(crate) async fn delete_all(
     }
 }
 
-/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in; then what
-/// waits in its inbox to be completed. What is ready there the next tick drops. None where it was deleted meanwhile.
+/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in; then the
+/// incomplete entries of its inbox. The next tick drops the ready ones. None where it was deleted meanwhile.
 async fn delete_page(
     manage: &Manage,
     page: &Page,

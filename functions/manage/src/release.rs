@@ -1,8 +1,8 @@
-//! Ending blocks and enabling webhooks, and releasing at once what was held for them.
+//! Ends blocks and enables webhooks, and releases at once the items that were held for them.
 //!
 //! Each such act, a new revision among them, releases everything that was held by the state before it, retries too. A
-//! batch that read that state may hold more for as long as it runs, so the release is looked at twice: now, and when all
-//! such batches have ended.
+//! batch that read that state may hold more for as long as it runs, so the release is looked at twice: now, and when
+//! all such batches have ended.
 
 use std::time::Duration;
 
@@ -46,14 +46,14 @@ pub(crate) async fn unblock(call: &Call<'_>) -> Response {
         }
     }
     if let Err(error) = manage.work.send(&work).await {
-        // A tick tells it.
+        // A tick sends the notices.
         tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "notices.not_hastened");
     }
     release_all(manage, &webhook, clock).await;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
-/// Ends block and streak of one row, and answers whether that is to be told.
+/// Ends block and streak of one row, and answers whether that leaves a notice.
 async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -> Result<bool, Failure> {
     let epoch = format!("{:032x}", random::bits128()?);
     let now = clock.now();
@@ -66,9 +66,9 @@ async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -
                 );
             }
             Answer::Made => return Ok(notice::is_left_by(&write)),
-            // There is nothing to end,
+            // There is nothing to end.
             Answer::Refused(None) => return Ok(false),
-            // or the other one fits, or neither does.
+            // The other write fits, or neither does.
             Answer::Refused(Some(_)) | Answer::Row(_) => {}
         }
     }
@@ -95,9 +95,9 @@ pub(crate) async fn enable(call: &Call<'_>) -> Response {
     Err(Problem::conflict("others changed this webhook at the same time; try again").into())
 }
 
-/// Releases at once what was held for a webhook by the state before `now`, of every type: a batch under way may be about
-/// to hold one of which nothing is held yet. Where that cannot be asked for now, a tick does it at the time that was set
-/// before: the block's end, the retry's, or within half an hour.
+/// Releases at once the items of every type that were held for a webhook by the state before `now`: a batch under way
+/// may be about to hold one of a type of which nothing is held yet. Where that fails, a tick does it at the time that
+/// was set before: the block's end, the retry's, or within half an hour.
 pub(crate) async fn release_all(manage: &Manage, webhook: &Webhook, clock: InvocationClock) {
     if let Err(error) = try_release_all(manage, webhook, clock).await {
         tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "release.not_hastened");

@@ -1,7 +1,7 @@
-//! `POST /webhooks/{id}/replay`, and how far replays are.
+//! `POST /webhooks/{id}/replay`, and the progress of replays.
 //!
-//! What is asked for is stored before it is answered, and found by a tick should the work message be lost. The
-//! collector does the rest.
+//! The request is stored before it is answered, and a tick finds it where the work message is lost. The collector does
+//! the rest.
 
 use std::time::Duration;
 

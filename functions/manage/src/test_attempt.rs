@@ -2,8 +2,8 @@
 //! as an attempt and never retried.
 //!
 //! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
-//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one would
-//! call a receiver broken that deliveries reach.
+//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one
+//! would call a receiver broken that deliveries reach.
 
 use bytes::Bytes;
 use carteiro_adapters::clock::InvocationClock;
@@ -80,7 +80,7 @@ async fn attempt(manage: &Manage, request: &Request, webhook: &Webhook, clock: I
     Ok(json(200, &answer))
 }
 
-/// What a test is answered, without any credential that the receiver repeated.
+/// The answer to a test, without any credential that the receiver repeated.
 pub(crate) fn answer(
     item: &ItemId,
     attempted: Attempted,

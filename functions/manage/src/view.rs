@@ -1,4 +1,4 @@
-//! What a customer sees of a webhook or page.
+//! Webhooks and pages, as a customer sees them.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Schedule;
@@ -55,7 +55,7 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page, with when it is asked about. Its token is nowhere in it.
+/// A page with its schedule and without its token.
 pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
     let token = &page.token;
     let time = |at: Option<Timestamp>| at.map(time::shown);

@@ -54,7 +54,7 @@ const STEP: u16 = 100;
 /// How many rows of a shard are dropped at once.
 pub(crate) const CONCURRENT_DROPS: usize = 4;
 
-/// What an answer still needs; nothing is begun in the last of it.
+/// Time that an answer needs. Nothing is begun in this last part.
 pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn create(call: &Call<'_>) -> Response {
@@ -74,13 +74,13 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     Ok(json(201, &view::with_secret(&webhook, clock.now())))
 }
 
-/// Randomness for what a webhook signs with.
+/// Random credentials for a webhook.
 pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
     Ok(Fresh::from_random(random::bytes()?, random::bytes()?))
 }
 
-/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. What does not resolve
-/// yet is taken: every attempt looks again.
+/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. A host that does not
+/// resolve yet is taken, because every attempt looks again.
 async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), Failure> {
     let refused = match refuse_own(manage, request, url) {
         Ok(()) => manage.sender.check(url, RESOLVED_WITHIN).await,
@@ -92,7 +92,7 @@ async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> 
             "leads to this deployment itself: what is delivered there would come in again, without end"
                 .to_owned()
         }
-        // What a name resolves to here, inside a private network perhaps, is not told.
+        // The address that a name resolves to here, perhaps inside a private network, is not shown.
         Err(Refused::ForbiddenAddress(address)) => match url.literal_address() {
             Some(_) => format!("is not taken: {address}"),
             None => "its host leads to an address that is not taken: it is not public".to_owned(),
@@ -163,8 +163,8 @@ pub(crate) async fn change(call: &Call<'_>) -> Response {
     Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
 }
 
-/// What follows a change that was made: what waits is released where it may go now, and the revision that is over, where
-/// one is, ends.
+/// Follows up a change that was made: releases held items where they may go now, and retires the old revision where
+/// there is a new one.
 pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook, clock: InvocationClock) {
     let is_new_revision = changed.revision != old.revision;
     if is_new_revision || changed.settings.enabled && !old.settings.enabled {
@@ -239,8 +239,8 @@ impl Rows {
     }
 }
 
-/// Drops what waits for a webhook that was deleted, its dead items, replays and attempt log, and ends its streaks. What is in the queue is
-/// dropped as it comes out.
+/// Drops the held items of a deleted webhook, its dead items, replays and attempt log, and retires its streaks. Items
+/// in the queue are dropped as they come out.
 pub(crate) async fn drop_waiting(
     manage: &Manage,
     deleted: &Webhook,
@@ -252,7 +252,8 @@ pub(crate) async fn drop_waiting(
         manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
     manage.held.forget_looks(webhook).await?;
-    // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
+    // Replays go before the items that they took, so that they take no more. Those that cannot be dropped here expire
+    // in the table.
     while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
     let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;

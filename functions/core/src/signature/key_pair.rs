@@ -1,4 +1,4 @@
-//! Key pairs of `v1a`: the private key signs, and whoever has the public one can verify and not sign.
+//! Key pairs of `v1a`: the private key signs, and the public one only verifies.
 //!
 //! The bytes are those of RFC 8032: the private key is its 32 bytes of randomness (the seed), the public key the 32
 //! bytes of its point.
@@ -44,7 +44,7 @@ impl KeyPair {
         Self { seed: bits, public: SigningKey::from_bytes(&bits).verifying_key().to_bytes() }
     }
 
-    /// What receivers verify with.
+    /// The public key, with which receivers verify.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         PublicKey(self.public)

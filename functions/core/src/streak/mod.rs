@@ -49,14 +49,15 @@
 //! # Revisions that are over
 //! When a webhook gets a new revision, or is deleted, the rows of its last revision are *retired* ([`retire`]): all of
 //! them, also those that do not exist yet. A retired row has the epoch [`RETIRED`], no streak, no block, and a date. No
-//! record is ever made on it: the fence refuses a batch that read it before, and a batch that reads it finds itself late.
-//! So results of an old revision change nothing, and leave no row without a date. Where the retiring itself is cut short,
-//! it leaves rows that nobody reads: each new revision has its own rows, which start with no streak and no block.
+//! record is ever made on it: the fence refuses a batch that read it before, and a batch that reads it finds itself
+//! late. So results of an old revision change nothing, and leave no row without a date. Where the retiring itself is
+//! cut short, it leaves rows that nobody reads: each new revision has its own rows, which start with no streak and no
+//! block.
 //!
 //! # A threshold that is lowered
-//! A webhook's threshold may be lowered to a live streak's count, or below it. The next failure blocks then, and the row
-//! has the new threshold from there on; a success still ends the streak. Until then it is shown as the last count that
-//! has no block ([`shown_failures`]).
+//! A webhook's threshold may be lowered to a live streak's count, or below it. The next failure blocks then, and the
+//! row has the new threshold from there on; a success still ends the streak. Until then it is shown as the last count
+//! that has no block ([`shown_failures`]).
 
 mod record;
 mod row;

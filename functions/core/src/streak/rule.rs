@@ -32,8 +32,8 @@ impl Rule {
     }
 }
 
-/// The failures of a live streak, as they are shown: fewer than the threshold, also where that was lowered meanwhile. One
-/// more failure blocks.
+/// The failures of a live streak, as they are shown: fewer than the threshold, also where that was lowered meanwhile.
+/// One more failure blocks.
 #[must_use]
 pub fn shown_failures(failures: u32, threshold: u32) -> u32 {
     failures.min(threshold.saturating_sub(1))

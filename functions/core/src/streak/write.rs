@@ -162,7 +162,8 @@ pub fn unblock(epoch: &str, now: Timestamp) -> Write {
     Write { name: "unblock", condition: is_streak_or_block(now), effect: Effect::Update(changes) }
 }
 
-/// Ends block and streak like [`unblock`] where no notice of a release is pending: mostly there was a streak and no block.
+/// Ends block and streak like [`unblock`] where no notice of a release is pending: mostly there was a streak and no
+/// block.
 #[must_use]
 pub fn unblock_untold(epoch: &str, now: Timestamp) -> Write {
     let mut changes = cleared(epoch, now);
@@ -223,8 +224,9 @@ pub fn retire(over: Over, now: Timestamp) -> Write {
     Write { name: "retire", condition: Condition::All(clauses), effect: Effect::Update(changes) }
 }
 
-/// Counts items that were dropped because their type was blocked when their batch read it. Items that were dropped at the
-/// very end of a block may be counted after it, and still belong to that block; the next streak begins without a count.
+/// Counts items that were dropped because their type was blocked when their batch read it. Items that were dropped at
+/// the very end of a block may be counted after it, and still belong to that block; the next streak begins without a
+/// count.
 #[must_use]
 pub fn discard(epoch: &str, items: u32) -> Write {
     Write {
