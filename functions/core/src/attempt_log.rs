@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_shown_within_bounds_and_never_those_that_hold_credentials() {
+    fn headers_are_shown_within_bounds_and_without_credentials() {
         let shown = shown_headers(
             [
                 ("Content-Type", &b"text/html"[..]),

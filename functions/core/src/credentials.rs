@@ -58,7 +58,7 @@ impl<K> TryFrom<Vec<Stored<K>>> for Keys<K> {
     fn try_from(stored: Vec<Stored<K>>) -> Result<Self, InvalidKeys> {
         let mut stored = stored.into_iter();
         let Some(Stored { secret: current, until: None }) = stored.next() else { return Err(InvalidKeys) };
-        let replaced = stored.map(|one| Some(Replaced { key: one.secret, until: one.until? }));
+        let replaced = stored.map(|stored| Some(Replaced { key: stored.secret, until: stored.until? }));
         let replaced = replaced.collect::<Option<_>>().ok_or(InvalidKeys)?;
         Ok(Self { current, replaced })
     }
@@ -68,7 +68,7 @@ impl<K> From<Keys<K>> for Vec<Stored<K>> {
     fn from(keys: Keys<K>) -> Self {
         let current = Stored { secret: keys.current, until: None };
         let replaced = keys.replaced.into_iter();
-        let replaced = replaced.map(|one| Stored { secret: one.key, until: Some(one.until) });
+        let replaced = replaced.map(|replaced| Stored { secret: replaced.key, until: Some(replaced.until) });
         std::iter::once(current).chain(replaced).collect()
     }
 }
@@ -79,12 +79,12 @@ impl<K: Clone + PartialEq> Keys<K> {
     }
 
     fn at(&self, now: Timestamp) -> impl Iterator<Item = &K> {
-        let replaced = self.replaced.iter().filter(move |one| now < one.until);
-        std::iter::once(&self.current).chain(replaced.map(|one| &one.key))
+        let replaced = self.replaced.iter().filter(move |replaced| now < replaced.until);
+        std::iter::once(&self.current).chain(replaced.map(|replaced| &replaced.key))
     }
 
     fn without_ended(&self, now: Timestamp) -> Self {
-        let replaced = self.replaced.iter().filter(|one| now < one.until).cloned().collect();
+        let replaced = self.replaced.iter().filter(|replaced| now < replaced.until).cloned().collect();
         Self { current: self.current.clone(), replaced }
     }
 
@@ -92,18 +92,18 @@ impl<K: Clone + PartialEq> Keys<K> {
     /// current one already, only that changes.
     fn rotated(&self, next: K, until: Timestamp, now: Timestamp) -> Self {
         let mut replaced = self.replaced.clone();
-        for one in &mut replaced {
-            one.until = one.until.min(until);
+        for key in &mut replaced {
+            key.until = key.until.min(until);
         }
         if next != self.current {
-            replaced.retain(|one| one.key != next);
+            replaced.retain(|other| other.key != next);
             replaced.insert(0, Replaced { key: self.current.clone(), until });
         }
         Self { current: next, replaced }.without_ended(now)
     }
 
     fn last_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.replaced.iter().map(|one| one.until).filter(|until| now < *until).max()
+        self.replaced.iter().map(|replaced| replaced.until).filter(|until| now < *until).max()
     }
 }
 
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn both_secrets_sign_for_24_hours_after_a_rotation_and_then_the_new_one_alone() {
+    fn both_secrets_sign_for_24_hours_after_a_rotation() {
         let first = Credentials::new(fresh(1).secret, None);
         let second = first.rotated(&rotation(&json!({})), &fresh(2), at(100)).unwrap();
         let until = 100 + i64::from(DEFAULT_OVERLAP_SECONDS);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_with_the_same_own_secret_changes_nothing_and_an_earlier_one_comes_back() {
+    fn a_repeated_own_secret_changes_nothing_and_an_old_one_returns() {
         let own = |n: u8| rotation(&json!({"secret": fresh(n).secret.reveal()}));
         let first = Credentials::new(fresh(1).secret, None);
         let second = first.rotated(&own(2), &fresh(9), at(0)).unwrap();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_of_a_rotation_is_named_and_no_value_is_repeated() {
+    fn every_wrong_field_of_a_rotation_is_named_without_its_value() {
         let given = json!({
             "secret": "whsec_c2VjcmV0", "key_pair": "yes", "overlap_seconds": 604_801, "until": "whsec_c2VjcmV0",
         });
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_from_before_key_pairs_are_read_and_impossible_ones_are_not() {
+    fn rows_without_key_pairs_are_read_and_impossible_ones_refused() {
         let row = json!({"secrets": [{"secret": fresh(1).secret, "until": null}]});
         let read: Credentials = serde_json::from_value(row.clone()).unwrap();
         assert_eq!(read, Credentials::new(fresh(1).secret, None));
@@ -448,7 +448,7 @@ mod tests {
                             Ok(rotated) => {
                                 let next = secret.unwrap_or(fresh(n).secret);
                                 let until = now + i64::from(overlap_seconds);
-                                given_out.retain(|(one, _)| *one != next);
+                                given_out.retain(|(key, _)| *key != next);
                                 given_out.iter_mut().for_each(|(_, end)| *end = until.min(*end));
                                 given_out.insert(0, (next, i64::MAX));
                                 credentials = rotated;

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_delivery_keeps_its_acceptance_and_needs_no_attribute_more() {
+    fn a_replayed_delivery_keeps_its_acceptance_in_ten_attributes() {
         let once = delivery(b"{}");
         let at = Timestamp::from_millisecond(1_796_000_000_456).unwrap();
         let replayed = Some(Replayed { replay: ReplayId::made_at(at, 9), at });
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_keeps_its_hops_and_needs_no_attribute_more() {
+    fn a_delivery_keeps_its_hops_in_ten_attributes() {
         for count in 0..=3 {
             let looped = Delivery { hop: Hop::of_count(count), ..delivery(b"{}") };
             assert_eq!(there_and_back(&looped), looped);

@@ -554,7 +554,7 @@ mod tests {
     const STEP_OF_TWO: NewStep<'static> = NewStep { id: "s", items: 2, size: 10 };
 
     #[test]
-    fn a_claim_whose_answer_was_lost_is_granted_again_to_its_owner_alone() {
+    fn a_claim_with_a_lost_answer_is_granted_again_to_its_owner() {
         let mut row = claimed("a");
         assert!(!claim_release("b", at(2), at(40), at(900)).apply(&mut row));
         assert!(claim_release("a", at(1), at(30), at(900)).apply(&mut row));
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_told_from_what_was_touched_and_what_is_anothers() {
+    fn a_refused_leave_tells_left_touched_and_taken_apart() {
         for write in [postpone("a", 1, at(5), false), end_release("a", 1)] {
             let mut row = claimed("a");
             assert!(write.apply(&mut row) && !write.apply(&mut row));
@@ -634,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn an_act_releases_what_was_held_by_an_older_state_and_nothing_else() {
+    fn an_act_releases_only_what_an_older_state_held() {
         let (until, now) = (at(100), at(500));
         let adopted = |mut row: Option<Row>| {
             let made = adopt("h", until, now).apply(&mut row);

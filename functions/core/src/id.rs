@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_items_identifier_is_the_first_half_of_the_digest_of_its_parts_and_their_lengths() {
+    fn an_identifier_is_half_the_digest_of_its_parts_and_lengths() {
         let of = |parts: [&str; 3]| ItemId::of_parts(parts.map(str::as_bytes));
         // Computed with another SHA-256.
         assert_eq!(of(["carteiro x 1", "ab", "c"]).as_str(), "item_6ea27dd672c19485815f6906439bea23");

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_waits_for_the_owner_and_finishes_when_the_lease_is_over() {
+    fn a_repeat_waits_for_the_owner_and_takes_over_after_the_lease() {
         let row = remembered(Progress::Queueing { until: at(5) });
         assert_eq!(claim(Some(&row), "a", at(4)), Claim::Wait { until: at(5) });
         assert_eq!(claim(Some(&row), "a", at(5)), Claim::Finish(row.clone()));

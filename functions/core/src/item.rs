@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_type_of_a_newer_version_can_be_read_but_is_not_known() {
+    fn a_stored_type_of_a_newer_version_is_read_and_not_known() {
         let ticket: ItemType = "ticket".parse().unwrap();
         assert!(!ticket.is_known());
         assert!(ItemType::KNOWN.iter().all(ItemType::is_known));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slow_is_moved_once_and_what_recovered_is_attempted_where_it_is() {
+    fn a_slow_delivery_moves_once_and_a_recovered_one_stays() {
         let choose = |here, slow, chain| choose(here, slow, chain, PATIENCE);
         assert_eq!(choose(Lane::Usual, true, 0), LaneChoice::ToSlowLane);
         assert_eq!(choose(Lane::Slow, true, 0), LaneChoice::Here);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_too_long_for_a_slow_url_waits_in_a_row_and_for_one_that_recovered_is_attempted() {
+    fn a_delivery_that_waited_too_long_for_a_slow_url_is_held() {
         let long = PATIENCE + Duration::from_millis(1);
         assert_eq!(choose(Lane::Slow, true, 0, long), LaneChoice::Overdue);
         assert_eq!(choose(Lane::Slow, false, 0, long), LaneChoice::Here);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_short_retries_of_an_item_that_is_never_moved_fit_into_its_chain() {
+    fn three_short_retries_fit_into_a_chain_without_a_move() {
         assert_eq!([0, 1, 2, 3].map(retry)[..3], [ShortWait::InQueue; 3]);
         assert_eq!(retry(3), ShortWait::Held);
         assert_eq!(retry(u32::MAX), ShortWait::Held);

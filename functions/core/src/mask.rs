@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_of_more_values_than_can_be_looked_for_shows_nothing() {
+    fn a_webhook_with_too_many_values_to_search_for_shows_nothing() {
         let many: Vec<String> = (0..150).map(|n| format!("v=value-{n}")).collect();
         let mask = mask_of(&json!({}), &format!("https://a.example/?{}", many.join("&")));
         assert_eq!(mask.out_of("anything"), MASK);

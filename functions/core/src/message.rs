@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_with_status_and_detail_and_one_that_is_unknown_is_passed_over() {
+    fn a_cause_is_worded_with_its_status_and_detail() {
         let text = r#"{"error":"redirect","status":302,"at":"2026-11-21T12:00:00Z",
             "cause":{"code":"redirected","detail":"https://b.example/new"}}"#;
         let error: LastError = serde_json::from_str(text).unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_of_failure_is_told_in_words_of_its_own_in_both_languages() {
+    fn every_class_of_failure_has_its_own_words_in_both_languages() {
         let mut told = std::collections::BTreeSet::new();
         for kind in FailureKind::ALL {
             let Message { portuguese, english } = failure(kind, None);

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_a_block_and_a_release_are_told_once_each_at_their_time() {
+    fn a_warning_a_block_and_a_release_have_one_notice_each() {
         let mut row = None;
         let start = streak::start(None, &counted(6), RULE, "s", at(0));
         assert!(is_left_by(&start) && start.apply(&mut row));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_revision_brings_the_release_forward_and_it_is_told_once() {
+    fn a_new_revision_brings_the_notice_of_a_release_forward() {
         let mut row = None;
         assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
         let id = kinds(row.as_ref(), at(60))[1].clone();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_tells_a_block_while_it_is_ended_does_not_put_its_release_off() {
+    fn notifying_of_an_ended_block_does_not_delay_its_release() {
         for end in [streak::unblock("u", at(2)), streak::retire(Over::ReplacedWithRelease, at(2))] {
             let mut row = None;
             assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_ours_in_every_spelling_and_with_every_port_and_path() {
+    fn an_own_host_is_recognised_in_every_spelling_port_and_path() {
         let own = own("api.example.com, hooks.example.org.");
         for text in [
             "https://api.example.com/bots/b/messages",

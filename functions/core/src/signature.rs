@@ -73,7 +73,7 @@ impl<'a> From<&'a PublicKey> for Verifier<'a> {
 impl Verifier<'_> {
     fn fits(self, head: &[u8], body: &[u8], signatures: &str) -> bool {
         let given = |prefix: &'static str| {
-            let of_scheme = signatures.split(' ').filter_map(move |one| one.strip_prefix(prefix));
+            let of_scheme = signatures.split(' ').filter_map(move |signature| signature.strip_prefix(prefix));
             of_scheme.filter_map(|encoded| STANDARD.decode(encoded).ok())
         };
         match self {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_pairs_signature_stands_beside_the_secrets_and_each_side_reads_its_own() {
+    fn both_kinds_of_signature_stand_side_by_side() {
         let (secret, pair) = (published(), KeyPair::from_random([5; 32]));
         let signers = [Signer::from(&secret), Signer::from(&pair)];
         let signature = sign(signers, ID, AT, BODY);

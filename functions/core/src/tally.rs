@@ -260,7 +260,7 @@ mod tests {
             delivery(3, 10, &ItemType::NOTICE),
             delivery(4, 60, &ItemType::MESSAGE),
         ];
-        let groups = Deaths::group(dead.iter().map(|one| (one, DeathCause::RetentionOver)));
+        let groups = Deaths::group(dead.iter().map(|delivery| (delivery, DeathCause::RetentionOver)));
         let counts: Vec<_> = groups.iter().map(|group| (group.items, group.oldest.item.clone())).collect();
         let id = |bits| ItemId::from_bits(bits).to_string();
         assert_eq!(counts, [(2, id(2)), (1, id(4))]);

@@ -110,8 +110,8 @@ impl Condition {
             Self::Is(name, expected) => value(name) == Some(expected),
             Self::AtMost(name, bound) => number(name).is_some_and(|number| number <= *bound),
             Self::AtLeast(name, bound) => number(name).is_some_and(|number| number >= *bound),
-            Self::All(all) => all.iter().all(|one| one.holds(row)),
-            Self::Any(any) => any.iter().any(|one| one.holds(row)),
+            Self::All(all) => all.iter().all(|condition| condition.holds(row)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds(row)),
         }
     }
 }

@@ -665,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_address_or_header_is_a_new_revision_and_nothing_else_is() {
+    fn only_a_new_address_or_header_is_a_new_revision() {
         let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         let patched = |patch: Value| {
             let settings = before.settings.patched(patch.as_object().unwrap(), &none()).unwrap();
@@ -679,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn gone_disables_its_own_revision_until_the_owner_enables_it_again() {
+    fn gone_disables_its_revision_until_the_owner_enables_it() {
         let webhook = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         assert_eq!(webhook.gone(2, Timestamp::UNIX_EPOCH), None);
         let gone = webhook.gone(1, Timestamp::UNIX_EPOCH).unwrap();
@@ -690,7 +690,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_takes_its_types_from_its_sources_and_notices_from_carteiro() {
+    fn a_webhook_takes_its_types_from_its_sources_and_all_notices() {
         let webhook = webhook(json!({
             "url": "https://example.com/a", "items": ["message", "notice"], "sources": ["bot:a"],
         }));
@@ -706,7 +706,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_gets_the_secret_and_the_key_pair_that_were_asked_for() {
+    fn a_webhook_gets_the_requested_secret_and_key_pair() {
         let plain = json!({"url": "https://example.com/a", "items": ["message"]});
         let with = |more: Value| {
             let mut given = plain.clone();
@@ -760,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rotation_replaced_leaves_the_row_with_the_first_change_after_its_end() {
+    fn replaced_credentials_leave_with_a_change_after_their_end() {
         let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         let given = json!({"overlap_seconds": 100});
         let rotation = crate::credentials::Rotation::from_json(given.as_object().unwrap()).unwrap();

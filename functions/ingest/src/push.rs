@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn where_an_entrys_id_is_connected_no_other_is_looked_up_however_many_people_wrote() {
+    fn a_connected_entry_id_needs_no_other_look_up() {
         let updates = messages("1", "1", 1000, false);
         assert_eq!(updates.len(), 1000);
         assert_eq!(look_up(&updates, "1").0, [1, 0, 0]);

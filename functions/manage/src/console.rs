@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_one_script_and_one_style_and_they_are_what_the_policy_names() {
+    fn the_policy_names_the_pages_only_script_and_style() {
         for name in ["script", "style"] {
             assert_eq!(PAGE.matches(&format!("<{name}")).count(), 1, "{name}");
             let inside = inside(name);

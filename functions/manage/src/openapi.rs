@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_a_path_in_braces_is_a_required_parameter_and_the_other_way_round() {
+    fn braced_path_parts_are_exactly_the_path_parameters() {
         let document = parsed();
         for (route, operation) in operations(&document, "paths") {
             let in_path: BTreeSet<String> = route
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_says_what_it_does_who_may_and_what_success_is() {
+    fn every_operation_has_its_summary_caller_and_success() {
         let document = parsed();
         let mut ids = BTreeSet::new();
         let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
@@ -219,7 +219,7 @@ mod tests {
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{route}");
             assert!(operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)), "{route}");
             let security = operation["security"].as_array().expect("security, or none, is explicit");
-            let scheme = security.first().map(|one| names(one).pop_first().unwrap());
+            let scheme = security.first().map(|scheme| names(scheme).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
                 "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
                 // Networks sign, or are asked nothing.
@@ -233,7 +233,9 @@ mod tests {
         }
         let schemes = at(&document, "/components/securitySchemes");
         assert_eq!(names(&schemes), BTreeSet::from(["accountKey".to_owned(), "adminKey".to_owned()]));
-        assert!(object(&schemes).values().all(|one| one["type"] == "http" && one["scheme"] == "bearer"));
+        assert!(
+            object(&schemes).values().all(|scheme| scheme["type"] == "http" && scheme["scheme"] == "bearer")
+        );
     }
 
     /// The refusals that a route can give, by what it takes.
@@ -270,7 +272,7 @@ mod tests {
             statuses.extend(["400", "413", "415", "422"]);
         }
         let mut parameters = operation["parameters"].as_array().into_iter().flatten();
-        if parameters.any(|one| one["$ref"] == "#/components/parameters/limit") {
+        if parameters.any(|parameter| parameter["$ref"] == "#/components/parameters/limit") {
             statuses.insert("422");
         }
         if route == "POST /accounts/{account}/keys" || route == "DELETE /webhooks/{webhook}/held" {
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_with_a_key_has_the_refusals_that_it_can_give_and_no_others() {
+    fn an_operation_has_exactly_the_refusals_that_it_can_give() {
         let document = parsed();
         for (route, operation) in operations(&document, "paths") {
             let statuses = names(&operation["responses"]);
@@ -303,7 +305,7 @@ mod tests {
                 }
                 assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{route} {status}");
                 let examples = object(&content["examples"]);
-                let mut examples: Vec<_> = examples.values().map(|one| &one["value"]).collect();
+                let mut examples: Vec<_> = examples.values().map(|example| &example["value"]).collect();
                 examples.extend(content.get("example"));
                 assert!(!examples.is_empty(), "{route} {status}");
                 for example in examples {
@@ -442,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_a_webhooks_settings_are_the_cores_wherever_they_stand() {
+    fn the_limits_of_a_webhooks_settings_are_the_cores() {
         let document = parsed();
         for name in ["WebhookRequest", "WebhookPatch", "Webhook", "WebhookWithSecret", "WebhookWithStatus"] {
             let properties = schema(&document, name)["properties"].clone();
@@ -611,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_and_limits_of_pages_are_the_cores_wherever_they_stand() {
+    fn the_values_and_limits_of_pages_are_the_cores() {
         let document = parsed();
         for name in ["PageRequest", "PagePatch", "Page"] {
             let properties = schema(&document, name)["properties"].clone();
@@ -624,7 +626,7 @@ mod tests {
             for token in ["access_token", "refresh_token"] {
                 let described = properties.get(token);
                 assert_eq!(described.is_none(), name == "Page", "{token}");
-                assert!(described.is_none_or(|one| one["x-max-bytes"] == MAX_TOKEN_BYTES), "{token}");
+                assert!(described.is_none_or(|token| token["x-max-bytes"] == MAX_TOKEN_BYTES), "{token}");
             }
         }
         let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
@@ -795,7 +797,7 @@ mod tests {
             "/paths/~1webhooks~1{webhook}~1replay/post/requestBody/content/application~1json/examples";
         let asked = examples(&document, route);
         let asked: Vec<_> =
-            asked.iter().map(|one| Wanted::from_json(one.as_object().unwrap()).unwrap()).collect();
+            asked.iter().map(|wanted| Wanted::from_json(wanted.as_object().unwrap()).unwrap()).collect();
         let [Wanted::Item(_), Wanted::Span { item_type, from, to }] = &asked[..] else {
             panic!("one item, and a span: {asked:?}");
         };
@@ -891,7 +893,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_items_are_taken_and_a_bulk_example_is_answered_as_shown() {
+    fn the_examples_of_items_are_taken_and_answered_as_shown() {
         let document = parsed();
         for kind in ["messages", "events", "contacts"] {
             let pointer =
@@ -966,7 +968,7 @@ mod tests {
     }
 
     #[test]
-    fn collected_items_are_described_and_shown_as_their_published_schema_does() {
+    fn collected_items_are_described_as_in_their_published_schema() {
         let document = parsed();
         let published: Value = serde_json::from_str(SCHEMA).unwrap();
         assert_eq!(schema(&document, "CollectedItem"), published);

@@ -52,7 +52,7 @@ fn is_same(given: &Value, shown: &Value, compared: Compared) -> bool {
             given.len() == shown.len()
                 && given
                     .iter()
-                    .all(|(name, one)| shown.get(name).is_some_and(|other| one[member] == other[member]))
+                    .all(|(name, value)| shown.get(name).is_some_and(|other| value[member] == other[member]))
         }
         _ => given == shown,
     }

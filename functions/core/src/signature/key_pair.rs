@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vectors_are_signed_as_published_however_the_message_is_cut() {
+    fn published_vectors_are_signed_as_published_in_any_parts() {
         for [private, public, message, signature] in PUBLISHED {
             let pair = KeyPair::from_random(bytes(private));
             assert_eq!(pair.public_key().0, bytes(public));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_pair_survives_its_text_and_never_prints_its_private_half() {
+    fn a_key_pair_survives_its_text_and_never_prints_its_secret() {
         let pair = KeyPair::from_random([7; 32]);
         let text = String::from(pair.clone());
         assert!(text.starts_with("whsk_") && text.parse::<KeyPair>().unwrap() == pair);

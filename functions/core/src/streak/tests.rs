@@ -29,11 +29,11 @@ fn failing(streak: &str, failures: u32) -> Phase {
 
 /// `F` is a failure, whose error is its place, `T` a time-out, and `S` a success.
 fn results(pattern: &str) -> Results {
-    let one = |(place, result): (usize, char)| match result {
+    let read = |(place, result): (usize, char)| match result {
         'S' => None,
         result => Some(Failed { error: format!("error {place}"), timed_out: result == 'T' }),
     };
-    Results::of(&pattern.chars().enumerate().map(one).collect::<Vec<_>>()).unwrap()
+    Results::of(&pattern.chars().enumerate().map(read).collect::<Vec<_>>()).unwrap()
 }
 
 /// A table with one row, which makes every write that it is asked for.
@@ -145,7 +145,7 @@ fn failures_below_the_threshold_add_up_in_one_row() {
 }
 
 #[test]
-fn the_block_begins_exactly_at_the_threshold_and_lasts_as_long_as_the_rule_says() {
+fn a_block_begins_at_the_threshold_and_lasts_its_time() {
     let mut table = Table::failing(1000, 999);
     assert!(!table.is_blocked());
     assert_eq!(table.record("F"), Recorded::Blocked);
@@ -158,7 +158,7 @@ fn the_block_begins_exactly_at_the_threshold_and_lasts_as_long_as_the_rule_says(
 }
 
 #[test]
-fn failures_beyond_the_threshold_block_at_once_and_never_show_more_than_it() {
+fn failures_beyond_the_threshold_block_and_show_no_more_than_it() {
     for before in [0, 1, 9] {
         let mut table = if before == 0 { Table::new(rule(10)) } else { Table::failing(10, before) };
         assert_eq!(table.record(&"F".repeat(25)), Recorded::Blocked);
@@ -180,7 +180,7 @@ fn a_block_leaves_its_notices_and_its_expiry_in_the_same_write() {
 }
 
 #[test]
-fn leading_failures_that_reach_the_threshold_block_and_the_rest_is_late() {
+fn leading_failures_at_the_threshold_block_and_the_rest_is_late() {
     let mut table = Table::failing(5, 3);
     assert_eq!(table.record("FFSF"), Recorded::Blocked);
     assert_eq!(table.made, ["block"]);
@@ -189,7 +189,7 @@ fn leading_failures_that_reach_the_threshold_block_and_the_rest_is_late() {
 }
 
 #[test]
-fn leading_failures_that_do_not_reach_the_threshold_vanish_with_the_success() {
+fn leading_failures_below_the_threshold_end_with_the_success() {
     let mut table = Table::failing(5, 3);
     assert_eq!(table.record("FS"), Recorded::Yes);
     assert_eq!((table.made.as_slice(), &table.row), (["end"].as_slice(), &None));
@@ -217,7 +217,7 @@ fn a_success_without_a_streak_writes_nothing() {
 }
 
 #[test]
-fn a_success_reads_after_its_response_whatever_its_batch_read_before() {
+fn a_success_reads_the_row_after_its_response() {
     let mut table = Table::new(rule(3));
     let before = table.state();
     table.record("FF");
@@ -237,7 +237,7 @@ fn a_success_ends_exactly_the_streak_that_it_found() {
 }
 
 #[test]
-fn a_success_after_a_block_keeps_the_fence_when_it_ends_a_streak() {
+fn a_success_that_ends_a_streak_after_a_block_keeps_the_fence() {
     let mut table = Table::failing(3, 2);
     table.record("F");
     table.now = at(5 * HOUR);
@@ -278,7 +278,7 @@ fn a_block_whose_answer_is_lost_is_reported_only_if_it_is_there() {
 }
 
 #[test]
-fn an_end_whose_answer_is_lost_is_repeated_until_its_streak_is_gone() {
+fn a_lost_end_is_repeated_until_its_streak_is_gone() {
     for made in [true, false] {
         let mut table = Table::failing(9, 3);
         let (mut recording, step) = table.begin(&table.state(), "SF");
@@ -295,7 +295,7 @@ fn an_end_whose_answer_is_lost_is_repeated_until_its_streak_is_gone() {
 }
 
 #[test]
-fn an_end_whose_answer_was_lost_ends_no_streak_that_began_after_it() {
+fn a_lost_end_ends_no_streak_that_began_after_it() {
     let mut table = Table::failing(4, 2);
     let (mut recording, step) = table.begin(&table.state(), "FS");
     let step = recording.next(&table.answer(&step), table.now);
@@ -307,7 +307,7 @@ fn an_end_whose_answer_was_lost_ends_no_streak_that_began_after_it() {
 }
 
 #[test]
-fn a_success_behind_a_block_whose_answer_is_lost_is_recorded_if_no_block_began() {
+fn a_success_behind_a_lost_block_is_recorded_if_none_began() {
     let mut table = Table::failing(5, 4);
     let (mut recording, step) = table.begin(&table.state(), "FSF");
     let step = recording.next(&table.answer(&step), table.now);
@@ -330,7 +330,7 @@ fn a_block_whose_answer_is_lost_is_found_by_the_read_after_it() {
 }
 
 #[test]
-fn a_block_by_leading_failures_that_arrives_late_does_not_count_them_on_a_streak_after_their_success() {
+fn a_late_block_counts_no_leading_failures_on_a_later_streak() {
     let mut table = Table::failing(5, 4);
     let (mut recording, step) = table.begin(&table.state(), "FS");
     let Step::Write(delayed) = recording.next(&table.answer(&step), table.now) else { panic!() };
@@ -391,7 +391,7 @@ fn a_batch_whose_fence_was_deleted_meanwhile_is_not_late() {
 }
 
 #[test]
-fn an_ended_blocks_row_starts_a_new_streak_from_zero_and_without_expiry() {
+fn an_ended_blocks_row_starts_a_streak_from_zero_without_expiry() {
     let mut table = Table::failing(3, 2);
     table.record("F");
     discard("id 2", 7).apply(&mut table.row);
@@ -410,7 +410,7 @@ fn an_ended_blocks_row_starts_a_new_streak_from_zero_and_without_expiry() {
 }
 
 #[test]
-fn a_threshold_of_one_blocks_at_the_first_failure_and_one_of_two_at_the_second() {
+fn thresholds_of_one_and_two_block_at_their_failure() {
     let mut table = Table::new(rule(1));
     assert_eq!(table.record("S"), Recorded::Yes);
     assert_eq!(table.record("SF"), Recorded::Blocked);
@@ -421,7 +421,7 @@ fn a_threshold_of_one_blocks_at_the_first_failure_and_one_of_two_at_the_second()
 }
 
 #[test]
-fn a_threshold_that_was_lowered_below_the_count_blocks_at_the_next_failure_only() {
+fn a_threshold_lowered_below_the_count_blocks_the_next_time() {
     let mut table = Table::failing(100, 60);
     table.rule = rule(50);
     assert_eq!(table.record("SF"), Recorded::Yes, "a success still ends it");
@@ -433,7 +433,7 @@ fn a_threshold_that_was_lowered_below_the_count_blocks_at_the_next_failure_only(
 }
 
 #[test]
-fn a_warning_is_left_by_whoever_passes_it_and_names_the_highest_that_was_passed() {
+fn the_record_that_passes_warnings_leaves_the_highest_one() {
     let mut table = Table::failing(1000, 499);
     assert_eq!(table.get(WARNING), None);
     table.now = at(9);
@@ -489,7 +489,7 @@ fn an_unblock_is_refused_where_there_is_nothing_to_end() {
 }
 
 #[test]
-fn an_unblock_is_looked_at_by_who_tells_only_where_a_release_is_to_be_told() {
+fn an_unblock_is_due_only_where_a_release_notice_is_pending() {
     let mut table = Table::failing(3, 2);
     assert!(table.row.as_ref().unwrap().contains_key(WARNING));
     assert!(unblock_untold("word", table.now).apply(&mut table.row));
@@ -506,7 +506,7 @@ fn an_unblock_is_looked_at_by_who_tells_only_where_a_release_is_to_be_told() {
 }
 
 #[test]
-fn one_of_the_two_retirings_fits_every_row_and_both_leave_a_fence_with_a_date() {
+fn one_of_two_retirings_fits_each_row_and_leaves_a_dated_fence() {
     for pattern in ["", "F", "FF", "FFF", "FFFS"] {
         for blocks_ago in [0, 5 * HOUR] {
             for deleted in [false, true] {
@@ -564,7 +564,7 @@ fn no_record_is_ever_made_on_a_row_whose_revision_is_over() {
 }
 
 #[test]
-fn a_streak_is_of_time_outs_only_until_another_failure_or_its_end() {
+fn a_streak_is_of_time_outs_until_another_failure_or_its_end() {
     let only = |table: &Table| matches!(table.state().phase, Phase::Failing { timeouts_only: true, .. });
     for (history, expected) in [
         ("T", true),
@@ -598,13 +598,13 @@ fn a_streak_is_of_time_outs_only_until_another_failure_or_its_end() {
 }
 
 #[test]
-fn a_count_that_a_lowered_threshold_passed_is_shown_as_the_last_one_without_a_block() {
+fn a_count_above_a_lowered_threshold_is_shown_below_it() {
     assert_eq!([0, 1, 49, 50, 60].map(|failures| shown_failures(failures, 50)), [0, 1, 49, 49, 49]);
     assert_eq!(shown_failures(5, 1), 0);
 }
 
 #[test]
-fn what_is_dropped_is_counted_for_the_block_that_dropped_it_alone() {
+fn dropped_items_are_counted_only_for_their_block() {
     let mut table = Table::failing(3, 2);
     assert!(!discard("id 2", 1).apply(&mut table.row));
     table.record("F");
@@ -618,7 +618,7 @@ fn what_is_dropped_is_counted_for_the_block_that_dropped_it_alone() {
 }
 
 #[test]
-fn others_that_change_the_row_again_and_again_end_a_recording_that_says_so() {
+fn endless_changes_by_others_end_a_recording_as_contended() {
     let mut table = Table::failing(1_000_000, 1);
     let (mut recording, mut step) = table.begin(&table.state(), "F");
     for _ in 0..=MAX_REFUSALS {
@@ -743,7 +743,7 @@ proptest! {
     }
 
     #[test]
-    fn each_warning_is_left_once_whatever_the_batches_and_however_old_what_they_read(
+    fn each_warning_is_left_once_by_any_batches(
         threshold in 2..400u32, batches in prop::collection::vec((1..60u32, prop::bool::ANY), 1..40),
     ) {
         let mut table = Table::new(rule(threshold));
