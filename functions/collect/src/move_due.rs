@@ -196,3 +196,36 @@ async fn finish(collect: &Collect, claimed: &Claimed) {
         tracing::warn!(error = error.chain(), "held.not_deleted");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::id::{ReplayId, WebhookId};
+    use carteiro_core::item::ItemType;
+
+    use super::*;
+
+    #[test]
+    fn releases_and_replays_are_work_at_their_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (webhook, item_type) = (WebhookId::from_bits(1), ItemType::MESSAGE);
+        let release = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+        let replay = ReplayKey { webhook: webhook.clone(), replay: ReplayId::made_at(at(0), 1) };
+        let found = vec![
+            Due::Release { release, due_at: at(30) },
+            Due::Replay { replay: replay.clone(), due_at: at(5) },
+        ];
+        let (items, work) = sorted(found, at(10));
+        assert!(items.is_empty());
+        let ReplayKey { replay, .. } = replay;
+        assert_eq!(
+            work,
+            [
+                (
+                    Work::Release { webhook: webhook.clone(), item_type, account: None, looks: 0 },
+                    Duration::from_secs(20)
+                ),
+                (Work::Replay { webhook, replay, account: None }, Duration::ZERO),
+            ]
+        );
+    }
+}

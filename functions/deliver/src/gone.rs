@@ -74,3 +74,26 @@ fn gone(processed: &[Processed]) -> impl Iterator<Item = Gone<'_>> {
     }
     found.into_values()
 }
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::delivery::Delivery;
+
+    use super::*;
+    use crate::fixtures::{attempted, delivery, status};
+
+    #[test]
+    fn a_410_disables_and_a_batch_notifies_of_early_attempts_only() {
+        let late = Delivery { attempt: NOTIFYING_ATTEMPTS + 1, ..delivery(2) };
+        let notice = Delivery { item_type: ItemType::NOTICE, ..delivery(2) };
+        for (second, expected) in [(delivery(2), true), (late, false), (notice, false)] {
+            let processed = [attempted(delivery(1), status(410)), attempted(second, status(410))];
+            let found: Vec<_> = gone(&processed).collect();
+            assert_eq!(found.len(), 1, "a webhook is disabled once");
+            assert_eq!(found[0].notifies_here, expected);
+            assert!(found[0].last_error.contains("410"));
+        }
+        let others = [attempted(delivery(1), status(404)), attempted(delivery(2), status(200))];
+        assert_eq!(gone(&others).count(), 0);
+    }
+}

@@ -94,3 +94,23 @@ pub(crate) async fn write(
     });
     join_all(writing).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::delivery::Delivery;
+    use carteiro_core::release::StepTag;
+
+    use super::*;
+    use crate::fixtures::{attempted, delivery, status};
+
+    #[test]
+    fn failures_are_logged_by_default_with_their_step() {
+        let step = Some(StepTag { id: "s".to_owned(), first: true, index: Some(0) });
+        let failed = attempted(Delivery { step, ..delivery(1) }, status(503));
+        let entries = wanted(&[failed, attempted(delivery(2), status(200))]);
+        let [AttemptEntry { message, entry, .. }] = entries.as_slice() else { panic!("one is wanted") };
+        assert_eq!((message.as_str(), entry.status, entry.attempt), ("1", Some(503), 1));
+        assert_eq!(entry.release_step, Some(ReleaseStep::First));
+        assert_eq!((entry.became, entry.next_at), (ItemFate::Unsettled, None), "until it is settled");
+    }
+}

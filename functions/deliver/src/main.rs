@@ -13,6 +13,8 @@
 mod attempt;
 mod batch;
 mod context;
+#[cfg(test)]
+mod fixtures;
 mod gone;
 mod log;
 mod read;

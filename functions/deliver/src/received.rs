@@ -43,3 +43,31 @@ fn delivery(record: &SqsMessage) -> Result<Delivery, MessageError> {
         record.message_attributes.get(name).and_then(|value| value.string_value.as_deref())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{at, delivery};
+
+    #[test]
+    fn a_message_that_is_no_delivery_is_answered_alone() {
+        let message = delivery(1).to_message();
+        let attribute = |text: &String| json!({"stringValue": text, "dataType": "String"});
+        let attributes: serde_json::Map<_, _> =
+            message.attributes.iter().map(|(name, text)| ((*name).to_owned(), attribute(text))).collect();
+        let event = json!({"Records": [
+            {
+                "messageId": "good", "body": message.body, "messageAttributes": attributes,
+                "attributes": {"SentTimestamp": "7000"},
+            },
+            {"messageId": "bad", "body": "{}", "messageAttributes": {}, "attributes": {}},
+        ]});
+        let (batch, unreadable) = read(serde_json::from_value(event).unwrap());
+        assert_eq!(unreadable, ["bad"]);
+        let [received] = batch.as_slice() else { panic!("one is a delivery") };
+        assert_eq!((received.message.as_str(), received.sent_at), ("good", Some(at(7))));
+        assert_eq!(*received.delivery, delivery(1));
+    }
+}

@@ -109,3 +109,31 @@ async fn record(
     let (recording, step) = Recording::begin(results, group.before, group.rule, id, clock.now());
     deliver.streaks.record(group.key, recording, step, clock).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carteiro_core::delivery::Delivery;
+    use carteiro_core::item::ItemType;
+
+    use super::*;
+    use crate::fixtures::{attempted, delivery, status};
+
+    #[test]
+    fn results_are_grouped_by_streak_in_the_order_of_finishing() {
+        let event = Delivery { item_type: ItemType::EVENT, ..delivery(3) };
+        let processed = [
+            attempted(Delivery { attempt: 4, ..delivery(1) }, status(500)),
+            attempted(event, status(500)),
+            attempted(delivery(2), status(200)),
+        ];
+        let deployment = Rule { threshold: 1000, block: Duration::from_secs(60), told: true };
+        let groups = groups(deployment, &processed);
+        let [messages, events] = groups.as_slice() else { panic!("two streaks") };
+        assert_eq!(messages.results.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+        assert_eq!((messages.attempt, messages.succeeded.as_slice()), (4, ["2"].as_slice()));
+        assert_eq!((events.results.len(), events.attempt, events.succeeded.len()), (1, 1, 0));
+        assert_eq!(messages.rule, Rule { threshold: 7, ..deployment }, "the webhook's own");
+    }
+}

@@ -16,6 +16,7 @@ use carteiro_core::admission::Unattempted;
 use carteiro_core::attempt_log::ItemFate;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attempt, without_attempt};
+use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;
 use carteiro_core::release::StepTag;
 use carteiro_core::streak;
@@ -181,20 +182,19 @@ async fn count_discarded(deliver: &Deliver, processed: &[Processed], clock: Invo
 
 /// Sends deliveries to the queues of their lanes. Answers the messages that are not certainly in a queue.
 async fn requeue(deliver: &Deliver, decided: &[Decided], here: Lane, clock: InvocationClock) -> Vec<String> {
-    let (mut usual, mut slow) = (Vec::new(), Vec::new());
-    for each in decided {
-        let Some((lane, wait)) = each.disposition.queue(here) else { continue };
-        let chain = each.delivery.chain.saturating_add(1);
-        let outgoing = Outgoing::new(&Delivery { chain, ..each.delivery.clone() }, wait);
-        match lane {
-            Lane::Usual => usual.push((each, outgoing)),
-            Lane::Slow => slow.push((each, outgoing)),
-        }
-    }
-    let sent = join(send(&deliver.queue, usual, clock), send(&deliver.slow_queue, slow, clock));
-    let (mut uncertain, slow) = sent.await;
-    uncertain.extend(slow);
-    uncertain
+    let outgoing = |wanted: Lane| {
+        let queued = decided.iter().filter_map(move |each| {
+            let (lane, wait) = each.disposition.queue(here)?;
+            let chain = each.delivery.chain.saturating_add(1);
+            let delivery = Delivery { chain, ..each.delivery.clone() };
+            (lane == wanted).then(|| (each, Outgoing::new(&delivery, wait)))
+        });
+        queued.collect()
+    };
+    let usual = send(&deliver.queue, outgoing(Lane::Usual), clock);
+    let slow = send(&deliver.slow_queue, outgoing(Lane::Slow), clock);
+    let (usual, slow) = join(usual, slow).await;
+    [usual, slow].concat()
 }
 
 /// Sends to one queue. Answers the messages that are not certainly in it.
@@ -274,19 +274,10 @@ async fn write(
 /// Makes sure that the items that were held for a release have one: one write for each webhook and type, after the rows
 /// were written. Answers the messages for which that is not certain.
 async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
-    let mut wanted: HashMap<ReleaseKey, (&Delivery, Timestamp, Vec<&str>)> = HashMap::new();
-    for each in decided {
-        if let Disposition::HoldForRelease(_, due_at) = each.disposition {
-            let entry =
-                wanted.entry(release_key(&each.delivery)).or_insert((&each.delivery, due_at, Vec::new()));
-            entry.1 = entry.1.min(due_at);
-            entry.2.push(&each.message);
-        }
-    }
     let mut uncertain = Vec::new();
-    for (key, (delivery, due_at, messages)) in wanted {
+    for (key, Awaited { account, due_at, messages }) in awaited(decided) {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        let awaiting = deliver.held.await_release(&key, &delivery.account, due_at);
+        let awaiting = deliver.held.await_release(&key, account, due_at);
         match tokio::time::timeout(left, awaiting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -299,6 +290,28 @@ async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: Invocatio
     uncertain
 }
 
+/// The items of one release that a batch held.
+struct Awaited<'a> {
+    account: &'a AccountId,
+    /// The earliest time at which one of them wants the release to be looked at.
+    due_at: Timestamp,
+    messages: Vec<&'a str>,
+}
+
+fn awaited(decided: &[Decided]) -> HashMap<ReleaseKey, Awaited<'_>> {
+    let mut awaited: HashMap<ReleaseKey, Awaited<'_>> = HashMap::new();
+    for each in decided {
+        if let Disposition::HoldForRelease(_, due_at) = each.disposition {
+            let account = &each.delivery.account;
+            let first = || Awaited { account, due_at, messages: Vec::new() };
+            let release = awaited.entry(release_key(&each.delivery)).or_insert_with(first);
+            release.due_at = release.due_at.min(due_at);
+            release.messages.push(&each.message);
+        }
+    }
+    awaited
+}
+
 fn release_key(delivery: &Delivery) -> ReleaseKey {
     ReleaseKey { webhook: delivery.webhook.clone(), item_type: delivery.item_type.clone() }
 }
@@ -309,21 +322,83 @@ type FinishedIndices = (BTreeSet<i64>, BTreeSet<i64>);
 /// Counts the settled items of each step of a release. Where that fails, the release waits for them until a later tick
 /// takes it over.
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
-    let mut counts: HashMap<(ReleaseKey, &str), FinishedIndices> = HashMap::new();
-    for each in settled {
-        // An older version sent items without an index, and does not count on this.
-        if let Some(StepTag { id, index: Some(index), .. }) = &each.step {
-            let (finished, failed) = counts.entry((release_key(&each.delivery), id)).or_default();
-            finished.insert(i64::from(*index));
-            failed.extend(each.failed.then_some(i64::from(*index)));
-        }
-    }
-    for ((key, step), (finished, failed)) in counts {
+    for ((key, step), (finished, failed)) in finished_indices(settled) {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
         let counting = deliver.held.finish_of_step(&key, step, &finished, &failed);
         if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
             let items = finished.len();
             tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");
         }
+    }
+}
+
+fn finished_indices(settled: &[Decided]) -> HashMap<(ReleaseKey, &str), FinishedIndices> {
+    let mut steps: HashMap<(ReleaseKey, &str), FinishedIndices> = HashMap::new();
+    for each in settled {
+        // An older version sent items without an index, and does not count on this.
+        if let Some(StepTag { id, index: Some(index), .. }) = &each.step {
+            let (finished, failed) = steps.entry((release_key(&each.delivery), id)).or_default();
+            finished.insert(i64::from(*index));
+            failed.extend(each.failed.then_some(i64::from(*index)));
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carteiro_core::settlement::DeathCause;
+
+    use super::*;
+    use crate::fixtures::{at, attempted, delivery, status};
+
+    fn decided(delivery: Delivery, disposition: Disposition, failed: bool) -> Decided {
+        Decided::new(attempted(delivery, status(500)), Decision { attempt: 2, disposition, failed })
+    }
+
+    fn of_step(index: u32) -> Delivery {
+        let step = StepTag { id: "s".to_owned(), first: true, index: Some(index) };
+        Delivery { step: Some(step), ..delivery(u8::try_from(index).unwrap()) }
+    }
+
+    #[test]
+    fn a_step_counts_its_settled_items_and_not_those_sent_again() {
+        let resent = decided(of_step(3), Disposition::Resend(Lane::Slow, Duration::ZERO), false);
+        assert_eq!(resent.delivery.step, of_step(3).step, "it is still of its step");
+        let settled = [
+            decided(of_step(1), Disposition::Arrived, false),
+            decided(of_step(2), Disposition::HoldForRelease(HeldFor::Blocked, at(9)), true),
+            resent,
+        ];
+        assert!(settled[1].delivery.step.is_none() && settled[1].delivery.attempt == 2);
+        let steps = finished_indices(&settled);
+        let expected = (BTreeSet::from([1, 2]), BTreeSet::from([2]));
+        assert_eq!(steps, HashMap::from([((release_key(&delivery(1)), "s"), expected)]));
+    }
+
+    #[test]
+    fn a_release_is_looked_at_when_its_first_item_wants_it() {
+        let held = |item, second| {
+            decided(delivery(item), Disposition::HoldForRelease(HeldFor::Blocked, at(second)), true)
+        };
+        let batch = [held(1, 9), held(2, 7), decided(delivery(3), Disposition::HoldUntil(at(1)), true)];
+        let awaited = awaited(&batch);
+        let release = &awaited[&release_key(&delivery(1))];
+        assert_eq!((release.due_at, release.messages.as_slice()), (at(7), ["1", "2"].as_slice()));
+        assert_eq!(awaited.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_notifies_of_deaths_unless_one_came_by_a_chain() {
+        let buried = |delivery| decided(delivery, Disposition::Bury(DeathCause::Exhausted), true);
+        let chained = Delivery { chain: 1, ..delivery(2) };
+        let alone = summary(&[buried(delivery(1))], Vec::new(), at(100));
+        assert_eq!((alone.deaths[0].items, alone.may_notify_deaths), (1, true));
+        let both = summary(&[buried(delivery(1)), buried(chained)], vec!["9".to_owned()], at(100));
+        assert_eq!((both.deaths[0].items, both.may_notify_deaths), (2, false));
+        assert_eq!(both.fates["1"], (ItemFate::Dead, None));
+        assert_eq!(both.unsettled, ["9"]);
     }
 }
