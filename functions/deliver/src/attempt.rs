@@ -39,6 +39,7 @@ pub(crate) struct Processed {
 }
 
 /// The result of processing a delivery.
+#[expect(clippy::large_enum_variant, reason = "most deliveries are attempted, and one batch has few")]
 pub(crate) enum AttemptResult {
     /// An attempt was made.
     Attempted {
