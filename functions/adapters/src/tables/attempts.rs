@@ -21,7 +21,7 @@ use crate::runtime::random;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, seconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
-use crate::tables::waiting::held::drop_part;
+use crate::tables::waiting::reads::drop_part;
 
 const TABLE: &str = "attempt";
 

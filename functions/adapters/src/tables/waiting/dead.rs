@@ -14,12 +14,9 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
-use crate::tables::waiting::held::{
-    HeldKey, Span, count_rows, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery,
-};
-use crate::tables::waiting::held_item::type_and_acceptance;
+use crate::tables::waiting::keys::{HeldKey, Replay, delivery_row, read_delivery, type_and_acceptance};
 use crate::tables::waiting::merged_rows::{MergedRows, Reading};
-use crate::tables::waiting::replay::Replay;
+use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page, part_of_shard};
 
 const TABLE: &str = "dead";
 
@@ -70,7 +67,7 @@ pub struct DeadRow {
 
 /// The dead items of a replay, in the order of their acceptance, as they are read.
 #[derive(Debug)]
-pub struct DeadRows {
+pub struct DeadCursor {
     rows: MergedRows,
     /// The place before which the span ends.
     end: String,
@@ -103,12 +100,12 @@ const LOOKED_AT: usize = 400;
 
 /// Items that will not be attempted again by themselves.
 #[derive(Clone, Debug)]
-pub struct DeadTable {
+pub struct DeadRows {
     client: Client,
     name: String,
 }
 
-impl DeadTable {
+impl DeadRows {
     /// The table of this name.
     #[must_use]
     pub fn new(client: Client, name: String) -> Self {
@@ -158,7 +155,7 @@ impl DeadTable {
         count_rows(&self.client, &self.name, (webhook, item_type), most, not_forgotten).await
     }
 
-    /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::tables::waiting::held::SHARDS`].
+    /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::tables::waiting::keys::SHARDS`].
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -214,7 +211,7 @@ impl DeadTable {
 
     /// The dead items that a replay asks for, after a place.
     #[must_use]
-    pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadRows {
+    pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadCursor {
         let reading = Reading {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
@@ -225,7 +222,7 @@ impl DeadTable {
         // No row stands at these places, for they lack the item; a digit sorts before a colon.
         let begin = after.map(str::to_owned).or_else(|| replay.from.map(place));
         let end = replay.to.map_or_else(|| format!("{}#:", replay.item_type), place);
-        DeadRows { rows: MergedRows::new(reading, begin.as_deref()), end, item: replay.item.clone() }
+        DeadCursor { rows: MergedRows::new(reading, begin.as_deref()), end, item: replay.item.clone() }
     }
 
     /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, but for one that is larger. What is
@@ -236,7 +233,7 @@ impl DeadTable {
     /// Where the table cannot be read.
     pub async fn next_part(
         &self,
-        rows: &mut DeadRows,
+        rows: &mut DeadCursor,
         replay: &Replay,
         (most, most_bytes): (usize, usize),
         now: Timestamp,

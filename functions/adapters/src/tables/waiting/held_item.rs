@@ -12,9 +12,7 @@
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
@@ -22,35 +20,33 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
-use crate::tables::row::{Row, milliseconds, number, seconds, sorted_digits, text};
-use crate::tables::waiting::held::{
-    HeldFor, HeldKey, HeldTable, MAY_BE_KEPT, SHARDS, new_id, pk, shard_of_id,
+use crate::tables::row::{Row, milliseconds, sorted_digits, text};
+use crate::tables::waiting::held::HeldRows;
+use crate::tables::waiting::keys::{
+    HeldKey, MAY_BE_KEPT, Replay, SHARDS, pk, shard_of_id, type_and_acceptance,
 };
-use crate::tables::waiting::replay::{Replay, RunningReplay, Take, Transacted};
 
 /// The row is there, and nobody moves it, or its mover died, or this canceller claimed it.
 const IS_OURS_TO_CANCEL: &str = "attribute_exists(pk) AND (attribute_not_exists(claimed_until) OR \
                                  claimed_until <= :now OR cancelled_by = :canceller)";
 /// The row was not held anew since this canceller claimed it.
 const IS_CANCELLED_BY_US: &str = "cancelled_by = :canceller";
-/// The row still waits for the time that was read, and nobody moves it, or its mover died.
-const WAITS_FOR_ITS_TIME: &str =
-    "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
+
 /// What these functions need of a row: its item's bytes stay in the table.
 const OF_ROW: &str = "pk, sk, replay, due_at, claimed_until, keep_until";
 
 /// A held row without its item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldPlace {
-    key: HeldKey,
+    pub(crate) key: HeldKey,
     /// The replay that its item belongs to.
     pub replay: Option<ReplayId>,
     /// When it comes due; None while it waits for its release.
-    due_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     /// Until when a mover has it, if one does.
     claimed_until: Option<Timestamp>,
     /// Until when its network lets it be kept.
-    keep_until: Option<Timestamp>,
+    pub(crate) keep_until: Option<Timestamp>,
 }
 
 impl HeldPlace {
@@ -87,21 +83,13 @@ impl HeldPlace {
     }
 }
 
-/// The type and the acceptance that a row's place names.
-pub(crate) fn type_and_acceptance(place: &str) -> Option<(ItemType, Timestamp)> {
-    let mut parts = place.split('#');
-    let item_type = parts.next()?.parse().ok()?;
-    let accepted_at = Timestamp::from_millisecond(parts.next()?.parse().ok()?).ok()?;
-    Some((item_type, accepted_at))
-}
-
-impl HeldTable {
+impl HeldRows {
     /// A page of the rows that a webhook has of one item, mostly one in all. The rows of the item's shard are read for
     /// it, so where much is held many pages are empty.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn find_held(
+    pub async fn find(
         &self,
         webhook: &WebhookId,
         item: &ItemId,
@@ -121,7 +109,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn held_of_type(
+    pub async fn of_type(
         &self,
         webhook: &WebhookId,
         item_type: &ItemType,
@@ -144,7 +132,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn held_of_replay(&self, replay: &Replay) -> Result<Vec<HeldPlace>, AdapterError> {
+    pub async fn of_replay(&self, replay: &Replay) -> Result<Vec<HeldPlace>, AdapterError> {
         let (Some(item), Some(from), Some(to)) = (&replay.item, replay.from, replay.to) else {
             return Ok(Vec::new());
         };
@@ -217,74 +205,6 @@ impl HeldTable {
         }
     }
 
-    /// Ends the wait of rows with a time of their own, which wait for their release from then on: as the first attempts
-    /// of the replay, kept anew since `now`, but for those that belong to another replay, which go on as they are. The
-    /// replay's row notes these, the `place` of the last one, and `passed` more that were found and left. All or nothing of it is done, once.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub async fn take_held(
-        &self,
-        running: &RunningReplay,
-        rows: &[HeldPlace],
-        (place, passed): (&str, u64),
-        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
-    ) -> Result<Take, AdapterError> {
-        const OPERATION: &str = "taking held items";
-        let own = rows.iter().filter(|row| row.replay.is_none()).count() as u64;
-        let mut counts = running.counts;
-        counts.found += rows.len() as u64 + passed;
-        counts.taken += own;
-        let place = running.place.as_deref().map_or(place, |before| before.max(place)).to_owned();
-        let next = RunningReplay { place: Some(place), counts, ..running.clone() };
-        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
-        for row in rows {
-            writes.push(self.end_wait(running, row, (now, row_expires), OPERATION)?);
-        }
-        Ok(match self.transact(&writes, OPERATION).await? {
-            Transacted::Done => Take::Taken(Box::new(next)),
-            Transacted::InTheWay => Take::InTheWay,
-            Transacted::Throttled => Take::Throttled,
-            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
-            Transacted::Refused(refused) => {
-                Take::Refused(refused.into_iter().map(|write| write - 1).collect())
-            }
-        })
-    }
-
-    fn end_wait(
-        &self,
-        running: &RunningReplay,
-        row: &HeldPlace,
-        (now, expires_at): (Timestamp, Timestamp),
-        operation: &'static str,
-    ) -> Result<TransactWriteItem, AdapterError> {
-        let expires_at = row.keep_until.map_or(expires_at, |until| expires_at.min(until));
-        let due = row.due_at.map_or(AttributeValue::Null(true), milliseconds);
-        let mut set = "SET holding = :holding, held_for = :reason".to_owned();
-        let mut update = Update::builder()
-            .table_name(&self.name)
-            .key("pk", text(row.key.pk.as_str()))
-            .key("sk", text(row.key.sk.as_str()))
-            .condition_expression(WAITS_FOR_ITS_TIME)
-            .expression_attribute_values(":due", due)
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":holding", text(new_id()?))
-            .expression_attribute_values(":reason", text(HeldFor::Replay.as_str()));
-        if row.replay.is_none() {
-            set.push_str(", attempt = :first, replay = :replay, replayed_at = :now, expires_at = :expires");
-            update = update
-                .expression_attribute_values(":first", number(1_u32))
-                .expression_attribute_values(":replay", text(running.replay.key.replay.as_str()))
-                .expression_attribute_values(":expires", seconds(expires_at));
-        }
-        let update = update
-            .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
-            .build();
-        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-
     fn shard_rows(&self, webhook: &WebhookId, shard: u8, after: Option<StartKey>) -> QueryFluentBuilder {
         self.client
             .query()
@@ -305,6 +225,7 @@ async fn places(call: QueryFluentBuilder) -> Result<(Vec<HeldPlace>, Option<Star
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::row::number;
 
     #[test]
     fn a_row_with_a_time_may_be_taken_unless_a_mover_has_it() {
@@ -322,12 +243,5 @@ mod tests {
         assert_eq!((claimed.waits_for_its_time(time(5)), claimed.waits_for_its_time(time(6))), (false, true));
         row.remove("due_at");
         assert!(!HeldPlace::of(&row).unwrap().waits_for_its_time(time(9)), "it waits for its release");
-    }
-
-    #[test]
-    fn a_place_that_is_not_as_it_is_written_names_no_type() {
-        for place in ["", "event", "event#soon#item", "no type#1795000000123#item"] {
-            assert_eq!(type_and_acceptance(place), None, "{place}");
-        }
     }
 }

@@ -15,7 +15,7 @@ use futures_util::future::try_join_all;
 use crate::error::AdapterError;
 use crate::tables::expression::Expressions;
 use crate::tables::row::{Row, text};
-use crate::tables::waiting::held::{SHARDS, pk, shard_of_id};
+use crate::tables::waiting::keys::{SHARDS, pk, shard_of_id};
 
 /// Which rows are read.
 #[derive(Clone, Debug)]

@@ -14,16 +14,14 @@
 //! They are for the owner to read: one may be missing, or be there twice, where a function died.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
-use carteiro_core::item::ItemType;
+use carteiro_core::id::{ReplayId, WebhookId};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
 use jiff::Timestamp;
 
@@ -32,18 +30,23 @@ use crate::runtime::random;
 use crate::tables::conditional::made;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::transaction::{TRIES, Transacted, transact, transact_patiently};
 use crate::tables::unreadable::readable;
-use crate::tables::waiting::dead::{DeadRow, DeadTable};
-use crate::tables::waiting::held::{
-    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, drop_part, due_shard_name, held_row,
-    shard_of_id,
+use crate::tables::waiting::dead::{DeadRow, DeadRows};
+use crate::tables::waiting::held_item::HeldPlace;
+use crate::tables::waiting::keys::{
+    DUE_SHARDS, HAS_NO_TIME, HeldFor, REPLAYS, Replay, ReplayKey, TABLE, due_shard_name, held_row, new_id,
+    row_key, shard_of_id,
 };
+use crate::tables::waiting::reads::{Glance, drop_part, glance};
 
-const SUFFIX: &str = "#replay";
 const COUNTS: &str = "#counts";
 
 /// Nothing is at this key yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The row still waits for the time that was read, and nobody moves it, or its mover died.
+const WAITS_FOR_ITS_TIME: &str =
+    "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
 /// The replay has not taken all yet,
 const IS_RUNNING: &str = "attribute_exists(due_at)";
 /// and nobody works on it, or who did died.
@@ -52,41 +55,6 @@ const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now
 const IS_OURS: &str = "worker = :worker";
 /// The running replay, of the type or in this place, is this one, or there is none.
 const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
-/// How often a transaction is tried that others were in the way of, or that was too much.
-const TRIES: u32 = 5;
-/// How long is waited before the second try; before each further one twice as long, and up to twice that.
-const PAUSE: Duration = Duration::from_millis(25);
-/// By which a table, or one partition of it, says that a part of a transaction is too much now.
-const THROTTLES: [&str; 4] = [
-    "ThrottlingError",
-    "ProvisionedThroughputExceeded",
-    "ThrottlingException",
-    "ProvisionedThroughputExceededException",
-];
-
-/// Which replay.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ReplayKey {
-    /// The webhook.
-    pub webhook: WebhookId,
-    /// The replay.
-    pub replay: ReplayId,
-}
-
-impl ReplayKey {
-    pub(crate) fn of(key: &HeldKey) -> Option<Self> {
-        let webhook = key.pk.strip_suffix(SUFFIX)?.parse().ok()?;
-        Some(Self { webhook, replay: key.sk.parse().ok()? })
-    }
-
-    pub(crate) fn row(&self) -> Row {
-        row_key(&self.webhook, self.replay.as_str())
-    }
-}
-
-fn row_key(webhook: &WebhookId, sk: &str) -> Row {
-    Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
-}
 
 /// Which row says that a replay is running, beside its own: the one of its type, or of the place that it has among
 /// those of single items.
@@ -102,30 +70,6 @@ const RUNNING_ITEM: &str = "running#-item#";
 
 fn running_item_sk(place: usize) -> String {
     format!("{RUNNING_ITEM}{place:02}")
-}
-
-/// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
-    /// Which.
-    pub key: ReplayKey,
-    /// Whose webhook it is.
-    pub account: AccountId,
-    /// The items' type.
-    pub item_type: ItemType,
-    /// The one item, where it is one.
-    pub item: Option<ItemId>,
-    /// Items that were accepted then or later.
-    pub from: Option<Timestamp>,
-    /// Items that were accepted before then.
-    pub to: Option<Timestamp>,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-    /// When it is forgotten.
-    pub expires_at: Timestamp,
-    /// Where it is of one item: which of the places it has that there are for such replays, below
-    /// [`MAX_ITEMS_AT_ONCE`]. It is given when it is created.
-    pub place: usize,
 }
 
 /// How far a replay is.
@@ -191,13 +135,20 @@ pub enum CreatedReplay {
     TooMany,
 }
 
-impl HeldTable {
+/// The rows of replays, in the held items' table.
+#[derive(Clone, Debug)]
+pub struct ReplayRows {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl ReplayRows {
     /// Creates a replay, which comes due at once. There can be one of a type at a time, and beside it
     /// [`MAX_ITEMS_AT_ONCE`] of single items.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
+    pub async fn create(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
         const OPERATION: &str = "creating a replay";
         for _ in 0..TRIES {
             let mut replay = replay.clone();
@@ -213,10 +164,10 @@ impl HeldTable {
             let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
             let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
             let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-            match self.transact_patiently(&writes, OPERATION).await? {
+            match transact_patiently(&self.client, &writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
                 Transacted::Refused(_) if replay.item.is_none() => {
-                    if let Some(running) = self.running_replay(&replay).await? {
+                    if let Some(running) = self.running(&replay).await? {
                         return Ok(CreatedReplay::Running(running));
                     }
                     // The one that was in the way is over by now.
@@ -232,7 +183,7 @@ impl HeldTable {
 
     /// A place for a replay of a single item that no other one of the webhook has, any of those that there are.
     async fn free_place(&self, webhook: &WebhookId) -> Result<Option<usize>, AdapterError> {
-        let (rows, _) = self.replay_rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
+        let (rows, _) = self.rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
         let taken: HashSet<_> = rows.iter().filter_map(|row| row.get("sk")?.as_s().ok()).collect();
         let free: Vec<_> =
             (0..MAX_ITEMS_AT_ONCE).filter(|&place| !taken.contains(&running_item_sk(place))).collect();
@@ -240,7 +191,7 @@ impl HeldTable {
         Ok(free.get(any % free.len().max(1)).copied())
     }
 
-    async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
+    async fn running(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
         let key = row_key(&replay.key.webhook, &running_sk(replay));
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         let answer =
@@ -252,7 +203,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn claim_replay(
+    pub async fn claim(
         &self,
         key: &ReplayKey,
         now: Timestamp,
@@ -260,7 +211,7 @@ impl HeldTable {
         due_at: Timestamp,
     ) -> Result<ReplayClaim, AdapterError> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-        let worker = format!("{:032x}", random::bits128()?);
+        let worker = new_id()?;
         let call = self
             .client
             .update_item()
@@ -304,7 +255,7 @@ impl HeldTable {
     pub async fn take_dead(
         &self,
         running: &RunningReplay,
-        dead: &DeadTable,
+        dead: &DeadRows,
         rows: &[DeadRow],
         (place, passed): (&str, u64),
         (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
@@ -319,7 +270,7 @@ impl HeldTable {
             writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
             writes.push(dead.delete_taken(row, OPERATION)?);
         }
-        Ok(match self.transact(&writes, OPERATION).await? {
+        Ok(match transact(&self.client, &writes, OPERATION).await? {
             Transacted::Done => Take::Taken(Box::new(next)),
             Transacted::InTheWay => Take::InTheWay,
             Transacted::Throttled => Take::Throttled,
@@ -332,7 +283,75 @@ impl HeldTable {
         })
     }
 
-    pub(crate) fn advance(
+    /// Ends the wait of rows with a time of their own, which wait for their release from then on: as the first attempts
+    /// of the replay, kept anew since `now`, but for those that belong to another replay, which go on as they are. The
+    /// replay's row notes these, the `place` of the last one, and `passed` more that were found and left. All or nothing of it is done, once.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn take_held(
+        &self,
+        running: &RunningReplay,
+        rows: &[HeldPlace],
+        (place, passed): (&str, u64),
+        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
+    ) -> Result<Take, AdapterError> {
+        const OPERATION: &str = "taking held items";
+        let own = rows.iter().filter(|row| row.replay.is_none()).count() as u64;
+        let mut counts = running.counts;
+        counts.found += rows.len() as u64 + passed;
+        counts.taken += own;
+        let place = running.place.as_deref().map_or(place, |before| before.max(place)).to_owned();
+        let next = RunningReplay { place: Some(place), counts, ..running.clone() };
+        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
+        for row in rows {
+            writes.push(self.end_wait(running, row, (now, row_expires), OPERATION)?);
+        }
+        Ok(match transact(&self.client, &writes, OPERATION).await? {
+            Transacted::Done => Take::Taken(Box::new(next)),
+            Transacted::InTheWay => Take::InTheWay,
+            Transacted::Throttled => Take::Throttled,
+            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
+            Transacted::Refused(refused) => {
+                Take::Refused(refused.into_iter().map(|write| write - 1).collect())
+            }
+        })
+    }
+
+    fn end_wait(
+        &self,
+        running: &RunningReplay,
+        row: &HeldPlace,
+        (now, expires_at): (Timestamp, Timestamp),
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let expires_at = row.keep_until.map_or(expires_at, |until| expires_at.min(until));
+        let due = row.due_at.map_or(AttributeValue::Null(true), milliseconds);
+        let mut set = "SET holding = :holding, held_for = :reason".to_owned();
+        let mut update = Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(row.key.pk.as_str()))
+            .key("sk", text(row.key.sk.as_str()))
+            .condition_expression(WAITS_FOR_ITS_TIME)
+            .expression_attribute_values(":due", due)
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":holding", text(new_id()?))
+            .expression_attribute_values(":reason", text(HeldFor::Replay.as_str()));
+        if row.replay.is_none() {
+            set.push_str(", attempt = :first, replay = :replay, replayed_at = :now, expires_at = :expires");
+            update = update
+                .expression_attribute_values(":first", number(1_u32))
+                .expression_attribute_values(":replay", text(running.replay.key.replay.as_str()))
+                .expression_attribute_values(":expires", seconds(expires_at));
+        }
+        let update = update
+            .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn advance(
         &self,
         next: &RunningReplay,
         lease: Timestamp,
@@ -365,7 +384,7 @@ impl HeldTable {
     ) -> Result<TransactWriteItem, AdapterError> {
         let replayed = Some(Replayed { replay: running.replay.key.replay.clone(), at: now });
         let delivery = Delivery { attempt: 1, step: None, replayed, ..row.delivery.clone() };
-        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
+        let own = [("holding", text(new_id()?))];
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(held_row(&delivery, HeldFor::Replay, own, expires_at)))
@@ -375,12 +394,20 @@ impl HeldTable {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
+    /// Reads who has a replay; None where there is none.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn glance(&self, key: &ReplayKey) -> Result<Option<Glance>, AdapterError> {
+        glance((&self.client, &self.name), key.row()).await
+    }
+
     /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
     /// latest transaction was made.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn give_back_replay(
+    pub async fn return_to_queue(
         &self,
         running: &RunningReplay,
         due_at: Timestamp,
@@ -402,7 +429,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn end_replay(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
+    pub async fn end(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
         const OPERATION: &str = "ending a replay";
         let update = Update::builder()
             .table_name(&self.name)
@@ -415,7 +442,7 @@ impl HeldTable {
         let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
         let update = TransactWriteItem::builder().update(update).build();
         let writes = [update, self.free_running(running, OPERATION)?];
-        match self.transact_patiently(&writes, OPERATION).await? {
+        match transact_patiently(&self.client, &writes, OPERATION).await? {
             Transacted::Done => Ok(true),
             Transacted::Refused(_) => Ok(false),
             Transacted::InTheWay | Transacted::Throttled => Err(AdapterError::contended(OPERATION)),
@@ -441,7 +468,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
+    pub async fn forget(&self, replay: &Replay) -> Result<(), AdapterError> {
         let running = row_key(&replay.key.webhook, &running_sk(replay));
         let keys = [running, replay.key.row(), counts_key(&replay.key)];
         for key in keys {
@@ -455,15 +482,15 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read or written.
-    pub async fn drop_replays(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
-        drop_part(&self.client, &self.name, format!("{webhook}{SUFFIX}"), most).await
+    pub async fn drop_all(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
+        drop_part(&self.client, &self.name, format!("{webhook}{REPLAYS}"), most).await
     }
 
     /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn count_of_replay(
+    pub async fn count(
         &self,
         key: &ReplayKey,
         counts: Counts,
@@ -491,8 +518,8 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read, or a row of it.
-    pub async fn find_replay(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
-        let (rows, _) = self.replay_rows(&key.webhook, key.replay.as_str(), 2, None).await?;
+    pub async fn find(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
+        let (rows, _) = self.rows(&key.webhook, key.replay.as_str(), 2, None).await?;
         Ok(read_progress(&rows).pop())
     }
 
@@ -500,7 +527,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read, or a row of it.
-    pub async fn list_replays(
+    pub async fn list(
         &self,
         webhook: &WebhookId,
         most: u16,
@@ -508,7 +535,7 @@ impl HeldTable {
     ) -> Result<ListPage<ReplayProgress>, AdapterError> {
         // Each has up to two rows, and the counts come before their replay.
         let rows = usize::from(most) * 2 + 1;
-        let (rows, more) = self.replay_rows(webhook, "rep_", rows, after).await?;
+        let (rows, more) = self.rows(webhook, "rep_", rows, after).await?;
         let mut data = read_progress(&rows);
         let more = more || data.len() > usize::from(most);
         data.truncate(usize::from(most));
@@ -517,7 +544,7 @@ impl HeldTable {
     }
 
     /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
-    pub(crate) async fn replay_rows(
+    pub(crate) async fn rows(
         &self,
         webhook: &WebhookId,
         prefix: &str,
@@ -529,7 +556,7 @@ impl HeldTable {
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":pk", text(format!("{webhook}{SUFFIX}")))
+            .expression_attribute_values(":pk", text(format!("{webhook}{REPLAYS}")))
             .expression_attribute_values(":prefix", text(prefix))
             .scan_index_forward(false)
             .consistent_read(true)
@@ -538,66 +565,6 @@ impl HeldTable {
         let answer = call.send().await.map_err(|error| AdapterError::of_call("reading replays", error))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
     }
-
-    /// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
-    async fn transact_patiently(
-        &self,
-        writes: &[TransactWriteItem],
-        operation: &'static str,
-    ) -> Result<Transacted, AdapterError> {
-        let mut pause = PAUSE;
-        let mut latest = self.transact(writes, operation).await?;
-        for _ in 1..TRIES {
-            if !matches!(latest, Transacted::InTheWay | Transacted::Throttled) {
-                break;
-            }
-            tokio::time::sleep(random::jittered(pause)?).await;
-            pause *= 2;
-            latest = self.transact(writes, operation).await?;
-        }
-        Ok(latest)
-    }
-
-    /// Writes all or nothing.
-    pub(crate) async fn transact(
-        &self,
-        writes: &[TransactWriteItem],
-        operation: &'static str,
-    ) -> Result<Transacted, AdapterError> {
-        // The client gives the transaction a token of its own, so its repeats are one transaction.
-        let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
-        let Err(error) = call.send().await else { return Ok(Transacted::Done) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-        else {
-            return Err(AdapterError::of_call(operation, error));
-        };
-        let codes: Vec<_> =
-            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
-        let refused: Vec<_> =
-            (0..codes.len()).filter(|&one| codes[one] == "ConditionalCheckFailed").collect();
-        if !refused.is_empty() {
-            return Ok(Transacted::Refused(refused));
-        }
-        // The client repeats a call that is throttled, and not a transaction of which a part is.
-        if codes.iter().any(|code| THROTTLES.contains(code)) {
-            return Ok(Transacted::Throttled);
-        }
-        if codes.contains(&"TransactionConflict") {
-            return Ok(Transacted::InTheWay);
-        }
-        Err(AdapterError::unavailable(operation, error))
-    }
-}
-
-/// How a transaction ended.
-pub(crate) enum Transacted {
-    Done,
-    /// The conditions of these writes did not hold.
-    Refused(Vec<usize>),
-    /// Others changed the same rows at the same time.
-    InTheWay,
-    /// It was too much.
-    Throttled,
 }
 
 fn put_new(table: &str, row: Row) -> Result<TransactWriteItem, BuildError> {
