@@ -19,23 +19,34 @@ use serde_json::json;
 /// How many items a neighbour's release has: two steps, of 10 and of 20.
 const ITEMS: usize = 30;
 
-async fn disabled(bundle: &Bundle, account: &Account, path: &str, items: &[&str]) -> Webhook {
+pub(crate) async fn disabled(bundle: &Bundle, account: &Account, path: &str, items: &[&str]) -> Webhook {
     let settings = json!({"url": bundle.receiver.url(path), "items": items, "enabled": false});
     bundle.webhook_with(account, settings).await
 }
 
-async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, enabled: bool) {
+pub(crate) async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, enabled: bool) {
     let change = json!({"enabled": enabled});
     let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &change).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-async fn until_held(bundle: &Bundle, account: &Account, webhook: &Webhook, item_type: &str, count: usize) {
+pub(crate) async fn until_held(
+    bundle: &Bundle,
+    account: &Account,
+    webhook: &Webhook,
+    item_type: &str,
+    count: usize,
+) {
     until(&bundle.client, account, webhook, item_type, |status| status["held"] == count).await;
 }
 
 /// Releases what a neighbour has, and answers in how many steps, without a tick.
-async fn neighbours_release(bundle: &Bundle, account: &Account, webhook: &Webhook, path: &str) -> String {
+pub(crate) async fn neighbours_release(
+    bundle: &Bundle,
+    account: &Account,
+    webhook: &Webhook,
+    path: &str,
+) -> String {
     set_enabled(bundle, account, webhook, false).await;
     let before = bundle.receiver.count(path);
     let ended = |line: &String| line.contains("release.ended") && line.contains(&webhook.id);

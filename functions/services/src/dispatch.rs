@@ -24,7 +24,7 @@ use carteiro_core::webhook::Webhook;
 use carteiro_networks::collected::{self, Action, By, Envelope};
 use carteiro_networks::inbox::Reading;
 use carteiro_networks::normalise;
-use carteiro_networks::signal::Told;
+use carteiro_networks::signal::TokenSignal;
 use carteiro_networks::storage_limit;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -146,7 +146,7 @@ impl Dispatcher {
                 done.left += 1;
                 continue;
             }
-            if let Some(told) = Told::of(&reading, &entry.event, entry.received_at)
+            if let Some(told) = TokenSignal::of(&reading, &entry.event, entry.received_at)
                 && let Err(error) = self
                     .notifier
                     .apply_token_signal(&entry.account, &entry.page, &told, entry.since, clock)

@@ -11,8 +11,8 @@ use carteiro_adapters::tables::config::{ConfigTable, Replaced};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_networks::page::Page;
 use carteiro_networks::page_notice::PageNotice;
-use carteiro_networks::signal::{self, Told};
-use carteiro_networks::token_state::{self, Decided, Seen};
+use carteiro_networks::signal::{self, TokenSignal};
+use carteiro_networks::token_state::{self, Decided, Observed};
 use jiff::Timestamp;
 
 use crate::notify::queue_notices;
@@ -40,7 +40,7 @@ impl PageNotifier {
         account: &AccountId,
         page: &PageId,
         token_version: u64,
-        seen: &Seen,
+        seen: &Observed,
         clock: InvocationClock,
     ) -> Result<Option<Page>, AdapterError> {
         let decide = |page: &Page| token_state::decide(page, token_version, seen, clock.now());
@@ -55,7 +55,7 @@ impl PageNotifier {
         &self,
         account: &AccountId,
         page: &PageId,
-        told: &Told,
+        told: &TokenSignal,
         since: Timestamp,
         clock: InvocationClock,
     ) -> Result<Option<Page>, AdapterError> {

@@ -35,7 +35,7 @@ pub enum Poll {
         /// Whether they are due whatever their schedules say.
         now: bool,
         /// The pages.
-        pages: Vec<PageToAsk>,
+        pages: Vec<DuePage>,
     },
     /// Asks about a page now, whatever its schedule says: its owner wants to know.
     Check {
@@ -50,7 +50,7 @@ pub enum Poll {
 
 /// A page to ask about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageToAsk {
+pub struct DuePage {
     /// The page.
     pub page: PageId,
     /// Its network.

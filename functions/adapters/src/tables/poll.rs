@@ -46,7 +46,7 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::page::{LastTick, Page, TickResult};
-use carteiro_networks::poll::budget::{Limit, May, Of};
+use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -247,7 +247,7 @@ pub struct Connected {
 
 /// Of what a rest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestOf {
+pub enum CooldownKey {
     /// Of one page of the network's.
     ThePage,
     /// Of an app at the network.
@@ -545,10 +545,10 @@ impl PollTable {
         spender: Spender,
         ask: (&str, u32),
         now: Timestamp,
-    ) -> Result<May, AdapterError> {
+    ) -> Result<Admission, AdapterError> {
         let mut taken = Vec::new();
         let may = self.take_each(schedule, limits, spender, ask, (&mut taken, now)).await;
-        if !matches!(may, Ok(May::Now)) {
+        if !matches!(may, Ok(Admission::Now)) {
             // Where one limit refuses, no call is made: what others gave is theirs again.
             for (pk, limit) in taken {
                 self.give_back_units(pk, &limit, ask.1, now).await?;
@@ -564,37 +564,38 @@ impl PollTable {
         spender: Spender,
         ask: (&str, u32),
         (taken, now): (&mut Vec<(String, Limit)>, Timestamp),
-    ) -> Result<May, AdapterError> {
+    ) -> Result<Admission, AdapterError> {
         let (what, units) = ask;
         let (network, account) = (schedule.network, &schedule.account);
         for limit in limits.iter().filter(|limit| limit.counts(what)) {
             if units > limit.units {
-                return Ok(May::Never);
+                return Ok(Admission::Never);
             }
             let end = limit.window.end(now);
-            let pk = spent_pk(network, (limit.of == Of::TheNetworkPage).then_some(&schedule.network_id));
+            let pk =
+                spent_pk(network, (limit.of == LimitScope::TheNetworkPage).then_some(&schedule.network_id));
             // Whether the page is this account's nobody knows yet, and its owner's units are few.
             if !spender.proven {
                 let pk = format!("{pk}#unproven#{account}");
                 if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
-                    return Ok(May::At(end));
+                    return Ok(Admission::At(end));
                 }
                 taken.push((pk, *limit));
             }
-            if let (Of::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
+            if let (LimitScope::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
                 let most = fair::most(limit, millionths);
                 let pk = format!("{pk}#account#{account}");
                 if !self.take(pk.clone(), limit, most, units, now).await? {
-                    return Ok(May::At(end.min(after(now, PART_PAUSE))));
+                    return Ok(Admission::At(end.min(after(now, PART_PAUSE))));
                 }
                 taken.push((pk, *limit));
             }
             if !self.take(pk.clone(), limit, limit.units, units, now).await? {
-                return Ok(May::At(end));
+                return Ok(Admission::At(end));
             }
             taken.push((pk, *limit));
         }
-        Ok(May::Now)
+        Ok(Admission::Now)
     }
 
     /// Gives units back that were taken for a call that another limit refused, while their window lasts. It is tried
@@ -666,19 +667,19 @@ impl PollTable {
     pub async fn rest(
         &self,
         schedule: &Schedule,
-        of: RestOf,
+        of: CooldownKey,
         until: Timestamp,
         now: Timestamp,
     ) -> Result<(), AdapterError> {
         const OPERATION: &str = "noting a network's rest";
-        let of_page = (of == RestOf::ThePage).then_some(&schedule.network_id);
+        let of_page = (of == CooldownKey::ThePage).then_some(&schedule.network_id);
         let update = || {
             let call = self.client.update_item().table_name(&self.name);
             call.set_key(Some(rest_key(spent_pk(schedule.network, of_page))))
                 .expression_attribute_values(":until", milliseconds(until))
                 .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)))
         };
-        if of == RestOf::ThePage {
+        if of == CooldownKey::ThePage {
             let call = update().condition_expression(IS_LONGER);
             let call = call.update_expression("SET rest_until = :until, expires_at = :expires");
             return made(call.send().await, OPERATION).map(|_| ());

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use carteiro_core::id::PageId;
 use carteiro_networks::page::{AccessToken, Set, Token, TokenChange};
-use carteiro_networks::poll::refresh::Attempt;
+use carteiro_networks::poll::refresh::RenewalAttempt;
 
 use crate::error::AdapterError;
 use crate::tables::conditional::made;
@@ -42,7 +42,7 @@ pub struct StoredToken {
     /// The token.
     pub token: Token,
     /// The renewal.
-    pub renewal: Option<Attempt>,
+    pub renewal: Option<RenewalAttempt>,
 }
 
 /// Pages' tokens.
@@ -78,10 +78,10 @@ impl TokenTable {
     pub async fn begin_renewal(
         &self,
         page: &PageId,
-        before: Option<Attempt>,
-        attempt: Attempt,
+        before: Option<RenewalAttempt>,
+        attempt: RenewalAttempt,
     ) -> Result<bool, AdapterError> {
-        let stored = |attempt: Attempt| text(serde_json::to_string(&attempt).unwrap_or_default());
+        let stored = |attempt: RenewalAttempt| text(serde_json::to_string(&attempt).unwrap_or_default());
         let call = self.client.update_item().table_name(&self.name).key("pk", text(page.as_str()));
         let call = call
             .condition_expression(format!("{IS_AS_READ} AND {IS_NOT_BEING_RENEWED}"))
@@ -96,7 +96,7 @@ impl TokenTable {
     ///
     /// # Errors
     /// Where it cannot be written. Then its answer counts as lost.
-    pub async fn end_renewal(&self, page: &PageId, attempt: Attempt) -> Result<(), AdapterError> {
+    pub async fn end_renewal(&self, page: &PageId, attempt: RenewalAttempt) -> Result<(), AdapterError> {
         let stored = serde_json::to_string(&attempt).unwrap_or_default();
         let call = self.client.update_item().table_name(&self.name).key("pk", text(page.as_str()));
         let call = call

@@ -8,7 +8,7 @@ use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey};
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::{
-    CHECK_PAUSE, Connected, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress, RestOf,
+    CHECK_PAUSE, Connected, CooldownKey, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress,
     SHARDS, Schedule, Spender,
 };
 use carteiro_adapters::tables::tokens::TokenTable;
@@ -17,9 +17,9 @@ use carteiro_core::key::ApiKey;
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
-use carteiro_networks::poll::budget::{Limit, May, limits};
+use carteiro_networks::poll::budget::{Admission, Limit, limits};
 use carteiro_networks::poll::fair::{self, Pages};
-use carteiro_networks::poll::refresh::Attempt;
+use carteiro_networks::poll::refresh::RenewalAttempt;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -255,21 +255,25 @@ async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
     let foreign = tables.schedule(&other.connect("linkedin", "1").await).await.unwrap();
     // Ten units of 500, for all of them together.
     let unproven = Spender { millionths: Some(400_000), proven: false };
-    assert_eq!(spend(&first, unproven, 6).await, May::Now);
-    assert_eq!(spend(&second, unproven, 5).await, May::At(of_app.window.end(now())));
-    assert_eq!(spend(&second, unproven, 4).await, May::Now);
+    assert_eq!(spend(&first, unproven, 6).await, Admission::Now);
+    assert_eq!(spend(&second, unproven, 5).await, Admission::At(of_app.window.end(now())));
+    assert_eq!(spend(&second, unproven, 4).await, Admission::Now);
     // Another account has its own ten, and takes no more of this page's hundred.
-    assert_eq!(spend(&foreign, unproven, 10).await, May::Now);
-    assert_eq!(spend(&foreign, unproven, 1).await, May::At(of_app.window.end(now())));
+    assert_eq!(spend(&foreign, unproven, 10).await, Admission::Now);
+    assert_eq!(spend(&foreign, unproven, 1).await, Admission::At(of_app.window.end(now())));
     // Those that are proven have the rest of 200.
     let proven = Spender { proven: true, ..unproven };
-    assert_eq!(spend(&first, proven, 85).await, May::At(of_app.window.end(now())), "a page has a hundred");
-    assert_eq!(spend(&first, proven, 84).await, May::Now);
+    assert_eq!(
+        spend(&first, proven, 85).await,
+        Admission::At(of_app.window.end(now())),
+        "a page has a hundred"
+    );
+    assert_eq!(spend(&first, proven, 84).await, Admission::Now);
     let third = tables.schedule(&tables.connect("linkedin", "3").await).await.unwrap();
-    let in_an_hour = May::At(later(3600).min(of_app.window.end(now())));
-    assert_eq!(spend(&third, proven, 100).await, May::Now);
+    let in_an_hour = Admission::At(later(3600).min(of_app.window.end(now())));
+    assert_eq!(spend(&third, proven, 100).await, Admission::Now);
     assert_eq!(spend(&second, proven, 7).await, in_an_hour, "over the part");
-    assert_eq!(spend(&second, proven, 6).await, May::Now);
+    assert_eq!(spend(&second, proven, 6).await, Admission::Now);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -286,18 +290,18 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
                 polls.spend(&schedule, &[of_hour], ANY, ("reviews", 1), at).await.unwrap()
             });
         }
-        workers.join_all().await.into_iter().filter(|may| *may == May::Now).count()
+        workers.join_all().await.into_iter().filter(|may| *may == Admission::Now).count()
     };
     assert_eq!(taken_at(now(), 260).await, 200);
     let end = of_hour.window.end(now());
     let may = tables.polls().spend(&schedule, &[of_hour], ANY, ("reviews", 1), now()).await.unwrap();
-    assert_eq!(may, May::At(end));
+    assert_eq!(may, Admission::At(end));
     assert_eq!(taken_at(end, 30).await, 30);
     // One whose clock is behind does not open the old window again.
     assert_eq!(taken_at(now(), 5).await, 0);
     let never = Limit { units: 2, ..of_hour };
     let may = tables.polls().spend(&schedule, &[never], ANY, ("reviews", 3), end).await.unwrap();
-    assert_eq!(may, May::Never);
+    assert_eq!(may, Admission::Never);
 }
 
 #[tokio::test]
@@ -305,13 +309,13 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
     let tables = Tables::new().await;
     let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
     let polls = tables.polls();
-    let rest = async |page: &Page, of: RestOf, second: u64| {
+    let rest = async |page: &Page, of: CooldownKey, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
         polls.rest(&schedule, of, later(second), now()).await.unwrap();
     };
-    rest(&page, RestOf::ThePage, 500).await;
-    rest(&page, RestOf::ThePage, 100).await;
-    rest(&page, RestOf::AnApp, 50).await;
+    rest(&page, CooldownKey::ThePage, 500).await;
+    rest(&page, CooldownKey::ThePage, 100).await;
+    rest(&page, CooldownKey::AnApp, 50).await;
     let rests = async |page: &Page| {
         let before = polls.before(&tables.schedule(page).await.unwrap()).await.unwrap();
         (before.page_rests_until, before.app_rests_until)
@@ -329,7 +333,7 @@ async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_another
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, RestOf::AnApp, later(second), now()).await.unwrap();
+        polls.rest(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
     };
     let rests = async |page: &Page| {
         polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until
@@ -348,7 +352,7 @@ async fn one_at_a_time_renews_a_token_and_a_new_one_ends_the_renewal() {
     let tables = Tables::new().await;
     let page = tables.connect("x", "1").await;
     let tokens = &tables.others.tokens;
-    let attempt = |second| Attempt { of: 1, at: later(second) };
+    let attempt = |second| RenewalAttempt { of: 1, at: later(second) };
     let mut workers = JoinSet::new();
     for second in 0..10 {
         let (tokens, page, attempt) = (tokens.clone(), page.id.clone(), attempt(second));

@@ -13,12 +13,12 @@ use carteiro_networks::normalise;
 use carteiro_networks::poll::Stored;
 use jiff::Timestamp;
 
-use super::page::Asking;
+use super::page::PagePoll;
 
 /// How long what is new is one's own to hand on: longer than that takes, with all repeats of its calls.
 pub(super) const HAND_ON_LEASE: Duration = Duration::from_secs(120);
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Stores what was found, and hands on what is new. What cannot be handed on now is ready, for a tick.
     pub(super) async fn bring_in(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
         if events.is_empty() {

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::bring_in::HAND_ON_LEASE;
 use super::drive::{Called, Follows};
-use super::page::{Asking, Ended};
+use super::page::{Ended, PagePoll};
 
 /// How many entries are read together.
 const TOGETHER: u16 = 50;
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long an entry that cannot be read is kept for a person to look at.
 const UNREADABLE_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Whether anything is pushed for pages of its network, and may wait.
     fn is_pushed(&self) -> bool {
         matches!(self.page.network, Network::Facebook | Network::Instagram | Network::X)
@@ -65,7 +65,7 @@ impl Asking<'_> {
     /// Completes what waits, as far as there is room for calls.
     pub(super) async fn complete(&mut self) -> Result<Ended, AdapterError> {
         if self.page.network != Network::Instagram {
-            return Ok(Ended::Whole);
+            return Ok(Ended::Complete);
         }
         let inbox = &self.collect.dispatcher.inbox;
         let newest_first = self.schedule.last.as_ref().is_some_and(|last| last.at.as_second() / 900 % 2 == 0);
@@ -89,17 +89,17 @@ impl Asking<'_> {
         let now = self.clock.now();
         let given_up = denied.into_iter().filter(|entry| completed > 0 && is_old(entry, now));
         self.make_ready(given_up.map(|entry| (*entry, None)).collect()).await?;
-        Ok(if is_all { Ended::Whole } else { Ended::More })
+        Ok(if is_all { Ended::Complete } else { Ended::More })
     }
 
     /// Asks for one.
     async fn complete_one(&mut self, entry: Entry, wanted: &Wanted) -> Result<Completed, AdapterError> {
         let settings = &self.collect.polls.settings.instagram;
-        let ask = instagram::complete(wanted, &self.page.network_id, settings);
-        let answered = match self.call(&ask).await? {
+        let request = instagram::complete(wanted, &self.page.network_id, settings);
+        let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
-                self.note_failure(&ask, error);
+                self.note_failure(&request, error);
                 return Ok(Completed::End(Ended::Unavailable));
             }
             Called::Limited(until) => return Ok(Completed::End(Ended::Limited(until))),
@@ -120,7 +120,7 @@ impl Asking<'_> {
         };
         let is_ready = ready.is_some();
         self.make_ready(ready.into_iter().collect()).await?;
-        Ok(match self.follow(&ask, answered.status, heard.verdict).await? {
+        Ok(match self.follow(&request, answered.status, heard.verdict).await? {
             Follows::End(ended) => Completed::End(ended),
             Follows::GoOn if is_ready => Completed::Ready,
             Follows::GoOn => Completed::NotYet,

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::tables::poll::{Kept, Progress, RestOf};
+use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
 use carteiro_networks::network::Network;
-use carteiro_networks::poll::budget::May;
-use carteiro_networks::poll::{Ask, MAX_CHECKPOINT_BYTES, Rest, Run, TokenTrouble, Verdict};
+use carteiro_networks::poll::budget::Admission;
+use carteiro_networks::poll::{
+    Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, TokenTrouble, Verdict,
+};
 use jiff::Timestamp;
 
-use super::page::{Asking, Ended};
+use super::page::{Ended, PagePoll};
 
 /// What is left of an invocation's time after a call: for what came of it to be stored.
 pub(super) const AFTER_CALL: Duration = Duration::from_secs(40);
@@ -42,9 +44,9 @@ pub(super) enum Follows {
     End(Ended),
 }
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Drives a run to its end, or to that of what it may take; then keeps how far it came.
-    pub(super) async fn driven<R: Run>(
+    pub(super) async fn call_loop<R: Collector>(
         &mut self,
         run: &mut R,
         progress: &mut Progress,
@@ -66,40 +68,45 @@ impl Asking<'_> {
         ended
     }
 
-    async fn calls_of<R: Run>(&mut self, run: &mut R) -> Result<Ended, AdapterError> {
+    async fn calls_of<R: Collector>(&mut self, run: &mut R) -> Result<Ended, AdapterError> {
         let (mut failures, mut troubled, mut limited) = (0, false, None);
         let mut refused_kinds: BTreeSet<&'static str> = BTreeSet::new();
-        while let Some(ask) = run.next() {
+        while let Some(request) = run.next() {
             if !self.has_room() {
                 return Ok(Ended::More);
             }
-            let answered = match self.call(&ask).await? {
+            let answered = match self.call(&request).await? {
                 Called::Answered(answered) => answered,
                 Called::Limited(until) => match limit_told_by_kind(self.page.network, until) {
                     // The run leaves out what the limit is of. Told twice, it does not.
-                    Some(told) if refused_kinds.insert(ask.what) => told,
+                    Some(told) if refused_kinds.insert(request.operation) => told,
                     _ => return Ok(Ended::Limited(until)),
                 },
                 Called::Failed(CallError::NotMade(why)) => {
-                    tracing::error!(page = self.page.id.as_str(), what = ask.what, why, "poll.not_made");
+                    tracing::error!(
+                        page = self.page.id.as_str(),
+                        what = request.operation,
+                        why,
+                        "poll.not_made"
+                    );
                     return Ok(Ended::Fault);
                 }
                 Called::Failed(error) => {
-                    self.note_failure(&ask, error);
+                    self.note_failure(&request, error);
                     Answered::of_ours(UNANSWERED, None)
                 }
                 Called::TooMuch => return Ok(Ended::Fault),
             };
             let now = self.clock.now();
-            let heard = answered.told(|answer| run.heard(answer, now)).without(&self.tokens());
+            let heard = answered.told(|answer| run.on_response(answer, now)).without(&self.tokens());
             let stored = self.bring_in(heard.events).await?;
-            run.stored(stored);
+            run.on_stored(stored);
             failures = if heard.verdict == Verdict::Transient { failures + 1 } else { 0 };
             troubled |= matches!(heard.verdict, Verdict::Transient | Verdict::Malformed);
-            if let Verdict::Wait { until, of: Rest::ThisKind } = heard.verdict {
+            if let Verdict::Wait { until, of: CooldownScope::ThisOperation } = heard.verdict {
                 limited = limited.max(Some(until));
             }
-            if let Follows::End(ended) = self.follow(&ask, answered.status, heard.verdict).await? {
+            if let Follows::End(ended) = self.follow(&request, answered.status, heard.verdict).await? {
                 return Ok(ended);
             }
             // A page that is not proven has few calls, and tries again at its next turn.
@@ -112,20 +119,24 @@ impl Asking<'_> {
             // What is left has its time in the checkpoint; the rest was asked.
             Some(_) => Ended::More,
             None if troubled || self.answered.is_empty() => Ended::Unavailable,
-            None => Ended::Whole,
+            None => Ended::Complete,
         })
     }
 
     /// Makes one call, if the limits have room for it.
-    pub(super) async fn call(&mut self, ask: &Ask) -> Result<Called, AdapterError> {
+    pub(super) async fn call(&mut self, request: &NetworkRequest) -> Result<Called, AdapterError> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
-        let (spender, taken) = (self.spender(), (ask.what, ask.units));
+        let (spender, taken) = (self.spender(), (request.operation, request.units));
         match polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await? {
-            May::Now => {}
-            May::At(until) => return Ok(Called::Limited(until)),
-            May::Never => {
-                tracing::error!(network = self.page.network.as_str(), what = ask.what, "poll.over_any_limit");
+            Admission::Now => {}
+            Admission::At(until) => return Ok(Called::Limited(until)),
+            Admission::Never => {
+                tracing::error!(
+                    network = self.page.network.as_str(),
+                    what = request.operation,
+                    "poll.over_any_limit"
+                );
                 return Ok(Called::TooMuch);
             }
         }
@@ -133,47 +144,47 @@ impl Asking<'_> {
         let app_token = polls.apps.meta.as_ref();
         let credentials = Credentials { access_token: &self.access, app_token };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        Ok(match polls.client.ask(self.page.network, ask, credentials, time).await {
+        Ok(match polls.client.request(self.page.network, request, credentials, time).await {
             Ok(answered) => Called::Answered(answered),
             Err(error) => Called::Failed(error),
         })
     }
 
-    pub(super) fn note_failure(&self, ask: &Ask, error: CallError) {
+    pub(super) fn note_failure(&self, request: &NetworkRequest, error: CallError) {
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
-        tracing::warn!(page, network, what = ask.what, error = error.as_str(), "poll.call_failed");
+        tracing::warn!(page, network, what = request.operation, error = error.as_str(), "poll.call_failed");
     }
 
     /// Does what a verdict asks for.
     pub(super) async fn follow(
         &mut self,
-        ask: &Ask,
+        request: &NetworkRequest,
         status: u16,
         verdict: Verdict,
     ) -> Result<Follows, AdapterError> {
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         if verdict != Verdict::Fine {
             let told = tracing::field::debug(&verdict);
-            tracing::warn!(page, network, what = ask.what, status, verdict = told, "poll.trouble");
+            tracing::warn!(page, network, what = request.operation, status, verdict = told, "poll.trouble");
         }
         let polls = &self.collect.polls.tables.polls;
         Ok(match verdict {
             Verdict::Fine => {
-                self.answered.insert(ask.what);
+                self.answered.insert(request.operation);
                 Follows::GoOn
             }
             Verdict::Token(TokenTrouble::Narrowed(which)) => {
-                self.denied.get_or_insert((ask.what, which));
+                self.denied.get_or_insert((request.operation, which));
                 Follows::GoOn
             }
             Verdict::Token(trouble) => Follows::End(Ended::Refused(trouble)),
             Verdict::NotThePages => Follows::End(Ended::NotThePages),
-            Verdict::Wait { of: Rest::ThisKind, .. }
+            Verdict::Wait { of: CooldownScope::ThisOperation, .. }
             | Verdict::Transient
             | Verdict::Gone
             | Verdict::Malformed => Follows::GoOn,
             Verdict::Wait { until, of } => {
-                let of = if of == Rest::ThePage { RestOf::ThePage } else { RestOf::AnApp };
+                let of = if of == CooldownScope::ThePage { CooldownKey::ThePage } else { CooldownKey::AnApp };
                 // What is told to a token that nobody took yet makes no other page wait.
                 if self.spender().proven {
                     polls.rest(&self.schedule, of, until, self.clock.now()).await?;

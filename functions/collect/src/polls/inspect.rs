@@ -7,17 +7,17 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::poll::Inspected;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::instagram::Login;
-use carteiro_networks::poll::{Ask, Verdict, facebook, meta};
-use carteiro_networks::token_state::Sight;
+use carteiro_networks::poll::{NetworkRequest, Verdict, facebook, meta};
+use carteiro_networks::token_state::TokenObservation;
 use jiff::SignedDuration;
 
 use super::drive::{Called, Follows};
-use super::page::{Asking, Ended};
+use super::page::{Ended, PagePoll};
 
 /// How often a token is asked about.
 const EVERY: SignedDuration = SignedDuration::from_hours(24);
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Asks about the token: about each once, and once a day. Some where the run ends there.
     pub(super) async fn inspect(&mut self) -> Result<Option<Ended>, AdapterError> {
         let (settings, permissions) = match self.page.network {
@@ -36,11 +36,11 @@ impl Asking<'_> {
         if self.collect.polls.apps.meta.is_none() || self.inspected.is_some_and(is_known) {
             return Ok(None);
         }
-        let ask: Ask = meta::inspect(settings);
-        let answered = match self.call(&ask).await? {
+        let request: NetworkRequest = meta::inspect(settings);
+        let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
-                self.note_failure(&ask, error);
+                self.note_failure(&request, error);
                 return Ok(None);
             }
             Called::Limited(until) => return Ok(Some(Ended::Limited(until))),
@@ -60,9 +60,9 @@ impl Asking<'_> {
         self.inspected = Some(Inspected { version, at: now });
         if seen.verdict == Verdict::Fine {
             let (expires_at, consent_ends_at) = (seen.expires_at, seen.consent_ends_at);
-            self.taken = Some(Sight::Taken { whole: true, expires_at, consent_ends_at });
+            self.taken = Some(TokenObservation::Taken { complete: true, expires_at, consent_ends_at });
         }
-        Ok(match self.follow(&ask, answered.status, seen.verdict).await? {
+        Ok(match self.follow(&request, answered.status, seen.verdict).await? {
             Follows::GoOn => None,
             Follows::End(ended) => Some(ended),
         })

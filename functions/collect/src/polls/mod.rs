@@ -23,7 +23,7 @@ mod renew;
 use std::time::Duration;
 
 use carteiro_adapters::http::network_client::NetworkClient;
-use carteiro_adapters::queues::poll::{PageToAsk, Poll, PollQueue};
+use carteiro_adapters::queues::poll::{DuePage, Poll, PollQueue};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::PollTrigger;
@@ -33,7 +33,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::Collect;
 use crate::apps::Apps;
-use page::Asking;
+use page::PagePoll;
 
 /// How many pages an invocation asks about at once. Networks keep it waiting, not the processor.
 const PAGES_AT_ONCE: usize = 10;
@@ -70,8 +70,8 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
         }
         Poll::Pages { at, now, pages } => {
             let turn = if now { PollTrigger::Now(at) } else { PollTrigger::Planned(at) };
-            let asked = stream::iter(&pages).map(|to_ask| Asking::about(collect, to_ask, turn, clock));
-            asked.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
+            let requested = stream::iter(&pages).map(|due| PagePoll::about(collect, due, turn, clock));
+            requested.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
         }
         Poll::Check { page, network, account } => {
             let millionths = match plan::millionths(collect, network, &account).await {
@@ -82,8 +82,8 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
                 }
             };
             let calls = plan::least_calls(network).min(collect.polls.settings.calls);
-            let to_ask = PageToAsk { page, network, every: None, calls, sweeps: None, millionths };
-            Asking::about(collect, &to_ask, PollTrigger::OutOfTurn, clock).await;
+            let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
+            PagePoll::about(collect, &due, PollTrigger::OutOfTurn, clock).await;
         }
     }
 }

@@ -10,14 +10,14 @@ use carteiro_networks::poll::{Scope, facebook, googleplay, instagram, linkedin, 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::page::{Asking, Ended};
+use super::page::{Ended, PagePoll};
 
 /// How long before a page's connection what the network has is brought in too.
 const FIRST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Goes on with the collection of the page.
-    pub(super) async fn drive(&mut self, progress: &mut Progress) -> Result<Ended, AdapterError> {
+    pub(super) async fn run_collection(&mut self, progress: &mut Progress) -> Result<Ended, AdapterError> {
         let (settings, now) = (&self.collect.polls.settings, self.clock.now());
         let (owner, version) = (self.page.network_id.clone(), self.token.version);
         let sweeps = self.sweeps;
@@ -26,16 +26,16 @@ impl Asking<'_> {
             Network::Facebook => {
                 let kept = self.kept(progress);
                 let mut run = facebook::run(&settings.facebook, &owner, version, kept, now);
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
             Network::Instagram => {
                 let (login, kept) = (Login::of(&self.access), self.kept(progress));
                 let mut run = instagram::run(&settings.instagram, login, &owner, version, kept, now);
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
             Network::X => {
                 let mut run = x::Collection::new(scope, settings.x.clone(), self.kept(progress));
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
             Network::Youtube => {
                 let mut run = youtube::Collection::new(
@@ -43,18 +43,18 @@ impl Asking<'_> {
                     settings.youtube.clone().within(sweeps),
                     self.kept(progress),
                 );
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
             Network::GooglePlay => {
                 let kept = self.kept(progress);
                 let mut run =
                     googleplay::Collection::new(scope, settings.googleplay.clone().within(sweeps), kept);
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
             Network::Linkedin => {
                 let kept = self.kept(progress);
                 let mut run = linkedin::Collection::new(scope, settings.linkedin.clone(), kept);
-                self.driven(&mut run, progress).await
+                self.call_loop(&mut run, progress).await
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::queues::poll::PageToAsk;
+use carteiro_adapters::queues::poll::DuePage;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_adapters::tables::poll::{
@@ -14,8 +14,8 @@ use carteiro_core::retention::after;
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult, Token};
 use carteiro_networks::poll::TokenTrouble;
 use carteiro_networks::poll::plan::until_turn;
-use carteiro_networks::poll::refresh::Attempt;
-use carteiro_networks::token_state::{self, Seen, Sight};
+use carteiro_networks::poll::refresh::RenewalAttempt;
+use carteiro_networks::token_state::{self, Observed, TokenObservation};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
 
@@ -37,14 +37,14 @@ const INSPECTION: &str = "token";
 const PROOF_TRIES: usize = 5;
 
 /// The asking about one page.
-pub(super) struct Asking<'a> {
+pub(super) struct PagePoll<'a> {
     pub(super) collect: &'a Collect,
     pub(super) clock: InvocationClock,
     pub(super) schedule: Schedule,
     pub(super) page: Page,
     pub(super) token: Token,
     /// A renewal of it that was begun.
-    pub(super) renewal: Option<Attempt>,
+    pub(super) renewal: Option<RenewalAttempt>,
     /// What calls are made with: the access token, or what was given for a service account's key.
     pub(super) access: AccessToken,
     /// Whether a new one was fetched in this run.
@@ -69,14 +69,14 @@ pub(super) struct Asking<'a> {
     pub(super) denied: Option<(&'static str, Option<String>)>,
     /// What asking about the token said.
     pub(super) inspected: Option<Inspected>,
-    pub(super) taken: Option<Sight>,
+    pub(super) taken: Option<TokenObservation>,
 }
 
 /// How asking about a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Everything was asked.
-    Whole,
+    Complete,
     /// More is left for the next tick.
     More,
     /// Nothing before then.
@@ -98,47 +98,47 @@ pub(super) enum Ended {
     Fault,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> PagePoll<'a> {
     /// Asks about a page, if it is its turn. What fails is logged.
     pub(super) async fn about(
         collect: &'a Collect,
-        to_ask: &PageToAsk,
+        due: &DuePage,
         turn: PollTrigger,
         clock: InvocationClock,
     ) {
         if clock.left() < RESERVE + PAGE_TIME {
-            tracing::warn!(page = to_ask.page.as_str(), "poll.no_time");
+            tracing::warn!(page = due.page.as_str(), "poll.no_time");
             return;
         }
         let (polls, now) = (&collect.polls.tables.polls, clock.now());
-        let leased = match polls.lease(&to_ask.page, turn, after(now, LEASE), now).await {
+        let leased = match polls.lease(&due.page, turn, after(now, LEASE), now).await {
             Ok(Some(leased)) => leased,
             Ok(None) => {
-                tracing::debug!(page = to_ask.page.as_str(), "poll.not_its_turn");
+                tracing::debug!(page = due.page.as_str(), "poll.not_its_turn");
                 return;
             }
             Err(error) => {
-                tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.not_leased");
+                tracing::error!(page = due.page.as_str(), error = error.chain(), "poll.not_leased");
                 return;
             }
         };
-        let finished = match Self::begin(collect, &leased, to_ask, clock).await {
-            Ok(Some(asking)) => asking.ask(to_ask, turn).await,
+        let finished = match Self::begin(collect, &leased, due, clock).await {
+            Ok(Some(asking)) => asking.request(due, turn).await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         let done = match finished {
             Ok(Some(finished)) => polls.finish(&leased, &finished).await,
             // The page is gone.
-            Ok(None) => polls.drop_page(&to_ask.page).await,
+            Ok(None) => polls.drop_page(&due.page).await,
             Err(error) => {
-                tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.failed");
-                polls.finish(&leased, &failed(&leased, to_ask, collect.polls.tick, clock)).await
+                tracing::error!(page = due.page.as_str(), error = error.chain(), "poll.failed");
+                polls.finish(&leased, &failed(&leased, due, collect.polls.tick, clock)).await
             }
         };
         if let Err(error) = done {
             // Its lease ends by itself.
-            tracing::error!(page = to_ask.page.as_str(), error = error.chain(), "poll.not_finished");
+            tracing::error!(page = due.page.as_str(), error = error.chain(), "poll.not_finished");
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a> Asking<'a> {
     async fn begin(
         collect: &'a Collect,
         leased: &Leased,
-        to_ask: &PageToAsk,
+        due: &DuePage,
         clock: InvocationClock,
     ) -> Result<Option<Self>, AdapterError> {
         let schedule = leased.schedule.clone();
@@ -165,9 +165,9 @@ impl<'a> Asking<'a> {
             renewal: stored.renewal,
             renewed: false,
             until: after(clock.now(), PAGE_TIME),
-            most_calls: to_ask.calls,
-            sweeps: to_ask.sweeps.unwrap_or(0),
-            millionths: to_ask.millionths,
+            most_calls: due.calls,
+            sweeps: due.sweeps.unwrap_or(0),
+            millionths: due.millionths,
             calls: 0,
             new: 0,
             renewal_failed: false,
@@ -181,22 +181,22 @@ impl<'a> Asking<'a> {
     }
 
     /// Asks, and says what is to be kept of it. None where the page is gone.
-    async fn ask(
+    async fn request(
         mut self,
-        to_ask: &PageToAsk,
+        due: &DuePage,
         turn: PollTrigger,
     ) -> Result<Option<PollOutcome>, AdapterError> {
         let began_at = self.clock.now();
         let ended = self.ask_all().await?;
         self.tell(&ended, began_at).await?;
-        let next = self.next(&ended, to_ask, turn, began_at);
+        let next = self.next(&ended, due, turn, began_at);
         let last = LastTick { at: began_at, result: result(&ended), new: self.new, calls: self.calls };
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         let (calls, new, result) = (self.calls, self.new, tracing::field::debug(last.result));
         tracing::info!(page, network, result, calls, new, "poll.asked");
-        let every_minutes = self.every_minutes(to_ask);
+        let every_minutes = self.every_minutes(due);
         let denied = self.denied.take().map(|(what, _)| what.to_owned());
-        let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_whole(&ended)));
+        let denied = denied.or_else(|| self.schedule.denied.clone().filter(|_| !self.is_complete(&ended)));
         let used = self.token.version;
         let (inspected, proven) = (self.inspected, self.page.proven);
         Ok(Some(PollOutcome { next, every_minutes, last, inspected, denied, proven, used }))
@@ -229,25 +229,25 @@ impl<'a> Asking<'a> {
         if self.page.proven {
             self.free().await?;
         }
-        if !matches!(ended, Ended::Whole | Ended::More | Ended::Unavailable) {
+        if !matches!(ended, Ended::Complete | Ended::More | Ended::Unavailable) {
             return Ok(ended);
         }
         match self.complete().await? {
-            Ended::Whole => Ok(ended),
+            Ended::Complete => Ok(ended),
             other => Ok(other),
         }
     }
 
     /// Collects; where the access token's time is over, once more with a new one.
     async fn collect_page(&mut self, progress: &mut Progress) -> Result<Ended, AdapterError> {
-        let ended = self.drive(progress).await?;
+        let ended = self.run_collection(progress).await?;
         let Ended::Refused(trouble) = &ended else { return Ok(ended) };
         if !self.may_renew(trouble) {
             return Ok(ended);
         }
         match self.renew().await? {
             Some(ended) => Ok(ended),
-            None => self.drive(progress).await,
+            None => self.run_collection(progress).await,
         }
     }
 
@@ -301,9 +301,9 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether all was asked and answered, also what was denied the last time.
-    fn is_whole(&self, ended: &Ended) -> bool {
+    fn is_complete(&self, ended: &Ended) -> bool {
         let denied = self.schedule.denied.as_deref();
-        *ended == Ended::Whole
+        *ended == Ended::Complete
             && self.denied.is_none()
             && denied.is_none_or(|what| self.answered.contains(what))
     }
@@ -313,8 +313,8 @@ impl<'a> Asking<'a> {
         // What was renewed a moment ago, and is refused all the same, is not renewed again.
         let in_vain = self.renewed && matches!(ended, Ended::Refused(_));
         let renewable = self.is_renewable() && !in_vain && !self.renewal_failed;
-        for sight in self.sights(ended) {
-            let seen = Seen { sight, begun_at, renewable };
+        for sight in self.observations(ended) {
+            let seen = Observed { sight, begun_at, renewable };
             if token_state::decide(&self.page, self.token.version, &seen, self.clock.now()).is_none() {
                 continue;
             }
@@ -333,32 +333,39 @@ impl<'a> Asking<'a> {
     }
 
     /// What was seen of the token, in this order.
-    fn sights(&mut self, ended: &Ended) -> Vec<Sight> {
+    fn observations(&mut self, ended: &Ended) -> Vec<TokenObservation> {
         let refused = match ended {
-            Ended::Refused(trouble) => Some(Sight::Refused(trouble.clone())),
-            Ended::RenewalRefused { lost } => Some(Sight::RenewalRefused { lost: *lost }),
-            Ended::NotThePages => Some(Sight::NotThePages),
+            Ended::Refused(trouble) => Some(TokenObservation::Refused(trouble.clone())),
+            Ended::RenewalRefused { lost } => Some(TokenObservation::RenewalRefused { lost: *lost }),
+            Ended::NotThePages => Some(TokenObservation::NotThePages),
             _ => None,
         };
         if let Some(refused) = refused {
             return vec![refused];
         }
-        let narrowed = |which: Option<String>| Sight::Refused(TokenTrouble::Narrowed(which));
+        let narrowed = |which: Option<String>| TokenObservation::Refused(TokenTrouble::Narrowed(which));
         match (self.denied.clone(), self.taken.take()) {
             // The ends that were named count, whatever it may not do.
-            (Some((_, which)), Some(Sight::Taken { expires_at, consent_ends_at, .. })) => {
-                vec![Sight::Taken { whole: false, expires_at, consent_ends_at }, narrowed(which)]
+            (Some((_, which)), Some(TokenObservation::Taken { expires_at, consent_ends_at, .. })) => {
+                vec![
+                    TokenObservation::Taken { complete: false, expires_at, consent_ends_at },
+                    narrowed(which),
+                ]
             }
             (Some((_, which)), _) => vec![narrowed(which)],
             (None, Some(taken)) => vec![taken],
-            (None, None) if self.answered.is_empty() => vec![Sight::Time],
+            (None, None) if self.answered.is_empty() => vec![TokenObservation::Time],
             (None, None) => {
-                vec![Sight::Taken { whole: self.is_whole(ended), expires_at: None, consent_ends_at: None }]
+                vec![TokenObservation::Taken {
+                    complete: self.is_complete(ended),
+                    expires_at: None,
+                    consent_ends_at: None,
+                }]
             }
         }
     }
 
-    fn next(&self, ended: &Ended, to_ask: &PageToAsk, turn: PollTrigger, began_at: Timestamp) -> Next {
+    fn next(&self, ended: &Ended, due: &DuePage, turn: PollTrigger, began_at: Timestamp) -> Next {
         if token_state::is_dead(self.page.token.state) {
             return Next::WithANewToken;
         }
@@ -366,7 +373,7 @@ impl<'a> Asking<'a> {
             PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
             PollTrigger::OutOfTurn => began_at,
         };
-        let every = Duration::from_secs(u64::from(self.every_minutes(to_ask)) * 60);
+        let every = Duration::from_secs(u64::from(self.every_minutes(due)) * 60);
         let tick = self.collect.polls.tick;
         let turn = until_turn(&self.page.id, turn_at, every, tick);
         // Somewhat before that tick, so that it is due then whether it comes early or late.
@@ -377,15 +384,15 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn every_minutes(&self, to_ask: &PageToAsk) -> u32 {
+    fn every_minutes(&self, due: &DuePage) -> u32 {
         let tick = || u32::try_from(self.collect.polls.tick.as_secs() / 60).unwrap_or(1);
-        to_ask.every.or(self.schedule.every_minutes).unwrap_or_else(tick)
+        due.every.or(self.schedule.every_minutes).unwrap_or_else(tick)
     }
 }
 
 fn result(ended: &Ended) -> TickResult {
     match ended {
-        Ended::Whole => TickResult::Ok,
+        Ended::Complete => TickResult::Ok,
         Ended::More => TickResult::More,
         Ended::Limited(_) => TickResult::Limited,
         Ended::Refused(_) | Ended::RenewalRefused { .. } | Ended::NotThePages | Ended::Dead => {
@@ -397,11 +404,11 @@ fn result(ended: &Ended) -> TickResult {
 }
 
 /// What is kept where something of ours failed: it is due again at the next tick.
-fn failed(leased: &Leased, to_ask: &PageToAsk, tick: Duration, clock: InvocationClock) -> PollOutcome {
+fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
     PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
-        every_minutes: to_ask.every.or(leased.schedule.every_minutes).unwrap_or(15),
+        every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(15),
         last,
         inspected: leased.schedule.inspected,
         denied: leased.schedule.denied.clone(),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::queues::poll::{PageToAsk, Poll};
+use carteiro_adapters::queues::poll::{DuePage, Poll};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::poll::{Connected, Schedule};
 use carteiro_core::id::AccountId;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::TickResult;
-use carteiro_networks::poll::budget::Of;
+use carteiro_networks::poll::budget::LimitScope;
 use carteiro_networks::poll::fair::{self, ByAccount, Part};
 use carteiro_networks::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
 use jiff::Timestamp;
@@ -77,7 +77,7 @@ pub(super) async fn shard(
 fn count(collect: &Collect, counted: &mut Connected, schedule: &Schedule) {
     *counted.pages.entry(schedule.network).or_default() += 1;
     let limits = collect.polls.settings.limits(schedule.network);
-    if limits.iter().any(|limit| limit.of == Of::TheApp) {
+    if limits.iter().any(|limit| limit.of == LimitScope::TheApp) {
         let accounts = counted.accounts.entry(schedule.network).or_default();
         let pages = accounts.entry(fair::key(&schedule.account)).or_default();
         if schedule.proven {
@@ -95,7 +95,7 @@ pub(super) async fn millionths(
     account: &AccountId,
 ) -> Result<Option<u32>, AdapterError> {
     let limits = collect.polls.settings.limits(network);
-    if !limits.iter().any(|limit| limit.of == Of::TheApp) {
+    if !limits.iter().any(|limit| limit.of == LimitScope::TheApp) {
         return Ok(None);
     }
     let connected = collect.polls.tables.polls.connected().await?;
@@ -130,10 +130,10 @@ impl Share {
         Self { every: share.every, calls, sweeps: share.sweeps, millionths: part.millionths }
     }
 
-    fn of_page(&self, due: &Due) -> PageToAsk {
+    fn of_page(&self, due: &Due) -> DuePage {
         let every = u32::try_from(self.every.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
         let (page, network, sweeps) = (due.page.clone(), due.network, Some(self.sweeps));
         let (calls, millionths) = (self.calls, self.millionths);
-        PageToAsk { page, network, every: Some(every), calls, sweeps, millionths }
+        DuePage { page, network, every: Some(every), calls, sweeps, millionths }
     }
 }

@@ -17,12 +17,12 @@ use carteiro_networks::network::Network;
 use carteiro_networks::page::{AccessToken, Changed, Page, Set, TokenChange, TokenStatus};
 use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::meta::{self, Refresh};
-use carteiro_networks::poll::refresh::{self, Help, Means, Renewed, Turn};
+use carteiro_networks::poll::refresh::{self, GrantType, Remedy, RenewalClaim, Renewed};
 use carteiro_networks::poll::service_account::ServiceAccount;
 use carteiro_networks::poll::{TokenTrouble, Verdict};
 
 use super::drive::AFTER_CALL;
-use super::page::{Asking, Ended};
+use super::page::{Ended, PagePoll};
 
 /// How often storing a new token is tried: nobody else has it.
 const TRIES: u32 = 6;
@@ -34,27 +34,27 @@ const AGAIN: Duration = Duration::from_secs(6 * 3600);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// With what a token is renewed.
-enum By {
+enum RenewalMethod {
     /// One of the ways of OAuth.
-    OAuth(Means),
+    OAuth(GrantType),
     /// Instagram's own, with the access token itself.
     Instagram,
 }
 
-impl Asking<'_> {
+impl PagePoll<'_> {
     /// Renews the token where its time is nearly over, or fetches one for a service account's key. Some where the run
     /// ends there.
     pub(super) async fn renew_if_due(&mut self) -> Result<Option<Ended>, AdapterError> {
         let now = self.clock.now();
         let due = match self.by() {
             None => false,
-            Some(By::OAuth(Means::ServiceAccount)) => true,
-            Some(By::OAuth(Means::RefreshToken)) => {
+            Some(RenewalMethod::OAuth(GrantType::ServiceAccount)) => true,
+            Some(RenewalMethod::OAuth(GrantType::RefreshToken)) => {
                 // One that was begun and did not succeed comes first: the network may have refused the token before it.
                 let was_begun = self.renewal.is_some_and(|attempt| attempt.of == self.token.version);
                 was_begun || refresh::is_due(self.page.network, self.token.expires_at, now)
             }
-            Some(By::Instagram) => {
+            Some(RenewalMethod::Instagram) => {
                 let given_at = self.page.token_given_at();
                 meta::refresh_is_due(given_at, self.token.expires_at, now) == Refresh::Due
             }
@@ -64,7 +64,7 @@ impl Asking<'_> {
         }
         // Of one that lasts for weeks a failed renewal is tried again in some hours. Meanwhile its end is near, and told.
         let still_lasts = match self.by() {
-            Some(By::Instagram) => self.token.expires_at.is_none_or(|end| end > now),
+            Some(RenewalMethod::Instagram) => self.token.expires_at.is_none_or(|end| end > now),
             _ => self.token.expires_at.is_some_and(|end| end > now),
         };
         let is_slow = matches!(self.page.network, Network::Instagram | Network::Linkedin);
@@ -82,36 +82,36 @@ impl Asking<'_> {
 
     /// Whether a refusal is one that a renewal may help against.
     pub(super) fn may_renew(&self, trouble: &TokenTrouble) -> bool {
-        let by_refresh_token = matches!(self.by(), Some(By::OAuth(Means::RefreshToken)));
-        refresh::help(trouble, by_refresh_token, self.renewed) == Help::Renew
+        let by_refresh_token = matches!(self.by(), Some(RenewalMethod::OAuth(GrantType::RefreshToken)));
+        refresh::help(trouble, by_refresh_token, self.renewed) == Remedy::Renew
     }
 
     /// Whether the token's end is no trouble, for we renew it.
     pub(super) fn is_renewable(&self) -> bool {
-        matches!(self.by(), Some(By::OAuth(_)))
+        matches!(self.by(), Some(RenewalMethod::OAuth(_)))
     }
 
-    fn by(&self) -> Option<By> {
+    fn by(&self) -> Option<RenewalMethod> {
         let network = self.page.network;
         if network == Network::Instagram && Login::of(&self.token.access_token) == Login::Instagram {
-            return Some(By::Instagram);
+            return Some(RenewalMethod::Instagram);
         }
         let is_key = network == Network::GooglePlay && self.token.access_token.reveal().starts_with('{');
-        let means = if is_key { Means::ServiceAccount } else { Means::RefreshToken };
+        let means = if is_key { GrantType::ServiceAccount } else { GrantType::RefreshToken };
         refresh::renewal(network, means)?;
         let has_what_it_takes =
             is_key || self.token.refresh_token.is_some() && self.collect.polls.apps.client(network).is_some();
-        has_what_it_takes.then_some(By::OAuth(means))
+        has_what_it_takes.then_some(RenewalMethod::OAuth(means))
     }
 
     /// Renews the token. None where it is renewed; else how the run ends.
     pub(super) async fn renew(&mut self) -> Result<Option<Ended>, AdapterError> {
         match self.by() {
             None => Ok(Some(Ended::Refused(TokenTrouble::Expired))),
-            Some(By::OAuth(Means::ServiceAccount)) => self.fetch_with_key().await,
+            Some(RenewalMethod::OAuth(GrantType::ServiceAccount)) => self.fetch_with_key().await,
             Some(by) => {
-                let turn = refresh::turn(self.renewal, self.token.version, self.clock.now());
-                let Turn::Ours { attempt, after_loss } = turn else { return Ok(Some(Ended::More)) };
+                let claim = refresh::claim(self.renewal, self.token.version, self.clock.now());
+                let RenewalClaim::Ours { attempt, after_loss } = claim else { return Ok(Some(Ended::More)) };
                 let tokens = &self.collect.polls.tables.tokens;
                 if !tokens.begin_renewal(&self.page.id, self.renewal, attempt).await? {
                     return Ok(Some(Ended::More));
@@ -119,8 +119,8 @@ impl Asking<'_> {
                 self.renewal = Some(attempt);
                 self.calls += 1;
                 match by {
-                    By::Instagram => self.renew_instagrams().await,
-                    By::OAuth(_) => self.renew_with_refresh_token(after_loss).await,
+                    RenewalMethod::Instagram => self.renew_instagrams().await,
+                    RenewalMethod::OAuth(_) => self.renew_with_refresh_token(after_loss).await,
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Asking<'_> {
             client_secret: client.and_then(|client| client.secret.as_deref()),
             assertion: None,
         };
-        let answered = self.post(Means::RefreshToken, secrets).await;
+        let answered = self.post(GrantType::RefreshToken, secrets).await;
         if let (Err(error), Some(attempt)) = (&answered, self.renewal)
             && error.is_unsent()
             && !after_loss
@@ -158,7 +158,7 @@ impl Asking<'_> {
         let Some(assertion) = assertion else { return Ok(Some(Ended::Refused(TokenTrouble::Revoked))) };
         let secrets = RenewalSecrets { assertion: Some(&assertion), ..RenewalSecrets::default() };
         self.calls += 1;
-        let answered = self.post(Means::ServiceAccount, secrets).await;
+        let answered = self.post(GrantType::ServiceAccount, secrets).await;
         match self.read_renewal(answered, false) {
             Renewed::Fresh(fresh) => {
                 (self.access, self.renewed) = (fresh.access_token, true);
@@ -173,7 +173,7 @@ impl Asking<'_> {
         let credentials = Credentials { access_token: &self.access, app_token: None };
         let time = CallTime::of(self.clock, AFTER_CALL);
         let client = &self.collect.polls.client;
-        let answered = client.ask(Network::Instagram, &meta::refresh(), credentials, time).await;
+        let answered = client.request(Network::Instagram, &meta::refresh(), credentials, time).await;
         let now = self.clock.now();
         let refreshed = match answered {
             Ok(answered) => answered.told(|answer| meta::refreshed(answer, settings, now)),
@@ -201,7 +201,7 @@ impl Asking<'_> {
         }
     }
 
-    async fn post(&self, means: Means, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
+    async fn post(&self, means: GrantType, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
         let Some(renewal) = refresh::renewal(self.page.network, means) else {
             return Err(CallError::NotMade("a way of renewing"));
         };

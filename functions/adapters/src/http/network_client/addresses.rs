@@ -115,7 +115,7 @@ impl Addresses {
     }
 
     /// Below which address something is asked with a token of this login; the login matters for Instagram alone.
-    pub(super) fn of_ask(&self, network: Network, login: Login, endpoint: Endpoint) -> &Address {
+    pub(super) fn of_page(&self, network: Network, login: Login, endpoint: Endpoint) -> &Address {
         match (network, login, endpoint) {
             (Network::Instagram, Login::Instagram, _) => &self.instagram.token,
             // It is a token of Facebook's that is asked about.
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn each_login_of_instagrams_has_its_own_host_and_facebooks_tokens_are_asked_about_at_facebooks() {
         let addresses = addresses();
-        let of = |network, login, endpoint| addresses.of_ask(network, login, endpoint).whole();
+        let of = |network, login, endpoint| addresses.of_page(network, login, endpoint).whole();
         let host = "https://instagram-token-url.example";
         for endpoint in [Endpoint::Api, Endpoint::Token] {
             assert_eq!(of(Network::Instagram, Login::Instagram, endpoint), host);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use carteiro_networks::poll::Answer;
+use carteiro_networks::poll::NetworkResponse;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -46,9 +46,9 @@ impl Answered {
     }
 
     /// Hands the answer to who reads it: `answered.told(|answer| run.heard(answer, now))`.
-    pub fn told<T>(&self, read: impl FnOnce(&Answer<'_>) -> T) -> T {
+    pub fn told<T>(&self, read: impl FnOnce(&NetworkResponse<'_>) -> T) -> T {
         let header = |name: &str| self.header(name);
-        read(&Answer { status: self.status, header: &header, body: &self.body })
+        read(&NetworkResponse { status: self.status, header: &header, body: &self.body })
     }
 
     /// Reads a response to its end.

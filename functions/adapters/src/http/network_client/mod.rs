@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_networks::network::Network;
-use carteiro_networks::poll::Ask;
+use carteiro_networks::poll::NetworkRequest;
 use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::refresh::Renewal;
 use http::Request;
@@ -166,16 +166,16 @@ impl NetworkClient {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn ask(
+    pub async fn request(
         &self,
         network: Network,
-        ask: &Ask,
+        request: &NetworkRequest,
         credentials: Credentials<'_>,
         time: CallTime,
     ) -> Result<Answered, CallError> {
         let login = Login::of(credentials.access_token);
-        let address = self.addresses.of_ask(network, login, ask.to);
-        self.call(request::of_ask(address, ask, credentials)?, time).await
+        let address = self.addresses.of_page(network, login, request.to);
+        self.call(request::of_page(address, request, credentials)?, time).await
     }
 
     /// Asks a network for a new token. The answer has one in it.

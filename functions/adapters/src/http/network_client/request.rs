@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use carteiro_networks::page::AccessToken;
 use carteiro_networks::poll::refresh::{Renewal, Slot};
-use carteiro_networks::poll::{Ask, Auth, Method};
+use carteiro_networks::poll::{Auth, Method, NetworkRequest};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
 };
@@ -51,14 +51,14 @@ impl std::fmt::Debug for RenewalSecrets<'_> {
     }
 }
 
-/// The request of an ask below an address.
-pub(super) fn of_ask(
+/// The HTTP request for a request about a page.
+pub(super) fn of_page(
     address: &Address,
-    ask: &Ask,
+    request: &NetworkRequest,
     credentials: Credentials<'_>,
 ) -> Result<Request<Full<Bytes>>, CallError> {
     let token = credentials.access_token.reveal();
-    let (in_query, bearer) = match ask.auth {
+    let (in_query, bearer) = match request.auth {
         Auth::Bearer => (None, Some(token)),
         Auth::Query(name) => (Some((name, token)), None),
         Auth::Inspected(name) => {
@@ -67,23 +67,23 @@ pub(super) fn of_ask(
         }
         Auth::None => (None, None),
     };
-    let own = ask.query.iter().map(|(name, value)| (*name, value.as_str()));
-    let (query, form): (Vec<_>, _) = match ask.method {
+    let own = request.query.iter().map(|(name, value)| (*name, value.as_str()));
+    let (query, form): (Vec<_>, _) = match request.method {
         Method::Get => (own.chain(in_query).collect(), None),
         Method::Post => (in_query.into_iter().collect(), Some(own.collect::<Vec<_>>())),
     };
-    let mut request = request(url(address, &ask.path, &query)?, form.as_deref());
-    for (name, value) in &ask.headers {
+    let mut http = http_request(url(address, &request.path, &query)?, form.as_deref());
+    for (name, value) in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes());
         let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) else {
             return Err(CallError::NotMade("a header has what no header may have"));
         };
-        request.headers_mut().append(name, value);
+        http.headers_mut().append(name, value);
     }
     if let Some(token) = bearer {
-        request.headers_mut().insert(AUTHORIZATION, secret(format!("Bearer {token}"))?);
+        http.headers_mut().insert(AUTHORIZATION, secret(format!("Bearer {token}"))?);
     }
-    Ok(request)
+    Ok(http)
 }
 
 /// The request of a renewal to an address.
@@ -107,7 +107,7 @@ pub(super) fn of_renewal(
         form.extend(value.map(|value| (*name, value)));
     }
     let uri = address.whole().parse().map_err(|_| NOT_A_URL)?;
-    let mut request = request(uri, Some(&form));
+    let mut request = http_request(uri, Some(&form));
     if let (true, Some(id), Some(secret_of_app)) = (renewal.basic, secrets.client_id, secrets.client_secret) {
         // Both are escaped before (RFC 6749, 2.3.1).
         let pair = format!("{}:{}", escaped(id), escaped(secret_of_app));
@@ -132,7 +132,7 @@ fn url(address: &Address, path: &str, query: &[(&str, &str)]) -> Result<Uri, Cal
     text.parse().map_err(|_| NOT_A_URL)
 }
 
-fn request(uri: Uri, form: Option<&[(&str, &str)]>) -> Request<Full<Bytes>> {
+fn http_request(uri: Uri, form: Option<&[(&str, &str)]>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::from(form.map(joined).unwrap_or_default()));
     *request.uri_mut() = uri;
     let headers = request.headers_mut();

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use carteiro_networks::page::AccessToken;
-use carteiro_networks::poll::refresh::{Means, renewal};
+use carteiro_networks::poll::refresh::{GrantType, renewal};
 use carteiro_networks::poll::{Auth, Endpoint, Method};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -107,9 +107,9 @@ fn token() -> AccessToken {
     AccessToken::from_stored(SECRET.to_owned())
 }
 
-fn ask_with(auth: Auth) -> Ask {
-    Ask {
-        what: "posts",
+fn ask_with(auth: Auth) -> NetworkRequest {
+    NetworkRequest {
+        operation: "posts",
         to: Endpoint::Api,
         method: Method::Get,
         path: "/v26.0/1/feed".to_owned(),
@@ -120,9 +120,13 @@ fn ask_with(auth: Auth) -> Ask {
     }
 }
 
-async fn ask(client: &NetworkClient, network: Network, ask: &Ask) -> Result<Answered, CallError> {
+async fn request(
+    client: &NetworkClient,
+    network: Network,
+    request: &NetworkRequest,
+) -> Result<Answered, CallError> {
     let (access_token, app) = (&token(), AccessToken::from_stored("1|app".to_owned()));
-    client.ask(network, ask, Credentials { access_token, app_token: Some(&app) }, time()).await
+    client.request(network, request, Credentials { access_token, app_token: Some(&app) }, time()).await
 }
 
 fn line(request: &str) -> &str {
@@ -143,7 +147,7 @@ async fn a_token_stands_where_the_ask_says_and_nowhere_else() {
         (Auth::None, String::new(), None),
     ] {
         let server = Server::answering(FINE).await;
-        let answered = ask(&server.client(), Network::Facebook, &ask_with(auth)).await.unwrap();
+        let answered = request(&server.client(), Network::Facebook, &ask_with(auth)).await.unwrap();
         assert_eq!((answered.status, &*answered.body), (200, &b"{}"[..]));
         let request = server.only();
         let expected = format!("GET /facebook_base_url/v26.0/1/feed?{query}{in_query} HTTP/1.1");
@@ -160,12 +164,12 @@ async fn a_token_stands_where_the_ask_says_and_nowhere_else() {
 async fn a_path_is_sent_as_it_is_with_its_query_and_the_asks_headers() {
     let server = Server::answering(FINE).await;
     let path = "/rest/socialActions/urn%3Ali%3Acomment%3A(a%2C1)/comments?q=List(a,b)&timeRange=(start:1)";
-    let mut linkedin = Ask { path: path.to_owned(), query: Vec::new(), ..ask_with(Auth::Bearer) };
+    let mut linkedin = NetworkRequest { path: path.to_owned(), query: Vec::new(), ..ask_with(Auth::Bearer) };
     linkedin.headers = vec![("Linkedin-Version", "202606".to_owned())];
     let client = server.client();
-    ask(&client, Network::Linkedin, &linkedin).await.unwrap();
-    let more = Ask { query: vec![("start", "0".to_owned())], ..linkedin };
-    ask(&client, Network::Linkedin, &more).await.unwrap();
+    request(&client, Network::Linkedin, &linkedin).await.unwrap();
+    let more = NetworkRequest { query: vec![("start", "0".to_owned())], ..linkedin };
+    request(&client, Network::Linkedin, &more).await.unwrap();
     let requests = server.requests();
     assert_eq!(line(&requests[0]), format!("GET /linkedin_base_url{path} HTTP/1.1"));
     assert_eq!(line(&requests[1]), format!("GET /linkedin_base_url{path}&start=0 HTTP/1.1"));
@@ -179,7 +183,7 @@ async fn tokens_of_instagrams_own_login_go_to_its_own_host() {
     for text in ["IGAAx", "EAAx"] {
         let access_token = &AccessToken::from_stored(text.to_owned());
         let credentials = Credentials { access_token, app_token: None };
-        client.ask(Network::Instagram, &ask_with(Auth::Bearer), credentials, time()).await.unwrap();
+        client.request(Network::Instagram, &ask_with(Auth::Bearer), credentials, time()).await.unwrap();
     }
     let requests = server.requests();
     assert!(line(&requests[0]).starts_with("GET /instagram_token_url/v26.0/1/feed?"));
@@ -190,10 +194,10 @@ async fn tokens_of_instagrams_own_login_go_to_its_own_host() {
 async fn what_cannot_be_a_request_is_not_sent() {
     let server = Server::answering(FINE).await;
     let client = server.client();
-    let refused = async |ask: Ask, token: &str| {
+    let refused = async |request: NetworkRequest, token: &str| {
         let access_token = &AccessToken::from_stored(token.to_owned());
         let credentials = Credentials { access_token, app_token: None };
-        let error = client.ask(Network::Facebook, &ask, credentials, time()).await.unwrap_err();
+        let error = client.request(Network::Facebook, &request, credentials, time()).await.unwrap_err();
         assert!(matches!(error, CallError::NotMade(_)) && error.is_unsent() && !error.is_transient());
         assert!(!format!("{error:?}{}", chain(&error)).contains("Secret"), "{error:?}");
     };
@@ -202,10 +206,10 @@ async fn what_cannot_be_a_request_is_not_sent() {
     for path in
         ["", "x.example.com/Secret", "/a#Secret", "/a Secret", &format!("/{}", "Secret".repeat(20_000))]
     {
-        refused(Ask { path: path.to_owned(), ..ask_with(Auth::None) }, SECRET).await;
+        refused(NetworkRequest { path: path.to_owned(), ..ask_with(Auth::None) }, SECRET).await;
     }
     let header = vec![("x", "a\r\nSecret: b".to_owned())];
-    refused(Ask { headers: header, ..ask_with(Auth::None) }, SECRET).await;
+    refused(NetworkRequest { headers: header, ..ask_with(Auth::None) }, SECRET).await;
     assert_eq!(server.connections.load(Ordering::SeqCst), 0);
 }
 
@@ -222,10 +226,10 @@ async fn a_renewal_posts_its_form_to_the_token_address_as_it_is() {
     let with_secret = format!("{refreshing}&client_secret=s%261");
     let asserting = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c";
     for (network, means, path, form) in [
-        (Network::X, Means::RefreshToken, "x_token_url", refreshing),
-        (Network::Youtube, Means::RefreshToken, "youtube_token_url", &*with_secret),
-        (Network::Linkedin, Means::RefreshToken, "linkedin_token_url", &*with_secret),
-        (Network::GooglePlay, Means::ServiceAccount, "google_play_token_url", asserting),
+        (Network::X, GrantType::RefreshToken, "x_token_url", refreshing),
+        (Network::Youtube, GrantType::RefreshToken, "youtube_token_url", &*with_secret),
+        (Network::Linkedin, GrantType::RefreshToken, "linkedin_token_url", &*with_secret),
+        (Network::GooglePlay, GrantType::ServiceAccount, "google_play_token_url", asserting),
     ] {
         let server = Server::answering(FINE).await;
         let renewal = renewal(network, means).unwrap();
@@ -245,8 +249,8 @@ async fn an_app_without_a_secret_renews_without_one_and_nothing_else_may_be_miss
     let server = Server::answering(FINE).await;
     let refresh = AccessToken::from_stored("r".to_owned());
     let client = server.client();
-    let x = renewal(Network::X, Means::RefreshToken).unwrap();
-    let youtube = renewal(Network::Youtube, Means::RefreshToken).unwrap();
+    let x = renewal(Network::X, GrantType::RefreshToken).unwrap();
+    let youtube = renewal(Network::Youtube, GrantType::RefreshToken).unwrap();
     let secrets =
         RenewalSecrets { refresh_token: Some(&refresh), client_id: Some("id"), ..RenewalSecrets::default() };
     client.renew(Network::X, &x, secrets, time()).await.unwrap();
@@ -254,7 +258,7 @@ async fn an_app_without_a_secret_renews_without_one_and_nothing_else_may_be_miss
     for request in server.requests() {
         assert!(!request.contains("authorization") && !request.contains("client_secret"), "{request}");
     }
-    let play = renewal(Network::GooglePlay, Means::ServiceAccount).unwrap();
+    let play = renewal(Network::GooglePlay, GrantType::ServiceAccount).unwrap();
     let without = [
         (&x, RenewalSecrets { refresh_token: None, ..secrets }),
         (&x, RenewalSecrets { client_id: None, ..secrets }),
@@ -271,7 +275,7 @@ async fn an_app_without_a_secret_renews_without_one_and_nothing_else_may_be_miss
 async fn every_status_is_an_answer_whose_headers_are_found_and_which_prints_nothing_of_itself() {
     let answer = "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nX-App-Usage: {\"a\":1}\r\ncontent-length: 14\r\n\r\nEAASecretToken";
     let server = Server::answering(answer).await;
-    let answered = ask(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
+    let answered = request(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
     assert_eq!(answered.header("x-app-usage"), Some("{\"a\":1}"));
     let told = answered
         .told(|answer| (answer.status, (answer.header)("retry-after").map(str::to_owned), answer.body.len()));
@@ -284,7 +288,7 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = Server::answering(FINE).await;
     let answer = format!("HTTP/1.1 302 Found\r\nlocation: {}/\r\ncontent-length: 0\r\n\r\n", elsewhere.url);
     let server = Server::answering(answer).await;
-    let answered = ask(&server.client(), Network::Facebook, &ask_with(Auth::Bearer)).await.unwrap();
+    let answered = request(&server.client(), Network::Facebook, &ask_with(Auth::Bearer)).await.unwrap();
     assert_eq!(answered.status, 302);
     assert_eq!((server.requests().len(), elsewhere.connections.load(Ordering::SeqCst)), (1, 0));
 }
@@ -304,15 +308,15 @@ fn answer_of(headers: &str, body: &[u8]) -> Vec<u8> {
 async fn what_is_packed_is_unpacked_and_other_codings_are_no_answer() {
     let body = packed(b"{\"data\":[]}");
     let server = Server::answering(answer_of("content-encoding: gzip\r\n", &body)).await;
-    let answered = ask(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap();
+    let answered = request(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap();
     assert_eq!(&*answered.body, b"{\"data\":[]}");
     assert!(server.only().contains("\r\naccept-encoding: gzip\r\n"));
     let server = Server::answering(answer_of("content-encoding: gzip\r\n", b"")).await;
-    let answered = ask(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap();
+    let answered = request(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap();
     assert!(answered.body.is_empty());
     for (coding, body) in [("gzip", &body[..body.len() - 9]), ("br", b"x"), ("gzip, gzip", &body[..])] {
         let server = Server::answering(answer_of(&format!("content-encoding: {coding}\r\n"), body)).await;
-        let error = ask(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap_err();
+        let error = request(&server.client(), Network::Youtube, &ask_with(Auth::None)).await.unwrap_err();
         assert_eq!(error, CallError::Broken, "{coding}");
     }
 }
@@ -321,7 +325,7 @@ async fn what_is_packed_is_unpacked_and_other_codings_are_no_answer() {
 async fn an_answer_above_the_bound_is_not_read_to_its_end() {
     let whole = vec![b'x'; MAX_BODY_BYTES];
     let server = Server::answering(answer_of("", &whole)).await;
-    let answered = ask(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
+    let answered = request(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
     assert_eq!(answered.body.len(), MAX_BODY_BYTES);
     let announced = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", MAX_BODY_BYTES + 1);
     let over = vec![b'x'; MAX_BODY_BYTES + 1];
@@ -329,7 +333,7 @@ async fn an_answer_above_the_bound_is_not_read_to_its_end() {
     let bomb = answer_of("content-encoding: gzip\r\n", &packed(&over));
     for answer in [announced.into_bytes(), without_length, bomb] {
         let server = Server::answering(answer).await;
-        let error = ask(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap_err();
+        let error = request(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap_err();
         assert_eq!(error, CallError::TooLarge);
     }
 }
@@ -342,13 +346,13 @@ async fn a_call_ends_when_its_time_is_over_and_none_is_begun_without_time() {
     for server in [&nothing_yet, &half] {
         let time = CallTime { now: now(), within: Duration::from_millis(300) };
         let stopwatch = crate::runtime::clock::Stopwatch::start();
-        let told = server.client().ask(Network::X, &ask_with(Auth::Bearer), credentials, time).await;
+        let told = server.client().request(Network::X, &ask_with(Auth::Bearer), credentials, time).await;
         assert_eq!(told.unwrap_err(), CallError::TimedOut);
         assert!((300..15_000).contains(&stopwatch.elapsed_ms()));
     }
     let time = CallTime { now: now(), within: Duration::ZERO };
     let fine = Server::answering(FINE).await;
-    let told = fine.client().ask(Network::X, &ask_with(Auth::Bearer), credentials, time).await;
+    let told = fine.client().request(Network::X, &ask_with(Auth::Bearer), credentials, time).await;
     assert_eq!(told.unwrap_err(), CallError::NoTime);
     assert_eq!(fine.connections.load(Ordering::SeqCst), 0);
     let clock = InvocationClock::start(1_795_000_030_000, Duration::from_secs(30));
@@ -372,7 +376,7 @@ async fn a_connection_is_kept_for_the_next_call_but_not_through_a_long_sleep() {
     for (seconds, connections) in [(0, 1), (1, 1), (14, 1), (900, 2), (901, 2)] {
         let now = now() + Duration::from_secs(seconds);
         let time = CallTime { now, within: LONG };
-        client.ask(Network::X, &ask_with(Auth::Bearer), credentials, time).await.unwrap();
+        client.request(Network::X, &ask_with(Auth::Bearer), credentials, time).await.unwrap();
         assert_eq!(server.connections.load(Ordering::SeqCst), connections, "{seconds}");
     }
     assert_eq!(server.requests().len(), 5);
@@ -389,11 +393,11 @@ async fn http2_is_spoken_where_it_is_offered_and_only_trusted_certificates_are_g
         let url = network.url.trim_end_matches("/webhook");
         let client = NetworkClient::trusting(addresses_of(url), [authority.der()]).unwrap();
         for _ in 0..2 {
-            let answered = ask(&client, Network::X, &ask_with(Auth::Bearer)).await.unwrap();
+            let answered = request(&client, Network::X, &ask_with(Auth::Bearer)).await.unwrap();
             assert_eq!(answered.status, status);
         }
         assert_eq!(network.connections(), 1);
-        let error = ask(&client_of(url), Network::X, &ask_with(Auth::Bearer)).await.unwrap_err();
+        let error = request(&client_of(url), Network::X, &ask_with(Auth::Bearer)).await.unwrap_err();
         assert_eq!(error, CallError::Tls);
     }
 }
@@ -415,7 +419,8 @@ async fn no_error_has_anything_of_a_token_or_a_url_in_it() {
         (half.url.clone(), CallError::Broken),
         (large.url.clone(), CallError::TooLarge),
     ] {
-        let error = ask(&client_of(&url), Network::Facebook, &ask_with(Auth::Query("access_token"))).await;
+        let error =
+            request(&client_of(&url), Network::Facebook, &ask_with(Auth::Query("access_token"))).await;
         let error = error.unwrap_err();
         assert_eq!(error, expected, "{url}");
         let told = format!("{error:?} {error} {} {}", chain(&error), error.as_str());

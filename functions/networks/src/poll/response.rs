@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// A network's answer.
 #[derive(Clone, Copy)]
-pub struct Answer<'a> {
+pub struct NetworkResponse<'a> {
     /// Its status.
     pub status: u16,
     /// A header by its lower-case name.
@@ -29,7 +29,7 @@ pub enum Verdict {
         /// Until when.
         until: Timestamp,
         /// Whom it concerns.
-        of: Rest,
+        of: CooldownScope,
     },
     /// The network failed; the same call may succeed later. The next tick asks again.
     Transient,
@@ -55,10 +55,10 @@ pub enum TokenTrouble {
 
 /// Whom a limit concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rest {
-    /// This page's asks of the same [`what`](super::Ask::what) alone. The run goes on with others by itself, and the
+pub enum CooldownScope {
+    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others by itself, and the
     /// checkpoint keeps the time.
-    ThisKind,
+    ThisOperation,
     /// This page alone.
     ThePage,
     /// All pages of the deployment on the network.

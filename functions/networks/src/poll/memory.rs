@@ -16,11 +16,11 @@ const VERSION: usize = 8;
 /// The memory, the latest last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Seen(VecDeque<String>);
+pub(super) struct Remembered(VecDeque<String>);
 
 /// What the memory has of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum Memory {
     /// Nothing.
     First,
     /// The same version.
@@ -39,15 +39,15 @@ pub(super) fn number_key(what: &str, number: i64) -> EntryKey {
     EntryKey::new(what, &Version::of_action([number.to_string().as_str()]))
 }
 
-impl Seen {
+impl Remembered {
     /// What is known of a key.
-    pub(super) fn sight(&self, key: &EntryKey) -> Sight {
+    pub(super) fn recall(&self, key: &EntryKey) -> Memory {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();
         match self.0.iter().find(|kept| kept.starts_with(thing)) {
-            Some(kept) if *kept == short => Sight::Same,
-            Some(_) => Sight::Changed,
-            None => Sight::First,
+            Some(kept) if *kept == short => Memory::Same,
+            Some(_) => Memory::Changed,
+            None => Memory::First,
         }
     }
 
@@ -74,17 +74,17 @@ mod tests {
 
     #[test]
     fn a_thing_is_known_by_its_last_version_until_others_took_its_place() {
-        let mut seen = Seen::default();
+        let mut seen = Remembered::default();
         let key = |thing: &str, number| number_key(thing, number);
-        assert_eq!(seen.sight(&key("a", 1)), Sight::First);
+        assert_eq!(seen.recall(&key("a", 1)), Memory::First);
         seen.note(&key("a", 1), 2);
-        assert_eq!(seen.sight(&key("a", 1)), Sight::Same);
-        assert_eq!(seen.sight(&key("a", 2)), Sight::Changed);
+        assert_eq!(seen.recall(&key("a", 1)), Memory::Same);
+        assert_eq!(seen.recall(&key("a", 2)), Memory::Changed);
         seen.note(&key("a", 2), 2);
-        assert_eq!(seen.sight(&key("a", 1)), Sight::Changed);
+        assert_eq!(seen.recall(&key("a", 1)), Memory::Changed);
         seen.note(&key("b", 1), 2);
         seen.note(&key("a", 2), 2);
         seen.note(&key("c", 1), 2);
-        assert_eq!([seen.sight(&key("a", 2)), seen.sight(&key("b", 1))], [Sight::Same, Sight::First]);
+        assert_eq!([seen.recall(&key("a", 2)), seen.recall(&key("b", 1))], [Memory::Same, Memory::First]);
     }
 }

@@ -38,22 +38,22 @@ pub enum Auth {
 
 /// One request to a network. It carries no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// What it is for, in one word for logs and counts: `posts`, `comments`, …
-    pub what: &'static str,
-    /// Which address,
+pub struct NetworkRequest {
+    /// What it is for, in one word for logs, counts and limits: `posts`, `comments`, …
+    pub operation: &'static str,
+    /// Which of the network's addresses it goes to.
     pub to: Endpoint,
-    /// how,
+    /// Its method.
     pub method: Method,
-    /// the path below the address, percent-encoded, with its leading slash; it is sent as it is, and may have a query
-    /// of its own,
+    /// The path below the address, percent-encoded, with its leading slash. It is sent as it is, and may have a query
+    /// of its own.
     pub path: String,
-    /// the query, not encoded yet,
+    /// The query, not encoded yet.
     pub query: Vec<(&'static str, String)>,
-    /// headers beside the token's,
+    /// Headers beside the token's.
     pub headers: Vec<(&'static str, String)>,
-    /// and where the token goes.
+    /// Where the page's token goes.
     pub auth: Auth,
-    /// What it takes of the network's budget, in the network's own units.
+    /// What it takes of the network's quota, in the network's own units.
     pub units: u32,
 }

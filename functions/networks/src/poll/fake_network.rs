@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, Ask, MAX_CHECKPOINT_BYTES, Run, Stored, Verdict};
+use super::{Collector, MAX_CHECKPOINT_BYTES, NetworkRequest, NetworkResponse, Stored, Verdict};
 use crate::inbox::{EntryKey, Event, Reading};
 use crate::network::NetworkId;
 use crate::normalise;
@@ -28,19 +28,19 @@ impl Reply {
     }
 
     /// Calls with this as an answer.
-    pub(super) fn told<T>(&self, told: impl FnOnce(&Answer<'_>) -> T) -> T {
+    pub(super) fn told<T>(&self, told: impl FnOnce(&NetworkResponse<'_>) -> T) -> T {
         let header = |name: &str| {
             let mut headers = self.headers.iter();
             headers.find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
         };
-        told(&Answer { status: self.status, header: &header, body: &self.body })
+        told(&NetworkResponse { status: self.status, header: &header, body: &self.body })
     }
 }
 
 /// A value of an ask's query, whether it is in the path or beside it.
-pub(super) fn query(ask: &Ask, name: &str) -> Option<String> {
-    let beside = ask.query.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-    let whole = format!("http://localhost{}", ask.path);
+pub(super) fn query(request: &NetworkRequest, name: &str) -> Option<String> {
+    let beside = request.query.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+    let whole = format!("http://localhost{}", request.path);
     let url = url::Url::parse(&whole).unwrap();
     beside.or_else(|| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()))
 }
@@ -50,49 +50,49 @@ pub(super) fn query(ask: &Ask, name: &str) -> Option<String> {
 pub(super) struct Driven {
     pub(super) events: Vec<Event>,
     pub(super) verdicts: Vec<Verdict>,
-    pub(super) asks: Vec<Ask>,
+    pub(super) requests: Vec<NetworkRequest>,
     /// Whether the run had nothing more to ask.
     pub(super) finished: bool,
 }
 
 impl Driven {
     /// What was asked, in words.
-    pub(super) fn whats(&self) -> Vec<&'static str> {
-        self.asks.iter().map(|ask| ask.what).collect()
+    pub(super) fn operations(&self) -> Vec<&'static str> {
+        self.requests.iter().map(|request| request.operation).collect()
     }
 }
 
 /// Drives a run for at most so many calls. The last answer's events are not said to be stored where `torn`: the run was
 /// cut between the two.
-pub(super) fn drive<R: Run>(
+pub(super) fn drive<R: Collector>(
     run: &mut R,
     now: Timestamp,
     calls: usize,
     torn: bool,
-    mut network: impl FnMut(&Ask) -> Reply,
+    mut network: impl FnMut(&NetworkRequest) -> Reply,
 ) -> Driven {
     let mut driven = Driven::default();
     for call in 1..=calls {
-        let Some(ask) = run.next() else {
+        let Some(request) = run.next() else {
             driven.finished = true;
             break;
         };
-        let heard = network(&ask).told(|answer| run.heard(answer, now));
-        driven.asks.push(ask);
+        let heard = network(&request).told(|answer| run.on_response(answer, now));
+        driven.requests.push(request);
         driven.verdicts.push(heard.verdict);
         if torn && call == calls {
             break;
         }
         let stored = Stored { new: heard.events.len(), known: 0 };
         driven.events.extend(heard.events);
-        run.stored(stored);
+        run.on_stored(stored);
     }
     driven.finished |= run.next().is_none();
     driven
 }
 
 /// What is kept of a run, as another process reads it.
-pub(super) fn kept<R: Run>(run: &R) -> R::Checkpoint {
+pub(super) fn kept<R: Collector>(run: &R) -> R::Checkpoint {
     let text = serde_json::to_string(&run.checkpoint()).unwrap();
     assert!(text.len() <= MAX_CHECKPOINT_BYTES, "{} bytes", text.len());
     serde_json::from_str(&text).unwrap()
