@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::error::AdapterError;
+use crate::queues::send::delay_seconds;
 
 /// How many send batches are under way at once.
 const CONCURRENT_BATCHES: usize = 16;
@@ -38,13 +39,12 @@ impl Outgoing {
     /// Queues a delivery after a delay, at most 15 minutes; what is longer becomes 15 minutes.
     #[must_use]
     pub fn new(delivery: &Delivery, delay: Duration) -> Self {
-        let seconds = delay.as_millis().div_ceil(1000).min(900);
         Self {
             message: delivery.to_message(),
             // Fair queues: one account's backlog does not delay the others'. An account cannot become many by making
             // webhooks.
             group: delivery.account.to_string(),
-            delay_seconds: i32::try_from(seconds).unwrap_or(900),
+            delay_seconds: delay_seconds(delay),
         }
     }
 }

@@ -4,16 +4,13 @@
 //! It is a queue of its own beside the other work, so that a hundred thousand pages delay no release and no notice.
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_networks::network::Network;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
-
-/// The most messages of one call (SQS).
-const TOGETHER: usize = 10;
+use crate::queues::send::{JsonMessage, send_json};
 
 /// Something to ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,22 +95,10 @@ impl PollQueue {
     /// # Errors
     /// Where not all of it is certainly in the queue. What was queued will be asked; what was not is still due.
     pub async fn send(&self, polls: &[Poll]) -> Result<(), AdapterError> {
-        const OPERATION: &str = "queueing what is asked";
-        for together in polls.chunks(TOGETHER) {
-            let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (index, poll) in together.iter().enumerate() {
-                let body = serde_json::to_string(poll);
-                let body = body.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-                let group = poll.group().map(|account| account.as_str().to_owned());
-                let entry = entry.set_message_group_id(group).build();
-                call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
-            }
-            let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-            if !answer.failed.is_empty() {
-                return Err(AdapterError::NotQueued { operation: OPERATION });
-            }
-        }
-        Ok(())
+        let messages: Vec<_> = polls
+            .iter()
+            .map(|poll| JsonMessage { body: poll, group: poll.group().map(AccountId::as_str), delay: None })
+            .collect();
+        send_json((&self.client, &self.url), &messages, "queueing what is asked").await
     }
 }

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use carteiro_core::id::{AccountId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
+use crate::queues::send::{JsonMessage, send_json};
 
 /// A piece of work. Moving what is due may find releases and replays and send them as work, and a replay sends the
 /// release of what it made wait. A release that another worker has sends a look at it, which is the same work again, up
@@ -129,24 +129,11 @@ impl WorkQueue {
     /// # Errors
     /// Where not all of it is certainly in the queue. What was queued will be done, and is planned again.
     pub async fn send(&self, work: &[(Work, Duration)]) -> Result<(), AdapterError> {
-        const OPERATION: &str = "queueing work";
-        for batch in work.chunks(10) {
-            let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (index, (work, delay)) in batch.iter().enumerate() {
-                let body = serde_json::to_string(work)
-                    .map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-                let delay = i32::try_from(delay.as_millis().div_ceil(1000).min(900)).unwrap_or(900);
-                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-                let group = work.group().map(str::to_owned);
-                let entry = entry.delay_seconds(delay).set_message_group_id(group).build();
-                call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
-            }
-            let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-            if !answer.failed.is_empty() {
-                return Err(AdapterError::NotQueued { operation: OPERATION });
-            }
-        }
-        Ok(())
+        let messages: Vec<_> = work
+            .iter()
+            .map(|(work, delay)| JsonMessage { body: work, group: work.group(), delay: Some(*delay) })
+            .collect();
+        send_json((&self.client, &self.url), &messages, "queueing work").await
     }
 }
 
