@@ -1,5 +1,5 @@
-//! The queue of what is asked of networks: a message for each shard of schedules that a tick plans, and one for each few
-//! pages that a plan finds due. Neither begets more: tick, plan, pages is all there is.
+//! The queue of polls: one message for each shard of schedules that a tick plans, and one for each few pages that a
+//! plan finds due. Nothing else sends polls.
 //!
 //! It is a queue of its own beside the other work, so that a hundred thousand pages delay no release and no notice.
 
@@ -16,13 +16,13 @@ use crate::queues::send::{JsonMessage, send_json};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "poll", rename_all = "snake_case")]
 pub enum Poll {
-    /// Plans what is due in one shard of the schedules.
+    /// Plans the due pages of one shard of the schedules.
     Plan {
         /// The shard.
         shard: u8,
         /// When the tick planned.
         at: Timestamp,
-        /// Whether all are due that no limit holds back: somebody wants a tick now.
+        /// Whether every page that no quota holds back is due: a tick was requested.
         now: bool,
     },
     /// Asks about pages.
@@ -38,7 +38,7 @@ pub enum Poll {
     Check {
         /// The page.
         page: PageId,
-        /// Whose it is.
+        /// Its account.
         account: AccountId,
         /// Its network.
         network: Network,
@@ -56,8 +56,8 @@ pub struct DuePage {
     pub every: Option<u32>,
     /// How many calls it has.
     pub calls: u32,
-    /// How many thousandths of a unit its sweeps through what is older may take a day; where that is not said, none is
-    /// begun but the first.
+    /// How many thousandths of a unit its sweeps through older content may take a day. Where it is absent, only the
+    /// first sweep is begun.
     #[serde(default)]
     pub sweeps: Option<u64>,
     /// How many millionths of the app's limits its account may use; all, where that is not said.
@@ -66,8 +66,7 @@ pub struct DuePage {
 }
 
 impl Poll {
-    /// Whose it is, where it is one account's: its group, so that one that asks for much delays nobody else (fair
-    /// queues).
+    /// The account, where the poll is one account's. SQS's fair queues keep its polls from delaying the others'.
     fn group(&self) -> Option<&AccountId> {
         match self {
             Self::Check { account, .. } => Some(account),
@@ -76,7 +75,7 @@ impl Poll {
     }
 }
 
-/// The queue of what is asked.
+/// The queue of polls.
 #[derive(Clone, Debug)]
 pub struct PollQueue {
     client: Client,
@@ -90,10 +89,10 @@ impl PollQueue {
         Self { client, url }
     }
 
-    /// Queues what is to be asked.
+    /// Queues polls.
     ///
     /// # Errors
-    /// Where not all of it is certainly in the queue. What was queued will be asked; what was not is still due.
+    /// Where not all of them are certainly in the queue. Queued ones will be served; the others are still due.
     pub async fn send(&self, polls: &[Poll]) -> Result<(), AdapterError> {
         let messages: Vec<_> = polls
             .iter()

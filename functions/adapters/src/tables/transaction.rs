@@ -1,4 +1,4 @@
-//! Transactions: how one ended, and repeating one that others were in the way of.
+//! Transactions: how one ended, and repeats after conflicts and throttling.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use crate::error::AdapterError;
 use crate::runtime::random;
 
-/// How often a transaction is tried that others were in the way of, or that was too much.
+/// How often a transaction is tried that conflicts or is throttled.
 pub(crate) const TRIES: u32 = 5;
 /// How long is waited before the second try; before each further one twice as long, and up to twice that.
 const PAUSE: Duration = Duration::from_millis(25);
-/// By which a table, or one partition of it, says that a part of a transaction is too much now.
+/// The codes by which a table, or one partition of it, throttles a part of a transaction.
 const THROTTLES: [&str; 4] = [
     "ThrottlingError",
     "ProvisionedThroughputExceeded",
@@ -28,11 +28,11 @@ pub(crate) enum Transacted {
     Refused(Vec<usize>),
     /// Others changed the same rows at the same time.
     InTheWay,
-    /// It was too much.
+    /// It was throttled.
     Throttled,
 }
 
-/// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
+/// Writes all or nothing. Repeats on conflicts and throttling, for a second at most.
 pub(crate) async fn transact_patiently(
     client: &Client,
     writes: &[TransactWriteItem],

@@ -213,7 +213,7 @@ fn every_receiver_of_the_catalogue_has_its_test() {
 }
 
 #[tokio::test]
-async fn a_cause_says_where_a_redirect_leads_and_what_a_certificate_names() {
+async fn a_cause_names_the_redirects_target_or_certificates_names() {
     for (name, detail) in [
         ("redirects_to_a_private_address", "http://169.254.169.254/latest/meta-data/"),
         ("shows_a_certificate_of_another_host", "elsewhere.example"),

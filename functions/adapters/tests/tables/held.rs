@@ -185,7 +185,7 @@ async fn a_claim_ends_with_its_lease_and_only_the_last_one_deletes() {
 }
 
 #[tokio::test]
-async fn what_is_not_due_and_what_waits_for_its_release_is_not_claimed() {
+async fn only_due_rows_are_claimed() {
     let (held, webhook) = table();
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 10).await;
@@ -222,7 +222,7 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
 /// finds a block. Were the row to wait for a release now, and the second copy's function to die before it has seen to
 /// one, nothing would ever move the item: the first copy deleted the message.
 #[tokio::test]
-async fn what_waits_for_its_own_time_goes_on_waiting_for_it_though_a_copy_is_held_for_release() {
+async fn a_retry_keeps_its_time_though_a_copy_is_held_for_release() {
     let (held, webhook) = table();
     let copy = delivery(&webhook, 3, NOW_MS);
     let retried = Delivery { attempt: copy.attempt + 1, ..copy.clone() };
@@ -262,7 +262,7 @@ async fn what_was_held_again_is_not_deleted_as_released() {
 }
 
 #[tokio::test]
-async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
+async fn the_oldest_of_all_shards_are_taken_in_order_of_acceptance() {
     let (held, webhook) = table();
     let mut items: Vec<_> = (0..60_u8)
         .map(|n| delivery(&webhook, n.wrapping_mul(37), NOW_MS + i64::from(n.wrapping_mul(101)) / 3))
@@ -286,7 +286,7 @@ async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
 }
 
 #[tokio::test]
-async fn what_its_network_lets_be_kept_no_longer_is_not_counted_and_a_retry_of_it_comes_due_by_then() {
+async fn an_item_past_its_storage_limit_is_not_counted() {
     let (held, webhook) = table();
     let limited = |n: u8| {
         let keep_until = Some(at(NOW_MS + 1000));
@@ -370,7 +370,7 @@ async fn a_release_does_not_end_while_something_is_held_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
+async fn a_release_is_due_at_the_earliest_planned_time() {
     let (held, webhook) = table();
     for (due_ms, wanted) in [(900, 900), (1000, 900), (300, 300), (300, 300), (400, 300)] {
         await_release(&held, &webhook, later(due_ms)).await;
@@ -384,7 +384,7 @@ async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_many_functions_hold_at_once_is_looked_at_at_the_earliest_time() {
+async fn a_release_planned_by_many_at_once_is_due_at_the_earliest() {
     let (held, webhook) = table();
     let mut holders = JoinSet::new();
     for holder in 0..16 {
@@ -397,7 +397,7 @@ async fn what_many_functions_hold_at_once_is_looked_at_at_the_earliest_time() {
 }
 
 #[tokio::test]
-async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
+async fn postponing_does_not_delay_items_that_came_meanwhile() {
     let (held, webhook) = table();
     for hastened in [false, true] {
         await_release(&held, &webhook, now()).await;
@@ -474,7 +474,7 @@ async fn only_the_current_step_is_counted_and_each_item_once() {
 }
 
 #[tokio::test]
-async fn an_act_releases_the_retries_that_were_held_before_it_the_oldest_first() {
+async fn an_act_releases_earlier_retries_the_oldest_first() {
     let (held, webhook) = table();
     let items: Vec<_> = (0..5).map(|n| delivery(&webhook, n, NOW_MS + i64::from(n))).collect();
     for (item, seen_ms) in items.iter().zip([50, 10, 101, 100, 0]) {
@@ -497,7 +497,7 @@ async fn an_act_releases_the_retries_that_were_held_before_it_the_oldest_first()
 }
 
 #[tokio::test]
-async fn a_retry_that_a_mover_has_is_left_to_it_until_its_claim_is_over() {
+async fn a_claimed_retry_is_left_to_its_mover_until_its_claim_ends() {
     let (held, webhook) = table();
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 5).await;
@@ -514,7 +514,7 @@ async fn a_retry_that_a_mover_has_is_left_to_it_until_its_claim_is_over() {
 }
 
 #[tokio::test]
-async fn a_release_that_was_postponed_is_not_claimed_long_before_its_time() {
+async fn a_postponed_release_is_not_claimed_long_before_its_time() {
     let (held, webhook) = table();
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();

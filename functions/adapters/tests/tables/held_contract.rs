@@ -137,7 +137,7 @@ pub(crate) fn every_write(client: Client, cases: u32, least: u32) {
 }
 
 #[test]
-fn every_write_of_holding_means_the_same_in_memory_and_on_the_table() {
+fn every_write_of_holding_is_the_same_in_memory_and_on_a_table() {
     embedded().make_held(HELD);
     every_write(embedded().client(), 400, 1);
 }

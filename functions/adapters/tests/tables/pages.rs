@@ -122,7 +122,7 @@ fn route(page: &Page) -> ConnectedPage {
 }
 
 #[tokio::test]
-async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_its_id() {
+async fn a_page_is_found_by_account_and_network_id() {
     let tables = Tables::new();
     let account = tables.account().await;
     let (page, token) = page(&account, "1");
@@ -137,7 +137,7 @@ async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_
 }
 
 #[tokio::test]
-async fn a_network_page_is_connected_once_by_an_account_and_by_as_many_accounts_as_like() {
+async fn a_network_page_is_connected_once_by_each_account() {
     let tables = Tables::new();
     let (account, other) = (tables.account().await, tables.account().await);
     let first = tables.connect(&account, "1").await;
@@ -178,7 +178,7 @@ async fn of_many_creations_of_one_page_at_once_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_change_is_of_the_page_its_route_and_its_token_together_or_of_none() {
+async fn page_route_and_token_change_together_or_not_at_all() {
     let tables = Tables::new();
     let account = tables.account().await;
     let before = tables.connect(&account, "1").await;
@@ -239,7 +239,7 @@ async fn a_deleted_page_leaves_no_row() {
 }
 
 #[tokio::test]
-async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() {
+async fn nothing_is_added_to_a_missing_or_closing_account() {
     let tables = Tables::new();
     let (closing, absent) = (tables.account().await, AccountId::from_bits(0));
     assert!(tables.config.close_account(&closing).await.unwrap());

@@ -110,7 +110,7 @@ fn finished(next: Next) -> PollOutcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
+async fn one_of_many_workers_leases_a_page_once_in_a_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("x", "1").await;
     let mut takers = JoinSet::new();
@@ -150,7 +150,7 @@ async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
 }
 
 #[tokio::test]
-async fn who_died_at_a_page_is_followed_by_another_in_the_same_plan_and_comes_back_to_nothing() {
+async fn a_dead_workers_page_is_leased_again_in_the_same_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("youtube", "UC1").await;
     let dead = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_asked_about_it() {
+async fn a_deleted_page_is_not_restored_by_its_worker() {
     let tables = Tables::new().await;
     let page = tables.connect("linkedin", "1").await;
     let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_as
 }
 
 #[tokio::test]
-async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
+async fn all_shards_schedules_are_found_once_and_counted() {
     let tables = Tables::new().await;
     for number in 0..40 {
         let network = if number % 4 == 0 { "x" } else { "facebook" };
@@ -242,7 +242,7 @@ async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
 }
 
 #[tokio::test]
-async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
+async fn an_account_spends_its_part_and_unproven_pages_little() {
     let tables = Tables::new().await;
     let other = Tables { account: tables.another_account().await, ..tables.clone() };
     let of_app = limits(Network::Linkedin)[1];
@@ -277,7 +277,7 @@ async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_has_them_again() {
+async fn many_workers_take_no_more_units_than_a_window_has() {
     let tables = Tables::new().await;
     let page = tables.connect("googleplay", "com.example").await;
     let schedule = tables.schedule(&page).await.unwrap();
@@ -305,7 +305,7 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
 }
 
 #[tokio::test]
-async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
+async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
     let tables = Tables::new().await;
     let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
     let polls = tables.polls();
@@ -325,7 +325,7 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
 }
 
 #[tokio::test]
-async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_anothers_say_the_same() {
+async fn a_cooldown_is_one_accounts_until_another_reports_it() {
     let tables = Tables::new().await;
     let mine = tables.connect("youtube", "UC1").await;
     let foreign = Tables { account: tables.another_account().await, ..tables.clone() };

@@ -151,7 +151,7 @@ impl Tables {
 }
 
 #[tokio::test]
-async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place() {
+async fn taken_items_wait_for_their_release_as_first_attempts() {
     let tables = tables();
     let items: Vec<_> = (0..25).map(|n| tables.delivery(NOW_MS - 90_000_000 + n)).collect();
     for item in &items {
@@ -191,7 +191,7 @@ async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place
 }
 
 #[tokio::test]
-async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
+async fn a_span_takes_its_items_and_one_item_alone() {
     let tables = tables();
     let accepted = |n: i64| NOW_MS - 1000 + n;
     let items: Vec<_> = (0..6).map(|n| tables.delivery(accepted(n))).collect();
@@ -269,7 +269,7 @@ async fn of_a_type_one_replay_runs_and_of_many_workers_one_has_it() {
 }
 
 #[tokio::test]
-async fn a_worker_that_takes_over_goes_on_and_the_one_before_changes_nothing_more() {
+async fn a_worker_that_was_replaced_changes_nothing_more() {
     let tables = tables();
     for n in 0..4 {
         tables.bury(&tables.delivery(NOW_MS - 100 + n), NOW_MS).await;
@@ -290,7 +290,7 @@ async fn a_worker_that_takes_over_goes_on_and_the_one_before_changes_nothing_mor
 }
 
 #[tokio::test]
-async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing_else_suffers() {
+async fn items_that_changed_meanwhile_are_refused_alone() {
     let tables = tables();
     let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
     for item in &items {
@@ -318,7 +318,7 @@ async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing
 }
 
 #[tokio::test]
-async fn counts_add_up_beside_the_replay_and_replays_are_listed_the_newest_first() {
+async fn counts_add_up_and_replays_are_listed_newest_first() {
     let tables = tables();
     let mut asked = Vec::new();
     for n in 0..5 {
@@ -410,7 +410,7 @@ async fn a_claim_whose_answer_was_lost_is_ours_when_it_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says_so() {
+async fn a_throttled_transaction_changes_nothing_and_says_so() {
     let tables = tables();
     tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
     let replay = tables.asked(None, None, None);
@@ -432,7 +432,7 @@ async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says
 }
 
 #[tokio::test]
-async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_back() {
+async fn a_worker_that_lost_an_answer_can_return_its_replay() {
     let tables = tables();
     tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
     let replay = tables.asked(None, None, None);
@@ -452,7 +452,7 @@ async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_bac
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
+async fn an_unreadable_row_stays_and_blocks_no_other() {
     let tables = tables();
     let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
     for item in &items {
@@ -478,7 +478,7 @@ async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_many_replays_of_single_items_run_at_once_and_one_that_ends_makes_room() {
+async fn replays_of_single_items_are_limited_and_make_room() {
     let tables = tables();
     let mut created = Vec::new();
     for n in 0..MAX_ITEMS_AT_ONCE {
@@ -533,7 +533,7 @@ async fn an_item_that_was_accepted_and_died_twice_is_taken_twice() {
 }
 
 #[tokio::test]
-async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
+async fn a_release_remembers_its_retention_sweep() {
     let tables = tables();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
     tables.held.releases.ensure(&key, &AccountId::from_bits(1), later(0)).await.unwrap();
@@ -660,7 +660,7 @@ async fn a_log_is_listed_the_newest_first_page_by_page_and_filtered() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_log_reads_a_bounded_number_of_rows_and_says_where_it_goes_on() {
+async fn a_page_of_a_log_reads_a_bounded_number_of_rows() {
     let name = format!("Attempts{:032x}", random::bits128().unwrap());
     embedded().make_config(&name);
     let log = AttemptTable::new(embedded().client(), name);

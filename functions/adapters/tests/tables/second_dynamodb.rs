@@ -104,7 +104,7 @@ async fn make(client: &Client, name: &str) {
 }
 
 #[test]
-fn every_transition_of_the_rule_means_the_same_on_a_second_dynamodb() {
+fn every_transition_is_the_same_on_a_second_dynamodb() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
     every_transition(server.client(), 320);

@@ -206,7 +206,7 @@ fn failures_alone_block_exactly_at_the_threshold_and_once() {
 }
 
 #[test]
-fn what_many_functions_record_at_once_has_an_order_that_explains_it() {
+fn concurrent_records_have_an_order_that_explains_them() {
     let (ended, blocked) = (Cell::new(0), Cell::new(0));
     check_runs(10, &plans(0..1, vec![0, 2, 10, 30]), |_, outcome| {
         ended.set(ended.get() + outcome.did.iter().filter(|did| **did == Did::Ended).count());
@@ -216,7 +216,7 @@ fn what_many_functions_record_at_once_has_an_order_that_explains_it() {
 }
 
 #[test]
-fn lost_answers_and_failing_calls_never_lengthen_a_streak_nor_lose_a_success() {
+fn lost_answers_never_lengthen_a_streak_or_lose_a_success() {
     let (ended, blocked, failed) = (Cell::new(0), Cell::new(0), Cell::new(0));
     check_runs(14, &plans(5..30, vec![0, 2, 10, 30]), |plan, outcome| {
         if plan.rule.block > Duration::from_secs(1) {
@@ -272,7 +272,7 @@ impl Told {
 }
 
 #[test]
-fn one_function_alone_records_what_the_rule_says_period_after_period() {
+fn one_function_alone_records_as_the_rule_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let table = StreakTable::new(embedded().client(), STREAKS.to_owned());
     let periods = Cell::new(0);

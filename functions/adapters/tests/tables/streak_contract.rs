@@ -297,7 +297,7 @@ fn any_write_means_the_same_in_memory_and_on_the_table() {
 }
 
 #[test]
-fn every_transition_of_the_rule_means_the_same_in_memory_and_on_the_table() {
+fn every_transition_is_the_same_in_memory_and_on_the_table() {
     every_transition(embedded().client(), 400);
 }
 

@@ -19,7 +19,7 @@ use crate::tables::waiting::reads::part_of_shard;
 pub struct HeldCursor {
     held: HeldRows,
     rows: MergedRows,
-    /// What an owner's act released is read too, where there was one: what was held by a state that was read until then.
+    /// Where an owner's act released items with due times, too: those that were held by a state read until this time.
     release_all_until: Option<Timestamp>,
     /// The next one.
     next: Option<WaitingItem>,
@@ -55,8 +55,8 @@ impl HeldCursor {
         Self { held: held.clone(), rows: MergedRows::new(reading, None), release_all_until, next: None }
     }
 
-    /// The next one of what waits. It stays the next one until it is taken. `soon` is about how many will be taken. A row
-    /// that cannot be read is passed over.
+    /// The next item. It stays the next one until it is taken. `soon` is about how many will be taken. A row that
+    /// cannot be read is skipped.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -76,11 +76,11 @@ impl HeldCursor {
         self.next.take()
     }
 
-    /// Takes the next items of what waits, to be released: up to `most`, and up to `most_bytes`, but for one item that is
-    /// larger. Of these, what has come to be moved or held anew since it was read is left out.
+    /// Takes the next items to be released: up to `most`, and up to `most_bytes`, except that one larger item is
+    /// allowed. Items that were moved or held again since they were read are left out.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn take_part(
         &mut self,
         (most, most_bytes): (u32, usize),
@@ -100,8 +100,8 @@ impl HeldCursor {
         self.adopt(taken, now).await
     }
 
-    /// Makes items wait for their release that have times of their own. Those are left out that a mover has, or that were
-    /// held anew, since they were read.
+    /// Makes items that have due times wait for their release instead. Items that a mover claimed, or that were held
+    /// again, since they were read are left out.
     ///
     /// # Errors
     /// Where it cannot be written.

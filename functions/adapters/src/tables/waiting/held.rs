@@ -1,20 +1,19 @@
 //! Held items: rows that wait, for a retry at its time, or for their release.
 //!
-//! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
-//! shared by all webhooks; its `sk` is `<type>#<accepted at>#<item>`, so that a shard's rows of a type are read in
-//! the order of acceptance, and holding an item again keeps its place. The index `due` finds what comes due, spread
-//! by item over shards of its own.
+//! A row's `pk` is `<webhook>#<shard>`: one webhook's rows are spread over several partitions, and no partition is
+//! shared by all webhooks. Its `sk` is `<type>#<accepted at>#<item>`: a shard's rows of a type are read in the order of
+//! acceptance, and an item that is held again keeps its place. The index `due` finds rows that come due. It has shards
+//! of its own, chosen by item.
 //!
-//! A row that waits for its release (the end of a block, its webhook being enabled) has no time of its own; one row
-//! for all of a (webhook, type) does, in [`crate::tables::waiting::release`]. The rows of replays, which bring dead items here, are
-//! told in [`crate::tables::waiting::replay`].
+//! A row that waits for its release (the end of a block, or its webhook being enabled) has no due time. One row for all
+//! of a (webhook, type) has it: see [`release`](super::release). Replays, which bring dead items here, have rows of
+//! their own: see [`replay`](super::replay).
 //!
 //! The conditional writes are values of the core ([`carteiro_core::holding`]), which this makes.
 //!
-//! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
-//! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
-//! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
-//! item is sent again, under the same id.
+//! A mover *claims* a row (a conditional write with a lease, which returns the row), sends the item, and deletes the
+//! row if the claim still stands. Guaranteed: a row is deleted only after its item was sent or buried. Not guaranteed:
+//! if a mover dies between sending and deleting, the next one sends the item again, under the same id.
 
 use std::time::Duration;
 
@@ -50,12 +49,12 @@ pub struct HeldRows {
     pub(crate) name: String,
 }
 
-/// What comes due: a held row, a release, or a replay.
+/// A row that comes due: a held item, a release, or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A held row, at its own time.
     Item(HeldKey),
-    /// The release of what is held for a webhook and type.
+    /// The release of held items of a webhook and type.
     Release {
         /// Which.
         release: ReleaseKey,
@@ -74,7 +73,7 @@ pub enum Due {
 /// A held item, as its owner may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// What is held.
+    /// The held delivery.
     pub delivery: Delivery,
     /// Why.
     pub reason: HeldFor,
@@ -82,7 +81,7 @@ pub struct Held {
     pub due_at: Option<Timestamp>,
 }
 
-/// How often holding for a release is tried anew while others hold, move and delete the same item's row.
+/// Retries of a hold for release while others hold, move and delete the same item's row.
 const MAX_REFUSALS: u32 = 5;
 
 /// A mover's claim of a row.
@@ -96,9 +95,9 @@ pub struct Claim {
 /// How a claim of a held row ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldClaim {
-    /// It is ours to move, until then.
+    /// The caller may move it until the claim ends.
     Claimed {
-        /// What is held.
+        /// The held delivery.
         delivery: Box<Delivery>,
         /// When it comes due.
         due_at: Timestamp,
@@ -131,12 +130,12 @@ impl HeldRows {
         conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
 
-    /// Holds a delivery until its release. Whoever does must then see to it that there is one:
-    /// [`HeldRows::await_release`].
+    /// Holds a delivery until its release. The caller must then ensure that there is one:
+    /// [`ReleaseRows::ensure`](super::release::ReleaseRows::ensure).
     ///
-    /// Where the item has a row with a time of its own, it goes on waiting for that, and who moves the row now does not
-    /// delete it: the queue may have handed one message out twice, the other one may have held the item and deleted the
-    /// message, and this one may die before it has seen to a release.
+    /// An item whose row has a due time keeps it, and the current mover does not delete the row. The queue may have
+    /// delivered one message twice: the other function may have held the item and deleted the message, and this one may
+    /// die before it ensures a release.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -160,8 +159,9 @@ impl HeldRows {
         Err(AdapterError::Contended { operation: put.name })
     }
 
-    /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
-    /// moments; [`HeldRows::claim`] decides. With more than `limit` there is a mark, after which the next page begins.
+    /// The rows that come due in a shard of the index by then, the earliest first. The index lags behind the table by
+    /// moments; [`HeldRows::claim`] decides. Where there are more than `limit`, a key is answered at which the next
+    /// page starts.
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -209,7 +209,7 @@ impl HeldRows {
         Ok(HeldClaim::Claimed { delivery: Box::new(read_delivery(TABLE, &row)?), due_at, claim })
     }
 
-    /// Deletes a row that was moved, if the claim still stands. What was held again meanwhile stays.
+    /// Deletes a row that was moved, if the claim still stands. An item that was held again meanwhile stays.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -244,11 +244,11 @@ impl HeldRows {
         count_rows(&self.client, &self.name, (webhook, item_type), most, may_be_kept).await
     }
 
-    /// A page of a webhook's held items, by type and then in the order of their acceptance. What is being moved or
-    /// released this moment may be missing or still there.
+    /// A page of a webhook's held items, by type and then in the order of their acceptance. An item that is being moved
+    /// or released at the moment may be missing or still listed.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn list(&self, span: Span<'_>) -> Result<ListPage<Held>, AdapterError> {
         page(&self.client, (TABLE, &self.name), span, held).await
     }
@@ -266,7 +266,7 @@ impl HeldRows {
         keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
-    /// Drops a row, whoever claims it. For webhooks that were deleted.
+    /// Deletes a row, also where it is claimed. For webhooks that were deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -274,8 +274,8 @@ impl HeldRows {
         drop_row(&self.client, &self.name, key).await
     }
 
-    /// Deletes a row whose item was sent, if it is still the row that was read. The item may have been delivered, have
-    /// failed and be held again by now.
+    /// Deletes a row whose item was sent, if it is still the row that was read. The item may already have been
+    /// delivered, have failed, and be held again.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -284,13 +284,13 @@ impl HeldRows {
         self.write(held, &write, Answer::Outcome).await.map(|_| ())
     }
 
-    /// Of what waits for a release, a shard's rows that were kept since `over_since` or longer, wherever they stand. Of
-    /// those that were never replayed the oldest stand first; a replayed one keeps the place of its acceptance, and may
-    /// have others behind it whose retention is over sooner. What was accepted later is not read. With more there is a
-    /// mark, after which the next page begins.
+    /// A shard's rows that wait for a release and were kept since `over_since` or longer. Rows that were never replayed
+    /// are ordered by age. A replayed row keeps the place of its acceptance, so rows behind it may reach the end of
+    /// their retention first. Rows that were accepted later are not read. Where there are more, a key is answered at
+    /// which the next page starts.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn kept_too_long(
         &self,
         key: &ReleaseKey,
@@ -319,8 +319,8 @@ impl HeldRows {
         Ok((rows, answer.last_evaluated_key.map(StartKey)))
     }
 
-    /// Takes the time from a row that its mover cannot read: it comes due no more, and waits for the release of its type,
-    /// which passes it over as long as it cannot be read. `claim` is the end of the mover's claim.
+    /// Removes the due time from a row that its mover cannot read. The row then waits for the release of its type,
+    /// which skips it as long as it cannot be read. `claim` is the end of the mover's claim.
     ///
     /// # Errors
     /// Where it cannot be written.

@@ -1,14 +1,14 @@
 //! Held items that their owner names: to cancel them, or to have one sent now.
 //!
 //! Cancelling *claims* a row as a mover does, so that no mover sends it meanwhile, and then deletes it. The claim
-//! carries the canceller's id, so a repeated write recognises itself and what was cancelled is counted once. A row that
-//! a mover has claimed is left alone: its item is in the queue, or is about to be.
+//! carries the canceller's id, so a repeated write recognises itself and each cancelled item is counted once. A row
+//! that a mover has claimed is left alone: its item is in the queue, or is about to be.
 //!
 //! A replay of a held item ends its wait: the row loses its time and waits for the release of its type, in one
 //! transaction with the replay's own row.
 //!
-//! Not guaranteed: a release sends a step before it deletes the step's rows. A row that is cancelled in between, which
-//! takes moments, is counted as dropped, and its item is attempted once more.
+//! Not guaranteed: a release sends a step before it deletes the step's rows. A row that is cancelled in that short
+//! interval is counted as dropped, and its item is attempted once more.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -26,13 +26,13 @@ use crate::tables::waiting::keys::{
     HeldKey, MAY_BE_KEPT, Replay, SHARDS, pk, shard_of_id, type_and_acceptance,
 };
 
-/// The row is there, and nobody moves it, or its mover died, or this canceller claimed it.
+/// The row exists and is not claimed, or its claim expired, or this canceller holds the claim.
 const IS_OURS_TO_CANCEL: &str = "attribute_exists(pk) AND (attribute_not_exists(claimed_until) OR \
                                  claimed_until <= :now OR cancelled_by = :canceller)";
-/// The row was not held anew since this canceller claimed it.
+/// The row was not held again since this canceller claimed it.
 const IS_CANCELLED_BY_US: &str = "cancelled_by = :canceller";
 
-/// What these functions need of a row: its item's bytes stay in the table.
+/// The attributes that are read of a row. The item's bytes stay in the table.
 const OF_ROW: &str = "pk, sk, replay, due_at, claimed_until, keep_until";
 
 /// A held row without its item.
@@ -156,8 +156,8 @@ impl HeldRows {
         }
     }
 
-    /// Cancels a held item, unless a mover has it. `canceller` is an id of the request, and the claim ends at `lease`.
-    /// False where the item was moved, is being moved, or was held anew.
+    /// Cancels a held item, unless a mover has claimed it. `canceller` is an id of the request, and the claim ends at
+    /// `lease`. False where the item was moved, is being moved, or was held again.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -195,8 +195,8 @@ impl HeldRows {
         match delete.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                // A row that is gone was deleted by this very call, whose first answer was lost: the claim kept the
-                // others away. One that is there was held anew.
+                // A row that is gone was deleted by this call, whose first answer was lost: the claim excluded all
+                // others. A row that exists was held again.
                 Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
                     Ok(refused.item().is_none_or(Row::is_empty))
                 }

@@ -1,4 +1,4 @@
-//! Keys, shards and row forms of what waits: held and dead items, releases, replays.
+//! Keys, shards and row forms of held and dead items, releases and replays.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_core::delivery::Delivery;
@@ -18,13 +18,13 @@ pub(crate) const TABLE: &str = "held";
 /// Over how many partitions a webhook's held rows are spread.
 pub const SHARDS: u8 = 8;
 
-/// Over how many partitions the index of what comes due is spread.
+/// The number of partitions of the index `due`.
 pub const DUE_SHARDS: u8 = 16;
 
 /// The item has no row, or one that waits for its release. A replay's transaction asks for it.
 pub(crate) const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
 
-/// Its network lets it be kept, or says nothing of it.
+/// Its network does not limit its storage, or the limit is not reached.
 pub(crate) const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
 
 /// The end of the `pk` of a webhook's releases.
@@ -97,12 +97,12 @@ pub(crate) fn row_key(webhook: &WebhookId, sk: &str) -> Row {
     Row::from([("pk".to_owned(), text(format!("{webhook}{REPLAYS}"))), ("sk".to_owned(), text(sk))])
 }
 
-/// What was asked for.
+/// A replay as it was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// Which.
     pub key: ReplayKey,
-    /// Whose webhook it is.
+    /// The webhook's account.
     pub account: AccountId,
     /// The items' type.
     pub item_type: ItemType,
@@ -150,7 +150,7 @@ impl HeldFor {
     }
 }
 
-/// Whether a text is a row's place in the order of a webhook's rows: its type, when its item was accepted, and the item.
+/// Whether a text is a row's place in the order of a webhook's rows: type, time of acceptance, and item.
 #[must_use]
 pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
     let mut parts = text.split('#');
@@ -173,7 +173,7 @@ pub(crate) fn type_and_acceptance(place: &str) -> Option<(ItemType, Timestamp)> 
     Some((item_type, accepted_at))
 }
 
-/// What tells one claim, worker or time of holding from all others.
+/// An id of a claim, a worker or a time of holding.
 pub(crate) fn new_id() -> Result<String, AdapterError> {
     Ok(format!("{:032x}", random::bits128()?))
 }

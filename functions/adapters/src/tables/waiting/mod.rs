@@ -43,8 +43,8 @@ impl HeldTable {
         }
     }
 
-    /// The items of a release, from the oldest on, where reading begins at `now`: those that wait for it, and those that
-    /// an owner's act released.
+    /// The items of a release, from the oldest on, where reading begins at `now`: those that wait for it, and those
+    /// that an owner's act released.
     #[must_use]
     pub fn of_release(
         &self,

@@ -19,7 +19,7 @@ use crate::tables::waiting::merged_rows::{MergedRows, Reading};
 /// Which rows of a webhook a page shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
-    /// Whose.
+    /// The webhook.
     pub webhook: &'a WebhookId,
     /// Of this type alone, or of all, the types in alphabetical order.
     pub item_type: Option<&'a ItemType>,
@@ -51,10 +51,10 @@ pub(crate) async fn keys_of(
     answer.items.unwrap_or_default().iter().map(HeldKey::of_row).collect()
 }
 
-/// A page of a webhook's rows in the table of the held or the dead items. What is read of a shard at a time is little
-/// more than its part of the page, for rows carry their items.
+/// A page of a webhook's rows in the table of the held or the dead items. Rows carry their items, so each shard's share
+/// of the page is read with little more.
 ///
-/// A row that cannot be read is left out, so a page may be shorter than what is asked for, and go on.
+/// A row that cannot be read is left out. Then a page is shorter than requested although more follow.
 pub(crate) async fn page<T>(
     client: &Client,
     (name, table): (&'static str, &str),
@@ -111,7 +111,7 @@ pub(crate) async fn count_rows(
     Ok(try_join_all(shards).await?.into_iter().sum())
 }
 
-/// How many of so many rows are read of a shard at once: ids spread them evenly.
+/// The number of rows to read of each shard for this number of rows in all: ids spread them evenly.
 pub(crate) fn part_of_shard(rows: u32) -> i32 {
     i32::try_from(rows.div_ceil(u32::from(SHARDS)) + 2).unwrap_or(i32::MAX)
 }
@@ -126,7 +126,7 @@ pub(crate) async fn drop_row(client: &Client, table: &str, key: &HeldKey) -> Res
 /// How many rows of a part are dropped at once.
 const CONCURRENT_DROPS: usize = 4;
 
-/// Drops up to `most` rows of a partition of any table whose keys are `pk` and `sk`, and answers how many.
+/// Deletes up to `most` rows of a partition of any table whose keys are `pk` and `sk`, and answers how many.
 pub(crate) async fn drop_part(
     client: &Client,
     table: &str,
@@ -152,10 +152,10 @@ pub(crate) async fn drop_part(
     Ok(count)
 }
 
-/// What a glance at a release or a replay says.
+/// Who works on a release or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glance {
-    /// Whose it is, where that can be read.
+    /// Its account, where that can be read.
     pub account: Option<AccountId>,
     /// Until when a worker has it, where one does.
     pub lease: Option<Timestamp>,

@@ -1,13 +1,13 @@
 //! Releases: one row for each (webhook, item type) of which something waits for its release, in the held items' table.
 //!
-//! The row says when somebody is to look next (`due_at`, in the index `due`), who releases now (`lease_until`), and how
-//! far the current step is. Holding an item *touches* the row after the item is stored, and a release ends the row only
-//! if it was not touched since before it found nothing held: so no item is left without a release.
+//! The row says when a worker is next due (`due_at`, in the index `due`), who releases now (`lease_until`), and how far
+//! the current step is. Holding an item *touches* the row after the item is stored. A release ends only if its row was
+//! not touched since before it found nothing held. So no item is left without a release.
 //!
-//! One worker at a time releases, by the lease, which every step renews. While it works, `due_at` is when its time
-//! will be over, so that a tick plans its successor for then. A step is `step_sent` when all of it is in the queue:
-//! whoever takes over from a worker that died before knows that no row of the step was deleted, and sends it anew.
-//! What a worker that died had sent and not deleted is sent again, under the same ids.
+//! The lease admits one worker at a time; every step renews it. While it works, `due_at` is when its time will be over,
+//! so that a tick plans its successor for then. A step is `step_sent` when all of it is in the queue. A worker that
+//! takes over before that knows that no row of the step was deleted, and sends the step again. Items that the dead
+//! worker had sent and not deleted are sent again, under the same ids.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,7 +34,7 @@ use crate::tables::waiting::reads::{Glance, glance};
 const IS_UNLOOKED: &str =
     "attribute_exists(pk) AND (attribute_not_exists(look_at) OR look_at <= :now OR look_by = :look)";
 
-/// Nobody asked for looks a while ago, or this very call did.
+/// Looks were not requested recently, or this call requested them.
 const IS_UNASKED: &str = "attribute_not_exists(asked_at) OR asked_at <= :before OR asked_by = :ask";
 /// The latest looks that were asked for have come, or this very call asked for the next.
 const IS_BEHIND: &str = "asked_at < :before OR asked_by = :ask";
@@ -42,21 +42,21 @@ const IS_BEHIND: &str = "asked_at < :before OR asked_by = :ask";
 /// When the table forgets that looks were asked for.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// How often a release is planned anew whose time others move to and fro.
+/// Retries of a plan while others change the release's time.
 const MAX_REFUSALS: u32 = 5;
 
-/// A release that is ours to move on.
+/// A release that this worker has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     /// Which.
     pub key: ReleaseKey,
-    /// Whose webhook it is.
+    /// The webhook's account.
     pub account: AccountId,
     /// Which worker we are.
     pub worker: String,
     /// The end of our lease.
     pub lease: Timestamp,
-    /// What else its row says.
+    /// The other attributes of its row.
     pub state: ReleaseState,
 }
 
@@ -64,11 +64,11 @@ pub struct Release {
 #[expect(clippy::large_enum_variant, reason = "there is one a claim, and it is taken apart at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseClaim {
-    /// It is ours.
+    /// The caller has claimed it.
     Claimed(Release),
     /// Another worker has it, until then if it does not renew its lease.
     Taken(Timestamp),
-    /// There is none, or it is to be looked at later.
+    /// There is none, or it is due later.
     Over,
 }
 
@@ -80,7 +80,7 @@ pub struct ReleaseRows {
 }
 
 impl ReleaseRows {
-    /// Sees to it that what was just held is released: at `due_at`, where no earlier time is set.
+    /// Ensures that an item that was just held is released: at `due_at`, where no earlier time is set.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -93,8 +93,8 @@ impl ReleaseRows {
         self.plan(key, account, due_at).await.map(|_| ())
     }
 
-    /// Sees to it that what was just held is released, as [`ReleaseRows::ensure`], and says whether that planned
-    /// it. Where it did not, somebody else did, for that time or an earlier one.
+    /// Plans a release as [`ReleaseRows::ensure`] does. False where a release was already planned for that time or an
+    /// earlier one.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -116,8 +116,9 @@ impl ReleaseRows {
         Err(AdapterError::Contended { operation: OPERATION })
     }
 
-    /// Releases everything that is held for a webhook and type by a state that was read until `now`, retries too, and
-    /// what such a batch is still going to hold: its owner ended a block, changed the webhook or enabled it.
+    /// Releases every item of a webhook and type that is held by a state read until `now`, retries included, and every
+    /// item that a batch with such a state is still going to hold. For a block that was ended and a webhook that was
+    /// changed or enabled.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -208,7 +209,7 @@ impl ReleaseRows {
                 let Some(row) = row else { return Ok(ReleaseClaim::Over) };
                 match ReleaseState::of(&core_row(&row, &RELEASE_ATTRIBUTES)).lease {
                     Some(lease) => Ok(ReleaseClaim::Taken(lease)),
-                    // A lease of which nobody knows when it ends would never end.
+                    // A lease without a readable end would never end.
                     None if row.contains_key("lease_until") => {
                         Err(AdapterError::Malformed { table: TABLE, attribute: "lease_until" })
                     }
@@ -218,7 +219,7 @@ impl ReleaseRows {
         }
     }
 
-    /// Renews the lease, and reads how far the release is. None where it is not ours any more.
+    /// Renews the lease, and reads how far the release is. None where another worker has it.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -226,8 +227,8 @@ impl ReleaseRows {
         self.write_ours(release, &holding::renew(&release.worker, lease)).await
     }
 
-    /// Notes that it was looked, at `now`, at everything that may have waited too long behind what was replayed, and
-    /// renews the lease. None where it is not ours any more.
+    /// Notes that all rows that may be past their retention behind replayed ones were read at `now`, and renews the
+    /// lease. None where another worker has it.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -239,7 +240,7 @@ impl ReleaseRows {
         self.write_ours(release, &holding::looked_behind(&release.worker, now, lease)).await
     }
 
-    /// Reads how far a release is. None where it is not ours any more.
+    /// Reads how far a release is. None where another worker has it.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -250,7 +251,7 @@ impl ReleaseRows {
         answer.item.map_or(Ok(None), |row| read_release(&release.key, &release.worker, &row))
     }
 
-    /// Begins a step, before anything of it is sent, and renews the lease. None where it is not ours any more.
+    /// Begins a step, before any of it is sent, and renews the lease. None where another worker has it.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -274,8 +275,8 @@ impl ReleaseRows {
         read_release(&release.key, &release.worker, &row)
     }
 
-    /// Says that all of the step is in the queue, before a row of it is deleted, and renews the lease. None where it is
-    /// not ours any more.
+    /// Notes that all of the step is in the queue, before a row of it is deleted, and renews the lease. None where
+    /// another worker has it.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -303,10 +304,10 @@ impl ReleaseRows {
         self.write(key, &write, &[], Answer::Outcome).await.map(|_| ())
     }
 
-    /// Gives a release back, to be looked at again at `due_at`. Without `keep_step` it begins again with the first.
+    /// Returns a release to the index, due at `due_at`. Without `keep_step` it starts again with the first step.
     ///
-    /// Where it was touched since the worker looked, it is the worker's still: what came meanwhile may not wait until
-    /// `due_at`, so the worker is to look again.
+    /// A release that was touched since the worker read it stays with the worker: items that came meanwhile must not
+    /// wait until `due_at`.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -320,7 +321,7 @@ impl ReleaseRows {
         self.leave(release, &write).await
     }
 
-    /// Gives a release back as it is, to be looked at again at `due_at`, whoever touched it meanwhile.
+    /// Returns a release to the index as it is, due at `due_at`, even if it was touched meanwhile.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -339,7 +340,7 @@ impl ReleaseRows {
         })
     }
 
-    /// Deletes a release, whoever has it: its webhook was deleted.
+    /// Deletes a release, also where a worker has it. For webhooks that were deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -356,7 +357,7 @@ impl ReleaseRows {
         self.leave(release, &holding::end_release(&release.worker, release.state.touched)).await
     }
 
-    /// Reads who has a release; None where there is none.
+    /// Reads which account a release belongs to and until when a worker has it; None where there is none.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -364,7 +365,7 @@ impl ReleaseRows {
         glance((&self.client, &self.name), key.row()).await
     }
 
-    /// Notes that a release is looked at again at `at`. False where a look is to come already, or the release is gone:
+    /// Notes that a release is looked at again at `at`. False where a look is already planned, or the release is gone:
     /// then none is to be sent.
     ///
     /// # Errors
@@ -388,8 +389,8 @@ impl ReleaseRows {
         Ok(made(call.send().await, "asking for a look at a release")?.is_some())
     }
 
-    /// Asks for looks at all releases of a webhook, and answers after how long they are to come; None where some come
-    /// that were asked for before, later than now. So many acts of an owner, one soon after the other, send little work.
+    /// Requests looks at all releases of a webhook, and answers the delay until they are due; None where later ones are
+    /// already requested. So several acts of an owner in a row send little work.
     ///
     /// Where two hosts' clocks differ a look may be taken to be still to come that has just come. Then the second look
     /// after the earlier act sees this one.
@@ -434,7 +435,8 @@ impl ReleaseRows {
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting looks at releases", error))
     }
 
-    /// Makes a write on condition that the release is ours, and answers it. None where it is not ours any more.
+    /// Makes a write on condition that this worker has the release, and answers the release. None where another worker
+    /// has it.
     async fn write_ours(&self, release: &Release, write: &Write) -> Result<Option<Release>, AdapterError> {
         match self.write(&release.key, write, &[], Answer::Row).await? {
             Written::Made(row) => read_release(&release.key, &release.worker, &row),

@@ -1,17 +1,16 @@
 //! Replays: one row for each, in the held items' table, and a row of its counts.
 //!
-//! A replay takes dead items in the order of their acceptance, many in one transaction: their rows among the held ones
-//! are written, those among the dead are deleted, and the replay's own row says how far it is. So at every moment an
-//! item is in one of the two tables, and a worker that takes over from one that died goes on where that one was. What
-//! was taken waits for its release ([`crate::tables::waiting::release`]); whoever takes items sees to it that there is one, and
-//! says only then that the replay is over.
+//! A replay takes dead items in the order of their acceptance, many in one transaction: it writes their held rows,
+//! deletes their dead rows, and notes its progress in its own row. So an item is always in exactly one of the two
+//! tables, and a successor continues where a dead worker stopped. Taken items wait for their release
+//! ([`release`](super::release)). The worker ensures the release before it ends the replay.
 //!
-//! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
-//! lease, and it has a second row: a replay of a type `running#<type>`, so that there is one of each type at a time, and
-//! one of a single item `running#-item#<place>`, so that there are so many at a time as there are places.
+//! Until a replay has taken all, it is in the index `due`, as releases are. A lease admits one worker at a time. A
+//! second row makes it exclusive: `running#<type>` for a replay of a type, and `running#-item#<place>` for a replay of
+//! one item, which limits those to the number of places.
 //!
-//! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
-//! They are for the owner to read: one may be missing, or be there twice, where a function died.
+//! The counts of delivered, dead and dropped items are a row of their own, so that counting does not contend with
+//! taking. They are for the owner to read: one may be missing or be counted twice, where a function died.
 
 use std::collections::HashSet;
 
@@ -44,12 +43,12 @@ const COUNTS: &str = "#counts";
 
 /// Nothing is at this key yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
-/// The row still waits for the time that was read, and nobody moves it, or its mover died.
+/// The row still has the due time that was read, and is not claimed, or its claim expired.
 const WAITS_FOR_ITS_TIME: &str =
     "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
 /// The replay has not taken all yet,
 const IS_RUNNING: &str = "attribute_exists(due_at)";
-/// and nobody works on it, or who did died.
+/// No worker has the replay, or its lease expired.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
 /// No other worker has claimed it since this one did.
 const IS_OURS: &str = "worker = :worker";
@@ -75,22 +74,22 @@ fn running_item_sk(place: usize) -> String {
 /// How far a replay is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayProgress {
-    /// What was asked for.
+    /// The request.
     pub replay: Replay,
-    /// What became of its items.
+    /// How many items it found, took, delivered and lost.
     pub counts: Counts,
     /// When it had taken all that it found; None before.
     pub taken_at: Option<Timestamp>,
-    /// When an item of it was counted last.
+    /// When one of its items was last counted.
     pub counted_at: Option<Timestamp>,
 }
 
-/// A replay that is ours to move on.
+/// A replay that this worker has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningReplay {
-    /// What was asked for.
+    /// The request.
     pub replay: Replay,
-    /// The place of the last dead item that was looked at.
+    /// The place of the last dead item that was read.
     pub place: Option<String>,
     /// How many items it found and took.
     pub counts: Counts,
@@ -101,7 +100,7 @@ pub struct RunningReplay {
 /// How claiming a replay ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayClaim {
-    /// It is ours.
+    /// The caller has claimed it.
     Claimed(Box<RunningReplay>),
     /// Another worker has it.
     Taken,
@@ -170,7 +169,7 @@ impl ReplayRows {
                     if let Some(running) = self.running(&replay).await? {
                         return Ok(CreatedReplay::Running(running));
                     }
-                    // The one that was in the way is over by now.
+                    // The other replay has ended meanwhile.
                 }
                 // Another one has this place by now.
                 Transacted::Refused(_) => {}
@@ -246,9 +245,9 @@ impl ReplayRows {
         }
     }
 
-    /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
-    /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
-    /// nothing of it is done, and it is tried once.
+    /// Takes dead items: they wait for their release as first attempts, and their retention counts from `now`. Notes
+    /// that dead items were read up to `place`, and that `passed` more were found and left. The transaction is tried
+    /// once.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -283,9 +282,9 @@ impl ReplayRows {
         })
     }
 
-    /// Ends the wait of rows with a time of their own, which wait for their release from then on: as the first attempts
-    /// of the replay, kept anew since `now`, but for those that belong to another replay, which go on as they are. The
-    /// replay's row notes these, the `place` of the last one, and `passed` more that were found and left. All or nothing of it is done, once.
+    /// Ends the wait of rows that have due times: they wait for their release instead. Rows of no other replay become
+    /// first attempts of this one, with their retention counted from `now`. Notes the place of the last row, and that
+    /// `passed` more were found and left. The transaction is tried once.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -394,7 +393,7 @@ impl ReplayRows {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Reads who has a replay; None where there is none.
+    /// Reads which account a replay belongs to and until when a worker has it; None where there is none.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -402,8 +401,8 @@ impl ReplayRows {
         glance((&self.client, &self.name), key.row()).await
     }
 
-    /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
-    /// latest transaction was made.
+    /// Returns a replay to the index as it is, due at `due_at`, even if this worker does not know whether its latest
+    /// transaction was made.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -464,7 +463,7 @@ impl ReplayRows {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
-    /// Forgets a replay whose webhook was deleted.
+    /// Deletes a replay whose webhook was deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -478,7 +477,7 @@ impl ReplayRows {
         Ok(())
     }
 
-    /// Drops up to `most` rows of a deleted webhook's replays, whoever has them, and answers how many.
+    /// Deletes up to `most` rows of a deleted webhook's replays, also where workers have them, and answers how many.
     ///
     /// # Errors
     /// Where the table cannot be read or written.
@@ -486,7 +485,7 @@ impl ReplayRows {
         drop_part(&self.client, &self.name, format!("{webhook}{REPLAYS}"), most).await
     }
 
-    /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.
+    /// Adds to a replay's counts of `delivered`, `dead` and `dropped` items.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -517,7 +516,7 @@ impl ReplayRows {
     /// A replay of a webhook.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn find(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
         let (rows, _) = self.rows(&key.webhook, key.replay.as_str(), 2, None).await?;
         Ok(read_progress(&rows).pop())
@@ -526,7 +525,7 @@ impl ReplayRows {
     /// A page of a webhook's replays, the newest first.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn list(
         &self,
         webhook: &WebhookId,
@@ -543,7 +542,7 @@ impl ReplayRows {
         Ok(ListPage { data, last })
     }
 
-    /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
+    /// The rows of replays whose `sk` has this prefix, the newest first, and whether there may be more.
     pub(crate) async fn rows(
         &self,
         webhook: &WebhookId,
@@ -623,8 +622,8 @@ pub(crate) fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, Ada
     Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
 }
 
-/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out, and so
-/// is what cannot be read.
+/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay and rows that
+/// cannot be read are left out.
 fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
     let (mut read, mut before): (Vec<ReplayProgress>, Option<&Row>) = (Vec::new(), None);
     for row in rows {
@@ -641,7 +640,7 @@ fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
     read
 }
 
-/// A replay, with what became of its items and when one was counted last, where that is known.
+/// A replay with its counts, and when an item was last counted, where that is known.
 fn progress(row: &Row, counted: Option<(Counts, Timestamp)>) -> Result<ReplayProgress, AdapterError> {
     let RunningReplay { replay, counts: taken, .. } = read_running(row, "")?;
     let reader = Reader { table: TABLE, row };

@@ -1,8 +1,8 @@
-//! What becomes of a release or a replay whose own row cannot be read, and of a held row that a mover cannot read.
+//! Repair of a release or a replay whose own row cannot be read.
 //!
-//! The rows of items are what counts: a release's row says when and how far they are released, and can be written anew
-//! from what is held. A replay's row says which dead items are to be taken: where it cannot be read nothing more is
-//! taken, what was taken is released, and another replay may be asked for.
+//! A release's row says when and how far its items are released, and can be written again from the held items. A
+//! replay's row says which dead items are to be taken: where it cannot be read, no more are taken, the taken ones are
+//! released, and another replay may be requested.
 
 use carteiro_core::id::{AccountId, ReplayId};
 use carteiro_core::item::ItemType;
@@ -16,9 +16,9 @@ use crate::tables::waiting::keys::{DUE_SHARDS, ReleaseKey, ReplayKey, TABLE, due
 use crate::tables::waiting::release::read_release;
 use crate::tables::waiting::replay::read_running;
 
-/// The row is the one that was read: nobody has claimed it since,
+/// The lease is the one that was read.
 const HAS_SAME_LEASE: &str = "lease_until = :lease";
-/// or nobody had, and nobody has.
+/// No worker has claimed the row.
 const HAS_NO_LEASE: &str = "attribute_not_exists(lease_until)";
 /// It is of this replay.
 const IS_OF_REPLAY: &str = "replay = :replay";
@@ -27,8 +27,8 @@ const IS_OF_REPLAY: &str = "replay = :replay";
 const MAX_RUNNING: usize = 100;
 
 impl HeldTable {
-    /// Writes the row of a release anew that cannot be read, due at `now`: its account as it stands there or on an item
-    /// that waits, and no step, so that it begins with the first. Where no item waits that can be read, the row is
+    /// Replaces the row of a release that cannot be read, due at `now`: with its account as read there or on an item
+    /// that waits, and without a step, so that it starts with the first. Where no waiting item can be read, the row is
     /// deleted. False where the row can be read by now, or is gone.
     ///
     /// # Errors
@@ -70,8 +70,8 @@ impl HeldTable {
         Ok(made(call.send().await, OPERATION)?.is_some())
     }
 
-    /// Ends a replay whose row cannot be read: what it took is released, its row comes due no more, and others of its type
-    /// may be asked for. False where the row can be read, or is gone.
+    /// Ends a replay whose row cannot be read: its taken items are released, its row is no longer due, and other
+    /// replays of its type may be requested. False where the row can be read, or is gone.
     ///
     /// # Errors
     /// Where the table cannot be read or written.
