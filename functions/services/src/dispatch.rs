@@ -1,7 +1,7 @@
 //! Dispatch of inbox entries to every webhook of the page's account that takes them.
 //!
 //! The dispatcher works on entries that its caller claimed. It routes them, queues their deliveries, and marks an entry
-//! once all of its deliveries are certainly in the queue. What an entry says of its page's token is applied first.
+//! once all of its deliveries are certainly in the queue. Its token signal is applied first.
 //!
 //! Guaranteed: an entry is marked only after everything that follows from it was done. If a function dies before that,
 //! the next one dispatches the entry again, under the same ids. An entry that fails stays as it is and comes again when
@@ -54,7 +54,7 @@ pub struct Dispatcher {
     pub inbox: InboxTable,
     /// The queue of their deliveries.
     pub queue: DeliverQueue,
-    /// Applies what entries say of tokens.
+    /// Applies the entries' token signals.
     pub notifier: PageNotifier,
 }
 
@@ -81,7 +81,7 @@ impl DispatchSummary {
     }
 }
 
-/// What was read of accounts and pages, shared by entries that follow one another.
+/// Accounts' webhooks and pages' existence, as they were read, shared by entries that follow one another.
 ///
 /// An entry that is younger than the cached read has its account and page read again, so the cache never hides what
 /// existed when an entry was stored.
@@ -148,8 +148,8 @@ impl Step {
 }
 
 impl Dispatcher {
-    /// Dispatches claimed entries. Nothing is begun after `begin_by`: what was begun is completed, and the other entries
-    /// are released, so that the next caller may claim them at once.
+    /// Dispatches claimed entries. Nothing begins after `begin_by`: begun work is completed, and the other entries are
+    /// released, so that the next caller may claim them at once.
     pub async fn dispatch(
         &self,
         entries: Vec<Entry>,

@@ -2,7 +2,7 @@
 //!
 //! | what | `pk` | `sk` | attributes |
 //! |---|---|---|---|
-//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`; `changes`, the number of creations and deletions |
+//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`; `changes` counts creations and deletions |
 //!
 //! A creation adds one and a deletion subtracts one, in the transaction that stores or deletes the rows. The condition
 //! on the count is the limit. So concurrent creations never pass it together, and a deletion counts exactly once: a

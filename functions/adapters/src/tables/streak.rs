@@ -1,8 +1,8 @@
 //! Streaks and blocks. The rule, the protocol and the argument for it are in [`carteiro_core::streak`]; this makes its
 //! reads and writes.
 //!
-//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`. Beside these, the table has a row for each account with
-//! slow attempts (`tables::slow`).
+//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`. The table also has a row for each account with slow
+//! attempts (`tables::slow`).
 //!
 //! A write that counts is made at most once: the client's own retries are off for it. A refusal that certainly changed
 //! nothing (a throttle) is repeated while time is left; an answer that was lost counts as made.
@@ -231,14 +231,14 @@ impl StreakTable {
         mut step: Step,
         clock: InvocationClock,
     ) -> Result<(Recorded, bool), AdapterError> {
-        let mut to_tell = false;
+        let mut has_notices = false;
         loop {
             let answer = match &step {
-                Step::Done(recorded) => return Ok((*recorded, to_tell)),
+                Step::Done(recorded) => return Ok((*recorded, has_notices)),
                 Step::Read => Answer::Row(self.read(key).await?),
                 Step::Write(write) => {
                     let answer = self.write(key, write, clock).await?;
-                    to_tell |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
+                    has_notices |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
                     answer
                 }
             };

@@ -10,13 +10,13 @@ use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep, Progress};
-use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::support::{self, later, new_held, now};
 
 /// The bytes that a step may have in these tests, where they do not matter.
 const MANY_BYTES: usize = 1 << 30;
@@ -26,37 +26,13 @@ const WORKER_MS: i64 = 840_000;
 
 /// A table of its own, with a webhook.
 fn table() -> (HeldTable, WebhookId) {
-    let name = format!("Held{:032x}", random::bits128().unwrap());
-    embedded().make_held(&name);
-    (HeldTable::new(embedded().client(), name), new_webhook())
+    (HeldTable::new(embedded().client(), new_held()), new_webhook())
 }
 
 /// An item whose id begins with random digits and ends in `last`, which tells its shards.
 fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
-    Delivery {
-        account: AccountId::from_bits(1),
-        webhook: webhook.clone(),
-        item: ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last)),
-        item_type: ItemType::MESSAGE,
-        source: "bot:b".parse().unwrap(),
-        accepted_at: at(accepted_ms),
-        attempt: 4,
-        chain: 0,
-        revision: 1,
-        step: None,
-        replayed: None,
-        keep_until: None,
-        hop: Hop::default(),
-        body: b"{}".to_vec(),
-    }
-}
-
-fn now() -> Timestamp {
-    at(NOW_MS)
-}
-
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
+    let item = ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last));
+    Delivery { accepted_at: at(accepted_ms), ..support::delivery(webhook, item) }
 }
 
 fn release_of(webhook: &WebhookId) -> ReleaseKey {

@@ -1,12 +1,12 @@
-//! The writes of holding and releasing are values, and mean the same in memory, where the model check explores them, and
+//! The writes of holding and releasing are values. They do the same in memory, where the model check explores them, and
 //! on the table.
 
-use carteiro_adapters::tables::waiting::HeldTable;
-use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::holding::{self, NewStep, ReleaseState};
 use carteiro_core::item::ItemType;
 use carteiro_core::transition::{Row, Value, Write};

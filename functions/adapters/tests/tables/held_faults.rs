@@ -4,48 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::HeldTable;
 use carteiro_adapters::tables::waiting::held::HeldClaim;
 use carteiro_adapters::tables::waiting::keys::{HeldFor, ReleaseKey, SHARDS};
 use carteiro_adapters::tables::waiting::release::ReleaseClaim;
-use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
-use carteiro_core::hop::Hop;
-use carteiro_core::id::{AccountId, ItemId, WebhookId};
+use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::item::ItemType;
-use jiff::Timestamp;
 
-use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
+use crate::database::{NOW_MS, clock, new_streak, new_webhook};
 use crate::proxy::{Fate, Proxy};
-
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
-}
-
-fn delivery(webhook: &WebhookId, item: u128) -> Delivery {
-    Delivery {
-        account: AccountId::from_bits(1),
-        webhook: webhook.clone(),
-        item: ItemId::from_bits(item),
-        item_type: ItemType::MESSAGE,
-        source: "bot:b".parse().unwrap(),
-        accepted_at: at(NOW_MS),
-        attempt: 4,
-        chain: 0,
-        revision: 1,
-        step: None,
-        replayed: None,
-        keep_until: None,
-        hop: Hop::default(),
-        body: b"{}".to_vec(),
-    }
-}
+use crate::support::{delivery, later, new_held};
 
 /// A table behind a proxy that makes each write `lost` times before it lets an answer through.
 async fn table(lost: u64, fate: Fate) -> (Proxy, HeldTable) {
-    let name = format!("Held{:032x}", random::bits128().unwrap());
-    embedded().make_held(&name);
     let writes = AtomicU64::new(0);
     let proxy = Proxy::start(&new_streak(), clock(NOW_MS, Duration::from_secs(30)), move |called, _| {
         if !["PutItem", "UpdateItem", "DeleteItem"].contains(&called) {
@@ -55,7 +27,7 @@ async fn table(lost: u64, fate: Fate) -> (Proxy, HeldTable) {
         if nth % (lost + 1) < lost { fate } else { Fate::Proceed }
     })
     .await;
-    let held = HeldTable::new(proxy.client(), name);
+    let held = HeldTable::new(proxy.client(), new_held());
     (proxy, held)
 }
 
@@ -118,7 +90,7 @@ async fn rows_are_held_moved_and_adopted_where_answers_are_lost() {
             }
             found
         };
-        let item = delivery(&key.webhook, 1);
+        let item = delivery(&key.webhook, ItemId::from_bits(1));
         let hold = async || {
             held.items.hold(&item, HeldFor::Retry, (later(5), later(0)), later(9_000_000)).await.unwrap();
             keys().await.remove(0)

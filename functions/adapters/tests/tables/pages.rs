@@ -5,15 +5,12 @@ use std::collections::BTreeSet;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::account_counts::Created;
-use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey, Replaced};
+use carteiro_adapters::tables::config::{ConfigTable, Replaced};
 use carteiro_adapters::tables::pages::{ConnectedPage, CreatedPage, PageTables};
-use carteiro_adapters::tables::poll::PollTable;
-use carteiro_adapters::tables::tokens::TokenTable;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;
-use carteiro_core::id::{AccountId, KeyId, PageId};
-use carteiro_core::key::ApiKey;
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{Settings, Webhook};
 use carteiro_networks::network::{Network, NetworkId};
@@ -22,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::support::{new_account, new_key, page_tables};
 
 /// Tables of their own.
 struct Tables {
@@ -32,27 +30,12 @@ struct Tables {
 
 impl Tables {
     fn new() -> Self {
-        let name = format!("{:032x}", random::bits128().unwrap());
-        let names = [format!("Config{name}"), format!("Tokens{name}"), format!("Poll{name}")];
-        embedded().make_config(&names[0]);
-        embedded().make_tokens(&names[1]);
-        embedded().make_config(&names[2]);
-        let client = embedded().client();
-        Self {
-            config: ConfigTable::new(client.clone(), names[0].clone()),
-            others: PageTables {
-                tokens: TokenTable::new(client.clone(), names[1].clone()),
-                polls: PollTable::new(client, names[2].clone()),
-            },
-            names,
-        }
+        let (config, others, names) = page_tables();
+        Self { config, others, names }
     }
 
     async fn account(&self) -> AccountId {
-        let id = AccountId::from_bits(random::bits128().unwrap());
-        let account = Account { id: id.clone(), name: "a".into(), created_at: at(NOW_MS) };
-        self.config.create_account(&account, &new_key()).await.unwrap();
-        id
+        new_account(&self.config).await
     }
 
     /// Connects a page of Facebook's.
@@ -87,11 +70,6 @@ impl Tables {
     fn rows(&self) -> usize {
         self.names.iter().map(|name| embedded().rows(name)).sum()
     }
-}
-
-fn new_key() -> NewKey {
-    let key = ApiKey::from_random(random::bytes().unwrap());
-    NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() }
 }
 
 fn network_id(text: &str) -> NetworkId {

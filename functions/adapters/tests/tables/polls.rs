@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey};
+use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::{
     CHECK_PAUSE, Connected, CooldownKey, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress,
     SHARDS, Schedule, Spender,
 };
-use carteiro_adapters::tables::tokens::TokenTable;
-use carteiro_core::id::{AccountId, KeyId, PageId};
-use carteiro_core::key::ApiKey;
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
@@ -24,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::database::{NOW_MS, at, embedded};
+use crate::support::{new_account, now, page_tables};
 
 #[derive(Clone)]
 struct Tables {
@@ -40,30 +38,8 @@ const LEASE: Duration = Duration::from_secs(300);
 
 impl Tables {
     async fn new() -> Self {
-        let name = format!("{:032x}", random::bits128().unwrap());
-        let [config, tokens, polls] = ["Config", "Tokens", "Poll"].map(|kind| format!("{kind}{name}"));
-        embedded().make_config(&config);
-        embedded().make_tokens(&tokens);
-        embedded().make_config(&polls);
-        let client = embedded().client();
-        let tables = Self {
-            config: ConfigTable::new(client.clone(), config),
-            others: PageTables {
-                tokens: TokenTable::new(client.clone(), tokens),
-                polls: PollTable::new(client, polls),
-            },
-            account: AccountId::from_bits(0),
-        };
-        Self { account: tables.another_account().await, ..tables }
-    }
-
-    async fn another_account(&self) -> AccountId {
-        let id = AccountId::from_bits(random::bits128().unwrap());
-        let account = Account { id: id.clone(), name: "a".into(), created_at: now() };
-        let key = ApiKey::from_random(random::bytes().unwrap());
-        let key = NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() };
-        self.config.create_account(&account, &key).await.unwrap();
-        id
+        let (config, others, _) = page_tables();
+        Self { account: new_account(&config).await, config, others }
     }
 
     fn polls(&self) -> &PollTable {
@@ -86,10 +62,6 @@ impl Tables {
     async fn schedule(&self, page: &Page) -> Option<Schedule> {
         self.polls().schedules(std::slice::from_ref(&page.id)).await.unwrap().remove(&page.id)
     }
-}
-
-fn now() -> Timestamp {
-    at(NOW_MS)
 }
 
 fn later(seconds: u64) -> Timestamp {
@@ -244,7 +216,7 @@ async fn all_shards_schedules_are_found_once_and_counted() {
 #[tokio::test]
 async fn an_account_spends_its_part_and_unproven_pages_little() {
     let tables = Tables::new().await;
-    let other = Tables { account: tables.another_account().await, ..tables.clone() };
+    let other = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let of_app = limits(Network::Linkedin)[1];
     let limits = limits(Network::Linkedin);
     let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
@@ -328,7 +300,7 @@ async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
 async fn a_cooldown_is_one_accounts_until_another_reports_it() {
     let tables = Tables::new().await;
     let mine = tables.connect("youtube", "UC1").await;
-    let foreign = Tables { account: tables.another_account().await, ..tables.clone() };
+    let foreign = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let theirs = foreign.connect("youtube", "UC2").await;
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {

@@ -17,7 +17,6 @@ use carteiro_adapters::tables::waiting::replay::{CreatedReplay, ReplayClaim, Run
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::LeftRelease;
-use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::FailureKind;
@@ -28,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
 use crate::proxy::{Fate, Proxy};
+use crate::support::{self, later, new_held, unique};
 
 /// When the rows of these tests may be deleted.
 const FAR_MS: i64 = NOW_MS + 1_000_000_000;
@@ -41,9 +41,7 @@ struct Tables {
 }
 
 fn tables() -> Tables {
-    let name = |kind: &str| format!("{kind}{:032x}", random::bits128().unwrap());
-    let (held, dead) = (name("Held"), name("Dead"));
-    embedded().make_held(&held);
+    let (held, dead) = (new_held(), unique("Dead"));
     embedded().make_dead(&dead);
     Tables {
         held: HeldTable::new(embedded().client(), held.clone()),
@@ -54,28 +52,12 @@ fn tables() -> Tables {
     }
 }
 
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
-}
-
 impl Tables {
     fn delivery(&self, accepted_ms: i64) -> Delivery {
-        Delivery {
-            account: AccountId::from_bits(1),
-            webhook: self.webhook.clone(),
-            item: ItemId::from_bits(random::bits128().unwrap()),
-            item_type: ItemType::MESSAGE,
-            source: "bot:b".parse().unwrap(),
-            accepted_at: at(accepted_ms),
-            replayed: None,
-            keep_until: None,
-            hop: Hop::default(),
-            attempt: 11,
-            chain: 0,
-            revision: 3,
-            step: None,
-            body: b"{\"n\":1}".to_vec(),
-        }
+        let item = ItemId::from_bits(random::bits128().unwrap());
+        let body = b"{\"n\":1}".to_vec();
+        let first = support::delivery(&self.webhook, item);
+        Delivery { accepted_at: at(accepted_ms), attempt: 11, revision: 3, body, ..first }
     }
 
     async fn bury(&self, delivery: &Delivery, died_ms: i64) {
