@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -61,6 +61,11 @@ impl AdapterError {
     /// It could not be done now.
     pub fn unavailable(operation: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Unavailable { operation, source: Box::new(source) }
+    }
+
+    /// A call lacks a part that it needs.
+    pub(crate) fn not_built(source: BuildError) -> Self {
+        Self::unavailable("building a write", source)
     }
 
     /// Others changed the same row again and again.

@@ -21,7 +21,7 @@ use carteiro_core::id::AccountId;
 
 use crate::error::AdapterError;
 use crate::runtime::random;
-use crate::tables::config::{ConfigTable, TABLE, account_pk};
+use crate::tables::config::{ConfigTable, Created, TABLE, account_pk};
 use crate::tables::row::{Reader, Row, number, text};
 
 /// The place of the account's row in a transaction that counts.
@@ -35,19 +35,6 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Retries of a creation or deletion whose count changed meanwhile.
 const COUNT_TRIES: u32 = 5;
-
-/// How a creation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It is stored.
-    Done,
-    /// There is one at the same place already.
-    Exists,
-    /// The account does not exist, or is being deleted. Its rows could never be found or deleted.
-    NoAccount,
-    /// The account has as many as it may have.
-    TooMany,
-}
 
 /// The count of one kind in an account's row.
 struct Recorded {
@@ -179,7 +166,7 @@ impl ConfigTable {
             Some(read) => update.expression_attribute_values(":read", number(read)),
             None => update,
         };
-        let update = update.build().map_err(not_built)?;
+        let update = update.build().map_err(AdapterError::not_built)?;
         let corrected = self
             .transact(vec![TransactWriteItem::builder().update(update).build()], "correcting a count")
             .await;
@@ -198,7 +185,7 @@ impl ConfigTable {
             .condition_expression("attribute_exists(pk) AND attribute_not_exists(closing) AND #count < :most")
             .expression_attribute_values(":one", number(1_i64))
             .expression_attribute_values(":most", number(most));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(not_built)?).build())
+        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
     }
 
     fn one_less(&self, account: &AccountId, limited: Limited) -> Result<TransactWriteItem, AdapterError> {
@@ -208,7 +195,7 @@ impl ConfigTable {
             .condition_expression("attribute_exists(#count)")
             .expression_attribute_values(":less", number(-1_i64))
             .expression_attribute_values(":one", number(1_i64));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(not_built)?).build())
+        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
     }
 
     fn count_update(
@@ -242,8 +229,4 @@ impl ConfigTable {
         }
         self.refused_by(writes.to_vec(), operation).await
     }
-}
-
-fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
-    AdapterError::unavailable("building a write", error)
 }

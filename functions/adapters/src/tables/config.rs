@@ -31,7 +31,6 @@ use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
-use crate::tables::account_counts::Created;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
 use crate::tables::slow as slow_row;
@@ -100,6 +99,19 @@ pub struct ListPage<T> {
     pub data: Vec<T>,
     /// The last sort key, where there is more.
     pub last: Option<String>,
+}
+
+/// How a creation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is stored.
+    Done,
+    /// There is one at the same place already.
+    Exists,
+    /// The account does not exist, or is being deleted. Its rows could never be found or deleted.
+    NoAccount,
+    /// The account has as many as it may have.
+    TooMany,
 }
 
 impl ConfigTable {

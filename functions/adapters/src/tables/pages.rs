@@ -21,8 +21,8 @@ use carteiro_networks::page::{Changed, Delivery, Page, Token};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::error::AdapterError;
-use crate::tables::account_counts::Created;
 use crate::tables::conditional::made;
+use crate::tables::config::Created;
 use crate::tables::config::{ConfigTable, EXISTS, IS_AS_READ, ListPage, Replaced, TABLE, account_pk};
 use crate::tables::poll::PollTable;
 use crate::tables::row::{Reader, Row, number, text};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::account_counts::Created;
+use carteiro_adapters::tables::config::Created;
 use carteiro_adapters::tables::config::{ConfigTable, Replaced};
 use carteiro_adapters::tables::pages::{ConnectedPage, CreatedPage, PageTables};
 use carteiro_core::account_limit::Limited;

@@ -5,16 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::address::{PrivateTargets, WebhookUrl, vet};
+use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
 use carteiro_core::cause::Code;
 use carteiro_core::outcome::FailureKind;
-use carteiro_core::own_hosts::OwnHosts;
+use carteiro_core::own_hosts::{OwnAddress, OwnHosts};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Refused;
 use super::connection::Connection;
 use super::failed::Failed;
 use super::phase::Phase;
@@ -191,6 +190,17 @@ impl From<ResolveError> for Failed {
             error => Self::ours(error),
         }
     }
+}
+
+/// No attempt may go where a URL leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// To an address that is not public.
+    #[error(transparent)]
+    ForbiddenAddress(#[from] ForbiddenAddress),
+    /// To the deployment itself.
+    #[error(transparent)]
+    OwnAddress(#[from] OwnAddress),
 }
 
 impl From<Refused> for Failed {

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl};
+use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::cause::Cause;
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::outcome::{self, FailureKind, Outcome};
@@ -50,6 +50,7 @@ use crate::runtime::clock::Stopwatch;
 use crate::runtime::tls_roots::root_store;
 use connection::{Connection, Sent};
 use dial::Dialler;
+pub use dial::Refused;
 use failed::Failed;
 use phase::Phase;
 use pool::{Place, Pool};
@@ -136,17 +137,6 @@ impl Attempted {
 #[derive(Debug, thiserror::Error)]
 #[error("the request could not be made")]
 pub struct NotAttempted(#[source] Box<dyn Error + Send + Sync>);
-
-/// No attempt may go where a URL leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// To an address that is not public.
-    #[error(transparent)]
-    ForbiddenAddress(#[from] ForbiddenAddress),
-    /// To the deployment itself.
-    #[error(transparent)]
-    OwnAddress(#[from] OwnAddress),
-}
 
 impl Sender {
     /// A sender whose attempts end within `deadline`. It may reach these private targets, and never the deployment's
