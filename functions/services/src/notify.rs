@@ -61,11 +61,11 @@ impl Notifier {
                 Answer::Refused(_) => continue,
                 Answer::Made | Answer::Lost | Answer::Row(_) => {}
             }
-            if let Some(told) = self.notify_claimed(key, row, clock).await? {
-                return Ok(told);
+            if let Some(sent) = self.notify_claimed(key, row, clock).await? {
+                return Ok(sent);
             }
         }
-        Err(AdapterError::Contended { operation: "telling" })
+        Err(AdapterError::Contended { operation: "notifying" })
     }
 
     /// Sends the notices of a claimed row, and those that are added meanwhile.
@@ -77,20 +77,22 @@ impl Notifier {
     ) -> Result<Option<usize>, AdapterError> {
         for _ in 0..ROUNDS {
             let webhooks = self.config.all_webhooks(&key.account).await?;
-            let told = webhooks.iter().find(|webhook| webhook.id == key.webhook);
+            let webhook = webhooks.iter().find(|webhook| webhook.id == key.webhook);
             let subject = Subject {
                 account: &key.account,
                 webhook: &key.webhook,
-                url: told.map_or("", |webhook| webhook.settings.url.as_str()),
+                url: webhook.map_or("", |webhook| webhook.settings.url.as_str()),
                 item_type: &key.item_type,
             };
             let rule = Rule {
-                threshold: told.and_then(|webhook| webhook.settings.threshold).unwrap_or(self.rule.threshold),
+                threshold: webhook
+                    .and_then(|webhook| webhook.settings.threshold)
+                    .unwrap_or(self.rule.threshold),
                 ..self.rule
             };
             let notices = notice::due(&row, &subject, rule, clock.now());
             // A webhook that was deleted meanwhile needs no notice.
-            if told.is_some() {
+            if webhook.is_some() {
                 self.queue_all(&notices, &webhooks, clock).await?;
             }
             match self.streaks.write(key, &notice::told(&row, &notices, clock.now()), clock).await? {

@@ -447,7 +447,7 @@ impl InboxTable {
             .key_condition_expression("waiting = :waiting")
             .expression_attribute_values(":waiting", text(name))
             .scan_index_forward(!newest_first)
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding waiting entries", error))?;

@@ -309,7 +309,7 @@ impl PollTable {
     ) -> Result<(Vec<Schedule>, Option<StartKey>), AdapterError> {
         let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
         let call = call.expression_attribute_values(":pk", text(plan_pk(shard)));
-        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|mark| mark.0));
+        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|key| key.0));
         let answer = call.send().await.map_err(|error| AdapterError::of_call("reading schedules", error))?;
         let readable = |row: &Row| {
             let read = read_schedule(row);

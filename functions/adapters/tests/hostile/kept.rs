@@ -1,4 +1,4 @@
-//! Which connections are kept for the next attempt, and what becomes of an attempt on one that is over.
+//! Which connections are kept for the next attempt, and how an attempt ends on one that is closed.
 
 use std::time::Duration;
 

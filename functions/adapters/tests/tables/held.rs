@@ -1,4 +1,4 @@
-//! Held items and their release: who claims, who counts, and what stays.
+//! Held items and their release: claims, counts, and which rows stay.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -29,7 +29,7 @@ fn table() -> (HeldTable, WebhookId) {
     (HeldTable::new(embedded().client(), new_held()), new_webhook())
 }
 
-/// An item whose id begins with random digits and ends in `last`, which tells its shards.
+/// An item whose id begins with random digits and ends in `last`, which decides its shards.
 fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
     let item = ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last));
     Delivery { accepted_at: at(accepted_ms), ..support::delivery(webhook, item) }
@@ -51,7 +51,7 @@ async fn claim_release(held: &HeldTable, webhook: &WebhookId, now_ms: i64, lease
     }
 }
 
-/// When the release is looked at, by the index.
+/// When the release is due, by the index.
 async fn release_due(held: &HeldTable) -> Option<Timestamp> {
     all_due(held, later(1_000_000_000)).await.into_iter().find_map(|due| match due {
         Due::Release { due_at, .. } => Some(due_at),
@@ -88,7 +88,7 @@ async fn hold(held: &HeldTable, delivery: &Delivery, due_ms: i64) {
     hold_seen(held, delivery, due_ms, 0).await;
 }
 
-/// Holds for a retry what was read at `seen_ms`.
+/// Holds for a retry, by a state that was read at `seen_ms`.
 async fn hold_seen(held: &HeldTable, delivery: &Delivery, due_ms: i64, seen_ms: i64) {
     let times = (later(due_ms), later(seen_ms));
     held.items.hold(delivery, HeldFor::Retry, times, later(1_000_000_000)).await.unwrap();
@@ -103,7 +103,7 @@ async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) 
     waiting.take_part((most, bytes), now()).await.unwrap()
 }
 
-/// What an owner's act until `until_ms` releases, too.
+/// The items that an owner's act until `until_ms` releases, retries included.
 async fn released(held: &HeldTable, webhook: &WebhookId, until_ms: i64, now_ms: i64) -> Vec<Delivery> {
     let mut waiting = held.of_release(&release_of(webhook), Some(later(until_ms)), later(now_ms));
     let taken = waiting.take_part((1000, MANY_BYTES), later(now_ms)).await.unwrap();
@@ -246,7 +246,7 @@ async fn the_oldest_of_all_shards_are_taken_in_order_of_acceptance() {
     for item in &items {
         hold_for_release(&held, item).await;
     }
-    // What is retried at its own time, and another type, have no part in it.
+    // Retries with their own times and another type have no part in it.
     hold(&held, &delivery(&webhook, 5, NOW_MS - 1000), 5).await;
     let mut other = delivery(&webhook, 6, NOW_MS - 1000);
     other.item_type = ItemType::EVENT;

@@ -35,7 +35,7 @@ struct Made {
     touched: u64,
     indices: BTreeSet<i64>,
     flag: bool,
-    /// Whether names, counts and times are those of the row instead, as of whoever just read it.
+    /// Whether names, counts and times are those of the row instead, as if it had just been read.
     fits: bool,
 }
 

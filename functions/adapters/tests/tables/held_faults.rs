@@ -1,4 +1,4 @@
-//! What `HeldTable` does where answers are lost: every write recognises that an earlier try of it was made.
+//! `HeldTable` where answers are lost: every write recognises that an earlier try of it was made.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The inbox: what is stored once, found while it waits, claimed by one at a time and remembered when handed on.
+//! The inbox: entries are stored once, found while they wait, claimed by one at a time, and remembered when dispatched.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -120,7 +120,7 @@ async fn an_entry_is_claimed_by_one_until_its_lease_ends() {
         "a repeat whose answer was lost"
     );
     assert!(table.claim(&place, &second, at(NOW_MS + 100)).await.unwrap().is_some());
-    // The first one comes late: what it does changes nothing.
+    // The first one comes late: its writes change nothing.
     table.mark(&entry, &first, at(NOW_MS + 150)).await.unwrap();
     table.drop_entry(&entry, &first).await.unwrap();
     assert_eq!(ready(&table).await.len(), 1);
@@ -242,7 +242,7 @@ async fn a_large_event_is_stored_in_parts_and_leaves_none() {
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let rows = embedded().all_rows("InboxLarge").len();
     assert_eq!(rows, 1 + new.event.bytes().len().div_ceil(MAX_PART_BYTES));
-    // The same thing with another event, as a poll may find it: what came first stays, whole.
+    // The same thing with another event, as a poll may find it: the first one stays, whole.
     let mut other = new.clone();
     other.event = PackedEvent::of(&event(&json!({"text": noise(2 * MAX_PUSH_BYTES)})));
     for again in [&other, &new] {
@@ -302,7 +302,7 @@ async fn many_at_once_store_a_push_that_they_share_once() {
     assert_eq!((new, embedded().all_rows("InboxShared").len()), (100, 100));
 }
 
-/// What storing a thousand entries takes, in three ways.
+/// The cost of storing a thousand entries, in three ways.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn calls_of_25_store_a_thousand_entries_fastest() {

@@ -1,4 +1,4 @@
-//! Pages, their routes and their tokens: what is written together, found, refused and deleted.
+//! Pages, their routes and their tokens: which rows are written together, found, refused and deleted.
 
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ async fn a_network_page_is_connected_once_by_each_account() {
     let second = tables.connect(&other, "1").await;
     let of_both: BTreeSet<_> = tables.routes(&["1"]).await.into_iter().map(|one| one.page).collect();
     assert_eq!(of_both, BTreeSet::from([first.id.clone(), second.id.clone()]));
-    // Connected anew after it was deleted.
+    // Connected again after it was deleted.
     assert!(tables.config.delete_page(&first, &tables.others).await.unwrap());
     assert_eq!(tables.create(&again, &token).await, CreatedPage::Done);
 }
@@ -168,7 +168,7 @@ async fn page_route_and_token_change_together_or_not_at_all() {
     let token = tables.token(&before.id).await.unwrap();
     assert_eq!((token.access_token.reveal(), token.version), ("second", change.page.token_version));
 
-    // By what was read before, nothing changes any more.
+    // A write by the state that was read before changes nothing any more.
     let stale = changed(&before, &json!({"name": "c", "access_token": "third", "refresh_token": null}));
     assert_eq!(tables.replace(&stale).await, Replaced::ChangedMeanwhile);
     assert_eq!(tables.find(&before).await, Some(change.page.clone()));

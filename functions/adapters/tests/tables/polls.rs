@@ -1,5 +1,5 @@
-//! What the collector keeps of pages: one at a time asks about a page, limits are kept across workers, a dead token
-//! pauses a page and a new one sets it going.
+//! Polling state: one worker polls a page at a time, quotas are kept across workers, a dead token pauses a page and a
+//! new one resumes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -159,7 +159,7 @@ async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let patch = json!({"access_token": "new"});
     let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();
-    // Who asked with the old one says that it is dead only now.
+    // The worker with the old token reports only now that it is dead.
     tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
     assert!(tables.lease(&page, PollTrigger::Planned(later(902)), later(902)).await.is_some());
@@ -269,7 +269,7 @@ async fn many_workers_take_no_more_units_than_a_window_has() {
     let may = tables.polls().spend(&schedule, &[of_hour], ANY, ("reviews", 1), now()).await.unwrap();
     assert_eq!(may, Admission::At(end));
     assert_eq!(taken_at(end, 30).await, 30);
-    // One whose clock is behind does not open the old window again.
+    // A worker whose clock is behind does not open the old window again.
     assert_eq!(taken_at(now(), 5).await, 0);
     let never = Limit { units: 2, ..of_hour };
     let may = tables.polls().spend(&schedule, &[never], ANY, ("reviews", 3), end).await.unwrap();

@@ -1,4 +1,4 @@
-//! Replays: what is taken out of the dead, by whom, and what stays; and attempt logs, page by page.
+//! Replays: which dead items are taken, by which worker, and which stay; and attempt logs, page by page.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -290,7 +290,7 @@ async fn items_that_changed_meanwhile_are_refused_alone() {
     assert_eq!(tables.held().await.len(), 1, "all or nothing");
     assert!(matches!(tables.take(&running, &rows[2..], &place).await, Take::Taken(_)));
     assert_eq!(tables.dead().await, [items[0].item.clone(), items[1].item.clone()]);
-    // A dead item of another replay can be taken as it is now; one of this very replay is not looked at again.
+    // A dead item of another replay can be taken; one of this replay is skipped.
     let (rows, ..) = tables.part(&running, 9).await;
     assert_eq!(rows[0].delivery.replayed, Some(again));
     let own = Replayed { replay: replay.key.replay.clone(), at: later(1) };
@@ -405,7 +405,7 @@ async fn a_throttled_transaction_changes_nothing_and_says_so() {
     assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
     let Take::Taken(running) = through.take(&running, &rows, &place).await else { panic!("it is ours") };
     assert_eq!((tables.held().await.len(), tables.dead().await.len()), (1, 0));
-    // Beginning and ending wait a moment by themselves.
+    // Creating and ending a replay repeat by themselves for a short time.
     let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
     assert!(through.held.replays.end(&running, later(9)).await.unwrap());
     let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 9]).await;

@@ -1,4 +1,4 @@
-//! The rows of slow attempts: what is noted is what the next batch reads.
+//! The rows of slow attempts: the next batch reads the noted attempts.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What `StreakTable` does where calls fail: a write that counts reaches the table once, whatever became of its
-//! answer, unless it was certainly refused before anything was done.
+//! `StreakTable` where calls fail: a write that counts reaches the table once, even if its answer is lost, unless it
+//! was certainly refused before it was made.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ fn starting() -> Write {
     )
 }
 
-/// Makes the write through a proxy that deals with the writes that arrive as said, and lets later ones through.
-/// Answers what came of it, how many arrived, and the failures that the row then counts.
+/// Makes the write through a proxy that applies these fates in order, and lets later writes through. Answers the
+/// result, how many writes arrived, and the failures that the row then counts.
 async fn make(
     timeout: Duration,
     fates: &'static [Fate],

@@ -180,7 +180,7 @@ impl HeldRows {
             .key_condition_expression("due_shard = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(due_shard_name(shard)))
             .expression_attribute_values(":until", milliseconds(until))
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
@@ -310,7 +310,7 @@ impl HeldRows {
             .expression_attribute_values(":last", text(format!("{}#{}", key.item_type, sorted_digits(next))))
             .expression_attribute_values(":since", milliseconds(over_since))
             .consistent_read(true)
-            .set_exclusive_start_key(after.map(|mark| mark.0));
+            .set_exclusive_start_key(after.map(|key| key.0));
         let answer = call.send().await;
         let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
         let rows = answer.items.unwrap_or_default();

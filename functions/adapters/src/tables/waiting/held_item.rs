@@ -137,10 +137,10 @@ impl HeldRows {
             return Ok(Vec::new());
         };
         let place = |at| text(format!("{}#{}", replay.item_type, sorted_digits(at)));
-        let (mut found, mut mark) = (Vec::new(), None);
+        let (mut found, mut start) = (Vec::new(), None);
         loop {
             let call = self
-                .shard_rows(&replay.key.webhook, shard_of_id(item.as_str(), SHARDS), mark)
+                .shard_rows(&replay.key.webhook, shard_of_id(item.as_str(), SHARDS), start)
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
                 .filter_expression("#item = :item")
                 .expression_attribute_names("#item", "item")
@@ -149,8 +149,8 @@ impl HeldRows {
                 .expression_attribute_values(":to", place(to));
             let (rows, next) = places(call).await?;
             found.extend(rows.into_iter().filter(|row| row.replay.as_ref() != Some(&replay.key.replay)));
-            mark = next;
-            if mark.is_none() {
+            start = next;
+            if start.is_none() {
                 return Ok(found);
             }
         }
@@ -212,7 +212,7 @@ impl HeldRows {
             .expression_attribute_values(":pk", text(pk(webhook, shard)))
             .projection_expression(OF_ROW)
             .consistent_read(true)
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
     }
 }
 
