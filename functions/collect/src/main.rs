@@ -44,8 +44,8 @@ use carteiro_adapters::tables::poll::PollTable;
 use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_adapters::tables::tick::TickTable;
 use carteiro_adapters::tables::tokens::TokenTable;
-use carteiro_adapters::tables::waiting::dead::DeadTable;
-use carteiro_adapters::tables::waiting::held::HeldTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_adapters::tables::waiting::work_share::WorkShare;
 use carteiro_core::retention::Retention;
 use carteiro_core::streak::Rule;
@@ -62,7 +62,7 @@ struct Collect {
     config: ConfigTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     ticks: TickTable,
     deliveries: DeliverQueue,
     dead_letters: DeliverQueue,
@@ -131,7 +131,7 @@ async fn main() -> Result<(), Fatal> {
         streaks,
         shares: WorkShare::new(dynamodb.clone(), settings.held_table.clone()),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),
         deliveries,
         dead_letters: DeliverQueue::new(sqs.clone(), settings.deliver_dead_queue_url),

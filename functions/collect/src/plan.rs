@@ -15,7 +15,7 @@ use carteiro_adapters::tables::inbox::READY_SHARDS;
 use carteiro_adapters::tables::poll;
 use carteiro_adapters::tables::streak::{self, StreakKey};
 use carteiro_adapters::tables::tick::SlotClaim;
-use carteiro_adapters::tables::waiting::held::DUE_SHARDS;
+use carteiro_adapters::tables::waiting::keys::DUE_SHARDS;
 use carteiro_core::retention::after;
 use carteiro_core::slot::Slot;
 use futures_util::stream::{self, Stream, StreamExt};
@@ -89,7 +89,7 @@ async fn plan(
 ) -> Result<Planned, CollectError> {
     let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
     let due = stream::iter(0..DUE_SHARDS).map(|shard| async move {
-        let (first, _) = collect.held.due(shard, until, 1, None).await?;
+        let (first, _) = collect.held.items.due(shard, until, 1, None).await?;
         Ok(at_once((!first.is_empty()).then_some(Work::MoveDue { shard, until })))
     });
     let ready = stream::iter(0..READY_SHARDS).map(|shard| async move {

@@ -11,8 +11,7 @@ use carteiro_adapters::error::chain;
 use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::waiting::release::ReleaseKey;
-use carteiro_adapters::tables::waiting::replay::ReplayKey;
+use carteiro_adapters::tables::waiting::keys::{ReleaseKey, ReplayKey};
 use carteiro_core::id::AccountId;
 use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
 use futures_util::future::{Either, select};
@@ -37,11 +36,11 @@ pub(crate) async fn work(
     let glance = match &work {
         Work::Release { webhook, item_type, .. } => {
             let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-            collect.held.glance_at_release(&key).await?
+            collect.held.releases.glance(&key).await?
         }
         Work::Replay { webhook, replay, .. } => {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
-            collect.held.glance_at_replay(&key).await?
+            collect.held.replays.glance(&key).await?
         }
         _ => None,
     };

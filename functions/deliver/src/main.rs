@@ -35,8 +35,8 @@ use carteiro_adapters::runtime::settings::environment;
 use carteiro_adapters::tables::attempts::AttemptTable;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::streak::StreakTable;
-use carteiro_adapters::tables::waiting::dead::DeadTable;
-use carteiro_adapters::tables::waiting::held::HeldTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_core::retention::Retention;
 use carteiro_core::slow::DeadHosts;
 use carteiro_core::streak::Rule;
@@ -49,7 +49,7 @@ struct Deliver {
     config: ConfigTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     attempts: AttemptTable,
     queue: DeliverQueue,
     slow_queue: DeliverQueue,
@@ -87,7 +87,7 @@ async fn main() -> Result<(), Fatal> {
         config,
         streaks,
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         queue,
         slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),

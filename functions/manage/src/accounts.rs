@@ -5,7 +5,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request, empty, json};
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::account_counts::Created;
+use carteiro_adapters::tables::config::Created;
 use carteiro_adapters::tables::config::{Account, NewKey};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, KeyId};

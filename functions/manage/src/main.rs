@@ -42,8 +42,8 @@ use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::PollTable;
 use carteiro_adapters::tables::streak::StreakTable;
 use carteiro_adapters::tables::tokens::TokenTable;
-use carteiro_adapters::tables::waiting::dead::DeadTable;
-use carteiro_adapters::tables::waiting::held::HeldTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
 use carteiro_core::own_hosts::OwnHosts;
@@ -58,7 +58,7 @@ struct Manage {
     inbox: InboxTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     attempts: AttemptTable,
     work: WorkQueue,
     polls: PollQueue,
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Fatal> {
         inbox: InboxTable::new(dynamodb.clone(), settings.inbox_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         work: WorkQueue::new(sqs.clone(), settings.work_queue_url),
         polls: PollQueue::new(sqs, settings.poll_queue_url),

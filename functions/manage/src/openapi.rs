@@ -23,8 +23,10 @@ mod tests {
     use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_adapters::runtime::http_api::{self, Request};
     use carteiro_adapters::tables::poll::Schedule;
-    use carteiro_adapters::tables::waiting::held::HeldFor;
-    use carteiro_adapters::tables::waiting::replay::{Replay, ReplayKey, ReplayProgress};
+    use carteiro_adapters::tables::waiting::keys::HeldFor;
+    use carteiro_adapters::tables::waiting::keys::Replay;
+    use carteiro_adapters::tables::waiting::keys::ReplayKey;
+    use carteiro_adapters::tables::waiting::replay::ReplayProgress;
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};

@@ -115,7 +115,7 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
     let of_types = stream::iter(&keys).map(|key| async {
         let (id, item_type) = (&key.webhook, key.item_type.as_str());
         let counts = try_join(
-            manage.held.count(id, item_type, EXACT, now),
+            manage.held.items.count(id, item_type, EXACT, now),
             manage.dead.count(id, item_type, EXACT, now),
         );
         let (held, dead) = counts.await?;

@@ -9,11 +9,10 @@ use carteiro_adapters::http::sender::Refused;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request, json};
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::account_counts::Created;
 use carteiro_adapters::tables::attempts;
+use carteiro_adapters::tables::config::Created;
 use carteiro_adapters::tables::config::Replaced;
-use carteiro_adapters::tables::waiting::held::{HeldKey, SHARDS};
-use carteiro_adapters::tables::waiting::release::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
@@ -261,14 +260,14 @@ impl Rows {
         shard: u8,
     ) -> Result<Vec<HeldKey>, AdapterError> {
         match self {
-            Self::Held => manage.held.keys_of(webhook, shard, STEP).await,
+            Self::Held => manage.held.items.keys_of(webhook, shard, STEP).await,
             Self::Dead => manage.dead.keys_of(webhook, shard, STEP).await,
         }
     }
 
     async fn drop(self, manage: &Manage, key: &HeldKey) -> Result<(), AdapterError> {
         match self {
-            Self::Held => manage.held.drop_row(key).await,
+            Self::Held => manage.held.items.drop_row(key).await,
             Self::Dead => manage.dead.drop_row(key).await,
         }
     }
@@ -284,11 +283,11 @@ pub(crate) async fn drop_waiting(
     let webhook = &deleted.id;
     revision::deleted(manage, deleted, clock).await;
     for item_type in ItemType::KNOWN {
-        manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
+        manage.held.releases.drop_row(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
-    manage.held.forget_looks(webhook).await?;
+    manage.held.releases.forget_looks(webhook).await?;
     // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
-    while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
+    while clock.left() >= RESERVE && manage.held.replays.drop_all(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
     let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;
     let logs = stream::iter(0..attempts::SHARDS).map(|shard| async move {

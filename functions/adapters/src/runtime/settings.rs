@@ -1,9 +1,9 @@
-//! Settings: what the template puts into a function's environment, read once at the start.
+//! Settings from the function's environment, which the template sets. They are read once at the start.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// Reads settings and collects everything that is wrong, so that one start shows all of it.
+/// Reads settings and collects every error, so that one start shows all of them.
 pub struct SettingsReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     wrong: Vec<String>,
@@ -59,7 +59,7 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Takes a value that was read, or notes what is wrong with it.
+    /// Takes a value that was read, or notes its error.
     pub fn accept<T>(&mut self, name: &str, value: Result<T, impl Display>) -> Option<T> {
         value.map_err(|error| self.wrong.push(format!("{name} is malformed: {error}"))).ok()
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once_and_no_value_is_shown() {
+    fn every_wrong_setting_is_named_and_no_value_is_shown() {
         let lookup = |name: &str| match name {
             "NUMBER" => Some("secret-ish".to_owned()),
             "LARGE" => Some("50".to_owned()),
