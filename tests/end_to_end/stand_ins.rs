@@ -11,7 +11,9 @@ use carteiro_networks::inbox::EntryKey;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::poll::meta::Settings;
-use carteiro_networks::poll::{Answer, Ask, Auth, Run, Scope, Stored, Verdict, facebook, instagram, x};
+use carteiro_networks::poll::{
+    Auth, Collector, NetworkRequest, NetworkResponse, Scope, Stored, Verdict, facebook, instagram, x,
+};
 use carteiro_tests::client::{Client, Reply};
 use http::Method;
 use jiff::Timestamp;
@@ -57,11 +59,11 @@ impl Page {
         self.networks.publish(self.network, OWNER, thing).unwrap()
     }
 
-    async fn call(&self, ask: &Ask) -> Option<Reply> {
-        assert_eq!(ask.auth, Auth::Bearer);
+    async fn call(&self, request: &NetworkRequest) -> Option<Reply> {
+        assert_eq!(request.auth, Auth::Bearer);
         let query: Vec<String> =
-            ask.query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let path = format!("/{}{}?{}", self.network, ask.path, query.join("&"));
+            request.query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let path = format!("/{}{}?{}", self.network, request.path, query.join("&"));
         let bearer = format!("Bearer {TOKEN}");
         self.client.try_request(Method::GET, &path, &[("authorization", bearer.as_str())], Bytes::new()).await
     }
@@ -90,14 +92,14 @@ impl Page {
         }
     }
 
-    async fn drive<R: Run>(&mut self, mut run: R, most_calls: usize) {
+    async fn drive<R: Collector>(&mut self, mut run: R, most_calls: usize) {
         let owner: NetworkId = OWNER.parse().unwrap();
         for _ in 0..most_calls {
-            let Some(ask) = run.next() else { break };
-            let Some(reply) = self.call(&ask).await else { break };
+            let Some(request) = run.next() else { break };
+            let Some(reply) = self.call(&request).await else { break };
             let header = |name: &str| reply.header(name);
-            let answer = Answer { status: reply.status, header: &header, body: &reply.body };
-            let heard = run.heard(&answer, self.now());
+            let answer = NetworkResponse { status: reply.status, header: &header, body: &reply.body };
+            let heard = run.on_response(&answer, self.now());
             let mut stored = Stored::default();
             for event in &heard.events {
                 assert!(!event.raw.get().contains(TOKEN), "{}", event.raw);
@@ -111,7 +113,7 @@ impl Page {
                     stored.known += 1;
                 }
             }
-            run.stored(stored);
+            run.on_stored(stored);
             if heard.verdict != Verdict::Fine {
                 self.verdicts.push(heard.verdict);
             }

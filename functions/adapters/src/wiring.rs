@@ -1,21 +1,21 @@
 //! Wiring: makes the tables and queues of a function from its settings.
 
-use crate::attempt_table::AttemptTable;
-use crate::aws;
-use crate::config_table::ConfigTable;
-use crate::dead_table::DeadTable;
-use crate::deliver_queue::DeliverQueue;
-use crate::held_table::HeldTable;
-use crate::idempotency_table::IdempotencyTable;
-use crate::inbox_table::InboxTable;
-use crate::poll_queue::PollQueue;
-use crate::poll_table::PollTable;
-use crate::settings::{SettingsReader, environment};
-use crate::streak_table::StreakTable;
-use crate::tick_table::TickTable;
-use crate::token_table::TokenTable;
-use crate::work_queue::WorkQueue;
-use crate::work_share::WorkShare;
+use crate::queues::deliver::DeliverQueue;
+use crate::queues::poll::PollQueue;
+use crate::queues::work::WorkQueue;
+use crate::runtime::aws;
+use crate::runtime::settings::{SettingsReader, environment};
+use crate::tables::attempts::AttemptTable;
+use crate::tables::config::ConfigTable;
+use crate::tables::idempotency::IdempotencyTable;
+use crate::tables::inbox::InboxTable;
+use crate::tables::poll::PollTable;
+use crate::tables::streak::StreakTable;
+use crate::tables::tick::TickTable;
+use crate::tables::tokens::TokenTable;
+use crate::tables::waiting::HeldTable;
+use crate::tables::waiting::dead::DeadRows;
+use crate::tables::waiting::work_share::WorkShare;
 
 /// A table whose name is a setting.
 pub trait Table {
@@ -57,7 +57,7 @@ macro_rules! queues {
 tables! {
     AttemptTable: "ATTEMPT_TABLE",
     ConfigTable: "CONFIG_TABLE",
-    DeadTable: "DEAD_TABLE",
+    DeadRows: "DEAD_TABLE",
     HeldTable: "HELD_TABLE",
     IdempotencyTable: "IDEMPOTENCY_TABLE",
     InboxTable: "INBOX_TABLE",

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use carteiro_adapters::settings::SettingsReader;
+use carteiro_adapters::runtime::settings::SettingsReader;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::AccessToken;
 

@@ -1,11 +1,11 @@
 //! Events of the function: ticks, and batches of work.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::poll_queue::Poll;
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::poll::Poll;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use serde_json::Value;
 
 use crate::context::{Collect, CollectError, Progress};
@@ -44,11 +44,11 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(work @ (Work::Release { .. } | Work::Replay { .. })) => {
                 share::work(collect, work, clock).await
             }
-            Ok(Work::Tell { account, webhook, revision, item_type }) => {
+            Ok(Work::Notify { account, webhook, revision, item_type }) => {
                 let key = StreakKey { account, webhook, revision, item_type };
-                collect.teller.tell(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
+                collect.notifier.notify(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
             }
-            Ok(Work::HandOn { shard }) => dispatch::shard(collect, shard, clock).await,
+            Ok(Work::Dispatch { shard }) => dispatch::shard(collect, shard, clock).await,
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
             Err(error) => Err(CollectError::Event(error)),
         };

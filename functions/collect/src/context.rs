@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::function::Fatal;
-use carteiro_adapters::hand_on::HandOn;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::network_client::{Addresses, NetworkClient};
-use carteiro_adapters::page_telling::PageTeller;
-use carteiro_adapters::streak_table::StreakTable;
-use carteiro_adapters::telling::Teller;
-use carteiro_adapters::tick_table::TickTable;
+use carteiro_adapters::http::network_client::{Addresses, NetworkClient};
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::queues::work::WorkQueue;
+use carteiro_adapters::runtime::function::Fatal;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::streak::StreakTable;
+use carteiro_adapters::tables::tick::TickTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
+use carteiro_adapters::tables::waiting::work_share::WorkShare;
 use carteiro_adapters::wiring::Wiring;
-use carteiro_adapters::work_queue::WorkQueue;
-use carteiro_adapters::work_share::WorkShare;
 use carteiro_core::retention::Retention;
+use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::notify::Notifier;
+use carteiro_services::page_tokens::PageNotifier;
 
 use crate::apps::Apps;
 use crate::polls::Polls;
@@ -28,14 +28,14 @@ pub(crate) struct Collect {
     pub(crate) config: ConfigTable,
     pub(crate) streaks: StreakTable,
     pub(crate) held: HeldTable,
-    pub(crate) dead: DeadTable,
+    pub(crate) dead: DeadRows,
     pub(crate) ticks: TickTable,
     pub(crate) deliveries: DeliverQueue,
     pub(crate) dead_letters: DeliverQueue,
     pub(crate) work: WorkQueue,
     pub(crate) shares: WorkShare,
-    pub(crate) teller: Teller,
-    pub(crate) hand_on: HandOn,
+    pub(crate) notifier: Notifier,
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) polls: Polls,
     pub(crate) retention: Retention,
     /// Minutes between two ticks.
@@ -60,7 +60,7 @@ impl Collect {
         let work = wiring.queue("WORK_QUEUE_URL");
         let poll_queue = wiring.queue("POLL_QUEUE_URL");
         let (networks, addresses) = wiring.settings.finish(networks.zip(addresses))?;
-        let page_teller = PageTeller { config: config.clone(), queue: deliveries.clone() };
+        let page_notifier = PageNotifier { config: config.clone(), queue: deliveries.clone() };
         let polls = Polls {
             tables,
             queue: poll_queue,
@@ -72,8 +72,8 @@ impl Collect {
         let queue = deliveries.clone();
         Ok(Self {
             polls,
-            hand_on: HandOn { config: config.clone(), inbox, queue, teller: page_teller },
-            teller: Teller {
+            dispatcher: Dispatcher { config: config.clone(), inbox, queue, notifier: page_notifier },
+            notifier: Notifier {
                 config: config.clone(),
                 streaks: streaks.clone(),
                 queue: deliveries.clone(),

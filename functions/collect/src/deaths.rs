@@ -1,9 +1,9 @@
 //! Drops or buries items that wait for too long, counts them ([`carteiro_core::tally`]) and notifies their owners.
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::replay_row::ReplayKey;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::Counts;
 use carteiro_core::settlement::DeathCause;
@@ -39,7 +39,7 @@ async fn count_of_replay(collect: &Collect, delivery: &Delivery, counts: Counts,
     let Some(replayed) = &delivery.replayed else { return };
     let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
     let now = clock.now();
-    let counting = collect.held.count_of_replay(&key, counts, now, collect.retention.replay_expires(now));
+    let counting = collect.held.replays.count(&key, counts, now, collect.retention.replay_expires(now));
     if counting.await.is_err() {
         tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");
     }
@@ -58,7 +58,7 @@ pub(crate) async fn count<'a>(
         match collect.streaks.count_deaths(&key, &deaths, clock).await {
             Ok(false) => {}
             Ok(true) => {
-                if let Err(error) = collect.teller.tell(&key, clock).await {
+                if let Err(error) = collect.notifier.notify(&key, clock).await {
                     tracing::warn!(webhook, error = error.chain(), "notices.not_queued");
                 }
             }

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::hand_on::{HandedOn, Known};
-use carteiro_adapters::inbox_table::{Claim, Entry, Place};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
+use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -37,15 +37,15 @@ pub(crate) async fn shard(
     shard: u8,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let (mut done, mut known, mut mark) = (HandedOn::default(), Known::default(), None);
+    let (mut done, mut known, mut mark) = (DispatchSummary::default(), RoutingCache::default(), None);
     loop {
         // Page by page: the index still shows entries that were dispatched a moment ago.
-        let (found, next) = collect.hand_on.inbox.ready(shard, FOUND_TOGETHER, mark).await?;
+        let (found, next) = collect.dispatcher.inbox.ready(shard, FOUND_TOGETHER, mark).await?;
         let out_of_time = found_entries(collect, found, &mut known, &mut done, clock).await?;
         mark = next;
         if out_of_time || mark.is_none() {
-            let HandedOn { handed_on, dropped, left } = done;
-            tracing::info!(shard, handed_on, dropped, left, out_of_time, "inbox.handed_on");
+            let DispatchSummary { dispatched, dropped, left } = done;
+            tracing::info!(shard, handed_on = dispatched, dropped, left, out_of_time, "inbox.handed_on");
             return Ok(Progress::Done);
         }
     }
@@ -54,9 +54,9 @@ pub(crate) async fn shard(
 /// Dispatches those of the entries that can be claimed. True where the time was too short.
 async fn found_entries(
     collect: &Collect,
-    found: Vec<Place>,
-    known: &mut Known,
-    done: &mut HandedOn,
+    found: Vec<RowKey>,
+    known: &mut RoutingCache,
+    done: &mut DispatchSummary,
     clock: InvocationClock,
 ) -> Result<bool, CollectError> {
     let mut found = found.as_slice();
@@ -68,7 +68,7 @@ async fn found_entries(
         let (claimed, looked_at) = claim_some(collect, found, &claim, done, clock).await;
         found = &found[looked_at..];
         // Nobody waits for it, so it may take as long as the claim lasts.
-        done.add(collect.hand_on.hand_on(claimed, &claim, known, Timestamp::MAX, clock).await);
+        done.add(collect.dispatcher.dispatch(claimed, &claim, known, Timestamp::MAX, clock).await);
     }
     Ok(false)
 }
@@ -76,9 +76,9 @@ async fn found_entries(
 /// Claims entries in their order, up to [`CLAIMED_BYTES`]. Answers them, and how many were looked at.
 async fn claim_some(
     collect: &Collect,
-    found: &[Place],
+    found: &[RowKey],
     claim: &Claim,
-    done: &mut HandedOn,
+    done: &mut DispatchSummary,
     clock: InvocationClock,
 ) -> (Vec<Entry>, usize) {
     let (mut claimed, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
@@ -108,15 +108,15 @@ async fn claim_some(
 /// Claims an entry. An unreadable one would come again at every tick, so it is set aside for a person to look at.
 async fn claim_entry(
     collect: &Collect,
-    place: &Place,
+    place: &RowKey,
     claim: &Claim,
     clock: InvocationClock,
 ) -> Result<Option<Entry>, AdapterError> {
-    let inbox = &collect.hand_on.inbox;
+    let inbox = &collect.dispatcher.inbox;
     match inbox.claim(place, claim, clock.now()).await {
         Err(error @ AdapterError::Malformed { .. }) => {
             let expires_at = collect.retention.unreadable_until(clock.now());
-            if inbox.set_aside(place, claim, expires_at).await? {
+            if inbox.quarantine(place, claim, expires_at).await? {
                 tracing::error!(pk = place.pk(), sk = place.sk(), error = error.chain(), "inbox.unreadable");
             }
             Ok(None)

@@ -25,9 +25,9 @@ mod release;
 mod replay;
 mod share;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
 use carteiro_adapters::wiring::Wiring;
 use context::Collect;
 use lambda_runtime::{LambdaEvent, service_fn};

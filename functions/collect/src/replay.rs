@@ -1,5 +1,5 @@
 //! Replays: dead items are made to wait for their release, in the order of their acceptance
-//! ([`carteiro_adapters::replay_row`]).
+//! ([`carteiro_adapters::tables::waiting::replay`]).
 //!
 //! One worker at a time has a replay, by a lease that it renews with every transaction. When its time is over, or where
 //! it fails, it gives the replay back as it is; a tick that ran meanwhile has planned a successor for the end of its
@@ -12,14 +12,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::DeadRow;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::{ReplayClaim, ReplayKey, RunningReplay, Take};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::dead::DeadRow;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
+use carteiro_adapters::tables::waiting::replay::{ReplayClaim, RunningReplay, Take};
 use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES, Pace};
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
@@ -42,7 +43,7 @@ pub(crate) async fn replay(
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
     let now = clock.now();
-    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await;
+    let claim = collect.held.replays.claim(&key, now, after(now, LEASE), after(now, clock.left())).await;
     let running = match claim {
         Ok(ReplayClaim::Claimed(running)) => running,
         Ok(ReplayClaim::Taken | ReplayClaim::Over) => return Ok(Progress::Done),
@@ -99,7 +100,7 @@ impl Worker<'_> {
         let webhook =
             collect.config.find_webhook(&running.replay.account, &running.replay.key.webhook).await?;
         let Some(webhook) = webhook else {
-            collect.held.drop_replay(&running.replay).await?;
+            collect.held.replays.forget(&running.replay).await?;
             return Ok(Taking::NotOurs);
         };
         // A former worker may have died between taking and this.
@@ -118,7 +119,7 @@ impl Worker<'_> {
         let mut passed = None;
         for _ in 0..HELD_TRIES {
             let now = self.clock.now();
-            let found = self.collect.held.held_of_replay(&self.running.replay).await?;
+            let found = self.collect.held.items.of_replay(&self.running.replay).await?;
             self.found_held |= !found.is_empty();
             let is_passed = |row: &HeldPlace| !row.waits_for_its_time(now);
             let left =
@@ -130,7 +131,7 @@ impl Worker<'_> {
                 return Ok(Taking::Over);
             }
             let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
-            match self.collect.held.take_held(&self.running, &rows, (&place, left), times).await? {
+            match self.collect.held.replays.take_held(&self.running, &rows, (&place, left), times).await? {
                 Take::Taken(ours) => {
                     self.running = *ours;
                     passed = Some(0);
@@ -186,7 +187,7 @@ impl Worker<'_> {
             let now = self.clock.now();
             let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
             let Collect { held, dead, .. } = self.collect;
-            match held.take_dead(&self.running, dead, &rows[..count], (place, passed), times).await? {
+            match held.replays.take_dead(&self.running, dead, &rows[..count], (place, passed), times).await? {
                 Take::Taken(ours) => {
                     self.running = *ours;
                     self.pace.taken();
@@ -219,7 +220,7 @@ impl Worker<'_> {
     /// Plans the release, and gives the replay back: the next tick finds it.
     async fn give_back(&self) -> Result<Progress, CollectError> {
         release(self.collect, &self.running, self.clock).await?;
-        self.collect.held.give_back_replay(&self.running, self.clock.now()).await?;
+        self.collect.held.replays.return_to_queue(&self.running, self.clock.now()).await?;
         Ok(Progress::Done)
     }
 
@@ -227,7 +228,7 @@ impl Worker<'_> {
         if self.running.counts.taken > 0 || self.found_held {
             release(self.collect, &self.running, self.clock).await?;
         }
-        if self.collect.held.end_replay(&self.running, self.clock.now()).await? {
+        if self.collect.held.replays.end(&self.running, self.clock.now()).await? {
             let Counts { found, taken, .. } = self.running.counts;
             let ReplayKey { webhook, replay } = &self.running.replay.key;
             let (webhook, replay) = (webhook.as_str(), replay.as_str());
@@ -251,7 +252,7 @@ async fn release(
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
     let work = Work::release(running.replay.account.clone(), webhook, item_type);
-    if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
+    if !collect.held.releases.plan(&key, &running.replay.account, clock.now()).await? {
         // The one who planned it has sent it as work.
         return Ok(());
     }

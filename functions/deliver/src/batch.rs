@@ -1,8 +1,8 @@
 //! A batch of deliveries: read, attempt, settle.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::lane::Lane;
 use futures_util::future::join;
 
@@ -71,7 +71,7 @@ async fn deliver_all(
 async fn notify(deliver: &Deliver, pending: impl Iterator<Item = &StreakKey>, clock: InvocationClock) {
     for key in pending {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        match tokio::time::timeout(left, deliver.teller.tell(key, clock)).await {
+        match tokio::time::timeout(left, deliver.notifier.notify(key, clock)).await {
             Ok(Ok(notices)) => {
                 tracing::info!(webhook = key.webhook.as_str(), notices, "notices.queued");
             }

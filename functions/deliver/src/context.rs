@@ -3,19 +3,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use carteiro_adapters::attempt_table::AttemptTable;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
-use carteiro_adapters::function::Fatal;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::sender::Sender;
-use carteiro_adapters::streak_table::StreakTable;
-use carteiro_adapters::telling::Teller;
+use carteiro_adapters::http::sender::Sender;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::runtime::function::Fatal;
+use carteiro_adapters::tables::attempts::AttemptTable;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::streak::StreakTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::retention::Retention;
 use carteiro_core::slow::DeadHosts;
 use carteiro_core::streak::Rule;
+use carteiro_services::notify::Notifier;
 
 /// Time that settling needs after the attempts. No attempt starts unless its deadline and this remain.
 pub(crate) const SETTLE_RESERVE: Duration = Duration::from_secs(8);
@@ -29,12 +29,12 @@ pub(crate) struct Deliver {
     pub(crate) config: ConfigTable,
     pub(crate) streaks: StreakTable,
     pub(crate) held: HeldTable,
-    pub(crate) dead: DeadTable,
+    pub(crate) dead: DeadRows,
     pub(crate) attempts: AttemptTable,
     pub(crate) queue: DeliverQueue,
     pub(crate) slow_queue: DeliverQueue,
     pub(crate) slow_queue_arn: Arc<str>,
-    pub(crate) teller: Teller,
+    pub(crate) notifier: Notifier,
     pub(crate) sender: Sender,
     pub(crate) retention: Retention,
     /// The most attempts of one batch that go to one host at once.
@@ -61,7 +61,8 @@ impl Deliver {
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
-        let teller = Teller { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule };
+        let notifier =
+            Notifier { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule };
         let (held, dead, attempts) = (wiring.table(), wiring.table(), wiring.table());
         let slow_queue = wiring.queue("SLOW_QUEUE_URL");
         let (private_targets, own_hosts) = wiring.settings.finish(private_targets.zip(own_hosts))?;
@@ -74,7 +75,7 @@ impl Deliver {
             queue,
             slow_queue,
             slow_queue_arn,
-            teller,
+            notifier,
             sender: Sender::new(private_targets, own_hosts, attempt)?,
             retention,
             host_concurrency,

@@ -26,8 +26,8 @@ mod slow;
 mod tally;
 
 use aws_lambda_events::sqs::SqsEvent;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::function::{self, Fatal};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
 use carteiro_adapters::wiring::Wiring;
 use lambda_runtime::{LambdaEvent, service_fn};
 

@@ -1,10 +1,10 @@
 //! Records the results of a batch, for each (webhook, revision, item type) together, in the order in which the attempts
 //! finished, after the last of them has. The protocol is the core's ([`carteiro_core::streak`]).
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::message::LastError;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::streak::{Failed, Recorded, Recording, Results, Rule, State};

@@ -5,17 +5,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::{DeliverQueue, Outgoing};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::HeldFor;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::admission::Unattempted;
 use carteiro_core::attempt_log::ItemFate;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attempt, without_attempt};
+use carteiro_core::holding::HeldFor;
 use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;
 use carteiro_core::release::StepTag;
@@ -254,10 +254,10 @@ async fn write(
         | Disposition::Requeue(_)
         | Disposition::Resend(..) => Ok(()),
         Disposition::HoldUntil(due_at) => {
-            deliver.held.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
+            deliver.held.items.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
         }
         Disposition::HoldForRelease(reason, _) => {
-            deliver.held.hold_for_release(delivery, reason, seen_at, expires_at).await
+            deliver.held.items.hold_for_release(delivery, reason, seen_at, expires_at).await
         }
         Disposition::Bury(cause) => {
             tracing::warn!(
@@ -277,7 +277,7 @@ async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: Invocatio
     let mut uncertain = Vec::new();
     for (key, Awaited { account, due_at, messages }) in awaited(decided) {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        let awaiting = deliver.held.await_release(&key, account, due_at);
+        let awaiting = deliver.held.releases.ensure(&key, account, due_at);
         match tokio::time::timeout(left, awaiting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -324,7 +324,7 @@ type FinishedIndices = (BTreeSet<i64>, BTreeSet<i64>);
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
     for ((key, step), (finished, failed)) in finished_indices(settled) {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        let counting = deliver.held.finish_of_step(&key, step, &finished, &failed);
+        let counting = deliver.held.releases.count_finished(&key, step, &finished, &failed);
         if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
             let items = finished.len();
             tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");

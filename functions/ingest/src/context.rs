@@ -1,21 +1,21 @@
 //! The function's context: its tables, queue and settings.
 
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
-use carteiro_adapters::hand_on::HandOn;
-use carteiro_adapters::idempotency_table::IdempotencyTable;
-use carteiro_adapters::page_telling::PageTeller;
-use carteiro_adapters::settings::SettingsError;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::runtime::settings::SettingsError;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::idempotency::IdempotencyTable;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::retention::Retention;
 use carteiro_networks::push::signature::AppSecret;
+use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::page_tokens::PageNotifier;
 
 /// Tables, queue and settings of the function.
 pub(crate) struct Ingest {
     pub(crate) config: ConfigTable,
     pub(crate) idempotency: IdempotencyTable,
     pub(crate) queue: DeliverQueue,
-    pub(crate) hand_on: HandOn,
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) secrets: Secrets,
     pub(crate) retention: Retention,
     /// Whether pushed entries of a page wait until its network took its token.
@@ -46,8 +46,8 @@ impl Ingest {
         let (idempotency, inbox) = (wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
         let needs_proof = wiring.settings.finish(needs_proof)?;
-        let teller = PageTeller { config: config.clone(), queue: queue.clone() };
-        let hand_on = HandOn { config: config.clone(), inbox, queue: queue.clone(), teller };
-        Ok(Self { config, idempotency, queue, hand_on, secrets, retention, needs_proof })
+        let notifier = PageNotifier { config: config.clone(), queue: queue.clone() };
+        let dispatcher = Dispatcher { config: config.clone(), inbox, queue: queue.clone(), notifier };
+        Ok(Self { config, idempotency, queue, dispatcher, secrets, retention, needs_proof })
     }
 }

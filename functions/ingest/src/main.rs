@@ -14,9 +14,9 @@ mod context;
 mod push;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::http_api::{Failure, Request};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::http_api::{Failure, Request};
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::Problem;

@@ -1,7 +1,7 @@
 //! `GET /webhooks/{id}/attempts`: the logged attempts, the newest first.
 
-use carteiro_adapters::attempt_table::{LogSpan, is_place};
-use carteiro_adapters::http_api::{Request, json};
+use carteiro_adapters::runtime::http_api::{Request, json};
+use carteiro_adapters::tables::attempts::{LogSpan, is_place};
 use carteiro_core::attempt_log::{Entry, Filter};
 use carteiro_core::item::ItemType;
 use carteiro_core::message;

@@ -1,13 +1,13 @@
 //! A call of the API: an authenticated request, and the function's context.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::{Caller, caller};
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::http_api::{Failure, Request};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request};
 use carteiro_core::id::{AccountId, PageId, WebhookId};
 use carteiro_core::problem::Problem;
 use carteiro_core::webhook::Webhook;
 use carteiro_networks::page::Page;
+use carteiro_services::authentication::{Caller, caller};
 
 use crate::context::Manage;
 

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::held_table::SHARDS;
-use carteiro_adapters::http_api::{Failure, json};
-use carteiro_adapters::random;
-use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
+use carteiro_adapters::tables::waiting::keys::SHARDS;
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
@@ -119,7 +119,7 @@ impl<'a> Canceller<'a> {
                 return all;
             }
             let now = self.clock.now();
-            let page = self.manage.held.held_of_type(&self.webhook, item_type, shard, STEP, mark, now).await;
+            let page = self.manage.held.items.of_type(&self.webhook, item_type, shard, STEP, mark, now).await;
             let (places, next) = match page {
                 Ok(page) => page,
                 Err(error) => {
@@ -139,7 +139,7 @@ impl<'a> Canceller<'a> {
     async fn cancel(&self, places: &[HeldPlace]) -> Cancelled {
         let cancels = stream::iter(places).map(|place| async move {
             let now = self.clock.now();
-            (place, self.manage.held.cancel(place, &self.id, (now, after(now, LEASE))).await)
+            (place, self.manage.held.items.cancel(place, &self.id, (now, after(now, LEASE))).await)
         });
         let mut all = Cancelled::default();
         for (place, cancelled) in cancels.buffer_unordered(CONCURRENT_DROPS).collect::<Vec<_>>().await {
@@ -165,7 +165,7 @@ impl<'a> Canceller<'a> {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
             let (now, counts) = (clock.now(), Counts { dropped, ..Counts::default() });
             let expires = manage.retention.replay_expires(now);
-            if manage.held.count_of_replay(&key, counts, now, expires).await.is_err() {
+            if manage.held.replays.count(&key, counts, now, expires).await.is_err() {
                 tracing::warn!(webhook = webhook.as_str(), replay = replay.as_str(), "replay.not_counted");
             }
         }
@@ -199,7 +199,7 @@ pub(crate) async fn find(
 ) -> Result<Found, AdapterError> {
     let (mut places, mut mark) = (Vec::new(), None);
     loop {
-        let (found, next) = manage.held.find_held(webhook, item, mark).await?;
+        let (found, next) = manage.held.items.find(webhook, item, mark).await?;
         places.extend(found);
         mark = next;
         if mark.is_none() || clock.left() < RESERVE {

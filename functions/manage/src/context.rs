@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::attempt_table::AttemptTable;
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::function::Fatal;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::inbox_table::InboxTable;
-use carteiro_adapters::poll_queue::PollQueue;
-use carteiro_adapters::sender::Sender;
-use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::http::sender::Sender;
+use carteiro_adapters::queues::poll::PollQueue;
+use carteiro_adapters::queues::work::WorkQueue;
+use carteiro_adapters::runtime::function::Fatal;
+use carteiro_adapters::tables::attempts::AttemptTable;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::inbox::InboxTable;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::streak::StreakTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_adapters::wiring::Wiring;
-use carteiro_adapters::work_queue::WorkQueue;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
 use carteiro_core::own_hosts::OwnHosts;
@@ -26,7 +26,7 @@ pub(crate) struct Manage {
     pub(crate) inbox: InboxTable,
     pub(crate) streaks: StreakTable,
     pub(crate) held: HeldTable,
-    pub(crate) dead: DeadTable,
+    pub(crate) dead: DeadRows,
     pub(crate) attempts: AttemptTable,
     pub(crate) work: WorkQueue,
     pub(crate) polls: PollQueue,
@@ -88,7 +88,7 @@ impl Manage {
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::config::BehaviorVersion;
-    use carteiro_adapters::settings::SettingsReader;
+    use carteiro_adapters::runtime::settings::SettingsReader;
 
     use super::*;
 

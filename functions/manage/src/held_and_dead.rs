@@ -4,9 +4,11 @@
 //! last row that was shown, so paging neither repeats nor skips a row that stays; one that comes or goes meanwhile may
 //! be seen or not.
 
-use carteiro_adapters::dead_table::Dead;
-use carteiro_adapters::held_table::{Held, Span, is_place};
-use carteiro_adapters::http_api::{Request, json};
+use carteiro_adapters::runtime::http_api::{Request, json};
+use carteiro_adapters::tables::waiting::dead::Dead;
+use carteiro_adapters::tables::waiting::held::Held;
+use carteiro_adapters::tables::waiting::keys::is_place;
+use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
@@ -26,7 +28,7 @@ pub(crate) async fn held(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
     let asked = Asked::read(request, &format!("held {}", webhook.id))?;
-    let mut page = manage.held.list(asked.span(&webhook.id)).await?;
+    let mut page = manage.held.items.list(asked.span(&webhook.id)).await?;
     // An item past its storage term may still be there, to be dropped.
     page.data.retain(|held| !held.delivery.is_past_keep_until(clock.now()));
     let view = |held: Held| {

@@ -27,9 +27,9 @@ mod view;
 mod webhooks;
 
 use call::{Call, Response};
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::http_api::Request;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::http_api::Request;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::problem::Problem;
 use context::Manage;

@@ -5,7 +5,7 @@
 //! word for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::http_api::answer;
+use carteiro_adapters::runtime::http_api::answer;
 
 /// The description, as the repository holds it.
 pub(crate) const DOCUMENT: &str = include_str!("openapi.json");
@@ -20,11 +20,12 @@ mod tests {
 
     use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
     use aws_lambda_events::encodings::Body;
-    use carteiro_adapters::held_table::HeldFor;
-    use carteiro_adapters::http_api::{self, Request};
-    use carteiro_adapters::poll_table::Schedule;
-    use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
-    use carteiro_adapters::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::runtime::http_api::{self, Request};
+    use carteiro_adapters::tables::poll::Schedule;
+    use carteiro_adapters::tables::waiting::keys::Replay;
+    use carteiro_adapters::tables::waiting::keys::ReplayKey;
+    use carteiro_adapters::tables::waiting::replay::ReplayProgress;
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
@@ -36,6 +37,7 @@ mod tests {
     };
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
+    use carteiro_core::holding::HeldFor;
     use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, ReplayId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};

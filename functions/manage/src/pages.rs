@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::CreatedPage;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, json};
-use carteiro_adapters::poll_queue::Poll;
-use carteiro_adapters::random;
+use carteiro_adapters::queues::poll::Poll;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::pages::CreatedPage;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::{FieldError, Problem};

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::http_api::{Failure, json};
-use carteiro_adapters::random;
-use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::{Replay, ReplayKey};
+use carteiro_adapters::tables::waiting::replay::{CreatedReplay, ReplayProgress};
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
@@ -31,7 +32,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
     let webhook = call.webhook().await?;
     let replay = asked(manage, &webhook, wanted, clock).await?;
-    match manage.held.create_replay(&replay).await? {
+    match manage.held.replays.create(&replay).await? {
         CreatedReplay::Done => {}
         CreatedReplay::Running(other) => {
             return Err(Problem::already_exists(format!(
@@ -126,7 +127,7 @@ pub(crate) async fn read(call: &Call<'_>) -> Response {
     let webhook = call.webhook().await?;
     let not_found = || Problem::not_found("there is no such replay");
     let replay = request.path("replay").parse().map_err(|_| not_found())?;
-    let progress = manage.held.find_replay(&ReplayKey { webhook: webhook.id, replay }).await?;
+    let progress = manage.held.replays.find(&ReplayKey { webhook: webhook.id, replay }).await?;
     Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
 }
 
@@ -135,7 +136,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
     let webhook = call.webhook().await?;
     let list = format!("replays {}", webhook.id);
     let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
-    let page = manage.held.list_replays(&webhook.id, position.limit, position.after.as_deref()).await?;
+    let page = manage.held.replays.list(&webhook.id, position.limit, position.after.as_deref()).await?;
     Ok(json(200, &lists::page(&list, page, |progress| view(&progress))))
 }
 

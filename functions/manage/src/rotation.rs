@@ -7,8 +7,8 @@
 //! Not guaranteed: that a request which was answered with an error, or not at all, changed nothing. A repeat with a
 //! secret of the customer's own changes nothing more; one without makes another.
 
-use carteiro_adapters::config_table::Replaced;
-use carteiro_adapters::http_api::json;
+use carteiro_adapters::runtime::http_api::json;
+use carteiro_adapters::tables::config::Replaced;
 use carteiro_core::credentials::{Rotation, RotationError};
 use carteiro_core::problem::{FieldError, Problem};
 

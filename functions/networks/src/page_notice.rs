@@ -53,7 +53,7 @@ impl Kind {
 
 /// The times of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct NoticeTimes {
     /// When what is told was so.
     pub occurred_at: Timestamp,
     /// The notice's own time.
@@ -73,7 +73,7 @@ pub struct PageNotice {
 
 /// The notice of a page that is in its state already.
 #[must_use]
-pub fn notice(page: &Page, kind: Kind, told: &Told) -> PageNotice {
+pub fn notice(page: &Page, kind: Kind, told: &NoticeTimes) -> PageNotice {
     let mut data = json!({
         "page": page.id,
         "network": page.network,
@@ -326,7 +326,7 @@ mod tests {
     fn a_notice_names_the_page_its_state_and_what_is_missing_and_nothing_of_the_token() {
         let mut page = page(TokenState::Narrowed, TokenCause::Missing);
         page.token.permission = Some("r_organization_social".to_owned());
-        let told = Told { occurred_at: at(3), timestamp: at(4) };
+        let told = NoticeTimes { occurred_at: at(3), timestamp: at(4) };
         let made = notice(&page, Kind::Narrowed, &told);
         let body: Value = serde_json::from_slice(&made.body).unwrap();
         assert_eq!(body["type"], "page.permission_revoked");
@@ -340,14 +340,14 @@ mod tests {
 
     #[test]
     fn there_is_one_id_for_each_page_kind_and_token_and_time_that_it_recovered() {
-        let told = Told { occurred_at: at(3), timestamp: at(4) };
+        let told = NoticeTimes { occurred_at: at(3), timestamp: at(4) };
         let expiring = |days, end| Kind::Expiring { days, end: at(end), cause: TokenCause::Time };
         let kinds = [expiring(7, 9), expiring(1, 9), Kind::Expired, Kind::Revoked, Kind::Narrowed];
         let mut ids = Vec::new();
         let page = page(TokenState::Ok, TokenCause::Time);
         for kind in kinds {
             ids.push(notice(&page, kind, &told).id);
-            let later = Told { occurred_at: at(5), timestamp: at(6) };
+            let later = NoticeTimes { occurred_at: at(5), timestamp: at(6) };
             assert_eq!(notice(&page, kind, &later).id, *ids.last().unwrap());
         }
         assert_eq!(notice(&page, expiring(7, 10), &told).id, ids[0], "whatever end is named");

@@ -13,12 +13,12 @@ use jiff::Timestamp;
 
 use crate::inbox::{Event, Reading, Signal};
 use crate::page::{Page, TokenCause, TokenState, TokenStatus};
-use crate::page_notice::{self, Kind, Told as Facts};
+use crate::page_notice::{self, Kind, NoticeTimes};
 use crate::token_state::{Decided, why};
 
 /// What a reading says of a page's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct TokenSignal {
     /// What was taken back.
     pub signal: Signal,
     /// When, as the network says; where it does not, when it said so.
@@ -27,7 +27,7 @@ pub struct Told {
     pub received_at: Timestamp,
 }
 
-impl Told {
+impl TokenSignal {
     /// What a reading of an event says, if it says anything of a time that is known. Without a time nobody can tell
     /// which token it is about, and a token that was wrongly taken for dead would stop a collection that works.
     #[must_use]
@@ -40,7 +40,7 @@ impl Told {
 /// What becomes of a page by a signal, and what is told of it; the notice has the same bytes whenever it is told. None
 /// where the signal is about an older token, or says what is known.
 #[must_use]
-pub fn decide(page: &Page, told: &Told, now: Timestamp) -> Option<Decided> {
+pub fn decide(page: &Page, told: &TokenSignal, now: Timestamp) -> Option<Decided> {
     // Networks tell the time to the second.
     if told.occurred_at.as_second() < page.token_given_at().as_second() {
         return None;
@@ -66,7 +66,7 @@ pub fn decide(page: &Page, told: &Told, now: Timestamp) -> Option<Decided> {
     };
     token.why = why(&token).map(str::to_owned);
     let marked = Page { token, version: page.version + 1, ..page.clone() };
-    let facts = Facts { occurred_at: told.occurred_at, timestamp: told.received_at };
+    let facts = NoticeTimes { occurred_at: told.occurred_at, timestamp: told.received_at };
     let notice = page_notice::notice(&marked, kind, &facts);
     Some(Decided { page: marked, notice: Some(notice) })
 }
@@ -83,7 +83,7 @@ mod tests {
     use crate::normalise;
     use crate::page::NewPage;
     use crate::poll::TokenTrouble;
-    use crate::token_state::{Seen, Sight};
+    use crate::token_state::{Observed, TokenObservation};
     use carteiro_core::id::{AccountId, PageId};
 
     fn at(second: i64) -> Timestamp {
@@ -97,8 +97,8 @@ mod tests {
         new.create(PageId::from_bits(1), AccountId::from_bits(2), at(100)).0
     }
 
-    fn told(signal: Signal, second: i64) -> Told {
-        Told { signal, occurred_at: at(second), received_at: at(160) }
+    fn told(signal: Signal, second: i64) -> TokenSignal {
+        TokenSignal { signal, occurred_at: at(second), received_at: at(160) }
     }
 
     fn marked(page: &Page, signal: Signal, second: i64) -> Page {
@@ -186,7 +186,7 @@ mod tests {
             let event = Event { network: Network::X, by: By::Push, shape, field, sent_at, raw, beside: None };
             let reading = normalise::read(&event, &"1".parse().unwrap());
             assert_eq!(reading.signal, Some(Signal::TokenRevoked));
-            Told::of(&reading, &event, at(160)).map(|told| told.occurred_at)
+            TokenSignal::of(&reading, &event, at(160)).map(|told| told.occurred_at)
         };
         let revoke = json!({"revoke": {"source": {"user_id": "1"}, "target": {"app_id": "2"}}});
         let mut timed = revoke.clone();
@@ -212,8 +212,11 @@ mod tests {
 
     #[test]
     fn a_push_and_a_call_that_find_the_same_death_are_told_once_whichever_comes_first() {
-        let refused =
-            Seen { sight: Sight::Refused(TokenTrouble::Revoked), begun_at: at(210), renewable: false };
+        let refused = Observed {
+            sight: TokenObservation::Refused(TokenTrouble::Revoked),
+            begun_at: at(210),
+            renewable: false,
+        };
         let by_call = |page: &Page| crate::token_state::decide(page, 1, &refused, at(211));
         let by_push = |page: &Page| decide(page, &told(Signal::TokenRevoked, 150), at(200));
         let (push, call) = (by_push(&page()).unwrap(), by_call(&page()).unwrap());

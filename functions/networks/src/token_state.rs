@@ -12,7 +12,7 @@
 //! only where its call was begun after the trouble was marked, by a push ([`signal`](crate::signal)) as by a call: an
 //! answer that was under way when access was taken back shows nothing, and a call that was begun later and is taken
 //! shows that the token works, whatever was said of it. A missing permission is there again only where *all* that
-//! collecting asks for was answered ([`Sight::Taken::whole`]). Of a dead token a further refusal changes nothing: its
+//! collecting asks for was answered ([`TokenObservation::Taken::complete`]). Of a dead token a further refusal changes nothing: its
 //! owner has to act, and was told so.
 //!
 //! A token that we renew is not in trouble because its access token of an hour or two ends: of it only a refused renewal
@@ -29,7 +29,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::page::{Page, TokenCause, TokenState, TokenStatus};
-use crate::page_notice::{self, Kind, PageNotice, Told};
+use crate::page_notice::{self, Kind, NoticeTimes, PageNotice};
 use crate::poll::TokenTrouble;
 
 /// How long before its end a token is `expiring`, and its account is warned first.
@@ -41,9 +41,9 @@ const MAX_PERMISSION_BYTES: usize = 100;
 
 /// What was seen of a page's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observed {
     /// What it was.
-    pub sight: Sight,
+    pub sight: TokenObservation,
     /// When the call was begun that showed it; now, where there was none.
     pub begun_at: Timestamp,
     /// Whether we renew the token by ourselves: it has a refresh token, or is a service account's key, and the
@@ -54,12 +54,12 @@ pub struct Seen {
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum TokenObservation {
     /// The network took it.
     Taken {
         /// Whether all that collecting needs was asked for and answered, or the network named every permission, so that
         /// none is missing.
-        whole: bool,
+        complete: bool,
         /// When the access token ends, where the network said so.
         expires_at: Option<Timestamp>,
         /// When the consent of who gave it ends, where the network said so (Meta's `data_access_expires_at`).
@@ -89,7 +89,7 @@ pub struct Decided {
 
 /// What becomes of a page by what was seen with its token of a version. None where nothing changes.
 #[must_use]
-pub fn decide(page: &Page, token_version: u64, seen: &Seen, now: Timestamp) -> Option<Decided> {
+pub fn decide(page: &Page, token_version: u64, seen: &Observed, now: Timestamp) -> Option<Decided> {
     if token_version != page.token_version {
         return None;
     }
@@ -119,7 +119,7 @@ pub fn decide(page: &Page, token_version: u64, seen: &Seen, now: Timestamp) -> O
         Some(TokenCause::Consent) if kind == Some(Kind::Expired) => token.consent_ends_at,
         _ => None,
     };
-    let told = Told { occurred_at: occurred_at.unwrap_or(seen.begun_at), timestamp: now };
+    let told = NoticeTimes { occurred_at: occurred_at.unwrap_or(seen.begun_at), timestamp: now };
     let page = Page { token, version: page.version + 1, ..page.clone() };
     let notice = kind.or(warning).map(|kind| page_notice::notice(&page, kind, &told));
     Some(Decided { page, notice })
@@ -152,30 +152,38 @@ fn trouble(before: TokenState, now: TokenState) -> Option<Kind> {
     }
 }
 
-fn see(token: &mut TokenStatus, seen: &Seen) {
+fn see(token: &mut TokenStatus, seen: &Observed) {
     match &seen.sight {
-        Sight::Time => {}
-        Sight::Taken { whole, expires_at, consent_ends_at } => {
+        TokenObservation::Time => {}
+        TokenObservation::Taken { complete, expires_at, consent_ends_at } => {
             let troubled = is_dead(token.state) || token.state == TokenState::Narrowed;
             if troubled && token.since.is_some_and(|since| seen.begun_at <= since) {
                 return;
             }
             token.expires_at = end(token.expires_at, *expires_at, seen.begun_at);
             // A part of what a token does outlives its giver's consent.
-            if *whole || consent_ends_at.is_some() {
+            if *complete || consent_ends_at.is_some() {
                 token.consent_ends_at = end(token.consent_ends_at, *consent_ends_at, seen.begun_at);
             }
-            if *whole || token.state != TokenState::Narrowed {
+            if *complete || token.state != TokenState::Narrowed {
                 (token.state, token.cause, token.permission) = (TokenState::Ok, None, None);
             }
         }
-        Sight::Refused(TokenTrouble::Expired) if seen.renewable => {}
-        Sight::Refused(TokenTrouble::Expired) => die(token, TokenState::Expired, TokenCause::Refused),
-        Sight::Refused(TokenTrouble::Revoked) => die(token, TokenState::Revoked, TokenCause::Refused),
-        Sight::Refused(TokenTrouble::Narrowed(which)) => narrow(token, which.as_deref()),
-        Sight::RenewalRefused { lost: false } => die(token, TokenState::Revoked, TokenCause::RenewalRefused),
-        Sight::RenewalRefused { lost: true } => die(token, TokenState::Revoked, TokenCause::RenewalLost),
-        Sight::NotThePages => die(token, TokenState::Revoked, TokenCause::NotThePages),
+        TokenObservation::Refused(TokenTrouble::Expired) if seen.renewable => {}
+        TokenObservation::Refused(TokenTrouble::Expired) => {
+            die(token, TokenState::Expired, TokenCause::Refused);
+        }
+        TokenObservation::Refused(TokenTrouble::Revoked) => {
+            die(token, TokenState::Revoked, TokenCause::Refused);
+        }
+        TokenObservation::Refused(TokenTrouble::Narrowed(which)) => narrow(token, which.as_deref()),
+        TokenObservation::RenewalRefused { lost: false } => {
+            die(token, TokenState::Revoked, TokenCause::RenewalRefused);
+        }
+        TokenObservation::RenewalRefused { lost: true } => {
+            die(token, TokenState::Revoked, TokenCause::RenewalLost);
+        }
+        TokenObservation::NotThePages => die(token, TokenState::Revoked, TokenCause::NotThePages),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use carteiro_fake_networks::{Call, Kind};
 use carteiro_networks::network::Network;
-use carteiro_networks::poll::budget::Of;
+use carteiro_networks::poll::budget::LimitScope;
 use carteiro_networks::poll::settings::NetworkSettings;
 use carteiro_tests::Bundle;
 use jiff::Timestamp;
@@ -299,8 +299,8 @@ pub(super) fn print_calls(bundle: &Bundle, settings: &NetworkSettings, asked: u6
             .iter()
             .map(|limit| {
                 let mut used: BTreeMap<(Timestamp, Option<&str>), u32> = BTreeMap::new();
-                for call in calls.iter().filter(|call| counts(limit.whats, &call.kind)) {
-                    let page = call.page.as_deref().filter(|_| limit.of == Of::TheNetworkPage);
+                for call in calls.iter().filter(|call| counts(limit.operations, &call.kind)) {
+                    let page = call.page.as_deref().filter(|_| limit.of == LimitScope::TheNetworkPage);
                     *used.entry((limit.window.end(at(call)), page)).or_default() += call.units;
                 }
                 let most = used.values().max().copied().unwrap_or_default();

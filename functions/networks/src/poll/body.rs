@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
+use super::response::NetworkResponse;
 use crate::push::members::{Members, elements};
 use carteiro_core::mask::percent_encoded;
 
@@ -45,7 +45,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// A header that is a whole number.
-pub(super) fn number_header(answer: &Answer<'_>, name: &str) -> Option<i64> {
+pub(super) fn number_header(answer: &NetworkResponse<'_>, name: &str) -> Option<i64> {
     (answer.header)(name)?.trim().parse().ok()
 }
 

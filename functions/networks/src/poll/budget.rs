@@ -1,7 +1,7 @@
 //! The networks' limits, and what may be asked within them.
 //!
 //! Nothing here counts: who makes the calls keeps what was [`Spent`] of each [`Limit`], for the network's page or for
-//! the app, and asks [`Limit::may`] before each. [`steady`] says what a page takes when little happens, and [`every`] how
+//! the app, and asks [`Limit::may`] before each. [`idle_cost`] says what a page takes when little happens, and [`every`] how
 //! often it can be polled with what there is.
 //!
 //! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X opens
@@ -22,7 +22,7 @@ const SELDOM: Duration = Duration::from_secs(1000 * 24 * 3600);
 
 /// Whose calls a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Of {
+pub enum LimitScope {
     /// Those for one page of the network's, by whichever accounts it is connected.
     TheNetworkPage,
     /// All of the deployment's.
@@ -45,37 +45,39 @@ pub enum Window {
 /// One limit of a network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Which asks it counts: their [`what`](super::Ask::what)s; all, where empty.
-    pub whats: &'static [&'static str],
+    /// Which asks it counts: their [`operation`](super::NetworkRequest::operation)s; all, where empty.
+    pub operations: &'static [&'static str],
     /// Whose.
-    pub of: Of,
+    pub of: LimitScope,
     /// In what time.
     pub window: Window,
     /// How many units. A network that gives an app more has it set.
     pub units: u32,
 }
 
-const fn limit(whats: &'static [&'static str], of: Of, window: Window, units: u32) -> Limit {
-    Limit { whats, of, window, units }
+const fn limit(operations: &'static [&'static str], of: LimitScope, window: Window, units: u32) -> Limit {
+    Limit { operations, of, window, units }
 }
 
 /// docs.x.com, "Rate limits" (networks.md 2.4). That of `/2/users/me`, 75, is from memory.
 const X: [Limit; 6] = [
-    limit(&["me"], Of::TheNetworkPage, Window::Quarter, 75),
-    limit(&["posts"], Of::TheNetworkPage, Window::Quarter, 900),
-    limit(&["posts"], Of::TheApp, Window::Quarter, 10_000),
-    limit(&["mentions"], Of::TheNetworkPage, Window::Quarter, 300),
-    limit(&["mentions"], Of::TheApp, Window::Quarter, 450),
-    limit(&["messages"], Of::TheNetworkPage, Window::Quarter, 15),
+    limit(&["me"], LimitScope::TheNetworkPage, Window::Quarter, 75),
+    limit(&["posts"], LimitScope::TheNetworkPage, Window::Quarter, 900),
+    limit(&["posts"], LimitScope::TheApp, Window::Quarter, 10_000),
+    limit(&["mentions"], LimitScope::TheNetworkPage, Window::Quarter, 300),
+    limit(&["mentions"], LimitScope::TheApp, Window::Quarter, 450),
+    limit(&["messages"], LimitScope::TheNetworkPage, Window::Quarter, 15),
 ];
 /// developers.google.com/youtube/v3/determine_quota_cost (networks.md 2.5): of a project, unless it was given more.
-const YOUTUBE: [Limit; 1] = [limit(&[], Of::TheApp, Window::DayPacific, 10_000)];
+const YOUTUBE: [Limit; 1] = [limit(&[], LimitScope::TheApp, Window::DayPacific, 10_000)];
 /// developers.google.com/android-publisher/reply-to-reviews (networks.md 2.6): for each app of Google Play's.
-const GOOGLE_PLAY: [Limit; 1] = [limit(&[], Of::TheNetworkPage, Window::Hour, 200)];
+const GOOGLE_PLAY: [Limit; 1] = [limit(&[], LimitScope::TheNetworkPage, Window::Hour, 200)];
 /// The development tier's (networks.md 2.7); the standard tier's are not published. The page stands for the member
 /// whose token it has.
-const LINKEDIN: [Limit; 2] =
-    [limit(&[], Of::TheNetworkPage, Window::DayUtc, 100), limit(&[], Of::TheApp, Window::DayUtc, 500)];
+const LINKEDIN: [Limit; 2] = [
+    limit(&[], LimitScope::TheNetworkPage, Window::DayUtc, 100),
+    limit(&[], LimitScope::TheApp, Window::DayUtc, 500),
+];
 
 /// A network's limits on calls. Meta's are no numbers: its answers say how much is used.
 #[must_use]
@@ -91,9 +93,9 @@ pub fn limits(network: Network) -> &'static [Limit] {
 
 /// What a page takes of its network's limits when little happens: what [`share`](super::plan::share) is found from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steady {
+pub struct IdleCost {
     /// Units for each run: of what is new.
-    pub a_run: u32,
+    pub per_run: u32,
     /// Thousandths of a unit for a day, however often there are runs: of the sweeps through what is older.
     pub sweeps: u64,
     /// How many of a thousand units are kept back, for what is asked in between, and where more happens.
@@ -107,22 +109,22 @@ const KEPT_BACK_FOR_COMMENTS: u64 = 250;
 
 /// What a page takes of its network's limits; of Meta's the answers say what is used.
 #[must_use]
-pub fn steady(network: Network) -> Option<Steady> {
+pub fn idle_cost(network: Network) -> Option<IdleCost> {
     match network {
         Network::Facebook | Network::Instagram => None,
         // One call of each limit: posts, mentions, messages.
-        Network::X => Some(Steady { a_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
+        Network::X => Some(IdleCost { per_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
         Network::GooglePlay => {
             let sweeps = googleplay::Settings::default().sweeps();
-            Some(Steady { a_run: 1, sweeps, kept_back: KEPT_BACK })
+            Some(IdleCost { per_run: 1, sweeps, kept_back: KEPT_BACK })
         }
         // Videos and threads.
         Network::Youtube => {
             let sweeps = youtube::Settings::default().sweeps();
-            Some(Steady { a_run: 2, sweeps, kept_back: KEPT_BACK })
+            Some(IdleCost { per_run: 2, sweeps, kept_back: KEPT_BACK })
         }
         // Notifications, posts, and the comments of one post.
-        Network::Linkedin => Some(Steady { a_run: 3, sweeps: 0, kept_back: KEPT_BACK_FOR_COMMENTS }),
+        Network::Linkedin => Some(IdleCost { per_run: 3, sweeps: 0, kept_back: KEPT_BACK_FOR_COMMENTS }),
     }
 }
 
@@ -150,7 +152,7 @@ pub struct Spent {
 
 /// Whether something may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum May {
+pub enum Admission {
     /// It may, now.
     Now,
     /// Not before then.
@@ -164,33 +166,33 @@ impl Limit {
     #[must_use]
     pub fn name(&self) -> String {
         let of = match self.of {
-            Of::TheApp => "app",
-            Of::TheNetworkPage => "page",
+            LimitScope::TheApp => "app",
+            LimitScope::TheNetworkPage => "page",
         };
-        self.whats.iter().fold(of.to_owned(), |name, what| format!("{name}/{what}"))
+        self.operations.iter().fold(of.to_owned(), |name, what| format!("{name}/{what}"))
     }
 
     /// Whether it counts an ask of this kind.
     #[must_use]
     pub fn counts(&self, what: &str) -> bool {
-        self.whats.is_empty() || self.whats.contains(&what)
+        self.operations.is_empty() || self.operations.contains(&what)
     }
 
     /// Whether so many units may be spent now.
     #[must_use]
-    pub fn may(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> May {
+    pub fn may(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> Admission {
         if units > self.units {
-            return May::Never;
+            return Admission::Never;
         }
         match spent {
             Some(spent) if self.window.of(spent.at) == self.window.of(now) => {
                 if spent.units.saturating_add(units) <= self.units {
-                    May::Now
+                    Admission::Now
                 } else {
-                    May::At(self.window.end(now))
+                    Admission::At(self.window.end(now))
                 }
             }
-            _ => May::Now,
+            _ => Admission::Now,
         }
     }
 
@@ -322,13 +324,13 @@ mod tests {
         let now = at("2026-11-22T12:14:59Z");
         let mut spent = None;
         for _ in 0..15 {
-            assert_eq!(messages.may(spent, 1, now), May::Now);
+            assert_eq!(messages.may(spent, 1, now), Admission::Now);
             spent = Some(messages.spend(spent, 1, now));
         }
-        assert_eq!(messages.may(spent, 1, now), May::At(at("2026-11-22T12:15:00Z")));
-        assert_eq!(messages.may(spent, 1, at("2026-11-22T12:15:00Z")), May::Now);
+        assert_eq!(messages.may(spent, 1, now), Admission::At(at("2026-11-22T12:15:00Z")));
+        assert_eq!(messages.may(spent, 1, at("2026-11-22T12:15:00Z")), Admission::Now);
         assert_eq!(messages.spend(spent, 1, at("2026-11-22T12:15:00Z")).units, 1);
-        assert_eq!(messages.may(spent, 16, now), May::Never);
+        assert_eq!(messages.may(spent, 16, now), Admission::Never);
         assert!(messages.counts("messages") && !messages.counts("posts"));
         assert!(YOUTUBE[0].counts("threads"));
     }
@@ -371,7 +373,11 @@ mod tests {
     fn every_network_with_numbers_has_limits_that_can_be_spent() {
         for network in Network::ALL {
             for limit in limits(network) {
-                assert_eq!(limit.may(None, limit.units, at("2026-11-22T12:00:00Z")), May::Now, "{network}");
+                assert_eq!(
+                    limit.may(None, limit.units, at("2026-11-22T12:00:00Z")),
+                    Admission::Now,
+                    "{network}"
+                );
             }
         }
         assert_eq!(GOOGLE_PLAY[0].a_day(), 4800);

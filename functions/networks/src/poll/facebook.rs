@@ -23,7 +23,7 @@
 
 use jiff::Timestamp;
 
-use super::meta::{Checkpoint, Collection, Edge, Finds, Of, Order, Plan, Settings};
+use super::meta::{Checkpoint, Collection, Edge, Finds, LimitScope, Order, Plan, Settings};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
 
@@ -43,7 +43,7 @@ pub const PERMISSIONS: [&str; 4] =
 
 static MESSAGES: Edge = Edge {
     what: "messages",
-    of: Of::AnObject,
+    of: LimitScope::AnObject,
     path: "messages",
     fields: "id,created_time,from,to,message,sticker,attachments,shares{id,link,name}",
     query: &[],
@@ -56,7 +56,7 @@ static MESSAGES: Edge = Edge {
 
 static COMMENTS: Edge = Edge {
     what: "comments",
-    of: Of::AnObject,
+    of: LimitScope::AnObject,
     path: "comments",
     fields: "id,message,created_time,from{id,name},parent{id},permalink_url,is_hidden,attachment",
     query: &[("filter", "stream"), ("order", "chronological")],
@@ -74,7 +74,7 @@ static PLAN: Plan = Plan {
     edges: &[
         Edge {
             what: "posts",
-            of: Of::ThePage,
+            of: LimitScope::ThePage,
             path: "feed",
             fields: concat!(post_fields!(), ",comments.filter(stream).limit(0).summary(total_count)"),
             query: &[],
@@ -86,7 +86,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "conversations",
-            of: Of::Me,
+            of: LimitScope::Me,
             path: "conversations",
             fields: "id,updated_time",
             query: &[("platform", "messenger")],
@@ -98,7 +98,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "tagged",
-            of: Of::ThePage,
+            of: LimitScope::ThePage,
             path: "tagged",
             fields: post_fields!(),
             query: &[],
@@ -110,7 +110,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "ratings",
-            of: Of::ThePage,
+            of: LimitScope::ThePage,
             path: "ratings",
             fields: "created_time,reviewer{id,name},rating,recommendation_type,review_text,open_graph_story{id}",
             query: &[],

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{Limit, Of, Steady, steady};
+use super::budget::{IdleCost, Limit, LimitScope, idle_cost};
 use super::plan::usable;
 use crate::network::Network;
 use carteiro_core::id::AccountId;
@@ -65,14 +65,14 @@ pub struct Part {
 pub fn part(network: Network, limits: &[Limit], accounts: &ByAccount, mine: &str, tick: Duration) -> Part {
     let own = accounts.get(mine).copied().unwrap_or(Pages { proven: 0, unproven: 1 });
     let pages = (own.proven + own.unproven).max(1);
-    let Some(steady) = steady(network) else { return Part { sharing: pages, millionths: None } };
+    let Some(idle_cost) = idle_cost(network) else { return Part { sharing: pages, millionths: None } };
     let others: Vec<Pages> =
         accounts.iter().filter(|(key, _)| *key != mine).map(|(_, pages)| *pages).collect();
     let mut part = Part { sharing: pages, millionths: None };
     let (mut enough, mut short) = (None, None);
-    for limit in limits.iter().filter(|limit| limit.of == Of::TheApp) {
-        let there = usable(limit, steady.kept_back);
-        let need = need(limit, limits, steady, tick);
+    for limit in limits.iter().filter(|limit| limit.of == LimitScope::TheApp) {
+        let there = usable(limit, idle_cost.kept_back);
+        let need = need(limit, limits, idle_cost, tick);
         let few = there / 1000 * u64::from(UNPROVEN_PER_MILLE);
         let wants = |pages: &Pages| {
             let unproven = pages.unproven.saturating_mul(need).min(few);
@@ -101,13 +101,15 @@ pub fn part(network: Network, limits: &[Limit], accounts: &ByAccount, mine: &str
 }
 
 /// How many thousandths of a unit of an app's limit a page needs a day to be polled at each tick.
-fn need(limit: &Limit, limits: &[Limit], steady: Steady, tick: Duration) -> u64 {
+fn need(limit: &Limit, limits: &[Limit], idle_cost: IdleCost, tick: Duration) -> u64 {
     let ticks = u64::try_from(DAY.as_millis() / tick.as_millis().max(1)).unwrap_or(u64::MAX);
-    let runs = (u64::from(steady.a_run) * 1000).saturating_mul(ticks);
-    let needed = runs.saturating_add(steady.sweeps).saturating_add(steady.sweeps / 4);
+    let runs = (u64::from(idle_cost.per_run) * 1000).saturating_mul(ticks);
+    let needed = runs.saturating_add(idle_cost.sweeps).saturating_add(idle_cost.sweeps / 4);
     // A page takes no more than a limit of its own allows.
-    let own = limits.iter().filter(|own| own.of == Of::TheNetworkPage && own.whats == limit.whats);
-    own.map(|own| usable(own, steady.kept_back)).fold(needed, u64::min).max(1)
+    let own = limits
+        .iter()
+        .filter(|own| own.of == LimitScope::TheNetworkPage && own.operations == limit.operations);
+    own.map(|own| usable(own, idle_cost.kept_back)).fold(needed, u64::min).max(1)
 }
 
 /// What one that wants `mine` has, where others want as much as they do of what is there.
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn a_new_account_can_have_its_first_page_proven() {
         for network in [Network::X, Network::Youtube, Network::Linkedin] {
-            for limit in limits(network).iter().filter(|limit| limit.of == Of::TheApp) {
+            for limit in limits(network).iter().filter(|limit| limit.of == LimitScope::TheApp) {
                 assert!((10..=limit.units / 40).contains(&unproven(limit)), "{network}");
                 let millionths = part_of(network, &[(1000, 0), (0, 1)], 1).millionths.unwrap();
                 assert!(most(limit, millionths) >= 10, "{network}");

@@ -6,8 +6,8 @@
 
 use jiff::Timestamp;
 
-use super::answer::{Answer, Rest, TokenTrouble, Verdict};
 use super::body::{number_header, tree, word};
+use super::response::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 use super::scope::after;
 
 /// How long to wait where an answer says nothing of it: Google's shorter quotas are of a minute.
@@ -44,7 +44,12 @@ impl Refusal {
 
 /// What an answer of Google's says. `quota_ends` is when a spent daily quota is there again; `object` whether one object
 /// was asked about, whose refusal says nothing of the token.
-pub(super) fn verdict(answer: &Answer<'_>, now: Timestamp, quota_ends: Timestamp, object: bool) -> Verdict {
+pub(super) fn verdict(
+    answer: &NetworkResponse<'_>,
+    now: Timestamp,
+    quota_ends: Timestamp,
+    object: bool,
+) -> Verdict {
     let refusal = || Refusal::of(answer.body);
     match answer.status {
         200..=299 => Verdict::Fine,
@@ -62,19 +67,19 @@ pub(super) fn verdict(answer: &Answer<'_>, now: Timestamp, quota_ends: Timestamp
 }
 
 fn refused(
-    answer: &Answer<'_>,
+    answer: &NetworkResponse<'_>,
     refusal: &Refusal,
     now: Timestamp,
     quota_ends: Timestamp,
     object: bool,
 ) -> Verdict {
     if refusal.is(&["quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"]) {
-        return Verdict::Wait { until: quota_ends, of: Rest::TheApp };
+        return Verdict::Wait { until: quota_ends, of: CooldownScope::TheApp };
     }
     let rate = ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"];
     if answer.status == 429 || refusal.is(&rate) {
         let wait = number_header(answer, "retry-after").unwrap_or(PAUSE).clamp(1, DAY);
-        return Verdict::Wait { until: after(now, wait), of: Rest::TheApp };
+        return Verdict::Wait { until: after(now, wait), of: CooldownScope::TheApp };
     }
     if refusal.is(&["accessNotConfigured", "SERVICE_DISABLED"]) {
         return Verdict::OurFault("api_not_enabled");

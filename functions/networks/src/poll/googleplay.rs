@@ -24,10 +24,13 @@ use serde::{Deserialize, Serialize};
 use super::body::{encoded, members};
 use super::budget::{next_hour, sweep_within, sweeps_of};
 use super::google;
+use super::memory::Remembered;
 use super::scope::ms;
-use super::seen::Seen;
 use super::walk::{Step, Walks};
-use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored, TokenTrouble, Verdict};
+use super::{
+    Auth, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse, Scope,
+    Stored, TokenTrouble, Verdict,
+};
 use crate::inbox::EntryKey;
 
 /// How much of the past is walked again.
@@ -77,7 +80,7 @@ impl Settings {
 pub struct Checkpoint {
     reviews: Walks,
     swept_at: Option<Timestamp>,
-    seen: Seen,
+    seen: Remembered,
 }
 
 /// A tick's collection of an app's reviews.
@@ -103,7 +106,7 @@ impl Collection {
         Self { scope, settings, kept, over: false, pending: None }
     }
 
-    fn heard_reviews(&mut self, answer: &Answer<'_>) -> Heard {
+    fn heard_reviews(&mut self, answer: &NetworkResponse<'_>) -> ParsedResponse {
         let down_to = self.kept.reviews.current().and_then(|gap| gap.down_to).unwrap_or(i64::MIN);
         let after = self.scope.told_after(down_to);
         // An answer without reviews is `{}`.
@@ -112,13 +115,13 @@ impl Collection {
         let Some(found) = found else {
             self.kept.reviews.unreadable();
             self.over = true;
-            return Heard { events: Vec::new(), verdict: Verdict::Malformed };
+            return ParsedResponse { events: Vec::new(), verdict: Verdict::Malformed };
         };
         self.pending = Some((found.step, found.keys));
         if found.events.is_empty() {
             self.count();
         }
-        Heard { events: found.events, verdict: Verdict::Fine }
+        ParsedResponse { events: found.events, verdict: Verdict::Fine }
     }
 
     fn count(&mut self) {
@@ -129,16 +132,16 @@ impl Collection {
     }
 }
 
-impl Run for Collection {
+impl Collector for Collection {
     type Checkpoint = Checkpoint;
 
-    fn next(&self) -> Option<Ask> {
+    fn next(&self) -> Option<NetworkRequest> {
         let gap = self.kept.reviews.current().filter(|_| !self.over)?;
         let mut query = vec![("maxResults", self.settings.page_size.to_string())];
         query.extend(gap.cursor.clone().map(|cursor| ("token", cursor)));
         let (version, app) = (encoded(&self.settings.version), encoded(self.scope.owner.as_str()));
-        Some(Ask {
-            what: "reviews",
+        Some(NetworkRequest {
+            operation: "reviews",
             to: Endpoint::Api,
             method: Method::Get,
             path: format!("/androidpublisher/{version}/applications/{app}/reviews"),
@@ -149,7 +152,7 @@ impl Run for Collection {
         })
     }
 
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
         let mut verdict = google::verdict(answer, now, next_hour(now), false);
         if self.next().is_some() && verdict == Verdict::Fine {
@@ -157,17 +160,17 @@ impl Run for Collection {
         }
         match &mut verdict {
             // Each app has its own 200 an hour. Of a quota's name alone it cannot be told; the hour's end is soon.
-            Verdict::Wait { of, .. } => *of = Rest::ThePage,
+            Verdict::Wait { of, .. } => *of = CooldownScope::ThePage,
             Verdict::Malformed if answer.status == 400 => self.kept.reviews.give_up_cursor(),
             // The app is not, or no longer, one that the token's owner may see.
             Verdict::Gone => verdict = Verdict::Token(TokenTrouble::Narrowed(None)),
             _ => {}
         }
         self.over = true;
-        Heard { events: Vec::new(), verdict }
+        ParsedResponse { events: Vec::new(), verdict }
     }
 
-    fn stored(&mut self, _: Stored) {
+    fn on_stored(&mut self, _: Stored) {
         self.count();
     }
 

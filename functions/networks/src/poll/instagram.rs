@@ -23,10 +23,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::meta::{
-    Checkpoint, Collection, Edge, Finds, Of, Order, Plan, Reply, Settings, ask_of, encoded, event, read,
-    scrubbed,
+    Checkpoint, Collection, Edge, Finds, LimitScope, Order, Plan, Reply, Settings, ask_of, encoded, event,
+    read, scrubbed,
 };
-use super::{Answer, Ask, Heard, Verdict};
+use super::{NetworkRequest, NetworkResponse, ParsedResponse, Verdict};
 use crate::inbox::Wanted;
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -84,7 +84,7 @@ impl Login {
 
 static REPLIES: Edge = Edge {
     what: "replies",
-    of: Of::AnObject,
+    of: LimitScope::AnObject,
     path: "replies",
     fields: "id,text,timestamp,username,from{id,username},parent_id,hidden",
     query: &[],
@@ -97,7 +97,7 @@ static REPLIES: Edge = Edge {
 
 static COMMENTS: Edge = Edge {
     what: "comments",
-    of: Of::AnObject,
+    of: LimitScope::AnObject,
     path: "comments",
     fields: "id,text,timestamp,username,from{id,username},parent_id,hidden,\
              replies.limit(50){id,text,timestamp,username,from{id,username},parent_id,hidden}",
@@ -111,7 +111,7 @@ static COMMENTS: Edge = Edge {
 
 static MESSAGES: Edge = Edge {
     what: "messages",
-    of: Of::AnObject,
+    of: LimitScope::AnObject,
     path: "messages",
     fields: "id,created_time,from,to,message,attachments,shares,story,is_unsupported",
     query: &[],
@@ -128,7 +128,7 @@ const MEDIA_FIELDS: &str = "id,caption,media_type,media_product_type,media_url,p
 static EDGES: [Edge; 4] = [
     Edge {
         what: "media",
-        of: Of::ThePage,
+        of: LimitScope::ThePage,
         path: "media",
         fields: MEDIA_FIELDS,
         query: &[],
@@ -140,7 +140,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "stories",
-        of: Of::ThePage,
+        of: LimitScope::ThePage,
         path: "stories",
         fields: "id,caption,media_type,media_product_type,media_url,permalink,timestamp,username",
         query: &[],
@@ -152,7 +152,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "conversations",
-        of: Of::Me,
+        of: LimitScope::Me,
         path: "conversations",
         fields: "id,updated_time",
         query: &[("platform", "instagram")],
@@ -164,7 +164,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "tags",
-        of: Of::ThePage,
+        of: LimitScope::ThePage,
         path: "tags",
         fields: "id,caption,media_type,media_url,permalink,timestamp,username",
         query: &[],
@@ -215,7 +215,7 @@ pub fn run(
 
 /// The ask for what was pushed as ids only.
 #[must_use]
-pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> Ask {
+pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> NetworkRequest {
     let (what, fields) = match wanted {
         Wanted::MentionedComment { comment, .. } => (
             "mentioned_comment",
@@ -240,7 +240,12 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> Ask {
 /// that one's place. Where it is [gone](Verdict::Gone) (deleted, or of an account that is not public), there is none,
 /// and the push's own ids are all there will ever be.
 #[must_use]
-pub fn completed(wanted: &Wanted, answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> Heard {
+pub fn completed(
+    wanted: &Wanted,
+    answer: &NetworkResponse<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> ParsedResponse {
     let (field, beside) = match wanted {
         Wanted::MentionedComment { comment, media } => {
             ("mentioned_comment", json!({"comment": comment, "media": media}))
@@ -249,17 +254,17 @@ pub fn completed(wanted: &Wanted, answer: &Answer<'_>, settings: &Settings, now:
     };
     let (body, near) = match read(answer, settings, now) {
         Reply::Good { body, near, .. } => (body, near),
-        Reply::Bad { verdict, .. } => return Heard { events: Vec::new(), verdict },
+        Reply::Bad { verdict, .. } => return ParsedResponse { events: Vec::new(), verdict },
     };
     let inner = Members::of(&body).and_then(|members| {
         members.get(field).filter(|inner| inner.get().starts_with('{')).map(|inner| scrubbed(inner, &[]))
     });
     match inner {
-        Some(raw) => Heard {
+        Some(raw) => ParsedResponse {
             events: vec![event(Network::Instagram, field, raw, beside)],
             verdict: near.unwrap_or(Verdict::Fine),
         },
-        None => Heard { events: Vec::new(), verdict: near.unwrap_or(Verdict::Malformed) },
+        None => ParsedResponse { events: Vec::new(), verdict: near.unwrap_or(Verdict::Malformed) },
     }
 }
 

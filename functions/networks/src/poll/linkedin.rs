@@ -36,11 +36,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::body::{encoded, members};
-use super::seen::{Seen, Sight, number_key};
+use super::memory::{Memory, Remembered, number_key};
 use super::walk::{Step, Walks};
 use super::{
-    Answer, Ask, Auth, Endpoint, Heard, MAX_CHECKPOINT_BYTES, Method, Rest, Run, Scope, Stored, TokenTrouble,
-    Verdict,
+    Auth, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest, NetworkResponse,
+    ParsedResponse, Scope, Stored, TokenTrouble, Verdict,
 };
 use crate::inbox::Event;
 use answers::Role;
@@ -129,7 +129,7 @@ pub struct Checkpoint {
     waiting: VecDeque<Waiting>,
     /// The post whose turn it was last; none before the first list of posts, all of whose comments are listed.
     turn: Option<String>,
-    seen: Seen,
+    seen: Remembered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,10 +334,10 @@ impl Collection {
         }
     }
 
-    fn heard_part(&mut self, part: Part, body: &[u8]) -> Heard {
-        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+    fn heard_part(&mut self, part: Part, body: &[u8]) -> ParsedResponse {
+        let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
-            return Heard { events: self.unreadable(part), verdict: Verdict::Malformed };
+            return ParsedResponse { events: self.unreadable(part), verdict: Verdict::Malformed };
         };
         (self.answered, self.listed) = (true, self.listed || part == Part::Comments);
         let count = self.settings.page_size;
@@ -380,7 +380,7 @@ impl Collection {
         if events.is_empty() {
             self.count();
         }
-        Heard { events, verdict: Verdict::Fine }
+        ParsedResponse { events, verdict: Verdict::Fine }
     }
 
     fn count(&mut self) {
@@ -426,7 +426,7 @@ impl Collection {
         }
         for waiting in answered {
             let key = number_key(&waiting.urn, waiting.answers.unwrap_or_default());
-            if self.kept.seen.sight(&key) != Sight::Same {
+            if self.kept.seen.recall(&key) != Memory::Same {
                 self.kept.wait_for(waiting);
             }
         }
@@ -469,7 +469,7 @@ impl Collection {
 
     /// What an answer that is not good changes; says what is told for it, and what it is to be taken for: one thing among
     /// others whose comments are denied is gone, and says nothing of the token.
-    fn failed(&mut self, part: Part, verdict: Verdict) -> Heard {
+    fn failed(&mut self, part: Part, verdict: Verdict) -> ParsedResponse {
         let events = match (&verdict, part) {
             (Verdict::Token(TokenTrouble::Narrowed(_)), Part::Comments) => return self.denied(verdict),
             (Verdict::Malformed, _) | (Verdict::Gone, Part::Notifications) => self.unreadable(part),
@@ -482,7 +482,7 @@ impl Collection {
                 }
                 self.unlisted(true, true)
             }
-            (Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient, Part::Comments) => {
+            (Verdict::Wait { of: CooldownScope::ThisOperation, .. } | Verdict::Transient, Part::Comments) => {
                 self.done.push(part);
                 // A network that answers nothing is down, whatever it is asked about.
                 self.unlisted(self.answered && verdict == Verdict::Transient, false)
@@ -492,7 +492,7 @@ impl Collection {
                 Vec::new()
             }
             (Verdict::Token(TokenTrouble::Narrowed(_)) | Verdict::Gone | Verdict::Fine, _)
-            | (Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient, _) => {
+            | (Verdict::Wait { of: CooldownScope::ThisOperation, .. } | Verdict::Transient, _) => {
                 self.done.push(part);
                 Vec::new()
             }
@@ -501,12 +501,12 @@ impl Collection {
                 Vec::new()
             }
         };
-        Heard { events, verdict }
+        ParsedResponse { events, verdict }
     }
 
     /// The comments of one thing are denied. Where those of two were, or of the only one there is, and none were listed,
     /// the token is why, and no others are asked for in this tick.
-    fn denied(&mut self, verdict: Verdict) -> Heard {
+    fn denied(&mut self, verdict: Verdict) -> ParsedResponse {
         self.denied = self.denied.saturating_add(1);
         let is_only = self.kept.recent.len() <= 1 && self.kept.waiting.len() <= 1;
         let is_the_tokens = !self.listed && (self.denied > 1 || is_only);
@@ -514,7 +514,7 @@ impl Collection {
             self.done.push(Part::Comments);
         }
         let verdict = if is_the_tokens { verdict } else { Verdict::Gone };
-        Heard { events: self.unlisted(true, false), verdict }
+        ParsedResponse { events: self.unlisted(true, false), verdict }
     }
 
     /// The comments of the thing whose turn it is could not be listed: it goes behind the others, and is given up after
@@ -535,12 +535,12 @@ impl Collection {
     }
 }
 
-impl Run for Collection {
+impl Collector for Collection {
     type Checkpoint = Checkpoint;
 
-    fn next(&self) -> Option<Ask> {
+    fn next(&self) -> Option<NetworkRequest> {
         let part = self.part()?;
-        let (what, path) = self.target(part);
+        let (operation, path) = self.target(part);
         let mut headers = vec![
             ("linkedin-version", self.settings.version.clone()),
             ("x-restli-protocol-version", "2.0.0".to_owned()),
@@ -549,13 +549,13 @@ impl Run for Collection {
             headers.push(("x-restli-method", "FINDER".to_owned()));
         }
         let (to, method, auth) = (Endpoint::Api, Method::Get, Auth::Bearer);
-        Some(Ask { what, to, method, path, query: Vec::new(), headers, auth, units: 1 })
+        Some(NetworkRequest { operation, to, method, path, query: Vec::new(), headers, auth, units: 1 })
     }
 
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
         let verdict = verdict(answer, now);
-        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+        let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         match self.part() {
             None => nothing(verdict),
             Some(Part::Check) if verdict == Verdict::Fine => {
@@ -568,7 +568,7 @@ impl Run for Collection {
         }
     }
 
-    fn stored(&mut self, _: Stored) {
+    fn on_stored(&mut self, _: Stored) {
         self.count();
     }
 

@@ -9,12 +9,12 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::body::value;
-use super::{Heard, TokenTrouble, Verdict};
+use super::{ParsedResponse, TokenTrouble, Verdict};
 use crate::inbox::Event;
 use crate::page::AccessToken;
 use carteiro_core::mask::Mask;
 
-impl Heard {
+impl ParsedResponse {
     /// The same without these tokens. A permission that is named like one of them is not named.
     #[must_use]
     pub fn without(self, tokens: &[&AccessToken]) -> Self {
@@ -89,7 +89,7 @@ mod tests {
 
     const TOKEN: &str = "EAA|planted+Token/9";
 
-    fn heard(raw: &str, verdict: Verdict) -> Heard {
+    fn heard(raw: &str, verdict: Verdict) -> ParsedResponse {
         let event = Event {
             network: Network::X,
             by: By::Poll,
@@ -99,7 +99,7 @@ mod tests {
             raw: RawValue::from_string(raw.to_owned()).unwrap(),
             beside: Some(json!({"users": [{"url": format!("https://x.example/?{TOKEN}")}]})),
         };
-        Heard { events: vec![event], verdict }
+        ParsedResponse { events: vec![event], verdict }
     }
 
     fn masked(raw: &str, token: &str) -> String {

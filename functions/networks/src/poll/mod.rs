@@ -1,37 +1,38 @@
 //! Asking networks: what is asked of a page's network, and what is read of its answers.
 //!
-//! Nothing here calls anything. A [`Run`] says what to ask next ([`Ask`]), is told what came ([`Answer`]), and answers
-//! what was found in it ([`Heard`]), as events of the [inbox](crate::inbox) in forms that the
+//! Nothing here calls anything. A [`Collector`] says what to ask next ([`NetworkRequest`]), is told what came ([`NetworkResponse`]), and answers
+//! what was found in it ([`ParsedResponse`]), as events of the [inbox](crate::inbox) in forms that the
 //! [normaliser](crate::normalise) keys as it keys pushes. Who drives it makes the call with the page's token, stores the
 //! events, and says how many of them were new ([`Stored`]): where a network knows no *since*, a run goes back until
 //! everything in an answer is known.
 //!
 //! # What is guaranteed
-//! A [checkpoint](Run::checkpoint) names only what was said to be stored. A run that begins from it asks again for all
+//! A [checkpoint](Collector::checkpoint) names only what was said to be stored. A run that begins from it asks again for all
 //! that came after; so a crash, a limit or a lost answer repeats calls, and skips nothing. Runs are bounded by who
 //! drives them (calls, time); what is left is in the checkpoint, and the next tick goes on there.
 //!
-//! No token is in an [`Ask`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`) is never
-//! followed nor kept: cursors are. What was heard is freed of the tokens that were asked with ([`Heard::without`]).
+//! No token is in an [`NetworkRequest`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`) is never
+//! followed nor kept: cursors are. What was heard is freed of the tokens that were asked with ([`ParsedResponse::without`]).
 
-mod answer;
-mod ask;
 mod body;
 pub mod budget;
 pub mod facebook;
 pub mod fair;
+#[cfg(test)]
+mod fake_network;
 mod google;
 pub mod googleplay;
-#[cfg(test)]
-mod imitation;
 pub mod instagram;
 pub mod linkedin;
 mod masked;
+mod memory;
 pub mod meta;
+pub mod page_poll;
 pub mod plan;
 pub mod refresh;
+mod request;
+mod response;
 mod scope;
-mod seen;
 pub mod service_account;
 pub mod settings;
 #[cfg(test)]
@@ -40,8 +41,8 @@ mod walk;
 pub mod x;
 pub mod youtube;
 
-pub use answer::{Answer, Rest, TokenTrouble, Verdict};
-pub use ask::{Ask, Auth, Endpoint, Method};
+pub use request::{Auth, Endpoint, Method, NetworkRequest};
+pub use response::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 pub use scope::{REACH, Scope};
 
 use jiff::Timestamp;
@@ -55,7 +56,7 @@ pub const MAX_CHECKPOINT_BYTES: usize = 32 * 1024;
 
 /// What came of an answer.
 #[derive(Debug)]
-pub struct Heard {
+pub struct ParsedResponse {
     /// What was found, to be stored in this order, whatever the verdict: a good answer may say too that a limit is
     /// near. Each is stored, or all of the answer is asked for again.
     pub events: Vec<Event>,
@@ -73,20 +74,20 @@ pub struct Stored {
 }
 
 /// The collection of one page in one tick.
-pub trait Run {
+pub trait Collector {
     /// What is kept between ticks. JSON of at most [`MAX_CHECKPOINT_BYTES`]; what an older version wrote is read.
     type Checkpoint: Serialize + DeserializeOwned + Default;
 
     /// What is to be asked next; None where this tick has asked for everything.
-    fn next(&self) -> Option<Ask>;
+    fn next(&self) -> Option<NetworkRequest>;
 
-    /// What the answer to the last [`Ask`] says. Whatever it is, the run goes on without it where it can: an object
+    /// What the answer to the last [`NetworkRequest`] says. Whatever it is, the run goes on without it where it can: an object
     /// that is gone, or an answer that cannot be read, is passed over.
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard;
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse;
 
-    /// The events of the last [`Heard`] are stored, also where there were none. Only now do they count as seen; without
+    /// The events of the last [`ParsedResponse`] are stored, also where there were none. Only now do they count as seen; without
     /// it the same is asked again.
-    fn stored(&mut self, stored: Stored);
+    fn on_stored(&mut self, stored: Stored);
 
     /// What the next run begins with.
     fn checkpoint(&self) -> Self::Checkpoint;

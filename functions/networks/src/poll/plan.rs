@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::budget::{KEPT_BACK, Limit, Of, Steady, every, steady};
+use super::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, every, idle_cost};
 use crate::network::Network;
 use carteiro_core::id::{AccountId, PageId};
 
@@ -63,20 +63,20 @@ pub struct Share {
 /// are for sweeps, and a fifth for what more there is to ask where something happens.
 #[must_use]
 pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
-    let Some(steady) = steady(network) else { return Share { every: tick, sweeps: u64::MAX } };
-    let shares = limits.iter().map(|limit| share_of(limit, steady, connected, tick));
+    let Some(idle_cost) = idle_cost(network) else { return Share { every: tick, sweeps: u64::MAX } };
+    let shares = limits.iter().map(|limit| share_of(limit, idle_cost, connected, tick));
     let least = |a: Share, b: Share| Share { every: a.every.max(b.every), sweeps: a.sweeps.min(b.sweeps) };
-    shares.fold(Share { every: tick, sweeps: steady.sweeps }, least)
+    shares.fold(Share { every: tick, sweeps: idle_cost.sweeps }, least)
 }
 
-fn share_of(limit: &Limit, steady: Steady, connected: u64, tick: Duration) -> Share {
-    let sharing = if limit.of == Of::TheApp { connected.max(1) } else { 1 };
-    let there = usable(limit, steady.kept_back) / sharing;
-    let apart = steady.sweeps.saturating_add(steady.sweeps / 4).min(there / 2);
-    let sweeps = steady.sweeps.min(apart / 5 * 4);
+fn share_of(limit: &Limit, idle_cost: IdleCost, connected: u64, tick: Duration) -> Share {
+    let sharing = if limit.of == LimitScope::TheApp { connected.max(1) } else { 1 };
+    let there = usable(limit, idle_cost.kept_back) / sharing;
+    let apart = idle_cost.sweeps.saturating_add(idle_cost.sweeps / 4).min(there / 2);
+    let sweeps = idle_cost.sweeps.min(apart / 5 * 4);
     // Rounding takes nothing of what is wanted where there is enough.
-    let sweeps = if apart < there / 2 { steady.sweeps } else { sweeps };
-    Share { every: every(tick, steady.a_run, there - apart), sweeps }
+    let sweeps = if apart < there / 2 { idle_cost.sweeps } else { sweeps };
+    Share { every: every(tick, idle_cost.per_run, there - apart), sweeps }
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.
@@ -134,11 +134,11 @@ pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration
         u32::try_from(share).unwrap_or(u32::MAX)
     };
     // X's limits are each of one kind of call: what one of them gives is not all that a run may make.
-    let least = match steady(network) {
-        Some(steady) if network != Network::X => steady.a_run + u32::from(steady.sweeps > 0),
+    let least = match idle_cost(network) {
+        Some(idle_cost) if network != Network::X => idle_cost.per_run + u32::from(idle_cost.sweeps > 0),
         _ => least_calls(network),
     };
-    let of_all = limits.iter().filter(|limit| limit.of == Of::TheApp);
+    let of_all = limits.iter().filter(|limit| limit.of == LimitScope::TheApp);
     of_all.map(share).min().unwrap_or(u32::MAX).max(least).min(most)
 }
 

@@ -8,7 +8,7 @@
 //! | LinkedIn | 60 days | `POST /oauth/v2/accessToken` | stays, to a fixed end 365 days after the first grant |
 //!
 //! # A refresh token that is replaced
-//! An [`Attempt`] is stored, on the condition that the token is still of its version and no other attempt is under way,
+//! An [`RenewalAttempt`] is stored, on the condition that the token is still of its version and no other attempt is under way,
 //! *before* the network is asked; what is answered is stored *before* it is used. An answer that is lost leaves an
 //! attempt behind: after [`BUSY`] it is made again with the same refresh token, which the network may still take. If it
 //! refuses, the new one was in the lost answer, and only the page's owner can help: [`Renewed::Dead`] with `lost`.
@@ -22,8 +22,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, TokenTrouble};
 use super::body::{number_header, tree};
+use super::response::{NetworkResponse, TokenTrouble};
 use super::scope::after;
 use crate::network::Network;
 use crate::page::{AccessToken, Set, TokenChange};
@@ -62,7 +62,7 @@ pub struct Renewal {
 
 /// With what a token may be renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Means {
+pub enum GrantType {
     /// A refresh token.
     RefreshToken,
     /// The key of a service account.
@@ -71,19 +71,19 @@ pub enum Means {
 
 /// How a network's token is renewed; none where it is not, or not here (Meta's).
 #[must_use]
-pub fn renewal(network: Network, means: Means) -> Option<Renewal> {
+pub fn renewal(network: Network, means: GrantType) -> Option<Renewal> {
     let grant = ("grant_type", Slot::Plain("refresh_token"));
     let refresh = ("refresh_token", Slot::RefreshToken);
     let (id, secret) = (("client_id", Slot::ClientId), ("client_secret", Slot::ClientSecret));
     let plain = |form| Renewal { form, basic: false, rotates: false };
     match (network, means) {
-        (Network::X, Means::RefreshToken) => {
+        (Network::X, GrantType::RefreshToken) => {
             Some(Renewal { form: vec![grant, refresh, id], basic: true, rotates: true })
         }
-        (Network::Youtube | Network::GooglePlay | Network::Linkedin, Means::RefreshToken) => {
+        (Network::Youtube | Network::GooglePlay | Network::Linkedin, GrantType::RefreshToken) => {
             Some(plain(vec![grant, refresh, id, secret]))
         }
-        (Network::GooglePlay, Means::ServiceAccount) => {
+        (Network::GooglePlay, GrantType::ServiceAccount) => {
             let grant = ("grant_type", Slot::Plain("urn:ietf:params:oauth:grant-type:jwt-bearer"));
             Some(plain(vec![grant, ("assertion", Slot::Assertion)]))
         }
@@ -110,7 +110,7 @@ pub fn is_due(network: Network, expires_at: Option<Timestamp>, now: Timestamp) -
 
 /// What a refused access token needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Help {
+pub enum Remedy {
     /// To be renewed, and the call to be made once more.
     Renew,
     /// Its owner.
@@ -119,16 +119,16 @@ pub enum Help {
 
 /// What helps after a refusal. A token that was renewed in this run and is refused all the same is not renewed again.
 #[must_use]
-pub fn help(trouble: &TokenTrouble, can_renew: bool, renewed_in_this_run: bool) -> Help {
+pub fn help(trouble: &TokenTrouble, can_renew: bool, renewed_in_this_run: bool) -> Remedy {
     match trouble {
-        TokenTrouble::Expired if can_renew && !renewed_in_this_run => Help::Renew,
-        _ => Help::Owner,
+        TokenTrouble::Expired if can_renew && !renewed_in_this_run => Remedy::Renew,
+        _ => Remedy::Owner,
     }
 }
 
 /// A renewal that was begun. It stays until an answer is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct RenewalAttempt {
     /// Of which version of the page's token.
     pub of: u64,
     /// When.
@@ -137,11 +137,11 @@ pub struct Attempt {
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RenewalClaim {
     /// Ours: store this attempt, and ask.
     Ours {
         /// What is stored first.
-        attempt: Attempt,
+        attempt: RenewalAttempt,
         /// Whether an earlier attempt with the same refresh token had no answer.
         after_loss: bool,
     },
@@ -154,13 +154,17 @@ pub enum Turn {
 
 /// Whether to renew a token now, of which this attempt is stored.
 #[must_use]
-pub fn turn(stored: Option<Attempt>, version: u64, now: Timestamp) -> Turn {
-    let attempt = Attempt { of: version, at: now };
+pub fn claim(stored: Option<RenewalAttempt>, version: u64, now: Timestamp) -> RenewalClaim {
+    let attempt = RenewalAttempt { of: version, at: now };
     let Some(before) = stored.filter(|stored| stored.of == version) else {
-        return Turn::Ours { attempt, after_loss: false };
+        return RenewalClaim::Ours { attempt, after_loss: false };
     };
     let until = after(before.at, i64::try_from(BUSY.as_secs()).unwrap_or(0));
-    if now < until { Turn::Theirs { until } } else { Turn::Ours { attempt, after_loss: true } }
+    if now < until {
+        RenewalClaim::Theirs { until }
+    } else {
+        RenewalClaim::Ours { attempt, after_loss: true }
+    }
 }
 
 /// A new access token.
@@ -208,7 +212,7 @@ pub enum Renewed {
 
 /// What an answer to a renewal says.
 #[must_use]
-pub fn renewed(network: Network, answer: &Answer<'_>, after_loss: bool, now: Timestamp) -> Renewed {
+pub fn renewed(network: Network, answer: &NetworkResponse<'_>, after_loss: bool, now: Timestamp) -> Renewed {
     let body = tree(answer.body);
     match answer.status {
         200..=299 => fresh(network, &body, now).map_or(Renewed::Unknown, Renewed::Fresh),
@@ -250,7 +254,7 @@ fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Rene
 }
 
 fn dead(network: Network, after_loss: bool) -> Renewed {
-    let rotates = renewal(network, Means::RefreshToken).is_some_and(|renewal| renewal.rotates);
+    let rotates = renewal(network, GrantType::RefreshToken).is_some_and(|renewal| renewal.rotates);
     Renewed::Dead { lost: after_loss && rotates }
 }
 
@@ -258,7 +262,7 @@ fn dead(network: Network, after_loss: bool) -> Renewed {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::imitation::Reply;
+    use super::super::fake_network::Reply;
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -284,12 +288,12 @@ mod tests {
 
     #[test]
     fn a_renewal_is_one_workers_and_an_attempt_without_an_answer_is_made_again() {
-        let Turn::Ours { attempt, after_loss: false } = turn(None, 3, now()) else { panic!() };
-        assert_eq!(attempt, Attempt { of: 3, at: now() });
+        let RenewalClaim::Ours { attempt, after_loss: false } = claim(None, 3, now()) else { panic!() };
+        assert_eq!(attempt, RenewalAttempt { of: 3, at: now() });
         let until = after(now(), 120);
-        assert_eq!(turn(Some(attempt), 3, after(now(), 119)), Turn::Theirs { until });
-        assert!(matches!(turn(Some(attempt), 3, until), Turn::Ours { after_loss: true, .. }));
-        assert!(matches!(turn(Some(attempt), 4, now()), Turn::Ours { after_loss: false, .. }));
+        assert_eq!(claim(Some(attempt), 3, after(now(), 119)), RenewalClaim::Theirs { until });
+        assert!(matches!(claim(Some(attempt), 3, until), RenewalClaim::Ours { after_loss: true, .. }));
+        assert!(matches!(claim(Some(attempt), 4, now()), RenewalClaim::Ours { after_loss: false, .. }));
     }
 
     #[test]
@@ -330,24 +334,24 @@ mod tests {
 
     #[test]
     fn forms_name_what_goes_into_them_and_hold_none_of_it() {
-        let x = renewal(Network::X, Means::RefreshToken).unwrap();
+        let x = renewal(Network::X, GrantType::RefreshToken).unwrap();
         assert!(x.rotates && x.basic);
         for network in [Network::Youtube, Network::GooglePlay, Network::Linkedin] {
-            let renewal = renewal(network, Means::RefreshToken).unwrap();
+            let renewal = renewal(network, GrantType::RefreshToken).unwrap();
             assert!(!renewal.rotates && !renewal.basic);
             assert!(renewal.form.contains(&("refresh_token", Slot::RefreshToken)), "{network}");
         }
-        assert_eq!(renewal(Network::Youtube, Means::ServiceAccount), None);
-        assert_eq!(renewal(Network::Facebook, Means::RefreshToken), None);
-        let play = renewal(Network::GooglePlay, Means::ServiceAccount).unwrap();
+        assert_eq!(renewal(Network::Youtube, GrantType::ServiceAccount), None);
+        assert_eq!(renewal(Network::Facebook, GrantType::RefreshToken), None);
+        let play = renewal(Network::GooglePlay, GrantType::ServiceAccount).unwrap();
         assert_eq!(play.form[1], ("assertion", Slot::Assertion));
     }
 
     #[test]
     fn an_expired_token_is_renewed_once_in_a_run_and_others_are_their_owners_matter() {
-        assert_eq!(help(&TokenTrouble::Expired, true, false), Help::Renew);
-        assert_eq!(help(&TokenTrouble::Expired, true, true), Help::Owner);
-        assert_eq!(help(&TokenTrouble::Expired, false, false), Help::Owner);
-        assert_eq!(help(&TokenTrouble::Revoked, true, false), Help::Owner);
+        assert_eq!(help(&TokenTrouble::Expired, true, false), Remedy::Renew);
+        assert_eq!(help(&TokenTrouble::Expired, true, true), Remedy::Owner);
+        assert_eq!(help(&TokenTrouble::Expired, false, false), Remedy::Owner);
+        assert_eq!(help(&TokenTrouble::Revoked, true, false), Remedy::Owner);
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::budget::{May, Of, Spent};
-use super::imitation::{Reply, drive, kept, query};
+use super::budget::{Admission, LimitScope, Spent};
+use super::fake_network::{Reply, drive, kept, query};
 use super::plan::{Share, calls, share, until_turn};
 use super::settings::NetworkSettings;
-use super::{Ask, Run, Scope, linkedin, youtube};
+use super::{Collector, NetworkRequest, Scope, linkedin, youtube};
 use crate::network::Network;
 use carteiro_core::id::PageId;
 
@@ -30,7 +30,7 @@ struct Days {
     /// When each page was asked for what is new.
     fresh: Vec<Vec<Timestamp>>,
     /// How often what was asked for.
-    asked: BTreeMap<&'static str, u64>,
+    requested: BTreeMap<&'static str, u64>,
     /// How many calls found a limit used up.
     refused: u64,
     /// The most units that were spent in one window of a limit, after the first day, in which pages are connected.
@@ -48,10 +48,10 @@ struct Simulated<'a> {
 
 impl Simulated<'_> {
     /// Runs so many days. Many pages are connected evenly through the first day, a few at its beginning.
-    fn run<R: Run>(
+    fn run<R: Collector>(
         &self,
         new: impl Fn(Scope, Share, R::Checkpoint) -> R,
-        answer: impl Fn(&Ask) -> Reply,
+        answer: impl Fn(&NetworkRequest) -> Reply,
     ) -> Days {
         let limits = self.settings.limits(self.network);
         let share = share(self.network, limits, self.pages, TICK);
@@ -66,8 +66,8 @@ impl Simulated<'_> {
         let mut next: Vec<Timestamp> = (0..count).map(connected).collect();
         let mut checkpoints: Vec<String> = vec!["{}".to_owned(); count];
         let mut spent: BTreeMap<(usize, Option<usize>), Spent> = BTreeMap::new();
-        let (fresh, asked) = (vec![Vec::new(); count], BTreeMap::new());
-        let mut days = Days { share, fresh, asked, refused: 0, most: BTreeMap::new() };
+        let (fresh, requested) = (vec![Vec::new(); count], BTreeMap::new());
+        let mut days = Days { share, fresh, requested, refused: 0, most: BTreeMap::new() };
         for tick in 0..self.days * 96 {
             let now = begin().checked_add(TICK * tick).unwrap();
             for page in 0..count {
@@ -84,16 +84,16 @@ impl Simulated<'_> {
                 checkpoints[page] = serde_json::to_string(&kept(&run)).unwrap();
                 // The first collection of a page takes calls besides.
                 let counts = tick >= 96;
-                for ask in driven.asks {
-                    *days.asked.entry(ask.what).or_default() += 1;
-                    if ask.what == self.fresh && days.fresh[page].last() != Some(&now) {
+                for request in driven.requests {
+                    *days.requested.entry(request.operation).or_default() += 1;
+                    if request.operation == self.fresh && days.fresh[page].last() != Some(&now) {
                         days.fresh[page].push(now);
                     }
                     for (nth, limit) in limits.iter().enumerate().filter(|_| counts) {
-                        let key = (nth, (limit.of == Of::TheNetworkPage).then_some(page));
+                        let key = (nth, (limit.of == LimitScope::TheNetworkPage).then_some(page));
                         let before = spent.get(&key).copied();
-                        days.refused += u64::from(limit.may(before, ask.units, now) != May::Now);
-                        let after = limit.spend(before, ask.units, now);
+                        days.refused += u64::from(limit.may(before, request.units, now) != Admission::Now);
+                        let after = limit.spend(before, request.units, now);
                         let most = days.most.entry(limit.name()).or_default();
                         *most = after.units.max(*most);
                         spent.insert(key, after);
@@ -108,11 +108,11 @@ impl Simulated<'_> {
     fn assert_even(&self, days: &Days) {
         let every = days.share.every;
         // Turns of many pages are spread by their ids, not in equal numbers: a day may have a few more than another.
-        let asked = days.asked.values().sum::<u64>();
+        let requested = days.requested.values().sum::<u64>();
         let few = self.pages <= 10 || self.network != Network::Linkedin;
         assert!(
-            if few { days.refused == 0 } else { days.refused * 50 < asked },
-            "{} of {asked}",
+            if few { days.refused == 0 } else { days.refused * 50 < requested },
+            "{} of {requested}",
             days.refused
         );
         println!(
@@ -123,7 +123,7 @@ impl Simulated<'_> {
             days.most,
             days.refused,
             self.days,
-            days.asked
+            days.requested
         );
         let gap = |two: &[Timestamp]| Duration::try_from(two[1].duration_since(two[0])).unwrap();
         let end = begin().checked_add(DAY * self.days).unwrap();
@@ -135,8 +135,8 @@ impl Simulated<'_> {
     }
 }
 
-fn linkedin_answer(ask: &Ask) -> Reply {
-    let elements: Vec<Value> = match ask.what {
+fn linkedin_answer(request: &NetworkRequest) -> Reply {
+    let elements: Vec<Value> = match request.operation {
         "roles" => vec![json!({"organization": "urn:li:organization:1337", "role": "ADMINISTRATOR", "state": "APPROVED"})],
         "notifications" => Vec::new(),
         "posts" => (0..20)
@@ -148,7 +148,7 @@ fn linkedin_answer(ask: &Ask) -> Reply {
             .collect(),
         _ => {
             let at = START_MS - HOUR_MS / 2;
-            vec![json!({"id": "1", "commentUrn": format!("urn:li:comment:({},1)", ask.path.len()),
+            vec![json!({"id": "1", "commentUrn": format!("urn:li:comment:({},1)", request.path.len()),
                 "actor": "urn:li:person:a", "created": {"time": at}, "lastModified": {"time": at},
                 "message": {"text": "oi"}})]
         }
@@ -165,9 +165,9 @@ fn linkedin_days(settings: &NetworkSettings, pages: u64, days: u32) -> Days {
 }
 
 /// A channel with 5 pages of threads of the last 30 days, 10 a page.
-fn youtube_answer(ask: &Ask) -> Reply {
-    let from: i64 = query(ask, "pageToken").map_or(0, |from| from.parse().unwrap());
-    match ask.what {
+fn youtube_answer(request: &NetworkRequest) -> Reply {
+    let from: i64 = query(request, "pageToken").map_or(0, |from| from.parse().unwrap());
+    match request.operation {
         "channel" => Reply::json(
             200,
             &json!({"items": [{"id": "1337",
@@ -207,7 +207,7 @@ fn linkedins_limits_last_the_day_and_notifications_are_asked_for_evenly_whatever
         let found = linkedin_days(&settings, pages, days);
         assert_eq!(found.share.every.as_secs() / 60, minutes, "{pages} pages");
         // New posts are looked for as often, and comments that no notification told of.
-        let lists = |what| found.asked[what];
+        let lists = |what| found.requested[what];
         assert!(lists("posts") + pages >= lists("notifications") && lists("comments") >= 20 * pages);
     }
 }

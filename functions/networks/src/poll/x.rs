@@ -25,7 +25,10 @@ use serde_json::Value;
 
 use super::body::{encoded, list, members, tree, value};
 use super::walk::{Step, Walks};
-use super::{Answer, Ask, Auth, Endpoint, Heard, Method, Rest, Run, Scope, Stored, TokenTrouble, Verdict};
+use super::{
+    Auth, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse, Scope,
+    Stored, TokenTrouble, Verdict,
+};
 use crate::inbox::Event;
 use crate::push::members::Members;
 use answers::Includes;
@@ -156,7 +159,7 @@ impl Collection {
         LISTS.into_iter().find(open)
     }
 
-    fn ask_list(&self, part: Part) -> Ask {
+    fn ask_list(&self, part: Part) -> NetworkRequest {
         let mut query = match part {
             Part::Messages => vec![
                 ("event_types", "MessageCreate".to_owned()),
@@ -186,12 +189,12 @@ impl Collection {
             Part::Mentions => ("mentions", format!("users/{user}/mentions")),
             _ => ("posts", format!("users/{user}/tweets")),
         };
-        self.ask(what, &path, query)
+        self.request(what, &path, query)
     }
 
-    fn ask(&self, what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> Ask {
-        Ask {
-            what,
+    fn request(&self, what: &'static str, path: &str, query: Vec<(&'static str, String)>) -> NetworkRequest {
+        NetworkRequest {
+            operation: what,
             to: Endpoint::Api,
             method: Method::Get,
             path: format!("/{}/{path}", encoded(&self.settings.version)),
@@ -203,7 +206,7 @@ impl Collection {
     }
 
     /// The answer to "whose token is this?".
-    fn heard_check(&mut self, answer: &Answer<'_>, verdict: Verdict) -> Verdict {
+    fn heard_check(&mut self, answer: &NetworkResponse<'_>, verdict: Verdict) -> Verdict {
         let verdict = match verdict {
             Verdict::Fine => whose(answer.body, self.scope.owner.as_str()),
             // There is no such user any more, of whom the token was.
@@ -218,18 +221,18 @@ impl Collection {
         verdict
     }
 
-    fn heard_list(&mut self, part: Part, answer: &Answer<'_>) -> Heard {
+    fn heard_list(&mut self, part: Part, answer: &NetworkResponse<'_>) -> ParsedResponse {
         let found = members(answer.body).and_then(|body| self.found(part, &body));
         let Some((events, step)) = found else {
             self.kept.list_mut(part).walks.unreadable();
             self.done.push(part);
-            return Heard { events: Vec::new(), verdict: Verdict::Malformed };
+            return ParsedResponse { events: Vec::new(), verdict: Verdict::Malformed };
         };
         self.pending = Some((part, step));
         if events.is_empty() {
             self.count();
         }
-        Heard { events, verdict: Verdict::Fine }
+        ParsedResponse { events, verdict: Verdict::Fine }
     }
 
     /// What a page of a list has, and how far it goes.
@@ -271,9 +274,9 @@ impl Collection {
         }
     }
 
-    fn failed(&mut self, part: Part, answer: &Answer<'_>, verdict: &Verdict) {
+    fn failed(&mut self, part: Part, answer: &NetworkResponse<'_>, verdict: &Verdict) {
         match verdict {
-            Verdict::Wait { until, of: Rest::ThisKind } => {
+            Verdict::Wait { until, of: CooldownScope::ThisOperation } => {
                 self.kept.list_mut(part).rests_until = Some(*until);
             }
             // What one permission is missing for, another need not be.
@@ -319,20 +322,20 @@ fn whose(body: &[u8], owner: &str) -> Verdict {
     }
 }
 
-impl Run for Collection {
+impl Collector for Collection {
     type Checkpoint = Checkpoint;
 
-    fn next(&self) -> Option<Ask> {
+    fn next(&self) -> Option<NetworkRequest> {
         Some(match self.part()? {
-            Part::Check => self.ask("me", "users/me", vec![("user.fields", USER_FIELDS.to_owned())]),
+            Part::Check => self.request("me", "users/me", vec![("user.fields", USER_FIELDS.to_owned())]),
             list => self.ask_list(list),
         })
     }
 
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
         let verdict = verdict(answer, now);
-        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+        let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         match self.part() {
             None => nothing(verdict),
             Some(Part::Check) => nothing(self.heard_check(answer, verdict)),
@@ -344,7 +347,7 @@ impl Run for Collection {
         }
     }
 
-    fn stored(&mut self, _: Stored) {
+    fn on_stored(&mut self, _: Stored) {
         self.count();
     }
 

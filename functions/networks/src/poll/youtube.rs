@@ -31,12 +31,12 @@ use serde::{Deserialize, Serialize};
 use super::body::{members, tree};
 use super::budget::{midnight_pacific, sweep_within, sweeps_of};
 use super::google::{self, Refusal};
+use super::memory::Remembered;
 use super::scope::ms;
-use super::seen::Seen;
 use super::walk::{Step, Walks};
 use super::{
-    Answer, Ask, Auth, Endpoint, Heard, MAX_CHECKPOINT_BYTES, Method, Rest, Run, Scope, Stored, TokenTrouble,
-    Verdict,
+    Auth, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest, NetworkResponse,
+    ParsedResponse, Scope, Stored, TokenTrouble, Verdict,
 };
 use crate::inbox::{EntryKey, Event};
 use found::Found;
@@ -124,8 +124,8 @@ pub struct Checkpoint {
     waiting: VecDeque<Thread>,
     /// When a walk through older threads began last.
     swept_at: Option<Timestamp>,
-    seen_videos: Seen,
-    seen_threads: Seen,
+    seen_videos: Remembered,
+    seen_threads: Remembered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,10 +186,16 @@ impl Collection {
         parts.filter(|part| !self.done.contains(part)).find(open)
     }
 
-    fn ask(&self, what: &'static str, name: &str, mut query: Vec<(&'static str, String)>, most: u32) -> Ask {
+    fn request(
+        &self,
+        what: &'static str,
+        name: &str,
+        mut query: Vec<(&'static str, String)>,
+        most: u32,
+    ) -> NetworkRequest {
         query.push(("maxResults", most.to_string()));
-        Ask {
-            what,
+        NetworkRequest {
+            operation: what,
             to: Endpoint::Api,
             method: Method::Get,
             path: format!("/youtube/{}/{name}", super::body::encoded(&self.settings.version)),
@@ -200,7 +206,7 @@ impl Collection {
         }
     }
 
-    fn ask_part(&self, part: Part) -> Ask {
+    fn ask_part(&self, part: Part) -> NetworkRequest {
         let own = |text: &str| text.to_owned();
         let (videos, comments) = (self.settings.videos, self.settings.comments);
         let thread = self.kept.waiting.front();
@@ -236,7 +242,7 @@ impl Collection {
             }
         };
         query.extend(cursor.map(|cursor| ("pageToken", cursor)));
-        self.ask(what, name, query, most)
+        self.request(what, name, query, most)
     }
 
     fn heard_check(&mut self, body: &[u8]) -> Verdict {
@@ -259,7 +265,7 @@ impl Collection {
         Verdict::Fine
     }
 
-    fn heard_part(&mut self, part: Part, body: &[u8]) -> Heard {
+    fn heard_part(&mut self, part: Part, body: &[u8]) -> ParsedResponse {
         let found = members(body).and_then(|body| Found::of(&body));
         let read = found.and_then(|found| match part {
             Part::Check => None,
@@ -269,13 +275,13 @@ impl Collection {
         });
         let Some((events, pending)) = read else {
             self.unreadable(part);
-            return Heard { events: Vec::new(), verdict: Verdict::Malformed };
+            return ParsedResponse { events: Vec::new(), verdict: Verdict::Malformed };
         };
         self.pending = Some(pending);
         if events.is_empty() {
             self.count();
         }
-        Heard { events, verdict: Verdict::Fine }
+        ParsedResponse { events, verdict: Verdict::Fine }
     }
 
     fn videos(&self, found: Found<'_>) -> Option<(Vec<Event>, Pending)> {
@@ -291,7 +297,7 @@ impl Collection {
         let (events, threads, step) = found.threads(after, self.scope.now_ms());
         let waiting = threads.into_iter().filter(|thread| {
             let key = found::answers_key(&thread.id, thread.answers);
-            self.kept.seen_threads.sight(&key) != super::seen::Sight::Same
+            self.kept.seen_threads.recall(&key) != super::memory::Memory::Same
         });
         Some((events, Pending::Threads(step, waiting.collect())))
     }
@@ -345,9 +351,9 @@ impl Collection {
         }
     }
 
-    fn failed(&mut self, part: Part, answer: &Answer<'_>, verdict: &Verdict) {
+    fn failed(&mut self, part: Part, answer: &NetworkResponse<'_>, verdict: &Verdict) {
         match verdict {
-            Verdict::Wait { of: Rest::ThisKind, .. } | Verdict::Transient => self.pause(part),
+            Verdict::Wait { of: CooldownScope::ThisOperation, .. } | Verdict::Transient => self.pause(part),
             Verdict::Token(TokenTrouble::Narrowed(_)) if part != Part::Check => self.pause(part),
             Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
                 self.over = true;
@@ -392,19 +398,19 @@ impl Collection {
     }
 }
 
-impl Run for Collection {
+impl Collector for Collection {
     type Checkpoint = Checkpoint;
 
-    fn next(&self) -> Option<Ask> {
+    fn next(&self) -> Option<NetworkRequest> {
         Some(self.ask_part(self.part()?))
     }
 
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
         let part = self.part();
         let object = part == Some(Part::Answers);
         let verdict = google::verdict(answer, now, midnight_pacific(now), object);
-        let nothing = |verdict| Heard { events: Vec::new(), verdict };
+        let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         match part {
             None => nothing(verdict),
             Some(Part::Check) if verdict == Verdict::Fine => {
@@ -420,7 +426,7 @@ impl Run for Collection {
         }
     }
 
-    fn stored(&mut self, _: Stored) {
+    fn on_stored(&mut self, _: Stored) {
         self.count();
     }
 

@@ -25,27 +25,27 @@ fn page(end: Option<i64>) -> Page {
     new.create(PageId::from_bits(1), AccountId::from_bits(2), at(0)).0
 }
 
-fn taken(whole: bool) -> Sight {
-    Sight::Taken { whole, expires_at: None, consent_ends_at: None }
+fn taken(complete: bool) -> TokenObservation {
+    TokenObservation::Taken { complete, expires_at: None, consent_ends_at: None }
 }
 
-fn narrowed(which: &str) -> Sight {
-    Sight::Refused(TokenTrouble::Narrowed(Some(which.to_owned())))
+fn narrowed(which: &str) -> TokenObservation {
+    TokenObservation::Refused(TokenTrouble::Narrowed(Some(which.to_owned())))
 }
 
-fn look(page: &Page, sight: Sight, second: i64, renewable: bool) -> Option<Decided> {
-    let seen = Seen { sight, begun_at: at(second), renewable };
+fn look(page: &Page, sight: TokenObservation, second: i64, renewable: bool) -> Option<Decided> {
+    let seen = Observed { sight, begun_at: at(second), renewable };
     decide(page, page.token_version, &seen, at(second))
 }
 
 /// The page after a look, and what was told.
-fn after(page: &Page, sight: Sight, second: i64) -> (Page, Option<String>) {
+fn after(page: &Page, sight: TokenObservation, second: i64) -> (Page, Option<String>) {
     let Some(decided) = look(page, sight, second, false) else { return (page.clone(), None) };
     assert_eq!(decided.page.version, page.version + 1);
     (decided.page, decided.notice.map(|notice| notice.kind.to_owned()))
 }
 
-fn expect(page: &Page, sight: Sight, second: i64, state: TokenState, told: Option<&str>) -> Page {
+fn expect(page: &Page, sight: TokenObservation, second: i64, state: TokenState, told: Option<&str>) -> Page {
     let (page, notice) = after(page, sight, second);
     assert_eq!((page.token.state, notice.as_deref()), (state, told));
     page
@@ -61,11 +61,11 @@ fn a_token_that_the_network_takes_is_ok_and_says_so_once() {
 #[test]
 fn each_refusal_has_its_state_and_its_notice_and_is_told_once() {
     for (sight, state, told) in [
-        (Sight::Refused(TokenTrouble::Expired), TokenState::Expired, "page.token_expired"),
-        (Sight::Refused(TokenTrouble::Revoked), TokenState::Revoked, "page.token_revoked"),
-        (Sight::RenewalRefused { lost: false }, TokenState::Revoked, "page.token_revoked"),
-        (Sight::RenewalRefused { lost: true }, TokenState::Revoked, "page.token_revoked"),
-        (Sight::NotThePages, TokenState::Revoked, "page.token_revoked"),
+        (TokenObservation::Refused(TokenTrouble::Expired), TokenState::Expired, "page.token_expired"),
+        (TokenObservation::Refused(TokenTrouble::Revoked), TokenState::Revoked, "page.token_revoked"),
+        (TokenObservation::RenewalRefused { lost: false }, TokenState::Revoked, "page.token_revoked"),
+        (TokenObservation::RenewalRefused { lost: true }, TokenState::Revoked, "page.token_revoked"),
+        (TokenObservation::NotThePages, TokenState::Revoked, "page.token_revoked"),
         (narrowed("pages_messaging"), TokenState::Narrowed, "page.permission_revoked"),
     ] {
         let page = expect(&page(None), sight.clone(), 1, state, Some(told));
@@ -76,20 +76,20 @@ fn each_refusal_has_its_state_and_its_notice_and_is_told_once() {
 
 #[test]
 fn a_token_of_somebody_elses_says_so() {
-    let (page, _) = after(&page(None), Sight::NotThePages, 1);
+    let (page, _) = after(&page(None), TokenObservation::NotThePages, 1);
     assert!(page.token.why.unwrap().contains("somebody else"));
 }
 
 #[test]
 fn of_a_dead_token_no_further_refusal_is_told() {
     for first in [TokenTrouble::Expired, TokenTrouble::Revoked] {
-        let (dead, _) = after(&page(Some(DAY)), Sight::Refused(first), 1);
+        let (dead, _) = after(&page(Some(DAY)), TokenObservation::Refused(first), 1);
         for sight in [
-            Sight::Refused(TokenTrouble::Expired),
-            Sight::Refused(TokenTrouble::Revoked),
-            Sight::NotThePages,
+            TokenObservation::Refused(TokenTrouble::Expired),
+            TokenObservation::Refused(TokenTrouble::Revoked),
+            TokenObservation::NotThePages,
             narrowed("a"),
-            Sight::Time,
+            TokenObservation::Time,
         ] {
             assert!(look(&dead, sight, 2 * DAY, false).is_none());
         }
@@ -100,7 +100,11 @@ fn of_a_dead_token_no_further_refusal_is_told() {
 fn only_what_was_seen_with_the_pages_current_token_counts() {
     let page = page(None);
     for version in [0, 2] {
-        let seen = Seen { sight: Sight::Refused(TokenTrouble::Revoked), begun_at: at(1), renewable: false };
+        let seen = Observed {
+            sight: TokenObservation::Refused(TokenTrouble::Revoked),
+            begun_at: at(1),
+            renewable: false,
+        };
         assert_eq!(decide(&page, version, &seen, at(1)), None);
     }
 }
@@ -111,21 +115,21 @@ fn an_end_is_warned_of_at_seven_days_and_at_one_once_each_and_has_then_passed() 
     let mut page = page(Some(end));
     page = expect(&page, taken(true), end - 8 * DAY, TokenState::Ok, None);
     let (warned, passed) = (Some("page.token_expiring"), Some("page.token_expired"));
-    page = expect(&page, Sight::Time, end - 7 * DAY, TokenState::Expiring, warned);
+    page = expect(&page, TokenObservation::Time, end - 7 * DAY, TokenState::Expiring, warned);
     page = expect(&page, taken(true), end - 6 * DAY, TokenState::Expiring, None);
-    page = expect(&page, Sight::Time, end - 2 * DAY, TokenState::Expiring, None);
-    page = expect(&page, Sight::Time, end - DAY, TokenState::Expiring, warned);
-    page = expect(&page, Sight::Time, end - 1, TokenState::Expiring, None);
+    page = expect(&page, TokenObservation::Time, end - 2 * DAY, TokenState::Expiring, None);
+    page = expect(&page, TokenObservation::Time, end - DAY, TokenState::Expiring, warned);
+    page = expect(&page, TokenObservation::Time, end - 1, TokenState::Expiring, None);
     assert_eq!(page.token.since, Some(at(end - 7 * DAY)));
-    page = expect(&page, Sight::Time, end, TokenState::Expired, passed);
-    expect(&page, Sight::Time, end + DAY, TokenState::Expired, None);
+    page = expect(&page, TokenObservation::Time, end, TokenState::Expired, passed);
+    expect(&page, TokenObservation::Time, end + DAY, TokenState::Expired, None);
 }
 
 #[test]
 fn a_warning_says_how_many_days_are_left_and_those_of_seven_and_one_are_two() {
     let page = page(Some(10 * DAY));
     let told = |second| {
-        let notice = look(&page, Sight::Time, second, false).unwrap().notice.unwrap();
+        let notice = look(&page, TokenObservation::Time, second, false).unwrap().notice.unwrap();
         let body: Value = serde_json::from_slice(&notice.body).unwrap();
         (notice.id, body["data"]["days_left"].clone())
     };
@@ -139,14 +143,16 @@ fn a_warning_says_how_many_days_are_left_and_those_of_seven_and_one_are_two() {
 #[test]
 fn a_token_that_we_renew_is_in_trouble_by_a_refused_renewal_and_not_by_its_end() {
     let page = page(Some(2 * HOUR));
-    for (sight, second) in
-        [(Sight::Time, HOUR), (Sight::Time, 3 * HOUR), (Sight::Refused(TokenTrouble::Expired), 3 * HOUR)]
-    {
+    for (sight, second) in [
+        (TokenObservation::Time, HOUR),
+        (TokenObservation::Time, 3 * HOUR),
+        (TokenObservation::Refused(TokenTrouble::Expired), 3 * HOUR),
+    ] {
         assert!(look(&page, sight, second, true).is_none());
     }
-    let dead = look(&page, Sight::RenewalRefused { lost: false }, 3 * HOUR, true).unwrap();
+    let dead = look(&page, TokenObservation::RenewalRefused { lost: false }, 3 * HOUR, true).unwrap();
     assert_eq!(dead.page.token.state, TokenState::Revoked);
-    let revoked = look(&page, Sight::Refused(TokenTrouble::Revoked), HOUR, true).unwrap();
+    let revoked = look(&page, TokenObservation::Refused(TokenTrouble::Revoked), HOUR, true).unwrap();
     assert_eq!(revoked.page.token.state, TokenState::Revoked);
     let ok = look(&page, taken(true), HOUR, true).unwrap().page;
     assert_eq!((ok.token.state, ok.token.expires_at), (TokenState::Ok, Some(at(2 * HOUR))));
@@ -155,11 +161,12 @@ fn a_token_that_we_renew_is_in_trouble_by_a_refused_renewal_and_not_by_its_end()
 #[test]
 fn the_end_of_the_consent_counts_also_where_the_token_has_none_or_is_renewed() {
     for (page, renewable) in [(page(None), false), (page(Some(HOUR)), true)] {
-        let sight = Sight::Taken { whole: true, expires_at: None, consent_ends_at: Some(at(6 * DAY)) };
+        let sight =
+            TokenObservation::Taken { complete: true, expires_at: None, consent_ends_at: Some(at(6 * DAY)) };
         let looked = look(&page, sight, 1, renewable).unwrap();
         assert_eq!(looked.page.token.state, TokenState::Expiring);
         assert_eq!(looked.notice.unwrap().kind, "page.token_expiring");
-        let over = look(&looked.page, Sight::Time, 6 * DAY, renewable).unwrap();
+        let over = look(&looked.page, TokenObservation::Time, 6 * DAY, renewable).unwrap();
         assert_eq!(over.page.token.state, TokenState::Expired);
         assert_eq!(over.page.token.why.as_deref(), Some("the consent of who gave it is over"));
     }
@@ -167,28 +174,31 @@ fn the_end_of_the_consent_counts_also_where_the_token_has_none_or_is_renewed() {
 
 #[test]
 fn an_end_that_the_network_names_takes_the_place_of_the_owners() {
-    let sight = |end| Sight::Taken { whole: true, expires_at: Some(at(end)), consent_ends_at: None };
+    let sight =
+        |end| TokenObservation::Taken { complete: true, expires_at: Some(at(end)), consent_ends_at: None };
     let page = expect(&page(Some(DAY)), sight(90 * DAY), 1, TokenState::Ok, None);
     assert_eq!(page.token.expires_at, Some(at(90 * DAY)));
     let soon = expect(&page, sight(5 * DAY), 2, TokenState::Expiring, Some("page.token_expiring"));
     let far = expect(&soon, sight(90 * DAY), 3, TokenState::Ok, None);
     assert_eq!((far.token.warned_days, far.token.recoveries), (None, 1));
-    let again = look(&far, Sight::Time, 84 * DAY, false).unwrap().notice.unwrap();
+    let again = look(&far, TokenObservation::Time, 84 * DAY, false).unwrap().notice.unwrap();
     let first = look(&page, sight(5 * DAY), 2, false).unwrap().notice.unwrap();
     assert_ne!(again.id, first.id, "another end is another warning");
 }
 
 #[test]
 fn an_end_that_a_success_disproves_is_forgotten() {
-    let (expired, _) = after(&page(Some(DAY)), Sight::Time, DAY);
+    let (expired, _) = after(&page(Some(DAY)), TokenObservation::Time, DAY);
     let ok = expect(&expired, taken(true), 2 * DAY, TokenState::Ok, None);
     assert_eq!(ok.token.expires_at, None);
-    expect(&ok, Sight::Time, 3 * DAY, TokenState::Ok, None);
+    expect(&ok, TokenObservation::Time, 3 * DAY, TokenState::Ok, None);
 }
 
 #[test]
 fn a_success_that_was_under_way_when_the_trouble_was_marked_shows_nothing() {
-    for trouble in [Sight::Refused(TokenTrouble::Revoked), narrowed("a"), Sight::NotThePages] {
+    for trouble in
+        [TokenObservation::Refused(TokenTrouble::Revoked), narrowed("a"), TokenObservation::NotThePages]
+    {
         let (page, _) = after(&page(None), trouble, 100);
         for second in [50, 100] {
             assert!(look(&page, taken(true), second, false).is_none());
@@ -210,16 +220,17 @@ fn a_narrowed_token_stays_so_until_all_that_collecting_needs_was_answered() {
 #[test]
 fn a_narrowed_token_is_warned_of_its_end_too_and_expires() {
     let (page, _) = after(&page(Some(10 * DAY)), narrowed("a"), 1);
-    let warned = expect(&page, Sight::Time, 4 * DAY, TokenState::Narrowed, Some("page.token_expiring"));
-    expect(&warned, Sight::Time, 10 * DAY, TokenState::Expired, Some("page.token_expired"));
+    let warned =
+        expect(&page, TokenObservation::Time, 4 * DAY, TokenState::Narrowed, Some("page.token_expiring"));
+    expect(&warned, TokenObservation::Time, 10 * DAY, TokenState::Expired, Some("page.token_expired"));
 }
 
 #[test]
 fn where_two_things_are_to_be_told_each_has_its_turn() {
     let page =
         expect(&page(Some(DAY)), narrowed("a"), 1, TokenState::Narrowed, Some("page.permission_revoked"));
-    let page = expect(&page, Sight::Time, 2, TokenState::Narrowed, Some("page.token_expiring"));
-    expect(&page, Sight::Time, 3, TokenState::Narrowed, None);
+    let page = expect(&page, TokenObservation::Time, 2, TokenState::Narrowed, Some("page.token_expiring"));
+    expect(&page, TokenObservation::Time, 3, TokenState::Narrowed, None);
 }
 
 #[test]
@@ -241,40 +252,39 @@ fn a_name_that_is_no_permissions_is_neither_kept_nor_told() {
         let (page, _) = after(&page(None), narrowed(odd), 1);
         assert_eq!((page.token.state, page.token.permission), (TokenState::Narrowed, None));
     }
-    let (page, _) = after(&page(None), Sight::Refused(TokenTrouble::Narrowed(None)), 1);
+    let (page, _) = after(&page(None), TokenObservation::Refused(TokenTrouble::Narrowed(None)), 1);
     let (named, notice) = after(&page, narrowed("dm.read"), 2);
     assert_eq!((named.token.permission.as_deref(), notice), (Some("dm.read"), None));
 }
 
 #[test]
 fn a_renewed_token_begins_anew() {
-    let (page, _) = after(&page(Some(DAY)), Sight::Refused(TokenTrouble::Revoked), 1);
+    let (page, _) = after(&page(Some(DAY)), TokenObservation::Refused(TokenTrouble::Revoked), 1);
     let patch = json!({"access_token": "u"});
     let renewed = page.patched(patch.as_object().unwrap(), at(2)).unwrap().unwrap().page;
     assert_eq!(renewed.token, TokenStatus::unknown(None, at(2), at(2)));
     expect(
         &renewed,
-        Sight::Refused(TokenTrouble::Revoked),
+        TokenObservation::Refused(TokenTrouble::Revoked),
         3,
         TokenState::Revoked,
         Some("page.token_revoked"),
     );
 }
 
-fn sights() -> impl Strategy<Value = Sight> {
+fn sights() -> impl Strategy<Value = TokenObservation> {
     let time = || proptest::option::of((0..40 * DAY).prop_map(at));
     prop_oneof![
-        (any::<bool>(), time(), time()).prop_map(|(whole, expires_at, consent_ends_at)| Sight::Taken {
-            whole,
-            expires_at,
-            consent_ends_at
+        (any::<bool>(), time(), time()).prop_map(|(complete, expires_at, consent_ends_at)| {
+            TokenObservation::Taken { complete, expires_at, consent_ends_at }
         }),
-        Just(Sight::Refused(TokenTrouble::Expired)),
-        Just(Sight::Refused(TokenTrouble::Revoked)),
-        proptest::option::of("[a-z]{1,4}").prop_map(|which| Sight::Refused(TokenTrouble::Narrowed(which))),
-        any::<bool>().prop_map(|lost| Sight::RenewalRefused { lost }),
-        Just(Sight::NotThePages),
-        Just(Sight::Time),
+        Just(TokenObservation::Refused(TokenTrouble::Expired)),
+        Just(TokenObservation::Refused(TokenTrouble::Revoked)),
+        proptest::option::of("[a-z]{1,4}")
+            .prop_map(|which| TokenObservation::Refused(TokenTrouble::Narrowed(which))),
+        any::<bool>().prop_map(|lost| TokenObservation::RenewalRefused { lost }),
+        Just(TokenObservation::NotThePages),
+        Just(TokenObservation::Time),
     ]
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use carteiro_networks::network::NetworkId;
 use carteiro_networks::poll::meta::{Checkpoint, Collection, Settings};
-use carteiro_networks::poll::{Answer, MAX_CHECKPOINT_BYTES, Run, Stored, facebook, instagram};
+use carteiro_networks::poll::{
+    Collector, MAX_CHECKPOINT_BYTES, NetworkResponse, Stored, facebook, instagram,
+};
 
 /// More calls than a tick of one page makes.
 const MOST_CALLS: usize = 60;
@@ -24,19 +26,21 @@ pub(crate) fn answers(input: &[u8]) -> String {
     let status = [200, 400, 500][usize::from(choice / 2) % 3];
     let mut run = begin(Checkpoint::default());
     let me = br#"{"id":"1001","user_id":"1001"}"#;
-    run.heard(&Answer { status: 200, header: &|_| None, body: me }, now);
-    run.stored(Stored::default());
+    run.on_response(&NetworkResponse { status: 200, header: &|_| None, body: me }, now);
+    run.on_stored(Stored::default());
     let (mut told, header) = (BTreeSet::new(), std::str::from_utf8(body).ok());
     for _ in 0..MOST_CALLS {
-        let Some(ask) = run.next() else { break };
-        assert!(ask.path.starts_with("/v26.0/") && ask.path.is_ascii() && !ask.path.contains(' '));
-        let heard = run.heard(&Answer { status, header: &|_| header, body }, now);
+        let Some(request) = run.next() else { break };
+        assert!(
+            request.path.starts_with("/v26.0/") && request.path.is_ascii() && !request.path.contains(' ')
+        );
+        let heard = run.on_response(&NetworkResponse { status, header: &|_| header, body }, now);
         for event in heard.events.iter().take(20) {
             let stored = serde_json::to_string(event).unwrap();
             told.insert(crate::targets::stored_event(&stored, event, &page));
         }
-        told.insert(format!("{} {:?}", ask.what, heard.verdict));
-        run.stored(Stored::default());
+        told.insert(format!("{} {:?}", request.operation, heard.verdict));
+        run.on_stored(Stored::default());
         let kept = serde_json::to_string(&run.checkpoint()).unwrap();
         assert!(kept.len() <= MAX_CHECKPOINT_BYTES, "{} bytes are kept", kept.len());
         let again: Checkpoint = serde_json::from_str(&kept).unwrap();

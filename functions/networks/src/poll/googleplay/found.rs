@@ -8,8 +8,8 @@ use crate::inbox::{EntryKey, Event, Shape};
 use crate::network::Network;
 use crate::normalise;
 use crate::poll::body::{list, value};
+use crate::poll::memory::{Memory, Remembered};
 use crate::poll::scope::Scope;
-use crate::poll::seen::{Seen, Sight};
 use crate::poll::walk::Step;
 use crate::push::members::Members;
 
@@ -22,7 +22,7 @@ pub(super) struct Found {
 }
 
 /// The reviews and the answers of a page that changed after a time.
-pub(super) fn reviews(body: &Members<'_>, after: i64, scope: &Scope, seen: &Seen) -> Option<Found> {
+pub(super) fn reviews(body: &Members<'_>, after: i64, scope: &Scope, seen: &Remembered) -> Option<Found> {
     let pagination = body.get("tokenPagination").map_or(Value::Null, value);
     let next = pagination["nextPageToken"].as_str().filter(|next| !next.is_empty()).map(str::to_owned);
     let step = Step { next, ..Step::default() };
@@ -34,7 +34,7 @@ pub(super) fn reviews(body: &Members<'_>, after: i64, scope: &Scope, seen: &Seen
 }
 
 impl Found {
-    fn take(&mut self, raw: &RawValue, after: i64, scope: &Scope, seen: &Seen) {
+    fn take(&mut self, raw: &RawValue, after: i64, scope: &Scope, seen: &Remembered) {
         let review = value(raw);
         let comments = Members::of(raw).and_then(|parts| list(&parts, "comments")).unwrap_or_default();
         let is_new = |at: Option<i64>| at.is_none_or(|at| at > after);
@@ -45,8 +45,8 @@ impl Found {
             let mut event = event(Shape::GooglePlayReview, "review", raw, None);
             let reading = normalise::read(&event, &scope.owner);
             let key = EntryKey::new(&reading.thing, &reading.version);
-            let sight = seen.sight(&key);
-            if sight == Sight::Changed {
+            let recall = seen.recall(&key);
+            if recall == Memory::Changed {
                 event.beside = Some(json!({"edited": true}));
             }
             self.keys.push(key);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::imitation::{Driven, Reply, Tick, any_body, drive, kept, keys, query, readings, ticks};
+use super::super::fake_network::{Driven, Reply, Tick, any_body, drive, kept, keys, query, readings, ticks};
 use super::*;
 use crate::collected::{Action, Kind, Published};
 use crate::inbox::Event;
@@ -28,9 +28,9 @@ fn settings() -> Settings {
 
 /// Reviews in memory: id, when it was changed, and when it was answered.
 #[derive(Default)]
-struct Imitation(Vec<(usize, i64, Option<i64>)>);
+struct FakeNetwork(Vec<(usize, i64, Option<i64>)>);
 
-impl Imitation {
+impl FakeNetwork {
     fn add(&mut self, count: usize, second: i64) {
         for nth in 0..count {
             let (at, had) = (second + i64::try_from(nth).unwrap(), self.0.len());
@@ -48,10 +48,10 @@ impl Imitation {
         all.into_iter().map(|(id, at, answered)| review(id, at, answered)).collect()
     }
 
-    fn answer(&self, ask: &Ask) -> Reply {
-        assert_eq!(ask.path, "/androidpublisher/v3/applications/br.com.loja/reviews");
-        let most: usize = query(ask, "maxResults").unwrap().parse().unwrap();
-        let from = query(ask, "token").map_or(0, |token| token.parse::<usize>().unwrap());
+    fn answer(&self, request: &NetworkRequest) -> Reply {
+        assert_eq!(request.path, "/androidpublisher/v3/applications/br.com.loja/reviews");
+        let most: usize = query(request, "maxResults").unwrap().parse().unwrap();
+        let from = query(request, "token").map_or(0, |token| token.parse::<usize>().unwrap());
         let all = self.newest_first();
         let shown: Vec<&Value> = all.iter().skip(from).take(most).collect();
         if shown.is_empty() {
@@ -69,7 +69,7 @@ impl Imitation {
     fn events(&self) -> Vec<Event> {
         let body = json!({"reviews": self.newest_first()}).to_string();
         let body = members(body.as_bytes()).unwrap();
-        found::reviews(&body, i64::MIN, &scope(START), &Seen::default()).unwrap().events
+        found::reviews(&body, i64::MIN, &scope(START), &Remembered::default()).unwrap().events
     }
 }
 
@@ -82,22 +82,24 @@ fn review(id: usize, at: i64, answered: Option<i64>) -> Value {
     json!({"reviewId": format!("r{id}"), "authorName": "Ana", "comments": comments})
 }
 
-fn tick(network: &Imitation, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
+fn tick(network: &FakeNetwork, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
     let mut run = Collection::new(scope(now), settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 1000, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(now), 1000, false, |request| network.answer(request));
     assert!(driven.finished);
     (driven, kept(&run))
 }
 
-fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
+fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
     let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START);
     for (new, calls, torn, wrong) in ticks {
         network.add(new, now - 300);
         let mut run = Collection::new(scope(now), settings(), checkpoint);
         let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |ask| {
+        let driven = drive(&mut run, at(now), calls, torn, |request| {
             call += 1;
-            wrong.filter(|(nth, _)| *nth == call).map_or_else(|| network.answer(ask), |(_, how)| how.reply())
+            wrong
+                .filter(|(nth, _)| *nth == call)
+                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
         });
         events.extend(driven.events);
         checkpoint = kept(&run);
@@ -115,7 +117,7 @@ fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
 proptest! {
     #[test]
     fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         let found = keys(&collected(&mut network, ticks), &page());
         let missing: Vec<_> = keys(&network.events(), &page()).difference(&found).cloned().collect();
         prop_assert_eq!(missing, Vec::new());
@@ -127,7 +129,7 @@ proptest! {
     ) {
         let mut run = Collection::new(scope(START), settings(), Checkpoint::default());
         drop(drive(&mut run, at(START), 3, false, |_| Reply { status, headers: Vec::new(), body: body.clone() }));
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         network.add(9, START + 10);
         let (driven, _) = tick(&network, kept(&run), START + 901);
         let missing: Vec<_> =
@@ -138,7 +140,7 @@ proptest! {
 
 #[test]
 fn a_changed_review_is_one_more_item_and_a_repeated_one_is_none() {
-    let mut network = Imitation(vec![(1, START - 3000, None)]);
+    let mut network = FakeNetwork(vec![(1, START - 3000, None)]);
     let (first, checkpoint) = tick(&network, Checkpoint::default(), START);
     let (again, checkpoint) = tick(&network, checkpoint, START + 900);
     assert!(again.events.is_empty());
@@ -155,7 +157,7 @@ fn a_changed_review_is_one_more_item_and_a_repeated_one_is_none() {
 #[test]
 fn a_developers_answer_to_an_older_review_is_found_within_hours_and_is_a_publication() {
     let mut network =
-        Imitation((0..20).map(|nth| (nth, START - 60 - i64::try_from(nth).unwrap(), None)).collect());
+        FakeNetwork((0..20).map(|nth| (nth, START - 60 - i64::try_from(nth).unwrap(), None)).collect());
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START);
     network.0[19].2 = Some(START + 60);
     let (_, checkpoint) = tick(&network, checkpoint, START + 7200);
@@ -169,10 +171,10 @@ fn a_developers_answer_to_an_older_review_is_found_within_hours_and_is_a_publica
 
 #[test]
 fn a_quiet_app_is_one_call_a_tick_and_an_empty_answer_is_no_object_in_vain() {
-    let (first, checkpoint) = tick(&Imitation::default(), Checkpoint::default(), START);
-    let (second, _) = tick(&Imitation::default(), checkpoint, START + 900);
+    let (first, checkpoint) = tick(&FakeNetwork::default(), Checkpoint::default(), START);
+    let (second, _) = tick(&FakeNetwork::default(), checkpoint, START + 900);
     for driven in [first, second] {
-        assert_eq!((driven.whats(), driven.verdicts), (vec!["reviews"], vec![Verdict::Fine]));
+        assert_eq!((driven.operations(), driven.verdicts), (vec!["reviews"], vec![Verdict::Fine]));
     }
 }
 
@@ -190,7 +192,7 @@ fn refusals_are_the_tokens_and_limits_end_with_the_hour() {
     assert_eq!(said(404, json!({})), narrowed(None));
     assert_eq!(said(401, json!({})), Verdict::Token(TokenTrouble::Expired));
     let quota = json!({"error": {"code": 403, "errors": [{"reason": "quotaExceeded"}]}});
-    assert_eq!(said(403, quota), Verdict::Wait { until: at(START + 3600), of: Rest::ThePage });
+    assert_eq!(said(403, quota), Verdict::Wait { until: at(START + 3600), of: CooldownScope::ThePage });
     assert_eq!(said(503, json!({})), Verdict::Transient);
 }
 

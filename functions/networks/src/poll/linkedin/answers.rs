@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::poll::body::{number_header, tree, value, word};
 use crate::poll::budget::midnight_utc;
 use crate::poll::scope::after;
-use crate::poll::{Answer, Rest, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 
 /// The longest wait that an answer may ask for, in seconds.
 const DAY: i64 = 24 * 3600;
@@ -16,7 +16,7 @@ const BLIND: &str = "RECRUITING_POSTER";
 
 /// What an answer of LinkedIn's says.
 #[must_use]
-pub fn verdict(answer: &Answer<'_>, now: Timestamp) -> Verdict {
+pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     let body = || tree(answer.body);
     match answer.status {
         200..=299 => Verdict::Fine,
@@ -45,12 +45,12 @@ fn is_about_the_version(body: &Value) -> bool {
 }
 
 /// Limits are of a day that ends at midnight UTC; an answer may say another time, though none is documented.
-fn limited(answer: &Answer<'_>, body: &Value, now: Timestamp) -> Verdict {
-    let asked = number_header(answer, "retry-after").map(|wait| after(now, wait.clamp(1, DAY)));
-    let until = asked.unwrap_or_else(|| midnight_utc(now));
+fn limited(answer: &NetworkResponse<'_>, body: &Value, now: Timestamp) -> Verdict {
+    let requested = number_header(answer, "retry-after").map(|wait| after(now, wait.clamp(1, DAY)));
+    let until = requested.unwrap_or_else(|| midnight_utc(now));
     // "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."
     let of_app = body["message"].as_str().is_some_and(|message| message.contains("APPLICATION"));
-    Verdict::Wait { until, of: if of_app { Rest::TheApp } else { Rest::ThePage } }
+    Verdict::Wait { until, of: if of_app { CooldownScope::TheApp } else { CooldownScope::ThePage } }
 }
 
 /// What the token's member is at a company.

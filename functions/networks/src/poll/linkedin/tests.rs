@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::imitation::{
+use super::super::fake_network::{
     Driven, Fault, Reply, Tick, any_body, drive, kept, keys, query, readings, samples, things, ticks,
 };
 use super::*;
@@ -38,7 +38,7 @@ struct Comment {
 }
 
 /// LinkedIn, in memory.
-struct Imitation {
+struct FakeNetwork {
     posts: Vec<i64>,
     comments: Vec<Comment>,
     role: &'static str,
@@ -48,7 +48,7 @@ struct Imitation {
     recent: usize,
 }
 
-impl Default for Imitation {
+impl Default for FakeNetwork {
     fn default() -> Self {
         Self { posts: Vec::new(), comments: Vec::new(), role: "ADMINISTRATOR", textless: false, recent: 100 }
     }
@@ -63,7 +63,7 @@ fn comment_urn(on: &str, id: i64) -> String {
     format!("urn:li:comment:(urn:li:activity:{activity},{id})")
 }
 
-impl Imitation {
+impl FakeNetwork {
     fn add(&mut self, count: usize, ms: i64) {
         for nth in 0..count {
             let at = ms + i64::try_from(nth).unwrap() * 1000;
@@ -112,12 +112,14 @@ impl Imitation {
         body
     }
 
-    fn answer(&self, ask: &Ask) -> Reply {
-        let header = |name: &str| ask.headers.iter().any(|(key, _)| *key == name);
-        assert!(header("linkedin-version") && header("x-restli-protocol-version") && ask.query.is_empty());
-        let number = |name| query(ask, name).unwrap().parse::<usize>().unwrap();
-        let path = ask.path.split('?').next().unwrap();
-        let all: Vec<Value> = match ask.what {
+    fn answer(&self, request: &NetworkRequest) -> Reply {
+        let header = |name: &str| request.headers.iter().any(|(key, _)| *key == name);
+        assert!(
+            header("linkedin-version") && header("x-restli-protocol-version") && request.query.is_empty()
+        );
+        let number = |name| query(request, name).unwrap().parse::<usize>().unwrap();
+        let path = request.path.split('?').next().unwrap();
+        let all: Vec<Value> = match request.operation {
             "roles" => {
                 let role = |id: &str, role| json!({"organization": format!("urn:li:organization:{id}"), "role": role, "state": "APPROVED"});
                 let others = (0..9).map(|id| role(&id.to_string(), "ADMINISTRATOR"));
@@ -125,7 +127,7 @@ impl Imitation {
             }
             _ if self.role == "RECRUITING_POSTER" => Vec::new(),
             "posts" => {
-                assert!(ask.path.contains("author=urn%3Ali%3Aorganization%3A1337&"), "{}", ask.path);
+                assert!(request.path.contains("author=urn%3Ali%3Aorganization%3A1337&"), "{}", request.path);
                 let newest = self.posts.iter().rev();
                 newest
                     .map(|at| {
@@ -135,7 +137,7 @@ impl Imitation {
                     .collect()
             }
             "notifications" => {
-                let (_, range) = ask.path.split_once("timeRange=(start:").unwrap();
+                let (_, range) = request.path.split_once("timeRange=(start:").unwrap();
                 let (start, rest) = range.split_once(",end:").unwrap();
                 let end: i64 = rest.split_once(')').unwrap().0.parse().unwrap();
                 let range = start.parse::<i64>().unwrap()..end;
@@ -173,22 +175,24 @@ fn notification(one: &Comment, action: &str, with_text: bool) -> Value {
     told
 }
 
-fn tick(network: &Imitation, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
+fn tick(network: &FakeNetwork, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
     let mut run = Collection::new(scope(now), network.settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 2000, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(now), 2000, false, |request| network.answer(request));
     assert!(driven.finished);
     (driven, kept(&run))
 }
 
-fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
+fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
     let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
     for (new, calls, torn, wrong) in ticks {
         network.add(new, now - 300_000);
         let mut run = Collection::new(scope(now), network.settings(), checkpoint);
         let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |ask| {
+        let driven = drive(&mut run, at(now), calls, torn, |request| {
             call += 1;
-            wrong.filter(|(nth, _)| *nth == call).map_or_else(|| network.answer(ask), |(_, how)| how.reply())
+            wrong
+                .filter(|(nth, _)| *nth == call)
+                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
         });
         events.extend(driven.events);
         checkpoint = kept(&run);
@@ -199,7 +203,7 @@ fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
 }
 
 /// As many ticks as each post needs to have its turn.
-fn all_have_their_turns(network: &Imitation, mut checkpoint: Checkpoint, mut now: i64) -> Vec<Event> {
+fn all_have_their_turns(network: &FakeNetwork, mut checkpoint: Checkpoint, mut now: i64) -> Vec<Event> {
     let mut events = Vec::new();
     for _ in 0..network.posts.len() + 2 {
         now += 900_000;
@@ -214,7 +218,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         let events = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
         // What is notified and listed is one entry.
@@ -225,7 +229,7 @@ proptest! {
     fn what_is_notified_without_its_text_arrives_whatever_goes_wrong_and_however_old_its_post_is(
         ticks in ticks(), recent in 0_usize..3,
     ) {
-        let mut network = Imitation { textless: true, recent, ..Imitation::default() };
+        let mut network = FakeNetwork { textless: true, recent, ..FakeNetwork::default() };
         let events = collected(&mut network, ticks);
         let found = things(&events, &page());
         let notified = network.comments.iter().filter(|one| one.notified);
@@ -239,13 +243,13 @@ proptest! {
     ) {
         let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
         let mut nth = 0;
-        drop(drive(&mut run, at(START_MS), 12, false, |ask| {
+        drop(drive(&mut run, at(START_MS), 12, false, |request| {
             nth += 1;
-            if nth <= 2 { return Imitation::default().answer(ask) }
+            if nth <= 2 { return FakeNetwork::default().answer(request) }
             let (body, status) = bodies[nth - 1].clone();
             Reply { status, headers: Vec::new(), body }
         }));
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
         tick(&network, kept(&run), START_MS + 900_000);
     }
@@ -253,22 +257,22 @@ proptest! {
 
 #[test]
 fn a_steady_tick_is_three_calls_and_lists_the_comments_of_one_post_after_the_other() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(30, START_MS - HOUR_MS);
     let (first, mut checkpoint) = tick(&network, Checkpoint::default(), START_MS);
-    assert_eq!(first.whats()[..3], ["roles", "roles", "notifications"]);
+    assert_eq!(first.operations()[..3], ["roles", "roles", "notifications"]);
     assert_eq!(things(&first.events, &page()), network.all());
     let (mut now, mut listed) = (START_MS, BTreeSet::new());
     for _ in 0..network.posts.len() {
         now += 900_000;
         let mut run = Collection::new(scope(now), settings(), checkpoint);
-        let driven = drive(&mut run, at(now), 9, false, |ask| {
-            if ask.what == "comments" {
-                listed.insert(ask.path.clone());
+        let driven = drive(&mut run, at(now), 9, false, |request| {
+            if request.operation == "comments" {
+                listed.insert(request.path.clone());
             }
-            network.answer(ask)
+            network.answer(request)
         });
-        assert_eq!(driven.whats(), ["notifications", "posts", "comments"]);
+        assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
         checkpoint = kept(&run);
     }
     assert_eq!(listed.len(), network.posts.len());
@@ -276,76 +280,76 @@ fn a_steady_tick_is_three_calls_and_lists_the_comments_of_one_post_after_the_oth
 
 #[test]
 fn a_post_that_is_new_or_edited_is_found_by_the_next_tick() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(6, START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     network.posts.push(START_MS + 60_000);
     let (driven, _) = tick(&network, checkpoint, START_MS + 900_000);
     let new = format!("post:{}", post_urn(START_MS + 60_000));
-    assert_eq!(driven.whats(), ["notifications", "posts", "comments"]);
+    assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
     assert!(things(&driven.events, &page()).contains(&new));
 }
 
 #[test]
 fn a_post_that_is_gone_has_no_turns_any_more() {
     let posts = vec![START_MS - 2 * HOUR_MS, START_MS - HOUR_MS];
-    let mut network = Imitation { posts, ..Imitation::default() };
+    let mut network = FakeNetwork { posts, ..FakeNetwork::default() };
     let (_, mut checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     let gone = encoded(&post_urn(network.posts.remove(0)));
-    let (mut now, mut asked) = (START_MS, Vec::new());
+    let (mut now, mut requested) = (START_MS, Vec::new());
     for _ in 0..9 {
         now += 900_000;
         let mut run = Collection::new(scope(now), settings(), checkpoint);
-        drive(&mut run, at(now), 9, false, |ask| match ask.what {
+        drive(&mut run, at(now), 9, false, |request| match request.operation {
             "comments" => {
-                asked.push(ask.path.contains(&gone));
-                if ask.path.contains(&gone) { Fault::Vanished.reply() } else { network.answer(ask) }
+                requested.push(request.path.contains(&gone));
+                if request.path.contains(&gone) { Fault::Vanished.reply() } else { network.answer(request) }
             }
-            _ => network.answer(ask),
+            _ => network.answer(request),
         });
         checkpoint = kept(&run);
     }
-    assert_eq!(asked, [true, false, true, false, true, false, false, false, false]);
+    assert_eq!(requested, [true, false, true, false, true, false, false, false, false]);
 }
 
 #[test]
 fn a_token_of_who_has_no_role_at_the_company_brings_in_nothing() {
-    let network = Imitation::default();
+    let network = FakeNetwork::default();
     let other = Scope { owner: "4242".parse().unwrap(), ..scope(START_MS) };
     let mut run = Collection::new(other, settings(), Checkpoint::default());
-    let driven = drive(&mut run, at(START_MS), 10, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(START_MS), 10, false, |request| network.answer(request));
     assert_eq!(driven.verdicts, [Verdict::Fine, Verdict::NotThePages]);
     assert!(driven.finished);
-    let network = Imitation { role: "RECRUITING_POSTER", ..Imitation::default() };
+    let network = FakeNetwork { role: "RECRUITING_POSTER", ..FakeNetwork::default() };
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-    let driven = drive(&mut run, at(START_MS), 10, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(START_MS), 10, false, |request| network.answer(request));
     let narrowed = Verdict::Token(TokenTrouble::Narrowed(Some("RECRUITING_POSTER".to_owned())));
     assert_eq!(driven.verdicts.last(), Some(&narrowed));
 }
 
 #[test]
 fn an_empty_list_where_there_were_posts_is_not_believed_before_the_role_was_looked_at() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(6, START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     network.role = "RECRUITING_POSTER";
     let now = START_MS + 2 * HOUR_MS;
     let mut run = Collection::new(scope(now), settings(), checkpoint.clone());
-    let driven = drive(&mut run, at(now), 10, false, |ask| network.answer(ask));
-    assert_eq!(driven.whats(), ["notifications", "posts", "roles", "roles"]);
+    let driven = drive(&mut run, at(now), 10, false, |request| network.answer(request));
+    assert_eq!(driven.operations(), ["notifications", "posts", "roles", "roles"]);
     let narrowed = Verdict::Token(TokenTrouble::Narrowed(Some("RECRUITING_POSTER".to_owned())));
     assert_eq!(driven.verdicts.last(), Some(&narrowed));
     // An administrator whose posts are gone is believed, and not asked about again.
-    let empty = Imitation::default();
+    let empty = FakeNetwork::default();
     let (driven, checkpoint) = tick(&empty, checkpoint, now);
-    assert_eq!(driven.whats(), ["notifications", "posts", "roles", "roles", "comments"]);
+    assert_eq!(driven.operations(), ["notifications", "posts", "roles", "roles", "comments"]);
     let (driven, _) = tick(&empty, checkpoint, now + HOUR_MS);
-    assert_eq!(driven.whats(), ["notifications", "posts", "comments"]);
+    assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
 }
 
 #[test]
 fn a_comment_that_is_notified_without_its_text_has_its_post_listed_and_a_deletion_is_told() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.posts.push(START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     let on = post_urn(network.posts[0]);
@@ -357,12 +361,12 @@ fn a_comment_that_is_notified_without_its_text_has_its_post_listed_and_a_deletio
     ]});
     let now = START_MS + 900_000;
     let mut run = Collection::new(scope(now), settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 10, false, |ask| match ask.what {
+    let driven = drive(&mut run, at(now), 10, false, |request| match request.operation {
         "notifications" => Reply::json(200, &told),
-        _ => network.answer(ask),
+        _ => network.answer(request),
     });
     // The post, which has its turn in this tick too, is listed once.
-    assert_eq!(driven.whats(), ["notifications", "posts", "comments"]);
+    assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
     let readings = readings(&driven.events, &page());
     let found: Vec<_> =
         readings.iter().map(|reading| (reading.content.kind, reading.content.action)).collect();
@@ -371,19 +375,19 @@ fn a_comment_that_is_notified_without_its_text_has_its_post_listed_and_a_deletio
 
 #[test]
 fn a_token_that_dies_or_a_thing_that_vanishes_in_mid_page_loses_nothing_else() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     for (fault, nth) in [(Fault::TokenDied, 5), (Fault::Limited, 4), (Fault::Fails, 6), (Fault::Vanished, 6)]
     {
         let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
         let mut calls = 0;
-        let first = drive(&mut run, at(START_MS), 2000, false, |ask| {
+        let first = drive(&mut run, at(START_MS), 2000, false, |request| {
             calls += 1;
-            if calls == nth { fault.reply() } else { network.answer(ask) }
+            if calls == nth { fault.reply() } else { network.answer(request) }
         });
         let renewed = Scope { token_version: 2, ..scope(START_MS + HOUR_MS) };
         let mut run = Collection::new(renewed, settings(), kept(&run));
-        let second = drive(&mut run, at(START_MS + HOUR_MS), 2000, false, |ask| network.answer(ask));
+        let second = drive(&mut run, at(START_MS + HOUR_MS), 2000, false, |request| network.answer(request));
         let rest = all_have_their_turns(&network, kept(&run), START_MS + HOUR_MS);
         let events: Vec<Event> = first.events.into_iter().chain(second.events).chain(rest).collect();
         assert_eq!(things(&events, &page()), network.all(), "{fault:?}");
@@ -402,9 +406,12 @@ fn an_answers_errors_are_told_apart() {
     assert_eq!(said(403, denied), narrowed);
     assert_eq!(said(426, json!({"code": "NONEXISTENT_VERSION"})), Verdict::OurFault("version_withdrawn"));
     let midnight = "2026-11-23T00:00:00Z".parse().unwrap();
-    assert_eq!(said(429, json!({"status": 429})), Verdict::Wait { until: midnight, of: Rest::ThePage });
+    assert_eq!(
+        said(429, json!({"status": 429})),
+        Verdict::Wait { until: midnight, of: CooldownScope::ThePage }
+    );
     let app = json!({"message": "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."});
-    assert_eq!(said(429, app), Verdict::Wait { until: midnight, of: Rest::TheApp });
+    assert_eq!(said(429, app), Verdict::Wait { until: midnight, of: CooldownScope::TheApp });
     assert_eq!(said(404, json!({})), Verdict::Gone);
     assert_eq!(said(502, json!({})), Verdict::Transient);
 }
@@ -462,9 +469,9 @@ fn real_posts_are_read_where_they_are_given() {
         let post: Value = serde_json::from_slice(&body).unwrap();
         let scope = Scope { from: at(0), ..scope(START_MS) };
         let mut run = Collection::new(scope, settings(), Checkpoint::default());
-        let driven = drive(&mut run, at(START_MS), 4, false, |ask| match ask.what {
+        let driven = drive(&mut run, at(START_MS), 4, false, |request| match request.operation {
             "posts" => Reply::json(200, &json!({"elements": [post]})),
-            _ => Imitation::default().answer(ask),
+            _ => FakeNetwork::default().answer(request),
         });
         let reading = &readings(&driven.events, &page())[0];
         println!("{name}: {:?}", reading.thing);
@@ -478,24 +485,24 @@ fn real_posts_are_read_where_they_are_given() {
 fn answered(
     count: i64,
     settings: &Settings,
-    mut answer: impl FnMut(i64, &Ask) -> Reply,
-) -> (Vec<(i64, Ask)>, Vec<Event>, Vec<Verdict>) {
-    let (mut checkpoint, mut asked) = (Checkpoint::default(), Vec::new());
+    mut answer: impl FnMut(i64, &NetworkRequest) -> Reply,
+) -> (Vec<(i64, NetworkRequest)>, Vec<Event>, Vec<Verdict>) {
+    let (mut checkpoint, mut requested) = (Checkpoint::default(), Vec::new());
     let (mut events, mut verdicts) = (Vec::new(), Vec::new());
     for nth in 0..count {
         let now = START_MS + nth * 900_000;
         let mut run = Collection::new(scope(now), settings.clone(), checkpoint);
-        let driven = drive(&mut run, at(now), 2000, false, |ask| match ask.what {
-            "roles" => Imitation::default().answer(ask),
-            _ => answer(nth, ask),
+        let driven = drive(&mut run, at(now), 2000, false, |request| match request.operation {
+            "roles" => FakeNetwork::default().answer(request),
+            _ => answer(nth, request),
         });
         assert!(driven.finished);
-        asked.extend(driven.asks.into_iter().map(|ask| (nth, ask)));
+        requested.extend(driven.requests.into_iter().map(|request| (nth, request)));
         events.extend(driven.events);
         verdicts.extend(driven.verdicts);
         checkpoint = kept(&run);
     }
-    (asked, events, verdicts)
+    (requested, events, verdicts)
 }
 
 fn listed(elements: &[Value]) -> Reply {
@@ -512,7 +519,7 @@ fn a_comment_without_its_text_arrives_as_ids_where_its_post_cannot_be_listed() {
     let (told, thing) = textless("urn:li:share:1", 7);
     let unlisted = |reply: &dyn Fn(usize) -> Reply| {
         let mut calls = 0;
-        let (_, events, _) = answered(30, &settings(), |nth, ask| match ask.what {
+        let (_, events, _) = answered(30, &settings(), |nth, request| match request.operation {
             "notifications" if nth == 1 => listed(std::slice::from_ref(&told)),
             "comments" => {
                 calls += 1;
@@ -533,7 +540,7 @@ fn a_comment_without_its_text_arrives_as_ids_where_its_post_cannot_be_listed() {
     assert_eq!(unlisted(&|_| listed(&[])), (1, notified, all.clone()));
     // What passes gives the text in the end.
     let one = Comment { on: "urn:li:share:1".to_owned(), id: 7, notified: true };
-    let comment = Imitation::default().comment(&one);
+    let comment = FakeNetwork::default().comment(&one);
     let passes = |fault: Fault| {
         let comment = comment.clone();
         move |nth: usize| if nth <= 4 { fault.reply() } else { listed(std::slice::from_ref(&comment)) }
@@ -549,14 +556,14 @@ fn comments_without_their_texts_on_more_posts_than_may_wait_all_arrive() {
     let long = textless(&format!("urn:li:share:{}", "9".repeat(MAX_URN_BYTES)), 999);
     let told: Vec<_> = told.into_iter().chain([long]).collect();
     let (notifications, expected): (Vec<Value>, BTreeSet<String>) = told.into_iter().unzip();
-    let (_, events, _) = answered(4, &settings(), |nth, ask| match ask.what {
+    let (_, events, _) = answered(4, &settings(), |nth, request| match request.operation {
         "notifications" if nth == 0 => listed(&notifications),
         "comments" => Fault::Fails.reply(),
         _ => listed(&[]),
     });
     // Some of them wait.
     assert!(things(&events, &page()).len() > 250);
-    let (_, events, _) = answered(4, &settings(), |nth, ask| match ask.what {
+    let (_, events, _) = answered(4, &settings(), |nth, request| match request.operation {
         "notifications" if nth == 0 => listed(&notifications),
         "comments" => Fault::Vanished.reply(),
         _ => listed(&[]),
@@ -570,16 +577,17 @@ fn a_comment_that_is_notified_while_its_posts_comments_are_listed_is_looked_for_
     let comment = |id: i64| Comment { on: on.to_owned(), id, notified: true };
     let (first, second) = (textless(on, 1), textless(on, 2));
     let page_of = |ids: &[i64], more: bool| {
-        let elements: Vec<Value> = ids.iter().map(|id| Imitation::default().comment(&comment(*id))).collect();
+        let elements: Vec<Value> =
+            ids.iter().map(|id| FakeNetwork::default().comment(&comment(*id))).collect();
         let links = if more { json!([{"rel": "next", "href": "/x"}]) } else { json!([]) };
         Reply::json(200, &json!({"elements": elements, "paging": {"links": links}}))
     };
-    let (_, events, _) = answered(4, &settings(), |nth, ask| match (ask.what, nth) {
+    let (_, events, _) = answered(4, &settings(), |nth, request| match (request.operation, nth) {
         ("notifications", 1) => listed(std::slice::from_ref(&first.0)),
         ("notifications", 2) => listed(std::slice::from_ref(&second.0)),
-        ("comments", _) if query(ask, "start").unwrap() != "0" && nth == 1 => Fault::Fails.reply(),
+        ("comments", _) if query(request, "start").unwrap() != "0" && nth == 1 => Fault::Fails.reply(),
         ("comments", 1) => page_of(&[1], true),
-        ("comments", _) if query(ask, "start").unwrap() == "0" => page_of(&[2, 1], true),
+        ("comments", _) if query(request, "start").unwrap() == "0" => page_of(&[2, 1], true),
         ("comments", _) => page_of(&[], false),
         _ => listed(&[]),
     });
@@ -600,20 +608,20 @@ fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_
         let is = |verdict: &&Verdict| matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
         verdicts.iter().filter(is).count()
     };
-    let (asked, _, verdicts) = answered(1, &settings(), |_, ask| match ask.what {
+    let (requested, _, verdicts) = answered(1, &settings(), |_, request| match request.operation {
         "posts" => listed(&posts),
-        "comments" if ask.path.contains("share%3A1/") => Reply::json(403, &json!({})),
+        "comments" if request.path.contains("share%3A1/") => Reply::json(403, &json!({})),
         _ => listed(&[]),
     });
-    assert_eq!(asked.iter().filter(|(_, ask)| ask.what == "comments").count(), 6);
+    assert_eq!(requested.iter().filter(|(_, request)| request.operation == "comments").count(), 6);
     assert_eq!((narrowed(&verdicts), verdicts.contains(&Verdict::Gone)), (0, true));
     for count in [1, 6] {
-        let (asked, _, verdicts) = answered(4, &settings(), |_, ask| match ask.what {
+        let (requested, _, verdicts) = answered(4, &settings(), |_, request| match request.operation {
             "posts" => listed(&posts[..count]),
             "comments" => Reply::json(403, &json!({})),
             _ => listed(&[]),
         });
-        let comments = asked.iter().filter(|(_, ask)| ask.what == "comments");
+        let comments = requested.iter().filter(|(_, request)| request.operation == "comments");
         assert_eq!((narrowed(&verdicts), comments.count()), (4, 4 * count.min(2)));
     }
 }
@@ -621,19 +629,19 @@ fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_
 #[test]
 fn notifications_that_are_refused_again_and_again_are_asked_for_anew_and_in_shorter_times() {
     // A deep page is always refused: the time is cut until it needs none.
-    let range = |ask: &Ask| {
-        let (_, range) = ask.path.split_once("timeRange=(start:").unwrap();
+    let range = |request: &NetworkRequest| {
+        let (_, range) = request.path.split_once("timeRange=(start:").unwrap();
         let (start, rest) = range.split_once(",end:").unwrap();
         (start.parse::<i64>().unwrap(), rest.split_once(')').unwrap().0.parse::<i64>().unwrap())
     };
-    let (asked, ..) = answered(40, &settings(), |_, ask| match ask.what {
-        "notifications" if query(ask, "start").unwrap() != "0" => Fault::Refused.reply(),
-        "notifications" if range(ask).1 - range(ask).0 > 8 * HOUR_MS => {
+    let (requested, ..) = answered(40, &settings(), |_, request| match request.operation {
+        "notifications" if query(request, "start").unwrap() != "0" => Fault::Refused.reply(),
+        "notifications" if range(request).1 - range(request).0 > 8 * HOUR_MS => {
             Reply::json(200, &json!({"elements": [], "paging": {"links": [{"rel": "next", "href": "/x"}]}}))
         }
         _ => listed(&[]),
     });
-    let last = asked.iter().rev().find(|(_, ask)| ask.what == "notifications").unwrap();
+    let last = requested.iter().rev().find(|(_, request)| request.operation == "notifications").unwrap();
     assert!(START_MS + 39 * 900_000 - range(&last.1).0 < 2 * HOUR_MS, "it has caught up: {last:?}");
 }
 
@@ -643,15 +651,15 @@ fn a_time_that_linkedin_keeps_no_longer_is_not_asked_for() {
     let first = Scope { from: at(START_MS - 100 * day), ..scope(START_MS) };
     let mut run = Collection::new(first.clone(), settings(), Checkpoint::default());
     // The token dies before notifications are answered, and is renewed half a year later.
-    drive(&mut run, at(START_MS), 2, false, |ask| Imitation::default().answer(ask));
+    drive(&mut run, at(START_MS), 2, false, |request| FakeNetwork::default().answer(request));
     for (checkpoint, after) in [(Checkpoint::default(), 0), (kept(&run), 10 * day), (kept(&run), 180 * day)] {
         let now = START_MS + after;
         let mut run = Collection::new(Scope { now: at(now), ..first.clone() }, settings(), checkpoint);
-        let driven = drive(&mut run, at(now), 9, false, |ask| Imitation::default().answer(ask));
-        let ask = driven.asks.iter().find(|ask| ask.what == "notifications").unwrap();
-        let (_, start) = ask.path.split_once("timeRange=(start:").unwrap();
+        let driven = drive(&mut run, at(now), 9, false, |request| FakeNetwork::default().answer(request));
+        let request = driven.requests.iter().find(|request| request.operation == "notifications").unwrap();
+        let (_, start) = request.path.split_once("timeRange=(start:").unwrap();
         let start: i64 = start.split_once(',').unwrap().0.parse().unwrap();
-        assert!((now - 60 * day..now - 58 * day).contains(&(start - 1)), "{after} {ask:?}");
+        assert!((now - 60 * day..now - 58 * day).contains(&(start - 1)), "{after} {request:?}");
         assert!(run.checkpoint().range.is_none() && run.checkpoint().notified_to == Some(now));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Settings;
 use crate::normalise::value::{is_true, number, parse, text};
-use crate::poll::{Answer, Rest, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 
 /// The longest wait that is believed.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
@@ -41,7 +41,7 @@ pub(crate) enum Reply {
 
 /// What an answer of Meta's says of the token, the limits and the object.
 #[must_use]
-pub fn verdict(answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> Verdict {
+pub fn verdict(answer: &NetworkResponse<'_>, settings: &Settings, now: Timestamp) -> Verdict {
     match read(answer, settings, now) {
         Reply::Good { near, .. } => near.unwrap_or(Verdict::Fine),
         Reply::Bad { verdict, .. } => verdict,
@@ -49,13 +49,13 @@ pub fn verdict(answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> Verd
 }
 
 /// Reads an answer.
-pub(crate) fn read(answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> Reply {
+pub(crate) fn read(answer: &NetworkResponse<'_>, settings: &Settings, now: Timestamp) -> Reply {
     let bad = |verdict| Reply::Bad { verdict, unknown_field: false, too_much: false };
     let usage = Usage::of(answer);
     let body = String::from_utf8_lossy(answer.body).trim_ascii().to_owned();
     let Ok(body) = RawValue::from_string(body) else {
         return bad(match answer.status {
-            429 => usage.wait(Rest::ThePage, settings, now),
+            429 => usage.wait(CooldownScope::ThePage, settings, now),
             500.. => Verdict::Transient,
             _ => Verdict::Malformed,
         });
@@ -74,7 +74,7 @@ pub(crate) fn read(answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> 
             let near = usage.near(settings).map(|of| usage.wait(of, settings, now));
             Reply::Good { body, value, near }
         }
-        429 => bad(usage.wait(Rest::ThePage, settings, now)),
+        429 => bad(usage.wait(CooldownScope::ThePage, settings, now)),
         500.. => bad(Verdict::Transient),
         _ => bad(Verdict::Malformed),
     }
@@ -85,9 +85,11 @@ fn of_error(error: &Value, status: u16, usage: &Usage, settings: &Settings, now:
     let subcode = number(error, "error_subcode");
     match (code.unwrap_or_default(), subcode) {
         // The app's own limit; the others' are the page's, its user's or its use case's.
-        (4, _) => usage.wait(Rest::TheApp, settings, now),
-        (17 | 32 | 613 | 80000..80100, _) => usage.wait(Rest::ThePage, settings, now),
-        (368, _) => Verdict::Wait { until: now.saturating_add(BLOCKED).unwrap_or(now), of: Rest::ThePage },
+        (4, _) => usage.wait(CooldownScope::TheApp, settings, now),
+        (17 | 32 | 613 | 80000..80100, _) => usage.wait(CooldownScope::ThePage, settings, now),
+        (368, _) => {
+            Verdict::Wait { until: now.saturating_add(BLOCKED).unwrap_or(now), of: CooldownScope::ThePage }
+        }
         // Also beside what else would be for good: a token that is wrongly taken for dead stops what works.
         (1 | 2, _) => Verdict::Transient,
         _ if is_true(error, "is_transient") => Verdict::Transient,
@@ -98,7 +100,7 @@ fn of_error(error: &Value, status: u16, usage: &Usage, settings: &Settings, now:
         (10, Some(2_018_278)) | (100, Some(33)) | (803, _) => Verdict::Gone,
         (10 | 200..300, _) => narrowed(error),
         _ if status >= 500 => Verdict::Transient,
-        _ if status == 429 => usage.wait(Rest::ThePage, settings, now),
+        _ if status == 429 => usage.wait(CooldownScope::ThePage, settings, now),
         _ => Verdict::Malformed,
     }
 }
@@ -126,7 +128,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn of(answer: &Answer<'_>) -> Self {
+    fn of(answer: &NetworkResponse<'_>) -> Self {
         let header = |name: &str| {
             let text = (answer.header)(name)?;
             serde_json::from_str::<Value>(text).ok()
@@ -150,15 +152,15 @@ impl Usage {
     }
 
     /// Whose limit is near, if any is.
-    fn near(&self, settings: &Settings) -> Option<Rest> {
+    fn near(&self, settings: &Settings) -> Option<CooldownScope> {
         let near = |percent: f64| percent >= f64::from(settings.slow_percent);
         if self.minutes > 0 || near(self.page) {
-            return Some(Rest::ThePage);
+            return Some(CooldownScope::ThePage);
         }
-        near(self.app).then_some(Rest::TheApp)
+        near(self.app).then_some(CooldownScope::TheApp)
     }
 
-    fn wait(&self, of: Rest, settings: &Settings, now: Timestamp) -> Verdict {
+    fn wait(&self, of: CooldownScope, settings: &Settings, now: Timestamp) -> Verdict {
         let minutes = if self.minutes > 0 { self.minutes } else { i64::from(settings.slow_minutes) };
         let wait = SignedDuration::from_secs(minutes.saturating_mul(60)).min(LONGEST_WAIT);
         Verdict::Wait { until: now.saturating_add(wait).unwrap_or(now), of }
@@ -185,7 +187,7 @@ mod tests {
 
     fn of(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Verdict {
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        verdict(&Answer { status, header: &header, body }, &Settings::default(), now())
+        verdict(&NetworkResponse { status, header: &header, body }, &Settings::default(), now())
     }
 
     fn error(code: i64, subcode: Option<i64>, message: &str) -> Verdict {
@@ -193,7 +195,7 @@ mod tests {
         of(400, &[], error.to_string().as_bytes())
     }
 
-    fn wait(minutes: i64, of: Rest) -> Verdict {
+    fn wait(minutes: i64, of: CooldownScope) -> Verdict {
         Verdict::Wait { until: now() + SignedDuration::from_mins(minutes), of }
     }
 
@@ -225,13 +227,13 @@ mod tests {
             (100, Some(33), "", Verdict::Gone),
             (803, None, "", Verdict::Gone),
             (100, None, "(#100) invalid cursor", Verdict::Malformed),
-            (4, None, "", wait(15, Rest::TheApp)),
-            (17, None, "", wait(15, Rest::ThePage)),
-            (32, None, "", wait(15, Rest::ThePage)),
-            (613, None, "", wait(15, Rest::ThePage)),
-            (80_001, None, "", wait(15, Rest::ThePage)),
-            (80_002, Some(2_446_079), "", wait(15, Rest::ThePage)),
-            (368, None, "", wait(60, Rest::ThePage)),
+            (4, None, "", wait(15, CooldownScope::TheApp)),
+            (17, None, "", wait(15, CooldownScope::ThePage)),
+            (32, None, "", wait(15, CooldownScope::ThePage)),
+            (613, None, "", wait(15, CooldownScope::ThePage)),
+            (80_001, None, "", wait(15, CooldownScope::ThePage)),
+            (80_002, Some(2_446_079), "", wait(15, CooldownScope::ThePage)),
+            (368, None, "", wait(60, CooldownScope::ThePage)),
             (1, None, "", Verdict::Transient),
             (2, None, "", Verdict::Transient),
             (99_999, None, "", Verdict::Malformed),
@@ -247,7 +249,7 @@ mod tests {
             of(400, &[], error.to_string().as_bytes())
         };
         assert_eq!(of(190), Verdict::Transient);
-        assert_eq!(of(4), wait(15, Rest::TheApp));
+        assert_eq!(of(4), wait(15, CooldownScope::TheApp));
     }
 
     #[test]
@@ -256,18 +258,18 @@ mod tests {
         let plain = r#"{"1":{"call_count":"20","total_time":95.4,"estimated_time_to_regain_access":0}}"#;
         let body = br#"{"data":[]}"#;
         let buc = "x-business-use-case-usage";
-        assert_eq!(of(200, &[(buc, listed)], body), wait(7, Rest::ThePage));
-        assert_eq!(of(200, &[(buc, plain)], body), wait(15, Rest::ThePage));
+        assert_eq!(of(200, &[(buc, listed)], body), wait(7, CooldownScope::ThePage));
+        assert_eq!(of(200, &[(buc, plain)], body), wait(15, CooldownScope::ThePage));
         assert_eq!(
             of(200, &[("x-app-usage", r#"{"call_count":28,"total_time":208}"#)], body),
-            wait(15, Rest::TheApp)
+            wait(15, CooldownScope::TheApp)
         );
         assert_eq!(of(200, &[("x-app-usage", r#"{"call_count":28}"#), (buc, "[]")], body), Verdict::Fine);
         assert_eq!(of(200, &[("x-app-usage", "nonsense")], body), Verdict::Fine);
         let limited = br#"{"error":{"code":80001}}"#;
-        assert_eq!(of(400, &[(buc, listed)], limited), wait(7, Rest::ThePage));
+        assert_eq!(of(400, &[(buc, listed)], limited), wait(7, CooldownScope::ThePage));
         let endless = r#"{"1":[{"estimated_time_to_regain_access":9223372036854775807}]}"#;
-        assert_eq!(of(400, &[(buc, endless)], limited), wait(24 * 60, Rest::ThePage));
+        assert_eq!(of(400, &[(buc, endless)], limited), wait(24 * 60, CooldownScope::ThePage));
     }
 
     #[test]
@@ -278,7 +280,7 @@ mod tests {
         assert_eq!(of(200, &[], b""), Verdict::Malformed);
         assert_eq!(of(200, &[], b"[]"), Verdict::Malformed);
         assert_eq!(of(404, &[], b"not here"), Verdict::Malformed);
-        assert_eq!(of(429, &[], b""), wait(15, Rest::ThePage));
+        assert_eq!(of(429, &[], b""), wait(15, CooldownScope::ThePage));
         assert_eq!(of(200, &[], br#"{"error":{"code":190}}"#), Verdict::Token(TokenTrouble::Revoked));
     }
 }

@@ -6,13 +6,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answers::{Element, Listed, parameter};
-use super::edge::{Edge, Finds, Of, Order, Plan, are_older, ask_of, at, events, is_older};
+use super::edge::{Edge, Finds, LimitScope, Order, Plan, are_older, ask_of, at, events, is_older};
 use super::walk::{Child, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
 use super::{Checkpoint, Reply, Settings, encoded, read};
 use crate::inbox::Event;
 use crate::network::NetworkId;
 use crate::normalise::value::id;
-use crate::poll::{Answer, Ask, Heard, Run, Stored, TokenTrouble, Verdict};
+use crate::poll::{
+    Collector, NetworkRequest, NetworkResponse, ParsedResponse, Stored, TokenTrouble, Verdict,
+};
 
 const DAY: i64 = 24 * 3600;
 
@@ -178,11 +180,11 @@ impl Collection {
         }
     }
 
-    fn ask(&self, edge: &Edge, object: &str, floor: Option<i64>, after: Option<&str>) -> Ask {
+    fn request(&self, edge: &Edge, object: &str, floor: Option<i64>, after: Option<&str>) -> NetworkRequest {
         let of = match edge.of {
-            Of::ThePage => self.page.as_str(),
-            Of::Me => "me",
-            Of::AnObject => object,
+            LimitScope::ThePage => self.page.as_str(),
+            LimitScope::Me => "me",
+            LimitScope::AnObject => object,
         };
         let halved = self.kept.halved.map_or(0, |(times, _)| u32::from(times.min(4)));
         let limit = (self.settings.page_size.clamp(1, 100).min(edge.page_size) >> halved).max(1);
@@ -434,10 +436,10 @@ impl Collection {
     }
 }
 
-impl Run for Collection {
+impl Collector for Collection {
     type Checkpoint = Checkpoint;
 
-    fn next(&self) -> Option<Ask> {
+    fn next(&self) -> Option<NetworkRequest> {
         Some(match self.task()? {
             Task::Verify => {
                 let path = format!("/{}/me", self.settings.version);
@@ -446,20 +448,20 @@ impl Run for Collection {
             Task::Page(place) => {
                 let object = if let Place::Post(id) = &place { id.as_str() } else { "" };
                 let walk = self.walk(&place);
-                self.ask(self.edge(&place), object, self.floor(&place), walk.after.as_deref())
+                self.request(self.edge(&place), object, self.floor(&place), walk.after.as_deref())
             }
             Task::Child(place, id) => {
                 let walk = self.walk(&place);
                 let child = walk.children.iter().find(|child| child.id == id)?;
-                self.ask(self.child_edge(&place)?, &child.id, None, child.after.as_deref())
+                self.request(self.child_edge(&place)?, &child.id, None, child.after.as_deref())
             }
         })
     }
 
-    fn heard(&mut self, answer: &Answer<'_>, now: Timestamp) -> Heard {
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.staged = None;
         let Some(task) = self.task() else {
-            return Heard { events: Vec::new(), verdict: Verdict::Fine };
+            return ParsedResponse { events: Vec::new(), verdict: Verdict::Fine };
         };
         let (mut verdict, mut too_much) = match read(answer, &self.settings, now) {
             Reply::Good { body, value, near } => match self.good(&task, &body, &value) {
@@ -467,7 +469,7 @@ impl Run for Collection {
                     let ended = near.is_some();
                     self.tick.ended |= ended;
                     self.staged.iter_mut().for_each(|(_, tick)| tick.ended |= ended);
-                    return Heard { events, verdict: near.unwrap_or(Verdict::Fine) };
+                    return ParsedResponse { events, verdict: near.unwrap_or(Verdict::Fine) };
                 }
                 Err(verdict) => (verdict, false),
             },
@@ -484,10 +486,10 @@ impl Run for Collection {
             let refused = verdict == Verdict::Malformed && (400..500).contains(&answer.status);
             verdict = self.trouble(&task, verdict, refused);
         }
-        Heard { events: Vec::new(), verdict }
+        ParsedResponse { events: Vec::new(), verdict }
     }
 
-    fn stored(&mut self, _: Stored) {
+    fn on_stored(&mut self, _: Stored) {
         if let Some((kept, tick)) = self.staged.take() {
             (self.kept, self.tick) = (kept, tick);
         }

@@ -8,7 +8,7 @@ use super::scrub::scrubbed;
 use crate::inbox::Event;
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::time;
-use crate::poll::{Ask, Auth, Endpoint, Method};
+use crate::poll::{Auth, Endpoint, Method, NetworkRequest};
 
 /// What is asked of one of the two networks.
 pub(crate) struct Plan {
@@ -30,7 +30,7 @@ pub(crate) struct Edge {
     /// Its name in asks, events and checkpoints.
     pub(crate) what: &'static str,
     /// Of what it is an edge,
-    pub(crate) of: Of,
+    pub(crate) of: LimitScope,
     /// under which name.
     pub(crate) path: &'static str,
     pub(crate) fields: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Edge {
 
 /// Of what something is an edge.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum LimitScope {
     ThePage,
     /// Of whom the token is: of a page's token, the page.
     Me,
@@ -76,9 +76,9 @@ pub(crate) enum Finds {
     Answered(&'static Edge),
 }
 
-pub(crate) fn ask_of(what: &'static str, path: String, query: Vec<(&'static str, String)>) -> Ask {
-    Ask {
-        what,
+pub(crate) fn ask_of(what: &'static str, path: String, query: Vec<(&'static str, String)>) -> NetworkRequest {
+    NetworkRequest {
+        operation: what,
         to: Endpoint::Api,
         method: Method::Get,
         path,

@@ -9,7 +9,7 @@ use super::{Checkpoint, Collection, Settings};
 use crate::inbox::{EntryKey, Event, Reading};
 use crate::network::{Network, NetworkId};
 use crate::normalise;
-use crate::poll::{Answer, Ask, Auth, Run, Stored, Verdict, facebook, instagram};
+use crate::poll::{Auth, Collector, NetworkRequest, NetworkResponse, Stored, Verdict, facebook, instagram};
 
 pub(super) const NOW: i64 = 1_790_000_000;
 pub(super) const PAGE: &str = "501";
@@ -37,7 +37,7 @@ pub(super) struct Graph {
     pub(super) me: Value,
     /// The most elements in an answer.
     pub(super) most: usize,
-    pub(super) calls: Vec<Ask>,
+    pub(super) calls: Vec<NetworkRequest>,
     pub(super) now: i64,
 }
 
@@ -67,23 +67,24 @@ impl Graph {
         });
     }
 
-    fn respond(&self, ask: &Ask) -> (u16, String) {
-        assert_eq!((ask.auth, &ask.path[..7]), (Auth::Bearer, "/v26.0/"));
-        let (object, edge) = ask.path[7..].split_once('/').unwrap_or((&ask.path[7..], ""));
+    fn respond(&self, request: &NetworkRequest) -> (u16, String) {
+        assert_eq!((request.auth, &request.path[..7]), (Auth::Bearer, "/v26.0/"));
+        let (object, edge) = request.path[7..].split_once('/').unwrap_or((&request.path[7..], ""));
         if edge.is_empty() {
             return (200, self.me.to_string());
         }
         let of_page = ["feed", "tagged", "ratings", "media", "stories", "tags"].contains(&edge);
         match self.lists.get(&(object.to_owned(), edge.to_owned())) {
-            Some(list) => self.page(list, edge, ask),
+            Some(list) => self.page(list, edge, request),
             None if of_page || object == "me" => (200, json!({"data": []}).to_string()),
             None => (400, json!({"error": {"code": 100, "error_subcode": 33}}).to_string()),
         }
     }
 
-    fn page(&self, list: &[Value], edge: &str, ask: &Ask) -> (u16, String) {
-        let of =
-            |name: &str| ask.query.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    fn page(&self, list: &[Value], edge: &str, request: &NetworkRequest) -> (u16, String) {
+        let of = |name: &str| {
+            request.query.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        };
         let since: i64 = of("since").map_or(0, |since| since.parse().unwrap());
         let second = |value: &Value| {
             normalise::value::time(value, "created_time").map_or(i64::MAX, Timestamp::as_second)
@@ -165,15 +166,15 @@ impl Driver {
         let mut run = self.begin(graph);
         let page: NetworkId = PAGE.parse().unwrap();
         for nth in 0..calls {
-            let Some(ask) = run.next() else {
+            let Some(request) = run.next() else {
                 self.keep(&run);
                 return nth;
             };
             let fault = faults.get(nth).copied().unwrap_or(Fault::None);
-            let (status, body) = broken(fault, graph.respond(&ask));
-            graph.calls.push(ask);
-            let answer = Answer { status, header: &|_| None, body: body.as_bytes() };
-            let heard = run.heard(&answer, Timestamp::from_second(graph.now).unwrap());
+            let (status, body) = broken(fault, graph.respond(&request));
+            graph.calls.push(request);
+            let answer = NetworkResponse { status, header: &|_| None, body: body.as_bytes() };
+            let heard = run.on_response(&answer, Timestamp::from_second(graph.now).unwrap());
             if fault == Fault::Crash {
                 return nth + 1;
             }
@@ -184,7 +185,7 @@ impl Driver {
                 let reading = normalise::read(&event, &page);
                 self.found.push((event, reading));
             }
-            run.stored(stored);
+            run.on_stored(stored);
             self.keep(&run);
         }
         calls

@@ -10,7 +10,7 @@ use crate::inbox::{EntryKey, Reading, Wanted};
 use crate::network::{Network, NetworkId};
 use crate::normalise;
 use crate::poll::meta::Settings;
-use crate::poll::{Answer, Verdict, instagram};
+use crate::poll::{NetworkResponse, Verdict, instagram};
 use crate::push::split;
 
 const PAGE: &str = "501";
@@ -218,7 +218,7 @@ fn a_post_that_names_the_page_is_one_mention_by_push_and_by_its_list_of_tags() {
 }
 
 fn completed(wanted: &Wanted, body: &str) -> (Verdict, Option<Reading>) {
-    let answer = Answer { status: 200, header: &|_| None, body: body.as_bytes() };
+    let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
     let now = jiff::Timestamp::from_second(1_790_000_000).unwrap();
     let heard = instagram::completed(wanted, &answer, &Settings::default(), now);
     (heard.verdict, heard.events.first().map(|event| normalise::read(event, &owner())))
@@ -256,11 +256,11 @@ fn a_mention_that_was_pushed_as_ids_is_completed_under_its_own_key() {
 #[test]
 fn a_completion_asks_by_the_ids_and_tells_what_is_gone_or_odd() {
     let wanted = Wanted::MentionedComment { comment: "8){access_token}8".into(), media: None };
-    let ask = instagram::complete(&wanted, &owner(), &Settings::default());
-    assert_eq!((ask.what, ask.path.as_str()), ("mentioned_comment", "/v26.0/501"));
+    let request = instagram::complete(&wanted, &owner(), &Settings::default());
+    assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v26.0/501"));
     let expected =
         "mentioned_comment.comment_id(8access_token8){id,text,timestamp,username,from,media{id,permalink}}";
-    assert_eq!(ask.query, [("fields", expected.to_owned())]);
+    assert_eq!(request.query, [("fields", expected.to_owned())]);
     let gone = r#"{"error":{"code":100,"error_subcode":33,"message":"Unsupported get request"}}"#;
     assert_eq!(completed(&wanted, gone), (Verdict::Gone, None));
     for odd in [r#"{"id":"501"}"#, r#"{"mentioned_comment":null}"#, r#"{"mentioned_comment":"x"}"#] {

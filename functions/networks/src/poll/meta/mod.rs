@@ -1,6 +1,6 @@
 //! What asking Facebook Pages and Instagram has in common: one Graph API, its cursors, its errors, its limits.
 //!
-//! A [`Collection`] is a [`Run`](super::Run) over the edges of a page that a plan names ([`facebook`](super::facebook),
+//! A [`Collection`] is a [`Collector`](super::Collector) over the edges of a page that a plan names ([`facebook`](super::facebook),
 //! [`instagram`](super::instagram)). It walks each edge from the newest to what is known:
 //!
 //! - What is known is a time: all that was there when the last finished walk began. A walk goes down to that, less an
@@ -42,7 +42,7 @@ mod walk;
 
 pub(crate) use answers::event;
 pub(crate) use classify::{Reply, read};
-pub(crate) use edge::{Edge, Finds, Of, Order, Plan, ask_of};
+pub(crate) use edge::{Edge, Finds, LimitScope, Order, Plan, ask_of};
 pub(crate) use scrub::scrubbed;
 
 pub use classify::verdict;

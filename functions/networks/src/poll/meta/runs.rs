@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::graph::{Driver, Fault, Graph, NOW, PAGE, SECRET, time};
 use crate::network::Network;
-use crate::poll::{Answer, Rest, Run, TokenTrouble, Verdict};
+use crate::poll::{Collector, CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 
 const TICK: i64 = 15 * 60;
 
@@ -176,16 +176,16 @@ proptest! {
         let mut run = driver.begin(&graph);
         let now = jiff::Timestamp::from_second(NOW).unwrap();
         let me = graph.me.to_string();
-        run.heard(&Answer { status: 200, header: &|_| None, body: me.as_bytes() }, now);
-        run.stored(crate::poll::Stored::default());
+        run.on_response(&NetworkResponse { status: 200, header: &|_| None, body: me.as_bytes() }, now);
+        run.on_stored(crate::poll::Stored::default());
         for (status, body) in bodies {
             let body = body.to_string();
-            let heard = run.heard(&Answer { status, header: &|_| Some(&body), body: body.as_bytes() }, now);
+            let heard = run.on_response(&NetworkResponse { status, header: &|_| Some(&body), body: body.as_bytes() }, now);
             for event in &heard.events {
                 let reading = crate::normalise::read(event, &PAGE.parse().unwrap());
                 prop_assert!(!reading.thing.is_empty());
             }
-            run.stored(crate::poll::Stored::default());
+            run.on_stored(crate::poll::Stored::default());
             run.next();
             prop_assert!(serde_json::to_vec(&run.checkpoint()).unwrap().len() <= crate::poll::MAX_CHECKPOINT_BYTES);
         }
@@ -304,11 +304,12 @@ fn another_pages_token_brings_nothing_and_ends_the_run_at_its_first_call() {
         world.settle(&mut driver);
         assert_eq!(driver.things(), world.expected);
         // A token that was seen to be the page's is not asked for again, and a new one is.
-        let asked = |graph: &Graph| graph.calls.iter().filter(|ask| ask.what == "me").count();
-        assert_eq!(asked(&world.graph), 2);
+        let requested =
+            |graph: &Graph| graph.calls.iter().filter(|request| request.operation == "me").count();
+        assert_eq!(requested(&world.graph), 2);
         driver.token = 3;
         driver.tick(&mut world.graph, 1, &[]);
-        assert_eq!((asked(&world.graph), world.graph.calls.last().unwrap().what), (3, "me"));
+        assert_eq!((requested(&world.graph), world.graph.calls.last().unwrap().operation), (3, "me"));
     }
 }
 
@@ -318,7 +319,10 @@ fn a_token_that_dies_or_a_limit_in_mid_page_ends_the_run_and_the_next_goes_on_th
         (Fault::Dead, Verdict::Token(TokenTrouble::Revoked)),
         (
             Fault::Limited,
-            Verdict::Wait { until: jiff::Timestamp::from_second(NOW + 900).unwrap(), of: Rest::ThePage },
+            Verdict::Wait {
+                until: jiff::Timestamp::from_second(NOW + 900).unwrap(),
+                of: CooldownScope::ThePage,
+            },
         ),
     ] {
         let mut world = World::new(Network::Facebook, 2);
@@ -330,7 +334,7 @@ fn a_token_that_dies_or_a_limit_in_mid_page_ends_the_run_and_the_next_goes_on_th
         driver.token = 2;
         driver.tick(&mut world.graph, 2, &[]);
         let last = world.graph.calls.last().unwrap();
-        assert!(last.what == "posts" && last.query.iter().any(|(name, _)| *name == "after"), "{last:?}");
+        assert!(last.operation == "posts" && last.query.iter().any(|(name, _)| *name == "after"), "{last:?}");
         world.settle(&mut driver);
         assert_eq!(driver.things(), world.expected);
     }
@@ -354,7 +358,7 @@ fn an_object_that_vanishes_is_passed_over_and_not_asked_for_again() {
         assert_eq!(driver.things(), world.expected, "{network}");
         let before = world.graph.calls.len();
         world.settle(&mut driver);
-        assert!(world.graph.calls[before..].iter().all(|ask| !ask.path.contains(&gone)), "{network}");
+        assert!(world.graph.calls[before..].iter().all(|request| !request.path.contains(&gone)), "{network}");
     }
 }
 
@@ -365,21 +369,21 @@ fn a_permission_that_is_missing_takes_its_own_edge_alone() {
     let driver = Driver::new();
     let mut run = driver.begin(&world.graph);
     let now = jiff::Timestamp::from_second(NOW).unwrap();
-    let (mut asked, mut narrowed) = (Vec::new(), 0);
-    while let Some(ask) = run.next() {
-        asked.push(ask.what);
+    let (mut requested, mut narrowed) = (Vec::new(), 0);
+    while let Some(request) = run.next() {
+        requested.push(request.operation);
         let denied = br#"{"error":{"code":200,"message":"Requires pages_messaging permission"}}"#.to_vec();
-        let body = match ask.what {
+        let body = match request.operation {
             "me" => json!({"id": PAGE}).to_string().into_bytes(),
             "conversations" => denied,
             _ => br#"{"data":[]}"#.to_vec(),
         };
-        let heard = run.heard(&Answer { status: 200, header: &|_| None, body: &body }, now);
+        let heard = run.on_response(&NetworkResponse { status: 200, header: &|_| None, body: &body }, now);
         let expected = TokenTrouble::Narrowed(Some("pages_messaging".to_owned()));
         narrowed += usize::from(heard.verdict == Verdict::Token(expected));
-        run.stored(crate::poll::Stored::default());
+        run.on_stored(crate::poll::Stored::default());
     }
-    assert_eq!((asked, narrowed), (vec!["me", "posts", "conversations", "tagged", "ratings"], 1));
+    assert_eq!((requested, narrowed), (vec!["me", "posts", "conversations", "tagged", "ratings"], 1));
 }
 
 #[test]
@@ -389,9 +393,9 @@ fn a_limit_that_is_near_ends_the_run_and_what_came_is_kept() {
     let now = jiff::Timestamp::from_second(NOW).unwrap();
     let body = json!({"id": PAGE}).to_string();
     let usage = |name: &str| (name == "x-app-usage").then_some(r#"{"call_count":95}"#);
-    let heard = run.heard(&Answer { status: 200, header: &usage, body: body.as_bytes() }, now);
-    assert!(matches!(heard.verdict, Verdict::Wait { of: Rest::TheApp, .. }));
-    run.stored(crate::poll::Stored::default());
+    let heard = run.on_response(&NetworkResponse { status: 200, header: &usage, body: body.as_bytes() }, now);
+    assert!(matches!(heard.verdict, Verdict::Wait { of: CooldownScope::TheApp, .. }));
+    run.on_stored(crate::poll::Stored::default());
     assert!(run.next().is_none() && run.checkpoint().verified == Some(1));
 }
 
@@ -404,9 +408,10 @@ fn an_account_connected_through_facebook_is_the_tokens_pages_own() {
         let mut run =
             run(&super::Settings::default(), Login::Facebook, &page, 1, super::Checkpoint::default(), now);
         assert_eq!(run.next().unwrap().query, [("fields", "id,instagram_business_account{id}".to_owned())]);
-        let heard = run.heard(&Answer { status, header: &|_| None, body: body.as_bytes() }, now);
-        run.stored(crate::poll::Stored::default());
-        (heard.verdict, run.next().map(|ask| ask.path))
+        let heard =
+            run.on_response(&NetworkResponse { status, header: &|_| None, body: body.as_bytes() }, now);
+        run.on_stored(crate::poll::Stored::default());
+        (heard.verdict, run.next().map(|request| request.path))
     };
     let of_it = told(200, r#"{"id":"9","instagram_business_account":{"id":501}}"#);
     assert_eq!(of_it, (Verdict::Fine, Some("/v26.0/501/media".to_owned())));
@@ -429,7 +434,7 @@ fn a_conversation_that_moves_up_while_its_list_is_read_is_read_whole() {
     world.message("t_1", NOW - 80_000);
     // `me`, posts, and the first of two pages of conversations.
     driver.tick(&mut world.graph, 3, &[]);
-    assert_eq!(world.graph.calls.last().unwrap().what, "conversations");
+    assert_eq!(world.graph.calls.last().unwrap().operation, "conversations");
     world.message("t_0", NOW + 60);
     world.graph.now += TICK;
     world.settle(&mut driver);
@@ -444,7 +449,7 @@ fn a_message_that_comes_while_its_conversation_is_read_is_found() {
         world.message("t_0", NOW - 86_400 + nth);
     }
     driver.tick(&mut world.graph, 5, &[]);
-    assert_eq!(world.graph.calls.last().unwrap().what, "messages");
+    assert_eq!(world.graph.calls.last().unwrap().operation, "messages");
     world.message("t_0", NOW + 60);
     world.graph.now += TICK;
     // The list is read again before the conversation is.
@@ -460,27 +465,28 @@ fn ticks(
     every: i64,
     answer: impl Fn(i64, &'static str, &str) -> (u16, Value),
 ) -> (Vec<(i64, String)>, Vec<Verdict>) {
-    let (mut driver, mut asked, mut verdicts) = (Driver::new(), Vec::new(), Vec::new());
+    let (mut driver, mut requested, mut verdicts) = (Driver::new(), Vec::new(), Vec::new());
     for tick in 0..count {
         let mut graph = Graph::new(Network::Facebook, 5);
         graph.now = NOW + tick * every;
         let mut run = driver.begin(&graph);
         let now = jiff::Timestamp::from_second(graph.now).unwrap();
-        while let Some(ask) = run.next() {
-            let (status, body) = answer(tick, ask.what, &ask.path);
+        while let Some(request) = run.next() {
+            let (status, body) = answer(tick, request.operation, &request.path);
             let body = body.to_string();
-            asked.push((tick, ask.path));
-            let heard = run.heard(&Answer { status, header: &|_| None, body: body.as_bytes() }, now);
+            requested.push((tick, request.path));
+            let heard =
+                run.on_response(&NetworkResponse { status, header: &|_| None, body: body.as_bytes() }, now);
             verdicts.push(heard.verdict);
-            run.stored(crate::poll::Stored::default());
+            run.on_stored(crate::poll::Stored::default());
         }
         driver.kept = serde_json::to_string(&run.checkpoint()).unwrap();
     }
-    (asked, verdicts)
+    (requested, verdicts)
 }
 
-fn of(asked: &[(i64, String)], part: &str) -> Vec<i64> {
-    asked.iter().filter(|(_, path)| path.contains(part)).map(|(tick, _)| *tick).collect()
+fn of(requested: &[(i64, String)], part: &str) -> Vec<i64> {
+    requested.iter().filter(|(_, path)| path.contains(part)).map(|(tick, _)| *tick).collect()
 }
 
 fn ok(what: &str) -> (u16, Value) {
@@ -500,15 +506,15 @@ const NARROWED: Verdict = Verdict::Token(TokenTrouble::Narrowed(None));
 #[test]
 fn one_conversation_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
     for code in [10, 200] {
-        let (asked, verdicts) = ticks(100, TICK, |_, what, path| match what {
+        let (requested, verdicts) = ticks(100, TICK, |_, what, path| match what {
             "conversations" => {
                 (200, json!({"data": [conversation("t_bad", 60), conversation("t_good", 120)]}))
             }
             "messages" if path.contains("t_bad") => denied(code),
             _ => ok(what),
         });
-        assert_eq!(of(&asked, "/t_good/")[..1], [0]);
-        assert!(of(&asked, "/conversations").len() >= 100, "the list is asked in each tick");
+        assert_eq!(of(&requested, "/t_good/")[..1], [0]);
+        assert!(of(&requested, "/conversations").len() >= 100, "the list is asked in each tick");
         assert!(verdicts.contains(&Verdict::Gone) && !verdicts.contains(&NARROWED));
     }
 }
@@ -516,7 +522,7 @@ fn one_conversation_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault
 #[test]
 fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
     let post = |id: &str, comments: i64| json!({"id": id, "created_time": time(NOW - 3600), "comments": {"summary": {"total_count": comments}}});
-    let (asked, verdicts) = ticks(60, TICK, |tick, what, path| match what {
+    let (requested, verdicts) = ticks(60, TICK, |tick, what, path| match what {
         "posts" => (
             200,
             json!({"data": [post("D", 1 + i64::from(tick >= 10)), post("E", 1 + tick / 4), post("F", 1)]}),
@@ -524,7 +530,7 @@ fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
         "comments" if path.contains("/D/") && tick >= 10 => denied(10),
         _ => ok(what),
     });
-    let late = |id: &str| of(&asked, id).iter().filter(|tick| **tick > 10).count();
+    let late = |id: &str| of(&requested, id).iter().filter(|tick| **tick > 10).count();
     assert!(late("/E/") >= 12 && late("/F/") >= 10, "{} {}", late("/E/"), late("/F/"));
     assert!(verdicts.contains(&Verdict::Gone) && !verdicts.contains(&NARROWED));
 }
@@ -533,18 +539,21 @@ fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
 fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_asked_for_in_a_tick() {
     let posts: Vec<Value> =
         (0..9).map(|nth| json!({"id": format!("P{nth}"), "created_time": time(NOW - 3600)})).collect();
-    let (asked, verdicts) = ticks(6, TICK, |_, what, _| match what {
+    let (requested, verdicts) = ticks(6, TICK, |_, what, _| match what {
         "posts" => (200, json!({"data": posts})),
         "conversations" => (200, json!({"data": [conversation("t_1", 60), conversation("t_2", 120)]})),
         "comments" | "messages" => denied(200),
         _ => ok(what),
     });
     for part in ["/comments", "/messages"] {
-        assert!((0..6).all(|tick| of(&asked, part).iter().filter(|of| **of == tick).count() == 2), "{part}");
+        assert!(
+            (0..6).all(|tick| of(&requested, part).iter().filter(|of| **of == tick).count() == 2),
+            "{part}"
+        );
     }
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == NARROWED).count(), 12);
     // All of them in turn.
-    assert!((0..9).all(|nth| !of(&asked, &format!("/P{nth}/")).is_empty()));
+    assert!((0..9).all(|nth| !of(&requested, &format!("/P{nth}/")).is_empty()));
     // The only one there is, too.
     for (of, children) in [("posts", "comments"), ("conversations", "messages")] {
         let (_, verdicts) = ticks(4, TICK, |_, what, _| match what {
@@ -563,7 +572,7 @@ fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_ask
 fn an_outage_of_days_loses_no_conversation_and_a_broken_one_is_passed_over_after_a_day() {
     let list = json!({"data": [conversation("t_1", 60)]});
     let day = 24 * 3600 / 300;
-    let of_message = |asked: &[(i64, String)]| of(asked, "/t_1/");
+    let of_message = |requested: &[(i64, String)]| of(requested, "/t_1/");
     let down = (500, json!({"error": {"code": 2, "is_transient": true}}));
     let broken = (400, json!({"error": {"code": 99_999}}));
     let when = |tick: i64, fault: &(u16, Value), till: i64, what: &str| match what {
@@ -571,10 +580,10 @@ fn an_outage_of_days_loses_no_conversation_and_a_broken_one_is_passed_over_after
         "messages" if tick < till => fault.clone(),
         _ => ok(what),
     };
-    let (asked, _) = ticks(2 * day + 2, 300, |tick, what, _| when(tick, &down, 2 * day, what));
-    assert_eq!(of_message(&asked).last(), Some(&(2 * day)), "read once it is answered");
-    let (asked, _) = ticks(2 * day, 300, |tick, what, _| when(tick, &broken, 3 * day, what));
-    assert_eq!(of_message(&asked).last(), Some(&day), "asked for a day");
+    let (requested, _) = ticks(2 * day + 2, 300, |tick, what, _| when(tick, &down, 2 * day, what));
+    assert_eq!(of_message(&requested).last(), Some(&(2 * day)), "read once it is answered");
+    let (requested, _) = ticks(2 * day, 300, |tick, what, _| when(tick, &broken, 3 * day, what));
+    assert_eq!(of_message(&requested).last(), Some(&day), "asked for a day");
     // What one has of a version that counted ticks.
     let old = json!({"i": "t_1", "f": 5, "x": 95});
     let mut child: super::walk::Child = serde_json::from_value(old).unwrap();

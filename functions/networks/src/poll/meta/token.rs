@@ -18,7 +18,7 @@ use super::{Reply, Settings, read};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::{id, id_of, number, text, time};
 use crate::page::AccessToken;
-use crate::poll::{Answer, Ask, Auth, Endpoint, TokenTrouble, Verdict};
+use crate::poll::{Auth, Endpoint, NetworkRequest, NetworkResponse, TokenTrouble, Verdict};
 
 /// The youngest token that Instagram refreshes.
 const YOUNGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -51,10 +51,10 @@ pub struct Inspection {
 
 /// Asks what a token is.
 #[must_use]
-pub fn inspect(settings: &Settings) -> Ask {
+pub fn inspect(settings: &Settings) -> NetworkRequest {
     let path = format!("/{}/debug_token", settings.version);
     let (to, auth) = (Endpoint::Token, Auth::Inspected("input_token"));
-    Ask { to, auth, ..ask_of("token", path, Vec::new()) }
+    NetworkRequest { to, auth, ..ask_of("token", path, Vec::new()) }
 }
 
 /// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as a
@@ -62,7 +62,7 @@ pub fn inspect(settings: &Settings) -> Ask {
 /// [`Verdict::Malformed`].
 #[must_use]
 pub fn inspected(
-    answer: &Answer<'_>,
+    answer: &NetworkResponse<'_>,
     page: (Network, &NetworkId),
     permissions: &[&str],
     settings: &Settings,
@@ -159,17 +159,21 @@ pub struct Refreshed {
 
 /// Asks for a new token in the place of one of Instagram's own login. The path has no version.
 #[must_use]
-pub fn refresh() -> Ask {
+pub fn refresh() -> NetworkRequest {
     let grant = vec![("grant_type", "ig_refresh_token".to_owned())];
     let (to, auth) = (Endpoint::Token, Auth::Query("access_token"));
-    Ask { to, auth, ..ask_of("refresh", "/refresh_access_token".to_owned(), grant) }
+    NetworkRequest { to, auth, ..ask_of("refresh", "/refresh_access_token".to_owned(), grant) }
 }
 
 /// What the answer to [`refresh`] says.
 ///
 /// # Errors
 /// What came instead. That the token is too young comes as [`Verdict::Malformed`]; it is no less good for that.
-pub fn refreshed(answer: &Answer<'_>, settings: &Settings, now: Timestamp) -> Result<Refreshed, Verdict> {
+pub fn refreshed(
+    answer: &NetworkResponse<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Refreshed, Verdict> {
     let value = match read(answer, settings, now) {
         Reply::Good { value, .. } => value,
         Reply::Bad { verdict, .. } => return Err(verdict),
@@ -193,7 +197,7 @@ mod tests {
 
     fn look(body: &Value) -> Inspection {
         let body = body.to_string();
-        let answer = Answer { status: 200, header: &|_| None, body: body.as_bytes() };
+        let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
         let page = "501".parse().unwrap();
         let needed = ["pages_read_engagement", "pages_messaging"];
         inspected(&answer, (Network::Facebook, &page), &needed, &Settings::default(), at(0))
@@ -234,7 +238,7 @@ mod tests {
                 {"scope": "pages_read_engagement", "target_ids": ["501"]},
                 {"scope": "instagram_basic", "target_ids": ["17841400000000001"]}]}});
         let body = body.to_string();
-        let answer = Answer { status: 200, header: &|_| None, body: body.as_bytes() };
+        let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
         let account = "17841400000000001".parse().unwrap();
         let look = |network| inspected(&answer, (network, &account), needed, &Settings::default(), at(0));
         assert_eq!(look(Network::Instagram).verdict, Verdict::Fine);
@@ -253,12 +257,15 @@ mod tests {
     #[test]
     fn a_refreshed_token_has_an_end_and_is_not_printed() {
         let body = br#"{"access_token":"IGsecret","token_type":"bearer","expires_in":5184000}"#;
-        let answer = Answer { status: 200, header: &|_| None, body };
+        let answer = NetworkResponse { status: 200, header: &|_| None, body };
         let told = refreshed(&answer, &Settings::default(), at(0)).unwrap();
         assert_eq!(told.expires_at, Some(at(60 * 24)));
         assert!(!format!("{told:?}").contains("IGsecret"));
-        let dead =
-            Answer { status: 400, header: &|_| None, body: br#"{"error":{"code":190,"error_subcode":463}}"# };
+        let dead = NetworkResponse {
+            status: 400,
+            header: &|_| None,
+            body: br#"{"error":{"code":190,"error_subcode":463}}"#,
+        };
         let told = refreshed(&dead, &Settings::default(), at(0));
         assert_eq!(told, Err(Verdict::Token(TokenTrouble::Expired)));
     }

@@ -11,7 +11,7 @@ use crate::inbox::{Event, Shape};
 use crate::network::Network;
 use crate::poll::body::{list, number_header, object, tree, value, word};
 use crate::poll::scope::after;
-use crate::poll::{Answer, Rest, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 use crate::push::members::Members;
 
 /// X's windows, in seconds.
@@ -23,7 +23,7 @@ const DAY: i64 = 24 * 3600;
 /// What an answer of X's says. Beside `data`, `errors` are about what it includes (a post that was deleted, say), and
 /// the answer is fine.
 #[must_use]
-pub fn verdict(answer: &Answer<'_>, now: Timestamp) -> Verdict {
+pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     match answer.status {
         200..=299 => {
             let body = tree(answer.body);
@@ -76,22 +76,25 @@ fn forbidden(body: &Value) -> Verdict {
     }
 }
 
-fn limited(answer: &Answer<'_>, now: Timestamp) -> Verdict {
+fn limited(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     let body = tree(answer.body);
     if problem(&body) == "usage-capped" || body["title"].as_str() == Some("UsageCapExceeded") {
         // The windows' headers say nothing of a cap.
         let tomorrow = (now.as_second().div_euclid(DAY) + 1) * DAY - now.as_second();
         let daily = body["period"].as_str() == Some("Daily");
         let wait = if daily { tomorrow } else { CAP_PAUSE };
-        return Verdict::Wait { until: after(now, wait), of: Rest::TheApp };
+        return Verdict::Wait { until: after(now, wait), of: CooldownScope::TheApp };
     }
     let spent = |name: &str| number_header(answer, &format!("{name}-remaining")) == Some(0);
     let reset = |name: &str| number_header(answer, &format!("{name}-reset"));
-    let daily = [("x-user-limit-24hour", Rest::ThisKind), ("x-app-limit-24hour", Rest::TheApp)];
+    let daily = [
+        ("x-user-limit-24hour", CooldownScope::ThisOperation),
+        ("x-app-limit-24hour", CooldownScope::TheApp),
+    ];
     let of_day = daily.into_iter().find(|(name, _)| spent(name));
     let (reset, of) = match of_day {
         Some((name, of)) => (reset(name), of),
-        None => (reset("x-rate-limit"), Rest::ThisKind),
+        None => (reset("x-rate-limit"), CooldownScope::ThisOperation),
     };
     let longest = now.as_second().saturating_add(2 * DAY);
     let until = reset.filter(|&reset| reset <= longest).unwrap_or(now.as_second() + WINDOW);

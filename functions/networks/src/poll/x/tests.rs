@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::imitation::{
+use super::super::fake_network::{
     Driven, Fault, Reply, any_body, drive, kept, keys, query, readings, samples, things, ticks,
 };
 use super::*;
@@ -35,13 +35,13 @@ fn id(ms: i64, nth: i64) -> i64 {
 
 /// X, in memory: lists of ids, newest first.
 #[derive(Default)]
-struct Imitation {
+struct FakeNetwork {
     posts: Vec<i64>,
     mentions: Vec<i64>,
     messages: Vec<i64>,
 }
 
-impl Imitation {
+impl FakeNetwork {
     fn add(&mut self, count: usize, ms: i64) {
         for nth in 0..count {
             let nth = i64::try_from(nth).unwrap();
@@ -59,17 +59,17 @@ impl Imitation {
         posts.chain(self.messages.iter().map(|id| format!("message:{id}"))).collect()
     }
 
-    fn answer(&self, ask: &Ask) -> Reply {
-        assert_eq!((ask.to, ask.method, ask.auth), (Endpoint::Api, Method::Get, Auth::Bearer));
-        let number = |name| query(ask, name).and_then(|text: String| text.parse::<i64>().ok());
-        let list = match ask.path.as_str() {
+    fn answer(&self, request: &NetworkRequest) -> Reply {
+        assert_eq!((request.to, request.method, request.auth), (Endpoint::Api, Method::Get, Auth::Bearer));
+        let number = |name| query(request, name).and_then(|text: String| text.parse::<i64>().ok());
+        let list = match request.path.as_str() {
             "/2/users/me" => return Reply::json(200, &json!({"data": {"id": PAGE, "name": "Loja"}})),
             "/2/dm_events" => &self.messages,
             path if path == format!("/2/users/{PAGE}/mentions") => &self.mentions,
             path if path == format!("/2/users/{PAGE}/tweets") => &self.posts,
             path => panic!("{path}"),
         };
-        let start = query(ask, "start_time").map(|at| at.parse::<Timestamp>().unwrap().as_millisecond());
+        let start = query(request, "start_time").map(|at| at.parse::<Timestamp>().unwrap().as_millisecond());
         let begin = start.map_or(0, |ms| id(ms, 0));
         let (since, below) =
             (number("since_id").unwrap_or(0), number("pagination_token").unwrap_or(i64::MAX));
@@ -82,7 +82,7 @@ impl Imitation {
         if shown.is_empty() {
             return Reply::json(200, &json!({"meta": meta}));
         }
-        let by = if ask.what == "posts" { PAGE } else { "77" };
+        let by = if request.operation == "posts" { PAGE } else { "77" };
         let data: Vec<Value> = shown.iter().map(|id| element(*id, by)).collect();
         let users =
             json!([{"id": "77", "name": "Ana", "username": "ana"}, {"id": "88", "username": "other"}]);
@@ -97,15 +97,20 @@ fn element(id: i64, by: &str) -> Value {
 }
 
 /// Ticks of a quarter of an hour, whatever happens in them, and at last one in which nothing does.
-fn collected(network: &mut Imitation, ticks: Vec<super::super::imitation::Tick>) -> (Vec<Event>, Driven) {
+fn collected(
+    network: &mut FakeNetwork,
+    ticks: Vec<super::super::fake_network::Tick>,
+) -> (Vec<Event>, Driven) {
     let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
     for (new, calls, torn, wrong) in ticks {
         network.add(new, now - 300_000);
         let mut run = Collection::new(scope(now), settings(), checkpoint);
         let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |ask| {
+        let driven = drive(&mut run, at(now), calls, torn, |request| {
             call += 1;
-            wrong.filter(|(nth, _)| *nth == call).map_or_else(|| network.answer(ask), |(_, how)| how.reply())
+            wrong
+                .filter(|(nth, _)| *nth == call)
+                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
         });
         events.extend(driven.events);
         checkpoint = kept(&run);
@@ -114,7 +119,7 @@ fn collected(network: &mut Imitation, ticks: Vec<super::super::imitation::Tick>)
     let mut last = Driven::default();
     for _ in 0..2 {
         let mut run = Collection::new(scope(now), settings(), checkpoint);
-        last = drive(&mut run, at(now), 1000, false, |ask| network.answer(ask));
+        last = drive(&mut run, at(now), 1000, false, |request| network.answer(request));
         events.append(&mut last.events);
         checkpoint = kept(&run);
         now += 901_000;
@@ -125,11 +130,11 @@ fn collected(network: &mut Imitation, ticks: Vec<super::super::imitation::Tick>)
 proptest! {
     #[test]
     fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         let (events, last) = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
         prop_assert!(last.finished);
-        prop_assert_eq!(last.whats(), ["posts", "mentions", "messages"], "a steady tick is a call a list");
+        prop_assert_eq!(last.operations(), ["posts", "mentions", "messages"], "a steady tick is a call a list");
     }
 
     #[test]
@@ -138,28 +143,28 @@ proptest! {
     ) {
         let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
         let mut nth = 0;
-        drop(drive(&mut run, at(START_MS), 12, false, |ask| {
+        drop(drive(&mut run, at(START_MS), 12, false, |request| {
             nth += 1;
-            if nth == 1 { return Imitation::default().answer(ask) }
+            if nth == 1 { return FakeNetwork::default().answer(request) }
             let (body, status) = bodies[nth - 1].clone();
             Reply { status, headers: Vec::new(), body }
         }));
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
         let mut run = Collection::new(scope(START_MS + 1_000_000), settings(), kept(&run));
-        let driven = drive(&mut run, at(START_MS + 1_000_000), 1000, false, |ask| network.answer(ask));
+        let driven = drive(&mut run, at(START_MS + 1_000_000), 1000, false, |request| network.answer(request));
         prop_assert!(driven.finished);
     }
 }
 
 #[test]
 fn a_first_collection_over_several_ticks_finds_all_and_asks_for_each_page_once() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(60, START_MS - 3_600_000);
     let quiet = vec![(0, 3, false, None); 6];
     let (events, last) = collected(&mut network, quiet);
     assert_eq!(things(&events, &page()), network.all());
-    assert_eq!(last.asks.len(), 3);
+    assert_eq!(last.requests.len(), 3);
     // 20 of each in pages of 5: nothing is told twice, but the ticks' own first pages are empty.
     assert_eq!(events.len(), 60);
 }
@@ -172,77 +177,77 @@ fn a_token_of_another_user_brings_in_nothing_and_a_new_one_is_looked_at_again() 
     });
     assert_eq!(driven.verdicts, [Verdict::NotThePages]);
     assert!(driven.finished && driven.events.is_empty());
-    let network = Imitation::default();
+    let network = FakeNetwork::default();
     let mut run = Collection::new(scope(START_MS), settings(), kept(&run));
-    let driven = drive(&mut run, at(START_MS), 10, false, |ask| network.answer(ask));
-    assert_eq!(driven.whats(), ["me", "posts", "mentions", "messages"]);
+    let driven = drive(&mut run, at(START_MS), 10, false, |request| network.answer(request));
+    assert_eq!(driven.operations(), ["me", "posts", "mentions", "messages"]);
     let mut run = Collection::new(Scope { token_version: 2, ..scope(START_MS) }, settings(), kept(&run));
-    let driven = drive(&mut run, at(START_MS), 10, false, |ask| network.answer(ask));
-    assert_eq!(driven.whats()[0], "me");
+    let driven = drive(&mut run, at(START_MS), 10, false, |request| network.answer(request));
+    assert_eq!(driven.operations()[0], "me");
 }
 
 #[test]
 fn a_limit_on_one_list_leaves_the_others_and_is_kept_until_its_end() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(30, START_MS - 600_000);
     let reset = START_MS / 1000 + 1200;
-    let limited = |ask: &Ask| match ask.what {
-        "posts" if query(ask, "pagination_token").is_some() => {
+    let limited = |request: &NetworkRequest| match request.operation {
+        "posts" if query(request, "pagination_token").is_some() => {
             Reply::json(429, &json!({"title": "Too Many Requests", "type": "about:blank", "status": 429}))
                 .with("x-rate-limit-remaining", 0)
                 .with("x-rate-limit-reset", reset)
         }
-        _ => network.answer(ask),
+        _ => network.answer(request),
     };
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let first = drive(&mut run, at(START_MS), 100, false, limited);
     let until = Timestamp::from_second(reset).unwrap();
-    assert_eq!(first.verdicts[2], Verdict::Wait { until, of: Rest::ThisKind });
-    assert_eq!(first.whats(), ["me", "posts", "posts", "mentions", "mentions", "messages", "messages"]);
+    assert_eq!(first.verdicts[2], Verdict::Wait { until, of: CooldownScope::ThisOperation });
+    assert_eq!(first.operations(), ["me", "posts", "posts", "mentions", "mentions", "messages", "messages"]);
     let next = START_MS + 900_000;
     let mut run = Collection::new(scope(next), settings(), kept(&run));
     let second = drive(&mut run, at(next), 100, false, limited);
-    assert_eq!(second.whats(), ["mentions", "messages"], "posts rest for five minutes more");
+    assert_eq!(second.operations(), ["mentions", "messages"], "posts rest for five minutes more");
     let third = next + 900_000;
     let mut run = Collection::new(scope(third), settings(), kept(&run));
-    let third = drive(&mut run, at(third), 100, false, |ask| network.answer(ask));
-    assert_eq!(third.whats(), ["posts", "posts", "mentions", "messages"]);
+    let third = drive(&mut run, at(third), 100, false, |request| network.answer(request));
+    assert_eq!(third.operations(), ["posts", "posts", "mentions", "messages"]);
     let events: Vec<Event> = [first, second, third].into_iter().flat_map(|driven| driven.events).collect();
     assert_eq!(things(&events, &page()), network.all());
 }
 
 #[test]
 fn a_token_that_dies_in_mid_page_ends_the_tick_and_a_new_one_goes_on_there() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(60, START_MS - 600_000);
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let mut calls = 0;
-    let first = drive(&mut run, at(START_MS), 100, false, |ask| {
+    let first = drive(&mut run, at(START_MS), 100, false, |request| {
         calls += 1;
-        if calls > 3 { Fault::TokenDied.reply() } else { network.answer(ask) }
+        if calls > 3 { Fault::TokenDied.reply() } else { network.answer(request) }
     });
     assert_eq!(first.verdicts.last(), Some(&Verdict::Token(TokenTrouble::Expired)));
-    assert_eq!(first.asks.len(), 4, "nothing is asked with a dead token");
+    assert_eq!(first.requests.len(), 4, "nothing is asked with a dead token");
     let renewed = Scope { token_version: 2, ..scope(START_MS + 900_000) };
     let mut run = Collection::new(renewed, settings(), kept(&run));
-    let second = drive(&mut run, at(START_MS + 900_000), 100, false, |ask| network.answer(ask));
-    assert_eq!(query(&second.asks[2], "pagination_token"), query(&first.asks[3], "pagination_token"));
+    let second = drive(&mut run, at(START_MS + 900_000), 100, false, |request| network.answer(request));
+    assert_eq!(query(&second.requests[2], "pagination_token"), query(&first.requests[3], "pagination_token"));
     let events: Vec<Event> = first.events.into_iter().chain(second.events).collect();
     assert_eq!(things(&events, &page()), network.all());
 }
 
 #[test]
 fn a_post_that_appears_late_among_those_of_the_last_minute_is_found() {
-    let mut network = Imitation { posts: vec![id(START_MS - 10_000, 0)], ..Imitation::default() };
+    let mut network = FakeNetwork { posts: vec![id(START_MS - 10_000, 0)], ..FakeNetwork::default() };
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-    drop(drive(&mut run, at(START_MS), 10, false, |ask| network.answer(ask)));
+    drop(drive(&mut run, at(START_MS), 10, false, |request| network.answer(request)));
     network.posts.push(id(START_MS - 20_000, 0));
     let now = START_MS + 900_000;
     let mut run = Collection::new(scope(now), settings(), kept(&run));
-    let driven = drive(&mut run, at(now), 10, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(now), 10, false, |request| network.answer(request));
     assert_eq!(things(&driven.events, &page()), network.all());
     let mut run = Collection::new(scope(now), settings(), kept(&run));
-    let driven = drive(&mut run, at(now), 10, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(now), 10, false, |request| network.answer(request));
     assert!(driven.events.is_empty(), "and then no more");
 }
 
@@ -268,17 +273,20 @@ fn an_answers_errors_are_the_tokens_the_limits_the_objects_or_nobodys() {
     let second = START_MS / 1000;
     let wait = |seconds, of| Verdict::Wait { until: Timestamp::from_second(second + seconds).unwrap(), of };
     let limited = |headers: &[(&'static str, i64)]| said(429, json!({"title": "Too Many Requests"}), headers);
-    assert_eq!(limited(&[("x-rate-limit-reset", second + 60)]), wait(60, Rest::ThisKind));
-    assert_eq!(limited(&[("x-rate-limit-reset", second - 60)]), wait(1, Rest::ThisKind));
-    assert_eq!(limited(&[("x-rate-limit-reset", i64::MAX)]), wait(900, Rest::ThisKind));
+    assert_eq!(limited(&[("x-rate-limit-reset", second + 60)]), wait(60, CooldownScope::ThisOperation));
+    assert_eq!(limited(&[("x-rate-limit-reset", second - 60)]), wait(1, CooldownScope::ThisOperation));
+    assert_eq!(limited(&[("x-rate-limit-reset", i64::MAX)]), wait(900, CooldownScope::ThisOperation));
     let day = [
         ("x-rate-limit-reset", second),
         ("x-app-limit-24hour-remaining", 0),
         ("x-app-limit-24hour-reset", second + 5000),
     ];
-    assert_eq!(limited(&day), wait(5000, Rest::TheApp));
+    assert_eq!(limited(&day), wait(5000, CooldownScope::TheApp));
     let capped = json!({"type": problem("usage-capped"), "title": "UsageCapExceeded", "period": "Daily"});
-    assert_eq!(said(429, capped, &[("x-rate-limit-reset", second + 60)]), wait(12 * 3600, Rest::TheApp));
+    assert_eq!(
+        said(429, capped, &[("x-rate-limit-reset", second + 60)]),
+        wait(12 * 3600, CooldownScope::TheApp)
+    );
     assert_eq!(said(500, json!({}), &[]), Verdict::Transient);
     assert_eq!(said(200, json!([]), &[]), Verdict::Malformed);
 }
@@ -306,7 +314,7 @@ fn the_same_post_and_message_pushed_by_either_generation_and_polled_are_one_entr
         .map(|update| update.event)
         .collect();
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-    let polled = drive(&mut run, at(START_MS), 10, false, |ask| match ask.what {
+    let polled = drive(&mut run, at(START_MS), 10, false, |request| match request.operation {
         "mentions" => Reply::json(
             200,
             &json!({"data": [new], "includes": {
@@ -314,7 +322,7 @@ fn the_same_post_and_message_pushed_by_either_generation_and_polled_are_one_entr
             "media": [{"media_key": "3_5", "type": "photo", "url": "https://pbs.twimg.com/a.jpg"}]}, "meta": {}}),
         ),
         "messages" => Reply::json(200, &json!({"data": [message], "meta": {}})),
-        _ => Imitation::default().answer(ask),
+        _ => FakeNetwork::default().answer(request),
     });
     let page = page();
     assert_eq!(keys(&pushed, &page), keys(&polled.events, &page));
@@ -331,8 +339,8 @@ fn of_what_an_answer_includes_each_event_has_what_it_speaks_of_and_its_json_unch
     let body = r#"{"data":[{"id":"5","author_id":"77", "n":1.10,"referenced_tweets":[{"type":"quoted","id":"9"}]}],
         "includes":{"users":[{"id":"77","username":"ana"},{"id":"88","username":"eva"},{"id":"99","username":"x"}],
         "tweets":[{"id":"9","author_id":"88"},{"id":"10","author_id":"99"}]},"meta":{"next_token":null}}"#;
-    let driven = drive(&mut run, at(START_MS), 2, false, |ask| match ask.what {
-        "me" => Imitation::default().answer(ask),
+    let driven = drive(&mut run, at(START_MS), 2, false, |request| match request.operation {
+        "me" => FakeNetwork::default().answer(request),
         _ => Reply { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() },
     });
     let raw = driven.events[0].raw.get();
@@ -345,8 +353,8 @@ fn real_answers_are_read_where_they_are_given() {
     for (name, body) in samples("x", "api-v2-") {
         let mut run =
             Collection::new(Scope { from: at(0), ..scope(START_MS) }, settings(), Checkpoint::default());
-        let driven = drive(&mut run, at(START_MS), 2, false, |ask| match ask.what {
-            "me" => Imitation::default().answer(ask),
+        let driven = drive(&mut run, at(START_MS), 2, false, |request| match request.operation {
+            "me" => FakeNetwork::default().answer(request),
             _ => Reply { status: 200, headers: Vec::new(), body: body.clone() },
         });
         let elements = serde_json::from_slice::<Value>(&body).unwrap()["data"].as_array().map_or(0, Vec::len);

@@ -10,8 +10,8 @@ use crate::inbox::{EntryKey, Event, Shape, Version};
 use crate::network::Network;
 use crate::normalise;
 use crate::poll::body::{list, value};
+use crate::poll::memory::{Memory, Remembered, number_key};
 use crate::poll::scope::Scope;
-use crate::poll::seen::{Seen, Sight, number_key};
 use crate::poll::walk::Step;
 use crate::push::members::Members;
 
@@ -69,7 +69,12 @@ impl<'a> Found<'a> {
     }
 
     /// The public videos of a page of a playlist that are new or have changed, and the keys of all of them.
-    pub(super) fn videos(self, after: i64, scope: &Scope, seen: &Seen) -> (Vec<Event>, Vec<EntryKey>, Step) {
+    pub(super) fn videos(
+        self,
+        after: i64,
+        scope: &Scope,
+        seen: &Remembered,
+    ) -> (Vec<Event>, Vec<EntryKey>, Step) {
         let mut step = Step { next: self.next, ..Step::default() };
         let (mut events, mut keys) = (Vec::new(), Vec::new());
         for raw in self.items {
@@ -92,13 +97,13 @@ impl<'a> Found<'a> {
                 continue;
             }
             let key = EntryKey::new(&reading.thing, &reading.version);
-            let sight = seen.sight(&key);
-            if sight == Sight::Changed && seen.sight(&hidden) != Sight::Same {
+            let recall = seen.recall(&key);
+            if recall == Memory::Changed && seen.recall(&hidden) != Memory::Same {
                 video.beside = Some(json!({"edited": true}));
             }
             // What was seen need not have been told: it may be in a gap that is not walked yet.
             let is_new = published.is_none_or(|at| at > after);
-            if is_new || sight == Sight::Changed {
+            if is_new || recall == Memory::Changed {
                 events.push(video);
             }
             keys.push(key);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::imitation::{
+use super::super::fake_network::{
     Driven, Reply, Tick, any_body, drive, kept, query, readings, samples, things, ticks,
 };
 use super::*;
@@ -44,12 +44,12 @@ fn made(id: String, at: i64) -> Made {
 
 /// A channel, in memory; both lists newest first.
 #[derive(Default)]
-struct Imitation {
+struct FakeNetwork {
     videos: Vec<Made>,
     threads: Vec<Made>,
 }
 
-impl Imitation {
+impl FakeNetwork {
     fn add(&mut self, count: usize, ms: i64) {
         for nth in 0..count {
             let at = ms + i64::try_from(nth).unwrap() * 1000;
@@ -74,22 +74,25 @@ impl Imitation {
         videos.chain(comments.map(|id| format!("comment:{id}"))).collect()
     }
 
-    fn answer(&self, ask: &Ask) -> Reply {
-        assert_eq!((ask.to, ask.method, ask.auth, ask.units), (Endpoint::Api, Method::Get, Auth::Bearer, 1));
-        let most = query(ask, "maxResults").unwrap().parse().unwrap();
-        let from = query(ask, "pageToken");
-        match ask.path.as_str() {
+    fn answer(&self, request: &NetworkRequest) -> Reply {
+        assert_eq!(
+            (request.to, request.method, request.auth, request.units),
+            (Endpoint::Api, Method::Get, Auth::Bearer, 1)
+        );
+        let most = query(request, "maxResults").unwrap().parse().unwrap();
+        let from = query(request, "pageToken");
+        match request.path.as_str() {
             "/youtube/v3/channels" => Reply::json(200, &channel(PAGE)),
             "/youtube/v3/playlistItems" => {
-                assert_eq!(query(ask, "playlistId").as_deref(), Some("UUloja"));
+                assert_eq!(query(request, "playlistId").as_deref(), Some("UUloja"));
                 listed(&self.videos, from, most, |video| video.at, video)
             }
             "/youtube/v3/commentThreads" => {
-                assert_eq!(query(ask, "allThreadsRelatedToChannelId").as_deref(), Some(PAGE));
+                assert_eq!(query(request, "allThreadsRelatedToChannelId").as_deref(), Some(PAGE));
                 listed(&self.threads, from, most, |thread| thread.at, thread)
             }
             "/youtube/v3/comments" => {
-                let parent = query(ask, "parentId").unwrap();
+                let parent = query(request, "parentId").unwrap();
                 let thread = self.threads.iter().find(|thread| thread.id == parent).unwrap();
                 let newest: Vec<&(String, i64)> = thread.answers.iter().rev().collect();
                 listed(&newest, from, most, |(_, at)| *at, |(id, at)| comment(id, *at, *at, Some(&parent)))
@@ -150,22 +153,24 @@ fn thread(thread: &Made) -> Value {
     body
 }
 
-fn tick(network: &Imitation, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
+fn tick(network: &FakeNetwork, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
     let mut run = Collection::new(scope(now), settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 1000, false, |ask| network.answer(ask));
+    let driven = drive(&mut run, at(now), 1000, false, |request| network.answer(request));
     assert!(driven.finished);
     (driven, kept(&run))
 }
 
-fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
+fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
     let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
     for (new, calls, torn, wrong) in ticks {
         network.add(new, now - 300_000);
         let mut run = Collection::new(scope(now), settings(), checkpoint);
         let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |ask| {
+        let driven = drive(&mut run, at(now), calls, torn, |request| {
             call += 1;
-            wrong.filter(|(nth, _)| *nth == call).map_or_else(|| network.answer(ask), |(_, how)| how.reply())
+            wrong
+                .filter(|(nth, _)| *nth == call)
+                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
         });
         events.extend(driven.events);
         checkpoint = kept(&run);
@@ -184,7 +189,7 @@ fn collected(network: &mut Imitation, ticks: Vec<Tick>) -> Vec<Event> {
 proptest! {
     #[test]
     fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         let events = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
     }
@@ -201,7 +206,7 @@ proptest! {
             let (body, status) = bodies[nth - 1].clone();
             Reply { status, headers: Vec::new(), body }
         }));
-        let mut network = Imitation::default();
+        let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
         let mut checkpoint = kept(&run);
         // What random answers may have said to wait is not there, and vanishes.
@@ -212,36 +217,39 @@ proptest! {
 
 #[test]
 fn a_steady_tick_is_two_calls_and_tells_nothing_again() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(20, START_MS - HOUR_MS);
     let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     assert_eq!(things(&first.events, &page()), network.all());
-    assert_eq!(first.whats()[0], "channel");
+    assert_eq!(first.operations()[0], "channel");
     let (_, checkpoint) = tick(&network, checkpoint, START_MS + 900_000);
     let (quiet, _) = tick(&network, checkpoint, START_MS + 2 * HOUR_MS);
-    assert_eq!(quiet.asks.len(), quiet.asks.iter().filter(|ask| ask.what != "answers").count());
-    assert!(quiet.asks.len() <= 4 && quiet.events.is_empty(), "{:?}", quiet.whats());
+    assert_eq!(
+        quiet.requests.len(),
+        quiet.requests.iter().filter(|request| request.operation != "answers").count()
+    );
+    assert!(quiet.requests.len() <= 4 && quiet.events.is_empty(), "{:?}", quiet.operations());
 }
 
 #[test]
 fn answers_are_listed_where_a_thread_shows_too_few_and_again_when_their_number_changes() {
     let mut thread = made("t1".into(), START_MS - HOUR_MS);
     thread.answers = (0..11).map(|nth| (format!("a{nth}"), START_MS - 1000 + nth)).collect();
-    let mut network = Imitation { videos: Vec::new(), threads: vec![thread] };
+    let mut network = FakeNetwork { videos: Vec::new(), threads: vec![thread] };
     let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
-    assert_eq!(first.whats(), ["channel", "videos", "threads", "answers", "answers", "answers"]);
+    assert_eq!(first.operations(), ["channel", "videos", "threads", "answers", "answers", "answers"]);
     assert_eq!(things(&first.events, &page()), network.all());
     let (second, checkpoint) = tick(&network, checkpoint, START_MS + 900_000);
-    assert_eq!(second.whats(), ["videos", "threads"]);
+    assert_eq!(second.operations(), ["videos", "threads"]);
     network.threads[0].answers.push(("late".into(), START_MS + 1_000_000));
     let (third, _) = tick(&network, checkpoint, START_MS + 1_800_000);
-    assert_eq!(third.whats(), ["videos", "threads", "answers", "answers", "answers"]);
+    assert_eq!(third.operations(), ["videos", "threads", "answers", "answers", "answers"]);
     assert!(things(&third.events, &page()).contains("comment:late"));
 }
 
 #[test]
 fn an_edit_is_one_more_item_and_an_old_threads_is_found_within_hours() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(40, START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     let last = network.threads.len() - 1;
@@ -264,7 +272,7 @@ fn an_edit_is_one_more_item_and_an_old_threads_is_found_within_hours() {
 fn a_private_video_is_a_publication_when_it_is_public() {
     let mut hidden = made("v1".into(), START_MS - HOUR_MS);
     hidden.public = false;
-    let mut network = Imitation { videos: vec![hidden], threads: Vec::new() };
+    let mut network = FakeNetwork { videos: vec![hidden], threads: Vec::new() };
     let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
     assert!(first.events.is_empty());
     network.videos[0].public = true;
@@ -286,18 +294,18 @@ fn a_token_of_another_channel_brings_in_nothing() {
 
 #[test]
 fn a_spent_quota_ends_the_tick_until_midnight_in_california_and_the_walk_goes_on_then() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     let quota =
         json!({"error": {"code": 403, "errors": [{"domain": "youtube.quota", "reason": "quotaExceeded"}]}});
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let mut calls = 0;
-    let first = drive(&mut run, at(START_MS), 100, false, |ask| {
+    let first = drive(&mut run, at(START_MS), 100, false, |request| {
         calls += 1;
-        if calls > 4 { Reply::json(403, &quota) } else { network.answer(ask) }
+        if calls > 4 { Reply::json(403, &quota) } else { network.answer(request) }
     });
     let until = "2026-11-23T08:00:00Z".parse().unwrap();
-    assert_eq!(first.verdicts.last(), Some(&Verdict::Wait { until, of: Rest::TheApp }));
+    assert_eq!(first.verdicts.last(), Some(&Verdict::Wait { until, of: CooldownScope::TheApp }));
     assert!(first.finished);
     let (second, _) = tick(&network, kept(&run), until.as_millisecond());
     let events: Vec<Event> = first.events.into_iter().chain(second.events).collect();
@@ -314,7 +322,7 @@ fn a_refusal_is_told_apart_in_both_forms_of_googles_errors() {
     let older = |reason: &str| json!({"error": {"code": 403, "errors": [{"reason": reason}]}});
     let newer = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
         "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED"}]}});
-    let minute = Verdict::Wait { until: at(START_MS + 60_000), of: Rest::TheApp };
+    let minute = Verdict::Wait { until: at(START_MS + 60_000), of: CooldownScope::TheApp };
     assert_eq!(said(429, newer.clone(), false), minute);
     assert_eq!(said(403, newer, true), minute);
     assert_eq!(said(403, older("rateLimitExceeded"), false), minute);
@@ -335,12 +343,16 @@ fn a_refusal_is_told_apart_in_both_forms_of_googles_errors() {
 
 #[test]
 fn a_cursor_that_is_refused_is_given_up_and_its_walk_begins_again() {
-    let mut network = Imitation::default();
+    let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     let refused = json!({"error": {"code": 400, "errors": [{"reason": "invalidPageToken"}]}});
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-    let first = drive(&mut run, at(START_MS), 100, false, |ask| {
-        if query(ask, "pageToken").is_some() { Reply::json(400, &refused) } else { network.answer(ask) }
+    let first = drive(&mut run, at(START_MS), 100, false, |request| {
+        if query(request, "pageToken").is_some() {
+            Reply::json(400, &refused)
+        } else {
+            network.answer(request)
+        }
     });
     assert!(first.finished);
     let (second, _) = tick(&network, kept(&run), START_MS + 900_000);
@@ -356,7 +368,7 @@ fn real_answers_are_read_where_they_are_given() {
         let mut run = Collection::new(scope, settings(), Checkpoint::default());
         let is_threads = name.contains("Threads");
         let calls = if is_threads { 3 } else { 4 };
-        let first = drive(&mut run, at(START_MS), calls, false, |ask| match ask.what {
+        let first = drive(&mut run, at(START_MS), calls, false, |request| match request.operation {
             "channel" => Reply::json(200, &channel(PAGE)),
             "threads" if !is_threads => Reply::json(
                 200,

@@ -1,0 +1,66 @@
+//! What a network answered, and what that means.
+
+use jiff::Timestamp;
+
+/// A network's answer.
+#[derive(Clone, Copy)]
+pub struct NetworkResponse<'a> {
+    /// Its status.
+    pub status: u16,
+    /// A header by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+/// What an answer says of the token, the limits and the object. networks.md's table of errors, in one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what was asked for.
+    Fine,
+    /// The token is no good any more: no further call with it. One that is [narrowed](TokenTrouble::Narrowed) may still
+    /// do the rest.
+    Token(TokenTrouble),
+    /// The token is good, and is not the page's but somebody else's: no further call with it, and nothing that came by
+    /// it is the page's.
+    NotThePages,
+    /// A limit was reached, or nearly: no further call before then, by those whom it concerns.
+    Wait {
+        /// Until when.
+        until: Timestamp,
+        /// Whom it concerns.
+        of: CooldownScope,
+    },
+    /// The network failed; the same call may succeed later. The next tick asks again.
+    Transient,
+    /// What was asked about is gone, or not for us to see.
+    Gone,
+    /// The answer is not in any known form.
+    Malformed,
+    /// The deployment is at fault, not the page: a version that was withdrawn, an app that is not enrolled. No call
+    /// helps until its operator acts. In one word, for logs.
+    OurFault(&'static str),
+}
+
+/// What is wrong with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenTrouble {
+    /// Its time is over; a refresh may help.
+    Expired,
+    /// It was taken back, or its user is not what it was: only its owner can help.
+    Revoked,
+    /// It is good, and may not do this. Which permission is missing, where the network says so.
+    Narrowed(Option<String>),
+}
+
+/// Whom a limit concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CooldownScope {
+    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others by itself, and the
+    /// checkpoint keeps the time.
+    ThisOperation,
+    /// This page alone.
+    ThePage,
+    /// All pages of the deployment on the network.
+    TheApp,
+}
