@@ -664,7 +664,7 @@ impl PollTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn rest(
+    pub async fn note_cooldown(
         &self,
         schedule: &Schedule,
         of: CooldownKey,

@@ -283,7 +283,7 @@ async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
     let polls = tables.polls();
     let rest = async |page: &Page, of: CooldownKey, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, of, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, of, later(second), now()).await.unwrap();
     };
     rest(&page, CooldownKey::ThePage, 500).await;
     rest(&page, CooldownKey::ThePage, 100).await;
@@ -305,7 +305,7 @@ async fn a_cooldown_is_one_accounts_until_another_reports_it() {
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
     };
     let rests = async |page: &Page| {
         polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until

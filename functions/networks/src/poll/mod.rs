@@ -27,6 +27,7 @@ pub mod linkedin;
 mod masked;
 mod memory;
 pub mod meta;
+pub mod page_poll;
 pub mod plan;
 pub mod refresh;
 mod request;

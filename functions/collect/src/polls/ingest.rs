@@ -1,4 +1,4 @@
-//! Bringing what was found into the inbox, and handing on what is new of it.
+//! Storing found events in the inbox, and dispatching those that are new.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use jiff::Timestamp;
 
 use super::page::PagePoll;
 
-/// How long what is new is one's own to hand on: longer than that takes, with all repeats of its calls.
-pub(super) const HAND_ON_LEASE: Duration = Duration::from_secs(120);
+/// How long new entries are claimed: longer than dispatching them takes, with all repeats of its calls.
+pub(super) const DISPATCH_LEASE: Duration = Duration::from_secs(120);
 
 impl PagePoll<'_> {
-    /// Stores what was found, and hands on what is new. What cannot be handed on now is ready, for a tick.
-    pub(super) async fn bring_in(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
+    /// Stores events and dispatches the new ones. Those that cannot be dispatched now are ready for a tick.
+    pub(super) async fn ingest_events(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
         if events.is_empty() {
             return Ok(Stored::default());
         }
         let now = self.clock.now();
-        let claim = Claim::new(after(now, HAND_ON_LEASE))?;
+        let claim = Claim::new(after(now, DISPATCH_LEASE))?;
         let (mut entries, mut of_entry, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for event in events {
             let entry = self.entry(&event, &claim);
-            // The same thing may stand twice in one answer.
+            // One answer may have the same thing twice.
             if seen.insert(entry.key.clone()) {
                 entries.push(entry);
                 of_entry.push(event);
@@ -42,7 +42,7 @@ impl PagePoll<'_> {
         let new = new.filter(|(_, stored)| *stored == Insertion::New);
         let claimed: Vec<_> = new.map(|((entry, event), _)| entry.into_claimed(event, now)).collect();
         let stored = Stored { new: claimed.len(), known: all - claimed.len() };
-        self.new = self.new.saturating_add(u32::try_from(stored.new).unwrap_or(u32::MAX));
+        self.findings.add_new(stored.new);
         if !claimed.is_empty() {
             let dispatcher = &self.collect.dispatcher;
             dispatcher.dispatch(claimed, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
