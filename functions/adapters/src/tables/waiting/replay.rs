@@ -270,17 +270,7 @@ impl ReplayRows {
             writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
             writes.push(dead.delete_taken(row, OPERATION)?);
         }
-        Ok(match transact(&self.client, &writes, OPERATION).await? {
-            Transacted::Done => Take::Taken(Box::new(next)),
-            Transacted::InTheWay => Take::InTheWay,
-            Transacted::Throttled => Take::Throttled,
-            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
-            Transacted::Refused(refused) => {
-                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
-                rows.dedup();
-                Take::Refused(rows)
-            }
-        })
+        self.take(next, &writes, 2, OPERATION).await
     }
 
     /// Ends the wait of rows that have due times: they wait for their release instead. Rows of no other replay become
@@ -307,13 +297,26 @@ impl ReplayRows {
         for row in rows {
             writes.push(self.end_wait(running, row, (now, row_expires), OPERATION)?);
         }
-        Ok(match transact(&self.client, &writes, OPERATION).await? {
+        self.take(next, &writes, 1, OPERATION).await
+    }
+
+    /// Makes a transaction that moves a replay on: the write on its own row, then `each` writes for every item.
+    async fn take(
+        &self,
+        next: RunningReplay,
+        writes: &[TransactWriteItem],
+        each: usize,
+        operation: &'static str,
+    ) -> Result<Take, AdapterError> {
+        Ok(match transact(&self.client, writes, operation).await? {
             Transacted::Done => Take::Taken(Box::new(next)),
             Transacted::InTheWay => Take::InTheWay,
             Transacted::Throttled => Take::Throttled,
             Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
             Transacted::Refused(refused) => {
-                Take::Refused(refused.into_iter().map(|write| write - 1).collect())
+                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / each).collect();
+                rows.dedup();
+                Take::Refused(rows)
             }
         })
     }
