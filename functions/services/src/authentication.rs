@@ -1,4 +1,4 @@
-//! Who asks: an account by its key, or the operator by the deployment's admin key.
+//! The caller of a request: an account, by its key, or the operator, by the deployment's admin key.
 
 use carteiro_adapters::runtime::http_api::{Failure, Request};
 use carteiro_adapters::tables::config::ConfigTable;
@@ -6,7 +6,7 @@ use carteiro_core::id::AccountId;
 use carteiro_core::key::{ApiKey, KeyHash};
 use carteiro_core::problem::Problem;
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The operator.
@@ -15,7 +15,7 @@ pub enum Caller {
     Account(AccountId),
 }
 
-/// Finds out who asks. Without `admin`, the operator is not known here.
+/// Finds the caller of a request. Without `admin`, the operator's key is not known.
 ///
 /// # Errors
 /// 401 where there is no key or none that is known.

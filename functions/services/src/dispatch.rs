@@ -1,10 +1,11 @@
-//! Handing entries of the inbox on: to every webhook of the page's account that takes them.
+//! Dispatch of inbox entries to every webhook of the page's account that takes them.
 //!
-//! It works on entries that its caller claimed: routes them, queues their deliveries, and marks those of which all are
-//! certainly in the queue. What an entry says of its page's token is acted upon first. Guaranteed: an entry is marked
-//! only after everything that follows from it was done; whoever dies before that leaves it to the next one, who does it
-//! again, under the same ids. What fails is left as it is, and comes again when its claim is over; what was not begun for
-//! want of time is given back.
+//! The dispatcher works on entries that its caller claimed. It routes them, queues their deliveries, and marks an entry
+//! once all of its deliveries are certainly in the queue. Its token signal is applied first.
+//!
+//! Guaranteed: an entry is marked only after everything that follows from it was done. If a function dies before that,
+//! the next one dispatches the entry again, under the same ids. An entry that fails stays as it is and comes again when
+//! its claim ends. An entry that is not begun for lack of time is released.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -17,21 +18,16 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::inbox::{Claim, Entry, InboxTable};
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::{AccountId, ItemId, PageId};
-use carteiro_core::item::{ItemType, Source};
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
-use carteiro_networks::collected::{self, Action, By, Envelope};
-use carteiro_networks::inbox::Reading;
-use carteiro_networks::normalise;
-use carteiro_networks::signal::TokenSignal;
-use carteiro_networks::storage_limit;
+use carteiro_networks::dispatch::{self, Decision, DropCause, Routing};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::page_tokens::PageNotifier;
 
-/// The most deliveries that are queued together: about what a function that dies leaves to be repeated.
+/// The most deliveries that are queued together: about as many are repeated where a function dies.
 const STEP_DELIVERIES: usize = 50;
 
 /// The most bytes of deliveries that are queued together.
@@ -40,41 +36,44 @@ const STEP_BYTES: usize = 8 * 1024 * 1024;
 /// How many rows are read or marked at once.
 const CONCURRENT_ROWS: usize = 8;
 
-/// How many are given back at once.
-const CONCURRENT_RETURNS: usize = 32;
+/// How many claims are released at once.
+const CONCURRENT_RELEASES: usize = 32;
 
-/// Nothing is queued in the last of a claim: longer than queueing a step may take.
+/// Nothing is queued in the last part of a claim. It is longer than queueing a step may take.
 const CLAIM_RESERVE: Duration = Duration::from_secs(30);
 
-/// How long what was read of accounts and pages may be used, where it is younger than the entry anyway.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// How long the cache may be used for entries that are older than it.
+const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// Hands entries on.
+/// Dispatches entries.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     /// Pages and webhooks.
     pub config: ConfigTable,
-    /// Where the entries are.
+    /// The entries.
     pub inbox: InboxTable,
-    /// Where their items go.
+    /// The queue of their deliveries.
     pub queue: DeliverQueue,
-    /// Who heeds what entries say of tokens.
+    /// Applies the entries' token signals.
     pub notifier: PageNotifier,
 }
 
-/// What became of entries.
+/// How many entries were dispatched, dropped or left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DispatchSummary {
-    /// Handed on, to however many webhooks.
+    /// Entries that were dispatched, to any number of webhooks.
     pub dispatched: usize,
-    /// Dropped, for their page is gone, or for their network does not let them be kept any more.
+    /// Entries that were dropped: their page is gone, or their storage term is over.
     pub dropped: usize,
-    /// Left as they are, for a later time. The cause was logged.
+    /// Entries that stay for a later time. The cause was logged.
     pub left: usize,
 }
 
 impl DispatchSummary {
-    /// Adds up.
+    const DROPPED: Self = Self { dispatched: 0, dropped: 1, left: 0 };
+    const LEFT: Self = Self { dispatched: 0, dropped: 0, left: 1 };
+
+    /// Adds another summary.
     pub fn add(&mut self, other: Self) {
         self.dispatched += other.dispatched;
         self.dropped += other.dropped;
@@ -82,10 +81,10 @@ impl DispatchSummary {
     }
 }
 
-/// What was read of accounts and pages, so that entries that follow one another share it.
+/// Accounts' webhooks and pages' existence, as they were read, shared by entries that follow one another.
 ///
-/// It never hides what was there when an entry was stored: for an entry that is younger than what was read of its
-/// account, it is read again.
+/// An entry that is younger than the cached read has its account and page read again, so the cache never hides what
+/// existed when an entry was stored.
 #[derive(Debug, Default)]
 pub struct RoutingCache {
     webhooks: HashMap<AccountId, (Timestamp, Arc<[Webhook]>)>,
@@ -93,13 +92,37 @@ pub struct RoutingCache {
 }
 
 impl RoutingCache {
-    /// Notes that a page is there, as its route says.
+    /// Notes that a page exists, because its route was read.
     pub fn page_is_there(&mut self, page: PageId, now: Timestamp) {
         self.pages.insert(page, (now, true));
     }
 
-    fn is_fresh(read_at: Timestamp, entry: &Entry, now: Timestamp) -> bool {
-        read_at >= entry.received_at && now <= after(read_at, KNOWN_FOR)
+    fn routing(&self, entry: &Entry) -> Routing<'_> {
+        Routing {
+            page_exists: self.pages.get(&entry.page).map(|(_, exists)| *exists),
+            webhooks: self.webhooks.get(&entry.account).map(|(_, webhooks)| &**webhooks),
+        }
+    }
+
+    /// Forgets what is too old for these entries, and answers the accounts and pages that are to be read.
+    fn missing(
+        &mut self,
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> (HashSet<AccountId>, HashMap<PageId, AccountId>) {
+        let (mut accounts, mut pages) = (HashSet::new(), HashMap::new());
+        for entry in entries {
+            let is_fresh = |at: &Timestamp| *at >= entry.received_at && now <= after(*at, CACHED_FOR);
+            if !self.webhooks.get(&entry.account).is_some_and(|(at, _)| is_fresh(at)) {
+                self.webhooks.remove(&entry.account);
+                accounts.insert(entry.account.clone());
+            }
+            if !self.pages.get(&entry.page).is_some_and(|(at, _)| is_fresh(at)) {
+                self.pages.remove(&entry.page);
+                pages.insert(entry.page.clone(), entry.account.clone());
+            }
+        }
+        (accounts, pages)
     }
 }
 
@@ -111,61 +134,44 @@ struct Step {
     bytes: usize,
 }
 
+impl Step {
+    fn add(&mut self, entry: Entry, deliveries: &[Delivery]) {
+        let start = self.outgoing.len();
+        self.outgoing.extend(deliveries.iter().map(|delivery| Outgoing::new(delivery, Duration::ZERO)));
+        self.bytes += deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        self.entries.push((entry, start..self.outgoing.len()));
+    }
+
+    fn is_full(&self) -> bool {
+        self.outgoing.len() >= STEP_DELIVERIES || self.bytes >= STEP_BYTES
+    }
+}
+
 impl Dispatcher {
-    /// Hands claimed entries on. After `begin_by` nothing more is begun: what was begun is ended, and the rest is given
-    /// back, so that whoever comes next may claim it at once.
+    /// Dispatches claimed entries. Nothing begins after `begin_by`: begun work is completed, and the other entries are
+    /// released, so that the next caller may claim them at once.
     pub async fn dispatch(
         &self,
         entries: Vec<Entry>,
         claim: &Claim,
-        known: &mut RoutingCache,
+        cache: &mut RoutingCache,
         begin_by: Timestamp,
         clock: InvocationClock,
     ) -> DispatchSummary {
         if clock.now() > begin_by {
             return self.release_claims(entries, claim).await;
         }
-        self.learn(&entries, known, clock).await;
+        self.fill(cache, &entries, clock).await;
         let mut done = DispatchSummary::default();
         let mut step = Step::default();
         let mut entries = entries.into_iter();
         for entry in entries.by_ref() {
-            let page = known.pages.get(&entry.page).map(|(_, there)| *there);
-            let webhooks = known.webhooks.get(&entry.account).map(|(_, webhooks)| Arc::clone(webhooks));
-            let (Some(there), Some(webhooks)) = (page, webhooks) else {
-                done.left += 1;
-                continue;
-            };
-            if !there {
-                done.add(self.drop_entry(&entry, claim).await);
-                continue;
+            match self.decide(&entry, cache, clock).await {
+                Decision::Leave => done.add(DispatchSummary::LEFT),
+                Decision::Drop(cause) => done.add(self.drop_entry(&entry, cause, claim).await),
+                Decision::Deliver(deliveries) => step.add(entry, &deliveries),
             }
-            let mut reading = normalise::read(&entry.event, &entry.owner);
-            if let Err(error) = self.tell_edits(&entry, &mut reading).await {
-                tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.edit_not_told");
-                done.left += 1;
-                continue;
-            }
-            if let Some(told) = TokenSignal::of(&reading, &entry.event, entry.received_at)
-                && let Err(error) = self
-                    .notifier
-                    .apply_token_signal(&entry.account, &entry.page, &told, entry.since, clock)
-                    .await
-            {
-                tracing::error!(page = entry.page.as_str(), error = error.chain(), "inbox.signal_not_heeded");
-                done.left += 1;
-                continue;
-            }
-            let author = reading.content.author.as_ref();
-            let keep_until = storage_limit::keep_until(entry.event.network, author, entry.received_at);
-            if keep_until.is_some_and(|until| until <= clock.now()) {
-                let (page, network) = (entry.page.as_str(), entry.event.network.as_str());
-                tracing::warn!(page, network, "inbox.storage_limit");
-                done.add(self.drop_entry(&entry, claim).await);
-                continue;
-            }
-            step.add(entry, &reading, &webhooks, keep_until);
-            if step.outgoing.len() >= STEP_DELIVERIES || step.bytes >= STEP_BYTES {
+            if step.is_full() {
                 if clock.now() > begin_by {
                     break;
                 }
@@ -180,76 +186,93 @@ impl Dispatcher {
         done
     }
 
-    /// What a poll finds is a new version of something that was seen, or new: no answer says which.
-    async fn tell_edits(&self, entry: &Entry, reading: &mut Reading) -> Result<(), AdapterError> {
-        let is_unclear = entry.event.by == By::Poll && reading.content.action == Action::Created;
-        if is_unclear && self.inbox.says_something_new(entry).await? {
-            reading.content.action = Action::Edited;
+    /// Decides what becomes of an entry. Asks for earlier versions and applies the token signal where it has one.
+    async fn decide(&self, entry: &Entry, cache: &RoutingCache, clock: InvocationClock) -> Decision {
+        let item = entry.item();
+        let planned = dispatch::Entry {
+            item: &item,
+            page: &entry.page,
+            owner: &entry.owner,
+            event: &entry.event,
+            received_at: entry.received_at,
+            ready_at: entry.since,
+            hop: entry.hop,
+        };
+        let mut plan = match dispatch::plan(planned, cache.routing(entry)) {
+            Ok(plan) => plan,
+            Err(decision) => return decision,
+        };
+        let page = entry.page.as_str();
+        if plan.needs_history() {
+            match self.inbox.says_something_new(entry).await {
+                Ok(true) => plan.note_edit(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(page, error = error.chain(), "inbox.edit_not_told");
+                    return Decision::Leave;
+                }
+            }
         }
-        Ok(())
+        if let Some(signal) = plan.token_signal() {
+            let notifier = &self.notifier;
+            let applied =
+                notifier.apply_token_signal(&entry.account, &entry.page, &signal, entry.since, clock).await;
+            if let Err(error) = applied {
+                tracing::error!(page, error = error.chain(), "inbox.signal_not_heeded");
+                return Decision::Leave;
+            }
+        }
+        plan.route(clock.now())
     }
 
-    /// Gives claimed entries back. One that cannot be is free when its claim is over.
+    /// Releases claimed entries. A claim that cannot be released ends by itself.
     async fn release_claims(&self, entries: Vec<Entry>, claim: &Claim) -> DispatchSummary {
         let left = entries.len();
-        let given =
+        let releases =
             stream::iter(entries).map(|entry| async move { self.inbox.release_claim(&entry, claim).await });
-        let mut given = given.buffer_unordered(CONCURRENT_RETURNS);
-        while let Some(given) = given.next().await {
-            if let Err(error) = given {
+        let mut releases = releases.buffer_unordered(CONCURRENT_RELEASES);
+        while let Some(released) = releases.next().await {
+            if let Err(error) = released {
                 tracing::warn!(error = error.chain(), "inbox.not_given_back");
-                // The table is not well, and somebody waits: the claims of the rest end by themselves.
+                // The table does not answer, and a caller may wait for this one.
                 break;
             }
         }
         DispatchSummary { left, ..DispatchSummary::default() }
     }
 
-    /// Reads what is not known of the entries' accounts and pages. What cannot be read stays unknown.
-    async fn learn(&self, entries: &[Entry], known: &mut RoutingCache, clock: InvocationClock) {
+    /// Reads the accounts and pages that the cache lacks. What cannot be read stays unknown.
+    async fn fill(&self, cache: &mut RoutingCache, entries: &[Entry], clock: InvocationClock) {
         let now = clock.now();
-        let (mut accounts, mut pages) = (HashSet::new(), HashMap::new());
-        for entry in entries {
-            let stale = |read_at: Option<Timestamp>| {
-                !read_at.is_some_and(|at| RoutingCache::is_fresh(at, entry, now))
-            };
-            if stale(known.webhooks.get(&entry.account).map(|(at, _)| *at)) {
-                known.webhooks.remove(&entry.account);
-                accounts.insert(entry.account.clone());
-            }
-            if stale(known.pages.get(&entry.page).map(|(at, _)| *at)) {
-                known.pages.remove(&entry.page);
-                pages.insert(entry.page.clone(), entry.account.clone());
-            }
-        }
-        let webhooks = stream::iter(accounts).map(|account| async move {
+        let (accounts, pages) = cache.missing(entries, now);
+        let reads = stream::iter(accounts).map(|account| async move {
             let read = self.config.all_webhooks(&account).await;
             (account, read)
         });
-        let mut webhooks = webhooks.buffer_unordered(CONCURRENT_ROWS);
-        while let Some((account, read)) = webhooks.next().await {
-            if let Some(webhooks) = known_or_logged(read) {
-                known.webhooks.insert(account, (now, webhooks.into()));
-            }
+        let mut reads = reads.buffer_unordered(CONCURRENT_ROWS);
+        while let Some((account, read)) = reads.next().await {
+            cache.webhooks.extend(read_or_logged(read).map(|webhooks| (account, (now, webhooks.into()))));
         }
-        let there = stream::iter(pages).map(|(page, account)| async move {
+        let reads = stream::iter(pages).map(|(page, account)| async move {
             let read = self.config.find_page(&account, &page).await;
             (page, read)
         });
-        let mut there = there.buffer_unordered(CONCURRENT_ROWS);
-        while let Some((page, read)) = there.next().await {
-            if let Some(found) = known_or_logged(read) {
-                known.pages.insert(page, (now, found.is_some()));
-            }
+        let mut reads = reads.buffer_unordered(CONCURRENT_ROWS);
+        while let Some((page, read)) = reads.next().await {
+            cache.pages.extend(read_or_logged(read).map(|found| (page, (now, found.is_some()))));
         }
     }
 
-    async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> DispatchSummary {
+    async fn drop_entry(&self, entry: &Entry, cause: DropCause, claim: &Claim) -> DispatchSummary {
+        if cause == DropCause::StorageTermOver {
+            let (page, network) = (entry.page.as_str(), entry.event.network.as_str());
+            tracing::warn!(page, network, "inbox.storage_limit");
+        }
         match self.inbox.drop_entry(entry, claim).await {
-            Ok(()) => DispatchSummary { dropped: 1, ..DispatchSummary::default() },
+            Ok(()) => DispatchSummary::DROPPED,
             Err(error) => {
                 tracing::error!(error = error.chain(), "inbox.not_dropped");
-                DispatchSummary { left: 1, ..DispatchSummary::default() }
+                DispatchSummary::LEFT
             }
         }
     }
@@ -264,22 +287,16 @@ impl Dispatcher {
             return DispatchSummary { left: step.entries.len(), ..DispatchSummary::default() };
         }
         let sent = self.queue.send(&step.outgoing).await;
-        let (mut marking, mut left) = (Vec::new(), 0);
-        for (entry, share) in step.entries {
-            if sent[share].iter().all(Result::is_ok) {
-                marking.push(entry);
-            } else {
-                left += 1;
-            }
-        }
-        let dispatched = marking.len();
+        let is_sent = |(_, share): &(Entry, Range<usize>)| sent[share.clone()].iter().all(Result::is_ok);
+        let (queued, left): (Vec<_>, Vec<_>) = step.entries.into_iter().partition(is_sent);
+        let (dispatched, left) = (queued.len(), left.len());
         let now = clock.now();
-        let marked =
-            stream::iter(marking).map(|entry| async move { self.inbox.mark(&entry, claim, now).await });
-        let mut marked = marked.buffer_unordered(CONCURRENT_ROWS);
-        while let Some(marked) = marked.next().await {
+        let marks =
+            stream::iter(queued).map(|(entry, _)| async move { self.inbox.mark(&entry, claim, now).await });
+        let mut marks = marks.buffer_unordered(CONCURRENT_ROWS);
+        while let Some(marked) = marks.next().await {
             if let Err(error) = marked {
-                // It is handed on once more when its claim is over: a duplicate, not a loss.
+                // It is dispatched once more when its claim ends: a duplicate, not a loss.
                 tracing::warn!(error = error.chain(), "inbox.not_marked");
             }
         }
@@ -287,62 +304,6 @@ impl Dispatcher {
     }
 }
 
-impl Step {
-    fn add(&mut self, entry: Entry, reading: &Reading, webhooks: &[Webhook], keep_until: Option<Timestamp>) {
-        let item = entry.item();
-        let envelope = Envelope {
-            id: &item,
-            network: entry.event.network,
-            page: &entry.page,
-            collected_at: entry.received_at,
-            by: entry.event.by,
-        };
-        let item_type = reading.content.published.item_type();
-        let source = Source::Page(entry.page.to_string());
-        let start = self.outgoing.len();
-        let mut takers = webhooks.iter().filter(|webhook| webhook.takes(&item_type, &source)).peekable();
-        if takers.peek().is_some() {
-            let body = collected::render(&reading.content, &envelope, &entry.event.raw);
-            for webhook in takers {
-                let what =
-                    What { item: &item, item_type: &item_type, source: &source, keep_until, body: &body };
-                self.outgoing.push(Outgoing::new(&delivery(webhook, &what, &entry), Duration::ZERO));
-                self.bytes += body.len();
-            }
-        }
-        self.entries.push((entry, start..self.outgoing.len()));
-    }
-}
-
-/// What is delivered of an entry.
-struct What<'a> {
-    item: &'a ItemId,
-    item_type: &'a ItemType,
-    source: &'a Source,
-    keep_until: Option<Timestamp>,
-    body: &'a [u8],
-}
-
-fn delivery(webhook: &Webhook, what: &What<'_>, entry: &Entry) -> Delivery {
-    Delivery {
-        account: webhook.account.clone(),
-        webhook: webhook.id.clone(),
-        item: what.item.clone(),
-        item_type: what.item_type.clone(),
-        source: what.source.clone(),
-        // Not now: handed on again, it has the same place among what is held.
-        accepted_at: entry.since,
-        attempt: 1,
-        chain: 0,
-        revision: webhook.revision,
-        step: None,
-        replayed: None,
-        keep_until: what.keep_until,
-        hop: entry.hop,
-        body: what.body.to_vec(),
-    }
-}
-
-fn known_or_logged<T>(read: Result<T, AdapterError>) -> Option<T> {
+fn read_or_logged<T>(read: Result<T, AdapterError>) -> Option<T> {
     read.map_err(|error| tracing::error!(error = error.chain(), "inbox.not_routed")).ok()
 }

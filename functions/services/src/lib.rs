@@ -1,4 +1,4 @@
-//! What several functions share that decides and acts: it reads tables, asks the rules, and writes or queues.
+//! Shared parts of the functions that decide and act: they read tables, ask the rules, and write or queue.
 //!
 //! Services use adapters; adapters know nothing of services.
 

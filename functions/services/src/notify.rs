@@ -1,8 +1,7 @@
-//! Telling an account what became of its webhooks: notices, to every webhook of it that takes `notice`.
+//! Notices to an account about its webhooks, sent to every webhook of the account that takes `notice`.
 //!
-//! What is to be told stands on the streak's row ([`carteiro_core::notice`]). It is removed after it was queued, on
-//! condition that nothing else has come to be told; whoever dies in between leaves it to a tick, which tells it again,
-//! under the same id.
+//! Pending notices are on the streak's row ([`carteiro_core::notice`]). They are removed after they were queued, on
+//! condition that no other has been added. If a function dies in between, a tick sends them again, under the same ids.
 
 use std::time::Duration;
 
@@ -22,54 +21,54 @@ use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
-/// How long telling is one's own: longer than the functions that tell on their way run.
+/// How long a claim of the notices lasts: longer than the functions that notify run.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// How often a claim is tried again when more came to be told meanwhile.
+/// How often a claim is tried again when notices were added meanwhile.
 const TRIES: usize = 3;
 
-/// How often whoever has the claim tells what came meanwhile. A streak that is quick to fail leaves five things, one
-/// soon after the other (three warnings, a block, an unblock), and what is left of them waits for a tick.
+/// How often the holder of the claim sends notices that were added meanwhile. A streak that fails quickly leaves five
+/// in a row (three warnings, a block, an unblock); a tick sends the rest.
 const ROUNDS: usize = 8;
 
-/// Tells.
+/// Sends notices.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    /// The webhooks.
+    /// The account's webhooks.
     pub config: ConfigTable,
-    /// What is to be told.
+    /// The rows with pending notices.
     pub streaks: StreakTable,
-    /// Where notices go.
+    /// The queue of notices.
     pub queue: DeliverQueue,
     /// The deployment's rule, where a webhook sets none of its own.
     pub rule: Rule,
 }
 
 impl Notifier {
-    /// Tells what is due of a streak. Answers how many notices there were.
+    /// Sends the pending notices of a streak. Answers how many there were.
     ///
     /// # Errors
-    /// Where tables or queue failed. What was not told is told by a tick.
+    /// Where a table or the queue failed. A tick sends the remaining notices.
     pub async fn notify(&self, key: &StreakKey, clock: InvocationClock) -> Result<usize, AdapterError> {
         for _ in 0..TRIES {
             let Some(row) = self.streaks.read(key).await? else { return Ok(0) };
             let now = clock.now();
             if notice::is_being_told(&row, now) {
-                // Whoever tells it sees what came meanwhile, for then its own last write is refused.
+                // The holder of the claim sees notices that are added now: its last write is refused.
                 return Ok(0);
             }
             match self.streaks.write(key, &notice::claim(&row, now, after(now, LEASE)), clock).await? {
                 Answer::Refused(_) => continue,
                 Answer::Made | Answer::Lost | Answer::Row(_) => {}
             }
-            if let Some(told) = self.notify_claimed(key, row, clock).await? {
-                return Ok(told);
+            if let Some(sent) = self.notify_claimed(key, row, clock).await? {
+                return Ok(sent);
             }
         }
-        Err(AdapterError::Contended { operation: "telling" })
+        Err(AdapterError::Contended { operation: "notifying" })
     }
 
-    /// Tells what a claimed row holds, and what comes while that is told.
+    /// Sends the notices of a claimed row, and those that are added meanwhile.
     async fn notify_claimed(
         &self,
         key: &StreakKey,
@@ -78,20 +77,22 @@ impl Notifier {
     ) -> Result<Option<usize>, AdapterError> {
         for _ in 0..ROUNDS {
             let webhooks = self.config.all_webhooks(&key.account).await?;
-            let told = webhooks.iter().find(|webhook| webhook.id == key.webhook);
+            let webhook = webhooks.iter().find(|webhook| webhook.id == key.webhook);
             let subject = Subject {
                 account: &key.account,
                 webhook: &key.webhook,
-                url: told.map_or("", |webhook| webhook.settings.url.as_str()),
+                url: webhook.map_or("", |webhook| webhook.settings.url.as_str()),
                 item_type: &key.item_type,
             };
             let rule = Rule {
-                threshold: told.and_then(|webhook| webhook.settings.threshold).unwrap_or(self.rule.threshold),
+                threshold: webhook
+                    .and_then(|webhook| webhook.settings.threshold)
+                    .unwrap_or(self.rule.threshold),
                 ..self.rule
             };
             let notices = notice::due(&row, &subject, rule, clock.now());
-            // Of a webhook that was deleted meanwhile nobody wants to know.
-            if told.is_some() {
+            // A webhook that was deleted meanwhile needs no notice.
+            if webhook.is_some() {
                 self.queue_all(&notices, &webhooks, clock).await?;
             }
             match self.streaks.write(key, &notice::told(&row, &notices, clock.now()), clock).await? {
@@ -114,7 +115,7 @@ impl Notifier {
     }
 }
 
-/// Queues notices for those of an account's webhooks that take them. `accepted_at` is their place among what is held.
+/// Queues notices for each webhook of an account that takes them. `accepted_at` is their place among held items.
 pub(crate) async fn queue_notices<'a>(
     queue: &DeliverQueue,
     webhooks: &[Webhook],

@@ -1,8 +1,9 @@
-//! Marking pages with what was found out of their tokens, and telling their accounts.
+//! Observations of pages' tokens: they change the page's state, and the account is notified.
 //!
-//! What is told is queued *before* the page is marked, on condition that the page is as it was read. So a page that is
-//! marked was told of; who dies in between, or finds the page changed meanwhile, decides again, and what is told once
-//! more has the same id. It may have another time in it, and where two find the same thing out at one moment, both tell.
+//! A notice is queued *before* the page is changed, on condition that the page is as it was read. So an account whose
+//! page is marked was notified. If a function dies in between, or the page changed meanwhile, it is decided again, and
+//! the second notice has the same id. Its time may differ, and two functions that observe the same thing at once both
+//! notify.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::DeliverQueue;
@@ -20,7 +21,7 @@ use crate::notify::queue_notices;
 /// How often it is decided again when the page was changed meanwhile.
 const TRIES: usize = 5;
 
-/// Marks pages and tells of them.
+/// Changes pages and notifies accounts.
 #[derive(Clone, Debug)]
 pub struct PageNotifier {
     /// Pages, and the webhooks that take notices.
@@ -30,11 +31,11 @@ pub struct PageNotifier {
 }
 
 impl PageNotifier {
-    /// Heeds what was seen of a page's token of a version. Answers the page as it is from then on; none where it is gone.
+    /// Applies an observation of a page's token of a version. Answers the updated page; None where it is gone.
     ///
     /// # Errors
-    /// Where the table or the queue failed, or others changed the page again and again. What was seen is to be told
-    /// again then, with the next collection at the latest.
+    /// Where the table or the queue failed, or others kept changing the page. The observation must be applied again
+    /// then, with the next collection at the latest.
     pub async fn apply_observation(
         &self,
         account: &AccountId,
@@ -47,7 +48,7 @@ impl PageNotifier {
         self.apply(account, page, clock.now(), decide).await
     }
 
-    /// Heeds what an entry of the inbox says of a page's token. `since` is the entry's place among what is held.
+    /// Applies a token signal of an inbox entry. `since` is the notice's place among held items.
     ///
     /// # Errors
     /// As [`apply_observation`](Self::apply_observation).

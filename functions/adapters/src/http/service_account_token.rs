@@ -1,15 +1,15 @@
-//! Signs what a Google service account asks for an access token with: RS256 (RSASSA-PKCS1-v1_5 with SHA-256; RFC 7518,
-//! 3.3). What is signed, and for how long it is good, the [core](carteiro_networks::poll::service_account) says.
+//! Signs a Google service account's request for an access token: RS256 (RSASSA-PKCS1-v1_5 with SHA-256; RFC 7518, 3.3).
+//! The [rules](carteiro_networks::poll::service_account) make the signed text and its lifetime.
 //!
-//! Nothing of a key is ever told: one that cannot sign is [`UnusableKey`], whatever is wrong with it.
+//! Errors show nothing of a key: one that cannot sign is [`UnusableKey`], whatever its fault.
 
 use carteiro_networks::poll::service_account::ServiceAccount;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
-/// A service account's key with which nothing can be signed: no RSA key in PKCS #8, one of less than 2048 or more than
-/// 4096 bits, or one whose numbers contradict each other. Only the page's owner can help.
+/// A service account's key that cannot sign: no RSA key in PKCS #8, one of less than 2048 or more than 4096 bits, or
+/// one whose numbers contradict each other. Only the page's owner can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key of the service account cannot sign")]
 pub struct UnusableKey;
@@ -22,7 +22,7 @@ pub fn assertion(account: &ServiceAccount, now: Timestamp) -> Result<String, Unu
     let key = RsaKeyPair::from_pkcs8(account.pkcs8()).map_err(|_| UnusableKey)?;
     let input = account.signing_input(now);
     let mut signature = vec![0; key.public().modulus_len()];
-    // This signature is made without randomness (RFC 8017, 8.2.1); the library takes a source of it all the same.
+    // This signature is made without randomness (RFC 8017, 8.2.1); the library requires a source all the same.
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
         .map_err(|_| UnusableKey)?;
     Ok(ServiceAccount::assertion(&input, &signature))
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_is_signed_so_that_the_public_key_of_its_account_verifies_it() {
+    fn an_assertion_is_verified_by_its_accounts_public_key() {
         let account = account(PKCS8);
         let assertion = assertion(&account, now()).unwrap();
         let (input, signature) = assertion.rsplit_once('.').unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_sign_is_an_error_with_nothing_of_the_key_in_it() {
+    fn a_key_that_cannot_sign_is_an_error_without_the_key() {
         let ecdsa =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         for key in [&b"a secret"[..], ecdsa.as_ref(), &PKCS8[..PKCS8.len() - 1]] {

@@ -12,11 +12,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::error::AdapterError;
+use crate::queues::send::delay_seconds;
 
 /// How many send batches are under way at once.
 const CONCURRENT_BATCHES: usize = 16;
 
-/// How often what a batch's answer says failed is sent again.
+/// Rounds of sending, each for the messages that the round before it failed to send.
 const ROUNDS: usize = 3;
 
 /// The queue of deliveries.
@@ -35,16 +36,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Queues a delivery after a delay, at most 15 minutes; what is longer becomes 15 minutes.
+    /// A delivery to be queued after a delay of at most 15 minutes. A longer one becomes 15 minutes.
     #[must_use]
     pub fn new(delivery: &Delivery, delay: Duration) -> Self {
-        let seconds = delay.as_millis().div_ceil(1000).min(900);
         Self {
             message: delivery.to_message(),
             // Fair queues: one account's backlog does not delay the others'. An account cannot become many by making
             // webhooks.
             group: delivery.account.to_string(),
-            delay_seconds: i32::try_from(seconds).unwrap_or(900),
+            delay_seconds: delay_seconds(delay),
         }
     }
 }
@@ -56,8 +56,8 @@ impl DeliverQueue {
         Self { client, url }
     }
 
-    /// Queues deliveries, and says for each whether it certainly is in the queue. One whose answer was lost may be
-    /// in it all the same, and then arrives twice, under the same id.
+    /// Queues deliveries, and answers for each whether it certainly is in the queue. A message whose answer was lost
+    /// may be in it all the same, and then arrives twice, under the same id.
     pub async fn send(&self, outgoing: &[Outgoing]) -> Vec<Result<(), SendFailed>> {
         let sizes: Vec<_> = outgoing.iter().map(|one| one.message.bytes()).collect();
         let mut queued = vec![Err(SendFailed); outgoing.len()];
@@ -98,7 +98,7 @@ impl DeliverQueue {
                 Err(error) => {
                     let error = AdapterError::of_call("queueing deliveries", error);
                     tracing::warn!(error = error.chain(), messages = left.len(), "queue.batch_failed");
-                    // The client itself repeated what may pass.
+                    // The client has repeated transient failures itself.
                     break;
                 }
             }

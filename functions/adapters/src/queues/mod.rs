@@ -2,4 +2,5 @@
 
 pub mod deliver;
 pub mod poll;
+mod send;
 pub mod work;

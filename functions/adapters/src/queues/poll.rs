@@ -1,31 +1,28 @@
-//! The queue of what is asked of networks: a message for each shard of schedules that a tick plans, and one for each few
-//! pages that a plan finds due. Neither begets more: tick, plan, pages is all there is.
+//! The queue of polls: one message for each shard of schedules that a tick plans, and one for each few pages that a
+//! plan finds due. Nothing else sends polls.
 //!
 //! It is a queue of its own beside the other work, so that a hundred thousand pages delay no release and no notice.
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_networks::network::Network;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
-
-/// The most messages of one call (SQS).
-const TOGETHER: usize = 10;
+use crate::queues::send::{JsonMessage, send_json};
 
 /// Something to ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "poll", rename_all = "snake_case")]
 pub enum Poll {
-    /// Plans what is due in one shard of the schedules.
+    /// Plans the due pages of one shard of the schedules.
     Plan {
         /// The shard.
         shard: u8,
         /// When the tick planned.
         at: Timestamp,
-        /// Whether all are due that no limit holds back: somebody wants a tick now.
+        /// Whether every page that no quota holds back is due: a tick was requested.
         now: bool,
     },
     /// Asks about pages.
@@ -41,7 +38,7 @@ pub enum Poll {
     Check {
         /// The page.
         page: PageId,
-        /// Whose it is.
+        /// Its account.
         account: AccountId,
         /// Its network.
         network: Network,
@@ -59,8 +56,8 @@ pub struct DuePage {
     pub every: Option<u32>,
     /// How many calls it has.
     pub calls: u32,
-    /// How many thousandths of a unit its sweeps through what is older may take a day; where that is not said, none is
-    /// begun but the first.
+    /// How many thousandths of a unit its sweeps through older content may take a day. Where it is absent, only the
+    /// first sweep is begun.
     #[serde(default)]
     pub sweeps: Option<u64>,
     /// How many millionths of the app's limits its account may use; all, where that is not said.
@@ -69,8 +66,7 @@ pub struct DuePage {
 }
 
 impl Poll {
-    /// Whose it is, where it is one account's: its group, so that one that asks for much delays nobody else (fair
-    /// queues).
+    /// The account, where the poll is one account's. SQS's fair queues keep its polls from delaying the others'.
     fn group(&self) -> Option<&AccountId> {
         match self {
             Self::Check { account, .. } => Some(account),
@@ -79,7 +75,7 @@ impl Poll {
     }
 }
 
-/// The queue of what is asked.
+/// The queue of polls.
 #[derive(Clone, Debug)]
 pub struct PollQueue {
     client: Client,
@@ -93,27 +89,15 @@ impl PollQueue {
         Self { client, url }
     }
 
-    /// Queues what is to be asked.
+    /// Queues polls.
     ///
     /// # Errors
-    /// Where not all of it is certainly in the queue. What was queued will be asked; what was not is still due.
+    /// Where not all of them are certainly in the queue. Queued ones will be served; the others are still due.
     pub async fn send(&self, polls: &[Poll]) -> Result<(), AdapterError> {
-        const OPERATION: &str = "queueing what is asked";
-        for together in polls.chunks(TOGETHER) {
-            let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (index, poll) in together.iter().enumerate() {
-                let body = serde_json::to_string(poll);
-                let body = body.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-                let group = poll.group().map(|account| account.as_str().to_owned());
-                let entry = entry.set_message_group_id(group).build();
-                call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
-            }
-            let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-            if !answer.failed.is_empty() {
-                return Err(AdapterError::NotQueued { operation: OPERATION });
-            }
-        }
-        Ok(())
+        let messages: Vec<_> = polls
+            .iter()
+            .map(|poll| JsonMessage { body: poll, group: poll.group().map(AccountId::as_str), delay: None })
+            .collect();
+        send_json((&self.client, &self.url), &messages, "queueing what is asked").await
     }
 }

@@ -1,20 +1,19 @@
-//! The work queue of the collector: what a tick plans, a message each, and releases and replays that a
-//! customer asked for.
+//! The work queue of the collector: work that a tick plans, and releases and replays that a customer requested.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use carteiro_core::id::{AccountId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdapterError;
+use crate::queues::send::{JsonMessage, send_json};
 
-/// A piece of work. Moving what is due may find releases and replays and send them as work, and a replay sends the
-/// release of what it made wait. A release that another worker has sends a look at it, which is the same work again, up
-/// to [`carteiro_core::work_share::MAX_LOOKS`] times. Nothing else sends work.
+/// A piece of work. Moving due rows may send the releases and replays that it finds, and a replay sends the release of
+/// its items. A release that another worker has sends a look at it, which is the same work again, up to
+/// [`carteiro_core::work_share::MAX_LOOKS`] times. No other work sends work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
@@ -25,7 +24,7 @@ pub enum Work {
         /// Until when.
         until: Timestamp,
     },
-    /// Hands on what is ready in one shard of the inbox's index.
+    /// Dispatches the ready entries in one shard of the inbox's index.
     #[serde(rename = "hand_on")]
     Dispatch {
         /// The shard.
@@ -33,13 +32,13 @@ pub enum Work {
     },
     /// Brings the delivery queue's dead letters into the dead items.
     BuryDeadLetters,
-    /// Releases what is held for a webhook and type.
+    /// Releases the held items of a webhook and type.
     Release {
         /// The webhook.
         webhook: WebhookId,
         /// The item type.
         item_type: ItemType,
-        /// Whose webhook it is. Older versions do not say.
+        /// The webhook's account. Older versions do not send it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         account: Option<AccountId>,
         /// How many looks came before, one after the other, that found another worker on it.
@@ -48,18 +47,18 @@ pub enum Work {
     },
     /// Makes the dead items of a replay wait for their release.
     Replay {
-        /// Whose they are.
+        /// The webhook.
         webhook: WebhookId,
         /// Which replay.
         replay: ReplayId,
-        /// Whose webhook it is. Older versions do not say.
+        /// The webhook's account. Older versions do not send it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         account: Option<AccountId>,
     },
-    /// Tells what is to be told of a streak.
+    /// Sends the pending notices of a streak.
     #[serde(rename = "tell")]
     Notify {
-        /// Whose webhook it is.
+        /// The webhook's account.
         account: AccountId,
         /// The webhook.
         webhook: WebhookId,
@@ -71,7 +70,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// The release of what is held for a webhook and type, as it is asked for first.
+    /// The first request of a release of a webhook and type.
     #[must_use]
     pub fn release(account: AccountId, webhook: WebhookId, item_type: ItemType) -> Self {
         Self::Release { webhook, item_type, account: Some(account), looks: 0 }
@@ -83,8 +82,8 @@ impl Work {
         Self::Replay { webhook, replay, account: Some(account) }
     }
 
-    /// The account whose work it is. With it as its group, one that has much work does not delay the others' (fair
-    /// queues). Where it is not known the webhook takes its place.
+    /// The account, or the webhook where the account is not known. SQS's fair queues keep one group's work from
+    /// delaying the others'.
     fn group(&self) -> Option<&str> {
         match self {
             Self::Release { webhook, account, .. } | Self::Replay { webhook, account, .. } => {
@@ -95,7 +94,7 @@ impl Work {
         }
     }
 
-    /// What tells a release or a replay from all others, in its account.
+    /// The name of a release or a replay within its account.
     pub(crate) fn name(&self) -> Option<String> {
         match self {
             Self::Release { webhook, item_type, .. } => Some(format!("{webhook}#{item_type}")),
@@ -127,26 +126,13 @@ impl WorkQueue {
     /// Queues work, each after a delay of at most 15 minutes.
     ///
     /// # Errors
-    /// Where not all of it is certainly in the queue. What was queued will be done, and is planned again.
+    /// Where not all of it is certainly in the queue. Queued work will be done, and is planned again.
     pub async fn send(&self, work: &[(Work, Duration)]) -> Result<(), AdapterError> {
-        const OPERATION: &str = "queueing work";
-        for batch in work.chunks(10) {
-            let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (index, (work, delay)) in batch.iter().enumerate() {
-                let body = serde_json::to_string(work)
-                    .map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-                let delay = i32::try_from(delay.as_millis().div_ceil(1000).min(900)).unwrap_or(900);
-                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-                let group = work.group().map(str::to_owned);
-                let entry = entry.delay_seconds(delay).set_message_group_id(group).build();
-                call = call.entries(entry.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
-            }
-            let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-            if !answer.failed.is_empty() {
-                return Err(AdapterError::NotQueued { operation: OPERATION });
-            }
-        }
-        Ok(())
+        let messages: Vec<_> = work
+            .iter()
+            .map(|(work, delay)| JsonMessage { body: work, group: work.group(), delay: Some(*delay) })
+            .collect();
+        send_json((&self.client, &self.url), &messages, "queueing work").await
     }
 }
 
@@ -155,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_of_an_account_is_in_its_group_and_work_of_a_shard_in_none() {
+    fn only_an_accounts_work_has_a_group() {
         let (account, webhook) = (AccountId::from_bits(3), WebhookId::from_bits(1));
         let release = Work::release(account.clone(), webhook.clone(), ItemType::EVENT);
         let replay = Work::replay(account.clone(), webhook.clone(), ReplayId::from_bits(2));
@@ -168,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn work_of_an_older_version_is_read_and_a_first_look_reads_like_it() {
+    fn work_of_an_older_version_is_read_as_a_first_look() {
         let webhook = WebhookId::from_bits(1);
         let old = format!(r#"{{"work":"release","webhook":"{webhook}","item_type":"event"}}"#);
         let read: Work = serde_json::from_str(&old).unwrap();

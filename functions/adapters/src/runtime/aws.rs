@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::runtime::tls_roots::trust_store;
 
-/// One call, connecting and retries apart. A DynamoDB or SQS call takes milliseconds; what takes seconds is lost.
+/// The limit of one call, without connecting and retries. A DynamoDB or SQS call takes milliseconds; one that takes
+/// seconds is lost.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// One call with all its retries.

@@ -1,8 +1,8 @@
 //! The one place where functions get their time from.
 //!
 //! An invocation's deadline, less the function's timeout, is the platform's time at which the invocation began; the
-//! machine's monotonic clock adds what has passed since. So the functions follow the platform's clock, also one that
-//! a local stack moves, and their own machine's clock plays no part.
+//! machine's monotonic clock adds the time that has passed since. So the functions follow the platform's clock, also
+//! one that a local stack moves, and the machine's own clock plays no part.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ impl InvocationClock {
         Self { began_at: began_at.unwrap_or(Timestamp::UNIX_EPOCH), began: Instant::now(), timeout }
     }
 
-    /// Now, by the platform's clock, to the millisecond: what is stored of a time is what was meant by it.
+    /// The current time of the platform, in whole milliseconds, so that a stored time equals the one that was used.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -57,7 +57,7 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// What has passed.
+    /// The time that has passed.
     #[must_use]
     pub fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)

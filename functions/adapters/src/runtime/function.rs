@@ -1,4 +1,4 @@
-//! What every function's `main` does: logs, settings, and the runtime's loop.
+//! The common part of every function's `main`: logs, settings, and the runtime's loop.
 
 use std::error::Error;
 use std::future::Future;
@@ -12,7 +12,7 @@ use crate::runtime::http_api::{self, Failure, Request};
 use crate::runtime::log;
 use crate::runtime::settings::environment;
 
-/// What ends a function: its settings are wrong, or its runtime went away.
+/// An error that ends a function: its settings are wrong, or its runtime went away.
 pub type Fatal = Box<dyn Error + Send + Sync>;
 
 /// Starts the log.

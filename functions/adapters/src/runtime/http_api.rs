@@ -43,7 +43,7 @@ impl Request {
         let sent = event.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let request = Self { event, body };
         if sent.is_some_and(|sent: usize| sent != request.body.len()) {
-            // What is not text may have been made so on the way.
+            // A body that is not text may have been damaged on the way.
             request.uncompressed()?;
             return Err(
                 Problem::bad_request("the body did not arrive as it was sent: it is not UTF-8").into()
@@ -80,13 +80,13 @@ impl Request {
         self.event.request_context.request_id.as_deref().unwrap_or_default()
     }
 
-    /// A header's value, where it is there. Bytes of it that are no text become U+FFFD, which no check lets through.
+    /// A header's value, where it is there. Bytes that are no text become U+FFFD, which no check accepts.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.event.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// How often what it carries has passed through Carteiro before.
+    /// How often the request's content has passed through Carteiro.
     #[must_use]
     pub fn hop(&self) -> Hop {
         let counts = self.event.headers.get_all(hop::HEADER).iter();
@@ -116,13 +116,13 @@ impl Request {
     }
 }
 
-/// What a request ends with when it does not succeed.
+/// The end of a request that does not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The caller is told what is wrong.
+    /// An error of the caller, with its description.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// A table or queue failed; the caller is told to try again, or that it is our fault.
+    /// A table or queue failed. The caller is told whether to try again.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
 }
@@ -157,7 +157,7 @@ pub fn answer(status: u16, content_type: &'static str, body: String) -> ApiGatew
     response
 }
 
-/// The answer to a request that failed. Failures of ours are logged here, once, and not told.
+/// The answer to a request that failed. Failures of ours are logged here, once, and not described to the caller.
 #[must_use]
 pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2httpResponse {
     let problem = match failure {
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_compressed_body_is_refused_as_such() {
         let gzip = b"\x1f\x8b\x08\0\0\0\0\0";
-        // The platform took it for text, so that it is longer than what was sent.
+        // The platform took it for text, so it is longer than the original.
         let mangled = "\x1f\u{fffd}\x08\0\0\0\0\0".as_bytes();
         for (coding, body, sent, expected) in [
             (None, b"{}".as_slice(), 2, 200),

@@ -1,6 +1,6 @@
 //! Logs: one JSON object a line, in the platform's JSON format, so that it can sort them by level.
 //!
-//! Never logged: bodies, tokens, secrets, headers, and URLs, whose query may hold any of them.
+//! Never logged: bodies, tokens, secrets, headers, and URLs, because their queries may hold any of them.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,12 +25,13 @@ impl FormatTime for LogTime {
     }
 }
 
-/// What is ours, by the names under which `tracing` knows it.
-const OURS: [&str; 6] = ["carteiro_adapters", "carteiro_core", "collect", "deliver", "ingest", "manage"];
+/// Our crates, by the names under which `tracing` knows them.
+const OURS: [&str; 7] =
+    ["carteiro_adapters", "carteiro_core", "carteiro_services", "collect", "deliver", "ingest", "manage"];
 
-/// Sends what `tracing` records to the standard output. `level` is the platform's `AWS_LAMBDA_LOG_LEVEL`; INFO where
-/// it is missing or unknown. Of libraries no more than INFO is recorded, whatever the level: in their details are headers
-/// and paths, and in these tokens.
+/// Sends `tracing`'s events to the standard output. `level` is the platform's `AWS_LAMBDA_LOG_LEVEL`; INFO where it is
+/// missing or unknown. Libraries are logged at INFO at most, whatever the level: their details hold headers and paths,
+/// and these hold tokens.
 pub fn start(level: Option<&str>) {
     let level = level.and_then(|level| level.to_ascii_lowercase().parse().ok()).unwrap_or(LevelFilter::INFO);
     let filter = Targets::new().with_default(level.min(LevelFilter::INFO));

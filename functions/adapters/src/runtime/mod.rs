@@ -1,4 +1,4 @@
-//! What a function runs on: AWS, time, randomness, its environment, its log, and the HTTP API's requests.
+//! The environment of a function: AWS, time, randomness, settings, log, and the HTTP API's requests.
 
 pub mod aws;
 pub mod clock;

@@ -32,7 +32,7 @@ pub fn bits64() -> Result<u64, AdapterError> {
     bytes().map(u64::from_le_bytes)
 }
 
-/// A pause of this length at least, and of less than twice it, so that those who wait do not all come back together.
+/// A random pause between this length and twice it, so that waiting callers do not all return together.
 ///
 /// # Errors
 /// As [`bytes()`].

@@ -1,9 +1,13 @@
-//! Settings: what the template puts into a function's environment, read once at the start.
+//! Settings from the function's environment, which the template sets. They are read once at the start.
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
-/// Reads settings and collects everything that is wrong, so that one start shows all of it.
+use carteiro_core::retention::Retention;
+use carteiro_core::streak::Rule;
+
+/// Reads settings and collects every error, so that one start shows all of them.
 pub struct SettingsReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     wrong: Vec<String>,
@@ -37,6 +41,12 @@ impl<'a> SettingsReader<'a> {
         })
     }
 
+    /// A text that may be missing.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+    }
+
     /// A value that must be there; an empty text is one.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let Some(value) = (self.lookup)(name) else {
@@ -59,7 +69,33 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Takes a value that was read, or notes what is wrong with it.
+    /// A whole number of seconds within bounds.
+    pub fn seconds(&mut self, name: &str, least: u64, most: u64) -> Duration {
+        Duration::from_secs(self.number(name, least, most))
+    }
+
+    /// The function's timeout.
+    pub fn timeout(&mut self) -> Duration {
+        self.seconds("FUNCTION_TIMEOUT_SECONDS", 1, 900)
+    }
+
+    /// How long items are kept.
+    pub fn retention(&mut self) -> Retention {
+        Retention::from_days(u16::try_from(self.number("RETENTION_DAYS", 1, 365)).unwrap_or(1))
+    }
+
+    /// The deployment's threshold of blocking.
+    pub fn threshold(&mut self) -> u32 {
+        u32::try_from(self.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1)
+    }
+
+    /// The deployment's rule of blocking.
+    pub fn rule(&mut self) -> Rule {
+        let block = self.seconds("BLOCK_SECONDS", 1, 604_800);
+        Rule { threshold: self.threshold(), block, told: true }
+    }
+
+    /// Takes a value that was read, or notes its error.
     pub fn accept<T>(&mut self, name: &str, value: Result<T, impl Display>) -> Option<T> {
         value.map_err(|error| self.wrong.push(format!("{name} is malformed: {error}"))).ok()
     }
@@ -81,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once_and_no_value_is_shown() {
+    fn every_wrong_setting_is_named_and_no_value_is_shown() {
         let lookup = |name: &str| match name {
             "NUMBER" => Some("secret-ish".to_owned()),
             "LARGE" => Some("50".to_owned()),

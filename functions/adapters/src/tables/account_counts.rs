@@ -2,16 +2,16 @@
 //!
 //! | what | `pk` | `sk` | attributes |
 //! |---|---|---|---|
-//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`; `changes`, the number of creations and deletions |
+//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`; `changes` counts creations and deletions |
 //!
-//! A creation adds one and a deletion takes one away, in the transaction that stores or deletes what is counted. The
-//! condition on the count is the limit. So creations at the same time never pass it together, and a deletion counts
-//! exactly once: a repeat finds nothing to delete, and its transaction is refused as a whole.
+//! A creation adds one and a deletion subtracts one, in the transaction that stores or deletes the rows. The condition
+//! on the count is the limit. So concurrent creations never pass it together, and a deletion counts exactly once: a
+//! repeat finds nothing to delete, and its transaction is refused as a whole.
 //!
 //! A count that is missing, or that differs from the rows, is corrected before a creation: the row is read, then the
-//! rows are counted, and the count is stored on condition that `changes` is as read. Every creation and deletion moves
-//! `changes`, so a count that is stored is exact. An older version does not move it: what that creates or deletes
-//! beside this one is found by the next creation.
+//! rows are counted, and the count is stored on condition that `changes` is as read. Every creation and deletion
+//! increments `changes`, so a stored count is exact. An older version does not increment it; the next creation finds
+//! the rows that it created or deleted.
 
 use std::time::Duration;
 
@@ -21,35 +21,22 @@ use carteiro_core::id::AccountId;
 
 use crate::error::AdapterError;
 use crate::runtime::random;
-use crate::tables::config::{ConfigTable, TABLE, account_pk};
+use crate::tables::config::{ConfigTable, Created, TABLE, account_pk};
 use crate::tables::row::{Reader, Row, number, text};
 
 /// The place of the account's row in a transaction that counts.
 const ACCOUNT: usize = 0;
 
-/// How often a transaction is repeated that another one is in the way of.
+/// Retries of a transaction that conflicts with another one.
 const CONFLICT_TRIES: u32 = 10;
 
 /// The pause before the first such repeat, at least; it doubles.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How often a creation or deletion begins anew because the count was changed under it.
+/// Retries of a creation or deletion whose count changed meanwhile.
 const COUNT_TRIES: u32 = 5;
 
-/// How a creation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It is stored.
-    Done,
-    /// There is one at the same place already.
-    Exists,
-    /// The account does not exist, or is being deleted: what has no account could never be found or deleted.
-    NoAccount,
-    /// The account has as many as it may have.
-    TooMany,
-}
-
-/// What an account's row says of one kind.
+/// The count of one kind in an account's row.
 struct Recorded {
     count: Option<i64>,
     changes: Option<u64>,
@@ -109,7 +96,7 @@ impl ConfigTable {
                 return Ok(false);
             }
             let Some(recorded) = self.recorded(account, limited).await? else {
-                // Nothing counts what has no account.
+                // Without an account there is no count.
                 return self.transact_patiently(rows, operation).await.map(|refused| refused.is_empty());
             };
             let there = self.count_rows(account, limited).await?;
@@ -179,7 +166,7 @@ impl ConfigTable {
             Some(read) => update.expression_attribute_values(":read", number(read)),
             None => update,
         };
-        let update = update.build().map_err(not_built)?;
+        let update = update.build().map_err(AdapterError::not_built)?;
         let corrected = self
             .transact(vec![TransactWriteItem::builder().update(update).build()], "correcting a count")
             .await;
@@ -198,7 +185,7 @@ impl ConfigTable {
             .condition_expression("attribute_exists(pk) AND attribute_not_exists(closing) AND #count < :most")
             .expression_attribute_values(":one", number(1_i64))
             .expression_attribute_values(":most", number(most));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(not_built)?).build())
+        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
     }
 
     fn one_less(&self, account: &AccountId, limited: Limited) -> Result<TransactWriteItem, AdapterError> {
@@ -208,7 +195,7 @@ impl ConfigTable {
             .condition_expression("attribute_exists(#count)")
             .expression_attribute_values(":less", number(-1_i64))
             .expression_attribute_values(":one", number(1_i64));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(not_built)?).build())
+        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
     }
 
     fn count_update(
@@ -224,7 +211,7 @@ impl ConfigTable {
             .expression_attribute_names("#count", limited.as_str())
     }
 
-    /// Makes a transaction, again where another one is in the way: all of an account's change the same row.
+    /// Makes a transaction, and repeats it on a conflict: all transactions of an account change the same row.
     async fn transact_patiently(
         &self,
         writes: &[TransactWriteItem],
@@ -242,8 +229,4 @@ impl ConfigTable {
         }
         self.refused_by(writes.to_vec(), operation).await
     }
-}
-
-fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
-    AdapterError::unavailable("building a write", error)
 }

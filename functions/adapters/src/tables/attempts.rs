@@ -21,14 +21,14 @@ use crate::runtime::random;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, seconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
-use crate::tables::waiting::held::drop_part;
+use crate::tables::waiting::reads::drop_part;
 
 const TABLE: &str = "attempt";
 
 /// Over how many partitions a webhook's rows are spread.
 pub const SHARDS: u8 = 4;
 
-/// How many rows are read for a page at most, besides what each shard reads ahead.
+/// The most rows that are read for a page, besides those that each shard reads ahead.
 const MAX_ROWS: usize = 400;
 
 /// How many rows of a shard are read at once.
@@ -44,10 +44,10 @@ pub struct AttemptTable {
     name: String,
 }
 
-/// What of a webhook's log is asked for.
+/// A part of a webhook's log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSpan<'a> {
-    /// Whose.
+    /// The webhook.
     pub webhook: &'a WebhookId,
     /// Which entries.
     pub filter: &'a Filter,
@@ -110,11 +110,11 @@ impl AttemptTable {
         drop_part(&self.client, &self.name, pk(webhook, shard), most).await
     }
 
-    /// A page of a webhook's log, the newest first. It may be shorter than what is asked for, and go on, where much was
-    /// read of which little fits.
+    /// A page of a webhook's log, the newest first. It may be shorter than requested, and go on, where few of the rows
+    /// that were read match.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn list(&self, span: LogSpan<'_>, now: Timestamp) -> Result<ListPage<Entry>, AdapterError> {
         let resume = span.after.and_then(|after| after.parse::<Resume>().ok());
         let mut order = NewestFirst::new(resume.as_ref());

@@ -16,14 +16,14 @@ use crate::runtime::random;
 use crate::tables::expression::{Expressions, attributes};
 use crate::tables::row::Row;
 
-/// How often a write is made whose answers are lost, each time with the client's own repeats. It recognises its own
+/// How often a write is tried whose answers are lost, each time with the client's own repeats. It recognises its own
 /// earlier success.
 const TRIES: u32 = 3;
 
 /// How long is waited before the second time at least; before the third twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a conditional write answered; None where its condition refused it.
+/// The answer of a conditional write; None where its condition refused it.
 pub(crate) fn made<T, E>(
     sent: Result<T, SdkError<E, HttpResponse>>,
     operation: &'static str,

@@ -7,14 +7,14 @@
 //! | key, by its account (to revoke) | `account#<id>` | `key#<key id>` |
 //! | webhook | `account#<id>` | `webhook#<webhook id>` |
 //!
-//! The rows of pages are told in [`config_pages`](crate::tables::pages). An account that is being deleted is marked
-//! first (`closing`): nothing is added to it from then on, so that nothing is left of it in the end.
+//! The rows of pages are described in [`pages`](super::pages). An account that is being deleted is marked first
+//! (`closing`): nothing can be added to it from then on, so nothing remains of it in the end.
 //!
 //! An account's row counts its webhooks, pages and keys ([`account_counts`](crate::tables::account_counts)).
 //!
-//! A webhook is one row, changed only on condition that its `version` is the one that was read, so that no change is
-//! lost to another. All reads that decide something are consistent: routing sees every webhook whose creation was
-//! answered before.
+//! A webhook is one row, changed only on condition that its `version` is the one that was read, so no change overwrites
+//! another. All reads that decide something are consistent: routing sees every webhook whose creation was answered
+//! before.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -31,7 +31,6 @@ use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
-use crate::tables::account_counts::Created;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
 use crate::tables::slow as slow_row;
@@ -43,7 +42,7 @@ pub(crate) const TABLE: &str = "config";
 pub(crate) const IS_NEW: &str = "attribute_not_exists(pk)";
 /// Something is at this key.
 pub(crate) const EXISTS: &str = "attribute_exists(pk)";
-/// Nobody changed the webhook or page since it was read. One that was deleted has no version either.
+/// The webhook or page was not changed since it was read. A deleted one has no version.
 pub(crate) const IS_AS_READ: &str = "version = :read";
 
 /// Accounts, keys and webhooks.
@@ -69,7 +68,7 @@ pub struct Account {
 pub struct NewKey {
     /// Its id.
     pub id: KeyId,
-    /// What is stored of it.
+    /// Its stored part.
     pub hash: KeyHash,
 }
 
@@ -78,11 +77,11 @@ pub struct NewKey {
 pub enum Replaced {
     /// It is stored.
     Done,
-    /// Somebody else changed or deleted it since it was read.
+    /// It was changed or deleted since it was read.
     ChangedMeanwhile,
 }
 
-/// What was found in one call.
+/// The rows that one call found.
 #[derive(Debug)]
 pub struct Found {
     /// The webhooks that exist, or why one of them cannot be read.
@@ -96,10 +95,23 @@ pub struct Found {
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPage<T> {
-    /// What is on it.
+    /// The entries.
     pub data: Vec<T>,
     /// The last sort key, where there is more.
     pub last: Option<String>,
+}
+
+/// How a creation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is stored.
+    Done,
+    /// There is one at the same place already.
+    Exists,
+    /// The account does not exist, or is being deleted. Its rows could never be found or deleted.
+    NoAccount,
+    /// The account has as many as it may have.
+    TooMany,
 }
 
 impl ConfigTable {
@@ -109,7 +121,7 @@ impl ConfigTable {
         Self { client, name }
     }
 
-    /// Whose key this is.
+    /// The key's account.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -254,11 +266,11 @@ impl ConfigTable {
         row.as_ref().map(read_webhook).transpose()
     }
 
-    /// Those of these webhooks that exist, these streaks, and the slow attempts of the webhooks' accounts, in one call.
-    /// At most 100 in all. A webhook whose row cannot be read is an error of its own.
+    /// The existing webhooks among these, these streaks, and the slow attempts of the webhooks' accounts, in one call.
+    /// At most 100 rows in all. A webhook whose row cannot be read is an error of its own.
     ///
     /// # Errors
-    /// Where the tables cannot be read, or not all of it.
+    /// Where the tables cannot be read, or only in part.
     pub async fn find_webhooks(
         &self,
         wanted: &[(AccountId, WebhookId)],
@@ -333,7 +345,7 @@ impl ConfigTable {
         Ok(ListPage { data: rows.iter().map(read_webhook).collect::<Result<_, _>>()?, last })
     }
 
-    /// Stores a changed webhook, if it is still the one whose version precedes its own.
+    /// Stores a changed webhook, if its version precedes the new one.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -345,8 +357,8 @@ impl ConfigTable {
         Ok(if replaced.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
-    /// Stores a webhook that a 410 disabled, likewise, and with it, in one transaction, that this is to be told: on the
-    /// row of `key`.
+    /// Stores a webhook that a 410 disabled, on the same condition, and in the same transaction the pending notice of
+    /// it, on the row of `key`.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -418,7 +430,7 @@ impl ConfigTable {
         Ok((answer.items.unwrap_or_default(), last))
     }
 
-    /// Of the rows at `pk`, those whose `sk` begins so.
+    /// The rows at `pk` whose `sk` has this prefix.
     pub(crate) fn query(&self, pk: &str, prefix: &str) -> QueryFluentBuilder {
         let call = self.client.query().table_name(&self.name).consistent_read(true);
         call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
@@ -433,7 +445,7 @@ impl ConfigTable {
             let (page, last) = self.query_page(pk, prefix, 1000, after.as_deref()).await?;
             rows.extend(page);
             after = last;
-            // All of them, however many there are: what is left out here would never be routed.
+            // All pages of it: a webhook that is left out here would never be routed to.
             if after.is_none() {
                 return Ok(rows);
             }
@@ -484,7 +496,7 @@ impl ConfigTable {
         Ok([self.put(by_hash)?, self.put(by_account)?])
     }
 
-    /// False where a condition was refused; [`AdapterError::Contended`] where another transaction was in the way.
+    /// False where a condition was refused; [`AdapterError::Contended`] on a conflict with another transaction.
     pub(crate) async fn transact(
         &self,
         writes: Vec<TransactWriteItem>,
@@ -536,7 +548,7 @@ pub(crate) fn account_pk(account: &AccountId) -> String {
 }
 
 fn webhook_row(webhook: &Webhook) -> Row {
-    // Everything but what conditions look at is one document, in the core's own form.
+    // Everything but the attributes of conditions is one document, in the core's own form.
     let document = serde_json::to_string(webhook).unwrap_or_default();
     Row::from([
         ("pk".to_owned(), text(account_pk(&webhook.account))),

@@ -1,4 +1,4 @@
-//! Renders the core's conditional writes as DynamoDB expressions, and rows as what the core reads.
+//! Renders the core's conditional writes as DynamoDB expressions, and reads rows for the core.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ pub(crate) struct Expressions {
 }
 
 impl Expressions {
-    /// What the names of attributes stand for.
+    /// The attributes that the names stand for.
     pub(crate) fn names(&self) -> HashMap<String, String> {
         self.names.clone()
     }
 
-    /// What the values stand for; None where there is none, for a call refuses an empty map.
+    /// The values that the placeholders stand for; None where there is none, because a call refuses an empty map.
     pub(crate) fn values(&self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then(|| self.values.clone())
     }

@@ -12,16 +12,16 @@ use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
 
 const TABLE: &str = "idempotency";
 
-/// Nobody used the key,
+/// The key was never used.
 const IS_NEW: &str = "attribute_not_exists(pk)";
-/// or it is forgotten, though the table has not deleted it yet.
+/// The key expired, and the table has not deleted it yet.
 const IS_FORGOTTEN: &str = "expires_at <= :now";
-/// The key still stands for the same item,
+/// The key still stands for the same item.
 const IS_SAME_ITEM: &str = "#item = :item";
-/// and nobody else took it over since it was read.
+/// The lease is the one that was read: no other request took the key over.
 const IS_SAME_LEASE: &str = "lease_until = :read";
 
-/// What answered which key.
+/// Which keys were answered, and how.
 #[derive(Clone, Debug)]
 pub struct IdempotencyTable {
     client: Client,
@@ -31,9 +31,9 @@ pub struct IdempotencyTable {
 /// How claiming a key ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyClaim {
-    /// The key is ours.
+    /// The caller has claimed the key.
     Claimed,
-    /// It is somebody's, or was ours in an earlier request.
+    /// Another request claimed it, or an earlier one of the same caller.
     Taken(Remembered),
 }
 
@@ -71,7 +71,7 @@ impl IdempotencyTable {
             Some(PutItemError::ConditionalCheckFailedException(refused)) => {
                 let none = Row::new();
                 let old = refused.item().unwrap_or(&none);
-                // The client repeats a call whose answer was lost: then the row that refuses is this very claim.
+                // The client repeats a call whose answer was lost. Then the row that refuses is this claim.
                 let ours = old.get("owner") == Some(&owner);
                 Ok(if ours { KeyClaim::Claimed } else { KeyClaim::Taken(remembered(old)?) })
             }
@@ -79,7 +79,7 @@ impl IdempotencyTable {
         }
     }
 
-    /// Takes over a request that was cut short, as it was read. False where somebody else did.
+    /// Takes over an interrupted request, as it was read. False where another request did.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -104,7 +104,7 @@ impl IdempotencyTable {
         Ok(made(call.send().await, "taking over an idempotency key")?.is_some())
     }
 
-    /// Marks a request done, for so many webhooks.
+    /// Marks a request as completed, with the number of its webhooks.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -119,7 +119,7 @@ impl IdempotencyTable {
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":item", text(claim.item.as_str()))
             .expression_attribute_values(":webhooks", number(webhooks));
-        // Refused, the key was forgotten and used anew in the meantime: there is nothing to mark.
+        // Refused: the key expired and was used again meanwhile. There is nothing to mark.
         made(call.send().await, "completing an idempotency key").map(|_| ())
     }
 }

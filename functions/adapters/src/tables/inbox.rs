@@ -1,4 +1,4 @@
-//! The inbox: what networks pushed or answered, one row for each (page, thing, version).
+//! The inbox: the updates that networks pushed or answered, one row for each (page, thing, version).
 //!
 //! | what | `pk` | `sk` |
 //! |---|---|---|
@@ -7,25 +7,24 @@
 //! | what is nobody's, kept as it came | `unrecognised#<network>#<shard>` | its [`EntryKey`], and parts likewise |
 //!
 //! An entry waits while it has the attribute `waiting`: `ready#<shard>`, or `incomplete#<page>` where it came as ids
-//! only. The index `waiting` finds it. Handed on, it keeps neither that nor its event: what is left is the marker that
-//! tells a network's retry, and a later poll, that it was seen, and only now has it a time to live. A row that is ready
-//! has none, so nothing that is ready can expire. An entry that waits to be completed has one in the far future
-//! ([`INCOMPLETE`]), for one that a deletion of its page missed would be nobody's for ever; who makes it ready removes it.
-//! A row that cannot be read is *set aside*: it waits no more, keeps what it holds, and expires.
+//! only. The index `waiting` finds it. A dispatched entry keeps neither that nor its event: it remains as a marker, by
+//! which a network's retry and a later poll are recognised, and only then has it a time to live. A ready row has none,
+//! so no ready entry can expire. An incomplete entry expires in the far future ([`INCOMPLETE`]), in case a deletion of
+//! its page missed it; making it ready removes that time. A row that cannot be read is *quarantined*: it no longer
+//! waits, keeps its event, and expires.
 //!
-//! **Storing** is insert-if-absent, for each entry by itself, 25 in a call (PartiQL): what is there stays as it is,
-//! whatever became of it, so that a repeat of a push that was half stored stores what is missing and nothing else, and
-//! a repeat of a call whose answer was lost changes nothing. A call of `TransactWriteItems` would be refused whole for
-//! one entry that is there, and costs twice as much; single `PutItem`s cost the same, and take many times the time of
-//! the processor, which is what a function has least of.
+//! **Storing** inserts each entry that is absent, 25 in a call (PartiQL). An existing row stays as it is, so a repeat
+//! of a half-stored push stores the missing entries only, and a repeat of a call whose answer was lost changes nothing.
+//! A call of `TransactWriteItems` would be refused as a whole for one existing entry, and costs twice as much. Single
+//! `PutItem`s cost the same and take much more processor time, which is the scarcest in a function.
 //!
-//! **Handing on** is: *claim* (a conditional write with a lease, which returns the row), send, *mark* on condition that
-//! the claim is still ours. Guaranteed: an entry is marked only after what it holds was sent. The window that remains:
-//! who dies between sending and marking leaves the entry to the next one, who sends it again, under the same id.
+//! **Dispatching** is: *claim* (a conditional write with a lease, which returns the row), send, and *mark*, on
+//! condition that the claim still stands. Guaranteed: an entry is marked only after its item was sent. Not guaranteed:
+//! if a function dies between sending and marking, the next one sends the item again, under the same id.
 //!
-//! A page's rows are spread over shards, because the thousand entries of one push would take a second of all that one
-//! partition can write. The parts of a large event are written before their row and deleted after it was marked; who
-//! dies in between leaves parts that no row names, and nothing deletes those of an entry that was ready.
+//! A page's rows are spread over shards, because the thousand entries of one push would use a full second of one
+//! partition's writes. The parts of a large event are written before their row and deleted after it was marked. A
+//! function that dies in between leaves parts that no row names; those of an entry that was ready are never deleted.
 
 use std::time::Duration;
 
@@ -53,16 +52,16 @@ use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, text
 
 const TABLE: &str = "inbox";
 
-/// Over how many partitions a page's rows are spread, and what is nobody's.
+/// The number of partitions for each page's rows, and for unrecognised updates.
 pub const SHARDS: u8 = 8;
 
-/// Over how many partitions the index of what is ready is spread.
+/// The number of partitions of the index of ready entries.
 pub const READY_SHARDS: u8 = 16;
 
 /// How long an entry waits to be completed at most: longer than any token is left without a renewal.
 pub const INCOMPLETE: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// What the index's name for a page's incomplete entries begins with.
+/// The prefix of the index's name for a page's incomplete entries.
 const INCOMPLETE_NAME: &str = "incomplete#";
 
 /// The most bytes of an event, packed, in one row. DynamoDB takes 400 KB of row.
@@ -77,25 +76,25 @@ const CALL_BYTES: usize = 1024 * 1024;
 /// How many calls are under way at once.
 const CONCURRENT_CALLS: usize = 16;
 
-/// How often statements that were throttled, or met a moment's failure, are sent again.
+/// Rounds of statements that were throttled or failed for a moment.
 const ROUNDS: u32 = 4;
 
 /// The pause before the first such repeat; it doubles.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// It waits to be handed on,
+/// The entry waits for its dispatch.
 const IS_READY: &str = "waiting = :ready";
-/// and nobody else hands it on, or who did died,
+/// The entry is not claimed, or its claim expired.
 const IS_FREE: &str = "attribute_not_exists(claimed_until) OR claimed_until <= :now";
-/// or this very claim was made, and its answer lost.
+/// This claim was already made, and its answer lost.
 const IS_OURS: &str = "claim = :claim";
-/// It is a version of what a thing says,
+/// The row is a version of this thing's text.
 const SAYS: &str = "says = :says";
-/// and was stored earlier.
+/// The row was stored earlier.
 const CAME_BEFORE: &str = "received_at < :at";
-/// It waits to be completed.
+/// The entry waits for its completion.
 const IS_INCOMPLETE: &str = "waiting = :incomplete";
-/// It is there.
+/// The row exists.
 const EXISTS: &str = "attribute_exists(pk)";
 
 /// The inbox.
@@ -105,10 +104,10 @@ pub struct InboxTable {
     name: String,
 }
 
-/// The claim of one who hands entries on.
+/// A claim of entries, for their dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Tells it from every other.
+    /// The claim's own id.
     pub id: String,
     /// When another may take over.
     pub until: Timestamp,
@@ -124,12 +123,12 @@ impl Claim {
     }
 }
 
-/// What a new entry waits for.
+/// The state of a new entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryState {
-    /// To be handed on.
+    /// It waits for its dispatch.
     Ready,
-    /// To be handed on by the one who stores it; by a tick where it does not come to that.
+    /// Its writer dispatches it. A tick does so where the writer does not.
     Claimed(Claim),
     /// To be completed.
     Incomplete,
@@ -138,21 +137,21 @@ pub enum EntryState {
 /// An entry to be stored.
 #[derive(Clone, Debug)]
 pub struct NewEntry {
-    /// The page whose it is.
+    /// Its page.
     pub page: PageId,
-    /// Whose page that is.
+    /// The page's account.
     pub account: AccountId,
     /// The network's id by which it found its page.
     pub owner: NetworkId,
     /// Which version of which thing it is.
     pub key: EntryKey,
-    /// What is stored.
+    /// Its event.
     pub event: PackedEvent,
-    /// Whether it is a version of what the thing says: another one before it makes it an edit.
+    /// Whether it is a version of the thing's text. An earlier version makes it an edit.
     pub says: bool,
-    /// How often what is stored had passed through Carteiro.
+    /// How often its event had passed through Carteiro.
     pub hop: Hop,
-    /// What it waits for.
+    /// Its state.
     pub waiting: EntryState,
 }
 
@@ -166,7 +165,7 @@ impl NewEntry {
         matches!(self.waiting, EntryState::Incomplete).then(|| after(received_at, longest()))
     }
 
-    /// The entry as the one who stored it with a claim has it, without reading it again.
+    /// The entry as its writer has claimed it, without reading it again.
     #[must_use]
     pub fn into_claimed(self, event: Event, received_at: Timestamp) -> Entry {
         let place = place(&self.page, &self.key);
@@ -182,7 +181,7 @@ impl NewEntry {
 pub enum Stored {
     /// It is new.
     New,
-    /// It was there: waiting, or handed on.
+    /// It existed: waiting, or dispatched.
     Known,
 }
 
@@ -198,15 +197,15 @@ pub struct RowKey {
 pub struct Entry {
     /// Where it is.
     pub place: RowKey,
-    /// The page whose it is.
+    /// Its page.
     pub page: PageId,
-    /// Whose page that is.
+    /// The page's account.
     pub account: AccountId,
     /// The network's id by which it found its page.
     pub owner: NetworkId,
     /// Which version of which thing it is.
     pub key: EntryKey,
-    /// What it holds.
+    /// Its event.
     pub event: Event,
     /// How often that had passed through Carteiro.
     pub hop: Hop,
@@ -226,7 +225,7 @@ impl Entry {
     }
 }
 
-/// The parts of a packed event, and what their row says of them.
+/// The parts of a packed event, as their row names them.
 struct Parts {
     digest: String,
     count: usize,
@@ -242,7 +241,7 @@ impl InboxTable {
     /// Stores entries that are not there, and says of each whether it was. No two of them may have the same place.
     ///
     /// # Errors
-    /// Where not all of them are certainly there. A repeat stores what is missing.
+    /// Where not all of them are certainly stored. A repeat stores the missing ones.
     pub async fn store(
         &self,
         entries: &[NewEntry],
@@ -264,11 +263,11 @@ impl InboxTable {
         Ok(stored)
     }
 
-    /// Keeps what is nobody's as it came, until `expires_at`, and says of each whether it was there. No two of them may
-    /// have the same key.
+    /// Keeps unrecognised updates until `expires_at`, and says of each whether it is new. No two of them may have the
+    /// same key.
     ///
     /// # Errors
-    /// Where not all of it is certainly there. A repeat stores what is missing.
+    /// Where not all of them are certainly stored. A repeat stores the missing ones.
     pub async fn store_unrecognised(
         &self,
         network: Network,
@@ -304,7 +303,7 @@ impl InboxTable {
             let mut row = at.row();
             row.insert("part".to_owned(), bytes(part));
             row.extend(expires_at.map(|at| ("expires_at".to_owned(), seconds(at))));
-            // The key says what is in it, so that writing it again changes nothing.
+            // The key is a digest of the part, so writing it again changes nothing.
             let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
             sent.map_err(|error| AdapterError::of_call("storing a part of an entry", error))?;
         }
@@ -341,7 +340,7 @@ impl InboxTable {
         let mut calls = calls.buffered(CONCURRENT_CALLS);
         let mut failed = None;
         while let Some(answered) = calls.next().await {
-            // All are sent, whatever became of one: what is stored now need not be stored by the repeat.
+            // All are sent even if one fails: a repeat then has less to store.
             match answered {
                 Ok(answered) => stored.extend(answered),
                 Err(error) => failed = Some(error),
@@ -383,8 +382,9 @@ impl InboxTable {
             .build()
     }
 
-    /// What is ready to be handed on in a shard of the index, the oldest first. The index lags behind the table by
-    /// moments; [`InboxTable::claim`] decides. With more than `limit` there is a mark, after which the next page begins.
+    /// The entries that are ready in a shard of the index, the oldest first. The index lags behind the table by
+    /// moments; [`InboxTable::claim`] decides. Where there are more than `limit`, a key is answered at which the next
+    /// page starts.
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -397,7 +397,7 @@ impl InboxTable {
         self.waiting(ready_name(shard), limit, after).await
     }
 
-    /// What waits to be completed for a page, the oldest first; pages of it as of [`InboxTable::ready`].
+    /// The entries of a page that wait for their completion, the oldest first, paged as in [`InboxTable::ready`].
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -410,7 +410,7 @@ impl InboxTable {
         self.waiting(incomplete_name(page), limit, after).await
     }
 
-    /// Some of what waits to be completed for a page: the oldest, or the newest.
+    /// Some entries of a page that wait for their completion: the oldest, or the newest.
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -447,7 +447,7 @@ impl InboxTable {
             .key_condition_expression("waiting = :waiting")
             .expression_attribute_values(":waiting", text(name))
             .scan_index_forward(!newest_first)
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding waiting entries", error))?;
@@ -455,7 +455,7 @@ impl InboxTable {
         Ok((places?, answer.last_evaluated_key.map(StartKey)))
     }
 
-    /// Whether another version of what an entry's thing says was stored before it, in the time that is remembered.
+    /// Whether an earlier version of the entry's thing was stored, within the time that entries are remembered.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -485,11 +485,11 @@ impl InboxTable {
         }
     }
 
-    /// Claims an entry that is ready. None where it was handed on, or is being handed on.
+    /// Claims an entry that is ready. None where it was dispatched, or another caller has claimed it.
     ///
     /// # Errors
-    /// Where it cannot be written, or not be read; then it comes again when the claim is over. [`AdapterError::Malformed`]
-    /// where it will never be readable: see [`InboxTable::quarantine`].
+    /// Where it cannot be written or read: then it comes again when the claim ends. [`AdapterError::Malformed`] where
+    /// it will never be readable: see [`InboxTable::quarantine`].
     pub async fn claim(
         &self,
         place: &RowKey,
@@ -546,10 +546,10 @@ impl InboxTable {
         Ok(packed)
     }
 
-    /// Marks an entry as handed on, if the claim is still ours: it is remembered for [`REMEMBERED`], without its event.
+    /// Marks an entry as dispatched, if the claim still stands: it is remembered for [`REMEMBERED`], without its event.
     ///
     /// # Errors
-    /// Where it cannot be written. Then it is handed on again, under the same id, when the claim is over.
+    /// Where it cannot be written. Then it is dispatched again, under the same id, when the claim ends.
     pub async fn mark(&self, entry: &Entry, claim: &Claim, now: Timestamp) -> Result<(), AdapterError> {
         let call = self
             .client
@@ -570,7 +570,7 @@ impl InboxTable {
         Ok(())
     }
 
-    /// Gives a claimed entry back, if the claim is still ours: anyone may claim it at once.
+    /// Releases the claim of an entry, if it still stands: others may claim the entry at once.
     ///
     /// # Errors
     /// Where it cannot be written. Then it is free when the claim is over.
@@ -586,8 +586,8 @@ impl InboxTable {
         made(call.send().await, "giving an entry back").map(|_| ())
     }
 
-    /// Sets a claimed row that cannot be read aside, if the claim is still ours: it waits no more, and what it holds can
-    /// be looked at until `expires_at`. False where it is not ours any more.
+    /// Quarantines a claimed row that cannot be read, if the claim still stands: it no longer waits, and its event can
+    /// be inspected until `expires_at`. False where the claim is over.
     ///
     /// # Errors
     /// Where it cannot be written. Then it comes again when the claim is over.
@@ -608,7 +608,7 @@ impl InboxTable {
             .expression_attribute_values(":claim", text(claim.id.as_str()))
             .return_values(ReturnValue::AllNew);
         let Some(answer) = made(call.send().await, OPERATION)? else { return Ok(false) };
-        // What names no parts that can be found has none that could be looked at.
+        // An entry without readable parts has no parts to keep.
         for part in parts_of(place, &answer.attributes.unwrap_or_default()).unwrap_or_default() {
             let call =
                 update(&part).condition_expression(EXISTS).update_expression("SET expires_at = :expires");
@@ -680,8 +680,8 @@ impl InboxTable {
         Ok(Some(Entry { event, since: now, parts, ..entry }))
     }
 
-    /// Sets an entry aside that waits to be completed and cannot be read: it waits no more, and what it holds can be looked
-    /// at until `expires_at`.
+    /// Quarantines an incomplete entry that cannot be read: it no longer waits, and its event can be inspected until
+    /// `expires_at`.
     ///
     /// # Errors
     /// Where it cannot be written. Then it waits as before.
@@ -700,7 +700,7 @@ impl InboxTable {
         made(call.send().await, "setting an entry aside").map(|_| ())
     }
 
-    /// Deletes an entry whose page was deleted and that waits to be completed. False where it is gone already.
+    /// Deletes an incomplete entry whose page was deleted. False where it is gone already.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -713,7 +713,7 @@ impl InboxTable {
         Ok(true)
     }
 
-    /// Deletes an entry whose page is gone, if the claim is still ours.
+    /// Deletes an entry whose page is gone, if the claim still stands.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -855,7 +855,7 @@ fn calls(rows: &[Row]) -> Vec<&[Row]> {
     calls
 }
 
-/// What became of an insertion; None where it is to be tried again.
+/// How an insertion ended; None where it is to be tried again.
 fn inserted(response: &BatchStatementResponse) -> Result<Option<Stored>, AdapterError> {
     use BatchStatementErrorCodeEnum::{
         DuplicateItem, InternalServerError, ProvisionedThroughputExceeded, RequestLimitExceeded,

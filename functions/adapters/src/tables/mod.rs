@@ -16,6 +16,7 @@ pub mod streak;
 pub mod test_slots;
 pub mod tick;
 pub mod tokens;
+mod transaction;
 mod unreadable;
 pub mod waiting;
 

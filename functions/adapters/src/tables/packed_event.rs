@@ -1,7 +1,7 @@
 //! Events as they are stored: their JSON, deflated where that makes it smaller.
 //!
-//! A row of up to 1 KiB is one unit of writing, so what is small anyway is stored as it is. The first byte says which
-//! form it is, so that a later version can add another.
+//! A row of up to 1 KiB is one write unit, so small events are stored as they are. The first byte names the form, so
+//! that a later version can add another.
 
 use std::io::{Read, Write};
 
@@ -14,8 +14,8 @@ use flate2::write::DeflateEncoder;
 /// From this many bytes on an event is deflated.
 const DEFLATED_FROM: usize = 600;
 
-/// The most bytes that an event is inflated to: a push in base64 with its envelope, and room. More is no event of
-/// ours, and would only fill the memory.
+/// The most bytes that an event is inflated to: a push in base64 with its envelope, and room. No event of ours is
+/// larger; a larger one would only fill the memory.
 const MAX_EVENT_BYTES: u64 = 4 * MAX_PUSH_BYTES as u64;
 
 const PLAIN: u8 = 0;
@@ -25,7 +25,7 @@ const DEFLATED: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedEvent(Vec<u8>);
 
-/// What is stored is no event.
+/// The stored bytes are no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what is stored is no event")]
 pub struct UnreadableEvent;
@@ -34,7 +34,7 @@ impl PackedEvent {
     /// Packs an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
-        // Texts, numbers and JSON that was parsed before: none of it can fail to be written.
+        // Texts, numbers and JSON that was parsed before: writing them cannot fail.
         let mut plain = vec![PLAIN];
         if serde_json::to_writer(&mut plain, event).is_err() {
             plain.truncate(1);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_and_repeats_itself_becomes_small_and_what_is_small_stays_as_it_is() {
+    fn large_events_are_packed_and_small_ones_are_not() {
         let event = |text: &str| push::split(Network::X, text.as_bytes()).remove(0).event;
         let small = PackedEvent::of(&event(r#"{"a":1}"#));
         assert_eq!(small.bytes()[0], PLAIN);

@@ -6,10 +6,10 @@
 //! | that an account has it (to have it once) | `account#<id>` | `own-page#<network>#<network's id>` |
 //! | route of its pushes | `network#<network>#<network's id>` | page id |
 //!
-//! The three rows of a page, its token and its schedule are written in one transaction and deleted in one, so that a push is never
-//! routed to a page that is gone, and nothing is left of a page that was deleted half. A page is changed only on
-//! condition that its `version` is the one that was read. All reads are consistent: a push is routed to every page
-//! whose creation was answered before.
+//! The three rows of a page, its token and its schedule are written in one transaction and deleted in one. So a push is
+//! never routed to a page that is gone, and no half-deleted page remains. A page is changed only on condition that its
+//! `version` is the one that was read. All reads are consistent: a push is routed to every page whose creation was
+//! answered before.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,8 @@ use carteiro_networks::page::{Changed, Delivery, Page, Token};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::error::AdapterError;
-use crate::tables::account_counts::Created;
 use crate::tables::conditional::made;
+use crate::tables::config::Created;
 use crate::tables::config::{ConfigTable, EXISTS, IS_AS_READ, ListPage, Replaced, TABLE, account_pk};
 use crate::tables::poll::PollTable;
 use crate::tables::row::{Reader, Row, number, text};
@@ -36,17 +36,17 @@ const CONCURRENT_LOOKUPS: usize = 8;
 pub struct ConnectedPage {
     /// The page.
     pub page: PageId,
-    /// Whose it is.
+    /// Its account.
     pub account: AccountId,
     /// The network's id of it.
     pub network_id: NetworkId,
-    /// When its pushes are handed on.
+    /// When its pushes are dispatched.
     pub delivery: Delivery,
     /// Whether its network took its token as this page's.
     pub proven: bool,
 }
 
-/// The tables that keep what else there is of a page; what is written to them is written together with the page.
+/// The tables with a page's rows. They are written together.
 #[derive(Clone, Debug)]
 pub struct PageTables {
     /// Its token.
@@ -96,7 +96,7 @@ impl ConfigTable {
         let row = self.get(account_pk(&page.account), own_sk(page), OPERATION).await?;
         match row {
             Some(row) => Ok(CreatedPage::Duplicate(Reader { table: TABLE, row: &row }.parsed("page")?)),
-            // The one that was in the way is gone by now.
+            // The conflicting page is gone by now.
             None => Err(AdapterError::Contended { operation: OPERATION }),
         }
     }
@@ -113,7 +113,7 @@ impl ConfigTable {
     /// The pages, of all accounts, that any of these pages of a network is connected by.
     ///
     /// # Errors
-    /// Where the table cannot be read, or not all of it.
+    /// Where the table cannot be read, or only in part.
     pub async fn find_pages(
         &self,
         network: Network,
@@ -158,8 +158,8 @@ impl ConfigTable {
         Ok(ListPage { data: rows.iter().map(read_page).collect::<Result<_, _>>()?, last })
     }
 
-    /// Stores a changed page, if it is still the one whose version precedes its own, and what changes of its token;
-    /// with a new one it is asked about at once.
+    /// Stores a changed page and its changed token, if the page's version precedes the new one. With a new token the
+    /// page is polled at once.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -190,8 +190,8 @@ impl ConfigTable {
         }
     }
 
-    /// Stores a page of which something was noticed, if it is still the one whose version precedes its own. Its route and
-    /// its token stay as they are.
+    /// Stores a page whose token state changed, if its version precedes the new one. Its route and its token stay as
+    /// they are.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -203,8 +203,8 @@ impl ConfigTable {
         Ok(if marked.is_some() { Replaced::Done } else { Replaced::ChangedMeanwhile })
     }
 
-    /// Stores that a page's network took its token as this page's, or that it is somebody else's, if the page is still
-    /// the one whose version precedes its own; its pushes go by that from then on.
+    /// Stores whether the network took the token as this page's, if the page's version precedes the new one. Pushes are
+    /// routed by that from then on.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -261,7 +261,7 @@ fn route_pk(network: Network, id: &NetworkId) -> String {
 }
 
 fn page_row(page: &Page) -> Row {
-    // Everything but what conditions look at is one document, in the core's own form. The token is not in it.
+    // Everything but the attributes of conditions is one document, in the core's own form. The token is not in it.
     let document = serde_json::to_string(page).unwrap_or_default();
     Row::from([
         ("pk".to_owned(), text(account_pk(&page.account))),

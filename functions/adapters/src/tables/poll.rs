@@ -1,5 +1,4 @@
-//! What the collector keeps of each page: when it is to be asked about, how far its collection came, and what was spent
-//! of the networks' limits.
+//! Polling state of each page: when it is due, how far its collection came, and what was spent of the networks' quotas.
 //!
 //! | what | `pk` | `sk` |
 //! |---|---|---|
@@ -15,22 +14,22 @@
 //! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
 //! in a few pages of a query, and no index is written for it.
 //!
-//! **A page is asked about by one at a time**: whoever does it holds the *lease* in its schedule, taken by a conditional
-//! write and given up with the result. A lease that is over was its holder's who died; the checkpoint is written on the
-//! condition that it is the one that was read, so that one who comes back late changes nothing. What remains: two may
-//! call the network for one page where a call outlasts a lease, and store the same things under the same keys.
+//! **One worker polls a page at a time**: it holds the *lease* in the page's schedule, taken by a conditional write and
+//! returned with the outcome. A lease that expired belonged to a worker that died. The checkpoint is written on
+//! condition that it is the one that was read, so a late worker changes nothing. Not guaranteed: where a call outlasts
+//! its lease, two workers may call the network for one page, and store the same things under the same keys.
 //!
-//! **Limits are kept across workers**: a unit is taken by a conditional write before its call, and stays taken whatever
-//! becomes of the call. One more unit than was used can be counted, where a second limit refuses; never one less.
-//! An account's [part](carteiro_networks::poll::fair) of an app's limit is taken first, so that what it refuses costs the
-//! app nothing. A page that is not proven spends little of the network page's own limit, which is its owner's.
+//! **Quotas are kept across workers**: a unit is taken by a conditional write before its call, and stays taken however
+//! the call ends. Where a second quota refuses, one unit more than was used may be counted, never one less. An
+//! account's [share](carteiro_networks::poll::fair) of an app's quota is taken first, so that its refusal costs the app
+//! nothing. A page whose token is not proven spends little of the network page's own quota, which belongs to its owner.
 //!
-//! **A rest of the whole network** is what its answers to the calls of one account say of *an* app: whoever gave that
-//! account's token may have it of another app than the deployment's. So it is the account's alone until a second account
-//! is told the same.
+//! **A cooldown of the whole network** is reported by its answers to one account's calls, about *an* app: the account's
+//! token may belong to another app than the deployment's. So it applies to that account alone until a second account is
+//! told the same.
 //!
-//! **A token that is dead pauses its page**, on the condition that no newer one was given meanwhile, which sets the page
-//! going again by the same write that stores it.
+//! **A dead token pauses its page**, on condition that no newer token was given meanwhile. A newer token resumes the
+//! page by the write that stores it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -66,7 +65,7 @@ pub const SHARDS: u8 = 16;
 /// How long a checkpoint is kept after it was written: longer than any token is left without a renewal.
 const CHECKPOINT_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// How long what was spent is kept after its window.
+/// How long spent units are kept after their window.
 const SPENT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a page may be asked about out of turn.
@@ -81,40 +80,40 @@ const READ_ROUNDS: u32 = 5;
 /// The pause before the first such repeat; it doubles.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
-/// The page is connected,
+/// The page is connected.
 const IS_THERE: &str = "attribute_exists(pk)";
-/// nobody asks about it, or who did died,
+/// No worker polls the page, or its lease expired.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
-/// this plan's turn of it was not taken, or was by one who did not come to its end,
+/// This plan has not been served, or its worker died.
 const IS_NOT_DONE: &str = "(attribute_not_exists(planned_at) OR planned_at < :planned \
                            OR (planned_at = :planned AND attribute_exists(lease)))";
-/// and it is its time.
+/// The page is due.
 const IS_DUE: &str = "next_at <= :now";
-/// Whatever its time is, its token is not dead.
+/// The page is scheduled, at any time: its token is not dead.
 const IS_PLANNED: &str = "attribute_exists(next_at)";
-/// Out of turn: it was not asked about a moment ago.
+/// The page was not polled a moment ago. For polls that are not planned.
 const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :quiet_since)";
-/// The lease is still ours.
+/// This worker holds the lease.
 const IS_OURS: &str = "lease = :lease";
-/// No newer token was given than the one that is dead.
+/// No newer token was given than the dead one.
 const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
 /// The checkpoint is the one that was read.
 const IS_AS_READ: &str = "version = :read";
 /// There is none yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
-/// The window is the one that something was spent in, and there is enough left.
+/// The window is the current one, and enough units are left.
 const IS_WITHIN: &str = "window_end = :end AND units <= :room";
-/// What was spent is of a window before this one.
+/// The units were spent in an earlier window.
 const IS_ANOTHER_WINDOW: &str = "(attribute_not_exists(window_end) OR window_end < :end)";
-/// A rest is only made longer,
+/// The cooldown ends earlier than the new one.
 const IS_LONGER: &str = "(attribute_not_exists(rest_until) OR rest_until < :until)";
-/// by the account that was told of it before, or where that one is over.
+/// The cooldown was reported by this account, or is over.
 const IS_OF_THIS_ACCOUNT: &str =
     "(attribute_not_exists(said_by) OR said_by = :account OR rest_until <= :now)";
-/// Another account was told of a rest that is not over.
+/// Another account reported a cooldown that is not over.
 const IS_OF_ANOTHER: &str = "said_by <> :account AND rest_until > :now";
 
-/// What the collector keeps of pages.
+/// The polling state of pages.
 #[derive(Clone, Debug)]
 pub struct PollTable {
     client: Client,
@@ -126,7 +125,7 @@ pub struct PollTable {
 pub struct Schedule {
     /// The page.
     pub page: PageId,
-    /// Whose it is.
+    /// Its account.
     pub account: AccountId,
     /// Its network.
     pub network: Network,
@@ -136,15 +135,15 @@ pub struct Schedule {
     pub token_version: u64,
     /// When it is asked about next; None while its token is dead.
     pub next_at: Option<Timestamp>,
-    /// When it was last begun to be asked about.
+    /// When its last poll began.
     pub began_at: Option<Timestamp>,
     /// How often it is asked about, in minutes, as of the last time.
     pub every_minutes: Option<u32>,
-    /// What came of the last time.
+    /// The outcome of the last poll.
     pub last: Option<LastTick>,
-    /// What was last learned of its token by asking about that.
+    /// When its token was last inspected.
     pub inspected: Option<Inspected>,
-    /// What its token might not do the last time, by the ask's name.
+    /// The operation that its token was not allowed in the last poll.
     pub denied: Option<String>,
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
@@ -167,11 +166,11 @@ pub enum PollTrigger {
     Planned(Timestamp),
     /// A tick planned it at this time, whatever its schedule says.
     Now(Timestamp),
-    /// Somebody asked for it now.
+    /// Its owner asked for a poll now.
     OutOfTurn,
 }
 
-/// A page that is ours to ask about.
+/// A page that this worker may poll.
 #[derive(Clone, Debug)]
 pub struct Leased {
     /// Its schedule.
@@ -179,18 +178,18 @@ pub struct Leased {
     lease: String,
 }
 
-/// What is written when a page was asked about.
+/// The outcome of a poll, as it is written to the schedule.
 #[derive(Clone, Debug)]
 pub struct PollOutcome {
     /// When it is asked about next.
     pub next: Next,
     /// How often it is asked about, in minutes.
     pub every_minutes: u32,
-    /// What came of it.
+    /// The result.
     pub last: LastTick,
-    /// What was learned of its token by asking about that.
+    /// When its token was inspected.
     pub inspected: Option<Inspected>,
-    /// What its token may not do, by the ask's name.
+    /// The operation that its token is not allowed.
     pub denied: Option<String>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
@@ -211,12 +210,12 @@ pub enum Next {
 /// How far a page's collection came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What was kept; none, at first.
+    /// The checkpoint; none at first.
     pub checkpoint: Option<String>,
     version: u64,
 }
 
-/// What is read before a page is asked about.
+/// The state that is read before a poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// How far its collection came.
@@ -227,7 +226,7 @@ pub struct Before {
     pub page_rests_until: Option<Timestamp>,
 }
 
-/// Whose units a call takes of an app's limits.
+/// The account's share and proof by which a call spends an app's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spender {
     /// How many millionths of the app's limits the page's account may use; None where it may use all.
@@ -241,11 +240,11 @@ pub struct Spender {
 pub struct Connected {
     /// Of each network.
     pub pages: BTreeMap<Network, u64>,
-    /// Of each network whose limits the accounts share, by account.
+    /// By account, for networks whose quotas the accounts share.
     pub accounts: BTreeMap<Network, ByAccount>,
 }
 
-/// Of what a rest is.
+/// The scope of a cooldown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CooldownKey {
     /// Of one page of the network's.
@@ -284,21 +283,21 @@ impl PollTable {
             .expression_attribute_values(":network_id", text(page.network_id.as_str()))
             .expression_attribute_values(":version", number(page.token_version))
             .expression_attribute_values(":now", milliseconds(now));
-        let update = update.build().map_err(not_built)?;
+        let update = update.build().map_err(AdapterError::not_built)?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// The parts of a transaction that delete what is kept of a page.
+    /// The parts of a transaction that delete a page's polling state.
     pub(crate) fn forget(&self, page: &PageId) -> Result<Vec<TransactWriteItem>, AdapterError> {
         let delete = |key| {
             let delete = Delete::builder().table_name(&self.name).set_key(Some(key)).build();
-            Ok(TransactWriteItem::builder().delete(delete.map_err(not_built)?).build())
+            Ok(TransactWriteItem::builder().delete(delete.map_err(AdapterError::not_built)?).build())
         };
         Ok(vec![delete(schedule_key(page))?, delete(checkpoint_key(page))?])
     }
 
-    /// Some of the schedules of a shard. With more there is a mark, after which the next of them begin. The read may be
-    /// of a moment ago; [`PollTable::lease`] decides.
+    /// Some of the schedules of a shard. Where there are more, a key is answered at which the next ones start. The read
+    /// may be slightly old; [`PollTable::lease`] decides.
     ///
     /// # Errors
     /// Where the table cannot be read. A row that cannot be read is left out, and logged.
@@ -310,7 +309,7 @@ impl PollTable {
     ) -> Result<(Vec<Schedule>, Option<StartKey>), AdapterError> {
         let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
         let call = call.expression_attribute_values(":pk", text(plan_pk(shard)));
-        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|mark| mark.0));
+        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|key| key.0));
         let answer = call.send().await.map_err(|error| AdapterError::of_call("reading schedules", error))?;
         let readable = |row: &Row| {
             let read = read_schedule(row);
@@ -358,7 +357,7 @@ impl PollTable {
             for (network, count) in row.json::<BTreeMap<Network, u64>>("counts")? {
                 *all.pages.entry(network).or_default() += count;
             }
-            // An older version does not tell accounts apart; this one will when it next plans the shard.
+            // An older version does not distinguish accounts; this one will when it next plans the shard.
             let accounts: BTreeMap<Network, ByAccount> = row.json("accounts").unwrap_or_default();
             for (network, accounts) in accounts {
                 let of_network = all.accounts.entry(network).or_default();
@@ -372,7 +371,7 @@ impl PollTable {
         Ok(all)
     }
 
-    /// Takes a page to ask about, until `until`. None where it is not its turn: somebody else does or did, it is paused,
+    /// Leases a page for a poll, until `until`. None where it is not due, another worker has or had it, it is paused,
     /// or it is gone.
     ///
     /// # Errors
@@ -412,7 +411,7 @@ impl PollTable {
         row.map(|row| Ok(Leased { schedule: read_schedule(&row)?, lease })).transpose()
     }
 
-    /// Gives a page back with what came of it, if the lease is still ours.
+    /// Returns a page with the outcome of its poll, if the lease still stands.
     ///
     /// # Errors
     /// Where it cannot be written. Then it is asked about again when the lease is over.
@@ -456,7 +455,8 @@ impl PollTable {
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
         if made(update(true).send().await, OPERATION)?.is_none() {
-            // A newer token was given: its time was set with it. Or the lease is not ours, and nothing is changed.
+            // A newer token was given, and its time was set with it. Or another worker holds the lease, and nothing is
+            // changed.
             made(update(false).send().await, OPERATION)?;
         }
         Ok(())
@@ -474,7 +474,7 @@ impl PollTable {
         Ok(())
     }
 
-    /// What is to be known before a page is asked about.
+    /// The state that a poll needs before its first call.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -533,8 +533,8 @@ impl PollTable {
         Ok(Kept::Done)
     }
 
-    /// Takes the units of one request from every limit that counts it, and from the account's part of the app's limits,
-    /// if each of them has as many left. What was taken before one of them refused is given back.
+    /// Takes the units of one request from every quota that counts it, and from the account's share of the app's
+    /// quotas. Where one of them refuses, the units taken before are returned.
     ///
     /// # Errors
     /// Where it cannot be written. Whether they were taken is then not known; the call is not to be made.
@@ -549,7 +549,7 @@ impl PollTable {
         let mut taken = Vec::new();
         let may = self.take_each(schedule, limits, spender, ask, (&mut taken, now)).await;
         if !matches!(may, Ok(Admission::Now)) {
-            // Where one limit refuses, no call is made: what others gave is theirs again.
+            // Where one quota refuses, no call is made: the units of the others are returned.
             for (pk, limit) in taken {
                 self.give_back_units(pk, &limit, ask.1, now).await?;
             }
@@ -574,7 +574,7 @@ impl PollTable {
             let end = limit.window.end(now);
             let pk =
                 spent_pk(network, (limit.of == LimitScope::TheNetworkPage).then_some(&schedule.network_id));
-            // Whether the page is this account's nobody knows yet, and its owner's units are few.
+            // It is not proven yet that the page is this account's, and its owner's units are few.
             if !spender.proven {
                 let pk = format!("{pk}#unproven#{account}");
                 if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
@@ -618,7 +618,7 @@ impl PollTable {
         made(sent, "giving units of a limit back").map(|_| ())
     }
 
-    /// Takes units of what is counted at `pk`, of which there are `most` in the limit's window.
+    /// Takes units of the quota at `pk`, which has `most` in its window.
     async fn take(
         &self,
         pk: String,
@@ -659,8 +659,8 @@ impl PollTable {
         Ok(false)
     }
 
-    /// Notes that a network wants no call before then: about one page of its own, or of an app, as the answers to an
-    /// account's calls said. One that was told longer before stays.
+    /// Notes that a network asks for no calls before then: about one page, or for an app, as the answers to an
+    /// account's calls said. A longer cooldown that was reported before stays.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -721,7 +721,7 @@ impl PollTable {
             return Ok(Vec::new());
         }
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
-        let mut left = HashMap::from([(self.name.clone(), keys.map_err(not_built)?)]);
+        let mut left = HashMap::from([(self.name.clone(), keys.map_err(AdapterError::not_built)?)]);
         let (mut rows, mut pause) = (Vec::new(), READ_PAUSE);
         for round in 1..=READ_ROUNDS {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
@@ -738,10 +738,6 @@ impl PollTable {
         }
         Err(AdapterError::Incomplete { operation: OPERATION })
     }
-}
-
-fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
-    AdapterError::unavailable("building a call", error)
 }
 
 fn plan_pk(shard: u8) -> String {
@@ -779,7 +775,7 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
     let reader = Reader { table: TABLE, row };
     let time = |name| if row.contains_key(name) { reader.milliseconds(name).map(Some) } else { Ok(None) };
     let is_text = |name| matches!(row.get(name), Some(AttributeValue::S(_)));
-    // What only shows or saves something may be of another version of the program.
+    // Attributes that are only shown, or only save work, may be of another version of the program.
     let last: Option<LastTick> = reader.json("last_tick").ok();
     let went_well =
         last.as_ref().is_some_and(|last| matches!(last.result, TickResult::Ok | TickResult::More));

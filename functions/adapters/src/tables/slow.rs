@@ -1,4 +1,4 @@
-//! The row of an account's slow attempts, in the table of streaks. What it says is in [`carteiro_core::slow`].
+//! The row of an account's slow attempts, in the table of streaks. The rules are in [`carteiro_core::slow`].
 //!
 //! Its `pk` is the account, its `sk` is `slow`. It is read together with the webhooks of a batch, and written by slow
 //! attempts alone.

@@ -1,8 +1,8 @@
 //! Streaks and blocks. The rule, the protocol and the argument for it are in [`carteiro_core::streak`]; this makes its
 //! reads and writes.
 //!
-//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`. Beside these, the table has a row for each account with
-//! slow attempts (`tables::slow`).
+//! A row's `pk` is the webhook, its `sk` is `<revision>#<type>`. The table also has a row for each account with slow
+//! attempts (`tables::slow`).
 //!
 //! A write that counts is made at most once: the client's own retries are off for it. A refusal that certainly changed
 //! nothing (a throttle) is repeated while time is left; an answer that was lost counts as made.
@@ -35,7 +35,7 @@ use crate::tables::unreadable::readable;
 
 const TABLE: &str = "streaks";
 
-/// Over how many partitions the index of what is to be told is spread.
+/// The number of partitions of the index of pending notices.
 pub const DUE_SHARDS: u8 = 16;
 
 /// The first pause after a throttle; it doubles.
@@ -44,10 +44,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause after a throttle.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often deaths are counted anew while others count on the same tally.
+/// Retries of a count of deaths while others count on the same tally.
 const TALLY_TRIES: usize = 10;
 
-/// What settling still needs; no record is begun or repeated in the last of it.
+/// Time reserved for settling. No record is begun or repeated with less time left.
 const RESERVE: Duration = Duration::from_secs(4);
 
 /// Streaks and blocks.
@@ -60,7 +60,7 @@ pub struct StreakTable {
 /// Which row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreakKey {
-    /// Whose webhook it is. It is no part of the row's key.
+    /// The webhook's account. It is no part of the row's key.
     pub account: AccountId,
     /// The webhook.
     pub webhook: WebhookId,
@@ -71,7 +71,7 @@ pub struct StreakKey {
 }
 
 impl StreakKey {
-    /// The row that counts what ended undelivered of a webhook and type ([`carteiro_core::tally`]).
+    /// The row of the tally of a webhook and type: how many items ended undelivered ([`carteiro_core::tally`]).
     #[must_use]
     pub fn tally(account: AccountId, webhook: WebhookId, item_type: ItemType) -> Self {
         Self { account, webhook, revision: tally::REVISION, item_type }
@@ -122,7 +122,7 @@ impl StreakTable {
     /// Reads rows consistently, in one call. At most 100.
     ///
     /// # Errors
-    /// Where the table cannot be read, or not all of it.
+    /// Where the table cannot be read, or only in part.
     pub async fn read_all(&self, wanted: &[StreakKey]) -> Result<HashMap<StreakKey, CoreRow>, AdapterError> {
         const OPERATION: &str = "reading streaks";
         let (name, keys) = self.keys(wanted);
@@ -146,7 +146,7 @@ impl StreakTable {
         Err(AdapterError::Incomplete { operation: OPERATION })
     }
 
-    /// The streaks in a shard of the index of which something is to be told until then, and when.
+    /// The streaks in a shard of the index with notices due by then, and when they are due.
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -179,7 +179,7 @@ impl StreakTable {
             };
             Ok((key, row.milliseconds("due_at")?))
         };
-        // One that cannot be read keeps none of the others from being told.
+        // One that cannot be read does not delay the others' notices.
         let rows = answer.items.unwrap_or_default();
         Ok(rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect())
     }
@@ -219,11 +219,11 @@ impl StreakTable {
         Err(AdapterError::Contended { operation: "counting deaths" })
     }
 
-    /// Carries a recording out to its end, and answers whether it left something to be told.
+    /// Makes the writes of a recording to its end, and answers whether it left a pending notice.
     ///
     /// # Errors
-    /// Where the table could not be read or written in the time that is left. What was not recorded then is not part
-    /// of the history.
+    /// Where the table could not be read or written in the time that is left. Results that were not recorded then are
+    /// not part of the history.
     pub async fn record(
         &self,
         key: &StreakKey,
@@ -231,14 +231,14 @@ impl StreakTable {
         mut step: Step,
         clock: InvocationClock,
     ) -> Result<(Recorded, bool), AdapterError> {
-        let mut to_tell = false;
+        let mut has_notices = false;
         loop {
             let answer = match &step {
-                Step::Done(recorded) => return Ok((*recorded, to_tell)),
+                Step::Done(recorded) => return Ok((*recorded, has_notices)),
                 Step::Read => Answer::Row(self.read(key).await?),
                 Step::Write(write) => {
                     let answer = self.write(key, write, clock).await?;
-                    to_tell |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
+                    has_notices |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
                     answer
                 }
             };
@@ -246,7 +246,7 @@ impl StreakTable {
         }
     }
 
-    /// Changes the row of an account's slow attempts. A write that is repeated changes little, and decides nothing alone.
+    /// Changes the row of an account's slow attempts. A repeated write changes little, and decides nothing alone.
     ///
     /// # Errors
     /// Where the table cannot be written.
@@ -367,7 +367,7 @@ fn index(key: &StreakKey, changes: &[Change]) -> Vec<(&'static str, Value)> {
     vec![("due_shard", Value::Text(format!("due#{last}"))), ("account", account)]
 }
 
-/// Sorts a call's end: made, refused by its condition, certainly not made, or nobody knows.
+/// Sorts a call's outcome: made, refused by its condition, certainly not made, or unknown.
 fn tried<E>(
     sent: Result<(), SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>>,
     operation: &'static str,
@@ -387,7 +387,7 @@ where
         let error = AdapterError::of_call(operation, error);
         return match error {
             AdapterError::Refused { .. } => Err(error),
-            // A throttle is answered with 400, before anything was done; a 5xx says nothing of what was done.
+            // A throttle is answered with 400, before the write; a 5xx says nothing about the write.
             _ if status < 500 => Ok(Tried::Throttled(error)),
             _ => {
                 tracing::warn!(operation, error = error.chain(), "streak.answer_lost");

@@ -5,7 +5,7 @@
 //! | tests under way, and how many there were in a minute | `account#<id>` | `tests` |
 //!
 //! The row is written on condition that its `version` is the one that was read. A write whose answer was lost is
-//! recognised by the owner's id in the row. A place that is not given back is free when its lease is over.
+//! recognised by the owner's id in the row. A place that is not returned is free when its lease expires.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub enum TestPlace {
 }
 
 impl ConfigTable {
-    /// Takes a place for a test whose attempt takes `attempt` at most.
+    /// Takes a place for a test whose attempt takes up to `attempt`.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -59,7 +59,7 @@ impl ConfigTable {
                 return Ok(TestPlace::Taken(owner));
             }
         }
-        // So many others of the same account's came in between that there is no place.
+        // Others of the same account took the places meanwhile.
         Ok(TestPlace::Refused { retry_after: 1 })
     }
 
@@ -78,7 +78,7 @@ impl ConfigTable {
         Err(AdapterError::contended("giving a test's place back"))
     }
 
-    /// Deletes what is kept of an account's tests.
+    /// Deletes the row of an account's tests.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -93,7 +93,7 @@ impl ConfigTable {
         let row = self.get(account_pk(account), SK.to_owned(), "reading an account's tests").await?;
         let Some(row) = row else { return Ok((TestShare::default(), 0)) };
         let row = Reader { table: TABLE, row: &row };
-        // What another version wrote in another form is of a minute at most.
+        // A row of another version's form covers a minute at most.
         Ok((row.json("share").unwrap_or_default(), row.number("version")?))
     }
 

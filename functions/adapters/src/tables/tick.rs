@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::row::{Row, milliseconds, seconds, text};
 
-/// Nobody planned the slot,
+/// The slot was not planned.
 const IS_NEW: &str = "attribute_not_exists(pk)";
-/// or who did died before the end,
+/// The slot's planner died: its lease expired before it was planned.
 const WAS_CUT_SHORT: &str = "(attribute_not_exists(planned_at) AND lease_until <= :now)";
-/// or it was this very invocation: its claim's answer was lost, or the platform repeats it.
+/// This invocation has the claim: its answer was lost, or the platform repeats the invocation.
 const IS_OURS: &str = "(attribute_not_exists(planned_at) AND #owner = :owner)";
 
 /// Which schedule slots were planned.
@@ -27,11 +27,11 @@ pub struct TickTable {
 /// How claiming a slot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotClaim {
-    /// It is ours to plan.
+    /// The caller plans it.
     Claimed,
     /// It is planned.
     Planned,
-    /// Somebody is planning it, or died at it a moment ago.
+    /// Another invocation plans it, or died a moment ago.
     BeingPlanned,
 }
 

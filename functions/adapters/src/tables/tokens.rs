@@ -4,12 +4,12 @@
 //! |---|---|
 //! | token | page id |
 //!
-//! Whoever configures pages writes here and reads nothing: every write is a part of the transaction that changes the
-//! page ([`config_pages`](crate::tables::pages)), so that a page's `token_version` and its token's `version` are one
-//! number, and no token is left of a page that is gone. Only what collects reads.
+//! The configuration API writes here and reads nothing. Every write is a part of the transaction that changes the page
+//! ([`pages`](super::pages)), so a page's `token_version` always equals its token's `version`, and no token of a
+//! deleted page remains. Only the collector reads.
 //!
-//! A renewal is noted in the row before the network is asked ([`TokenTable::begin_renewal`]), so that no two of them use
-//! one refresh token, which some networks take once.
+//! A renewal is noted in the row before the network is called ([`TokenTable::begin_renewal`]), so that no two renewals
+//! use one refresh token, which some networks accept once.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
@@ -28,15 +28,15 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 /// A token is at this key: a change is never the beginning of a row.
 const EXISTS: &str = "attribute_exists(pk)";
 
-/// The token is the one that was read,
+/// The token is the one that was read.
 const IS_AS_READ: &str = "version = :version";
-/// and nobody renews it, or who did began as long ago as was read.
+/// No renewal has begun since the token was read.
 const IS_NOT_BEING_RENEWED: &str = "(attribute_not_exists(renewal) OR renewal = :before)";
 
 /// The renewal that is under way is this one.
 const IS_THAT_RENEWAL: &str = "renewal = :attempt";
 
-/// A page's token, and the renewal of it that was begun, if one was.
+/// A page's token, and its renewal, where one was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
     /// The token.
@@ -59,7 +59,7 @@ impl TokenTable {
         Self { client, name }
     }
 
-    /// A page's token. It may be a newer one than that of a page that was read before: the versions tell.
+    /// A page's token. It may be newer than the token of a page that was read before: compare the versions.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -70,8 +70,8 @@ impl TokenTable {
         row.as_ref().map(read).transpose()
     }
 
-    /// Notes that a token's renewal begins, if it is still the one that was read and nobody else began one meanwhile.
-    /// False where it is not, or somebody did.
+    /// Notes that a token's renewal begins, if the token is the one that was read and no other renewal began meanwhile.
+    /// False otherwise.
     ///
     /// # Errors
     /// Where it cannot be written. The network is not to be asked then.
@@ -120,7 +120,7 @@ impl TokenTable {
             row.insert("expires_at".to_owned(), milliseconds(at));
         }
         let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
-        let put = put.build().map_err(not_built)?;
+        let put = put.build().map_err(AdapterError::not_built)?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
@@ -161,20 +161,16 @@ impl TokenTable {
             expression.push_str(" REMOVE ");
             expression.push_str(&remove.join(", "));
         }
-        let update = update.update_expression(expression).build().map_err(not_built)?;
+        let update = update.update_expression(expression).build().map_err(AdapterError::not_built)?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
     /// The part of a transaction that deletes a page's token, if it is there.
     pub(crate) fn delete(&self, page: &PageId) -> Result<TransactWriteItem, AdapterError> {
         let delete = Delete::builder().table_name(&self.name).key("pk", text(page.as_str()));
-        let delete = delete.build().map_err(not_built)?;
+        let delete = delete.build().map_err(AdapterError::not_built)?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
-}
-
-fn not_built(error: aws_sdk_dynamodb::error::BuildError) -> AdapterError {
-    AdapterError::unavailable("building a write", error)
 }
 
 fn read(row: &Row) -> Result<StoredToken, AdapterError> {

@@ -12,7 +12,7 @@ pub(crate) fn note(table: &'static str, row: &Row, error: &AdapterError) {
     tracing::error!(table, pk = key("pk"), sk = key("sk"), error = error.chain(), "row.unreadable");
 }
 
-/// What was read of a row; None where it cannot be read, which is said in the log.
+/// The value of a row; None where it cannot be read, which is logged.
 pub(crate) fn readable<T>(table: &'static str, row: &Row, read: Result<T, AdapterError>) -> Option<T> {
     read.map_err(|error| note(table, row, &error)).ok()
 }

@@ -1,4 +1,4 @@
-//! The inbox: what is stored once, found while it waits, claimed by one at a time and remembered when handed on.
+//! The inbox: entries are stored once, found while they wait, claimed by one at a time, and remembered when dispatched.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -108,7 +108,7 @@ async fn an_entry_comes_back_as_it_was_stored() {
 }
 
 #[tokio::test]
-async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over() {
+async fn an_entry_is_claimed_by_one_until_its_lease_ends() {
     let (table, page) = (table("InboxClaim"), page());
     table.store(&entries(&page, 0..1), at(NOW_MS)).await.unwrap();
     let place = ready(&table).await.remove(0);
@@ -120,7 +120,7 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
         "a repeat whose answer was lost"
     );
     assert!(table.claim(&place, &second, at(NOW_MS + 100)).await.unwrap().is_some());
-    // The first one comes late: what it does changes nothing.
+    // The first one comes late: its writes change nothing.
     table.mark(&entry, &first, at(NOW_MS + 150)).await.unwrap();
     table.drop_entry(&entry, &first).await.unwrap();
     assert_eq!(ready(&table).await.len(), 1);
@@ -130,7 +130,7 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
 }
 
 #[tokio::test]
-async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready_expires() {
+async fn a_dispatched_entry_leaves_a_marker_and_a_ready_one_stays() {
     let (table, page) = (table("InboxMarker"), page());
     let all = entries(&page, 0..3);
     table.store(&all, at(NOW_MS)).await.unwrap();
@@ -151,7 +151,7 @@ async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready
 }
 
 #[tokio::test]
-async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over() {
+async fn a_writers_entry_is_its_own_until_its_lease_ends() {
     let (table, page) = (table("InboxImmediate"), page());
     let claim = Claim::new(at(NOW_MS + 100)).unwrap();
     let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
@@ -179,7 +179,7 @@ async fn what_came_as_ids_only_waits_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_is_anyones_at_once_and_what_is_not_ours_stays_where_it_is() {
+async fn a_released_claim_can_be_taken_and_a_foreign_one_stays() {
     let (table, page) = (table("InboxGivenBack"), page());
     let claim = Claim::new(at(NOW_MS + 9000)).unwrap();
     let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
@@ -194,7 +194,7 @@ async fn what_is_given_back_is_anyones_at_once_and_what_is_not_ours_stays_where_
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_set_aside_with_all_that_it_holds() {
+async fn an_unreadable_row_is_quarantined_with_its_event() {
     let name = "InboxUnreadable";
     let (table, page) = (table(name), page());
     let mut all = entries(&page, 0..2);
@@ -233,7 +233,7 @@ fn noise(bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_behind() {
+async fn a_large_event_is_stored_in_parts_and_leaves_none() {
     let (table, page) = (table("InboxLarge"), page());
     let mut new = entry(&page, "comment:1", EntryState::Ready);
     let large = event(&json!({"text": noise(2 * MAX_PUSH_BYTES)}));
@@ -242,7 +242,7 @@ async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_be
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let rows = embedded().all_rows("InboxLarge").len();
     assert_eq!(rows, 1 + new.event.bytes().len().div_ceil(MAX_PART_BYTES));
-    // The same thing with another event, as a poll may find it: what came first stays, whole.
+    // The same thing with another event, as a poll may find it: the first one stays, whole.
     let mut other = new.clone();
     other.event = PackedEvent::of(&event(&json!({"text": noise(2 * MAX_PUSH_BYTES)})));
     for again in [&other, &new] {
@@ -272,7 +272,7 @@ async fn a_dropped_entry_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_nobodys_is_kept_once_with_all_its_parts_until_its_time_is_over() {
+async fn an_unrecognised_update_is_kept_once_until_it_expires() {
     let table = table("InboxUnrecognised");
     for (body, rows) in [(json!({"a": 1}), 1), (json!({"text": noise(MAX_PUSH_BYTES)}), 1 + 1 + 2)] {
         let event = event(&body);
@@ -302,10 +302,10 @@ async fn many_at_once_store_a_push_that_they_share_once() {
     assert_eq!((new, embedded().all_rows("InboxShared").len()), (100, 100));
 }
 
-/// What storing a thousand entries takes, in three ways.
+/// The cost of storing a thousand entries, in three ways.
 #[tokio::test]
 #[ignore = "a measurement"]
-async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
+async fn calls_of_25_store_a_thousand_entries_fastest() {
     let name = "InboxMeasured";
     let (table, client) = (table(name), embedded().client());
     let rows = |page: &PageId| -> Vec<std::collections::HashMap<String, AttributeValue>> {
@@ -358,7 +358,7 @@ fn watch() -> Instant {
 }
 
 #[tokio::test]
-async fn a_version_of_what_a_thing_says_is_new_where_another_one_came_before_it() {
+async fn a_later_version_of_a_things_text_is_found() {
     let table = table("InboxVersions");
     let page = page();
     let version = |text: &str, says: bool| NewEntry {

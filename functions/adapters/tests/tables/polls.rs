@@ -1,19 +1,17 @@
-//! What the collector keeps of pages: one at a time asks about a page, limits are kept across workers, a dead token
-//! pauses a page and a new one sets it going.
+//! Polling state: one worker polls a page at a time, quotas are kept across workers, a dead token pauses a page and a
+//! new one resumes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::config::{Account, ConfigTable, NewKey};
+use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::{
     CHECK_PAUSE, Connected, CooldownKey, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress,
     SHARDS, Schedule, Spender,
 };
-use carteiro_adapters::tables::tokens::TokenTable;
-use carteiro_core::id::{AccountId, KeyId, PageId};
-use carteiro_core::key::ApiKey;
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
@@ -24,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::database::{NOW_MS, at, embedded};
+use crate::support::{new_account, now, page_tables};
 
 #[derive(Clone)]
 struct Tables {
@@ -40,30 +38,8 @@ const LEASE: Duration = Duration::from_secs(300);
 
 impl Tables {
     async fn new() -> Self {
-        let name = format!("{:032x}", random::bits128().unwrap());
-        let [config, tokens, polls] = ["Config", "Tokens", "Poll"].map(|kind| format!("{kind}{name}"));
-        embedded().make_config(&config);
-        embedded().make_tokens(&tokens);
-        embedded().make_config(&polls);
-        let client = embedded().client();
-        let tables = Self {
-            config: ConfigTable::new(client.clone(), config),
-            others: PageTables {
-                tokens: TokenTable::new(client.clone(), tokens),
-                polls: PollTable::new(client, polls),
-            },
-            account: AccountId::from_bits(0),
-        };
-        Self { account: tables.another_account().await, ..tables }
-    }
-
-    async fn another_account(&self) -> AccountId {
-        let id = AccountId::from_bits(random::bits128().unwrap());
-        let account = Account { id: id.clone(), name: "a".into(), created_at: now() };
-        let key = ApiKey::from_random(random::bytes().unwrap());
-        let key = NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() };
-        self.config.create_account(&account, &key).await.unwrap();
-        id
+        let (config, others, _) = page_tables();
+        Self { account: new_account(&config).await, config, others }
     }
 
     fn polls(&self) -> &PollTable {
@@ -88,10 +64,6 @@ impl Tables {
     }
 }
 
-fn now() -> Timestamp {
-    at(NOW_MS)
-}
-
 fn later(seconds: u64) -> Timestamp {
     after(now(), Duration::from_secs(seconds))
 }
@@ -110,7 +82,7 @@ fn finished(next: Next) -> PollOutcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
+async fn one_of_many_workers_leases_a_page_once_in_a_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("x", "1").await;
     let mut takers = JoinSet::new();
@@ -150,7 +122,7 @@ async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
 }
 
 #[tokio::test]
-async fn who_died_at_a_page_is_followed_by_another_in_the_same_plan_and_comes_back_to_nothing() {
+async fn a_dead_workers_page_is_leased_again_in_the_same_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("youtube", "UC1").await;
     let dead = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
@@ -187,14 +159,14 @@ async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let patch = json!({"access_token": "new"});
     let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();
-    // Who asked with the old one says that it is dead only now.
+    // The worker with the old token reports only now that it is dead.
     tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
     assert!(tables.lease(&page, PollTrigger::Planned(later(902)), later(902)).await.is_some());
 }
 
 #[tokio::test]
-async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_asked_about_it() {
+async fn a_deleted_page_is_not_restored_by_its_worker() {
     let tables = Tables::new().await;
     let page = tables.connect("linkedin", "1").await;
     let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
@@ -211,7 +183,7 @@ async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_as
 }
 
 #[tokio::test]
-async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
+async fn all_shards_schedules_are_found_once_and_counted() {
     let tables = Tables::new().await;
     for number in 0..40 {
         let network = if number % 4 == 0 { "x" } else { "facebook" };
@@ -242,9 +214,9 @@ async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
 }
 
 #[tokio::test]
-async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
+async fn an_account_spends_its_part_and_unproven_pages_little() {
     let tables = Tables::new().await;
-    let other = Tables { account: tables.another_account().await, ..tables.clone() };
+    let other = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let of_app = limits(Network::Linkedin)[1];
     let limits = limits(Network::Linkedin);
     let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
@@ -277,7 +249,7 @@ async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_has_them_again() {
+async fn many_workers_take_no_more_units_than_a_window_has() {
     let tables = Tables::new().await;
     let page = tables.connect("googleplay", "com.example").await;
     let schedule = tables.schedule(&page).await.unwrap();
@@ -297,7 +269,7 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
     let may = tables.polls().spend(&schedule, &[of_hour], ANY, ("reviews", 1), now()).await.unwrap();
     assert_eq!(may, Admission::At(end));
     assert_eq!(taken_at(end, 30).await, 30);
-    // One whose clock is behind does not open the old window again.
+    // A worker whose clock is behind does not open the old window again.
     assert_eq!(taken_at(now(), 5).await, 0);
     let never = Limit { units: 2, ..of_hour };
     let may = tables.polls().spend(&schedule, &[never], ANY, ("reviews", 3), end).await.unwrap();
@@ -305,7 +277,7 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
 }
 
 #[tokio::test]
-async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
+async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
     let tables = Tables::new().await;
     let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
     let polls = tables.polls();
@@ -325,10 +297,10 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
 }
 
 #[tokio::test]
-async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_anothers_say_the_same() {
+async fn a_cooldown_is_one_accounts_until_another_reports_it() {
     let tables = Tables::new().await;
     let mine = tables.connect("youtube", "UC1").await;
-    let foreign = Tables { account: tables.another_account().await, ..tables.clone() };
+    let foreign = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let theirs = foreign.connect("youtube", "UC2").await;
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {

@@ -130,7 +130,8 @@ impl<'a> PagePoll<'a> {
         self.notify(&end, began_at).await?;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
-        tracing::info!(page, network, result = tracing::field::debug(result), calls, new, "poll.asked");
+        let shown = tracing::field::debug(result);
+        tracing::info!(page, network, result = shown, calls, new, "poll.asked");
         let turn_at = match turn {
             PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
             PollTrigger::OutOfTurn => began_at,

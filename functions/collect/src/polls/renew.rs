@@ -166,10 +166,10 @@ impl PagePoll<'_> {
                 Renewed::Unknown
             }
         };
-        match &renewed {
-            Renewed::OurFault(why) => tracing::error!(network = network.as_str(), why, "poll.our_fault"),
-            Renewed::Unknown => self.note_renewal_failed("unknown"),
-            Renewed::Fresh(_) | Renewed::Dead { .. } | Renewed::Wait(_) => {}
+        if let Renewed::OurFault(why) = renewed {
+            tracing::error!(network = network.as_str(), why, "poll.our_fault");
+        } else if renewed == Renewed::Unknown {
+            self.note_renewal_failed("unknown");
         }
         let end = not_renewed(&renewed);
         if let Renewed::Fresh(fresh) = renewed { Ok(fresh) } else { Err(end) }

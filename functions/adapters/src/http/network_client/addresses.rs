@@ -48,12 +48,12 @@ fn is_loopback(host: &str) -> bool {
 }
 
 impl Address {
-    /// As it was given, for what is posted to it.
+    /// The URL as it was given, for requests that are posted to it.
     pub(super) fn whole(&self) -> &str {
         &self.0
     }
 
-    /// Without a slash at its end, for what is asked below it.
+    /// The URL without a slash at its end, for requests below it.
     pub(super) fn base(&self) -> &str {
         self.0.trim_end_matches('/')
     }
@@ -70,8 +70,8 @@ impl fmt::Debug for Address {
 pub struct Pair {
     /// `…BaseUrl`: where its API is.
     pub api: Address,
-    /// `…TokenUrl`. Of Facebook and Instagram what is asked about tokens is below it, of the others it is what renewals
-    /// are posted to.
+    /// `…TokenUrl`. For Facebook and Instagram, token inspections are below it. For the others, renewals are posted to
+    /// it.
     pub token: Address,
 }
 
@@ -101,7 +101,7 @@ impl Addresses {
             let token = reader.parsed(&format!("{network}_TOKEN_URL"));
             Some(Pair { api: api?, token: token? })
         };
-        // All of them first, so that all that is wrong is told.
+        // All of them are read first, so that every error is reported.
         let [facebook, instagram, x, youtube, google_play, linkedin] =
             ["FACEBOOK", "INSTAGRAM", "X", "YOUTUBE", "GOOGLE_PLAY", "LINKEDIN"].map(&mut pair);
         Some(Self {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_login_of_instagrams_has_its_own_host_and_facebooks_tokens_are_asked_about_at_facebooks() {
+    fn each_instagram_login_has_its_own_host() {
         let addresses = addresses();
         let of = |network, login, endpoint| addresses.of_page(network, login, endpoint).whole();
         let host = "https://instagram-token-url.example";

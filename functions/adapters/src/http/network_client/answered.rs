@@ -1,4 +1,4 @@
-//! What a network answered, read whole.
+//! A network's whole answer.
 
 use std::fmt;
 use std::io::Read;
@@ -31,7 +31,7 @@ impl fmt::Debug for Answered {
 }
 
 impl Answered {
-    /// What is told to who reads answers where there is none of the network's: a status, and a header with a number.
+    /// The part of an answer that is read where the network sent none: a status, and a header with a number.
     #[must_use]
     pub fn of_ours(status: u16, header: Option<(&'static str, i64)>) -> Self {
         let headers = header.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from(value)));
@@ -45,7 +45,7 @@ impl Answered {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Hands the answer to who reads it: `answered.told(|answer| run.heard(answer, now))`.
+    /// Passes the answer to its reader: `answered.told(|answer| run.heard(answer, now))`.
     pub fn told<T>(&self, read: impl FnOnce(&NetworkResponse<'_>) -> T) -> T {
         let header = |name: &str| self.header(name);
         read(&NetworkResponse { status: self.status, header: &header, body: &self.body })
@@ -56,7 +56,7 @@ impl Answered {
         let (head, body) = response.into_parts();
         let packed = is_packed(&head.headers)?;
         let body = whole(body).await?;
-        // What says that it has no body has none, whatever its coding.
+        // A response without a body has none, whatever its coding says.
         let body = if packed && !body.is_empty() { unpacked(&body)? } else { body };
         Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
     }
@@ -90,7 +90,7 @@ async fn whole(mut body: Incoming) -> Result<Bytes, CallError> {
     Ok(read.freeze())
 }
 
-/// Unpacks no more than is read of what is not packed: a few bytes can be packed gigabytes.
+/// Unpacks at most the limit of unpacked bodies: a few bytes can be packed gigabytes.
 fn unpacked(packed: &[u8]) -> Result<Bytes, CallError> {
     let most = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
     let mut read = Vec::new();

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io;
 
-/// Why a call has no answer. It is in our own words, and has no source: what libraries say of an error may have the URL
-/// in it, and the URL a token.
+/// Why a call has no answer. It is in our own words and has no source: the libraries' errors may show the URL, and the
+/// URL a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// Nothing was sent: the time for it was over already.
@@ -13,16 +13,16 @@ pub enum CallError {
     /// Nothing was sent: it lacks this, or this cannot stand in a request.
     #[error("the call cannot be made: {0}")]
     NotMade(&'static str),
-    /// Nothing was sent: the host was not found, or nobody answers there.
+    /// Nothing was sent: the host was not found, or does not accept connections.
     #[error("no connection to the network")]
     NoConnection,
     /// TLS could not be agreed on, or the certificate is not good.
     #[error("no TLS with the network")]
     Tls,
-    /// There was no answer, or no end of it, in time.
+    /// The answer did not begin or end in time.
     #[error("the network did not answer in time")]
     TimedOut,
-    /// The connection broke, or what came is not HTTP, or not in a coding that was asked for.
+    /// The connection broke, or the answer is not HTTP, or its coding was not requested.
     #[error("the network's answer broke off or is not HTTP")]
     Broken,
     /// The answer is larger than any that is read.
@@ -80,7 +80,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// An I/O error shows what it wraps by `get_ref`, and as its source only what that wraps.
+/// An I/O error shows the error that it wraps by `get_ref`; its source is only the one below that.
 fn inner_of_io<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
     Some(inner)

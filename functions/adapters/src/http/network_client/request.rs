@@ -22,7 +22,7 @@ const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlen
 /// alike so.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What an ask is made with.
+/// The credentials of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
     /// The page's access token. Of Instagram's pages its [login](carteiro_networks::poll::instagram::Login::of) is read
@@ -32,7 +32,7 @@ pub struct Credentials<'a> {
     pub app_token: Option<&'a AccessToken>,
 }
 
-/// What a token is renewed with, as far as there is any of it. It prints nothing of itself.
+/// The credentials of a token's renewal, as far as they are set. It prints none of them.
 #[derive(Clone, Copy, Default)]
 pub struct RenewalSecrets<'a> {
     /// The page's refresh token.
@@ -118,7 +118,7 @@ pub(super) fn of_renewal(
 
 const NOT_A_URL: CallError = CallError::NotMade("its URL is none, or too long");
 
-/// The path stays as it is: some networks' have a query of their own, whose brackets and commas must not be escaped.
+/// The path stays as it is: some networks' paths have a query, whose brackets and commas must not be escaped.
 fn url(address: &Address, path: &str, query: &[(&str, &str)]) -> Result<Uri, CallError> {
     // Else the path could go on with the host's name, or end where a fragment begins, which is not sent.
     if !path.starts_with('/') || path.contains('#') {

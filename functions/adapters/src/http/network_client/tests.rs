@@ -1,4 +1,4 @@
-//! Calls to servers on this machine that write down what they are sent.
+//! Calls to servers on this machine that record the requests.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::*;
 use crate::error::chain;
 use crate::runtime::settings::SettingsReader;
 
-/// No error may have any of it.
+/// A secret that no error may show.
 const SECRET: &str = "EAASecretToken";
 const LONG: Duration = Duration::from_secs(60);
 const FINE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -91,7 +91,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     loop {
         let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
         read.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        // TLS begins with this, and never has what ends a head.
+        // A TLS handshake begins with this byte, and never holds the end of a head.
         if read.starts_with('\x16') {
             return Some(read);
         }
@@ -245,7 +245,7 @@ async fn a_renewal_posts_its_form_to_the_token_address_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_app_without_a_secret_renews_without_one_and_nothing_else_may_be_missing() {
+async fn only_an_apps_secret_may_be_missing_in_a_renewal() {
     let server = Server::answering(FINE).await;
     let refresh = AccessToken::from_stored("r".to_owned());
     let client = server.client();
@@ -272,7 +272,7 @@ async fn an_app_without_a_secret_renews_without_one_and_nothing_else_may_be_miss
 }
 
 #[tokio::test]
-async fn every_status_is_an_answer_whose_headers_are_found_and_which_prints_nothing_of_itself() {
+async fn every_status_is_an_answer_that_prints_none_of_its_content() {
     let answer = "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nX-App-Usage: {\"a\":1}\r\ncontent-length: 14\r\n\r\nEAASecretToken";
     let server = Server::answering(answer).await;
     let answered = request(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
@@ -339,7 +339,7 @@ async fn an_answer_above_the_bound_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_call_ends_when_its_time_is_over_and_none_is_begun_without_time() {
+async fn a_call_ends_in_time_and_none_begins_without_time() {
     let nothing_yet = Server::answering("").await;
     let half = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
     let credentials = Credentials { access_token: &token(), app_token: None };
@@ -369,7 +369,7 @@ fn no_call_may_take_longer_than_the_longest() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_for_the_next_call_but_not_through_a_long_sleep() {
+async fn a_connection_is_kept_but_not_through_a_long_sleep() {
     let server = Server::answering(FINE).await;
     let client = server.client();
     let credentials = Credentials { access_token: &token(), app_token: None };
@@ -383,7 +383,7 @@ async fn a_connection_is_kept_for_the_next_call_but_not_through_a_long_sleep() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_it_is_offered_and_only_trusted_certificates_are_good() {
+async fn http2_is_negotiated_with_trusted_certificates_only() {
     let authority = carteiro_hostile::Authority::new().unwrap();
     for (hostile, status) in [
         (carteiro_hostile::well_behaved::over_http2(), 204),

@@ -31,7 +31,7 @@ const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 /// flood of 1xx among them.
 const MAX_RESPONSE_HEADERS: usize = 256;
 
-/// How much of a body an HTTP/2 receiver may send ahead of what is read: of one response, and of all on a connection.
+/// How far an HTTP/2 receiver may send a body ahead of the reader: of one response, and of all on a connection.
 const STREAM_WINDOW: u32 = 65_535;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
@@ -41,7 +41,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a kept connection may take to say that it is ready, which it is or is not: time for its task to run.
 const READY: Duration = Duration::from_millis(100);
 
-/// A connection. Whoever has it is the only one to use it.
+/// A connection. Its owner is its only user.
 pub(crate) struct Connection {
     requests: Requests,
     /// The address that it leads to.
@@ -57,7 +57,7 @@ enum Requests {
     Http2 { channel: http2::SendRequest<Full<Bytes>> },
 }
 
-/// What became of a request.
+/// How a request ended.
 pub(crate) enum Sent {
     /// It was answered.
     Answered {
@@ -66,7 +66,7 @@ pub(crate) enum Sent {
         /// Whether everybody reads its head in the same way.
         is_regular: bool,
     },
-    /// Nothing of it was sent, for the connection was over before: why, as far as that was said.
+    /// Nothing was sent: the connection ended before. The cause is given where it is known.
     NotSent(Failed),
 }
 
@@ -89,7 +89,7 @@ impl Connection {
         let handshake = builder.handshake(TokioIo::new(stream)).await;
         let (channel, connection) = handshake.map_err(|error| Failed::of_head(&error, &[]))?;
         let tasks = Tasks::default();
-        // How it ended, its requests tell.
+        // Its requests report how it ended.
         tasks.spawner().spawn(async move { _ = connection.await });
         Ok(Self {
             requests: Requests::Http1 { channel, tcp, heard },
@@ -132,7 +132,7 @@ impl Connection {
         Duration::from_millis(self.opened.elapsed_ms())
     }
 
-    /// Whether a kept connection can be used again: it is open, and nothing came that nobody asked for.
+    /// Whether a kept connection can be used again: it is open, and no unrequested bytes arrived.
     pub(crate) async fn is_fit(&mut self) -> bool {
         let ready = async {
             match &mut self.requests {

@@ -5,16 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_core::address::{PrivateTargets, WebhookUrl, vet};
+use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl, vet};
 use carteiro_core::cause::Code;
 use carteiro_core::outcome::FailureKind;
-use carteiro_core::own_hosts::OwnHosts;
+use carteiro_core::own_hosts::{OwnAddress, OwnHosts};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Refused;
 use super::connection::Connection;
 use super::failed::Failed;
 use super::phase::Phase;
@@ -30,7 +29,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// How many addresses of a host are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Out of memory, descriptors or buffers (ENOMEM, ENFILE, EMFILE, ENOBUFS): our own fault, whoever is called.
+/// Out of memory, descriptors or buffers (ENOMEM, ENFILE, EMFILE, ENOBUFS): our own fault, whatever the host.
 const OUT_OF_RESOURCES: [i32; 4] = [12, 23, 24, 105];
 
 /// No port is left for a connection (EADDRNOTAVAIL); over IPv6, also where this machine has no such address.
@@ -39,7 +38,7 @@ const NO_ADDRESS_LEFT: i32 = 99;
 /// There is no network of this family, or no path (EAFNOSUPPORT, ENETUNREACH, EHOSTUNREACH).
 const NO_PATH: [i32; 3] = [97, 101, 113];
 
-/// What dials.
+/// Dials vetted addresses.
 #[derive(Clone)]
 pub(crate) struct Dialler {
     pub(crate) private: Arc<PrivateTargets>,
@@ -87,7 +86,7 @@ impl Dialler {
         Ok(found)
     }
 
-    /// Decides whether what a URL's host resolved to may be dialled: all of it, or nothing.
+    /// Decides whether the addresses of a URL's host may be dialled: all of them, or none.
     pub(crate) fn vet(&self, url: &WebhookUrl, found: &[SocketAddr]) -> Result<(), Refused> {
         self.own.refuse(url, found)?;
         let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
@@ -95,8 +94,8 @@ impl Dialler {
     }
 }
 
-/// The addresses in the order in which they are tried: as the resolver sorted them, families in turns, so that a host
-/// whose one family leads nowhere is reached by the other.
+/// The addresses in the order of their attempts: as the resolver sorted them, families in turns, so that a host with
+/// one broken family is reached by the other.
 fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (one, other): (Vec<_>, Vec<_>) =
@@ -193,6 +192,17 @@ impl From<ResolveError> for Failed {
     }
 }
 
+/// No attempt may go where a URL leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// To an address that is not public.
+    #[error(transparent)]
+    ForbiddenAddress(#[from] ForbiddenAddress),
+    /// To the deployment itself.
+    #[error(transparent)]
+    OwnAddress(#[from] OwnAddress),
+}
+
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         Self::theirs(match refused {
@@ -202,7 +212,7 @@ impl From<Refused> for Failed {
     }
 }
 
-/// What the system's resolver says, which it does in words alone: those of glibc, and of musl.
+/// The messages of the system's resolver, which has no codes: those of glibc, and of musl.
 fn of_lookup(said: &str) -> Code {
     const UNKNOWN: [&str; 2] = ["Name or service not known", "Name does not resolve"];
     const NO_ADDRESS: [&str; 2] = ["No address associated with", "Name has no usable address"];
@@ -235,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_does_not_answer_holds_up_the_next_one_for_a_moment_only() {
+    async fn a_silent_address_delays_the_next_one_only_briefly() {
         let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         full.bind(&address("127.0.0.1:0").into()).unwrap();

@@ -1,6 +1,6 @@
 //! Why an exchange failed.
 //!
-//! The libraries' errors are read here, and nowhere else, for what they say to a webhook's owner.
+//! Only this module reads the libraries' errors, for messages to a webhook's owner.
 
 use std::error::Error;
 use std::io;
@@ -13,14 +13,14 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 /// Why an exchange failed.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// By the receiver, or what is between it and us: this is a failed attempt.
+    /// By the receiver, or by the network between it and us: this is a failed attempt.
     Theirs(FailureKind, Option<Cause>),
     /// By our own fault, and nothing left us: this is no attempt.
     Ours(Box<dyn Error + Send + Sync>),
 }
 
 impl Failed {
-    /// A failure whose class says all that is known.
+    /// A failure whose class is all that is known.
     pub(crate) fn theirs(kind: FailureKind) -> Self {
         Self::Theirs(kind, None)
     }
@@ -40,7 +40,8 @@ impl Failed {
         Self::Theirs(FailureKind::Tls, cause)
     }
 
-    /// A connection of HTTP/1 that broke before the response's head was whole. `heard` is the beginning of what came.
+    /// An HTTP/1 connection that broke before the response's head was complete. `heard` holds the first bytes that
+    /// arrived.
     pub(crate) fn of_head(error: &hyper::Error, heard: &[u8]) -> Self {
         if let Some(failed) = of_connection(error) {
             return failed;
@@ -70,7 +71,7 @@ impl Failed {
     }
 }
 
-/// What ended the connection below HTTP. Errors of TLS come late, too: an alert because of the client's missing
+/// The error below HTTP that ended the connection. TLS errors come late, too: an alert because of the client's missing
 /// certificate comes with the first answer.
 fn of_connection(error: &hyper::Error) -> Option<Failed> {
     if let Some(tls) = find::<rustls::Error>(error) {
@@ -81,7 +82,7 @@ fn of_connection(error: &hyper::Error) -> Option<Failed> {
     reset.contains(&kind).then(|| Failed::because(FailureKind::Protocol, Code::ConnectionReset))
 }
 
-/// What the parser of heads did not like. It says so in words alone.
+/// The fault that the parser of heads found. It has no codes, only messages.
 fn of_parser(error: &hyper::Error) -> Option<Code> {
     if error.is_parse_status() {
         return Some(Code::BadStatusLine);
@@ -97,7 +98,7 @@ fn of_parser(error: &hyper::Error) -> Option<Code> {
     })
 }
 
-/// What a TLS error says to the owner of the server.
+/// A TLS error in words for the server's owner.
 fn of_tls(error: &rustls::Error) -> Option<Cause> {
     use rustls::Error as Tls;
     let code = match error {
@@ -153,7 +154,7 @@ fn of_alert(alert: AlertDescription) -> Code {
     }
 }
 
-/// A name as the library shows it, `DnsName("a.example")`, without what is around it.
+/// The name inside the library's form, for example `a.example` of `DnsName("a.example")`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(name);
     inner.trim_matches('"')
@@ -171,7 +172,7 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-/// An I/O error shows what it wraps by `get_ref`, and as its source only what that wraps.
+/// An I/O error shows the error that it wraps by `get_ref`; its source is only the one below that.
 fn inner_of_io<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
     Some(inner)

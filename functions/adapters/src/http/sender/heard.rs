@@ -1,5 +1,5 @@
-//! What a receiver says, as it said it, until its response is read: for telling what it is that is no HTTP, and whether
-//! the connection can be trusted behind a head that others may read in another way.
+//! The first bytes of a receiver's response, before they are parsed. They show which protocol a response has that is no
+//! HTTP, and whether the connection can be trusted after a head that other parsers may read differently.
 
 use std::io;
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What came since it was last taken, up to a bound.
+/// The bytes that arrived since they were last taken, up to a bound.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heard(Arc<Mutex<Beginning>>);
 
 #[derive(Debug, Default)]
 struct Beginning {
     bytes: Vec<u8>,
-    /// Whether the response's head is read, and what comes is its body.
+    /// Whether the response's head is read, so that its body follows.
     is_over: bool,
 }
 
@@ -24,12 +24,12 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens for the next response. What a new connection said before it was asked, a greeting, is kept.
+    /// Listens for the next response. A greeting that a new connection sent before its first request is kept.
     pub(crate) fn begin(&self) {
         self.lock().is_over = false;
     }
 
-    /// What came, and nothing more is listened for.
+    /// The bytes that arrived. Listening ends.
     pub(crate) fn end(&self) -> Vec<u8> {
         let mut heard = self.lock();
         heard.is_over = true;
@@ -45,12 +45,12 @@ impl Heard {
     }
 }
 
-/// A stream whose beginning is heard.
+/// A stream whose first bytes are recorded.
 #[derive(Debug)]
 pub(crate) struct Listening<S> {
     pub(crate) stream: S,
     pub(crate) heard: Heard,
-    /// How much of it is kept.
+    /// How many bytes are recorded.
     pub(crate) most: usize,
 }
 

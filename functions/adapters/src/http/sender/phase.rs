@@ -1,8 +1,8 @@
-//! What an attempt is doing, for telling in what its deadline passed.
+//! The phase of an attempt, to report where its deadline passed.
 
 use carteiro_core::cause::Code;
 
-/// What an attempt is doing.
+/// The phase of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It looks the host's name up.

@@ -1,11 +1,11 @@
 //! Connections that are kept for the next attempt to the same place.
 //!
 //! A connection is kept while it is idle for less than [`KEEP_IDLE`], by the platform's clock *and* by this machine's:
-//! an execution environment is frozen between two invocations, for how long its own timers may not tell, and wakes
-//! with connections whose other sides are long gone. So age decides when one is taken, not a timer. A connection is
-//! away while it is in use, one of HTTP/2 too: attempts that share one wait for each other where the receiver allows few
-//! streams, or holds back the window of all of them, and one slow path would make the others time out. A connection
-//! whose attempt did not end well is not used again.
+//! an execution environment is frozen between two invocations, its timers do not count that time, and it wakes with
+//! connections whose other sides are long gone. So the age decides when a connection is taken, not a timer. A
+//! connection in use is not in the pool, not even one of HTTP/2: attempts that share one wait for each other where the
+//! receiver allows few streams, or holds back the window of all of them, and one slow path would make the others time
+//! out. A connection whose attempt did not end well is not used again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,7 +49,8 @@ struct Kept {
 
 impl Kept {
     fn is_young(&self, now: Timestamp) -> bool {
-        // Either way: two invocations' clocks differ by a little, and one that went back by much tells nothing of the age.
+        // In either direction: two invocations' clocks differ by a little, and one that went back far does not show the
+        // age.
         let idle = now.duration_since(self.since).unsigned_abs();
         let by_the_platform = idle < KEEP_IDLE;
         by_the_platform && self.idle.elapsed_ms() < millis(KEEP_IDLE) && self.connection.age() < MAX_AGE

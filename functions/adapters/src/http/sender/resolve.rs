@@ -1,8 +1,8 @@
 //! Resolves names, without letting a resolver that hangs hold up anything else.
 //!
-//! The system's resolver blocks its thread, for half a minute where nobody answers it. A lookup has a thread of its
-//! own, which nobody waits for: the runtime can end meanwhile, and its own threads stay free. Lookups of one name at the
-//! same time are one. There are at most [`MAX_LOOKUPS`]; beyond that it is our own fault that a name is not looked up.
+//! The system's resolver blocks its thread, for half a minute where no server answers. A lookup has a thread of its own
+//! that is never joined: the runtime can end meanwhile, and its own threads stay free. Lookups of one name at the same
+//! time are one. There are at most [`MAX_LOOKUPS`]; a name beyond that is not looked up, by our own fault.
 
 use std::collections::HashMap;
 use std::io;
@@ -80,10 +80,10 @@ impl Resolver {
         let (lookup, ending) = (Arc::clone(&self.lookup), Ending(Arc::clone(&self.under_way), name.clone()));
         let thread = move || {
             let found = lookup(&ending.1.0, ending.1.1);
-            // Who asks from now on asks anew.
+            // Later callers look the name up again.
             drop(ending);
             let found = found.map(Arc::from).map_err(|error| ResolveError::Unresolved(Arc::new(error)));
-            // Nobody may be waiting any more.
+            // No caller may be waiting any more.
             let _ = answer.send(found);
         };
         let started = std::thread::Builder::new().name("resolver".to_owned()).spawn(thread);

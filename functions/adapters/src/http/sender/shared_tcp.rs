@@ -1,6 +1,5 @@
-//! A TCP connection that can be looked at by others than the one who reads and writes it, and whose reader lets others
-//! run: what parses may be slow, and a receiver that floods would else have the thread to itself until no deadline of
-//! the whole batch is kept.
+//! A TCP connection that others than its reader and writer can look at, and whose reader yields: parsing may be slow,
+//! and a receiver that floods would otherwise keep the thread until every deadline of the batch has passed.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -25,8 +24,8 @@ pub(crate) struct SharedTcp {
     reads: u8,
 }
 
-/// Whether a connection is open and nothing has arrived on it that nobody read. It asks the system, for the runtime
-/// learns of what arrives only when it waits.
+/// Whether a connection is open and has no unread bytes. It asks the system, because the runtime learns of arrivals
+/// only when it waits.
 pub(crate) fn is_quiet(tcp: &TcpStream) -> bool {
     let mut byte = [MaybeUninit::uninit()];
     let peeked = SockRef::from(tcp).peek(&mut byte);
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_written_arrives_and_what_arrived_is_seen_before_it_is_read() {
+    async fn written_bytes_arrive_and_are_seen_before_they_are_read() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
         let (mut other, _) = listener.accept().await.unwrap();

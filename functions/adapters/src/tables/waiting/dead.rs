@@ -1,7 +1,7 @@
 //! Dead items: rows of items that will not be attempted again by themselves, under the same keys as held ones.
 //!
-//! The index `item` finds an item's row by its id alone. A replay takes rows out of here
-//! ([`crate::tables::waiting::replay`]), on condition that they are those that it read: an item that died once more stays.
+//! The index `item` finds an item's row by its id alone. A replay takes rows from here ([`replay`](super::replay)), on
+//! condition that they are the rows that it read: an item that died again stays.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
@@ -14,12 +14,9 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
-use crate::tables::waiting::held::{
-    HeldKey, Span, count_rows, delivery_row, drop_row, keys_of, page, part_of_shard, read_delivery,
-};
-use crate::tables::waiting::held_item::type_and_acceptance;
+use crate::tables::waiting::keys::{HeldKey, Replay, delivery_row, read_delivery, type_and_acceptance};
 use crate::tables::waiting::merged_rows::{MergedRows, Reading};
-use crate::tables::waiting::replay::Replay;
+use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page, part_of_shard};
 
 const TABLE: &str = "dead";
 
@@ -37,9 +34,9 @@ const CAUSES: [DeathCause; 3] = [DeathCause::Exhausted, DeathCause::RetentionOve
 /// A dead item, as its owner may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dead {
-    /// What died.
+    /// The dead delivery.
     pub delivery: Delivery,
-    /// Of what.
+    /// Why it died.
     pub cause: DeathCause,
     /// When.
     pub died_at: Timestamp,
@@ -64,13 +61,13 @@ pub struct DeadItem {
 pub struct DeadRow {
     key: HeldKey,
     died_at: Timestamp,
-    /// What died.
+    /// The dead delivery.
     pub delivery: Delivery,
 }
 
 /// The dead items of a replay, in the order of their acceptance, as they are read.
 #[derive(Debug)]
-pub struct DeadRows {
+pub struct DeadCursor {
     rows: MergedRows,
     /// The place before which the span ends.
     end: String,
@@ -90,7 +87,7 @@ impl DeadRow {
 pub struct DeadPart {
     /// Those that can be taken.
     pub rows: Vec<DeadRow>,
-    /// The place of the last row that was looked at; None where none was.
+    /// The place of the last row that was read; None where none was.
     pub place: Option<String>,
     /// Whether there are no more.
     pub is_last: bool,
@@ -98,25 +95,24 @@ pub struct DeadPart {
     pub unreadable: Vec<(String, AdapterError)>,
 }
 
-/// How many rows are looked at for a part of a replay's dead items.
+/// The most rows that are read for a part of a replay's dead items.
 const LOOKED_AT: usize = 400;
 
 /// Items that will not be attempted again by themselves.
 #[derive(Clone, Debug)]
-pub struct DeadTable {
+pub struct DeadRows {
     client: Client,
     name: String,
 }
 
-impl DeadTable {
+impl DeadRows {
     /// The table of this name.
     #[must_use]
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
 
-    /// Buries a delivery, to be forgotten at `expires_at`, or when its network does not let it be kept any more. Burying it
-    /// again replaces the row.
+    /// Buries a delivery until `expires_at`, or until its network's storage limit. Burying it again replaces the row.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -130,7 +126,7 @@ impl DeadTable {
         let mut row = delivery_row(delivery);
         row.insert("cause".to_owned(), text(cause.as_str()));
         row.insert("died_at".to_owned(), milliseconds(died_at));
-        row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
+        row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("burying an item", error))
     }
@@ -138,12 +134,13 @@ impl DeadTable {
     /// A page of a webhook's dead items, by type and then in the order of their acceptance.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn list(&self, span: Span<'_>) -> Result<ListPage<Dead>, AdapterError> {
         page(&self.client, (TABLE, &self.name), span, dead).await
     }
 
-    /// How many items of a webhook and type are dead and not forgotten at `now`. Counting ends when `most` are exceeded.
+    /// The number of items of a webhook and type that are dead and not expired at `now`. Counting ends once `most` is
+    /// exceeded.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -158,7 +155,7 @@ impl DeadTable {
         count_rows(&self.client, &self.name, (webhook, item_type), most, not_forgotten).await
     }
 
-    /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::tables::waiting::held::SHARDS`].
+    /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::tables::waiting::keys::SHARDS`].
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -171,10 +168,10 @@ impl DeadTable {
         keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
-    /// A webhook's dead item; None where it has no dead item of this id. The index lags behind the table by moments.
+    /// A webhook's dead item; None where it has none of this id. The index lags behind the table by moments.
     ///
     /// # Errors
-    /// Where the index cannot be read, or a row of it.
+    /// Where the index or a row cannot be read.
     pub async fn find_item(
         &self,
         webhook: &WebhookId,
@@ -194,7 +191,7 @@ impl DeadTable {
         let mut found: Option<DeadItem> = None;
         for row in answer.items.unwrap_or_default() {
             let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();
-            // A row of another form is nobody's to find by its item.
+            // A row of another form is not found by its item.
             let Some((item_type, accepted_at)) = type_and_acceptance(&place) else { continue };
             match &mut found {
                 Some(found) if found.item_type == item_type => {
@@ -214,7 +211,7 @@ impl DeadTable {
 
     /// The dead items that a replay asks for, after a place.
     #[must_use]
-    pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadRows {
+    pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadCursor {
         let reading = Reading {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
@@ -225,18 +222,18 @@ impl DeadTable {
         // No row stands at these places, for they lack the item; a digit sorts before a colon.
         let begin = after.map(str::to_owned).or_else(|| replay.from.map(place));
         let end = replay.to.map_or_else(|| format!("{}#:", replay.item_type), place);
-        DeadRows { rows: MergedRows::new(reading, begin.as_deref()), end, item: replay.item.clone() }
+        DeadCursor { rows: MergedRows::new(reading, begin.as_deref()), end, item: replay.item.clone() }
     }
 
-    /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, but for one that is larger. What is
-    /// forgotten at `now` and what died again in this very replay is left out, and so is a row that cannot be read: one
-    /// such row may not keep the others from being replayed.
+    /// The next part of a replay's dead items: up to `most`, and up to `most_bytes`, except that one larger item is
+    /// allowed. Items that are expired at `now`, that died again in this replay, or that cannot be read are left out:
+    /// one such row must not keep the others from being replayed.
     ///
     /// # Errors
     /// Where the table cannot be read.
     pub async fn next_part(
         &self,
-        rows: &mut DeadRows,
+        rows: &mut DeadCursor,
         replay: &Replay,
         (most, most_bytes): (usize, usize),
         now: Timestamp,

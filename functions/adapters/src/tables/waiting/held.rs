@@ -1,89 +1,61 @@
 //! Held items: rows that wait, for a retry at its time, or for their release.
 //!
-//! A row's `pk` is `<webhook>#<shard>`, so that one webhook's rows are spread over several partitions and no key is
-//! shared by all webhooks; its `sk` is `<type>#<accepted at>#<item>`, so that a shard's rows of a type are read in
-//! the order of acceptance, and holding an item again keeps its place. The index `due` finds what comes due, spread
-//! by item over shards of its own.
+//! A row's `pk` is `<webhook>#<shard>`: one webhook's rows are spread over several partitions, and no partition is
+//! shared by all webhooks. Its `sk` is `<type>#<accepted at>#<item>`: a shard's rows of a type are read in the order of
+//! acceptance, and an item that is held again keeps its place. The index `due` finds rows that come due. It has shards
+//! of its own, chosen by item.
 //!
-//! A row that waits for its release (the end of a block, its webhook being enabled) has no time of its own; one row
-//! for all of a (webhook, type) does, in [`crate::tables::waiting::release`]. The rows of replays, which bring dead items here, are
-//! told in [`crate::tables::waiting::replay`].
+//! A row that waits for its release (the end of a block, or its webhook being enabled) has no due time. One row for all
+//! of a (webhook, type) has it: see [`release`](super::release). Replays, which bring dead items here, have rows of
+//! their own: see [`replay`](super::replay).
 //!
 //! The conditional writes are values of the core ([`carteiro_core::holding`]), which this makes.
 //!
-//! Moving a row on is: *claim* it (a conditional write with a lease, which returns the row), send, delete it on
-//! condition that the claim is still ours. Guaranteed: a row is deleted only after what it held was sent or buried.
-//! The window that remains: a mover that dies between sending and deleting leaves the row to the next one, and the
-//! item is sent again, under the same id.
+//! A mover *claims* a row (a conditional write with a lease, which returns the row), sends the item, and deletes the
+//! row if the claim still stands. Guaranteed: a row is deleted only after its item was sent or buried. Not guaranteed:
+//! if a mover dies between sending and deleting, the next one sends the item again, under the same id.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
-use carteiro_core::hop::Hop;
-use carteiro_core::id::{ItemId, WebhookId};
-use carteiro_core::item::ItemType;
-use carteiro_core::replay::Replayed;
+use carteiro_core::holding::HeldFor;
+use carteiro_core::id::WebhookId;
 use carteiro_core::transition::Write;
-use futures_util::future::try_join_all;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
-use crate::runtime::random;
 use crate::tables::StartKey;
-use crate::tables::conditional::{self, Answer, Written};
+use crate::tables::conditional::{self, Answer, Written, made};
 use crate::tables::config::ListPage;
-use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, sorted_digits, text};
+use crate::tables::row::{Reader, Row, milliseconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
-use crate::tables::waiting::merged_rows::{MergedRows, Reading};
-use crate::tables::waiting::release::ReleaseKey;
-use crate::tables::waiting::replay::ReplayKey;
+use crate::tables::waiting::keys::{
+    DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, new_id, pk,
+    read_delivery, shard_of,
+};
+use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page};
 
-pub(crate) const TABLE: &str = "held";
-
-/// Over how many partitions a webhook's held rows are spread.
-pub const SHARDS: u8 = 8;
-
-/// Over how many partitions the index of what comes due is spread.
-pub const DUE_SHARDS: u8 = 16;
-
-/// The item has no row, or one that waits for its release. A replay's transaction asks for it.
-pub(crate) const HAS_NO_TIME: &str = "attribute_not_exists(due_at)";
-
-/// Its network lets it be kept, or says nothing of it.
-pub(crate) const MAY_BE_KEPT: &str = "attribute_not_exists(keep_until) OR keep_until > :now";
+/// It waits for its release, and was accepted, or replayed, too long ago.
+const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
+                             (replayed_at <= :since OR (attribute_not_exists(replayed_at) AND accepted_at <= :since))";
+/// The claim is the one that this mover made.
+const IS_CLAIMED_BY_US: &str = "claimed_until = :claim";
 
 /// Items that wait.
 #[derive(Clone, Debug)]
-pub struct HeldTable {
+pub struct HeldRows {
     pub(crate) client: Client,
     pub(crate) name: String,
 }
 
-/// Where a held row is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldKey {
-    pub(crate) pk: String,
-    pub(crate) sk: String,
-    /// Which time of holding this is, where the row was read; an index does not say.
-    pub(crate) holding: String,
-}
-
-impl HeldKey {
-    pub(crate) fn of_row(row: &Row) -> Result<Self, AdapterError> {
-        let row = Reader { table: TABLE, row };
-        let holding = row.text(holding::HOLDING).unwrap_or_default().to_owned();
-        Ok(Self { pk: row.text("pk")?.to_owned(), sk: row.text("sk")?.to_owned(), holding })
-    }
-}
-
-/// What comes due: a held row, a release, or a replay.
+/// A row that comes due: a held item, a release, or a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A held row, at its own time.
     Item(HeldKey),
-    /// The release of what is held for a webhook and type.
+    /// The release of held items of a webhook and type.
     Release {
         /// Which.
         release: ReleaseKey,
@@ -99,39 +71,10 @@ pub enum Due {
     },
 }
 
-/// Why an item is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldFor {
-    /// Its next attempt is more than 15 minutes away.
-    Retry,
-    /// Its webhook is disabled.
-    Disabled,
-    /// Its type is blocked, or its release did not succeed.
-    Blocked,
-    /// It was dead, and is replayed.
-    Replay,
-}
-
-impl HeldFor {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Disabled => "disabled",
-            Self::Blocked => "blocked",
-            Self::Replay => "replay",
-        }
-    }
-}
-
 /// A held item, as its owner may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// What is held.
+    /// The held delivery.
     pub delivery: Delivery,
     /// Why.
     pub reason: HeldFor,
@@ -139,37 +82,7 @@ pub struct Held {
     pub due_at: Option<Timestamp>,
 }
 
-/// Which rows of a webhook a page shows.
-#[derive(Clone, Copy, Debug)]
-pub struct Span<'a> {
-    /// Whose.
-    pub webhook: &'a WebhookId,
-    /// Of this type alone, or of all, the types in alphabetical order.
-    pub item_type: Option<&'a ItemType>,
-    /// Those after this place, which [`is_place`] must know.
-    pub after: Option<&'a str>,
-    /// How many rows at most; at least 1.
-    pub most: u16,
-    /// How many bytes of items at most. The first row is shown however large its item.
-    pub most_bytes: usize,
-}
-
-/// Whether a text is a row's place in the order of a webhook's rows: its type, when its item was accepted, and the item.
-#[must_use]
-pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
-    let mut parts = text.split('#');
-    let (Some(kind), Some(accepted), Some(item), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    kind.parse::<ItemType>().is_ok_and(|kind| item_type.is_none_or(|wanted| *wanted == kind))
-        && accepted.len() == 13
-        && accepted.bytes().all(|byte| byte.is_ascii_digit())
-        && item.parse::<ItemId>().is_ok()
-}
-
-/// How often holding for a release is tried anew while others hold, move and delete the same item's row.
+/// Retries of a hold for release while others hold, move and delete the same item's row.
 const MAX_REFUSALS: u32 = 5;
 
 /// A mover's claim of a row.
@@ -183,9 +96,9 @@ pub struct Claim {
 /// How a claim of a held row ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldClaim {
-    /// It is ours to move, until then.
+    /// The caller may move it until the claim ends.
     Claimed {
-        /// What is held.
+        /// The held delivery.
         delivery: Box<Delivery>,
         /// When it comes due.
         due_at: Timestamp,
@@ -196,13 +109,7 @@ pub enum HeldClaim {
     NotOurs,
 }
 
-impl HeldTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
+impl HeldRows {
     /// Holds a delivery until it comes due, or its network does not let it be kept any more. `seen_at` is when reading
     /// the state began by which it is held. The table may delete the row by itself after `expires_at`, or the network's
     /// end.
@@ -220,16 +127,16 @@ impl HeldTable {
     ) -> Result<(), AdapterError> {
         let shard = ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
         let row = held_row(delivery, reason, [shard], expires_at);
-        let put = holding::hold(delivery.within_limit(due_at), seen_at);
+        let put = holding::hold(delivery.capped_at_keep_until(due_at), seen_at);
         conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
 
-    /// Holds a delivery until its release. Whoever does must then see to it that there is one:
-    /// [`HeldTable::await_release`].
+    /// Holds a delivery until its release. The caller must then ensure that there is one:
+    /// [`ReleaseRows::ensure`](super::release::ReleaseRows::ensure).
     ///
-    /// Where the item has a row with a time of its own, it goes on waiting for that, and who moves the row now does not
-    /// delete it: the queue may have handed one message out twice, the other one may have held the item and deleted the
-    /// message, and this one may die before it has seen to a release.
+    /// An item whose row has a due time keeps it, and the current mover does not delete the row. The queue may have
+    /// delivered one message twice: the other function may have held the item and deleted the message, and this one may
+    /// die before it ensures a release.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -245,7 +152,7 @@ impl HeldTable {
         let key = HeldKey::of_row(&row)?;
         for _ in 0..MAX_REFUSALS {
             if conditional::put((&self.client, &self.name), &put, row.clone()).await?
-                || self.write_held(&key, &holding::keep_retry(), Answer::Outcome).await?.is_made()
+                || self.write(&key, &holding::keep_retry(), Answer::Outcome).await?.is_made()
             {
                 return Ok(());
             }
@@ -253,8 +160,9 @@ impl HeldTable {
         Err(AdapterError::Contended { operation: put.name })
     }
 
-    /// What comes due in a shard of the index until then, the earliest first. The index lags behind the table by
-    /// moments; [`HeldTable::claim`] decides. With more than `limit` there is a mark, after which the next page begins.
+    /// The rows that come due in a shard of the index by then, the earliest first. The index lags behind the table by
+    /// moments; [`HeldRows::claim`] decides. Where there are more than `limit`, a key is answered at which the next
+    /// page starts.
     ///
     /// # Errors
     /// Where the index cannot be read.
@@ -273,7 +181,7 @@ impl HeldTable {
             .key_condition_expression("due_shard = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(due_shard_name(shard)))
             .expression_attribute_values(":until", milliseconds(until))
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
@@ -295,23 +203,23 @@ impl HeldTable {
     ) -> Result<HeldClaim, AdapterError> {
         let claim = Claim { id: new_id()?, until: lease_until };
         let write = holding::claim(&claim.id, due_until, now, lease_until);
-        let Written::Made(row) = self.write_held(key, &write, Answer::Row).await? else {
+        let Written::Made(row) = self.write(key, &write, Answer::Row).await? else {
             return Ok(HeldClaim::NotOurs);
         };
         let due_at = Reader { table: TABLE, row: &row }.milliseconds("due_at")?;
         Ok(HeldClaim::Claimed { delivery: Box::new(read_delivery(TABLE, &row)?), due_at, claim })
     }
 
-    /// Deletes a row that was moved, if the claim still stands. What was held again meanwhile stays.
+    /// Deletes a row that was moved, if the claim still stands. An item that was held again meanwhile stays.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn finish(&self, key: &HeldKey, claim: &Claim) -> Result<(), AdapterError> {
         let write = holding::finish(&claim.id, claim.until);
-        self.write_held(key, &write, Answer::Outcome).await.map(|_| ())
+        self.write(key, &write, Answer::Outcome).await.map(|_| ())
     }
 
-    pub(crate) async fn write_held(
+    pub(crate) async fn write(
         &self,
         key: &HeldKey,
         write: &Write,
@@ -337,11 +245,11 @@ impl HeldTable {
         count_rows(&self.client, &self.name, (webhook, item_type), most, may_be_kept).await
     }
 
-    /// A page of a webhook's held items, by type and then in the order of their acceptance. What is being moved or
-    /// released this moment may be missing or still there.
+    /// A page of a webhook's held items, by type and then in the order of their acceptance. An item that is being moved
+    /// or released at the moment may be missing or still listed.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
+    /// Where the table or a row cannot be read.
     pub async fn list(&self, span: Span<'_>) -> Result<ListPage<Held>, AdapterError> {
         page(&self.client, (TABLE, &self.name), span, held).await
     }
@@ -359,104 +267,77 @@ impl HeldTable {
         keys_of(&self.client, &self.name, webhook, shard, most).await
     }
 
-    /// Drops a row, whoever claims it. For webhooks that were deleted.
+    /// Deletes a row, also where it is claimed. For webhooks that were deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_row(&self, key: &HeldKey) -> Result<(), AdapterError> {
         drop_row(&self.client, &self.name, key).await
     }
-}
 
-/// Up to `most` keys of a webhook's rows in a shard of the held or the dead items.
-pub(crate) async fn keys_of(
-    client: &Client,
-    table: &str,
-    webhook: &WebhookId,
-    shard: u8,
-    most: u16,
-) -> Result<Vec<HeldKey>, AdapterError> {
-    let call = client
-        .query()
-        .table_name(table)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(pk(webhook, shard)))
-        .projection_expression("pk, sk")
-        .consistent_read(true)
-        .limit(i32::from(most));
-    let answer = call.send().await.map_err(|error| AdapterError::of_call("finding waiting items", error))?;
-    answer.items.unwrap_or_default().iter().map(HeldKey::of_row).collect()
-}
+    /// Deletes a row whose item was sent, if it is still the row that was read. The item may already have been
+    /// delivered, have failed, and be held again.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn delete_released(&self, held: &HeldKey) -> Result<(), AdapterError> {
+        let write = holding::delete_released(&held.holding);
+        self.write(held, &write, Answer::Outcome).await.map(|_| ())
+    }
 
-/// How many rows of a part are dropped at once.
-const CONCURRENT_DROPS: usize = 4;
-
-/// Drops up to `most` rows of a partition of any table whose keys are `pk` and `sk`, and answers how many.
-pub(crate) async fn drop_part(
-    client: &Client,
-    table: &str,
-    pk: String,
-    most: u16,
-) -> Result<usize, AdapterError> {
-    const OPERATION: &str = "dropping a deleted webhook's rows";
-    let call = client
-        .query()
-        .table_name(table)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(pk))
-        .projection_expression("pk, sk")
-        .limit(i32::from(most));
-    let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
-    let keys = answer.items.unwrap_or_default();
-    let count = keys.len();
-    let drops = stream::iter(keys).map(|key| async move {
-        let sent = client.delete_item().table_name(table).set_key(Some(key)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call(OPERATION, error))
-    });
-    drops.buffer_unordered(CONCURRENT_DROPS).try_collect::<()>().await?;
-    Ok(count)
-}
-
-/// Drops a row of the held or the dead items.
-pub(crate) async fn drop_row(client: &Client, table: &str, key: &HeldKey) -> Result<(), AdapterError> {
-    let call = client.delete_item().table_name(table);
-    let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
-    sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a waiting item", error))
-}
-
-/// How many rows of a webhook and type there are in the table of the held or the dead items. A filter names the rows
-/// that count and its `:now`. Counting in a shard ends when `most` are exceeded.
-pub(crate) async fn count_rows(
-    client: &Client,
-    table: &str,
-    (webhook, item_type): (&WebhookId, &str),
-    most: usize,
-    (filter, now): (&str, AttributeValue),
-) -> Result<usize, AdapterError> {
-    let shards = (0..SHARDS).map(|shard| {
-        let call = client
+    /// A shard's rows that wait for a release and were kept since `over_since` or longer. Rows that were never replayed
+    /// are ordered by age. A replayed row keeps the place of its acceptance, so rows behind it may reach the end of
+    /// their retention first. Rows that were accepted later are not read. Where there are more, a key is answered at
+    /// which the next page starts.
+    ///
+    /// # Errors
+    /// Where the table or a row cannot be read.
+    pub async fn kept_too_long(
+        &self,
+        key: &ReleaseKey,
+        shard: u8,
+        over_since: Timestamp,
+        after: Option<StartKey>,
+    ) -> Result<(Vec<(HeldKey, Delivery)>, Option<StartKey>), AdapterError> {
+        let next = over_since.checked_add(Duration::from_millis(1)).unwrap_or(over_since);
+        let call = self
+            .client
             .query()
-            .table_name(table)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :type)")
-            .expression_attribute_values(":pk", text(pk(webhook, shard)))
-            .expression_attribute_values(":type", text(format!("{item_type}#")))
-            .filter_expression(filter)
-            .expression_attribute_values(":now", now.clone())
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .filter_expression(KEPT_TOO_LONG)
+            .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
+            .expression_attribute_values(":first", text(format!("{}#", key.item_type)))
+            .expression_attribute_values(":last", text(format!("{}#{}", key.item_type, sorted_digits(next))))
+            .expression_attribute_values(":since", milliseconds(over_since))
             .consistent_read(true)
-            .select(Select::Count);
-        async move {
-            // A page ends at 1 MB of rows, which are counted with the items that they hold.
-            let (mut rows, mut pages) = (0, call.into_paginator().send());
-            while rows <= most
-                && let Some(page) = pages.next().await
-            {
-                let page = page.map_err(|error| AdapterError::of_call("counting items", error))?;
-                rows += usize::try_from(page.count).unwrap_or_default();
-            }
-            Ok::<_, AdapterError>(rows)
-        }
-    });
-    Ok(try_join_all(shards).await?.into_iter().sum())
+            .set_exclusive_start_key(after.map(|key| key.0));
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
+        let rows = answer.items.unwrap_or_default();
+        let item = |row: &Row| Ok((HeldKey::of_row(row)?, read_delivery(TABLE, row)?));
+        let rows = rows.iter().filter_map(|row| readable(TABLE, row, item(row))).collect();
+        Ok((rows, answer.last_evaluated_key.map(StartKey)))
+    }
+
+    /// Removes the due time from a row that its mover cannot read. The row then waits for the release of its type,
+    /// which skips it as long as it cannot be read. `claim` is the end of the mover's claim.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn quarantine(&self, key: &HeldKey, claim: Timestamp) -> Result<bool, AdapterError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(key.pk.as_str()))
+            .key("sk", text(key.sk.as_str()))
+            .condition_expression(IS_CLAIMED_BY_US)
+            .update_expression("SET holding = :holding REMOVE due_at, due_shard, claimed_until, claimed_by")
+            .expression_attribute_values(":claim", milliseconds(claim))
+            .expression_attribute_values(":holding", text(new_id()?));
+        Ok(made(call.send().await, "setting a held item aside")?.is_some())
+    }
 }
 
 fn held(row: &Row) -> Result<Held, AdapterError> {
@@ -467,36 +348,6 @@ fn held(row: &Row) -> Result<Held, AdapterError> {
     let reason = reason.ok_or(AdapterError::Malformed { table: TABLE, attribute: "held_for" })?;
     let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
     Ok(Held { delivery, reason, due_at })
-}
-
-/// A page of a webhook's rows in the table of the held or the dead items. What is read of a shard at a time is little
-/// more than its part of the page, for rows carry their items.
-///
-/// A row that cannot be read is left out, so a page may be shorter than what is asked for, and go on.
-pub(crate) async fn page<T>(
-    client: &Client,
-    (name, table): (&'static str, &str),
-    span: Span<'_>,
-    read: impl Fn(&Row) -> Result<T, AdapterError>,
-) -> Result<ListPage<T>, AdapterError> {
-    let reading =
-        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), only: None, item: None };
-    let mut rows = MergedRows::new(reading, span.after);
-    let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
-    while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {
-        bytes += row.get("body").and_then(|body| body.as_b().ok()).map_or(0, |body| body.as_ref().len());
-        if data.len() >= usize::from(span.most) || (!data.is_empty() && bytes > span.most_bytes) {
-            return Ok(ListPage { data, last });
-        }
-        data.extend(readable(name, row, read(row)));
-        last = rows.take().and_then(|row| row.get("sk")?.as_s().ok().cloned());
-    }
-    Ok(ListPage { data, last: None })
-}
-
-/// How many of so many rows are read of a shard at once: ids spread them evenly.
-pub(crate) fn part_of_shard(rows: u32) -> i32 {
-    i32::try_from(rows.div_ceil(u32::from(SHARDS)) + 2).unwrap_or(i32::MAX)
 }
 
 fn due(row: &Row) -> Result<Due, AdapterError> {
@@ -511,174 +362,11 @@ fn due(row: &Row) -> Result<Due, AdapterError> {
     })
 }
 
-/// What tells one claim, worker or time of holding from all others.
-pub(crate) fn new_id() -> Result<String, AdapterError> {
-    Ok(format!("{:032x}", random::bits128()?))
-}
-
-pub(crate) fn pk(webhook: &WebhookId, shard: u8) -> String {
-    format!("{webhook}#{shard:02}")
-}
-
-pub(crate) fn due_shard_name(shard: u8) -> String {
-    format!("due#{shard:02}")
-}
-
-/// The shard that an item's id falls into; ids are random or digests, so shards fill evenly.
-fn shard_of(delivery: &Delivery, shards: u8) -> u8 {
-    shard_of_id(delivery.item.as_str(), shards)
-}
-
-pub(crate) fn shard_of_id(digits: &str, shards: u8) -> u8 {
-    let last_two = &digits[digits.len() - 2..];
-    u8::from_str_radix(last_two, 16).unwrap_or_default() % shards
-}
-
-pub(crate) fn held_row(
-    delivery: &Delivery,
-    reason: HeldFor,
-    own: impl IntoIterator<Item = (&'static str, AttributeValue)>,
-    expires_at: Timestamp,
-) -> Row {
-    let mut row = delivery_row(delivery);
-    row.insert("held_for".to_owned(), text(reason.as_str()));
-    row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
-    row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    row
-}
-
-/// A delivery as a row of the held or the dead items: the same key in both.
-pub(crate) fn delivery_row(delivery: &Delivery) -> Row {
-    let shard = shard_of(delivery, SHARDS);
-    let place = format!("{}#{}#{}", delivery.item_type, sorted_digits(delivery.accepted_at), delivery.item);
-    let mut row = Row::from([
-        ("pk".to_owned(), text(pk(&delivery.webhook, shard))),
-        ("sk".to_owned(), text(place)),
-        ("account".to_owned(), text(delivery.account.as_str())),
-        ("webhook".to_owned(), text(delivery.webhook.as_str())),
-        ("item".to_owned(), text(delivery.item.as_str())),
-        ("type".to_owned(), text(delivery.item_type.as_str())),
-        ("source".to_owned(), text(delivery.source.to_string())),
-        ("accepted_at".to_owned(), milliseconds(delivery.accepted_at)),
-        ("attempt".to_owned(), number(delivery.attempt)),
-        ("revision".to_owned(), number(delivery.revision)),
-        ("body".to_owned(), bytes(&delivery.body)),
-    ]);
-    if let Some(until) = delivery.keep_until {
-        row.insert("keep_until".to_owned(), milliseconds(until));
-    }
-    if delivery.hop > Hop::default() {
-        row.insert("hop".to_owned(), number(delivery.hop.count()));
-    }
-    if let Some(replayed) = &delivery.replayed {
-        row.insert("replay".to_owned(), text(replayed.replay.as_str()));
-        row.insert("replayed_at".to_owned(), milliseconds(replayed.at));
-    }
-    row
-}
-
-pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, AdapterError> {
-    let row = Reader { table, row };
-    let replayed = match row.row.contains_key("replay") {
-        true => Some(Replayed { replay: row.parsed("replay")?, at: row.milliseconds("replayed_at")? }),
-        false => None,
-    };
-    let keep_until =
-        if row.row.contains_key("keep_until") { Some(row.milliseconds("keep_until")?) } else { None };
-    Ok(Delivery {
-        account: row.parsed("account")?,
-        webhook: row.parsed("webhook")?,
-        item: row.parsed("item")?,
-        item_type: row.parsed("type")?,
-        source: row.parsed("source")?,
-        accepted_at: row.milliseconds("accepted_at")?,
-        replayed,
-        keep_until,
-        hop: Hop::of_count(row.optional_number("hop")?.unwrap_or_default()),
-        attempt: row.number("attempt")?,
-        chain: 0,
-        revision: row.number("revision")?,
-        step: None,
-        body: row.bytes("body")?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use carteiro_core::id::{AccountId, ItemId, ReplayId};
-    use carteiro_core::item::ItemType;
-
     use super::*;
-
-    fn delivery(item: u128, accepted_ms: i64) -> Delivery {
-        Delivery {
-            account: AccountId::from_bits(1),
-            webhook: WebhookId::from_bits(2),
-            item: ItemId::from_bits(item),
-            item_type: ItemType::CONTACT,
-            source: "bot:b".parse().unwrap(),
-            accepted_at: Timestamp::from_millisecond(accepted_ms).unwrap(),
-            replayed: None,
-            keep_until: None,
-            hop: Hop::default(),
-            attempt: 3,
-            chain: 0,
-            revision: 2,
-            step: None,
-            body: vec![0, 255],
-        }
-    }
-
-    #[test]
-    fn a_delivery_survives_its_row() {
-        let mut delivery = delivery(7, 1_795_000_000_123);
-        assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
-        let at = Timestamp::from_millisecond(1_796_000_000_123).unwrap();
-        delivery.replayed = Some(Replayed { replay: ReplayId::made_at(at, 1), at });
-        delivery.keep_until = Some(at);
-        delivery.hop = Hop::of_count(2);
-        assert_eq!(read_delivery(TABLE, &delivery_row(&delivery)).unwrap(), delivery);
-    }
-
-    #[test]
-    fn no_row_outlives_what_its_network_allows() {
-        let time = |ms| Timestamp::from_millisecond(ms).unwrap();
-        let expiry = |delivery: &Delivery| {
-            let row = held_row(delivery, HeldFor::Blocked, [], time(9_000));
-            Reader { table: TABLE, row: &row }.seconds("expires_at").unwrap()
-        };
-        let limited = Delivery { keep_until: Some(time(5_999)), ..delivery(7, 1) };
-        assert_eq!((expiry(&delivery(7, 1)), expiry(&limited)), (time(9_000), time(5_000)));
-    }
-
-    #[test]
-    fn rows_sort_by_acceptance_and_an_item_has_one_place() {
-        let sk = |delivery: &Delivery| match &delivery_row(delivery)["sk"] {
-            AttributeValue::S(sk) => sk.clone(),
-            other => panic!("{other:?}"),
-        };
-        assert!(sk(&delivery(9, 999_999_999_999)) < sk(&delivery(1, 1_000_000_000_000)));
-        let mut again = delivery(9, 5);
-        again.attempt = 8;
-        assert_eq!(sk(&again), sk(&delivery(9, 5)));
-    }
-
-    #[test]
-    fn a_rows_place_is_known_and_nothing_else_is() {
-        let row = delivery_row(&delivery(7, 1_795_000_000_123));
-        let place = row["sk"].as_s().unwrap().as_str();
-        assert!(is_place(place, None) && is_place(place, Some(&ItemType::CONTACT)));
-        assert!(!is_place(place, Some(&ItemType::EVENT)));
-        let longer = format!("{place}#");
-        let upper = place.to_uppercase();
-        let item = "item_00000000000000000000000000000007";
-        let others = ["", "contact", "contact#", &longer, &upper, &format!("contact#179500000012#{item}")];
-        for other in others {
-            assert!(!is_place(other, None), "{other}");
-        }
-        assert!(!is_place(&format!("contact#179500000012x#{item}"), None));
-        assert!(!is_place("contact#1795000000123#item_7", None));
-    }
+    use crate::tables::waiting::keys::delivery_row;
+    use crate::tables::waiting::keys::tests::delivery;
 
     #[test]
     fn a_held_row_says_why_and_until_when() {
@@ -693,14 +381,5 @@ mod tests {
         assert_eq!(held(&row).unwrap().due_at, Some(due_at));
         row.insert("held_for".to_owned(), text("mood"));
         assert_eq!(held(&row).unwrap_err().to_string(), "a row of the held table cannot be read: held_for");
-    }
-
-    #[test]
-    fn a_missing_attribute_is_named() {
-        let mut row = delivery_row(&delivery(1, 1));
-        row.remove("body");
-        let error = read_delivery(TABLE, &row).unwrap_err();
-        assert_eq!(error.to_string(), "a row of the held table cannot be read: body");
-        assert!(!error.is_transient());
     }
 }

@@ -1,20 +1,18 @@
 //! Held items that their owner names: to cancel them, or to have one sent now.
 //!
 //! Cancelling *claims* a row as a mover does, so that no mover sends it meanwhile, and then deletes it. The claim
-//! carries the canceller's id, so a repeated write recognises itself and what was cancelled is counted once. A row that
-//! a mover has claimed is left alone: its item is in the queue, or is about to be.
+//! carries the canceller's id, so a repeated write recognises itself and each cancelled item is counted once. A row
+//! that a mover has claimed is left alone: its item is in the queue, or is about to be.
 //!
 //! A replay of a held item ends its wait: the row loses its time and waits for the release of its type, in one
 //! transaction with the replay's own row.
 //!
-//! Not guaranteed: a release sends a step before it deletes the step's rows. A row that is cancelled in between, which
-//! takes moments, is counted as dropped, and its item is attempted once more.
+//! Not guaranteed: a release sends a step before it deletes the step's rows. A row that is cancelled in that short
+//! interval is counted as dropped, and its item is attempted once more.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
@@ -22,35 +20,33 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
-use crate::tables::row::{Row, milliseconds, number, seconds, sorted_digits, text};
-use crate::tables::waiting::held::{
-    HeldFor, HeldKey, HeldTable, MAY_BE_KEPT, SHARDS, new_id, pk, shard_of_id,
+use crate::tables::row::{Row, milliseconds, sorted_digits, text};
+use crate::tables::waiting::held::HeldRows;
+use crate::tables::waiting::keys::{
+    HeldKey, MAY_BE_KEPT, Replay, SHARDS, pk, shard_of_id, type_and_acceptance,
 };
-use crate::tables::waiting::replay::{Replay, RunningReplay, Take, Transacted};
 
-/// The row is there, and nobody moves it, or its mover died, or this canceller claimed it.
+/// The row exists and is not claimed, or its claim expired, or this canceller holds the claim.
 const IS_OURS_TO_CANCEL: &str = "attribute_exists(pk) AND (attribute_not_exists(claimed_until) OR \
                                  claimed_until <= :now OR cancelled_by = :canceller)";
-/// The row was not held anew since this canceller claimed it.
+/// The row was not held again since this canceller claimed it.
 const IS_CANCELLED_BY_US: &str = "cancelled_by = :canceller";
-/// The row still waits for the time that was read, and nobody moves it, or its mover died.
-const WAITS_FOR_ITS_TIME: &str =
-    "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
-/// What these functions need of a row: its item's bytes stay in the table.
+
+/// The attributes that are read of a row. The item's bytes stay in the table.
 const OF_ROW: &str = "pk, sk, replay, due_at, claimed_until, keep_until";
 
 /// A held row without its item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldPlace {
-    key: HeldKey,
+    pub(crate) key: HeldKey,
     /// The replay that its item belongs to.
     pub replay: Option<ReplayId>,
     /// When it comes due; None while it waits for its release.
-    due_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     /// Until when a mover has it, if one does.
     claimed_until: Option<Timestamp>,
     /// Until when its network lets it be kept.
-    keep_until: Option<Timestamp>,
+    pub(crate) keep_until: Option<Timestamp>,
 }
 
 impl HeldPlace {
@@ -87,21 +83,13 @@ impl HeldPlace {
     }
 }
 
-/// The type and the acceptance that a row's place names.
-pub(crate) fn type_and_acceptance(place: &str) -> Option<(ItemType, Timestamp)> {
-    let mut parts = place.split('#');
-    let item_type = parts.next()?.parse().ok()?;
-    let accepted_at = Timestamp::from_millisecond(parts.next()?.parse().ok()?).ok()?;
-    Some((item_type, accepted_at))
-}
-
-impl HeldTable {
+impl HeldRows {
     /// A page of the rows that a webhook has of one item, mostly one in all. The rows of the item's shard are read for
     /// it, so where much is held many pages are empty.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn find_held(
+    pub async fn find(
         &self,
         webhook: &WebhookId,
         item: &ItemId,
@@ -121,7 +109,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn held_of_type(
+    pub async fn of_type(
         &self,
         webhook: &WebhookId,
         item_type: &ItemType,
@@ -144,15 +132,15 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn held_of_replay(&self, replay: &Replay) -> Result<Vec<HeldPlace>, AdapterError> {
+    pub async fn of_replay(&self, replay: &Replay) -> Result<Vec<HeldPlace>, AdapterError> {
         let (Some(item), Some(from), Some(to)) = (&replay.item, replay.from, replay.to) else {
             return Ok(Vec::new());
         };
         let place = |at| text(format!("{}#{}", replay.item_type, sorted_digits(at)));
-        let (mut found, mut mark) = (Vec::new(), None);
+        let (mut found, mut start) = (Vec::new(), None);
         loop {
             let call = self
-                .shard_rows(&replay.key.webhook, shard_of_id(item.as_str(), SHARDS), mark)
+                .shard_rows(&replay.key.webhook, shard_of_id(item.as_str(), SHARDS), start)
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
                 .filter_expression("#item = :item")
                 .expression_attribute_names("#item", "item")
@@ -161,15 +149,15 @@ impl HeldTable {
                 .expression_attribute_values(":to", place(to));
             let (rows, next) = places(call).await?;
             found.extend(rows.into_iter().filter(|row| row.replay.as_ref() != Some(&replay.key.replay)));
-            mark = next;
-            if mark.is_none() {
+            start = next;
+            if start.is_none() {
                 return Ok(found);
             }
         }
     }
 
-    /// Cancels a held item, unless a mover has it. `canceller` is an id of the request, and the claim ends at `lease`.
-    /// False where the item was moved, is being moved, or was held anew.
+    /// Cancels a held item, unless a mover has claimed it. `canceller` is an id of the request, and the claim ends at
+    /// `lease`. False where the item was moved, is being moved, or was held again.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -207,82 +195,14 @@ impl HeldTable {
         match delete.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                // A row that is gone was deleted by this very call, whose first answer was lost: the claim kept the
-                // others away. One that is there was held anew.
+                // A row that is gone was deleted by this call, whose first answer was lost: the claim excluded all
+                // others. A row that exists was held again.
                 Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
                     Ok(refused.item().is_none_or(Row::is_empty))
                 }
                 _ => Err(AdapterError::of_call(OPERATION, error)),
             },
         }
-    }
-
-    /// Ends the wait of rows with a time of their own, which wait for their release from then on: as the first attempts
-    /// of the replay, kept anew since `now`, but for those that belong to another replay, which go on as they are. The
-    /// replay's row notes these, the `place` of the last one, and `passed` more that were found and left. All or nothing of it is done, once.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub async fn take_held(
-        &self,
-        running: &RunningReplay,
-        rows: &[HeldPlace],
-        (place, passed): (&str, u64),
-        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
-    ) -> Result<Take, AdapterError> {
-        const OPERATION: &str = "taking held items";
-        let own = rows.iter().filter(|row| row.replay.is_none()).count() as u64;
-        let mut counts = running.counts;
-        counts.found += rows.len() as u64 + passed;
-        counts.taken += own;
-        let place = running.place.as_deref().map_or(place, |before| before.max(place)).to_owned();
-        let next = RunningReplay { place: Some(place), counts, ..running.clone() };
-        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
-        for row in rows {
-            writes.push(self.end_wait(running, row, (now, row_expires), OPERATION)?);
-        }
-        Ok(match self.transact(&writes, OPERATION).await? {
-            Transacted::Done => Take::Taken(Box::new(next)),
-            Transacted::InTheWay => Take::InTheWay,
-            Transacted::Throttled => Take::Throttled,
-            Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
-            Transacted::Refused(refused) => {
-                Take::Refused(refused.into_iter().map(|write| write - 1).collect())
-            }
-        })
-    }
-
-    fn end_wait(
-        &self,
-        running: &RunningReplay,
-        row: &HeldPlace,
-        (now, expires_at): (Timestamp, Timestamp),
-        operation: &'static str,
-    ) -> Result<TransactWriteItem, AdapterError> {
-        let expires_at = row.keep_until.map_or(expires_at, |until| expires_at.min(until));
-        let due = row.due_at.map_or(AttributeValue::Null(true), milliseconds);
-        let mut set = "SET holding = :holding, held_for = :reason".to_owned();
-        let mut update = Update::builder()
-            .table_name(&self.name)
-            .key("pk", text(row.key.pk.as_str()))
-            .key("sk", text(row.key.sk.as_str()))
-            .condition_expression(WAITS_FOR_ITS_TIME)
-            .expression_attribute_values(":due", due)
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":holding", text(new_id()?))
-            .expression_attribute_values(":reason", text(HeldFor::Replay.as_str()));
-        if row.replay.is_none() {
-            set.push_str(", attempt = :first, replay = :replay, replayed_at = :now, expires_at = :expires");
-            update = update
-                .expression_attribute_values(":first", number(1_u32))
-                .expression_attribute_values(":replay", text(running.replay.key.replay.as_str()))
-                .expression_attribute_values(":expires", seconds(expires_at));
-        }
-        let update = update
-            .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
-            .build();
-        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
     }
 
     fn shard_rows(&self, webhook: &WebhookId, shard: u8, after: Option<StartKey>) -> QueryFluentBuilder {
@@ -292,7 +212,7 @@ impl HeldTable {
             .expression_attribute_values(":pk", text(pk(webhook, shard)))
             .projection_expression(OF_ROW)
             .consistent_read(true)
-            .set_exclusive_start_key(after.map(|mark| mark.0))
+            .set_exclusive_start_key(after.map(|key| key.0))
     }
 }
 
@@ -305,6 +225,7 @@ async fn places(call: QueryFluentBuilder) -> Result<(Vec<HeldPlace>, Option<Star
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::row::number;
 
     #[test]
     fn a_row_with_a_time_may_be_taken_unless_a_mover_has_it() {
@@ -322,12 +243,5 @@ mod tests {
         assert_eq!((claimed.waits_for_its_time(time(5)), claimed.waits_for_its_time(time(6))), (false, true));
         row.remove("due_at");
         assert!(!HeldPlace::of(&row).unwrap().waits_for_its_time(time(9)), "it waits for its release");
-    }
-
-    #[test]
-    fn a_place_that_is_not_as_it_is_written_names_no_type() {
-        for place in ["", "event", "event#soon#item", "no type#1795000000123#item"] {
-            assert_eq!(type_and_acceptance(place), None, "{place}");
-        }
     }
 }

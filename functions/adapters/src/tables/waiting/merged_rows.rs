@@ -1,8 +1,8 @@
 //! A webhook's rows of the held or the dead items in the order of their places: type, acceptance, item.
 //!
-//! They are spread over shards, each of which is in order, and are merged as they are read. Guaranteed: a row is
-//! handed out once, and those that were there all the time come in order. What is written while it is read behind the
-//! place that was reached is not found; whoever needs it reads anew.
+//! Each shard is in order; the shards are merged as they are read. Guaranteed: each row is answered once, and rows that
+//! existed all the time come in order. Rows that are written behind the place that was reached are not found; they need
+//! a new read.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use futures_util::future::try_join_all;
 use crate::error::AdapterError;
 use crate::tables::expression::Expressions;
 use crate::tables::row::{Row, text};
-use crate::tables::waiting::held::{SHARDS, pk, shard_of_id};
+use crate::tables::waiting::keys::{SHARDS, pk, shard_of_id};
 
 /// Which rows are read.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct MergedRows {
     shards: Vec<ShardRows>,
 }
 
-/// A shard's rows: what was read and not handed out yet, and from where reading goes on.
+/// A shard's rows: those that were read and not yet taken, and where reading continues.
 #[derive(Debug)]
 struct ShardRows {
     pk: String,
@@ -88,7 +88,7 @@ impl MergedRows {
 }
 
 impl ShardRows {
-    /// Reads on, where nothing is left of what was read.
+    /// Reads on once all rows that were read are taken.
     async fn fill(
         &mut self,
         client: &Client,

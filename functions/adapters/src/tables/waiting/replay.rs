@@ -1,29 +1,27 @@
 //! Replays: one row for each, in the held items' table, and a row of its counts.
 //!
-//! A replay takes dead items in the order of their acceptance, many in one transaction: their rows among the held ones
-//! are written, those among the dead are deleted, and the replay's own row says how far it is. So at every moment an
-//! item is in one of the two tables, and a worker that takes over from one that died goes on where that one was. What
-//! was taken waits for its release ([`crate::tables::waiting::release`]); whoever takes items sees to it that there is one, and
-//! says only then that the replay is over.
+//! A replay takes dead items in the order of their acceptance, many in one transaction: it writes their held rows,
+//! deletes their dead rows, and notes its progress in its own row. So an item is always in exactly one of the two
+//! tables, and a successor continues where a dead worker stopped. Taken items wait for their release
+//! ([`release`](super::release)). The worker ensures the release before it ends the replay.
 //!
-//! While a replay has not taken all, it is found in the index `due`, as releases are, one worker at a time has it, by a
-//! lease, and it has a second row: a replay of a type `running#<type>`, so that there is one of each type at a time, and
-//! one of a single item `running#-item#<place>`, so that there are so many at a time as there are places.
+//! Until a replay has taken all, it is in the index `due`, as releases are. A lease admits one worker at a time. A
+//! second row makes it exclusive: `running#<type>` for a replay of a type, and `running#-item#<place>` for a replay of
+//! one item, which limits those to the number of places.
 //!
-//! The counts of what became of the items are a row of their own, so that who counts is not in the way of who takes.
-//! They are for the owner to read: one may be missing, or be there twice, where a function died.
+//! The counts of delivered, dead and dropped items are a row of their own, so that counting does not contend with
+//! taking. They are for the owner to read: one may be missing or be counted twice, where a function died.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use carteiro_core::delivery::Delivery;
-use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
-use carteiro_core::item::ItemType;
+use carteiro_core::holding::HeldFor;
+use carteiro_core::id::{ReplayId, WebhookId};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
 use jiff::Timestamp;
 
@@ -32,61 +30,31 @@ use crate::runtime::random;
 use crate::tables::conditional::made;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::transaction::{TRIES, Transacted, transact, transact_patiently};
 use crate::tables::unreadable::readable;
-use crate::tables::waiting::dead::{DeadRow, DeadTable};
-use crate::tables::waiting::held::{
-    DUE_SHARDS, HAS_NO_TIME, HeldFor, HeldKey, HeldTable, TABLE, drop_part, due_shard_name, held_row,
+use crate::tables::waiting::dead::{DeadRow, DeadRows};
+use crate::tables::waiting::held_item::HeldPlace;
+use crate::tables::waiting::keys::{
+    DUE_SHARDS, HAS_NO_TIME, REPLAYS, Replay, ReplayKey, TABLE, due_shard_name, held_row, new_id, row_key,
     shard_of_id,
 };
+use crate::tables::waiting::reads::{Glance, drop_part, glance};
 
-const SUFFIX: &str = "#replay";
 const COUNTS: &str = "#counts";
 
 /// Nothing is at this key yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The row still has the due time that was read, and is not claimed, or its claim expired.
+const WAITS_FOR_ITS_TIME: &str =
+    "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
 /// The replay has not taken all yet,
 const IS_RUNNING: &str = "attribute_exists(due_at)";
-/// and nobody works on it, or who did died.
+/// No worker has the replay, or its lease expired.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
 /// No other worker has claimed it since this one did.
 const IS_OURS: &str = "worker = :worker";
 /// The running replay, of the type or in this place, is this one, or there is none.
 const IS_THIS: &str = "attribute_not_exists(pk) OR replay = :replay";
-/// How often a transaction is tried that others were in the way of, or that was too much.
-const TRIES: u32 = 5;
-/// How long is waited before the second try; before each further one twice as long, and up to twice that.
-const PAUSE: Duration = Duration::from_millis(25);
-/// By which a table, or one partition of it, says that a part of a transaction is too much now.
-const THROTTLES: [&str; 4] = [
-    "ThrottlingError",
-    "ProvisionedThroughputExceeded",
-    "ThrottlingException",
-    "ProvisionedThroughputExceededException",
-];
-
-/// Which replay.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ReplayKey {
-    /// The webhook.
-    pub webhook: WebhookId,
-    /// The replay.
-    pub replay: ReplayId,
-}
-
-impl ReplayKey {
-    pub(crate) fn of(key: &HeldKey) -> Option<Self> {
-        let webhook = key.pk.strip_suffix(SUFFIX)?.parse().ok()?;
-        Some(Self { webhook, replay: key.sk.parse().ok()? })
-    }
-
-    pub(crate) fn row(&self) -> Row {
-        row_key(&self.webhook, self.replay.as_str())
-    }
-}
-
-fn row_key(webhook: &WebhookId, sk: &str) -> Row {
-    Row::from([("pk".to_owned(), text(format!("{webhook}{SUFFIX}"))), ("sk".to_owned(), text(sk))])
-}
 
 /// Which row says that a replay is running, beside its own: the one of its type, or of the place that it has among
 /// those of single items.
@@ -104,49 +72,25 @@ fn running_item_sk(place: usize) -> String {
     format!("{RUNNING_ITEM}{place:02}")
 }
 
-/// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
-    /// Which.
-    pub key: ReplayKey,
-    /// Whose webhook it is.
-    pub account: AccountId,
-    /// The items' type.
-    pub item_type: ItemType,
-    /// The one item, where it is one.
-    pub item: Option<ItemId>,
-    /// Items that were accepted then or later.
-    pub from: Option<Timestamp>,
-    /// Items that were accepted before then.
-    pub to: Option<Timestamp>,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-    /// When it is forgotten.
-    pub expires_at: Timestamp,
-    /// Where it is of one item: which of the places it has that there are for such replays, below
-    /// [`MAX_ITEMS_AT_ONCE`]. It is given when it is created.
-    pub place: usize,
-}
-
 /// How far a replay is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayProgress {
-    /// What was asked for.
+    /// The request.
     pub replay: Replay,
-    /// What became of its items.
+    /// How many items it found, took, delivered and lost.
     pub counts: Counts,
     /// When it had taken all that it found; None before.
     pub taken_at: Option<Timestamp>,
-    /// When an item of it was counted last.
+    /// When one of its items was last counted.
     pub counted_at: Option<Timestamp>,
 }
 
-/// A replay that is ours to move on.
+/// A replay that this worker has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningReplay {
-    /// What was asked for.
+    /// The request.
     pub replay: Replay,
-    /// The place of the last dead item that was looked at.
+    /// The place of the last dead item that was read.
     pub place: Option<String>,
     /// How many items it found and took.
     pub counts: Counts,
@@ -157,7 +101,7 @@ pub struct RunningReplay {
 /// How claiming a replay ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayClaim {
-    /// It is ours.
+    /// The caller has claimed it.
     Claimed(Box<RunningReplay>),
     /// Another worker has it.
     Taken,
@@ -191,13 +135,20 @@ pub enum CreatedReplay {
     TooMany,
 }
 
-impl HeldTable {
+/// The rows of replays, in the held items' table.
+#[derive(Clone, Debug)]
+pub struct ReplayRows {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl ReplayRows {
     /// Creates a replay, which comes due at once. There can be one of a type at a time, and beside it
     /// [`MAX_ITEMS_AT_ONCE`] of single items.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn create_replay(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
+    pub async fn create(&self, replay: &Replay) -> Result<CreatedReplay, AdapterError> {
         const OPERATION: &str = "creating a replay";
         for _ in 0..TRIES {
             let mut replay = replay.clone();
@@ -213,13 +164,13 @@ impl HeldTable {
             let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
             let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
             let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
-            match self.transact_patiently(&writes, OPERATION).await? {
+            match transact_patiently(&self.client, &writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
                 Transacted::Refused(_) if replay.item.is_none() => {
-                    if let Some(running) = self.running_replay(&replay).await? {
+                    if let Some(running) = self.running(&replay).await? {
                         return Ok(CreatedReplay::Running(running));
                     }
-                    // The one that was in the way is over by now.
+                    // The other replay has ended meanwhile.
                 }
                 // Another one has this place by now.
                 Transacted::Refused(_) => {}
@@ -232,7 +183,7 @@ impl HeldTable {
 
     /// A place for a replay of a single item that no other one of the webhook has, any of those that there are.
     async fn free_place(&self, webhook: &WebhookId) -> Result<Option<usize>, AdapterError> {
-        let (rows, _) = self.replay_rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
+        let (rows, _) = self.rows(webhook, RUNNING_ITEM, MAX_ITEMS_AT_ONCE, None).await?;
         let taken: HashSet<_> = rows.iter().filter_map(|row| row.get("sk")?.as_s().ok()).collect();
         let free: Vec<_> =
             (0..MAX_ITEMS_AT_ONCE).filter(|&place| !taken.contains(&running_item_sk(place))).collect();
@@ -240,7 +191,7 @@ impl HeldTable {
         Ok(free.get(any % free.len().max(1)).copied())
     }
 
-    async fn running_replay(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
+    async fn running(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
         let key = row_key(&replay.key.webhook, &running_sk(replay));
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         let answer =
@@ -252,7 +203,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn claim_replay(
+    pub async fn claim(
         &self,
         key: &ReplayKey,
         now: Timestamp,
@@ -260,7 +211,7 @@ impl HeldTable {
         due_at: Timestamp,
     ) -> Result<ReplayClaim, AdapterError> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-        let worker = format!("{:032x}", random::bits128()?);
+        let worker = new_id()?;
         let call = self
             .client
             .update_item()
@@ -295,16 +246,16 @@ impl HeldTable {
         }
     }
 
-    /// Takes items out of the dead and makes them wait for their release, as their first attempt, kept anew since
-    /// `now`; and notes that the dead were looked at up to `place`, of which `passed` more were found and left. All or
-    /// nothing of it is done, and it is tried once.
+    /// Takes dead items: they wait for their release as first attempts, and their retention counts from `now`. Notes
+    /// that dead items were read up to `place`, and that `passed` more were found and left. The transaction is tried
+    /// once.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn take_dead(
         &self,
         running: &RunningReplay,
-        dead: &DeadTable,
+        dead: &DeadRows,
         rows: &[DeadRow],
         (place, passed): (&str, u64),
         (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
@@ -319,20 +270,91 @@ impl HeldTable {
             writes.push(self.hold_replayed(running, row, now, row_expires, OPERATION)?);
             writes.push(dead.delete_taken(row, OPERATION)?);
         }
-        Ok(match self.transact(&writes, OPERATION).await? {
+        self.take(next, &writes, 2, OPERATION).await
+    }
+
+    /// Ends the wait of rows that have due times: they wait for their release instead. Rows of no other replay become
+    /// first attempts of this one, with their retention counted from `now`. Notes the place of the last row, and that
+    /// `passed` more were found and left. The transaction is tried once.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn take_held(
+        &self,
+        running: &RunningReplay,
+        rows: &[HeldPlace],
+        (place, passed): (&str, u64),
+        (now, lease, row_expires): (Timestamp, Timestamp, Timestamp),
+    ) -> Result<Take, AdapterError> {
+        const OPERATION: &str = "taking held items";
+        let own = rows.iter().filter(|row| row.replay.is_none()).count() as u64;
+        let mut counts = running.counts;
+        counts.found += rows.len() as u64 + passed;
+        counts.taken += own;
+        let place = running.place.as_deref().map_or(place, |before| before.max(place)).to_owned();
+        let next = RunningReplay { place: Some(place), counts, ..running.clone() };
+        let mut writes = vec![self.advance(&next, lease, OPERATION)?];
+        for row in rows {
+            writes.push(self.end_wait(running, row, (now, row_expires), OPERATION)?);
+        }
+        self.take(next, &writes, 1, OPERATION).await
+    }
+
+    /// Makes a transaction that moves a replay on: the write on its own row, then `each` writes for every item.
+    async fn take(
+        &self,
+        next: RunningReplay,
+        writes: &[TransactWriteItem],
+        each: usize,
+        operation: &'static str,
+    ) -> Result<Take, AdapterError> {
+        Ok(match transact(&self.client, writes, operation).await? {
             Transacted::Done => Take::Taken(Box::new(next)),
             Transacted::InTheWay => Take::InTheWay,
             Transacted::Throttled => Take::Throttled,
             Transacted::Refused(refused) if refused.contains(&0) => Take::NotOurs,
             Transacted::Refused(refused) => {
-                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / 2).collect();
+                let mut rows: Vec<_> = refused.into_iter().map(|write| (write - 1) / each).collect();
                 rows.dedup();
                 Take::Refused(rows)
             }
         })
     }
 
-    pub(crate) fn advance(
+    fn end_wait(
+        &self,
+        running: &RunningReplay,
+        row: &HeldPlace,
+        (now, expires_at): (Timestamp, Timestamp),
+        operation: &'static str,
+    ) -> Result<TransactWriteItem, AdapterError> {
+        let expires_at = row.keep_until.map_or(expires_at, |until| expires_at.min(until));
+        let due = row.due_at.map_or(AttributeValue::Null(true), milliseconds);
+        let mut set = "SET holding = :holding, held_for = :reason".to_owned();
+        let mut update = Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(row.key.pk.as_str()))
+            .key("sk", text(row.key.sk.as_str()))
+            .condition_expression(WAITS_FOR_ITS_TIME)
+            .expression_attribute_values(":due", due)
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":holding", text(new_id()?))
+            .expression_attribute_values(":reason", text(HeldFor::Replay.as_str()));
+        if row.replay.is_none() {
+            set.push_str(", attempt = :first, replay = :replay, replayed_at = :now, expires_at = :expires");
+            update = update
+                .expression_attribute_values(":first", number(1_u32))
+                .expression_attribute_values(":replay", text(running.replay.key.replay.as_str()))
+                .expression_attribute_values(":expires", seconds(expires_at));
+        }
+        let update = update
+            .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
+            .build();
+        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn advance(
         &self,
         next: &RunningReplay,
         lease: Timestamp,
@@ -365,7 +387,7 @@ impl HeldTable {
     ) -> Result<TransactWriteItem, AdapterError> {
         let replayed = Some(Replayed { replay: running.replay.key.replay.clone(), at: now });
         let delivery = Delivery { attempt: 1, step: None, replayed, ..row.delivery.clone() };
-        let own = [("holding", text(format!("{:032x}", random::bits128()?)))];
+        let own = [("holding", text(new_id()?))];
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(held_row(&delivery, HeldFor::Replay, own, expires_at)))
@@ -375,12 +397,20 @@ impl HeldTable {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Gives a replay back as it is, to be looked at again at `due_at`: also where this worker cannot tell whether its
-    /// latest transaction was made.
+    /// Reads which account a replay belongs to and until when a worker has it; None where there is none.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn glance(&self, key: &ReplayKey) -> Result<Option<Glance>, AdapterError> {
+        glance((&self.client, &self.name), key.row()).await
+    }
+
+    /// Returns a replay to the index as it is, due at `due_at`, even if this worker does not know whether its latest
+    /// transaction was made.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn give_back_replay(
+    pub async fn return_to_queue(
         &self,
         running: &RunningReplay,
         due_at: Timestamp,
@@ -402,7 +432,7 @@ impl HeldTable {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn end_replay(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
+    pub async fn end(&self, running: &RunningReplay, now: Timestamp) -> Result<bool, AdapterError> {
         const OPERATION: &str = "ending a replay";
         let update = Update::builder()
             .table_name(&self.name)
@@ -415,7 +445,7 @@ impl HeldTable {
         let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
         let update = TransactWriteItem::builder().update(update).build();
         let writes = [update, self.free_running(running, OPERATION)?];
-        match self.transact_patiently(&writes, OPERATION).await? {
+        match transact_patiently(&self.client, &writes, OPERATION).await? {
             Transacted::Done => Ok(true),
             Transacted::Refused(_) => Ok(false),
             Transacted::InTheWay | Transacted::Throttled => Err(AdapterError::contended(OPERATION)),
@@ -437,11 +467,11 @@ impl HeldTable {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
-    /// Forgets a replay whose webhook was deleted.
+    /// Deletes a replay whose webhook was deleted.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn drop_replay(&self, replay: &Replay) -> Result<(), AdapterError> {
+    pub async fn forget(&self, replay: &Replay) -> Result<(), AdapterError> {
         let running = row_key(&replay.key.webhook, &running_sk(replay));
         let keys = [running, replay.key.row(), counts_key(&replay.key)];
         for key in keys {
@@ -451,19 +481,19 @@ impl HeldTable {
         Ok(())
     }
 
-    /// Drops up to `most` rows of a deleted webhook's replays, whoever has them, and answers how many.
+    /// Deletes up to `most` rows of a deleted webhook's replays, also where workers have them, and answers how many.
     ///
     /// # Errors
     /// Where the table cannot be read or written.
-    pub async fn drop_replays(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
-        drop_part(&self.client, &self.name, format!("{webhook}{SUFFIX}"), most).await
+    pub async fn drop_all(&self, webhook: &WebhookId, most: u16) -> Result<usize, AdapterError> {
+        drop_part(&self.client, &self.name, format!("{webhook}{REPLAYS}"), most).await
     }
 
-    /// Counts what became of items of a replay: `delivered`, `dead` and `dropped`.
+    /// Adds to a replay's counts of `delivered`, `dead` and `dropped` items.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn count_of_replay(
+    pub async fn count(
         &self,
         key: &ReplayKey,
         counts: Counts,
@@ -490,17 +520,17 @@ impl HeldTable {
     /// A replay of a webhook.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
-    pub async fn find_replay(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
-        let (rows, _) = self.replay_rows(&key.webhook, key.replay.as_str(), 2, None).await?;
+    /// Where the table or a row cannot be read.
+    pub async fn find(&self, key: &ReplayKey) -> Result<Option<ReplayProgress>, AdapterError> {
+        let (rows, _) = self.rows(&key.webhook, key.replay.as_str(), 2, None).await?;
         Ok(read_progress(&rows).pop())
     }
 
     /// A page of a webhook's replays, the newest first.
     ///
     /// # Errors
-    /// Where the table cannot be read, or a row of it.
-    pub async fn list_replays(
+    /// Where the table or a row cannot be read.
+    pub async fn list(
         &self,
         webhook: &WebhookId,
         most: u16,
@@ -508,7 +538,7 @@ impl HeldTable {
     ) -> Result<ListPage<ReplayProgress>, AdapterError> {
         // Each has up to two rows, and the counts come before their replay.
         let rows = usize::from(most) * 2 + 1;
-        let (rows, more) = self.replay_rows(webhook, "rep_", rows, after).await?;
+        let (rows, more) = self.rows(webhook, "rep_", rows, after).await?;
         let mut data = read_progress(&rows);
         let more = more || data.len() > usize::from(most);
         data.truncate(usize::from(most));
@@ -516,8 +546,8 @@ impl HeldTable {
         Ok(ListPage { data, last })
     }
 
-    /// The rows of replays whose `sk` begins so, the newest first, and whether there may be more.
-    pub(crate) async fn replay_rows(
+    /// The rows of replays whose `sk` has this prefix, the newest first, and whether there may be more.
+    pub(crate) async fn rows(
         &self,
         webhook: &WebhookId,
         prefix: &str,
@@ -529,7 +559,7 @@ impl HeldTable {
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":pk", text(format!("{webhook}{SUFFIX}")))
+            .expression_attribute_values(":pk", text(format!("{webhook}{REPLAYS}")))
             .expression_attribute_values(":prefix", text(prefix))
             .scan_index_forward(false)
             .consistent_read(true)
@@ -538,66 +568,6 @@ impl HeldTable {
         let answer = call.send().await.map_err(|error| AdapterError::of_call("reading replays", error))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
     }
-
-    /// Writes all or nothing, again and again where others are in the way or it is too much, for a second at most.
-    async fn transact_patiently(
-        &self,
-        writes: &[TransactWriteItem],
-        operation: &'static str,
-    ) -> Result<Transacted, AdapterError> {
-        let mut pause = PAUSE;
-        let mut latest = self.transact(writes, operation).await?;
-        for _ in 1..TRIES {
-            if !matches!(latest, Transacted::InTheWay | Transacted::Throttled) {
-                break;
-            }
-            tokio::time::sleep(random::jittered(pause)?).await;
-            pause *= 2;
-            latest = self.transact(writes, operation).await?;
-        }
-        Ok(latest)
-    }
-
-    /// Writes all or nothing.
-    pub(crate) async fn transact(
-        &self,
-        writes: &[TransactWriteItem],
-        operation: &'static str,
-    ) -> Result<Transacted, AdapterError> {
-        // The client gives the transaction a token of its own, so its repeats are one transaction.
-        let call = self.client.transact_write_items().set_transact_items(Some(writes.to_vec()));
-        let Err(error) = call.send().await else { return Ok(Transacted::Done) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-        else {
-            return Err(AdapterError::of_call(operation, error));
-        };
-        let codes: Vec<_> =
-            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
-        let refused: Vec<_> =
-            (0..codes.len()).filter(|&one| codes[one] == "ConditionalCheckFailed").collect();
-        if !refused.is_empty() {
-            return Ok(Transacted::Refused(refused));
-        }
-        // The client repeats a call that is throttled, and not a transaction of which a part is.
-        if codes.iter().any(|code| THROTTLES.contains(code)) {
-            return Ok(Transacted::Throttled);
-        }
-        if codes.contains(&"TransactionConflict") {
-            return Ok(Transacted::InTheWay);
-        }
-        Err(AdapterError::unavailable(operation, error))
-    }
-}
-
-/// How a transaction ended.
-pub(crate) enum Transacted {
-    Done,
-    /// The conditions of these writes did not hold.
-    Refused(Vec<usize>),
-    /// Others changed the same rows at the same time.
-    InTheWay,
-    /// It was too much.
-    Throttled,
 }
 
 fn put_new(table: &str, row: Row) -> Result<TransactWriteItem, BuildError> {
@@ -656,8 +626,8 @@ pub(crate) fn read_running(row: &Row, worker: &str) -> Result<RunningReplay, Ada
     Ok(RunningReplay { replay, place, counts, worker: worker.to_owned() })
 }
 
-/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay are left out, and so
-/// is what cannot be read.
+/// Reads rows of replays, each preceded by its counts where it has any. Counts without their replay and rows that
+/// cannot be read are left out.
 fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
     let (mut read, mut before): (Vec<ReplayProgress>, Option<&Row>) = (Vec::new(), None);
     for row in rows {
@@ -674,7 +644,7 @@ fn read_progress(rows: &[Row]) -> Vec<ReplayProgress> {
     read
 }
 
-/// A replay, with what became of its items and when one was counted last, where that is known.
+/// A replay with its counts, and when an item was last counted, where that is known.
 fn progress(row: &Row, counted: Option<(Counts, Timestamp)>) -> Result<ReplayProgress, AdapterError> {
     let RunningReplay { replay, counts: taken, .. } = read_running(row, "")?;
     let reader = Reader { table: TABLE, row };

@@ -1,8 +1,8 @@
-//! What becomes of a release or a replay whose own row cannot be read, and of a held row that a mover cannot read.
+//! Repair of a release or a replay whose own row cannot be read.
 //!
-//! The rows of items are what counts: a release's row says when and how far they are released, and can be written anew
-//! from what is held. A replay's row says which dead items are to be taken: where it cannot be read nothing more is
-//! taken, what was taken is released, and another replay may be asked for.
+//! A release's row says when and how far its items are released, and can be written again from the held items. A
+//! replay's row says which dead items are to be taken: where it cannot be read, no more are taken, the taken ones are
+//! released, and another replay may be requested.
 
 use carteiro_core::id::{AccountId, ReplayId};
 use carteiro_core::item::ItemType;
@@ -11,18 +11,15 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
-use crate::tables::waiting::held::{
-    DUE_SHARDS, HeldKey, HeldTable, TABLE, due_shard_name, new_id, shard_of_id,
-};
-use crate::tables::waiting::release::{ReleaseKey, read_release};
-use crate::tables::waiting::replay::{ReplayKey, read_running};
+use crate::tables::waiting::HeldTable;
+use crate::tables::waiting::keys::{DUE_SHARDS, ReleaseKey, ReplayKey, TABLE, due_shard_name, shard_of_id};
+use crate::tables::waiting::release::read_release;
+use crate::tables::waiting::replay::read_running;
 
-/// The row is the one that was read: nobody has claimed it since,
+/// The lease is the one that was read.
 const HAS_SAME_LEASE: &str = "lease_until = :lease";
-/// or nobody had, and nobody has.
+/// No worker has claimed the row.
 const HAS_NO_LEASE: &str = "attribute_not_exists(lease_until)";
-/// The claim is the one that this mover made.
-const IS_CLAIMED_BY_US: &str = "claimed_until = :claim";
 /// It is of this replay.
 const IS_OF_REPLAY: &str = "replay = :replay";
 
@@ -30,8 +27,8 @@ const IS_OF_REPLAY: &str = "replay = :replay";
 const MAX_RUNNING: usize = 100;
 
 impl HeldTable {
-    /// Writes the row of a release anew that cannot be read, due at `now`: its account as it stands there or on an item
-    /// that waits, and no step, so that it begins with the first. Where no item waits that can be read, the row is
+    /// Replaces the row of a release that cannot be read, due at `now`: with its account as read there or on an item
+    /// that waits, and without a step, so that it starts with the first. Where no waiting item can be read, the row is
     /// deleted. False where the row can be read by now, or is gone.
     ///
     /// # Errors
@@ -51,7 +48,7 @@ impl HeldTable {
             Err(_) => self.account_of_waiting(key, now).await?,
         };
         let Some(account) = account else {
-            let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
+            let call = self.items.client.delete_item().table_name(&self.items.name).set_key(Some(key.row()));
             let call = call.condition_expression(condition).set_expression_attribute_values(values);
             return Ok(made(call.send().await, OPERATION)?.is_some());
         };
@@ -68,13 +65,13 @@ impl HeldTable {
         ]);
         let released = reader.milliseconds("release_all_until").ok();
         anew.extend(released.map(|until| ("release_all_until".to_owned(), milliseconds(until))));
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(anew));
+        let call = self.items.client.put_item().table_name(&self.items.name).set_item(Some(anew));
         let call = call.condition_expression(condition).set_expression_attribute_values(values);
         Ok(made(call.send().await, OPERATION)?.is_some())
     }
 
-    /// Ends a replay whose row cannot be read: what it took is released, its row comes due no more, and others of its type
-    /// may be asked for. False where the row can be read, or is gone.
+    /// Ends a replay whose row cannot be read: its taken items are released, its row is no longer due, and other
+    /// replays of its type may be requested. False where the row can be read, or is gone.
     ///
     /// # Errors
     /// Where the table cannot be read or written.
@@ -90,16 +87,16 @@ impl HeldTable {
         for item_type in types {
             let release = ReleaseKey { webhook: key.webhook.clone(), item_type };
             if let Some(account) = self.account_of_waiting(&release, now).await? {
-                self.plan_release(&release, &account, now).await?;
+                self.releases.plan(&release, &account, now).await?;
             }
         }
-        let (running, _) = self.replay_rows(&key.webhook, "running#", MAX_RUNNING, None).await?;
+        let (running, _) = self.replays.rows(&key.webhook, "running#", MAX_RUNNING, None).await?;
         for row in running {
             let reader = Reader { table: TABLE, row: &row };
             if reader.parsed::<ReplayId>("replay").ok().as_ref() != Some(&key.replay) {
                 continue;
             }
-            let call = self.client.delete_item().table_name(&self.name);
+            let call = self.items.client.delete_item().table_name(&self.items.name);
             let call = call
                 .set_key(Some(key_of(&row)))
                 .condition_expression(IS_OF_REPLAY)
@@ -107,32 +104,14 @@ impl HeldTable {
             made(call.send().await, OPERATION)?;
         }
         let call = self
+            .items
             .client
             .update_item()
-            .table_name(&self.name)
+            .table_name(&self.items.name)
             .set_key(Some(key.row()))
             .condition_expression("attribute_exists(pk)")
             .update_expression("REMOVE due_at, due_shard, lease_until, worker");
         Ok(made(call.send().await, OPERATION)?.is_some())
-    }
-
-    /// Takes the time from a row that its mover cannot read: it comes due no more, and waits for the release of its type,
-    /// which passes it over as long as it cannot be read. `claim` is the end of the mover's claim.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub async fn quarantine(&self, key: &HeldKey, claim: Timestamp) -> Result<bool, AdapterError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk.as_str()))
-            .key("sk", text(key.sk.as_str()))
-            .condition_expression(IS_CLAIMED_BY_US)
-            .update_expression("SET holding = :holding REMOVE due_at, due_shard, claimed_until, claimed_by")
-            .expression_attribute_values(":claim", milliseconds(claim))
-            .expression_attribute_values(":holding", text(new_id()?));
-        Ok(made(call.send().await, "setting a held item aside")?.is_some())
     }
 
     /// The account of the first item of a release that can be read, retries too; None where there is none.
@@ -141,12 +120,18 @@ impl HeldTable {
         key: &ReleaseKey,
         now: Timestamp,
     ) -> Result<Option<AccountId>, AdapterError> {
-        let mut waiting = self.waiting(key, Some(now), now);
-        Ok(self.next_waiting(&mut waiting, 1).await?.map(|delivery| delivery.account.clone()))
+        let mut waiting = self.of_release(key, Some(now), now);
+        Ok(waiting.peek(1).await?.map(|delivery| delivery.account.clone()))
     }
 
     async fn row(&self, key: Row, operation: &'static str) -> Result<Option<Row>, AdapterError> {
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let call = self
+            .items
+            .client
+            .get_item()
+            .table_name(&self.items.name)
+            .set_key(Some(key))
+            .consistent_read(true);
         let answer = call.send().await.map_err(|error| AdapterError::of_call(operation, error))?;
         Ok(answer.item)
     }

@@ -5,7 +5,7 @@
 //! itself. Work that waits has one row, however often it is asked for, and keeps the time at which it was asked for
 //! first. Rows expire a day after they were written: ticks find the same work by itself.
 //!
-//! Not guaranteed: work whose row was deleted and whose answer was lost is left to the next tick.
+//! Not guaranteed: work whose row was deleted by a call with a lost answer is left to the next tick.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ const TABLE: &str = "held";
 const SLOT: &str = "slot#";
 const WAITING: &str = "waiting#";
 
-/// Nobody has the slot, or its worker died, or it is this worker's.
+/// The slot is free, or its worker's lease expired, or it is this worker's.
 const IS_FREE_OR_OURS: &str = "attribute_not_exists(until_at) OR until_at <= :now OR worker = :worker";
 /// The slot is this worker's.
 const IS_OURS: &str = "worker = :worker";
 /// Nothing is at this key yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
-/// The row is there: nobody else took the work.
+/// The row exists: no other worker took the work.
 const EXISTS: &str = "attribute_exists(pk)";
 
-/// When the table forgets a row that nobody deleted.
+/// How long a row that is not deleted is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// Accounts' shares in the collector's work.

@@ -1,21 +1,20 @@
 //! One attempt: one HTTP request to a webhook's URL.
 //!
-//! One deadline covers everything: resolving, connecting, TLS, the request, the response's headers and body. The
-//! addresses that the host resolves to are vetted by the core, all of them, and the one that is dialled is one of
-//! those: nothing is resolved a second time. Redirects are not followed, 1xx are passed over, nothing is unpacked. Of
-//! the response at most [`MAX_RESPONSE_BYTES`] of body are read and kept; a longer one is a whole one, for our purposes,
-//! at that point.
+//! One deadline covers everything: resolving, connecting, TLS, the request, the response's headers and body. The core
+//! vets all addresses that the host resolves to, and one of those is dialled: nothing is resolved a second time.
+//! Redirects are not followed, 1xx responses are skipped, nothing is unpacked. At most [`MAX_RESPONSE_BYTES`] of a
+//! response's body are read and kept; a longer one counts as complete at that point.
 //!
-//! A connection is kept for the next attempt to the same place, whose addresses are resolved and vetted all the same, and
-//! must still have the connection's. One that turns out to be over before anything of a
-//! request was sent is replaced, and no attempt was made on it. Once any of a request may have been sent, what becomes
-//! of it is the attempt's result: no request is sent a second time by itself.
+//! A connection is kept for the next attempt to the same place. That attempt resolves and vets the addresses again, and
+//! the connection's address must be among them. A connection that turns out to be closed before anything of a request
+//! was sent is replaced, and does not count as an attempt. Once any part of a request may have been sent, its outcome
+//! is the attempt's result: no request is sent twice.
 //!
 //! Heads of responses are read as tolerantly as the common clients do. Behind one that others may read in another way,
 //! the connection is not used again.
 //!
-//! Not guaranteed: an HTTP/1 receiver that sends a second answer only while the next request is under way cannot be told
-//! from one that answers quickly.
+//! Not guaranteed: an HTTP/1 receiver that sends a second answer only while the next request is under way looks like
+//! one that answers quickly.
 
 mod connection;
 mod dial;
@@ -31,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::address::{ForbiddenAddress, PrivateTargets, WebhookUrl};
+use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::cause::Cause;
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::outcome::{self, FailureKind, Outcome};
@@ -51,6 +50,7 @@ use crate::runtime::clock::Stopwatch;
 use crate::runtime::tls_roots::root_store;
 use connection::{Connection, Sent};
 use dial::Dialler;
+pub use dial::Refused;
 use failed::Failed;
 use phase::Phase;
 use pool::{Place, Pool};
@@ -59,7 +59,7 @@ use resolve::Resolver;
 /// How much of a response's body is read.
 pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// What identifies us.
+/// Our user agent.
 pub const USER_AGENT: &str = concat!("Carteiro/", env!("CARGO_PKG_VERSION"));
 
 /// The header that says which answers are taken: all.
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Sender {
     }
 }
 
-/// What is sent.
+/// A request to a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookRequest<'a> {
     /// Where to.
@@ -97,10 +97,10 @@ pub struct WebhookRequest<'a> {
     pub body: Bytes,
 }
 
-/// What an attempt came to, with what is worth telling.
+/// The outcome of an attempt, with its details.
 #[derive(Clone, Debug)]
 pub struct Attempted {
-    /// What it came to.
+    /// The outcome.
     pub outcome: Outcome,
     /// Whether a connection to the host came about.
     pub connected: bool,
@@ -138,20 +138,9 @@ impl Attempted {
 #[error("the request could not be made")]
 pub struct NotAttempted(#[source] Box<dyn Error + Send + Sync>);
 
-/// No attempt may go where a URL leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// To an address that is not public.
-    #[error(transparent)]
-    ForbiddenAddress(#[from] ForbiddenAddress),
-    /// To the deployment itself.
-    #[error(transparent)]
-    OwnAddress(#[from] OwnAddress),
-}
-
 impl Sender {
-    /// A sender whose attempts end within `deadline`, that may reach these private targets and never the deployment's own
-    /// hosts. It trusts the system's certificate authorities.
+    /// A sender whose attempts end within `deadline`. It may reach these private targets, and never the deployment's
+    /// own hosts. It trusts the system's certificate authorities.
     ///
     /// # Errors
     /// Where TLS cannot be set up.
@@ -196,8 +185,8 @@ impl Sender {
         Ok(Self { inner: Arc::new(Inner { dialler, pool: Pool::default(), deadline }) })
     }
 
-    /// Looks whether a URL leads where no attempt may go, as its host resolves at this moment. A host that does not
-    /// resolve within this time leads nowhere yet, and each attempt looks again.
+    /// Checks whether a URL leads to a forbidden address, as its host resolves now. A host that does not resolve within
+    /// this time is accepted, and each attempt checks again.
     ///
     /// # Errors
     /// Why not.
@@ -247,12 +236,12 @@ impl Sender {
     }
 }
 
-/// What arrived of a response.
+/// The received part of a response.
 #[derive(Default)]
 struct Seen {
     phase: Phase,
     status: Option<u16>,
-    /// What the receiver asked for, whatever its status.
+    /// The receiver's `retry-after`, whatever its status.
     retry_after: Option<Duration>,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -311,7 +300,7 @@ impl Inner {
         let addresses = self.dialler.addresses(url).await?;
         *phase = Phase::Head;
         while let Some(mut kept) = self.pool.take(place, now).await {
-            // The host may have moved since, or have got an address that nobody may dial.
+            // The host may have moved since, or may have got a forbidden address.
             if !addresses.contains(&kept.peer()) {
                 continue;
             }
@@ -337,7 +326,7 @@ fn outlasts(response: &Response<Incoming>) -> bool {
     !ambiguous && !response.status().is_informational()
 }
 
-/// Reads a body up to the bound. Answers whether that was all of it.
+/// Reads a body up to the bound. Answers whether it was complete.
 async fn read_body(mut body: Incoming, read: &mut Vec<u8>) -> Result<bool, hyper::Error> {
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
@@ -429,12 +418,12 @@ pub fn headers<'a>(
     headers
 }
 
-/// What an attempt's headers say of its item.
+/// The description of an item in an attempt's headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     /// The item's id.
     pub id: &'a str,
-    /// What it is.
+    /// Its type.
     pub item_type: &'a str,
     /// Where it came from.
     pub source: &'a str,
@@ -508,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_accepts_every_answer_unless_its_webhook_says_another() {
+    fn a_request_accepts_every_type_unless_its_webhook_says_another() {
         for (own, expected) in [(None, "*/*"), (Some("application/json"), "application/json")] {
             let mut given = serde_json::json!({"url": "https://a.example/", "items": ["message"]});
             given["headers"] =

@@ -13,7 +13,7 @@
 //! invocations wakes with connections that are long dead. HTTP/2 is spoken where it is offered. How many calls are made
 //! at once is the caller's matter.
 //!
-//! Not guaranteed: what became of a call without an answer ([`CallError::is_unsent`] says where that is known). A
+//! Not guaranteed: whether a call without an answer took effect ([`CallError::is_unsent`] says where that is known). A
 //! resolver that hangs keeps a thread until it gives up; the call ends in time all the same.
 
 mod addresses;
@@ -49,9 +49,8 @@ pub use answered::Answered;
 pub use call_error::CallError;
 pub use request::{Credentials, RenewalSecrets};
 
-/// How long a call may take at most, from the name's resolution to the body's end: the networks answer within a few
-/// seconds, and what takes longer is asked for again at the next tick. Shorter than
-/// [`BUSY`](carteiro_networks::poll::refresh::BUSY).
+/// The limit of a call, from the name's resolution to the body's end. The networks answer within a few seconds, and a
+/// slower request is repeated at the next tick. Shorter than [`BUSY`](carteiro_networks::poll::refresh::BUSY).
 pub const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 /// How much of an answer is read: a page of a hundred posts with all their fields is far below a MiB, and the function
@@ -61,8 +60,8 @@ pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// How long a host may take to let itself be connected to, over all of its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long a connection is kept idle: calls of one run follow each other at once, and servers close what is idle for
-/// a minute or more.
+/// How long a connection is kept idle: calls of one run follow each other at once, and servers close connections that
+/// are idle for a minute or more.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 
 /// How many are kept for a host: about as many as calls are made at once.
@@ -87,7 +86,7 @@ pub struct CallTime {
 }
 
 impl CallTime {
-    /// What an invocation has left, less what it needs after the call.
+    /// The time that the invocation has left, less the time that it needs after the call.
     #[must_use]
     pub fn of(clock: InvocationClock, reserve: Duration) -> Self {
         Self { now: clock.now(), within: clock.left().saturating_sub(reserve) }
@@ -148,7 +147,7 @@ impl NetworkClient {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let mut tcp = HttpConnector::new();
-        // What may be asked without TLS, the addresses decided.
+        // The addresses decided which hosts may be called without TLS.
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -210,7 +209,7 @@ impl NetworkClient {
     /// The client whose connections are fit for use at a time. Calls under way keep theirs.
     fn http(&self, now: Timestamp) -> Http {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // Either way: a clock that was set back by much tells nothing of the time that passed.
+        // In either direction: a clock that was set back far does not show how much time passed.
         if now.duration_since(kept.used_at).unsigned_abs() >= KEEP_IDLE {
             kept.http = http(&self.connector);
         }
