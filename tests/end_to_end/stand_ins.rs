@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_clock::{Clock, testing};
 use carteiro_fake_networks::{Fault, Kind, Networks, Thing};
+use carteiro_networks::facebook::collect as facebook;
 use carteiro_networks::inbox::EntryKey;
+use carteiro_networks::instagram::collect as instagram;
+use carteiro_networks::meta::collect::Settings;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
-use carteiro_networks::poll::meta::Settings;
-use carteiro_networks::poll::{
-    Auth, Collector, NetworkRequest, NetworkResponse, Scope, Stored, Verdict, facebook, instagram, x,
-};
+use carteiro_networks::poll::{Auth, Collector, NetworkRequest, NetworkResponse, Scope, Stored, Verdict};
+use carteiro_networks::x::collect as x;
 use carteiro_tests::client::{Client, Reply};
 use http::Method;
 use jiff::Timestamp;

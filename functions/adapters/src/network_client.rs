@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use carteiro_networks::instagram::Login;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::NetworkRequest;
-use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::refresh::Renewal;
 use http::Request;
 use http_body_util::Full;

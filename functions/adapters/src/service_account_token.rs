@@ -1,9 +1,9 @@
 //! Signs what a Google service account asks for an access token with: RS256 (RSASSA-PKCS1-v1_5 with SHA-256; RFC 7518,
-//! 3.3). What is signed, and for how long it is good, the [core](carteiro_networks::poll::service_account) says.
+//! 3.3). What is signed, and for how long it is good, the [core](carteiro_networks::google::service_account) says.
 //!
 //! Nothing of a key is ever told: one that cannot sign is [`UnusableKey`], whatever is wrong with it.
 
-use carteiro_networks::poll::service_account::ServiceAccount;
+use carteiro_networks::google::service_account::ServiceAccount;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};

@@ -6,7 +6,13 @@
 
 pub mod collected;
 pub mod coverage;
+pub mod facebook;
+pub mod google;
+pub mod googleplay;
 pub mod inbox;
+pub mod instagram;
+pub mod linkedin;
+pub mod meta;
 pub mod network;
 pub mod normalise;
 pub mod page;
@@ -16,3 +22,5 @@ pub mod push;
 pub mod signal;
 pub mod storage_limit;
 pub mod token_state;
+pub mod x;
+pub mod youtube;

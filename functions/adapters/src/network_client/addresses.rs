@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use carteiro_networks::instagram::Login;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::Endpoint;
-use carteiro_networks::poll::instagram::Login;
 use http::Uri;
 
 use crate::settings::SettingsReader;

@@ -25,7 +25,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What an ask is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    /// The page's access token. Of Instagram's pages its [login](carteiro_networks::poll::instagram::Login::of) is read
+    /// The page's access token. Of Instagram's pages its [login](carteiro_networks::instagram::Login::of) is read
     /// from it, and with that the host.
     pub access_token: &'a AccessToken,
     /// The app's own token, `<app id>|<app secret>`, with which [inspections](Auth::Inspected) are made.

@@ -12,9 +12,10 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{Claim, Entry, Place};
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{Event, Wanted};
+use carteiro_networks::instagram::collect as instagram;
 use carteiro_networks::network::Network;
 use carteiro_networks::normalise;
-use carteiro_networks::poll::{TokenTrouble, Verdict, instagram};
+use carteiro_networks::poll::{TokenTrouble, Verdict};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 

@@ -5,9 +5,11 @@
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Inspected;
+use carteiro_networks::facebook::collect as facebook;
+use carteiro_networks::instagram::Login;
+use carteiro_networks::meta::token as meta;
 use carteiro_networks::network::Network;
-use carteiro_networks::poll::instagram::Login;
-use carteiro_networks::poll::{NetworkRequest, Verdict, facebook, meta};
+use carteiro_networks::poll::{NetworkRequest, Verdict};
 use carteiro_networks::token_state::TokenObservation;
 use jiff::SignedDuration;
 

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Progress;
+use carteiro_networks::facebook::collect as facebook;
+use carteiro_networks::googleplay::collect as googleplay;
+use carteiro_networks::instagram::Login;
+use carteiro_networks::instagram::collect as instagram;
+use carteiro_networks::linkedin::collect as linkedin;
 use carteiro_networks::network::Network;
-use carteiro_networks::poll::instagram::Login;
-use carteiro_networks::poll::{Scope, facebook, googleplay, instagram, linkedin, x, youtube};
+use carteiro_networks::poll::Scope;
+use carteiro_networks::x::collect as x;
+use carteiro_networks::youtube::collect as youtube;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 

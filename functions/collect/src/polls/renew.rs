@@ -13,12 +13,12 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
 use carteiro_adapters::service_account_token;
 use carteiro_core::retention::after;
+use carteiro_networks::google::service_account::ServiceAccount;
+use carteiro_networks::instagram::Login;
+use carteiro_networks::meta::token::{self as meta, Refresh};
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{AccessToken, Changed, Page, Set, TokenChange, TokenStatus};
-use carteiro_networks::poll::instagram::Login;
-use carteiro_networks::poll::meta::{self, Refresh};
 use carteiro_networks::poll::refresh::{self, GrantType, Remedy, RenewalClaim, Renewed};
-use carteiro_networks::poll::service_account::ServiceAccount;
 use carteiro_networks::poll::{TokenTrouble, Verdict};
 
 use super::drive::AFTER_CALL;

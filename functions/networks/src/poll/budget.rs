@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::scope::after;
-use super::{googleplay, youtube};
 use crate::network::Network;
+use crate::{googleplay::collect as googleplay, youtube::collect as youtube};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How rarely sweeps are made that nothing is left for.
@@ -103,7 +103,7 @@ pub struct IdleCost {
 }
 
 /// What is kept back where a run takes little more when something happens: for checks.
-pub(super) const KEPT_BACK: u64 = 40;
+pub(crate) const KEPT_BACK: u64 = 40;
 /// What is kept back where each post with new comments takes a call.
 const KEPT_BACK_FOR_COMMENTS: u64 = 250;
 
@@ -129,14 +129,14 @@ pub fn idle_cost(network: Network) -> Option<IdleCost> {
 }
 
 /// How many thousandths of a unit a day a sweep takes that takes so many units and is made so often.
-pub(super) fn sweeps_of(units: u32, every: Duration) -> u64 {
+pub(crate) fn sweeps_of(units: u32, every: Duration) -> u64 {
     let sweeps = u128::from(units) * 1000 * DAY.as_millis() / every.as_millis().max(1);
     u64::try_from(sweeps).unwrap_or(u64::MAX)
 }
 
 /// How often a sweep of so many units is made: as often as is wanted, or as so many thousandths of a unit a day allow. With
 /// none it is as good as never.
-pub(super) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
+pub(crate) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
     let needed = u128::from(units) * 1000 * DAY.as_millis() / u128::from(a_day.max(1));
     wanted.max(Duration::from_millis(u64::try_from(needed).unwrap_or(u64::MAX)).min(SELDOM))
 }

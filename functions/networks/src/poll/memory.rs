@@ -16,11 +16,11 @@ const VERSION: usize = 8;
 /// The memory, the latest last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Remembered(VecDeque<String>);
+pub(crate) struct Remembered(VecDeque<String>);
 
 /// What the memory has of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Memory {
+pub(crate) enum Memory {
     /// Nothing.
     First,
     /// The same version.
@@ -35,13 +35,13 @@ fn short(key: &EntryKey) -> String {
 }
 
 /// The key of a number of something: of answers, say.
-pub(super) fn number_key(what: &str, number: i64) -> EntryKey {
+pub(crate) fn number_key(what: &str, number: i64) -> EntryKey {
     EntryKey::new(what, &Version::of_action([number.to_string().as_str()]))
 }
 
 impl Remembered {
     /// What is known of a key.
-    pub(super) fn recall(&self, key: &EntryKey) -> Memory {
+    pub(crate) fn recall(&self, key: &EntryKey) -> Memory {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();
         match self.0.iter().find(|kept| kept.starts_with(thing)) {
@@ -52,7 +52,7 @@ impl Remembered {
     }
 
     /// Keeps the last version of a thing, and at most so many things, those that were seen last.
-    pub(super) fn note(&mut self, key: &EntryKey, most: usize) {
+    pub(crate) fn note(&mut self, key: &EntryKey, most: usize) {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();
         self.0.retain(|kept| !kept.starts_with(thing));
@@ -63,7 +63,7 @@ impl Remembered {
     }
 
     /// Forgets all.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 }

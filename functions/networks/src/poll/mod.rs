@@ -14,31 +14,22 @@
 //! No token is in an [`NetworkRequest`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`) is never
 //! followed nor kept: cursors are. What was heard is freed of the tokens that were asked with ([`ParsedResponse::without`]).
 
-mod body;
+pub(crate) mod body;
 pub mod budget;
-pub mod facebook;
 pub mod fair;
-#[cfg(test)]
-mod fake_network;
-mod google;
-pub mod googleplay;
-pub mod instagram;
-pub mod linkedin;
 mod masked;
-mod memory;
-pub mod meta;
+pub(crate) mod memory;
 pub mod plan;
 pub mod refresh;
 mod request;
 mod response;
-mod scope;
-pub mod service_account;
+pub(crate) mod scope;
 pub mod settings;
 #[cfg(test)]
 mod simulated_days;
-mod walk;
-pub mod x;
-pub mod youtube;
+#[cfg(test)]
+pub(crate) mod test_support;
+pub(crate) mod walk;
 
 pub use request::{Auth, Endpoint, Method, NetworkRequest};
 pub use response::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};

@@ -80,7 +80,7 @@ fn share_of(limit: &Limit, idle_cost: IdleCost, connected: u64, tick: Duration) 
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.
-pub(super) fn usable(limit: &Limit, kept_back: u64) -> u64 {
+pub(crate) fn usable(limit: &Limit, kept_back: u64) -> u64 {
     limit.a_day().saturating_mul(1000 - kept_back)
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | X | 2 hours | `POST /2/oauth2/token` | is replaced with each renewal (that the old one ends is from memory) |
 //! | YouTube, Google Play (OAuth) | about 1 hour | `POST /token` | stays |
-//! | Google Play (service account) | 1 hour | a signed [assertion](super::service_account) | there is none |
+//! | Google Play (service account) | 1 hour | a signed [assertion](crate::google::service_account) | there is none |
 //! | LinkedIn | 60 days | `POST /oauth/v2/accessToken` | stays, to a fixed end 365 days after the first grant |
 //!
 //! # A refresh token that is replaced
@@ -262,8 +262,8 @@ fn dead(network: Network, after_loss: bool) -> Renewed {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::fake_network::Reply;
     use super::*;
+    use crate::poll::test_support::Reply;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

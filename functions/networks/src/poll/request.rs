@@ -2,7 +2,7 @@
 
 /// Which of a network's addresses is asked. Both are settings; the ask's path is below either.
 ///
-/// Instagram has two hosts of an API, by the [login](super::instagram::Login) that a token is of: everything about a
+/// Instagram has two hosts of an API, by the [login](crate::instagram::Login) that a token is of: everything about a
 /// token of its own login is asked at Instagram's `…TokenUrl`. Tokens of Facebook's login are Facebook's, and are asked
 /// about at Facebook's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

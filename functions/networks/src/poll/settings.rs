@@ -16,8 +16,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::budget::{self, Limit};
-use super::{googleplay, linkedin, meta, x, youtube};
 use crate::network::Network;
+use crate::{
+    googleplay::collect as googleplay, linkedin::collect as linkedin, meta::collect as meta, x::collect as x,
+    youtube::collect as youtube,
+};
 
 /// How the networks are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::budget::{Admission, LimitScope, Spent};
-use super::fake_network::{Reply, drive, kept, query};
 use super::plan::{Share, calls, share, until_turn};
 use super::settings::NetworkSettings;
-use super::{Collector, NetworkRequest, Scope, linkedin, youtube};
+use super::test_support::{Reply, drive, kept, query};
+use super::{Collector, NetworkRequest, Scope};
 use crate::network::Network;
+use crate::{linkedin::collect as linkedin, youtube::collect as youtube};
 use carteiro_core::id::PageId;
 
 const TICK: Duration = Duration::from_secs(900);

@@ -22,7 +22,7 @@ const MAX_TRIES: u8 = 3;
 /// The walks through one list. Marks are numbers that grow with time: milliseconds, or ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Walks {
+pub(crate) struct Walks {
     /// The newest mark that was stored.
     top: Option<i64>,
     /// What is not walked yet, newest first.
@@ -35,29 +35,29 @@ pub(super) struct Walks {
 /// A part of a list that is not walked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Gap {
+pub(crate) struct Gap {
     /// Down to which mark; none: to the page's beginning.
-    pub(super) down_to: Option<i64>,
+    pub(crate) down_to: Option<i64>,
     /// Where to go on; none: at the newest.
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     tries: u8,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The newest mark on it that counts.
-    pub(super) newest: Option<i64>,
+    pub(crate) newest: Option<i64>,
     /// The mark of its last element, where a walk may end by it.
-    pub(super) last: Option<i64>,
+    pub(crate) last: Option<i64>,
     /// Where the next page begins.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 impl Walks {
     /// Begins a walk at the newest, down to the newest mark that was stored, and at least to this one. Whether it begins:
     /// with too many gaps it does not.
-    pub(super) fn begin(&mut self, at_least: i64) -> bool {
+    pub(crate) fn begin(&mut self, at_least: i64) -> bool {
         let down_to = self.top.map(|top| top.min(at_least));
         let has_room = self.gaps.len() < MAX_GAPS;
         match self.gaps.first_mut() {
@@ -70,7 +70,7 @@ impl Walks {
 
     /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began: what
     /// the network shows late is found also after a pause.
-    pub(super) fn begin_back(&mut self, now: i64, back: i64) -> bool {
+    pub(crate) fn begin_back(&mut self, now: i64, back: i64) -> bool {
         let last = self.begun_at.unwrap_or(now).min(now);
         let begins = self.begin(last.saturating_sub(back));
         if begins {
@@ -80,12 +80,12 @@ impl Walks {
     }
 
     /// Where the walk stands; none where everything is walked.
-    pub(super) fn current(&self) -> Option<&Gap> {
+    pub(crate) fn current(&self) -> Option<&Gap> {
         self.gaps.first()
     }
 
     /// A page of the current gap was stored. `floor` is the page's beginning.
-    pub(super) fn walked(&mut self, step: Step, floor: i64) {
+    pub(crate) fn walked(&mut self, step: Step, floor: i64) {
         self.top = self.top.max(step.newest);
         let Some(gap) = self.gaps.first_mut() else { return };
         let down_to = gap.down_to.unwrap_or(floor).max(floor);
@@ -104,7 +104,7 @@ impl Walks {
     }
 
     /// The network no longer takes the current gap's cursor.
-    pub(super) fn give_up_cursor(&mut self) {
+    pub(crate) fn give_up_cursor(&mut self) {
         if let Some(gap) = self.gaps.first_mut() {
             (gap.cursor, gap.tries) = (None, 0);
         }
@@ -112,7 +112,7 @@ impl Walks {
 
     /// The current page could not be read. It is asked for again in the next tick, and after some times its cursor is
     /// given up.
-    pub(super) fn unreadable(&mut self) {
+    pub(crate) fn unreadable(&mut self) {
         if let Some(gap) = self.gaps.first_mut() {
             gap.tries = gap.tries.saturating_add(1);
             if gap.tries >= MAX_TRIES {

@@ -4,9 +4,7 @@
 //! dropped because nobody foresaw its shape.
 
 pub(crate) mod members;
-mod meta;
 pub mod signature;
-pub(crate) mod x;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::Network;
+use crate::{meta, x};
 
 /// The largest push, in bytes.
 pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
@@ -24,8 +23,8 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
     let known = match route {
-        Network::Facebook | Network::Instagram => meta::split(route, body),
-        Network::X => x::split(body),
+        Network::Facebook | Network::Instagram => meta::push::split(route, body),
+        Network::X => x::push::split(body),
         Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
     };
     known.unwrap_or_else(|| vec![unknown(route, body)])

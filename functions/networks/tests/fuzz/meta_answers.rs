@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use carteiro_networks::facebook::collect as facebook;
+use carteiro_networks::instagram::collect as instagram;
+use carteiro_networks::meta::collect::{Checkpoint, Collection, Settings};
 use carteiro_networks::network::NetworkId;
-use carteiro_networks::poll::meta::{Checkpoint, Collection, Settings};
-use carteiro_networks::poll::{
-    Collector, MAX_CHECKPOINT_BYTES, NetworkResponse, Stored, facebook, instagram,
-};
+use carteiro_networks::poll::{Collector, MAX_CHECKPOINT_BYTES, NetworkResponse, Stored};
 
 /// More calls than a tick of one page makes.
 const MOST_CALLS: usize = 60;

@@ -1,0 +1,4 @@
+//! Google Play: the reviews of an app.
+
+pub mod collect;
+pub(crate) mod normalise;

@@ -1,0 +1,4 @@
+//! LinkedIn: a company's page.
+
+pub mod collect;
+pub(crate) mod normalise;
