@@ -24,8 +24,9 @@ use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::page::Delivery;
-use carteiro_networks::push::signature::{self, AppSecret, ChallengeError};
+use carteiro_networks::push::signature::{AppSecret, ChallengeError};
 use carteiro_networks::push::{MAX_PUSH_BYTES, split};
+use carteiro_networks::spec::PushSpec;
 use jiff::Timestamp;
 
 use crate::{Ingest, bots};
@@ -44,45 +45,49 @@ const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
 /// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a person's.
 const LOOKUP_ROUNDS: u8 = 3;
 
-/// The networks' secrets with us.
+/// The networks' secrets with us, by the environment variables that hold them.
 #[derive(Debug)]
-pub(crate) struct Secrets {
-    pub(crate) meta: Vec<AppSecret>,
-    pub(crate) meta_verify: Vec<AppSecret>,
-    pub(crate) x: Vec<AppSecret>,
+pub(crate) struct Secrets(BTreeMap<&'static str, Vec<AppSecret>>);
+
+impl Secrets {
+    /// Reads them. None is a valid answer: then no push of that network is taken.
+    pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let specs = Network::ALL.iter().filter_map(|network| network.spec().push);
+        let names = specs.flat_map(|push| [push.secrets, push.challenge_secrets]);
+        Self(names.map(|name| (name, AppSecret::list(&lookup(name).unwrap_or_default()))).collect())
+    }
+
+    /// Those of a variable. That there are none is not the sender's fault: it is to come again until they are there.
+    fn of(&self, name: &str, network: Network) -> Result<&[AppSecret], Failure> {
+        let secrets = self.0.get(name).filter(|secrets| !secrets.is_empty());
+        let missing = || Problem::unavailable(format!("no secret for {network} is configured"));
+        Ok(secrets.ok_or_else(missing)?)
+    }
 }
 
 /// Answers a network's check of our address.
 pub(crate) fn challenge(
     secrets: &Secrets,
-    network: Network,
+    (network, push): (Network, &PushSpec),
     request: &Request,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let of_form = |error: ChallengeError| match error {
+    let secrets = secrets.of(push.challenge_secrets, network)?;
+    let answered = (push.challenge)(secrets, &|name| request.query(name)).map_err(|error| match error {
         ChallengeError::Malformed => Problem::bad_request(error.to_string()),
         ChallengeError::Refused => Problem::forbidden(error.to_string()),
-    };
-    if network == Network::X {
-        not_configured_if(secrets.x.is_empty(), network)?;
-        let json = signature::x_challenge(&secrets.x, request.query("crc_token")).map_err(of_form)?;
-        return Ok(answer(200, "application/json", json));
-    }
-    not_configured_if(secrets.meta_verify.is_empty(), network)?;
-    let query = |name| request.query(name);
-    let (mode, token, challenge) = (query("hub.mode"), query("hub.verify_token"), query("hub.challenge"));
-    let text = signature::meta_challenge(&secrets.meta_verify, mode, token, challenge).map_err(of_form)?;
-    Ok(answer(200, "text/plain", text.to_owned()))
+    })?;
+    Ok(answer(200, answered.content_type, answered.body))
 }
 
 /// Takes a push: `200` once everything in it is in the inbox.
 pub(crate) async fn receive(
     ingest: &Ingest,
-    network: Network,
+    (network, push): (Network, &PushSpec),
     request: &Request,
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let body = request.body.as_slice();
-    check_signature(&ingest.secrets, network, request)?;
+    check_signature(&ingest.secrets, (network, push), request)?;
     let hop = request.hop();
     if hop.is_at_limit() {
         tracing::warn!(intake = "push", source = network.as_str(), "loop.refused");
@@ -99,21 +104,18 @@ pub(crate) async fn receive(
 }
 
 /// Nothing of the body is read before this.
-fn check_signature(secrets: &Secrets, network: Network, request: &Request) -> Result<(), Failure> {
+fn check_signature(
+    secrets: &Secrets,
+    (network, push): (Network, &PushSpec),
+    request: &Request,
+) -> Result<(), Failure> {
     if request.body.len() > MAX_PUSH_BYTES {
         let most = MAX_PUSH_BYTES;
         return Err(Problem::too_large(format!("a push has at most {most} bytes")).into());
     }
-    let (secrets, header) = match network {
-        Network::X => (&secrets.x, signature::X_HEADER),
-        _ => (&secrets.meta, signature::META_HEADER),
-    };
-    not_configured_if(secrets.is_empty(), network)?;
+    let (secrets, header) = (secrets.of(push.secrets, network)?, push.signature_header);
     let given = request.header(header);
-    let is_genuine = given.as_deref().is_some_and(|given| match network {
-        Network::X => signature::is_xs(secrets, given, &request.body),
-        _ => signature::is_metas(secrets, given, &request.body),
-    });
+    let is_genuine = given.as_deref().is_some_and(|given| (push.is_genuine)(secrets, given, &request.body));
     if is_genuine {
         return Ok(());
     }
@@ -124,14 +126,6 @@ fn check_signature(secrets: &Secrets, network: Network, request: &Request) -> Re
         "push.refused"
     );
     Err(Problem::unauthorized(format!("a valid {header} is needed")).into())
-}
-
-/// Not the sender's fault: it is to come again until the secrets are there.
-fn not_configured_if(missing: bool, network: Network) -> Result<(), Failure> {
-    if missing {
-        return Err(Problem::unavailable(format!("no secret for {network} is configured")).into());
-    }
-    Ok(())
 }
 
 /// The taking of one push.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use carteiro_adapters::settings::{SettingsError, SettingsReader};
 use carteiro_core::retention::Retention;
-use carteiro_networks::push::signature::AppSecret;
 
 use crate::push::Secrets;
 
@@ -24,8 +23,6 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
     let mut reader = SettingsReader::new(lookup);
     let days = u16::try_from(reader.number("RETENTION_DAYS", 1, 365)).unwrap_or(1);
     let needs_proof = reader.parsed("PUSHES_NEED_PROOF").unwrap_or(true);
-    // None is a valid answer: then no push of that network is taken.
-    let secrets = |name: &str| AppSecret::list(&lookup(name).unwrap_or_default());
     let settings = Settings {
         timeout: Duration::from_secs(reader.number("FUNCTION_TIMEOUT_SECONDS", 1, 900)),
         config_table: reader.text("CONFIG_TABLE"),
@@ -34,11 +31,7 @@ pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, 
         deliver_queue_url: reader.text("DELIVER_QUEUE_URL"),
         retention: Retention::from_days(days),
         needs_proof,
-        secrets: Secrets {
-            meta: secrets("META_APP_SECRETS"),
-            meta_verify: secrets("META_VERIFY_TOKEN"),
-            x: secrets("X_CONSUMER_SECRETS"),
-        },
+        secrets: Secrets::read(lookup),
     };
     reader.finish(Some(settings))
 }

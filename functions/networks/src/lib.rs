@@ -19,7 +19,11 @@ pub mod page;
 pub mod page_notice;
 pub mod poll;
 pub mod push;
+mod registry;
+#[cfg(test)]
+mod seventh;
 pub mod signal;
+pub mod spec;
 pub mod storage_limit;
 pub mod token_state;
 pub mod x;

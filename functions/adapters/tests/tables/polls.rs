@@ -17,7 +17,7 @@ use carteiro_core::key::ApiKey;
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
-use carteiro_networks::poll::budget::{Admission, Limit, limits};
+use carteiro_networks::poll::budget::{Admission, Limit};
 use carteiro_networks::poll::fair::{self, Pages};
 use carteiro_networks::poll::refresh::RenewalAttempt;
 use jiff::Timestamp;
@@ -239,8 +239,8 @@ async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
 async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
     let tables = Tables::new().await;
     let other = Tables { account: tables.another_account().await, ..tables.clone() };
-    let of_app = limits(Network::Linkedin)[1];
-    let limits = limits(Network::Linkedin);
+    let of_app = Network::Linkedin.spec().limits[1];
+    let limits = Network::Linkedin.spec().limits;
     let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
         tables.polls().spend(schedule, limits, spender, ("posts", units), now()).await.unwrap()
     };
@@ -275,7 +275,7 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
     let tables = Tables::new().await;
     let page = tables.connect("googleplay", "com.example").await;
     let schedule = tables.schedule(&page).await.unwrap();
-    let of_hour = limits(Network::GooglePlay)[0];
+    let of_hour = Network::GooglePlay.spec().limits[0];
     let taken_at = async |at: Timestamp, calls: u32| {
         let mut workers = JoinSet::new();
         for _ in 0..calls {

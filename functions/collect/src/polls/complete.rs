@@ -12,10 +12,9 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::inbox_table::{Claim, Entry, Place};
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{Event, Wanted};
-use carteiro_networks::instagram::collect as instagram;
-use carteiro_networks::network::Network;
 use carteiro_networks::normalise;
 use carteiro_networks::poll::{TokenTrouble, Verdict};
+use carteiro_networks::spec::CompletionSpec;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -41,7 +40,7 @@ const UNREADABLE_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 impl PagePoll<'_> {
     /// Whether anything is pushed for pages of its network, and may wait.
     fn is_pushed(&self) -> bool {
-        matches!(self.page.network, Network::Facebook | Network::Instagram | Network::X)
+        self.page.network.spec().push.is_some()
     }
 
     /// Frees what waited only for the network to take the token, as far as the time goes.
@@ -65,9 +64,7 @@ impl PagePoll<'_> {
 
     /// Completes what waits, as far as there is room for calls.
     pub(super) async fn complete(&mut self) -> Result<Ended, AdapterError> {
-        if self.page.network != Network::Instagram {
-            return Ok(Ended::Complete);
-        }
+        let Some(completion) = self.page.network.spec().completion else { return Ok(Ended::Complete) };
         let inbox = &self.collect.hand_on.inbox;
         let newest_first = self.schedule.last.as_ref().is_some_and(|last| last.at.as_second() / 900 % 2 == 0);
         let places = inbox.some_incomplete(&self.page.id, TOGETHER, newest_first).await?;
@@ -79,7 +76,7 @@ impl PagePoll<'_> {
             if self.clock.now() > self.until {
                 return Ok(Ended::More);
             }
-            match self.complete_one(entry, &wanted).await? {
+            match self.complete_one(entry, &wanted, completion).await? {
                 Completed::Ready => completed += 1,
                 Completed::Denied(entry) => denied.push(entry),
                 Completed::NotYet => {}
@@ -94,9 +91,14 @@ impl PagePoll<'_> {
     }
 
     /// Asks for one.
-    async fn complete_one(&mut self, entry: Entry, wanted: &Wanted) -> Result<Completed, AdapterError> {
-        let settings = &self.collect.polls.settings.instagram;
-        let request = instagram::complete(wanted, &self.page.network_id, settings);
+    async fn complete_one(
+        &mut self,
+        entry: Entry,
+        wanted: &Wanted,
+        completion: &CompletionSpec,
+    ) -> Result<Completed, AdapterError> {
+        let api = self.collect.polls.settings.api(self.page.network);
+        let request = (completion.request)(wanted, &self.page.network_id, api);
         let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
@@ -107,7 +109,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(Completed::End(Ended::Fault)),
         };
         let now = self.clock.now();
-        let heard = answered.told(|answer| instagram::completed(wanted, answer, settings, now));
+        let heard = answered.told(|answer| (completion.read)(wanted, answer, api, now));
         let heard = heard.without(&self.tokens());
         if let Verdict::Token(TokenTrouble::Narrowed(_)) = heard.verdict {
             // Of this one: an author whose account is not public, say. The lists tell what the token may not do.

@@ -46,14 +46,14 @@ pub(super) enum Follows {
 
 impl PagePoll<'_> {
     /// Drives a run to its end, or to that of what it may take; then keeps how far it came.
-    pub(super) async fn call_loop<R: Collector>(
+    pub(super) async fn call_loop(
         &mut self,
-        run: &mut R,
+        run: &mut dyn Collector,
         progress: &mut Progress,
     ) -> Result<Ended, AdapterError> {
         let ended = self.calls_of(run).await;
         // Also where something of ours failed: the checkpoint names only what is stored.
-        let checkpoint = serde_json::to_string(&run.checkpoint()).unwrap_or_default();
+        let checkpoint = run.checkpoint();
         let (page, bytes) = (self.page.id.as_str(), checkpoint.len());
         if bytes > MAX_CHECKPOINT_BYTES {
             tracing::error!(page, bytes, "poll.checkpoint_too_large");
@@ -68,7 +68,7 @@ impl PagePoll<'_> {
         ended
     }
 
-    async fn calls_of<R: Collector>(&mut self, run: &mut R) -> Result<Ended, AdapterError> {
+    async fn calls_of(&mut self, run: &mut dyn Collector) -> Result<Ended, AdapterError> {
         let (mut failures, mut troubled, mut limited) = (0, false, None);
         let mut refused_kinds: BTreeSet<&'static str> = BTreeSet::new();
         while let Some(request) = run.next() {
@@ -202,5 +202,6 @@ impl PagePoll<'_> {
 /// Where a network's limits are of kinds of calls, one that we keep is told to the run as the network tells it, so that
 /// it goes on with the others.
 fn limit_told_by_kind(network: Network, until: Timestamp) -> Option<Answered> {
-    (network == Network::X).then(|| Answered::of_ours(429, Some(("x-rate-limit-reset", until.as_second()))))
+    let header = network.spec().limit_header?;
+    Some(Answered::of_ours(429, Some((header, until.as_second()))))
 }

@@ -1,15 +1,11 @@
-//! Asking Meta what a token is: when it ends, what it may do, whose it is.
+//! Asking a network what a token is: when it ends, what it may do, whose it is.
 //!
 //! It takes a token of the deployment's app. Without one, whose a token is comes out of the run's first call, what it may
 //! not do out of the others, and its end when it has come.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::poll_table::Inspected;
-use carteiro_networks::facebook::collect as facebook;
-use carteiro_networks::instagram::Login;
-use carteiro_networks::meta::token as meta;
-use carteiro_networks::network::Network;
-use carteiro_networks::poll::{NetworkRequest, Verdict};
+use carteiro_networks::poll::Verdict;
 use carteiro_networks::token_state::TokenObservation;
 use jiff::SignedDuration;
 
@@ -22,13 +18,10 @@ const EVERY: SignedDuration = SignedDuration::from_hours(24);
 impl PagePoll<'_> {
     /// Asks about the token: about each once, and once a day. Some where the run ends there.
     pub(super) async fn inspect(&mut self) -> Result<Option<Ended>, AdapterError> {
-        let (settings, permissions) = match self.page.network {
-            Network::Facebook => (&self.collect.polls.settings.facebook, facebook::PERMISSIONS.as_slice()),
-            Network::Instagram if Login::of(&self.access) == Login::Facebook => {
-                (&self.collect.polls.settings.instagram, Login::Facebook.permissions())
-            }
-            _ => return Ok(None),
-        };
+        let network = self.page.network;
+        let Some(inspection) = network.spec().token.inspection else { return Ok(None) };
+        let Some(permissions) = (inspection.permissions)(&self.access) else { return Ok(None) };
+        let api = self.collect.polls.settings.api(network);
         let (now, version) = (self.clock.now(), self.token.version);
         // An end that has come may have been put off since.
         let ends = [self.page.token.expires_at, self.page.token.consent_ends_at];
@@ -38,7 +31,7 @@ impl PagePoll<'_> {
         if self.collect.polls.apps.meta.is_none() || self.inspected.is_some_and(is_known) {
             return Ok(None);
         }
-        let request: NetworkRequest = meta::inspect(settings);
+        let request = (inspection.request)(api);
         let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
@@ -48,8 +41,8 @@ impl PagePoll<'_> {
             Called::Limited(until) => return Ok(Some(Ended::Limited(until))),
             Called::TooMuch => return Ok(None),
         };
-        let page = (self.page.network, &self.page.network_id);
-        let seen = answered.told(|answer| meta::inspected(answer, page, permissions, settings, now));
+        let page = (network, &self.page.network_id);
+        let seen = answered.told(|answer| (inspection.read)(answer, page, permissions, api, now));
         // The app's own token is refused, or Meta fails: the run finds out by itself what it can.
         if matches!(
             seen.verdict,

@@ -81,7 +81,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
                     return;
                 }
             };
-            let calls = plan::least_calls(network).min(collect.polls.settings.calls);
+            let calls = network.spec().least_calls.min(collect.polls.settings.calls);
             let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
             PagePoll::about(collect, &due, Turn::OutOfTurn, clock).await;
         }

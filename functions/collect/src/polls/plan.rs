@@ -15,8 +15,6 @@ use carteiro_networks::poll::fair::{self, ByAccount, Part};
 use carteiro_networks::poll::plan::{Due, PAGES_TOGETHER, calls, in_turns, share};
 use jiff::Timestamp;
 
-pub(super) use carteiro_networks::poll::plan::least_calls;
-
 use crate::Collect;
 
 /// How many messages are sent before more schedules are read: what one that dies leaves to the next tick.

@@ -14,9 +14,6 @@ use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentia
 use carteiro_adapters::service_account_token;
 use carteiro_core::retention::after;
 use carteiro_networks::google::service_account::ServiceAccount;
-use carteiro_networks::instagram::Login;
-use carteiro_networks::meta::token::{self as meta, Refresh};
-use carteiro_networks::network::Network;
 use carteiro_networks::page::{AccessToken, Changed, Page, Set, TokenChange, TokenStatus};
 use carteiro_networks::poll::refresh::{self, GrantType, Remedy, RenewalClaim, Renewed};
 use carteiro_networks::poll::{TokenTrouble, Verdict};
@@ -33,14 +30,6 @@ const AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// The pause before the first such repeat; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// With what a token is renewed.
-enum RenewalMethod {
-    /// One of the ways of OAuth.
-    OAuth(GrantType),
-    /// Instagram's own, with the access token itself.
-    Instagram,
-}
-
 impl PagePoll<'_> {
     /// Renews the token where its time is nearly over, or fetches one for a service account's key. Some where the run
     /// ends there.
@@ -48,15 +37,16 @@ impl PagePoll<'_> {
         let now = self.clock.now();
         let due = match self.by() {
             None => false,
-            Some(RenewalMethod::OAuth(GrantType::ServiceAccount)) => true,
-            Some(RenewalMethod::OAuth(GrantType::RefreshToken)) => {
+            Some(GrantType::ServiceAccount) => true,
+            Some(GrantType::RefreshToken) => {
                 // One that was begun and did not succeed comes first: the network may have refused the token before it.
                 let was_begun = self.renewal.is_some_and(|attempt| attempt.of == self.token.version);
                 was_begun || refresh::is_due(self.page.network, self.token.expires_at, now)
             }
-            Some(RenewalMethod::Instagram) => {
+            Some(GrantType::AccessToken) => {
                 let given_at = self.page.token_given_at();
-                meta::refresh_is_due(given_at, self.token.expires_at, now) == Refresh::Due
+                let renewal = self.page.network.spec().token.self_renewal;
+                renewal.is_some_and(|renewal| (renewal.is_due)(given_at, self.token.expires_at, now))
             }
         };
         if !due {
@@ -64,10 +54,10 @@ impl PagePoll<'_> {
         }
         // Of one that lasts for weeks a failed renewal is tried again in some hours. Meanwhile its end is near, and told.
         let still_lasts = match self.by() {
-            Some(RenewalMethod::Instagram) => self.token.expires_at.is_none_or(|end| end > now),
+            Some(GrantType::AccessToken) => self.token.expires_at.is_none_or(|end| end > now),
             _ => self.token.expires_at.is_some_and(|end| end > now),
         };
-        let is_slow = matches!(self.page.network, Network::Instagram | Network::Linkedin);
+        let is_slow = self.page.network.spec().token.is_long_lived();
         let failed =
             self.renewal.filter(|attempt| attempt.of == self.token.version && is_slow && still_lasts);
         if failed.is_some_and(|attempt| after(attempt.at, AGAIN) > now) {
@@ -82,33 +72,28 @@ impl PagePoll<'_> {
 
     /// Whether a refusal is one that a renewal may help against.
     pub(super) fn may_renew(&self, trouble: &TokenTrouble) -> bool {
-        let by_refresh_token = matches!(self.by(), Some(RenewalMethod::OAuth(GrantType::RefreshToken)));
+        let by_refresh_token = self.by() == Some(GrantType::RefreshToken);
         refresh::help(trouble, by_refresh_token, self.renewed) == Remedy::Renew
     }
 
     /// Whether the token's end is no trouble, for we renew it.
     pub(super) fn is_renewable(&self) -> bool {
-        matches!(self.by(), Some(RenewalMethod::OAuth(_)))
+        self.by().is_some_and(|grant| grant != GrantType::AccessToken)
     }
 
-    fn by(&self) -> Option<RenewalMethod> {
+    fn by(&self) -> Option<GrantType> {
         let network = self.page.network;
-        if network == Network::Instagram && Login::of(&self.token.access_token) == Login::Instagram {
-            return Some(RenewalMethod::Instagram);
-        }
-        let is_key = network == Network::GooglePlay && self.token.access_token.reveal().starts_with('{');
-        let means = if is_key { GrantType::ServiceAccount } else { GrantType::RefreshToken };
-        refresh::renewal(network, means)?;
-        let has_what_it_takes =
-            is_key || self.token.refresh_token.is_some() && self.collect.polls.apps.client(network).is_some();
-        has_what_it_takes.then_some(RenewalMethod::OAuth(means))
+        let grant = (network.spec().token.grant)(&self.token.access_token)?;
+        let has_what_it_takes = grant != GrantType::RefreshToken
+            || self.token.refresh_token.is_some() && self.collect.polls.apps.client(network).is_some();
+        has_what_it_takes.then_some(grant)
     }
 
     /// Renews the token. None where it is renewed; else how the run ends.
     pub(super) async fn renew(&mut self) -> Result<Option<Ended>, AdapterError> {
         match self.by() {
             None => Ok(Some(Ended::Refused(TokenTrouble::Expired))),
-            Some(RenewalMethod::OAuth(GrantType::ServiceAccount)) => self.fetch_with_key().await,
+            Some(GrantType::ServiceAccount) => self.fetch_with_key().await,
             Some(by) => {
                 let claim = refresh::claim(self.renewal, self.token.version, self.clock.now());
                 let RenewalClaim::Ours { attempt, after_loss } = claim else { return Ok(Some(Ended::More)) };
@@ -119,8 +104,8 @@ impl PagePoll<'_> {
                 self.renewal = Some(attempt);
                 self.calls += 1;
                 match by {
-                    RenewalMethod::Instagram => self.renew_instagrams().await,
-                    RenewalMethod::OAuth(_) => self.renew_with_refresh_token(after_loss).await,
+                    GrantType::AccessToken => self.renew_with_itself().await,
+                    _ => self.renew_with_refresh_token(after_loss).await,
                 }
             }
         }
@@ -168,30 +153,24 @@ impl PagePoll<'_> {
         }
     }
 
-    async fn renew_instagrams(&mut self) -> Result<Option<Ended>, AdapterError> {
-        let settings = &self.collect.polls.settings.instagram;
+    async fn renew_with_itself(&mut self) -> Result<Option<Ended>, AdapterError> {
+        let network = self.page.network;
+        let Some(renewal) = network.spec().token.self_renewal else { return Ok(Some(Ended::Fault)) };
+        let api = self.collect.polls.settings.api(network);
         let credentials = Credentials { access_token: &self.access, app_token: None };
         let time = CallTime::of(self.clock, AFTER_CALL);
         let client = &self.collect.polls.client;
-        let answered = client.request(Network::Instagram, &meta::refresh(), credentials, time).await;
+        let answered = client.request(network, &(renewal.request)(), credentials, time).await;
         let now = self.clock.now();
         let refreshed = match answered {
-            Ok(answered) => answered.told(|answer| meta::refreshed(answer, settings, now)),
+            Ok(answered) => answered.told(|answer| (renewal.read)(answer, api, now)),
             Err(error) => {
                 self.note_renewal_failed(error.as_str());
                 return Ok(Some(Ended::Unavailable));
             }
         };
         match refreshed {
-            Ok(fresh) => {
-                let change = TokenChange {
-                    access_token: Some(fresh.access_token),
-                    refresh_token: Set::Keep,
-                    expires_at: fresh.expires_at,
-                    version: self.token.version + 1,
-                };
-                self.store(change).await
-            }
+            Ok(fresh) => self.store(fresh.over(self.token.version)).await,
             Err(Verdict::Token(trouble)) => Ok(Some(Ended::Refused(trouble))),
             Err(Verdict::Wait { until, .. }) => Ok(Some(Ended::Limited(until))),
             Err(verdict) => {
@@ -206,7 +185,7 @@ impl PagePoll<'_> {
             return Err(CallError::NotMade("a way of renewing"));
         };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        self.collect.polls.client.renew(self.page.network, &renewal, secrets, time).await
+        self.collect.polls.client.renew(self.page.network, renewal, secrets, time).await
     }
 
     fn read_renewal(&self, answered: Result<Answered, CallError>, after_loss: bool) -> Renewed {

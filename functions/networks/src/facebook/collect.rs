@@ -1,13 +1,14 @@
 //! Facebook Pages: posts (the page's own and visitors'), comments and answers, reviews, posts that tag the page, and
 //! Messenger's conversations.
 //!
-//! | edge | what is known of it |
-//! |---|---|
-//! | `/{page}/feed` | newest first; `since`, `limit` up to 100; about 600 posts a year are within reach; three days are looked at again at each tick, for edits and the numbers of comments |
-//! | `/{post}/comments?filter=stream` | answers too, which the default hides; `order=chronological`; that `since` is by the comment's time is not certain, so that the list is walked to its end and what is older passed over |
-//! | `/{page}/ratings` | no `since`; newest first is taken for likely, so that a whole answer of what is known ends it |
-//! | `/{page}/tagged` | likewise |
-//! | `/me/conversations?platform=messenger` | by the time of the last message; each that is newer is read down to what is known |
+//! - `/{page}/feed`: newest first; `since`, `limit` up to 100; about 600 posts a year are within reach; three days are
+//!   looked at again at each tick, for edits and the numbers of comments
+//! - `/{post}/comments?filter=stream`: answers too, which the default hides; `order=chronological`; that `since` is by
+//!   the comment's time is not certain, so that the list is walked to its end and what is older passed over
+//! - `/{page}/ratings`: no `since`; newest first is taken for likely, so that a whole answer of what is known ends it
+//! - `/{page}/tagged`: likewise
+//! - `/me/conversations?platform=messenger`: by the time of the last message; each that is newer is read down to what
+//!   is known
 //!
 //! Needed permissions: `pages_show_list`, `pages_read_engagement`, `pages_read_user_content`, `pages_messaging` (and
 //! `pages_manage_metadata` for pushes). One that is missing takes its edge alone: the verdict is
@@ -23,9 +24,10 @@
 
 use jiff::Timestamp;
 
-use crate::meta::collect::{Checkpoint, Collection, Edge, Finds, LimitScope, Order, Plan, Settings};
+use crate::meta::collect::{Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Settings};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
+use crate::poll::{Begun, Start};
 
 /// What of a post is asked for, also of one that tags the page.
 macro_rules! post_fields {
@@ -43,7 +45,7 @@ pub const PERMISSIONS: [&str; 4] =
 
 static MESSAGES: Edge = Edge {
     what: "messages",
-    of: LimitScope::AnObject,
+    of: EdgeOwner::AnObject,
     path: "messages",
     fields: "id,created_time,from,to,message,sticker,attachments,shares{id,link,name}",
     query: &[],
@@ -56,7 +58,7 @@ static MESSAGES: Edge = Edge {
 
 static COMMENTS: Edge = Edge {
     what: "comments",
-    of: LimitScope::AnObject,
+    of: EdgeOwner::AnObject,
     path: "comments",
     fields: "id,message,created_time,from{id,name},parent{id},permalink_url,is_hidden,attachment",
     query: &[("filter", "stream"), ("order", "chronological")],
@@ -74,7 +76,7 @@ static PLAN: Plan = Plan {
     edges: &[
         Edge {
             what: "posts",
-            of: LimitScope::ThePage,
+            of: EdgeOwner::ThePage,
             path: "feed",
             fields: concat!(post_fields!(), ",comments.filter(stream).limit(0).summary(total_count)"),
             query: &[],
@@ -86,7 +88,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "conversations",
-            of: LimitScope::Me,
+            of: EdgeOwner::Me,
             path: "conversations",
             fields: "id,updated_time",
             query: &[("platform", "messenger")],
@@ -98,7 +100,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "tagged",
-            of: LimitScope::ThePage,
+            of: EdgeOwner::ThePage,
             path: "tagged",
             fields: post_fields!(),
             query: &[],
@@ -110,7 +112,7 @@ static PLAN: Plan = Plan {
         },
         Edge {
             what: "ratings",
-            of: LimitScope::ThePage,
+            of: EdgeOwner::ThePage,
             path: "ratings",
             fields: "created_time,reviewer{id,name},rating,recommendation_type,review_text,open_graph_story{id}",
             query: &[],
@@ -124,6 +126,13 @@ static PLAN: Plan = Plan {
     comments: &COMMENTS,
     whole_every: 24 * HOUR,
 };
+
+/// Begins the collection of a page. Whose a new token is, is asked before all else.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, checkpoint, .. } = start;
+    let settings = Settings::of(api);
+    Begun::from(checkpoint, |kept| run(&settings, &scope.owner, scope.token_version, kept, scope.now))
+}
 
 /// Goes on with the collection of a page from a checkpoint. `token` is the number of the page's token
 /// ([`Page::token_version`](crate::page::Page::token_version)): whose a new one is, is asked before all else.

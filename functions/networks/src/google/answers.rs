@@ -1,8 +1,8 @@
 //! What Google's APIs say when they refuse: the same bodies for YouTube and Google Play.
 //!
-//! Two forms are read: the older `error.errors[].reason` and the newer `error.status` with
-//! `error.details[].reason` (google.rpc.ErrorInfo), which has no `errors`. Sources: developers.google.com/youtube/v3/docs/errors,
-//! google.aip.dev/193, and a captured answer of the newer form (networks.md 2.5).
+//! Two forms are read: the older `error.errors[].reason` and the newer `error.status` with `error.details[].reason`
+//! (google.rpc.ErrorInfo), which has no `errors`. Sources: developers.google.com/youtube/v3/docs/errors,
+//! google.aip.dev/193, and a captured answer of the newer form.
 
 use jiff::Timestamp;
 
@@ -42,8 +42,8 @@ impl Refusal {
     }
 }
 
-/// What an answer of Google's says. `quota_ends` is when a spent daily quota is there again; `object` whether one object
-/// was asked about, whose refusal says nothing of the token.
+/// What an answer of Google's says. `quota_ends` is when a spent daily quota is there again; `object` whether one
+/// object was asked about, whose refusal says nothing of the token.
 pub(crate) fn verdict(
     answer: &NetworkResponse<'_>,
     now: Timestamp,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_claims_the_reviews_scope_for_an_hour_at_google_alone() {
+    fn an_assertion_claims_the_reviews_scope_for_an_hour() {
         let account = ServiceAccount::read(&key().to_string()).unwrap();
         assert_eq!(account.pkcs8(), [1, 2, 3, 4, 5, 6]);
         let input = account.signing_input("2026-11-22T12:00:00Z".parse().unwrap());

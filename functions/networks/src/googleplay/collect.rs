@@ -1,16 +1,17 @@
 //! Google Play: the reviews of an app, and its developer's answers.
 //!
-//! Reviews come newest-modified first, 100 a call, and only those of the last week. Each tick walks down to what the last
-//! one began with, and through all of the last hour; every [`Settings::sweep_every`] the whole week, for it is not documented that an answer
-//! of the developer's moves its review up. A review's answer is an item of its own, a publication.
+//! Reviews come newest-modified first, 100 a call, and only those of the last week. Each tick walks down to what the
+//! last one began with, and through all of the last hour; every [`Settings::sweep_every`] the whole week, for it is not
+//! documented that an answer of the developer's moves its review up. A review's answer is an item of its own, a
+//! publication.
 //!
 //! The app is named in each call's path, so that what comes is the app's or nothing: a token of another's is refused.
 //!
 //! # What is not guaranteed
-//! Reviews without a text are not answered, nor is what was deleted. What nobody asked for within a week is out of reach.
-//! Whether a review is new or edited is told by whether it was seen within the week.
+//! Reviews without a text are not answered, nor is what was deleted. What nobody asked for within a week is out of
+//! reach. Whether a review is new or edited is told by whether it was seen within the week.
 //!
-//! Sources: developers.google.com/android-publisher/reply-to-reviews (networks.md 2.6); 200 GET an hour for each app.
+//! Sources: developers.google.com/android-publisher/reply-to-reviews; 200 GET an hour for each app.
 
 mod found;
 #[cfg(test)]
@@ -24,13 +25,13 @@ use serde::{Deserialize, Serialize};
 use crate::google::answers as google;
 use crate::inbox::EntryKey;
 use crate::poll::body::{encoded, members};
-use crate::poll::budget::{next_hour, sweep_within, sweeps_of};
+use crate::poll::budget::{next_hour, sweep_milliunits, sweep_within};
 use crate::poll::memory::Remembered;
 use crate::poll::scope::ms;
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
-    Auth, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse, Scope,
-    Stored, TokenTrouble, Verdict,
+    Auth, Begun, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse,
+    Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
 };
 
 /// How much of the past is walked again.
@@ -40,8 +41,15 @@ const WINDOW: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How many reviews are remembered, to tell new ones from edited ones.
 const REMEMBERED: usize = 500;
 
-/// How many units a walk through the week is reckoned to take beyond the first page: as many pages as 1,000 reviews are.
+/// The estimated units of a walk through the week beyond the first page: the pages of 1,000 reviews.
 const SWEEP_UNITS: u32 = 9;
+/// How often the whole week is looked at again.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// What the walks through the week take a day, in thousandths of a unit.
+pub(super) const SWEEPS: u64 = sweep_milliunits(SWEEP_UNITS as u64, SWEEP_EVERY);
+
+/// The version of the API unless it is set.
+pub(super) const VERSION: &str = "v3";
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,22 +64,19 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { version: "v3".to_owned(), page_size: 100, sweep_every: Duration::from_secs(6 * 3600) }
+        Self { version: VERSION.to_owned(), page_size: 100, sweep_every: SWEEP_EVERY }
     }
 }
 
-impl Settings {
-    /// How many thousandths of a unit a day the walks through the week are reckoned to take.
-    pub(crate) fn sweeps(&self) -> u64 {
-        sweeps_of(SWEEP_UNITS, self.sweep_every)
-    }
-
-    /// With walks through the week as rare as so many thousandths of a unit a day need.
-    #[must_use]
-    pub fn within(mut self, sweeps: u64) -> Self {
-        self.sweep_every = sweep_within(self.sweep_every, SWEEP_UNITS, sweeps);
-        self
-    }
+/// Begins the collection of an app's reviews.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, sweeps, checkpoint, .. } = start;
+    let settings = Settings {
+        version: api.version.to_string(),
+        page_size: api.page_size,
+        sweep_every: sweep_within(SWEEP_EVERY, SWEEP_UNITS, sweeps),
+    };
+    Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
 /// What is kept between ticks.
@@ -133,8 +138,6 @@ impl Collection {
 }
 
 impl Collector for Collection {
-    type Checkpoint = Checkpoint;
-
     fn next(&self) -> Option<NetworkRequest> {
         let gap = self.kept.reviews.current().filter(|_| !self.over)?;
         let mut query = vec![("maxResults", self.settings.page_size.to_string())];
@@ -174,7 +177,7 @@ impl Collector for Collection {
         self.count();
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.kept.clone()
+    fn checkpoint(&self) -> String {
+        checkpoint_json(&self.kept)
     }
 }

@@ -5,14 +5,14 @@
 //! | a review | `review:<id>` | when the user changed it last; without that, its text and stars |
 //! | the developer's answer | `review_reply:<review's id>` | when it was changed last; without that, its text |
 //!
-//! A user has one review of an app, which they change: the id stays. Nothing of it is pushed, so that its own time may be
-//! its version: stars that go from five to one and back are three items. Whether a review is new or edited is not in an
-//! answer; who asked says so beside it.
+//! A user has one review of an app, which they change: the id stays. Nothing of it is pushed, so that its own time may
+//! be its version: stars that go from five to one and back are three items. Whether a review is new or edited is not in
+//! an answer; who asked says so beside it.
 //!
 //! A review's text is its title, a tabulator and its body, as Google Play gives it; the stars are in `raw` alone. The
 //! developer's answer is a publication, a reply to the review.
 //!
-//! Source: developers.google.com/android-publisher/api-ref/rest/v3/reviews (networks.md 2.6).
+//! Source: developers.google.com/android-publisher/api-ref/rest/v3/reviews.
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -1,12 +1,11 @@
 //! Instagram's professional accounts: media, stories, comments and answers, tags, conversations; and what was pushed as
 //! ids only.
 //!
-//! | edge | what is known of it |
-//! |---|---|
-//! | `/{account}/media`, `/stories`, `/tags` | newest first is taken for likely; no certain `since`; stories last 24 h |
-//! | `/{media}/comments` | newest first, 50 at most, top level only, not filtered by time; what is hidden or of a live video is not listed; answers stand in `replies`, the rest of them is asked for by itself |
-//! | `/me/conversations?platform=instagram` | by the time of the last message |
-//! | `/{account}?fields=mentioned_comment…` | by its id alone: [`complete`] |
+//! - `/{account}/media`, `/stories`, `/tags`: newest first is taken for likely; no certain `since`; stories last 24 h
+//! - `/{media}/comments`: newest first, 50 at most, top level only, not filtered by time; what is hidden or of a live
+//!   video is not listed; answers stand in `replies`, the rest of them is asked for by itself
+//! - `/me/conversations?platform=instagram`: by the time of the last message
+//! - `/{account}?fields=mentioned_comment…`: by its id alone: [`complete`]
 //!
 //! An answer to an old comment stands below it and not at the top of the list. Those to comments of the last day are
 //! found at each look at their media, and those to older ones once in six hours, when all of it is looked at.
@@ -24,13 +23,14 @@ use serde_json::json;
 
 use crate::inbox::Wanted;
 use crate::meta::collect::{
-    Checkpoint, Collection, Edge, Finds, LimitScope, Order, Plan, Reply, Settings, ask_of, encoded, event,
+    Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Reply, Settings, ask_of, encoded, event,
     read, scrubbed,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
 use crate::page::AccessToken;
-use crate::poll::{NetworkRequest, NetworkResponse, ParsedResponse, Verdict};
+use crate::poll::settings::ApiSettings;
+use crate::poll::{Begun, NetworkRequest, NetworkResponse, ParsedResponse, Start, Verdict};
 use crate::push::members::Members;
 
 const HOUR: i64 = 3600;
@@ -84,7 +84,7 @@ impl Login {
 
 static REPLIES: Edge = Edge {
     what: "replies",
-    of: LimitScope::AnObject,
+    of: EdgeOwner::AnObject,
     path: "replies",
     fields: "id,text,timestamp,username,from{id,username},parent_id,hidden",
     query: &[],
@@ -97,7 +97,7 @@ static REPLIES: Edge = Edge {
 
 static COMMENTS: Edge = Edge {
     what: "comments",
-    of: LimitScope::AnObject,
+    of: EdgeOwner::AnObject,
     path: "comments",
     fields: "id,text,timestamp,username,from{id,username},parent_id,hidden,\
              replies.limit(50){id,text,timestamp,username,from{id,username},parent_id,hidden}",
@@ -111,7 +111,7 @@ static COMMENTS: Edge = Edge {
 
 static MESSAGES: Edge = Edge {
     what: "messages",
-    of: LimitScope::AnObject,
+    of: EdgeOwner::AnObject,
     path: "messages",
     fields: "id,created_time,from,to,message,attachments,shares,story,is_unsupported",
     query: &[],
@@ -128,7 +128,7 @@ const MEDIA_FIELDS: &str = "id,caption,media_type,media_product_type,media_url,p
 static EDGES: [Edge; 4] = [
     Edge {
         what: "media",
-        of: LimitScope::ThePage,
+        of: EdgeOwner::ThePage,
         path: "media",
         fields: MEDIA_FIELDS,
         query: &[],
@@ -140,7 +140,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "stories",
-        of: LimitScope::ThePage,
+        of: EdgeOwner::ThePage,
         path: "stories",
         fields: "id,caption,media_type,media_product_type,media_url,permalink,timestamp,username",
         query: &[],
@@ -152,7 +152,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "conversations",
-        of: LimitScope::Me,
+        of: EdgeOwner::Me,
         path: "conversations",
         fields: "id,updated_time",
         query: &[("platform", "instagram")],
@@ -164,7 +164,7 @@ static EDGES: [Edge; 4] = [
     },
     Edge {
         what: "tags",
-        of: LimitScope::ThePage,
+        of: EdgeOwner::ThePage,
         path: "tags",
         fields: "id,caption,media_type,media_url,permalink,timestamp,username",
         query: &[],
@@ -199,6 +199,13 @@ static OF_FACEBOOK: Plan = Plan {
     whole_every: 6 * HOUR,
 };
 
+/// Begins the collection of an account. Whose a new token is, is asked before all else.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, checkpoint, access_token, .. } = start;
+    let (settings, login) = (Settings::of(api), Login::of(access_token));
+    Begun::from(checkpoint, |kept| run(&settings, login, &scope.owner, scope.token_version, kept, scope.now))
+}
+
 /// Goes on with the collection of an account from a checkpoint. `token` is the number of the page's token
 /// ([`Page::token_version`](crate::page::Page::token_version)): whose a new one is, is asked before all else.
 #[must_use]
@@ -215,7 +222,7 @@ pub fn run(
 
 /// The ask for what was pushed as ids only.
 #[must_use]
-pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> NetworkRequest {
+pub fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> NetworkRequest {
     let (what, fields) = match wanted {
         Wanted::MentionedComment { comment, .. } => (
             "mentioned_comment",
@@ -232,7 +239,7 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> Netwo
             ),
         ),
     };
-    let path = format!("/{}/{}", settings.version, encoded(page.as_str()));
+    let path = format!("/{}/{}", api.version, encoded(page.as_str()));
     ask_of(what, path, vec![("fields", fields)])
 }
 
@@ -243,7 +250,7 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, settings: &Settings) -> Netwo
 pub fn completed(
     wanted: &Wanted,
     answer: &NetworkResponse<'_>,
-    settings: &Settings,
+    api: &ApiSettings,
     now: Timestamp,
 ) -> ParsedResponse {
     let (field, beside) = match wanted {
@@ -252,7 +259,7 @@ pub fn completed(
         }
         Wanted::MentionedMedia { media } => ("mentioned_media", json!({ "media": media })),
     };
-    let (body, near) = match read(answer, settings, now) {
+    let (body, near) = match read(answer, &Settings::of(api), now) {
         Reply::Good { body, near, .. } => (body, near),
         Reply::Bad { verdict, .. } => return ParsedResponse { events: Vec::new(), verdict },
     };

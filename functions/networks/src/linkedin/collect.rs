@@ -7,21 +7,22 @@
 //! calls are known from how often ticks come: with the development tier's few, all of it is asked for more rarely.
 //!
 //! # What is guaranteed
-//! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end. Lists
-//! are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish between
-//! two calls. A notification of a comment without its text is done with once the comment was listed; where its post is
-//! given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids arrive,
-//! and the text as another version where it is found later. A time that is refused again and again is begun anew, and
-//! made shorter where a deep page of it was. An empty list of posts where there were posts is not believed before the
-//! token's role was looked at: a `RECRUITING_POSTER` is answered 200 with nothing in it (networks.md 2.7).
+//! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end.
+//! Lists are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish
+//! between two calls. A notification of a comment without its text is done with once the comment was listed; where its
+//! post is given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids
+//! arrive, and the text as another version where it is found later. A time that is refused again and again is begun
+//! anew, and made shorter where a deep page of it was. An empty list of posts where there were posts is not believed
+//! before the token's role was looked at: a `RECRUITING_POSTER` is answered 200 with nothing in it ("Organization
+//! access control").
 //!
 //! # What is not
 //! Likes are not asked for: a notification of one names nobody. Comments on older posts than the last
 //! [`Settings::recent_posts`] are found by notifications alone. Names of people are in no answer.
 //!
-//! Sources: learn.microsoft.com/linkedin (posts, social actions, organization access control, notifications), as
-//! networks.md 1.4 and 2.7 quote them. That a version that was withdrawn is answered 426, the codes of tokens that are
-//! over, and the words of a limit's message are from memory.
+//! Sources: learn.microsoft.com/linkedin (posts, social actions, organization access control, notifications). That a
+//! version that was withdrawn is answered 426, the codes of tokens that are over, and the words of a limit's message
+//! are from memory.
 
 mod answers;
 mod found;
@@ -40,8 +41,8 @@ use crate::poll::body::{encoded, members};
 use crate::poll::memory::{Memory, Remembered, number_key};
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
-    Auth, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest, NetworkResponse,
-    ParsedResponse, Scope, Stored, TokenTrouble, Verdict,
+    Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
+    NetworkResponse, ParsedResponse, Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
 };
 use answers::Role;
 use found::{Comments, Found, Notifications, Posts, notified};
@@ -51,7 +52,7 @@ pub use answers::verdict;
 
 /// How many elements of a page are asked for again with the next.
 pub const OVERLAP: u32 = 5;
-/// How long notifications are kept: 60 days (networks.md 1.4).
+/// How long notifications are kept: 60 days ("Organization Social Action Notifications").
 const NOTIFICATIONS_MS: i64 = 60 * DAY_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 const HOUR_MS: i64 = 3_600_000;
@@ -66,6 +67,9 @@ const MAX_TRIES: u8 = 8;
 /// How often in a row a post is to be gone until it has no more turns.
 const MAX_GONE: u8 = 3;
 const REMEMBERED: usize = 200;
+
+/// The version of the API unless it is set.
+pub(super) const VERSION: &str = "202610";
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,12 +89,20 @@ impl Default for Settings {
         let actions =
             ["COMMENT", "ADMIN_COMMENT", "COMMENT_EDIT", "COMMENT_DELETE", "SHARE", "SHARE_MENTION"];
         Self {
-            version: "202610".to_owned(),
+            version: VERSION.to_owned(),
             page_size: 100,
             actions: actions.map(str::to_owned).to_vec(),
             recent_posts: 20,
         }
     }
+}
+
+/// Begins the collection of a company's page.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, checkpoint, .. } = start;
+    let settings =
+        Settings { version: api.version.to_string(), page_size: api.page_size, ..Settings::default() };
+    Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
 /// A time of which notifications are asked for, in milliseconds.
@@ -467,8 +479,8 @@ impl Collection {
         Vec::new()
     }
 
-    /// What an answer that is not good changes; says what is told for it, and what it is to be taken for: one thing among
-    /// others whose comments are denied is gone, and says nothing of the token.
+    /// What an answer that is not good changes; says what is told for it, and what it is to be taken for: one thing
+    /// among others whose comments are denied is gone, and says nothing of the token.
     fn failed(&mut self, part: Part, verdict: Verdict) -> ParsedResponse {
         let events = match (&verdict, part) {
             (Verdict::Token(TokenTrouble::Narrowed(_)), Part::Comments) => return self.denied(verdict),
@@ -504,8 +516,8 @@ impl Collection {
         ParsedResponse { events, verdict }
     }
 
-    /// The comments of one thing are denied. Where those of two were, or of the only one there is, and none were listed,
-    /// the token is why, and no others are asked for in this tick.
+    /// The comments of one thing are denied. Where those of two were, or of the only one there is, and none were
+    /// listed, the token is why, and no others are asked for in this tick.
     fn denied(&mut self, verdict: Verdict) -> ParsedResponse {
         self.denied = self.denied.saturating_add(1);
         let is_only = self.kept.recent.len() <= 1 && self.kept.waiting.len() <= 1;
@@ -536,8 +548,6 @@ impl Collection {
 }
 
 impl Collector for Collection {
-    type Checkpoint = Checkpoint;
-
     fn next(&self) -> Option<NetworkRequest> {
         let part = self.part()?;
         let (operation, path) = self.target(part);
@@ -572,12 +582,12 @@ impl Collector for Collection {
         self.count();
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        let mut kept = self.kept.clone();
-        if serde_json::to_vec(&kept).is_ok_and(|bytes| bytes.len() > MAX_CHECKPOINT_BYTES) {
-            // What is remembered saves calls only; where to go on is needed.
-            kept.seen.clear();
+    fn checkpoint(&self) -> String {
+        let kept = checkpoint_json(&self.kept);
+        if kept.len() <= MAX_CHECKPOINT_BYTES {
+            return kept;
         }
-        kept
+        // What is remembered saves calls only; where to go on is needed.
+        checkpoint_json(&Checkpoint { seen: Remembered::default(), ..self.kept.clone() })
     }
 }

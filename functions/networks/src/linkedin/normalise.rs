@@ -13,8 +13,7 @@
 //!
 //! What the page itself posts and comments is a publication. Names of people are in no answer: an author is a URN.
 //!
-//! Source: learn.microsoft.com/linkedin (Posts, Comments, Organization Social Action Notifications), as networks.md 1.4
-//! and 2.7 quote them; fields of the older `ugcPosts` are read too.
+//! Source: learn.microsoft.com/linkedin (Posts, Comments, Organization Social Action Notifications).
 
 use serde_json::Value;
 
@@ -246,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_network_answers_is_read_with_ids_that_are_not_empty(
+        fn any_answer_is_read_with_ids_that_are_not_empty(
             value in any_json(), beside in prop::option::of(any_json()),
         ) {
             let shapes = [

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fields::{generic, repeatable, word};
-use super::{messaging, whatsapp};
+use super::{messaging, objects, whatsapp};
 use crate::collected::{Action, Kind};
 use crate::facebook::normalise as facebook;
 use crate::inbox::{Event, Reading, Shape, Signal};
@@ -22,16 +22,20 @@ const FOUNDATIONS: [&str; 3] = ["manage_pages", "instagram_basic", "instagram_bu
 /// What is revoked where the app itself was removed.
 const WHOLE_APP: [&str; 4] = ["all", "app", "public_profile", "permissions"];
 
-pub(crate) fn read(event: &Event, owner: &NetworkId) -> Reading {
-    let element = value::parse(&event.raw);
+/// What an event of any of Meta's forms says.
+pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     let mut reading = match event.shape {
-        Shape::MetaChange => change(event, &element, owner),
-        _ => messaging::read(&element, event.sent_at),
+        Shape::MetaChange => change(event, &value::parse(&event.raw), owner),
+        Shape::MetaMessaging | Shape::MetaStandby => {
+            messaging::read(&value::parse(&event.raw), event.sent_at)
+        }
+        Shape::MetaObject => return Some(objects::read(event, owner)),
+        _ => return None,
     };
     // The envelope's time is when it was sent, seconds after it happened or hours, where it is a repetition. Receivers
     // sort by this field, so that it is better than nothing, but only better than that.
     reading.content.occurred_at = reading.content.occurred_at.or(event.sent_at);
-    reading
+    Some(reading)
 }
 
 fn change(event: &Event, element: &Value, owner: &NetworkId) -> Reading {

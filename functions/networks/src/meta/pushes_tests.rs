@@ -119,7 +119,7 @@ fn a_comment_of_a_page_is_read_with_every_verb() {
 }
 
 #[test]
-fn an_answer_to_a_comment_is_a_reply_whose_parent_is_the_comment() {
+fn an_answer_to_a_comment_is_a_reply() {
     let mut value = comment("add", Some(1), None);
     value["parent_id"] = json!("77_80");
     value["photo"] = json!("https://cdn.example/a.jpg");
@@ -130,7 +130,7 @@ fn an_answer_to_a_comment_is_a_reply_whose_parent_is_the_comment() {
 }
 
 #[test]
-fn a_comments_versions_are_its_texts_and_each_time_that_it_was_hidden() {
+fn a_comments_versions_are_its_texts_and_its_hidings() {
     let version = |verb: &str, time: i64, text: &str| {
         page("feed", comment(verb, Some(time), Some(text))).reading.version
     };
@@ -147,7 +147,7 @@ fn a_comments_versions_are_its_texts_and_each_time_that_it_was_hidden() {
 }
 
 #[test]
-fn what_the_page_publishes_is_a_publication_and_what_others_do_is_an_interaction() {
+fn the_pages_own_are_publications_and_others_interactions() {
     let post = |from: Value, post_id: &str| {
         let value = json!({"item": "status", "verb": "add", "post_id": post_id, "from": from, "message": "oi",
             "published": 1, "created_time": 1_700_000_000});
@@ -215,7 +215,7 @@ fn every_publication_that_a_feed_names_is_read() {
 }
 
 #[test]
-fn a_post_that_is_moved_to_the_trash_is_deleted_and_may_be_deleted_for_good_later() {
+fn a_trashed_post_may_be_deleted_for_good_later() {
     let trash = json!({"item": "status", "verb": "edited", "published": 1, "post_id": "501_77",
         "from": {"id": PAGE}, "created_time": 1_700_000_000});
     let told = page("feed", trash.clone());
@@ -245,7 +245,7 @@ fn a_post_that_was_not_shown_yet_is_told_again_when_it_is() {
 }
 
 #[test]
-fn a_post_lists_its_photos_and_its_link_and_says_where_it_is_seen() {
+fn a_post_lists_its_photos_and_its_link() {
     let value = json!({"item": "status", "verb": "add", "post_id": "501_77", "link": "https://example.com/",
         "photos": ["https://cdn.example/1.jpg", "https://cdn.example/2.jpg"],
         "post": {"permalink_url": "https://www.facebook.com/501/posts/77", "id": "501_77"}});
@@ -296,7 +296,7 @@ fn a_mention_of_a_page_is_an_interaction_whosever_post_it_is() {
 }
 
 #[test]
-fn reviews_and_what_is_done_on_them_are_read_with_numbers_as_ids() {
+fn reviews_are_read_with_numbers_as_ids() {
     let review = |rating: Value, text: &str| {
         json!({"item": "rating", "verb": "add", "open_graph_story_id": 904_801_129_604_590_i64,
             "reviewer_id": 9001, "reviewer_name": "Ana", "rating": rating, "review_text": text,
@@ -330,14 +330,14 @@ fn a_filled_in_form_is_told_once_by_its_id() {
 }
 
 #[test]
-fn the_time_is_the_values_own_and_the_envelopes_only_where_there_is_no_other() {
+fn the_envelopes_time_is_used_where_there_is_no_other() {
     assert_eq!(page("feed", comment("add", Some(1_700_000_000), None)).at(), 1_700_000_000);
     assert_eq!(page("feed", comment("add", None, None)).at(), 1_700_000_100);
     assert_eq!(message(json!({"message": {"mid": "m1"}})).at(), 1_700_000_000);
 }
 
 #[test]
-fn messages_are_read_in_both_directions_whichever_side_the_page_is_on() {
+fn messages_are_read_in_both_directions() {
     let told = message(json!({"message": {"mid": "m1", "text": "oi", "reply_to": {"mid": "m0"}}}));
     assert_eq!(told.line(), "message:m1 direct_message created interaction by 9001 on m0/direct_message: oi");
     let owners: Vec<&str> = told.update.owners.iter().map(NetworkId::as_str).collect();
@@ -401,7 +401,7 @@ fn every_kind_of_messaging_is_read() {
 }
 
 #[test]
-fn a_message_lists_what_is_attached_and_a_named_page_in_a_story_is_a_mention() {
+fn a_message_lists_its_attachments_and_story_mentions() {
     let attachments = json!([
         {"type": "image", "payload": {"url": "https://cdn.example/a.jpg", "sticker_id": 369}},
         {"type": "share", "payload": {"url": "https://cdn.example/b", "title": "t"}},
@@ -448,7 +448,7 @@ fn instagrams_comments_are_read_under_either_name_of_their_id() {
 }
 
 #[test]
-fn the_parent_of_a_comment_on_an_advertisement_is_the_publication_that_is_advertised() {
+fn an_advertisements_comment_is_on_the_advertised_post() {
     let value = json!({"id": "18001", "text": "preço?", "from": {"id": "777", "username": "ana"}, "media": {
         "id": "17999", "original_media_id": "17900", "ad_id": "120", "media_product_type": "AD"}});
     let told = instagram("comments", value);
@@ -534,7 +534,7 @@ fn the_object_decides_the_network_and_else_the_route_does() {
 }
 
 #[test]
-fn several_kinds_in_one_entry_and_what_nobody_foresaw_are_all_kept() {
+fn several_kinds_in_one_entry_are_all_kept() {
     let body = json!({"object": "page", "entry": [{
         "id": PAGE, "time": 1,
         "changes": [{"field": "parking"}, {"field": "feed", "value": comment("add", None, None)}, "picture", 7],
@@ -809,7 +809,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_in_the_place_of_an_entry_a_change_or_a_message_is_told(inner in arbitrary_json()) {
+    fn any_json_in_an_entrys_place_is_told(inner in arbitrary_json()) {
         for body in [
             json!({"object": "page", "entry": inner}),
             json!({"object": "page", "entry": [{"id": "1", "changes": [inner], "messaging": [inner]}]}),
@@ -853,7 +853,7 @@ proptest! {
     }
 
     #[test]
-    fn a_repetition_in_other_batches_with_other_times_has_the_same_keys(
+    fn a_repetition_in_another_batch_has_the_same_keys(
         seed in proptest::collection::vec(any::<u32>(), 32),
         size in 1_usize..5,
         time in 1_i64..2_000_000_000,
@@ -891,7 +891,7 @@ fn rebatched(body: &Value, seed: &[u32], size: usize, time: i64) -> BTreeSet<(Op
 }
 
 #[test]
-fn what_has_no_time_of_its_own_is_the_same_within_an_hour_and_another_after_it() {
+fn what_has_no_time_is_the_same_within_an_hour() {
     let keys = |second: i64, part: &Value| -> Vec<_> {
         let mut entry = part.clone();
         (entry["id"], entry["time"]) = (json!(PAGE), json!(second));
@@ -920,7 +920,7 @@ fn what_has_no_time_of_its_own_is_the_same_within_an_hour_and_another_after_it()
 }
 
 #[test]
-fn what_has_a_time_or_a_value_of_its_own_is_the_same_whenever_it_is_sent() {
+fn what_has_a_time_or_value_is_the_same_whenever_sent() {
     let key = |second: i64, part: &Value| {
         let mut entry = part.clone();
         (entry["id"], entry["time"]) = (json!(PAGE), json!(second));
@@ -946,7 +946,7 @@ fn what_has_a_time_or_a_value_of_its_own_is_the_same_whenever_it_is_sent() {
 }
 
 #[test]
-fn a_permissions_verb_is_cut_in_each_pages_part_and_kept_whole_once() {
+fn a_long_verb_is_cut_for_each_page_and_kept_once() {
     let value = |verb: &Value| json!({"verb": verb, "target_ids": (0..5_000).collect::<Vec<_>>()});
     for (verb, updates) in [
         (json!("revoked"), 5_000),
@@ -967,7 +967,7 @@ fn a_permissions_verb_is_cut_in_each_pages_part_and_kept_whole_once() {
 }
 
 #[test]
-fn a_field_that_stands_many_times_in_an_entry_is_put_together_with_its_value_once() {
+fn a_repeated_field_meets_its_value_once() {
     let value =
         format!(r#"{{"item":"post","verb":"hide","post_id":"501_77","message":"{}"}}"#, "x".repeat(100_000));
     let entry = format!(r#"{{"id":"501","value":{value}{}}}"#, r#","field":"feed""#.repeat(20_000));
@@ -1013,7 +1013,7 @@ fn milliseconds(mut run: impl FnMut()) -> u128 {
 }
 
 #[test]
-fn a_batch_of_a_thousand_updates_takes_milliseconds_in_one_entry_or_in_many() {
+fn a_batch_of_a_thousand_updates_takes_milliseconds() {
     let update = |at: i64| {
         let mut value = comment(
             "add",
@@ -1041,7 +1041,7 @@ fn a_batch_of_a_thousand_updates_takes_milliseconds_in_one_entry_or_in_many() {
 }
 
 #[test]
-fn a_body_that_would_blow_up_is_handled_in_time_that_grows_with_its_length() {
+fn a_body_that_would_blow_up_takes_linear_time() {
     let ids = format!("[{}1]", "1,".repeat(200_000));
     let change = format!(r#"{{"field":"manage_pages","value":{{"verb":"revoked","target_ids":{ids}}}}}"#);
     let nested = "{\"a\":".repeat(100_000) + "1e999" + &"}".repeat(100_000);

@@ -1,8 +1,8 @@
 //! What a token is: asked of the network, and made new where that is possible.
 //!
 //! `debug_token` is answered to the *app's* token, which a deployment may not have given to the collector; the ask says
-//! so ([`Auth::Inspected`]). Without it, a run learns by `/me` whose the token is, which finds a user's token in a page's
-//! place too, and by the answers what it may not do; when it ends is then not known before it has.
+//! so ([`Auth::Inspected`]). Without it, a run learns by `/me` whose the token is, which finds a user's token in a
+//! page's place too, and by the answers what it may not do; when it ends is then not known before it has.
 //!
 //! A page's long-lived token has no end, and cannot be refreshed. Instagram's own can, once it is 24 hours old and
 //! while it lasts.
@@ -17,7 +17,9 @@ use super::collect::{Reply, Settings, ask_of, read};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::{id, id_of, number, text, time};
 use crate::page::AccessToken;
-use crate::poll::{Auth, Endpoint, NetworkRequest, NetworkResponse, TokenTrouble, Verdict};
+use crate::poll::refresh::Fresh;
+use crate::poll::settings::ApiSettings;
+use crate::poll::{Auth, Endpoint, NetworkRequest, NetworkResponse, TokenInspection, TokenTrouble, Verdict};
 
 /// The youngest token that Instagram refreshes.
 const YOUNGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -26,7 +28,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Of whom a token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenKind {
+enum TokenKind {
     /// A page's.
     Page,
     /// A user's, or a system user's: it collects nothing of a page.
@@ -35,41 +37,27 @@ pub enum TokenKind {
     Other,
 }
 
-/// What the network says of a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
-    /// Whether it is good: also whether it is the page's, and has every permission.
-    pub verdict: Verdict,
-    /// Whose it is.
-    pub kind: TokenKind,
-    /// When it ends; none where it does not, or where that is not said.
-    pub expires_at: Option<Timestamp>,
-    /// When the user's consent ends; the token stays good, and answers nothing of the user's any more.
-    pub consent_ends_at: Option<Timestamp>,
-}
-
 /// Asks what a token is.
 #[must_use]
-pub fn inspect(settings: &Settings) -> NetworkRequest {
-    let path = format!("/{}/debug_token", settings.version);
+pub fn inspect(api: &ApiSettings) -> NetworkRequest {
+    let path = format!("/{}/debug_token", api.version);
     let (to, auth) = (Endpoint::Token, Auth::Inspected("input_token"));
     NetworkRequest { to, auth, ..ask_of("token", path, Vec::new()) }
 }
 
-/// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as a
-/// limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, and told as
+/// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as
+/// a limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, and told as
 /// [`Verdict::Malformed`].
 #[must_use]
 pub fn inspected(
     answer: &NetworkResponse<'_>,
     page: (Network, &NetworkId),
     permissions: &[&str],
-    settings: &Settings,
+    api: &ApiSettings,
     now: Timestamp,
-) -> Inspection {
-    let unknown =
-        |verdict| Inspection { verdict, kind: TokenKind::Other, expires_at: None, consent_ends_at: None };
-    let value = match read(answer, settings, now) {
+) -> TokenInspection {
+    let unknown = |verdict| TokenInspection { verdict, expires_at: None, consent_ends_at: None };
+    let value = match read(answer, &Settings::of(api), now) {
         Reply::Good { value, .. } => value,
         Reply::Bad { verdict: Verdict::Token(_), .. } => return unknown(Verdict::Malformed),
         Reply::Bad { verdict, .. } => return unknown(verdict),
@@ -95,7 +83,7 @@ pub fn inspected(
             .map_or(Verdict::Fine, |name| Verdict::Token(TokenTrouble::Narrowed(Some(name.to_owned())))),
     };
     let (expires_at, consent_ends_at) = (time(data, "expires_at"), time(data, "data_access_expires_at"));
-    Inspection { verdict, kind, expires_at, consent_ends_at }
+    TokenInspection { verdict, expires_at, consent_ends_at }
 }
 
 fn dead(data: &Value) -> Option<TokenTrouble> {
@@ -123,37 +111,13 @@ fn missing<'a>(data: &Value, permissions: &[&'a str], page: (Network, &NetworkId
     permissions.iter().copied().find(|name| !given(name))
 }
 
-/// Whether a token is to be refreshed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresh {
-    /// Not before then.
-    NotBefore(Timestamp),
-    /// Now.
-    Due,
-    /// It is too late: only its owner can help.
-    TooLate,
-}
-
-/// Whether a token of Instagram's own login is to be refreshed that was given, or refreshed last, at a time: once it is
-/// a day old, and ends within 30 days, or nobody knows when.
+/// Whether a token of Instagram's own login is to be renewed that was given, or renewed last, at a time: once it is a
+/// day old, while it lasts, if it ends within 30 days or nobody knows when.
 #[must_use]
-pub fn refresh_is_due(given_at: Timestamp, expires_at: Option<Timestamp>, now: Timestamp) -> Refresh {
-    if expires_at.is_some_and(|end| end <= now) {
-        return Refresh::TooLate;
-    }
-    let ripe = given_at.saturating_add(YOUNGEST).unwrap_or(given_at);
-    let ahead = expires_at.and_then(|end| end.saturating_sub(AHEAD).ok());
-    let from = ahead.map_or(ripe, |ahead| ahead.max(ripe));
-    if from <= now { Refresh::Due } else { Refresh::NotBefore(from) }
-}
-
-/// A token that was made new.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refreshed {
-    /// The token. The old one may go on for a while or not.
-    pub access_token: AccessToken,
-    /// When it ends.
-    pub expires_at: Option<Timestamp>,
+pub fn refresh_is_due(given_at: Timestamp, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let is_ripe = given_at.saturating_add(YOUNGEST).is_ok_and(|ripe| ripe <= now);
+    let ends_soon = |end: Timestamp| end > now && end.saturating_sub(AHEAD).is_ok_and(|ahead| ahead <= now);
+    is_ripe && expires_at.is_none_or(ends_soon)
 }
 
 /// Asks for a new token in the place of one of Instagram's own login. The path has no version.
@@ -168,12 +132,8 @@ pub fn refresh() -> NetworkRequest {
 ///
 /// # Errors
 /// What came instead. That the token is too young comes as [`Verdict::Malformed`]; it is no less good for that.
-pub fn refreshed(
-    answer: &NetworkResponse<'_>,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<Refreshed, Verdict> {
-    let value = match read(answer, settings, now) {
+pub fn refreshed(answer: &NetworkResponse<'_>, api: &ApiSettings, now: Timestamp) -> Result<Fresh, Verdict> {
+    let value = match read(answer, &Settings::of(api), now) {
         Reply::Good { value, .. } => value,
         Reply::Bad { verdict, .. } => return Err(verdict),
     };
@@ -181,7 +141,7 @@ pub fn refreshed(
     let access_token = AccessToken::check(&token, Network::Instagram).map_err(|_| Verdict::Malformed)?;
     let lasts = number(&value, "expires_in").filter(|seconds| *seconds > 0);
     let end = lasts.and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok());
-    Ok(Refreshed { access_token, expires_at: end })
+    Ok(Fresh { access_token, refresh_token: None, expires_at: end })
 }
 
 #[cfg(test)]
@@ -194,12 +154,12 @@ mod tests {
         Timestamp::from_second(1_790_000_000 + hours * 3600).unwrap()
     }
 
-    fn look(body: &Value) -> Inspection {
+    fn look(body: &Value) -> TokenInspection {
         let body = body.to_string();
         let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
         let page = "501".parse().unwrap();
         let needed = ["pages_read_engagement", "pages_messaging"];
-        inspected(&answer, (Network::Facebook, &page), &needed, &Settings::default(), at(0))
+        inspected(&answer, (Network::Facebook, &page), &needed, &crate::facebook::SPEC.api, at(0))
     }
 
     #[test]
@@ -208,7 +168,7 @@ mod tests {
             "data_access_expires_at": 1_790_000_000, "scopes": ["pages_read_engagement", "pages_messaging"],
             "granular_scopes": [{"scope": "pages_read_engagement", "target_ids": ["501"]}]}});
         let told = look(&good);
-        assert_eq!((told.verdict, told.kind, told.expires_at), (Verdict::Fine, TokenKind::Page, None));
+        assert_eq!((told.verdict, told.expires_at), (Verdict::Fine, None));
         assert_eq!(told.consent_ends_at, Some(at(0)));
         let with = |pointer: &str, value: Value| {
             let mut body = good.clone();
@@ -229,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_connected_through_facebook_is_not_looked_for_among_the_ids_of_pages() {
+    fn a_permissions_targets_do_not_name_instagrams_account() {
         let needed = crate::instagram::Login::Facebook.permissions();
         let body = json!({"data": {"type": "PAGE", "is_valid": true, "expires_at": 0, "profile_id": "501",
             "scopes": needed, "granular_scopes": [
@@ -239,25 +199,26 @@ mod tests {
         let body = body.to_string();
         let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
         let account = "17841400000000001".parse().unwrap();
-        let look = |network| inspected(&answer, (network, &account), needed, &Settings::default(), at(0));
+        let look =
+            |network| inspected(&answer, (network, &account), needed, &crate::facebook::SPEC.api, at(0));
         assert_eq!(look(Network::Instagram).verdict, Verdict::Fine);
     }
 
     #[test]
-    fn a_token_is_refreshed_once_a_day_old_in_the_second_half_of_its_life() {
+    fn a_token_is_refreshed_in_the_second_half_of_its_life() {
         let day = 24;
-        assert_eq!(refresh_is_due(at(0), Some(at(60 * day)), at(29 * day)), Refresh::NotBefore(at(30 * day)));
-        assert_eq!(refresh_is_due(at(0), Some(at(60 * day)), at(30 * day)), Refresh::Due);
-        assert_eq!(refresh_is_due(at(0), Some(at(2 * day)), at(1)), Refresh::NotBefore(at(24)));
-        assert_eq!(refresh_is_due(at(0), None, at(24)), Refresh::Due);
-        assert_eq!(refresh_is_due(at(0), Some(at(60 * day)), at(60 * day)), Refresh::TooLate);
+        assert!(!refresh_is_due(at(0), Some(at(60 * day)), at(29 * day)));
+        assert!(refresh_is_due(at(0), Some(at(60 * day)), at(30 * day)));
+        assert!(!refresh_is_due(at(0), Some(at(2 * day)), at(23)));
+        assert!(refresh_is_due(at(0), None, at(24)));
+        assert!(!refresh_is_due(at(0), Some(at(60 * day)), at(60 * day)));
     }
 
     #[test]
     fn a_refreshed_token_has_an_end_and_is_not_printed() {
         let body = br#"{"access_token":"IGsecret","token_type":"bearer","expires_in":5184000}"#;
         let answer = NetworkResponse { status: 200, header: &|_| None, body };
-        let told = refreshed(&answer, &Settings::default(), at(0)).unwrap();
+        let told = refreshed(&answer, &crate::facebook::SPEC.api, at(0)).unwrap();
         assert_eq!(told.expires_at, Some(at(60 * 24)));
         assert!(!format!("{told:?}").contains("IGsecret"));
         let dead = NetworkResponse {
@@ -265,14 +226,17 @@ mod tests {
             header: &|_| None,
             body: br#"{"error":{"code":190,"error_subcode":463}}"#,
         };
-        let told = refreshed(&dead, &Settings::default(), at(0));
+        let told = refreshed(&dead, &crate::facebook::SPEC.api, at(0));
         assert_eq!(told, Err(Verdict::Token(TokenTrouble::Expired)));
     }
 
     #[test]
     fn no_ask_has_a_token_in_it() {
-        assert_eq!(inspect(&Settings::default()).auth, Auth::Inspected("input_token"));
+        assert_eq!(inspect(&crate::facebook::SPEC.api).auth, Auth::Inspected("input_token"));
         assert_eq!((refresh().auth, refresh().query.len()), (Auth::Query("access_token"), 1));
-        assert_eq!((inspect(&Settings::default()).to, refresh().to), (Endpoint::Token, Endpoint::Token));
+        assert_eq!(
+            (inspect(&crate::facebook::SPEC.api).to, refresh().to),
+            (Endpoint::Token, Endpoint::Token)
+        );
     }
 }

@@ -6,30 +6,14 @@
 pub(crate) mod value;
 
 use crate::collected::{Action, Content, Kind, Published};
-use crate::inbox::{Event, Reading, Shape, Version};
+use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
-use crate::{googleplay, linkedin, meta, x, youtube};
 
 /// What an event says, to the page whose it is.
 #[must_use]
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
-    match event.shape {
-        Shape::MetaChange | Shape::MetaMessaging | Shape::MetaStandby => meta::normalise::read(event, owner),
-        Shape::MetaObject => meta::objects::read(event, owner),
-        Shape::XAccountActivity | Shape::XActivity => {
-            x::normalise::read(event, owner).unwrap_or_else(|| other(event))
-        }
-        Shape::YoutubeVideo | Shape::YoutubeComment => {
-            youtube::normalise::read(event, owner).unwrap_or_else(|| other(event))
-        }
-        Shape::GooglePlayReview | Shape::GooglePlayReply => {
-            googleplay::normalise::read(event, owner).unwrap_or_else(|| other(event))
-        }
-        Shape::LinkedinPost | Shape::LinkedinComment | Shape::LinkedinNotification => {
-            linkedin::normalise::read(event, owner).unwrap_or_else(|| other(event))
-        }
-        Shape::Unknown => other(event),
-    }
+    let read = event.network.spec().read;
+    read(event, owner).unwrap_or_else(|| other(event))
 }
 
 /// An event that no rule knows: told as it is.

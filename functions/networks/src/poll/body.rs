@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_is_not_there_is_empty_and_one_that_is_none_is_in_no_known_form() {
+    fn a_missing_list_is_empty_and_another_value_is_none() {
         let of = |body: &'static str| list(&members(body.as_bytes()).unwrap(), "a").map(|list| list.len());
         assert_eq!([of("{}"), of(r#"{"a":null}"#), of(r#"{"a":[1, {}]}"#)], [Some(0), Some(0), Some(2)]);
         assert_eq!(of(r#"{"a":{}}"#), None);

@@ -1,11 +1,11 @@
 //! The networks' limits, and what may be asked within them.
 //!
 //! Nothing here counts: who makes the calls keeps what was [`Spent`] of each [`Limit`], for the network's page or for
-//! the app, and asks [`Limit::may`] before each. [`idle_cost`] says what a page takes when little happens, and [`every`] how
-//! often it can be polled with what there is.
+//! the app, and asks [`Limit::may`] before each. [`IdleCost`] says what a page takes when little happens, and [`every`]
+//! how often it can be polled with what there is.
 //!
-//! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X opens
-//! its windows with the first call; what its answers' headers say of the end goes before this.
+//! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X
+//! opens its windows with the first call; what its answers' headers say of the end goes before this.
 
 use std::time::Duration;
 
@@ -13,8 +13,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::scope::after;
-use crate::network::Network;
-use crate::{googleplay::collect as googleplay, youtube::collect as youtube};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How rarely sweeps are made that nothing is left for.
@@ -55,42 +53,6 @@ pub struct Limit {
     pub units: u32,
 }
 
-const fn limit(operations: &'static [&'static str], of: LimitScope, window: Window, units: u32) -> Limit {
-    Limit { operations, of, window, units }
-}
-
-/// docs.x.com, "Rate limits" (networks.md 2.4). That of `/2/users/me`, 75, is from memory.
-const X: [Limit; 6] = [
-    limit(&["me"], LimitScope::TheNetworkPage, Window::Quarter, 75),
-    limit(&["posts"], LimitScope::TheNetworkPage, Window::Quarter, 900),
-    limit(&["posts"], LimitScope::TheApp, Window::Quarter, 10_000),
-    limit(&["mentions"], LimitScope::TheNetworkPage, Window::Quarter, 300),
-    limit(&["mentions"], LimitScope::TheApp, Window::Quarter, 450),
-    limit(&["messages"], LimitScope::TheNetworkPage, Window::Quarter, 15),
-];
-/// developers.google.com/youtube/v3/determine_quota_cost (networks.md 2.5): of a project, unless it was given more.
-const YOUTUBE: [Limit; 1] = [limit(&[], LimitScope::TheApp, Window::DayPacific, 10_000)];
-/// developers.google.com/android-publisher/reply-to-reviews (networks.md 2.6): for each app of Google Play's.
-const GOOGLE_PLAY: [Limit; 1] = [limit(&[], LimitScope::TheNetworkPage, Window::Hour, 200)];
-/// The development tier's (networks.md 2.7); the standard tier's are not published. The page stands for the member
-/// whose token it has.
-const LINKEDIN: [Limit; 2] = [
-    limit(&[], LimitScope::TheNetworkPage, Window::DayUtc, 100),
-    limit(&[], LimitScope::TheApp, Window::DayUtc, 500),
-];
-
-/// A network's limits on calls. Meta's are no numbers: its answers say how much is used.
-#[must_use]
-pub fn limits(network: Network) -> &'static [Limit] {
-    match network {
-        Network::Facebook | Network::Instagram => &[],
-        Network::X => &X,
-        Network::Youtube => &YOUTUBE,
-        Network::GooglePlay => &GOOGLE_PLAY,
-        Network::Linkedin => &LINKEDIN,
-    }
-}
-
 /// What a page takes of its network's limits when little happens: what [`share`](super::plan::share) is found from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleCost {
@@ -104,38 +66,13 @@ pub struct IdleCost {
 
 /// What is kept back where a run takes little more when something happens: for checks.
 pub(crate) const KEPT_BACK: u64 = 40;
-/// What is kept back where each post with new comments takes a call.
-const KEPT_BACK_FOR_COMMENTS: u64 = 250;
-
-/// What a page takes of its network's limits; of Meta's the answers say what is used.
-#[must_use]
-pub fn idle_cost(network: Network) -> Option<IdleCost> {
-    match network {
-        Network::Facebook | Network::Instagram => None,
-        // One call of each limit: posts, mentions, messages.
-        Network::X => Some(IdleCost { per_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
-        Network::GooglePlay => {
-            let sweeps = googleplay::Settings::default().sweeps();
-            Some(IdleCost { per_run: 1, sweeps, kept_back: KEPT_BACK })
-        }
-        // Videos and threads.
-        Network::Youtube => {
-            let sweeps = youtube::Settings::default().sweeps();
-            Some(IdleCost { per_run: 2, sweeps, kept_back: KEPT_BACK })
-        }
-        // Notifications, posts, and the comments of one post.
-        Network::Linkedin => Some(IdleCost { per_run: 3, sweeps: 0, kept_back: KEPT_BACK_FOR_COMMENTS }),
-    }
+/// What a sweep of some units takes a day, in thousandths of a unit.
+pub(crate) const fn sweep_milliunits(units: u64, every: Duration) -> u64 {
+    units * 1000 * DAY.as_secs() / every.as_secs()
 }
 
-/// How many thousandths of a unit a day a sweep takes that takes so many units and is made so often.
-pub(crate) fn sweeps_of(units: u32, every: Duration) -> u64 {
-    let sweeps = u128::from(units) * 1000 * DAY.as_millis() / every.as_millis().max(1);
-    u64::try_from(sweeps).unwrap_or(u64::MAX)
-}
-
-/// How often a sweep of so many units is made: as often as is wanted, or as so many thousandths of a unit a day allow. With
-/// none it is as good as never.
+/// How often a sweep of so many units is made: as often as is wanted, or as so many thousandths of a unit a day allow.
+/// With none it is as good as never.
 pub(crate) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
     let needed = u128::from(units) * 1000 * DAY.as_millis() / u128::from(a_day.max(1));
     wanted.max(Duration::from_millis(u64::try_from(needed).unwrap_or(u64::MAX)).min(SELDOM))
@@ -162,6 +99,16 @@ pub enum Admission {
 }
 
 impl Limit {
+    /// A limit on some operations, or on all where none is named.
+    pub(crate) const fn new(
+        operations: &'static [&'static str],
+        of: LimitScope,
+        window: Window,
+        units: u32,
+    ) -> Self {
+        Self { operations, of, window, units }
+    }
+
     /// What it is called in settings and rows: `app` or `page`, and what it counts, where that is not all.
     #[must_use]
     pub fn name(&self) -> String {
@@ -241,8 +188,8 @@ impl Window {
     }
 }
 
-/// The next midnight in California, when YouTube's quota is there again. The rule is the one in force since 2007 (Energy
-/// Policy Act of 2005, section 110); another one needs another version of Carteiro.
+/// The next midnight in California, when YouTube's quota is there again. The rule is the one in force since 2007
+/// (Energy Policy Act of 2005, section 110); another one needs another version of Carteiro.
 #[must_use]
 pub fn midnight_pacific(now: Timestamp) -> Timestamp {
     pacific_day(now, 1)
@@ -272,8 +219,8 @@ fn pacific_day(at: Timestamp, days: i64) -> Timestamp {
     begin().unwrap_or(at)
 }
 
-/// How often a page can be polled: as often as ticks come, or as every so many ticks as its part of the day's units allows.
-/// That part is in thousandths of a unit.
+/// How often a page can be polled: as often as ticks come, or as every so many ticks as its part of the day's units
+/// allows. That part is in thousandths of a unit.
 #[must_use]
 pub fn every(tick: Duration, units_a_run: u32, a_day: u64) -> Duration {
     let needed = u128::from(units_a_run) * 1000 * DAY.as_millis();
@@ -286,13 +233,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::network::Network;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
     #[test]
-    fn midnight_in_california_is_at_seven_or_eight_and_a_day_of_the_change_has_23_or_25_hours() {
+    fn midnight_in_california_follows_daylight_saving_time() {
         for (now, midnight) in [
             ("2026-11-22T04:00:00Z", "2026-11-22T08:00:00Z"),
             ("2026-11-22T08:00:00Z", "2026-11-23T08:00:00Z"),
@@ -307,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_window_has_an_end_after_each_of_its_times_and_the_next_begins_there() {
+    fn a_window_ends_where_the_next_begins() {
         for window in [Window::Quarter, Window::Hour, Window::DayUtc, Window::DayPacific] {
             for now in ["2026-11-01T07:59:59.999Z", "2026-03-08T10:00:00Z", "2026-12-31T23:59:59.5Z"] {
                 let (begin, end) = (window.of(at(now)), window.end(at(now)));
@@ -320,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_spent_is_there_again_with_the_next_window() {
-        let messages = X[5];
+        let messages = Network::X.spec().limits[5];
         let now = at("2026-11-22T12:14:59Z");
         let mut spent = None;
         for _ in 0..15 {
@@ -332,7 +280,7 @@ mod tests {
         assert_eq!(messages.spend(spent, 1, at("2026-11-22T12:15:00Z")).units, 1);
         assert_eq!(messages.may(spent, 16, now), Admission::Never);
         assert!(messages.counts("messages") && !messages.counts("posts"));
-        assert!(YOUTUBE[0].counts("threads"));
+        assert!(Network::Youtube.spec().limits[0].counts("threads"));
     }
 
     #[test]
@@ -348,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_takes_what_it_is_given_and_is_made_no_oftener_than_is_wanted() {
+    fn a_sweep_stays_within_its_units_and_interval() {
         let hour = Duration::from_secs(3600);
-        assert_eq!(sweeps_of(20, 6 * hour), 80_000);
+        assert_eq!(sweep_milliunits(20, 6 * hour), 80_000);
         assert_eq!(sweep_within(6 * hour, 20, 80_000), 6 * hour);
         assert_eq!(sweep_within(6 * hour, 20, 100_000), 6 * hour);
         assert_eq!(sweep_within(6 * hour, 20, 10_000), 48 * hour);
@@ -372,7 +320,7 @@ mod tests {
     #[test]
     fn every_network_with_numbers_has_limits_that_can_be_spent() {
         for network in Network::ALL {
-            for limit in limits(network) {
+            for limit in network.spec().limits {
                 assert_eq!(
                     limit.may(None, limit.units, at("2026-11-22T12:00:00Z")),
                     Admission::Now,
@@ -380,6 +328,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(GOOGLE_PLAY[0].a_day(), 4800);
+        assert_eq!(Network::GooglePlay.spec().limits[0].a_day(), 4800);
     }
 }

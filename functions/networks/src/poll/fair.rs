@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{IdleCost, Limit, LimitScope, idle_cost};
+use super::budget::{IdleCost, Limit, LimitScope};
 use super::plan::usable;
 use crate::network::Network;
 use carteiro_core::id::AccountId;
@@ -65,7 +65,7 @@ pub struct Part {
 pub fn part(network: Network, limits: &[Limit], accounts: &ByAccount, mine: &str, tick: Duration) -> Part {
     let own = accounts.get(mine).copied().unwrap_or(Pages { proven: 0, unproven: 1 });
     let pages = (own.proven + own.unproven).max(1);
-    let Some(idle_cost) = idle_cost(network) else { return Part { sharing: pages, millionths: None } };
+    let Some(idle_cost) = network.spec().idle_cost else { return Part { sharing: pages, millionths: None } };
     let others: Vec<Pages> =
         accounts.iter().filter(|(key, _)| *key != mine).map(|(_, pages)| *pages).collect();
     let mut part = Part { sharing: pages, millionths: None };
@@ -149,7 +149,6 @@ pub fn most(limit: &Limit, millionths: u32) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::budget::limits;
     use super::super::plan::interval;
     use super::*;
 
@@ -163,12 +162,12 @@ mod tests {
     }
 
     fn part_of(network: Network, pages: &[(u64, u64)], mine: usize) -> Part {
-        part(network, limits(network), &accounts(pages), &mine.to_string(), TICK)
+        part(network, network.spec().limits, &accounts(pages), &mine.to_string(), TICK)
     }
 
     fn minutes(network: Network, pages: &[(u64, u64)], mine: usize) -> u64 {
         let sharing = part_of(network, pages, mine).sharing;
-        interval(network, limits(network), sharing, TICK).as_secs() / 60
+        interval(network, network.spec().limits, sharing, TICK).as_secs() / 60
     }
 
     #[test]
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_alone_and_accounts_alike_have_what_their_pages_had_together() {
+    fn equal_accounts_have_equal_parts_of_the_limits() {
         for network in [Network::X, Network::Youtube, Network::Linkedin] {
             assert_eq!(part_of(network, &[(40, 2)], 0), Part { sharing: 42, millionths: None }, "{network}");
             let alike = part_of(network, &[(5, 0), (5, 0), (5, 0), (5, 0)], 1);
@@ -218,7 +217,7 @@ mod tests {
     #[test]
     fn a_new_account_can_have_its_first_page_proven() {
         for network in [Network::X, Network::Youtube, Network::Linkedin] {
-            for limit in limits(network).iter().filter(|limit| limit.of == LimitScope::TheApp) {
+            for limit in network.spec().limits.iter().filter(|limit| limit.of == LimitScope::TheApp) {
                 assert!((10..=limit.units / 40).contains(&unproven(limit)), "{network}");
                 let millionths = part_of(network, &[(1000, 0), (0, 1)], 1).millionths.unwrap();
                 assert!(most(limit, millionths) >= 10, "{network}");

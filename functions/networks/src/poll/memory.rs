@@ -1,7 +1,7 @@
 //! A short memory of things and their versions.
 //!
-//! It saves calls and tells a first sight from a change; what it forgot is seen again, and the inbox knows it. No event is
-//! left out of a collection because of it: that something was seen does not say that it was told.
+//! It saves calls and tells a first sight from a change; what it forgot is seen again, and the inbox knows it. No event
+//! is left out of a collection because of it: that something was seen does not say that it was told.
 
 use std::collections::VecDeque;
 
@@ -61,11 +61,6 @@ impl Remembered {
             self.0.pop_front();
         }
     }
-
-    /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 #[cfg(test)]
@@ -73,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_is_known_by_its_last_version_until_others_took_its_place() {
+    fn a_thing_is_remembered_until_others_took_its_place() {
         let mut seen = Remembered::default();
         let key = |thing: &str, number| number_key(thing, number);
         assert_eq!(seen.recall(&key("a", 1)), Memory::First);

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, every, idle_cost};
+use super::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, every};
 use crate::network::Network;
 use carteiro_core::id::{AccountId, PageId};
 
-/// How many pages one message names: enough that a hundred thousand pages are some thousand invocations, few enough that
-/// their calls end long before the next tick.
+/// How many pages one message names: enough that a hundred thousand pages are some thousand invocations, few enough
+/// that their calls end long before the next tick.
 pub const PAGES_TOGETHER: usize = 25;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -59,11 +59,11 @@ pub struct Share {
 
 /// What each page of a network's has of its limits, with so many of them connected.
 ///
-/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four fifths
-/// are for sweeps, and a fifth for what more there is to ask where something happens.
+/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four
+/// fifths are for sweeps, and a fifth for what more there is to ask where something happens.
 #[must_use]
 pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
-    let Some(idle_cost) = idle_cost(network) else { return Share { every: tick, sweeps: u64::MAX } };
+    let Some(idle_cost) = network.spec().idle_cost else { return Share { every: tick, sweeps: u64::MAX } };
     let shares = limits.iter().map(|limit| share_of(limit, idle_cost, connected, tick));
     let least = |a: Share, b: Share| Share { every: a.every.max(b.every), sweeps: a.sweeps.min(b.sweeps) };
     shares.fold(Share { every: tick, sweeps: idle_cost.sweeps }, least)
@@ -109,20 +109,6 @@ pub fn until_turn(page: &PageId, at: Timestamp, every: Duration, tick: Duration)
     if left <= tick / 2 { left + every } else { left }
 }
 
-/// The calls that a page has when it is asked about out of turn: what a tick takes when little happens, and some.
-#[must_use]
-pub fn least_calls(network: Network) -> u32 {
-    match network {
-        // Nothing counts them in numbers.
-        Network::Facebook | Network::Instagram => u32::MAX,
-        // Whose it is, and each list twice.
-        Network::X => 7,
-        Network::Youtube => 8,
-        Network::GooglePlay => 4,
-        Network::Linkedin => 6,
-    }
-}
-
 /// How many calls a page has in one tick, with so many of them connected that are asked about so often: its share of
 /// what the limits of all give in that time, so that one page's first collection does not use up the others' day. It is
 /// never less than a run takes, and one call with which what is older goes on.
@@ -133,10 +119,11 @@ pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration
         let share = there / (1000 * DAY.as_millis()) / u128::from(connected.max(1));
         u32::try_from(share).unwrap_or(u32::MAX)
     };
-    // X's limits are each of one kind of call: what one of them gives is not all that a run may make.
-    let least = match idle_cost(network) {
-        Some(idle_cost) if network != Network::X => idle_cost.per_run + u32::from(idle_cost.sweeps > 0),
-        _ => least_calls(network),
+    // Where each limit is of one operation, what one of them gives is not all that a run may make.
+    let spec = network.spec();
+    let least = match spec.idle_cost {
+        Some(idle_cost) if spec.limit_header.is_none() => idle_cost.per_run + u32::from(idle_cost.sweeps > 0),
+        _ => spec.least_calls,
     };
     let of_all = limits.iter().filter(|limit| limit.of == LimitScope::TheApp);
     of_all.map(share).min().unwrap_or(u32::MAX).max(least).min(most)
@@ -144,7 +131,6 @@ pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::limits;
     use super::*;
 
     const TICK: Duration = Duration::from_secs(900);
@@ -173,8 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_asked_about_at_each_tick_until_a_limit_is_shared_by_too_many() {
-        let every = |network, connected| interval(network, limits(network), connected, TICK).as_secs() / 60;
+    fn pages_are_polled_at_each_tick_while_limits_allow() {
+        let every =
+            |network, connected| interval(network, network.spec().limits, connected, TICK).as_secs() / 60;
         assert_eq!(every(Network::Facebook, 100_000), 15);
         assert_eq!((every(Network::X, 400), every(Network::X, 900)), (15, 45));
         // 2 units 96 times, and 95 for walks through what is older and for what happens, of 9,600 a day. Where it is
@@ -216,9 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_its_share_of_what_all_may_use_and_never_less_than_it_takes() {
-        let calls = |network, connected| {
-            let limits = limits(network);
+    fn a_page_has_its_share_of_calls_and_never_too_few() {
+        let calls = |network: Network, connected| {
+            let limits = network.spec().limits;
             calls(network, limits, connected, interval(network, limits, connected, TICK), 60)
         };
         assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 20));

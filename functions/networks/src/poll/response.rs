@@ -13,7 +13,7 @@ pub struct NetworkResponse<'a> {
     pub body: &'a [u8],
 }
 
-/// What an answer says of the token, the limits and the object. networks.md's table of errors, in one type.
+/// What a response says of the token, the limits and the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is what was asked for.
@@ -56,11 +56,22 @@ pub enum TokenTrouble {
 /// Whom a limit concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CooldownScope {
-    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others by itself, and the
-    /// checkpoint keeps the time.
+    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others
+    /// by itself, and the checkpoint keeps the time.
     ThisOperation,
     /// This page alone.
     ThePage,
     /// All pages of the deployment on the network.
     TheApp,
+}
+
+/// What a network says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInspection {
+    /// Whether it is good: also whether it is the page's, and has every permission.
+    pub verdict: Verdict,
+    /// When it ends; none where it does not, or where that is not said.
+    pub expires_at: Option<Timestamp>,
+    /// When its giver's consent ends; the token stays good, and answers nothing of theirs any more.
+    pub consent_ends_at: Option<Timestamp>,
 }

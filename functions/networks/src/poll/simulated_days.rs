@@ -1,5 +1,5 @@
-//! Whether the networks' limits last the day: the runs of many pages at their real intervals, against networks that have
-//! nothing new, with each limit counted.
+//! Whether the networks' limits last the day: the runs of many pages at their real intervals, against networks that
+//! have nothing new, with each limit counted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::budget::{Admission, LimitScope, Spent};
 use super::plan::{Share, calls, share, until_turn};
 use super::settings::NetworkSettings;
-use super::test_support::{Reply, drive, kept, query};
-use super::{Collector, NetworkRequest, Scope};
+use super::test_support::{Reply, drive, query};
+use super::{NetworkRequest, Scope, Start};
 use crate::network::Network;
-use crate::{linkedin::collect as linkedin, youtube::collect as youtube};
+use crate::page::AccessToken;
 use carteiro_core::id::PageId;
 
 const TICK: Duration = Duration::from_secs(900);
@@ -49,11 +49,7 @@ struct Simulated<'a> {
 
 impl Simulated<'_> {
     /// Runs so many days. Many pages are connected evenly through the first day, a few at its beginning.
-    fn run<R: Collector>(
-        &self,
-        new: impl Fn(Scope, Share, R::Checkpoint) -> R,
-        answer: impl Fn(&NetworkRequest) -> Reply,
-    ) -> Days {
+    fn run(&self, answer: impl Fn(&NetworkRequest) -> Reply) -> Days {
         let limits = self.settings.limits(self.network);
         let share = share(self.network, limits, self.pages, TICK);
         let most = calls(self.network, limits, self.pages, share.every, self.settings.calls);
@@ -80,9 +76,16 @@ impl Simulated<'_> {
                 next[page] = now.checked_add(turn).unwrap().checked_sub(TICK / 2).unwrap();
                 let (owner, from) = ("1337".parse().unwrap(), begin().checked_sub(DAY * 30).unwrap());
                 let scope = Scope { owner, token_version: 1, from, now };
-                let mut run = new(scope, share, serde_json::from_str(&checkpoints[page]).unwrap());
-                let driven = drive(&mut run, now, most, false, &answer);
-                checkpoints[page] = serde_json::to_string(&kept(&run)).unwrap();
+                let begun = (self.network.spec().collect)(Start {
+                    scope,
+                    access_token: &AccessToken::from_stored("token".to_owned()),
+                    api: self.settings.api(self.network),
+                    sweeps: share.sweeps,
+                    checkpoint: Some(&checkpoints[page]),
+                });
+                let mut run = begun.collector;
+                let driven = drive(&mut *run, now, most, false, &answer);
+                checkpoints[page] = run.checkpoint();
                 // The first collection of a page takes calls besides.
                 let counts = tick >= 96;
                 for request in driven.requests {
@@ -159,8 +162,7 @@ fn linkedin_answer(request: &NetworkRequest) -> Reply {
 
 fn linkedin_days(settings: &NetworkSettings, pages: u64, days: u32) -> Days {
     let simulated = Simulated { network: Network::Linkedin, settings, pages, days, fresh: "notifications" };
-    let new = |scope, _: Share, kept| linkedin::Collection::new(scope, settings.linkedin.clone(), kept);
-    let days = simulated.run(new, linkedin_answer);
+    let days = simulated.run(linkedin_answer);
     simulated.assert_even(&days);
     days
 }
@@ -191,16 +193,13 @@ fn youtube_answer(request: &NetworkRequest) -> Reply {
 
 fn youtube_days(settings: &NetworkSettings, pages: u64, days: u32) -> Days {
     let simulated = Simulated { network: Network::Youtube, settings, pages, days, fresh: "threads" };
-    let new = |scope, share: Share, kept| {
-        youtube::Collection::new(scope, settings.youtube.clone().within(share.sweeps), kept)
-    };
-    let days = simulated.run(new, youtube_answer);
+    let days = simulated.run(youtube_answer);
     simulated.assert_even(&days);
     days
 }
 
 #[test]
-fn linkedins_limits_last_the_day_and_notifications_are_asked_for_evenly_whatever_the_number_of_pages() {
+fn linkedins_limits_last_the_day_for_any_number_of_pages() {
     let settings = NetworkSettings::default();
     for (pages, minutes, days) in
         [(1, 60, 4), (2, 60, 4), (5, 60, 4), (6, 75, 4), (10, 120, 6), (100, 1155, 30)]
@@ -214,13 +213,13 @@ fn linkedins_limits_last_the_day_and_notifications_are_asked_for_evenly_whatever
 }
 
 #[test]
-fn where_not_even_one_run_a_day_fits_pages_take_turns_over_more_days() {
+fn pages_take_turns_over_days_where_a_run_a_day_is_too_much() {
     let found = linkedin_days(&NetworkSettings::default(), 480, 12);
     assert_eq!(found.share.every.as_secs() / 60, 5535);
 }
 
 #[test]
-fn youtubes_units_last_the_day_and_threads_are_asked_for_evenly_whatever_the_number_of_channels() {
+fn youtubes_units_last_the_day_for_any_number_of_channels() {
     let settings: NetworkSettings = r#"{"youtube": {"page_size": 10}}"#.parse().unwrap();
     for (pages, minutes, days) in [(1, 15, 2), (2, 15, 2), (10, 15, 2), (100, 60, 2), (330, 210, 3)] {
         let found = youtube_days(&settings, pages, days);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Collector, MAX_CHECKPOINT_BYTES, NetworkRequest, NetworkResponse, Stored, Verdict};
@@ -64,8 +65,8 @@ impl Driven {
 
 /// Drives a run for at most so many calls. The last answer's events are not said to be stored where `torn`: the run was
 /// cut between the two.
-pub(crate) fn drive<R: Collector>(
-    run: &mut R,
+pub(crate) fn drive(
+    run: &mut dyn Collector,
     now: Timestamp,
     calls: usize,
     torn: bool,
@@ -92,8 +93,8 @@ pub(crate) fn drive<R: Collector>(
 }
 
 /// What is kept of a run, as another process reads it.
-pub(crate) fn kept<R: Collector>(run: &R) -> R::Checkpoint {
-    let text = serde_json::to_string(&run.checkpoint()).unwrap();
+pub(crate) fn kept<C: DeserializeOwned>(run: &dyn Collector) -> C {
+    let text = run.checkpoint();
     assert!(text.len() <= MAX_CHECKPOINT_BYTES, "{} bytes", text.len());
     serde_json::from_str(&text).unwrap()
 }
@@ -147,8 +148,8 @@ pub(crate) fn samples(folder: &str, begins: &str) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// A tick of a test: what is new before it, how many calls it may make, whether it is cut before what was answered last is
-/// stored, and which of its calls goes wrong how.
+/// A tick of a test: what is new before it, how many calls it may make, whether it is cut before what was answered last
+/// is stored, and which of its calls goes wrong how.
 pub(crate) type Tick = (usize, usize, bool, Option<(usize, Fault)>);
 
 /// How a call goes wrong.

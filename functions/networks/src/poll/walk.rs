@@ -1,11 +1,11 @@
 //! Walks back through a list that a network shows newest first, over as many ticks as they take.
 //!
 //! A walk begins at the newest and goes down to what the last walks began with. Where a tick ends before that, what is
-//! left is a *gap*: where to go on (the network's cursor), and how far down. The next tick walks what is newer first, so
-//! that a long history does not delay what is new, and then goes on in the gaps, newest first.
+//! left is a *gap*: where to go on (the network's cursor), and how far down. The next tick walks what is newer first,
+//! so that a long history does not delay what is new, and then goes on in the gaps, newest first.
 //!
-//! Invariant: everything at or below the top and above a page's beginning was stored, the gaps apart. So the mark
-//! may rise with a walk's first page. A cursor that the network no longer takes is given up, and its gap is walked again
+//! Invariant: everything at or below the top and above a page's beginning was stored, the gaps apart. So the mark may
+//! rise with a walk's first page. A cursor that the network no longer takes is given up, and its gap is walked again
 //! from the newest on, which covers every newer gap as well.
 
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,8 @@ pub(crate) struct Step {
 }
 
 impl Walks {
-    /// Begins a walk at the newest, down to the newest mark that was stored, and at least to this one. Whether it begins:
-    /// with too many gaps it does not.
+    /// Begins a walk at the newest, down to the newest mark that was stored, and at least to this one. Whether it
+    /// begins: with too many gaps it does not.
     pub(crate) fn begin(&mut self, at_least: i64) -> bool {
         let down_to = self.top.map(|top| top.min(at_least));
         let has_room = self.gaps.len() < MAX_GAPS;
@@ -68,8 +68,8 @@ impl Walks {
         true
     }
 
-    /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began: what
-    /// the network shows late is found also after a pause.
+    /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began:
+    /// what the network shows late is found also after a pause.
     pub(crate) fn begin_back(&mut self, now: i64, back: i64) -> bool {
         let last = self.begun_at.unwrap_or(now).min(now);
         let begins = self.begin(last.saturating_sub(back));
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_added_between_calls_and_wherever_ticks_end_everything_is_found(
+        fn everything_is_found_whenever_it_is_added(
             ticks in prop::collection::vec((0_usize..6, 0_usize..7, any::<bool>()), 1..20),
         ) {
             let (mut walks, mut list, mut found) = (Walks::default(), Vec::new(), Vec::new());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_late_is_found_however_long_the_pause_before_the_next_walk_was() {
+    fn what_is_shown_late_is_found_after_any_pause() {
         let mut walks = Walks::default();
         let step = |newest: i64| Step { newest: Some(newest), last: Some(newest), next: None };
         walks.begin_back(10_000, 600);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_leads_to_itself_ends_the_walk_and_an_unreadable_page_is_asked_for_three_times() {
+    fn a_looping_cursor_and_an_unreadable_page_end_the_walk() {
         let step = |next: &str| Step { next: Some(next.to_owned()), ..Step::default() };
         let mut walks = Walks::default();
         walks.begin(i64::MAX);

@@ -14,7 +14,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::Network;
-use crate::{meta, x};
 
 /// The largest push, in bytes.
 pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
@@ -22,11 +21,7 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 /// Splits a push that came to a network's route into its updates. There is at least one.
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
-    let known = match route {
-        Network::Facebook | Network::Instagram => meta::push::split(route, body),
-        Network::X => x::push::split(body),
-        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
-    };
+    let known = route.spec().push.and_then(|push| (push.split)(route, body));
     known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 

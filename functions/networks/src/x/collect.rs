@@ -1,18 +1,19 @@
 //! X API v2: a user's posts, the posts that name them, and their direct messages.
 //!
-//! Each tick asks for what is newer than the last: `since_id` for posts and mentions; direct messages have no *since*, and
-//! are walked back to the last one known. A walk that a tick does not finish goes on at its `pagination_token`
-//! (`crate::poll::walk`). What is found is wrapped as X's Activity API pushes it, so that the same post is the same entry.
+//! Each tick asks for what is newer than the last: `since_id` for posts and mentions; direct messages have no *since*,
+//! and are walked back to the last one known. A walk that a tick does not finish goes on at its `pagination_token`
+//! (`crate::poll::walk`). What is found is wrapped as X's Activity API pushes it, so that the same post is the same
+//! entry.
 //!
 //! # What is guaranteed
-//! Everything that the lists have since the last completed part of a walk is found, whatever was cut short. Posts of the
-//! last minute are asked for once more, for X's ids are given by several machines and may appear out of order.
+//! Everything that the lists have since the last completed part of a walk is found, whatever was cut short. Posts of
+//! the last minute are asked for once more, for X's ids are given by several machines and may appear out of order.
 //!
 //! # What is not
 //! Lists end at 3,200 posts, 800 mentions and 30 days of messages (docs.x.com). Quotes and reposts by others are in no
 //! list of a user's. Deletions are not answered. Likes and follows are not asked for: no answer has a time of them.
 //!
-//! Sources: docs.x.com's OpenAPI 2.167 and "Error handling" (networks.md 2.4), "Rate limits". A snowflake's time is
+//! Sources: docs.x.com's OpenAPI 2.167 and "Error handling", "Rate limits". A snowflake's time is
 //! github.com/twitter-archive/snowflake's, with the epoch 1288834974657.
 
 mod answers;
@@ -27,8 +28,8 @@ use crate::inbox::Event;
 use crate::poll::body::{encoded, list, members, tree, value};
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
-    Auth, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse, Scope,
-    Stored, TokenTrouble, Verdict,
+    Auth, Begun, Collector, CooldownScope, Endpoint, Method, NetworkRequest, NetworkResponse, ParsedResponse,
+    Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
 };
 use crate::push::members::Members;
 use answers::Includes;
@@ -49,6 +50,9 @@ const USER_FIELDS: &str = "id,name,username";
 const MEDIA_FIELDS: &str = "media_key,preview_image_url,type,url,variants";
 const MESSAGE_FIELDS: &str = "attachments,created_at,dm_conversation_id,event_type,id,sender_id,text";
 
+/// The version of the API unless it is set.
+pub(super) const VERSION: &str = "2";
+
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -62,8 +66,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { version: "2".to_owned(), page_size: 100, messages: true }
+        Self { version: VERSION.to_owned(), page_size: 100, messages: true }
     }
+}
+
+/// Begins the collection of a user's posts, mentions and messages.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, checkpoint, .. } = start;
+    let (version, page_size, messages) = (api.version.to_string(), api.page_size, api.messages);
+    let settings = Settings { version, page_size, messages };
+    Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
 /// What a run asks for, in this order.
@@ -323,8 +335,6 @@ fn whose(body: &[u8], owner: &str) -> Verdict {
 }
 
 impl Collector for Collection {
-    type Checkpoint = Checkpoint;
-
     fn next(&self) -> Option<NetworkRequest> {
         Some(match self.part()? {
             Part::Check => self.request("me", "users/me", vec![("user.fields", USER_FIELDS.to_owned())]),
@@ -351,7 +361,7 @@ impl Collector for Collection {
         self.count();
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.kept.clone()
+    fn checkpoint(&self) -> String {
+        checkpoint_json(&self.kept)
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! Things and versions, so that the same event is the same entry however it came:
 //!
-//! | what | thing | version |
-//! |---|---|---|
-//! | a post | `post:<id>` | its text and its media's ids; of a repost, which has no text of its own, nothing |
-//! | a post's end | `post:<id>` | `deleted` |
-//! | a like | `like:<id>` | `created`; there is no event for a like that is taken back |
-//! | follow, block, mute and their ends | `<verb>:<source>:<target>` | what was done, and the push's time or, where it has none, its `event_uuid` |
-//! | a direct message | `message:<id>` | its text and its media's ids |
-//! | an encrypted one | `chat:<id>` | `created` |
-//! | typing, reading | `typing:` or `read:<sender>:<recipient>` | the time, or the last message read |
-//! | a comment in a broadcast | `broadcast_comment:<id>` | its text |
-//! | a revocation | `revocation:<user>:<app>` | its time |
-//! | anything else | `other:<name>` | its `event_uuid`, which the parts of a split event share, and the part; without one, all of it |
+//! - a post: `post:<id>`; its text and its media's ids; of a repost, which has no text of its own, nothing
+//! - a post's end: `post:<id>`; `deleted`
+//! - a like: `like:<id>`; `created`; there is no event for a like that is taken back
+//! - follow, block, mute and their ends: `<verb>:<source>:<target>`; what was done, and the push's time or, where it
+//!   has none, its `event_uuid`
+//! - a direct message: `message:<id>`; its text and its media's ids
+//! - an encrypted one: `chat:<id>`; `created`
+//! - typing, reading: `typing:` or `read:<sender>:<recipient>`; the time, or the last message read
+//! - a comment in a broadcast: `broadcast_comment:<id>`; its text
+//! - a revocation: `revocation:<user>:<app>`; its time
+//! - anything else: `other:<name>`; its `event_uuid`, which the parts of a split event share, and the part; without
+//!   one, all of it
 //!
 //! **One post is one entry.** X raises several events for one post (a reply that names the page is a
 //! `post.reply.create` and a `post.mention.create`), and a poll of mentions finds it a third time. A customer wants it

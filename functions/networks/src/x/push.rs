@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn each_element_of_each_array_is_an_update_of_the_subscribed_user_with_its_json_unchanged() {
+    fn each_element_is_an_update_with_its_json_unchanged() {
         let body = br#"{ "for_user_id": "900", "favorite_events": null, "follow_events": [],
             "tweet_create_events": [ {"id" : 1234567890123456789, "b":1.50}, {"id_str":"2"} ],
             "mute_events": [{"type":"mute"}], "moments_events": [{"a":1},{"a":2}], "moment": {"b":1} }"#;
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_the_names_of_its_own_people_beside_it_and_not_their_profiles() {
+    fn a_message_has_the_names_of_its_people_beside_it() {
         let message = |id: &str, from: &str| json!({"id": id, "message_create": {"sender_id": from, "target": {"recipient_id": "900"}}});
         let updates = split_value(&json!({
             "for_user_id": 900,
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_goes_to_the_user_who_made_it_and_a_control_message_to_nobody() {
+    fn a_revocation_is_its_users_and_a_control_message_nobodys() {
         let updates = split_value(&json!({"user_event": {"revoke": {
             "date_time": "2026-05-24T09:48:12+00:00", "target": {"app_id": "13"}, "source": {"user_id": "630"},
         }}}));
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn an_activity_goes_to_its_filters_user_and_a_revocation_to_its_payloads() {
+    fn an_activity_is_of_its_filters_user() {
         let post = json!({"event_uuid": "-7", "filter": {"user_id": "900"}, "event_type": "post.create",
             "payload": {"id": "1", "text": "a"}, "includes": {"users": [{"id": "900"}]}});
         let updates = split_value(&json!({"data": post}));
@@ -569,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_with_nothing_in_it_is_one_update_of_nobodys_and_of_no_known_shape_whole() {
+    fn a_body_with_nothing_in_it_is_one_unknown_update() {
         for body in [
             json!({}),
             json!([]),
@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_arrays_of_nothing_are_kept_without_an_update_for_each() {
+    fn long_empty_arrays_are_no_update_for_each_element() {
         let body = format!(r#"{{"for_user_id":"1","a":[{}{{}}]}}"#, "{},".repeat(MAX_UPDATES + 1));
         let updates = crate::push::split(Network::X, body.as_bytes());
         assert_eq!(updates.len(), MAX_UPDATES + 1);

@@ -5,18 +5,18 @@
 //! Each call is 1 unit of the day's 10,000 (developers.google.com/youtube/v3/determine_quota_cost).
 //!
 //! # How deep it looks
-//! There is no `publishedAfter`, and threads are in the order of their own publication: an answer to an older thread, an
-//! edit, or a comment that was held for review does not move a thread up. So each tick walks down to what the last one
-//! began with, through all of the last hour, and through at least the first 100 threads; every [`Settings::sweep_every`] a walk goes down
-//! [`Settings::sweep_depth`]. What happens on older threads is found while the thread is that young, and later no more.
-//! Of videos, the first 50 are looked at each tick, for changes of their titles and descriptions too.
+//! There is no `publishedAfter`, and threads are in the order of their own publication: an answer to an older thread,
+//! an edit, or a comment that was held for review does not move a thread up. So each tick walks down to what the last
+//! one began with, through all of the last hour, and through at least the first 100 threads; every
+//! [`Settings::sweep_every`] a walk goes down [`Settings::sweep_depth`]. What happens on older threads is found while
+//! the thread is that young, and later no more. Of videos, the first 50 are looked at each tick, for changes of their
+//! titles and descriptions too.
 //!
 //! # What is not guaranteed
 //! Private and unlisted videos are no publications, until they are public. What was deleted is not answered. In which
 //! order `comments.list` gives answers is not documented, so all of them are listed.
 //!
-//! Sources: developers.google.com/youtube/v3/docs (channels, playlistItems, commentThreads, comments), as networks.md 2.5
-//! quotes them.
+//! Source: developers.google.com/youtube/v3/docs (channels, playlistItems, commentThreads, comments).
 
 mod found;
 #[cfg(test)]
@@ -31,13 +31,13 @@ use serde::{Deserialize, Serialize};
 use crate::google::answers::{self as google, Refusal};
 use crate::inbox::{EntryKey, Event};
 use crate::poll::body::{members, tree};
-use crate::poll::budget::{midnight_pacific, sweep_within, sweeps_of};
+use crate::poll::budget::{midnight_pacific, sweep_milliunits, sweep_within};
 use crate::poll::memory::Remembered;
 use crate::poll::scope::ms;
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
-    Auth, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest, NetworkResponse,
-    ParsedResponse, Scope, Stored, TokenTrouble, Verdict,
+    Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
+    NetworkResponse, ParsedResponse, Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
 };
 use found::Found;
 
@@ -53,9 +53,18 @@ const MAX_TRIES: u8 = 8;
 /// The longest cursor through a thread's answers, in bytes.
 const MAX_CURSOR_BYTES: usize = 1024;
 
-/// How many units a walk through older threads is reckoned to take beyond the first page, which each run asks for: as
-/// many pages as 2,000 threads are. A channel that has fewer takes less.
+/// The estimated units of a walk through older threads beyond the first page, which each run asks for: the pages of
+/// 2,000 threads. A channel that has fewer takes less.
 const SWEEP_UNITS: u32 = 19;
+/// How often older threads are looked at again.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// What the walks through older threads take a day, in thousandths of a unit.
+pub(super) const SWEEPS: u64 = sweep_milliunits(SWEEP_UNITS as u64, SWEEP_EVERY);
+/// The most videos that an answer holds.
+const MAX_VIDEOS: u32 = 50;
+
+/// The version of the API unless it is set.
+pub(super) const VERSION: &str = "v3";
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,27 +84,26 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            version: "v3".to_owned(),
-            videos: 50,
+            version: VERSION.to_owned(),
+            videos: MAX_VIDEOS,
             comments: 100,
-            sweep_every: Duration::from_secs(6 * 3600),
+            sweep_every: SWEEP_EVERY,
             sweep_depth: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }
 
-impl Settings {
-    /// How many thousandths of a unit a day the walks through older threads are reckoned to take.
-    pub(crate) fn sweeps(&self) -> u64 {
-        sweeps_of(SWEEP_UNITS, self.sweep_every)
-    }
-
-    /// With walks through older threads as rare as so many thousandths of a unit a day need.
-    #[must_use]
-    pub fn within(mut self, sweeps: u64) -> Self {
-        self.sweep_every = sweep_within(self.sweep_every, SWEEP_UNITS, sweeps);
-        self
-    }
+/// Begins the collection of a channel.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, sweeps, checkpoint, .. } = start;
+    let settings = Settings {
+        version: api.version.to_string(),
+        videos: api.page_size.min(MAX_VIDEOS),
+        comments: api.page_size,
+        sweep_every: sweep_within(SWEEP_EVERY, SWEEP_UNITS, sweeps),
+        ..Settings::default()
+    };
+    Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
 /// A thread whose answers are to be listed.
@@ -399,8 +407,6 @@ impl Collection {
 }
 
 impl Collector for Collection {
-    type Checkpoint = Checkpoint;
-
     fn next(&self) -> Option<NetworkRequest> {
         Some(self.ask_part(self.part()?))
     }
@@ -430,16 +436,13 @@ impl Collector for Collection {
         self.count();
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        let mut kept = self.kept.clone();
-        let is_long = |kept: &Checkpoint| {
-            serde_json::to_vec(kept).is_ok_and(|bytes| bytes.len() > MAX_CHECKPOINT_BYTES)
-        };
-        if is_long(&kept) {
-            // What is remembered saves calls only; where to go on is needed.
-            kept.seen_threads.clear();
-            kept.seen_videos.clear();
+    fn checkpoint(&self) -> String {
+        let kept = checkpoint_json(&self.kept);
+        if kept.len() <= MAX_CHECKPOINT_BYTES {
+            return kept;
         }
-        kept
+        // What is remembered saves calls only; where to go on is needed.
+        let (seen_threads, seen_videos) = (Remembered::default(), Remembered::default());
+        checkpoint_json(&Checkpoint { seen_threads, seen_videos, ..self.kept.clone() })
     }
 }

@@ -116,7 +116,7 @@ fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
 
 proptest! {
     #[test]
-    fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
+    fn nothing_is_skipped_by_cut_or_failing_ticks(ticks in ticks()) {
         let mut network = FakeNetwork::default();
         let found = keys(&collected(&mut network, ticks), &page());
         let missing: Vec<_> = keys(&network.events(), &page()).difference(&found).cloned().collect();
@@ -155,7 +155,7 @@ fn a_changed_review_is_one_more_item_and_a_repeated_one_is_none() {
 }
 
 #[test]
-fn a_developers_answer_to_an_older_review_is_found_within_hours_and_is_a_publication() {
+fn an_answer_to_an_older_review_is_found_within_hours() {
     let mut network =
         FakeNetwork((0..20).map(|nth| (nth, START - 60 - i64::try_from(nth).unwrap(), None)).collect());
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START);
@@ -170,7 +170,7 @@ fn a_developers_answer_to_an_older_review_is_found_within_hours_and_is_a_publica
 }
 
 #[test]
-fn a_quiet_app_is_one_call_a_tick_and_an_empty_answer_is_no_object_in_vain() {
+fn a_quiet_app_is_one_call_a_tick() {
     let (first, checkpoint) = tick(&FakeNetwork::default(), Checkpoint::default(), START);
     let (second, _) = tick(&FakeNetwork::default(), checkpoint, START + 900);
     for driven in [first, second] {
@@ -197,7 +197,7 @@ fn refusals_are_the_tokens_and_limits_end_with_the_hour() {
 }
 
 #[test]
-fn a_review_without_a_name_a_title_or_a_time_is_told_and_keyed_by_what_it_says() {
+fn a_review_without_a_time_is_keyed_by_its_content() {
     let body = json!({"reviews": [
         {"reviewId": "a", "comments": [{"userComment": {"text": "\tRuim", "starRating": 1}}]},
         {"reviewId": "a", "comments": [{"userComment": {"text": "\tRuim", "starRating": 2}}]},

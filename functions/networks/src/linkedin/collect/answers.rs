@@ -11,7 +11,7 @@ use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
 
 /// The longest wait that an answer may ask for, in seconds.
 const DAY: i64 = 24 * 3600;
-/// A role of which LinkedIn answers lists with 200 and nothing in them (networks.md 2.7).
+/// A role of which LinkedIn answers lists with 200 and nothing in them, by its page "Organization access control".
 const BLIND: &str = "RECRUITING_POSTER";
 
 /// What an answer of LinkedIn's says.

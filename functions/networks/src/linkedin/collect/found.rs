@@ -81,8 +81,8 @@ impl<'a> Found<'a> {
         (body.get("elements").is_some() || paging.is_object()).then_some(Self { elements, paging })
     }
 
-    /// Where the next page begins; none where this is the last. LinkedIn may give fewer elements than were asked for: its
-    /// link says where it goes on, or else how many it counted.
+    /// Where the next page begins; none where this is the last. LinkedIn may give fewer elements than were asked for:
+    /// its link says where it goes on, or else how many it counted.
     pub(super) fn next(&self, offset: u32, count: u32) -> Option<u32> {
         let links = self.paging["links"].as_array();
         let linked = links.and_then(|links| links.iter().find(|link| link["rel"].as_str() == Some("next")));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_begins_where_the_network_says_and_a_few_elements_before() {
+    fn the_next_page_begins_a_few_elements_before() {
         let link = |href: &str| json!({"count": 100, "links": [{"rel": "next", "href": href}]});
         assert_eq!(next(&link("/rest/posts?q=author&count=100&start=300"), 100, 200), Some(295));
         // Fewer than were asked for.

@@ -217,7 +217,7 @@ fn all_have_their_turns(network: &FakeNetwork, mut checkpoint: Checkpoint, mut n
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
+    fn nothing_is_skipped_by_cut_or_failing_ticks(ticks in ticks()) {
         let mut network = FakeNetwork::default();
         let events = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_notified_without_its_text_arrives_whatever_goes_wrong_and_however_old_its_post_is(
+    fn what_is_notified_without_its_text_arrives(
         ticks in ticks(), recent in 0_usize..3,
     ) {
         let mut network = FakeNetwork { textless: true, recent, ..FakeNetwork::default() };
@@ -256,7 +256,7 @@ proptest! {
 }
 
 #[test]
-fn a_steady_tick_is_three_calls_and_lists_the_comments_of_one_post_after_the_other() {
+fn a_steady_tick_is_three_calls() {
     let mut network = FakeNetwork::default();
     network.add(30, START_MS - HOUR_MS);
     let (first, mut checkpoint) = tick(&network, Checkpoint::default(), START_MS);
@@ -328,7 +328,7 @@ fn a_token_of_who_has_no_role_at_the_company_brings_in_nothing() {
 }
 
 #[test]
-fn an_empty_list_where_there_were_posts_is_not_believed_before_the_role_was_looked_at() {
+fn an_empty_list_is_believed_once_the_role_was_checked() {
     let mut network = FakeNetwork::default();
     network.add(6, START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
@@ -348,7 +348,7 @@ fn an_empty_list_where_there_were_posts_is_not_believed_before_the_role_was_look
 }
 
 #[test]
-fn a_comment_that_is_notified_without_its_text_has_its_post_listed_and_a_deletion_is_told() {
+fn a_comment_without_its_text_has_its_post_listed() {
     let mut network = FakeNetwork::default();
     network.posts.push(START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
@@ -374,7 +374,7 @@ fn a_comment_that_is_notified_without_its_text_has_its_post_listed_and_a_deletio
 }
 
 #[test]
-fn a_token_that_dies_or_a_thing_that_vanishes_in_mid_page_loses_nothing_else() {
+fn a_dead_token_or_a_vanished_thing_loses_nothing_else() {
     let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     for (fault, nth) in [(Fault::TokenDied, 5), (Fault::Limited, 4), (Fault::Fails, 6), (Fault::Vanished, 6)]
@@ -417,7 +417,7 @@ fn an_answers_errors_are_told_apart() {
 }
 
 #[test]
-fn what_the_page_itself_writes_is_a_publication_and_both_spellings_of_a_comment_are_one_thing() {
+fn both_spellings_of_a_comment_are_one_thing() {
     let read = |shape, body: &Value| {
         let raw = serde_json::value::to_raw_value(body).unwrap();
         let event = Event {
@@ -515,7 +515,7 @@ fn textless(on: &str, id: i64) -> (Value, String) {
 }
 
 #[test]
-fn a_comment_without_its_text_arrives_as_ids_where_its_post_cannot_be_listed() {
+fn a_comment_arrives_as_ids_where_its_post_is_not_listed() {
     let (told, thing) = textless("urn:li:share:1", 7);
     let unlisted = |reply: &dyn Fn(usize) -> Reply| {
         let mut calls = 0;
@@ -551,7 +551,7 @@ fn a_comment_without_its_text_arrives_as_ids_where_its_post_cannot_be_listed() {
 }
 
 #[test]
-fn comments_without_their_texts_on_more_posts_than_may_wait_all_arrive() {
+fn comments_on_more_posts_than_may_wait_all_arrive() {
     let told: Vec<_> = (0..300).map(|nth| textless(&format!("urn:li:share:{nth}"), nth)).collect();
     let long = textless(&format!("urn:li:share:{}", "9".repeat(MAX_URN_BYTES)), 999);
     let told: Vec<_> = told.into_iter().chain([long]).collect();
@@ -572,7 +572,7 @@ fn comments_without_their_texts_on_more_posts_than_may_wait_all_arrive() {
 }
 
 #[test]
-fn a_comment_that_is_notified_while_its_posts_comments_are_listed_is_looked_for_from_the_beginning() {
+fn a_comment_notified_during_its_listing_restarts_it() {
     let on = "urn:li:share:1";
     let comment = |id: i64| Comment { on: on.to_owned(), id, notified: true };
     let (first, second) = (textless(on, 1), textless(on, 2));
@@ -597,7 +597,7 @@ fn a_comment_that_is_notified_while_its_posts_comments_are_listed_is_looked_for_
 }
 
 #[test]
-fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_tokens_fault() {
+fn one_denied_post_holds_up_no_other() {
     let posts: Vec<Value> = (1..=6)
         .map(|nth| {
             json!({"id": format!("urn:li:share:{nth}"), "lifecycleState": "PUBLISHED",
@@ -627,7 +627,7 @@ fn one_post_whose_comments_are_denied_holds_up_no_other_and_all_of_them_are_the_
 }
 
 #[test]
-fn notifications_that_are_refused_again_and_again_are_asked_for_anew_and_in_shorter_times() {
+fn refused_notifications_are_asked_for_in_shorter_times() {
     // A deep page is always refused: the time is cut until it needs none.
     let range = |request: &NetworkRequest| {
         let (_, range) = request.path.split_once("timeRange=(start:").unwrap();
@@ -660,6 +660,6 @@ fn a_time_that_linkedin_keeps_no_longer_is_not_asked_for() {
         let (_, start) = request.path.split_once("timeRange=(start:").unwrap();
         let start: i64 = start.split_once(',').unwrap().0.parse().unwrap();
         assert!((now - 60 * day..now - 58 * day).contains(&(start - 1)), "{after} {request:?}");
-        assert!(run.checkpoint().range.is_none() && run.checkpoint().notified_to == Some(now));
+        assert!(run.kept.range.is_none() && run.kept.notified_to == Some(now));
     }
 }

@@ -1,7 +1,7 @@
 //! What waits for its comments to be listed, and the notifications that it waits for.
 //!
-//! A notification of a comment without its text waits here until the comment is listed. One that finds no room, or whose
-//! post is given up or listed without it, is stored itself: the ids arrive, and nothing is left out silently.
+//! A notification of a comment without its text waits here until the comment is listed. One that finds no room, or
+//! whose post is given up or listed without it, is stored itself: the ids arrive, and nothing is left out silently.
 
 use std::collections::BTreeSet;
 

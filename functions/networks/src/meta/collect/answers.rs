@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_goes_on_where_there_is_a_next_page_by_the_cursor_alone() {
+    fn a_list_goes_on_by_its_cursor_alone() {
         let of =
             |paging: Value| listed(&json!({"data": [{"id": 1}, 7, null], "paging": paging})).unwrap().after;
         let next = "https://graph.example/v1/1/feed?access_token=secret&limit=2";

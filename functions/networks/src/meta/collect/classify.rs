@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_kills_no_token_and_a_limit_that_passes_is_waited_for() {
+    fn a_passing_failure_kills_no_token() {
         let of = |code: i64| {
             let error = json!({"error": {"code": code, "is_transient": true}});
             of(400, &[], error.to_string().as_bytes())
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_of_the_graph_is_the_networks_failure_or_malformed() {
+    fn what_is_no_graph_answer_is_a_failure_or_malformed() {
         assert_eq!(of(502, &[], b"<html>bad gateway</html>"), Verdict::Transient);
         assert_eq!(of(500, &[], b"{}"), Verdict::Transient);
         assert_eq!(of(200, &[], b"{\"data\":[{\"id\":"), Verdict::Malformed);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answers::{Element, Listed, parameter};
-use super::edge::{Edge, Finds, LimitScope, Order, Plan, are_older, ask_of, at, events, is_older};
+use super::edge::{Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older};
 use super::walk::{Child, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
 use super::{Checkpoint, Reply, Settings, encoded, read};
 use crate::inbox::Event;
@@ -14,6 +14,7 @@ use crate::network::NetworkId;
 use crate::normalise::value::id;
 use crate::poll::{
     Collector, NetworkRequest, NetworkResponse, ParsedResponse, Stored, TokenTrouble, Verdict,
+    checkpoint_json,
 };
 
 const DAY: i64 = 24 * 3600;
@@ -141,9 +142,9 @@ impl Collection {
         failed.next().map(|child| Task::Child(place, child.id.clone()))
     }
 
-    /// The next post to look at: one that was begun in this tick, or in another; one that had no look for six hours; one
-    /// with another number of comments than it had; the one whose last look is the longest ago. One that failed has no
-    /// precedence, and waits its turn like all others.
+    /// The next post to look at: one that was begun in this tick, or in another; one that had no look for six hours;
+    /// one with another number of comments than it had; the one whose last look is the longest ago. One that failed has
+    /// no precedence, and waits its turn like all others.
     fn visit(&self) -> Option<Task> {
         if self.tick.no_visits {
             return None;
@@ -182,9 +183,9 @@ impl Collection {
 
     fn request(&self, edge: &Edge, object: &str, floor: Option<i64>, after: Option<&str>) -> NetworkRequest {
         let of = match edge.of {
-            LimitScope::ThePage => self.page.as_str(),
-            LimitScope::Me => "me",
-            LimitScope::AnObject => object,
+            EdgeOwner::ThePage => self.page.as_str(),
+            EdgeOwner::Me => "me",
+            EdgeOwner::AnObject => object,
         };
         let halved = self.kept.halved.map_or(0, |(times, _)| u32::from(times.min(4)));
         let limit = (self.settings.page_size.clamp(1, 100).min(edge.page_size) >> halved).max(1);
@@ -366,8 +367,8 @@ impl Collection {
         none && (many || is_only)
     }
 
-    /// What an answer that is not good changes, at once: there is nothing of it to be stored. Says what it is to be taken
-    /// for: one object among others that is denied is gone, and says nothing of the token.
+    /// What an answer that is not good changes, at once: there is nothing of it to be stored. Says what it is to be
+    /// taken for: one object among others that is denied is gone, and says nothing of the token.
     fn trouble(&mut self, task: &Task, verdict: Verdict, cursor_refused: bool) -> Verdict {
         let is_narrowed = matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
         let place = match (&verdict, task) {
@@ -397,8 +398,8 @@ impl Collection {
         }
     }
 
-    /// Whether a failure is the object's own: the network answered others in this tick, and, where it was denied, others
-    /// of its kind.
+    /// Whether a failure is the object's own: the network answered others in this tick, and, where it was denied,
+    /// others of its kind.
     fn is_its_own(&self, task: &Task, verdict: &Verdict) -> bool {
         match (verdict, self.kind(task)) {
             (Verdict::Token(_), Some(kind)) => self.tick.kinds.get(kind).is_some_and(|kind| kind.answered),
@@ -437,8 +438,6 @@ impl Collection {
 }
 
 impl Collector for Collection {
-    type Checkpoint = Checkpoint;
-
     fn next(&self) -> Option<NetworkRequest> {
         Some(match self.task()? {
             Task::Verify => {
@@ -495,8 +494,8 @@ impl Collector for Collection {
         }
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.kept.fitting()
+    fn checkpoint(&self) -> String {
+        checkpoint_json(&self.kept.fitting())
     }
 }
 

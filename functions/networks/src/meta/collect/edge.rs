@@ -30,7 +30,7 @@ pub(crate) struct Edge {
     /// Its name in asks, events and checkpoints.
     pub(crate) what: &'static str,
     /// Of what it is an edge,
-    pub(crate) of: LimitScope,
+    pub(crate) of: EdgeOwner,
     /// under which name.
     pub(crate) path: &'static str,
     pub(crate) fields: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Edge {
 
 /// Of what something is an edge.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LimitScope {
+pub(crate) enum EdgeOwner {
     ThePage,
     /// Of whom the token is: of a page's token, the page.
     Me,

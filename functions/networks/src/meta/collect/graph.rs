@@ -193,7 +193,7 @@ impl Driver {
     }
 
     fn keep(&mut self, run: &Collection) {
-        self.kept = serde_json::to_string(&run.checkpoint()).unwrap();
+        self.kept = run.checkpoint();
         assert!(self.kept.len() <= crate::poll::MAX_CHECKPOINT_BYTES && !self.kept.contains(SECRET));
     }
 

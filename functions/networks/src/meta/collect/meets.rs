@@ -8,7 +8,6 @@ use super::event;
 use crate::collected::{By, Kind, Published};
 use crate::inbox::{EntryKey, Reading, Wanted};
 use crate::instagram::collect as instagram;
-use crate::meta::collect::Settings;
 use crate::network::{Network, NetworkId};
 use crate::normalise;
 use crate::poll::{NetworkResponse, Verdict};
@@ -71,7 +70,7 @@ fn put(value: &mut Value, name: &str, text: &str) {
 
 proptest! {
     #[test]
-    fn a_comment_or_answer_of_facebooks_is_one_entry_and_an_edited_one_is_one_more(
+    fn an_edited_comment_of_facebooks_is_one_more_entry(
         text in "\\PC{0,30}", other in "\\PC{1,30}", is_answer in any::<bool>(), edited in any::<bool>(),
     ) {
         let above = if is_answer { "77_80" } else { "501_77" };
@@ -101,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_comment_or_answer_of_instagrams_is_one_entry_and_an_edited_one_is_one_more(
+    fn an_edited_comment_of_instagrams_is_one_more_entry(
         text in "\\PC{1,30}", other in "\\PC{1,30}", is_answer in any::<bool>(), nested in any::<bool>(),
     ) {
         let mut push = json!({"id": "88", "text": text, "from": {"id": "7", "username": "ana"},
@@ -122,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn a_post_of_text_a_photo_a_video_an_album_or_a_link_is_one_entry(
+    fn a_post_of_any_media_is_one_entry(
         text in "\\PC{0,30}", other in "\\PC{1,30}", form in 0_usize..6, by_the_page in any::<bool>(),
     ) {
         let by = if by_the_page { PAGE } else { "7" };
@@ -209,7 +208,7 @@ fn a_review_is_one_entry_and_with_other_stars_or_words_one_more() {
 }
 
 #[test]
-fn a_post_that_names_the_page_is_one_mention_by_push_and_by_its_list_of_tags() {
+fn a_tagging_post_is_one_mention_by_push_and_by_list() {
     let push = json!({"item": "post", "verb": "add", "post_id": "9_77", "message": "oi", "created_time": 1_790_000_000});
     let poll = json!({"id": "9_77", "message": "oi", "created_time": "2026-09-21T13:33:20+0000",
         "attachments": {"data": [{"type": "photo", "target": {"id": "5"}}]}});
@@ -221,12 +220,12 @@ fn a_post_that_names_the_page_is_one_mention_by_push_and_by_its_list_of_tags() {
 fn completed(wanted: &Wanted, body: &str) -> (Verdict, Option<Reading>) {
     let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
     let now = jiff::Timestamp::from_second(1_790_000_000).unwrap();
-    let heard = instagram::completed(wanted, &answer, &Settings::default(), now);
+    let heard = instagram::completed(wanted, &answer, &crate::instagram::SPEC.api, now);
     (heard.verdict, heard.events.first().map(|event| normalise::read(event, &owner())))
 }
 
 #[test]
-fn a_mention_that_was_pushed_as_ids_is_completed_under_its_own_key() {
+fn a_mention_pushed_as_ids_is_completed_under_its_key() {
     for (push, body, text, link) in [
         (
             json!({"media_id": "77", "comment_id": "88"}),
@@ -257,7 +256,7 @@ fn a_mention_that_was_pushed_as_ids_is_completed_under_its_own_key() {
 #[test]
 fn a_completion_asks_by_the_ids_and_tells_what_is_gone_or_odd() {
     let wanted = Wanted::MentionedComment { comment: "8){access_token}8".into(), media: None };
-    let request = instagram::complete(&wanted, &owner(), &Settings::default());
+    let request = instagram::complete(&wanted, &owner(), &crate::instagram::SPEC.api);
     assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v26.0/501"));
     let expected =
         "mentioned_comment.comment_id(8access_token8){id,text,timestamp,username,from,media{id,permalink}}";

@@ -140,7 +140,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_the_network_answers(
+    fn nothing_is_skipped_by_cut_ticks_or_bad_answers(
         network in either(),
         most in 1_usize..5,
         posts in 0_usize..5,
@@ -187,7 +187,7 @@ proptest! {
             }
             run.on_stored(crate::poll::Stored::default());
             run.next();
-            prop_assert!(serde_json::to_vec(&run.checkpoint()).unwrap().len() <= crate::poll::MAX_CHECKPOINT_BYTES);
+            prop_assert!(run.checkpoint().len() <= crate::poll::MAX_CHECKPOINT_BYTES);
         }
     }
 }
@@ -241,7 +241,7 @@ fn anything() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn a_steady_tick_costs_no_more_than_one_call_an_edge_and_one_a_post_that_changed() {
+fn a_steady_tick_is_one_call_an_edge_and_changed_post() {
     for network in [Network::Facebook, Network::Instagram] {
         let mut world = World::new(network, 100);
         let mut driver = Driver::new();
@@ -287,7 +287,7 @@ fn the_first_collection_goes_back_thirty_days_and_no_further() {
 }
 
 #[test]
-fn another_pages_token_brings_nothing_and_ends_the_run_at_its_first_call() {
+fn another_pages_token_ends_the_run_at_its_first_call() {
     for (network, me) in [
         (Network::Facebook, json!({"id": "502"})),
         (Network::Instagram, json!({"user_id": "502", "id": PAGE})),
@@ -314,7 +314,7 @@ fn another_pages_token_brings_nothing_and_ends_the_run_at_its_first_call() {
 }
 
 #[test]
-fn a_token_that_dies_or_a_limit_in_mid_page_ends_the_run_and_the_next_goes_on_there() {
+fn a_dead_token_or_a_limit_ends_the_run_and_it_resumes() {
     for (fault, verdict) in [
         (Fault::Dead, Verdict::Token(TokenTrouble::Revoked)),
         (
@@ -341,7 +341,7 @@ fn a_token_that_dies_or_a_limit_in_mid_page_ends_the_run_and_the_next_goes_on_th
 }
 
 #[test]
-fn an_object_that_vanishes_is_passed_over_and_not_asked_for_again() {
+fn an_object_that_vanishes_is_not_asked_for_again() {
     for network in [Network::Facebook, Network::Instagram] {
         let mut world = World::new(network, 5);
         world.fill(3, 2, NOW - 3600);
@@ -396,11 +396,11 @@ fn a_limit_that_is_near_ends_the_run_and_what_came_is_kept() {
     let heard = run.on_response(&NetworkResponse { status: 200, header: &usage, body: body.as_bytes() }, now);
     assert!(matches!(heard.verdict, Verdict::Wait { of: CooldownScope::TheApp, .. }));
     run.on_stored(crate::poll::Stored::default());
-    assert!(run.next().is_none() && run.checkpoint().verified == Some(1));
+    assert!(run.next().is_none() && run.checkpoint().contains(r#""verified":1"#));
 }
 
 #[test]
-fn an_account_connected_through_facebook_is_the_tokens_pages_own() {
+fn a_facebook_logins_account_is_its_pages_own() {
     use crate::instagram::collect::{Login, run};
     let now = jiff::Timestamp::from_second(NOW).unwrap();
     let told = |status: u16, body: &str| {
@@ -427,7 +427,7 @@ fn an_account_connected_through_facebook_is_the_tokens_pages_own() {
 }
 
 #[test]
-fn a_conversation_that_moves_up_while_its_list_is_read_is_read_whole() {
+fn a_conversation_that_moves_up_is_read_whole() {
     let mut world = World::new(Network::Facebook, 1);
     let mut driver = Driver::new();
     world.message("t_0", NOW - 86_400);
@@ -480,7 +480,7 @@ fn ticks(
             verdicts.push(heard.verdict);
             run.on_stored(crate::poll::Stored::default());
         }
-        driver.kept = serde_json::to_string(&run.checkpoint()).unwrap();
+        driver.kept = run.checkpoint();
     }
     (requested, verdicts)
 }
@@ -504,7 +504,7 @@ fn conversation(id: &str, ago: i64) -> Value {
 const NARROWED: Verdict = Verdict::Token(TokenTrouble::Narrowed(None));
 
 #[test]
-fn one_conversation_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
+fn one_denied_conversation_holds_up_no_other() {
     for code in [10, 200] {
         let (requested, verdicts) = ticks(100, TICK, |_, what, path| match what {
             "conversations" => {
@@ -520,7 +520,7 @@ fn one_conversation_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault
 }
 
 #[test]
-fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
+fn one_denied_post_holds_up_no_other() {
     let post = |id: &str, comments: i64| json!({"id": id, "created_time": time(NOW - 3600), "comments": {"summary": {"total_count": comments}}});
     let (requested, verdicts) = ticks(60, TICK, |tick, what, path| match what {
         "posts" => (
@@ -536,7 +536,7 @@ fn one_post_that_is_denied_holds_up_no_other_and_is_not_the_tokens_fault() {
 }
 
 #[test]
-fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_asked_for_in_a_tick() {
+fn all_objects_denied_are_the_tokens_fault() {
     let posts: Vec<Value> =
         (0..9).map(|nth| json!({"id": format!("P{nth}"), "created_time": time(NOW - 3600)})).collect();
     let (requested, verdicts) = ticks(6, TICK, |_, what, _| match what {
@@ -569,7 +569,7 @@ fn objects_that_are_all_denied_are_the_tokens_fault_and_no_more_than_two_are_ask
 }
 
 #[test]
-fn an_outage_of_days_loses_no_conversation_and_a_broken_one_is_passed_over_after_a_day() {
+fn an_outage_of_days_loses_no_conversation() {
     let list = json!({"data": [conversation("t_1", 60)]});
     let day = 24 * 3600 / 300;
     let of_message = |requested: &[(i64, String)]| of(requested, "/t_1/");

@@ -126,7 +126,7 @@ fn collected(network: &mut FakeNetwork, ticks: Vec<crate::poll::test_support::Ti
 
 proptest! {
     #[test]
-    fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
+    fn nothing_is_skipped_by_cut_or_failing_ticks(ticks in ticks()) {
         let mut network = FakeNetwork::default();
         let (events, last) = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
@@ -155,7 +155,7 @@ proptest! {
 }
 
 #[test]
-fn a_first_collection_over_several_ticks_finds_all_and_asks_for_each_page_once() {
+fn a_first_collection_asks_for_each_page_once() {
     let mut network = FakeNetwork::default();
     network.add(60, START_MS - 3_600_000);
     let quiet = vec![(0, 3, false, None); 6];
@@ -167,7 +167,7 @@ fn a_first_collection_over_several_ticks_finds_all_and_asks_for_each_page_once()
 }
 
 #[test]
-fn a_token_of_another_user_brings_in_nothing_and_a_new_one_is_looked_at_again() {
+fn another_users_token_brings_in_nothing() {
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let driven = drive(&mut run, at(START_MS), 10, false, |_| {
         Reply::json(200, &json!({"data": {"id": "1", "name": "Another"}}))
@@ -184,7 +184,7 @@ fn a_token_of_another_user_brings_in_nothing_and_a_new_one_is_looked_at_again() 
 }
 
 #[test]
-fn a_limit_on_one_list_leaves_the_others_and_is_kept_until_its_end() {
+fn a_limit_on_one_list_leaves_the_others() {
     let mut network = FakeNetwork::default();
     network.add(30, START_MS - 600_000);
     let reset = START_MS / 1000 + 1200;
@@ -214,7 +214,7 @@ fn a_limit_on_one_list_leaves_the_others_and_is_kept_until_its_end() {
 }
 
 #[test]
-fn a_token_that_dies_in_mid_page_ends_the_tick_and_a_new_one_goes_on_there() {
+fn a_token_that_dies_ends_the_tick_and_a_new_one_resumes() {
     let mut network = FakeNetwork::default();
     network.add(60, START_MS - 600_000);
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
@@ -234,7 +234,7 @@ fn a_token_that_dies_in_mid_page_ends_the_tick_and_a_new_one_goes_on_there() {
 }
 
 #[test]
-fn a_post_that_appears_late_among_those_of_the_last_minute_is_found() {
+fn a_post_that_appears_late_is_found() {
     let mut network = FakeNetwork { posts: vec![id(START_MS - 10_000, 0)], ..FakeNetwork::default() };
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     drop(drive(&mut run, at(START_MS), 10, false, |request| network.answer(request)));
@@ -249,7 +249,7 @@ fn a_post_that_appears_late_among_those_of_the_last_minute_is_found() {
 }
 
 #[test]
-fn an_answers_errors_are_the_tokens_the_limits_the_objects_or_nobodys() {
+fn each_error_has_its_verdict() {
     let now = at(START_MS);
     let said = |status, body: Value, headers: &[(&'static str, i64)]| {
         let reply = Reply::json(status, &body);
@@ -289,7 +289,7 @@ fn an_answers_errors_are_the_tokens_the_limits_the_objects_or_nobodys() {
 }
 
 #[test]
-fn the_same_post_and_message_pushed_by_either_generation_and_polled_are_one_entry() {
+fn what_is_pushed_and_polled_is_one_entry() {
     let named = json!([{"start": 3, "end": 8, "username": "loja", "id": PAGE}]);
     let new = json!({"id": "1992000000000000123", "author_id": "77", "created_at": "2026-11-21T12:00:05.000Z",
         "text": "oi @loja", "entities": {"mentions": named}, "attachments": {"media_keys": ["3_5"]}});
@@ -331,7 +331,7 @@ fn the_same_post_and_message_pushed_by_either_generation_and_polled_are_one_entr
 }
 
 #[test]
-fn of_what_an_answer_includes_each_event_has_what_it_speaks_of_and_its_json_unchanged() {
+fn an_event_has_only_the_includes_that_it_names() {
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let body = r#"{"data":[{"id":"5","author_id":"77", "n":1.10,"referenced_tweets":[{"type":"quoted","id":"9"}]}],
         "includes":{"users":[{"id":"77","username":"ana"},{"id":"88","username":"eva"},{"id":"99","username":"x"}],

@@ -188,7 +188,7 @@ fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
 
 proptest! {
     #[test]
-    fn nothing_is_skipped_wherever_ticks_are_cut_and_whatever_goes_wrong_in_them(ticks in ticks()) {
+    fn nothing_is_skipped_by_cut_or_failing_ticks(ticks in ticks()) {
         let mut network = FakeNetwork::default();
         let events = collected(&mut network, ticks);
         prop_assert_eq!(things(&events, &page()), network.all());
@@ -208,7 +208,7 @@ proptest! {
         }));
         let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
-        let mut checkpoint = kept(&run);
+        let mut checkpoint: Checkpoint = kept(&run);
         // What random answers may have said to wait is not there, and vanishes.
         checkpoint.waiting.clear();
         tick(&network, checkpoint, START_MS + 900_000);
@@ -232,7 +232,7 @@ fn a_steady_tick_is_two_calls_and_tells_nothing_again() {
 }
 
 #[test]
-fn answers_are_listed_where_a_thread_shows_too_few_and_again_when_their_number_changes() {
+fn answers_are_listed_when_their_number_changes() {
     let mut thread = made("t1".into(), START_MS - HOUR_MS);
     thread.answers = (0..11).map(|nth| (format!("a{nth}"), START_MS - 1000 + nth)).collect();
     let mut network = FakeNetwork { videos: Vec::new(), threads: vec![thread] };
@@ -248,7 +248,7 @@ fn answers_are_listed_where_a_thread_shows_too_few_and_again_when_their_number_c
 }
 
 #[test]
-fn an_edit_is_one_more_item_and_an_old_threads_is_found_within_hours() {
+fn an_edit_on_an_old_thread_is_found_within_hours() {
     let mut network = FakeNetwork::default();
     network.add(40, START_MS - HOUR_MS);
     let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
@@ -293,7 +293,7 @@ fn a_token_of_another_channel_brings_in_nothing() {
 }
 
 #[test]
-fn a_spent_quota_ends_the_tick_until_midnight_in_california_and_the_walk_goes_on_then() {
+fn a_spent_quota_ends_the_tick_until_midnight_pacific() {
     let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     let quota =
@@ -342,7 +342,7 @@ fn a_refusal_is_told_apart_in_both_forms_of_googles_errors() {
 }
 
 #[test]
-fn a_cursor_that_is_refused_is_given_up_and_its_walk_begins_again() {
+fn a_refused_cursor_begins_its_walk_again() {
     let mut network = FakeNetwork::default();
     network.add(60, START_MS - HOUR_MS);
     let refused = json!({"error": {"code": 400, "errors": [{"reason": "invalidPageToken"}]}});
