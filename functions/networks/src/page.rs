@@ -16,7 +16,7 @@ use carteiro_core::problem::FieldError;
 use carteiro_core::time;
 /// The longest name of a page, in bytes.
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
-/// The longest token, in bytes. Google Play's is the whole JSON key of a service account, about 2.4 KiB.
+/// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// When what a page's network pushes is handed on.
@@ -613,12 +613,12 @@ mod tests {
     }
 
     #[test]
-    fn a_service_accounts_key_is_a_token_of_google_play_alone() {
+    fn a_service_accounts_key_is_a_token_where_its_network_takes_it() {
         let key = json!({"type": "service_account", "private_key": "-----BEGIN\n"});
         let pretty = serde_json::to_string_pretty(&key).unwrap();
         for text in [key.to_string(), pretty] {
             assert!(AccessToken::check(&text, Network::GooglePlay).is_ok());
-            assert!(AccessToken::check(&text, Network::Youtube).is_err());
+            assert!(AccessToken::check(&text, Network::X).is_err());
         }
         assert!(AccessToken::check("ya29.abc", Network::GooglePlay).is_ok());
         for broken in [r#"{"type""#, "[1]\n", "{}}"] {

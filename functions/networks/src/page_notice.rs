@@ -22,7 +22,7 @@ use carteiro_core::message::{Message, minute};
 pub enum Kind {
     /// The token's end is near.
     Expiring {
-        /// Which warning it is: of so many days.
+        /// How many days before the end the warning is due.
         days: u8,
         /// The end.
         end: Timestamp,
@@ -265,7 +265,7 @@ mod tests {
 
     fn page(state: TokenState, cause: TokenCause) -> Page {
         let given =
-            json!({"network": "linkedin", "network_id": "1", "name": "Loja", "access_token": "planted"});
+            json!({"network": "instagram", "network_id": "1", "name": "Loja", "access_token": "planted"});
         let new = NewPage::from_json(given.as_object().unwrap()).unwrap();
         let mut page = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(0)).0;
         page.token.state = state;
@@ -291,7 +291,7 @@ mod tests {
         ] {
             let Message { portuguese, english } = message(&page(state, cause), at(8)).unwrap();
             for (text, advice) in [(portuguese, "novo token"), (english, "new")] {
-                assert!(text.contains("\"Loja\"") && text.contains("LinkedIn"), "{text}");
+                assert!(text.contains("\"Loja\"") && text.contains("Instagram"), "{text}");
                 assert!(text.contains(advice) && text.ends_with('.'), "{text}");
                 assert!(told.insert(text.clone()), "twice: {text}");
             }

@@ -162,7 +162,7 @@ impl TokenSpec {
         route: None,
     };
 
-    /// Whether access tokens last so long that a failed renewal is tried again some hours later.
+    /// Whether access tokens last for months, so that a failed renewal is tried again some hours later.
     #[must_use]
     pub fn is_long_lived(&self) -> bool {
         self.renew_ahead >= WEEK

@@ -173,10 +173,11 @@ pub struct Collection {
     done: Vec<Part>,
     /// Whose comments could not be listed in this tick.
     parked: Vec<String>,
-    /// Whether anything of the page's was answered, and comments were,
+    /// Whether a request about the page was answered.
     answered: bool,
+    /// Whether comments were listed.
     listed: bool,
-    /// and how often they were denied.
+    /// How often comments were denied.
     denied: u8,
     over: bool,
     pending: Option<Pending>,

@@ -2,7 +2,7 @@
 //!
 //! # Things and versions of Meta's
 //! A poll that is to meet what a push brought keys it the same way; what Meta's API answers is put into the push's form
-//! and read as that ([`Shape::MetaObject`]):
+//! and read as that ([`Shape::MetaObject`]). Each line names the thing, then the version of what was created or edited:
 //!
 //! - a post of Facebook's, a media of Instagram's: `post:<id>`; text, and the id of the photo or video that it is (not
 //!   of albums, links or shares, which pushes do not give)

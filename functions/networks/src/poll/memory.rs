@@ -51,7 +51,7 @@ impl Remembered {
         }
     }
 
-    /// Keeps the last version of a thing, and at most so many things, those that were seen last.
+    /// Keeps the last version of a thing, and of all things the `most` that were seen last.
     pub(crate) fn note(&mut self, key: &EntryKey, most: usize) {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();

@@ -1,18 +1,17 @@
-//! Asking networks: what is asked of a page's network, and what is read of its answers.
+//! Polling networks: the requests, what their responses say, and how both stay within the networks' limits.
 //!
-//! Nothing here calls anything. A [`Collector`] says what to ask next ([`NetworkRequest`]), is told what came
-//! ([`NetworkResponse`]), and answers what was found in it ([`ParsedResponse`]), as events of the [inbox](crate::inbox)
-//! in forms that the [normaliser](crate::normalise) keys as it keys pushes. Who drives it makes the call with the
-//! page's token, stores the events, and says how many of them were new ([`Stored`]): where a network knows no *since*,
-//! a run goes back until everything in an answer is known.
+//! Nothing here calls anything. A [`Collector`] gives the next [`NetworkRequest`], takes its [`NetworkResponse`], and
+//! returns a [`ParsedResponse`]: events of the [inbox](crate::inbox), in forms that the [normaliser](crate::normalise)
+//! keys as it keys pushes. Its caller makes the call with the page's token, stores the events, and reports how many of
+//! them were new ([`Stored`]).
 //!
 //! # What is guaranteed
-//! A [checkpoint](Collector::checkpoint) names only what was said to be stored. A run that begins from it asks again
-//! for all that came after; so a crash, a limit or a lost answer repeats calls, and skips nothing. Runs are bounded by
-//! who drives them (calls, time); what is left is in the checkpoint, and the next tick goes on there.
+//! A [checkpoint](Collector::checkpoint) names only what is stored. A collection that begins from it asks again for
+//! everything after it; so a crash, a limit or a lost response repeats calls, and skips nothing. The caller bounds
+//! calls and time; what is left is in the checkpoint, and the next tick resumes there.
 //!
-//! No token is in an [`NetworkRequest`], a checkpoint or an event. What a network puts one into (Meta's `paging.next`)
-//! is never followed nor kept: cursors are. What was heard is freed of the tokens that were asked with
+//! No token is in a [`NetworkRequest`], a checkpoint or an event. A link with a token in it (Meta's `paging.next`) is
+//! never followed nor kept: cursors are. The tokens of the call are removed from a response
 //! ([`ParsedResponse::without`]).
 
 pub(crate) mod body;
@@ -27,7 +26,7 @@ mod response;
 pub(crate) mod scope;
 pub mod settings;
 #[cfg(test)]
-mod simulated_days;
+mod simulated_days_tests;
 #[cfg(test)]
 pub(crate) mod test_support;
 pub(crate) mod walk;
@@ -47,22 +46,22 @@ use settings::ApiSettings;
 /// The longest checkpoint, in bytes of JSON.
 pub const MAX_CHECKPOINT_BYTES: usize = 32 * 1024;
 
-/// What came of an answer.
+/// What a response says.
 #[derive(Debug)]
 pub struct ParsedResponse {
-    /// What was found, to be stored in this order, whatever the verdict: a good answer may say too that a limit is
-    /// near. Each is stored, or all of the answer is asked for again.
+    /// The events, to be stored in this order whatever the verdict: a good response may say too that a limit is near.
+    /// Each is stored, or all of the response is asked for again.
     pub events: Vec<Event>,
-    /// What the answer says of the token, the limits and the object.
+    /// What the response says of the token, the limits and the object.
     pub verdict: Verdict,
 }
 
-/// How many of the last answer's events were not in the inbox, and how many were.
+/// How many of the last response's events were new to the inbox, and how many were known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// Not there before.
+    /// Events that were not in the inbox.
     pub new: usize,
-    /// There already, or handed on in the last 60 days.
+    /// Events that were in the inbox, or dispatched in the last 60 days.
     pub known: usize,
 }
 

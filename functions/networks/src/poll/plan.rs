@@ -1,8 +1,11 @@
-//! Which pages a tick asks about: in which order, and how often.
+//! Planning of polls: the order of pages, and their intervals.
 //!
 //! Accounts take turns: first a page of each, then the second of each, so that an account with a thousand pages delays
 //! nobody else's first. Within an account, and between accounts, whoever was asked about longest ago comes first, so
 //! that where a limit ends a tick's work early the same pages are not left out again and again.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,13 +54,13 @@ pub fn in_turns(due: Vec<Due>) -> Vec<Due> {
 /// What each page of a network's has of its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// How often it can be asked about: at each tick, or as rarely as the limits need.
+    /// The interval at which it can be polled: a tick, or as long as the limits need.
     pub every: Duration,
     /// How many thousandths of a unit its sweeps through what is older may take a day.
     pub sweeps: u64,
 }
 
-/// What each page of a network's has of its limits, with so many of them connected.
+/// The share of each page in its network's limits, for the number of pages that are connected.
 ///
 /// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four
 /// fifths are for sweeps, and a fifth for what more there is to ask where something happens.
@@ -84,8 +87,7 @@ pub(crate) fn usable(limit: &Limit, kept_back: u64) -> u64 {
     limit.a_day().saturating_mul(1000 - kept_back)
 }
 
-/// How often each page of a network's can be asked about, with so many of them connected: at each tick, or as rarely as
-/// its limits need.
+/// The interval at which each of the connected pages can be polled: a tick, or as long as the limits need.
 #[must_use]
 pub fn interval(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Duration {
     share(network, limits, connected, tick).every
@@ -109,9 +111,8 @@ pub fn until_turn(page: &PageId, at: Timestamp, every: Duration, tick: Duration)
     if left <= tick / 2 { left + every } else { left }
 }
 
-/// How many calls a page has in one tick, with so many of them connected that are asked about so often: its share of
-/// what the limits of all give in that time, so that one page's first collection does not use up the others' day. It is
-/// never less than a run takes, and one call with which what is older goes on.
+/// The calls that a page has in one tick: its share of what the app's limits give in its interval, so that one page's
+/// first collection does not use up the others' day. It is never less than a run takes, and one call for what is older.
 #[must_use]
 pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration, most: u32) -> u32 {
     let share = |limit: &Limit| {
@@ -127,91 +128,4 @@ pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration
     };
     let of_all = limits.iter().filter(|limit| limit.of == LimitScope::TheApp);
     of_all.map(share).min().unwrap_or(u32::MAX).max(least).min(most)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TICK: Duration = Duration::from_secs(900);
-
-    fn due(account: u128, page: u128, began: Option<i64>) -> Due {
-        Due {
-            page: PageId::from_bits(page),
-            account: AccountId::from_bits(account),
-            network: Network::Facebook,
-            began_at: began.map(|second| Timestamp::from_second(second).unwrap()),
-        }
-    }
-
-    #[test]
-    fn accounts_take_turns_and_who_waited_longest_comes_first() {
-        let mut given: Vec<Due> = (10..20).map(|page| due(1, page, Some(5))).collect();
-        given.push(due(2, 30, Some(9)));
-        given.push(due(2, 31, Some(7)));
-        given.push(due(3, 40, None));
-        let order: Vec<(AccountId, PageId)> =
-            in_turns(given).into_iter().map(|due| (due.account, due.page)).collect();
-        let (account, page) = (AccountId::from_bits, PageId::from_bits);
-        assert_eq!(order[..3], [(account(3), page(40)), (account(1), page(10)), (account(2), page(31))]);
-        assert_eq!(order[3..5], [(account(1), page(11)), (account(2), page(30))]);
-        assert_eq!(order.len(), 13);
-    }
-
-    #[test]
-    fn pages_are_polled_at_each_tick_while_limits_allow() {
-        let every =
-            |network, connected| interval(network, network.spec().limits, connected, TICK).as_secs() / 60;
-        assert_eq!(every(Network::Facebook, 100_000), 15);
-        assert_eq!((every(Network::X, 400), every(Network::X, 900)), (15, 45));
-        // 2 units 96 times, and 95 for walks through what is older and for what happens, of 9,600 a day. Where it is
-        // less, half of it is for runs.
-        assert_eq!((every(Network::Youtube, 33), every(Network::Youtube, 34)), (15, 30));
-        assert_eq!((every(Network::Youtube, 330), every(Network::Youtube, 9600)), (210, 96 * 60));
-        assert_eq!(every(Network::GooglePlay, 100_000), 15);
-        // 3 units a run, of a member's 96 a day, and from the sixth page on of the app's 480.
-        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 5)), (60, 60));
-        assert_eq!((every(Network::Linkedin, 6), every(Network::Linkedin, 10)), (75, 120));
-        assert_eq!((every(Network::Linkedin, 100), every(Network::Linkedin, 480)), (1155, 5535));
-    }
-
-    #[test]
-    fn turns_are_spread_over_the_interval_and_come_once_in_each() {
-        let every = Duration::from_secs(40 * 900);
-        let begin = Timestamp::from_second(1_795_305_600).unwrap();
-        let mut first: BTreeMap<Duration, u32> = BTreeMap::new();
-        for nth in 0..400 {
-            let page = PageId::from_bits(nth);
-            assert_eq!(until_turn(&page, begin, TICK, TICK), TICK);
-            let (mut turns, mut next) = (Vec::new(), begin);
-            for tick in 0..200_u32 {
-                let at = begin.checked_add(TICK * tick).unwrap();
-                if at >= next {
-                    turns.push(TICK * tick);
-                    next = at
-                        .checked_add(until_turn(&page, at, every, TICK))
-                        .unwrap()
-                        .checked_sub(TICK / 2)
-                        .unwrap();
-                }
-            }
-            assert!(turns[1] - turns[0] <= every, "{turns:?}");
-            assert!(turns.windows(2).skip(1).all(|two| two[1] - two[0] == every), "{turns:?}");
-            *first.entry(turns[1]).or_default() += 1;
-        }
-        assert!(first.len() >= 39 && first.values().all(|count| *count < 30), "{first:?}");
-    }
-
-    #[test]
-    fn a_page_has_its_share_of_calls_and_never_too_few() {
-        let calls = |network: Network, connected| {
-            let limits = network.spec().limits;
-            calls(network, limits, connected, interval(network, limits, connected, TICK), 60)
-        };
-        assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 20));
-        // Twice what a run takes, where half is for runs.
-        assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (4, 7));
-        assert_eq!((calls(Network::Linkedin, 1), calls(Network::Linkedin, 100)), (20, 3));
-        assert_eq!((calls(Network::Facebook, 100_000), calls(Network::GooglePlay, 9)), (60, 60));
-    }
 }

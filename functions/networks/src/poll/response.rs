@@ -1,8 +1,8 @@
-//! What a network answered, and what that means.
+//! A network's response, and what it means.
 
 use jiff::Timestamp;
 
-/// A network's answer.
+/// A network's response.
 #[derive(Clone, Copy)]
 pub struct NetworkResponse<'a> {
     /// Its status.
@@ -24,11 +24,11 @@ pub enum Verdict {
     /// The token is good, and is not the page's but somebody else's: no further call with it, and nothing that came by
     /// it is the page's.
     NotThePages,
-    /// A limit was reached, or nearly: no further call before then, by those whom it concerns.
+    /// A limit was reached, or nearly: no further call in its scope before then.
     Wait {
         /// Until when.
         until: Timestamp,
-        /// Whom it concerns.
+        /// The requests that wait.
         of: CooldownScope,
     },
     /// The network failed; the same call may succeed later. The next tick asks again.
@@ -53,11 +53,11 @@ pub enum TokenTrouble {
     Narrowed(Option<String>),
 }
 
-/// Whom a limit concerns.
+/// The requests that wait for the end of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CooldownScope {
-    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others
-    /// by itself, and the checkpoint keeps the time.
+    /// This page's requests of the same [`operation`](super::NetworkRequest::operation) alone. The collection goes on
+    /// with others by itself, and the checkpoint keeps the time.
     ThisOperation,
     /// This page alone.
     ThePage,

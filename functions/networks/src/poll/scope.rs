@@ -1,4 +1,4 @@
-//! Whose collection a run is, and how far back it goes.
+//! The page that is collected, and how far back.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::network::NetworkId;
 /// walk reached before is told however old it is.
 pub const REACH: Duration = Duration::from_secs(45 * 24 * 3600);
 
-/// Whose collection a run is.
+/// The page that is collected, and how far back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The network's id of the page.
@@ -51,7 +51,7 @@ pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `now` and so many seconds more.
+/// A time some seconds after `now`.
 pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_second(now.as_second().saturating_add(seconds)).unwrap_or(now)
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Collector, MAX_CHECKPOINT_BYTES, NetworkRequest, NetworkResponse, Stored, Verdict};
+use super::{Collector, MAX_CHECKPOINT_BYTES, NetworkRequest, NetworkResponse, Scope, Stored, Verdict};
 use crate::inbox::{EntryKey, Event, Reading};
 use crate::network::NetworkId;
 use crate::normalise;
@@ -57,14 +57,13 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// What was asked, in words.
+    /// The operations that were asked for.
     pub(crate) fn operations(&self) -> Vec<&'static str> {
         self.requests.iter().map(|request| request.operation).collect()
     }
 }
 
-/// Drives a run for at most so many calls. The last answer's events are not said to be stored where `torn`: the run was
-/// cut between the two.
+/// Makes the calls of a collection, up to a number. Where `torn`, the last answer's events are not noted as stored.
 pub(crate) fn drive(
     run: &mut dyn Collector,
     now: Timestamp,
@@ -90,6 +89,73 @@ pub(crate) fn drive(
     }
     driven.finished |= run.next().is_none();
     driven
+}
+
+/// The time at which tests of collections begin, in milliseconds: 2026-11-22T12:00:00Z.
+pub(crate) const START_MS: i64 = 1_795_348_800_000;
+
+pub(crate) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap()
+}
+
+/// The collection of a page that was connected a day before [`START_MS`].
+pub(crate) fn scope(owner: &str, now: i64) -> Scope {
+    let owner = owner.parse().unwrap();
+    Scope { owner, token_version: 1, from: at(START_MS - 24 * 3_600_000), now: at(now) }
+}
+
+/// A network in memory, for tests of its collection.
+pub(crate) trait InMemory {
+    type Checkpoint: Default + DeserializeOwned;
+
+    /// Adds some things, the first at a time in milliseconds.
+    fn add(&mut self, count: usize, ms: i64);
+
+    fn answer(&self, request: &NetworkRequest) -> Reply;
+
+    fn begin(&self, now: i64, checkpoint: Self::Checkpoint) -> Box<dyn Collector>;
+
+    /// A tick in which nothing goes wrong, to its end.
+    fn tick(&self, checkpoint: Self::Checkpoint, now: i64) -> (Driven, Self::Checkpoint) {
+        let mut run = self.begin(now, checkpoint);
+        let driven = drive(&mut *run, at(now), 2000, false, |request| self.answer(request));
+        assert!(driven.finished);
+        (driven, kept(&*run))
+    }
+
+    /// Ticks of a quarter of an hour, whatever happens in them; what they found, and when the next begins.
+    fn ticks(&mut self, ticks: Vec<Tick>) -> (Vec<Event>, Self::Checkpoint, i64) {
+        let (mut checkpoint, mut events, mut now) = (Self::Checkpoint::default(), Vec::new(), START_MS);
+        for (new, calls, torn, wrong) in ticks {
+            self.add(new, now - 300_000);
+            let mut run = self.begin(now, checkpoint);
+            let mut call = 0;
+            let driven = drive(&mut *run, at(now), calls, torn, |request| {
+                call += 1;
+                let wrong = wrong.filter(|(nth, _)| *nth == call);
+                wrong.map_or_else(|| self.answer(request), |(_, how)| how.reply())
+            });
+            events.extend(driven.events);
+            checkpoint = kept(&*run);
+            now += 901_000;
+        }
+        (events, checkpoint, now)
+    }
+
+    /// A run whose first answers are the network's, and the others whatever is given; what is kept of it.
+    fn run_over(&self, first: usize, bodies: &[(Vec<u8>, u16)]) -> Self::Checkpoint {
+        let mut run = self.begin(START_MS, Self::Checkpoint::default());
+        let mut nth = 0;
+        drop(drive(&mut *run, at(START_MS), bodies.len(), false, |request| {
+            nth += 1;
+            if nth <= first {
+                return self.answer(request);
+            }
+            let (body, status) = bodies[nth - 1].clone();
+            Reply { status, headers: Vec::new(), body }
+        }));
+        kept(&*run)
+    }
 }
 
 /// What is kept of a run, as another process reads it.

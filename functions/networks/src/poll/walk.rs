@@ -68,8 +68,8 @@ impl Walks {
         true
     }
 
-    /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began:
-    /// what the network shows late is found also after a pause.
+    /// Begins a walk through a list of times at `now`, down to `back` before the *last* walk began: what the network
+    /// shows late is found also after a pause.
     pub(crate) fn begin_back(&mut self, now: i64, back: i64) -> bool {
         let last = self.begun_at.unwrap_or(now).min(now);
         let begins = self.begin(last.saturating_sub(back));

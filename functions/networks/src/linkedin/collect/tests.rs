@@ -9,22 +9,18 @@ use crate::inbox::{Event, Shape};
 use crate::network::NetworkId;
 use crate::normalise;
 use crate::poll::test_support::{
-    Driven, Fault, Reply, Tick, any_body, drive, kept, keys, query, readings, samples, things, ticks,
+    self, Fault, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, keys, query, readings, samples,
+    things, ticks,
 };
 
 const PAGE: &str = "1337";
-const START_MS: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap()
-}
 
 fn page() -> NetworkId {
     PAGE.parse().unwrap()
 }
 
 fn scope(now: i64) -> Scope {
-    Scope { owner: page(), token_version: 1, from: at(START_MS - 24 * HOUR_MS), now: at(now) }
+    test_support::scope(PAGE, now)
 }
 
 fn settings() -> Settings {
@@ -64,29 +60,6 @@ fn comment_urn(on: &str, id: i64) -> String {
 }
 
 impl FakeNetwork {
-    fn add(&mut self, count: usize, ms: i64) {
-        for nth in 0..count {
-            let at = ms + i64::try_from(nth).unwrap() * 1000;
-            let some = usize::try_from(at / 1000).unwrap();
-            match nth % 5 {
-                0 => self.posts.push(at),
-                // An answer to an answer is one to the comment above both.
-                4 if self.comments.iter().any(|one| one.on.starts_with("urn:li:share:")) => {
-                    let tops = self.comments.iter().filter(|one| one.on.starts_with("urn:li:share:"));
-                    let tops: Vec<&Comment> = tops.collect();
-                    let above = tops[some % tops.len()];
-                    let on = comment_urn(&above.on, above.id);
-                    self.comments.push(Comment { on, id: at, notified: false });
-                }
-                _ if self.posts.is_empty() => {}
-                _ => {
-                    let on = post_urn(self.posts[some % self.posts.len()]);
-                    self.comments.push(Comment { on, id: at, notified: nth % 2 == 1 });
-                }
-            }
-        }
-    }
-
     fn settings(&self) -> Settings {
         Settings { recent_posts: self.recent, ..settings() }
     }
@@ -110,6 +83,33 @@ impl FakeNetwork {
             body["commentsSummary"] = json!({"totalFirstLevelComments": answers});
         }
         body
+    }
+}
+
+impl InMemory for FakeNetwork {
+    type Checkpoint = Checkpoint;
+
+    fn add(&mut self, count: usize, ms: i64) {
+        for nth in 0..count {
+            let at = ms + i64::try_from(nth).unwrap() * 1000;
+            let some = usize::try_from(at / 1000).unwrap();
+            match nth % 5 {
+                0 => self.posts.push(at),
+                // An answer to an answer is one to the comment above both.
+                4 if self.comments.iter().any(|one| one.on.starts_with("urn:li:share:")) => {
+                    let tops = self.comments.iter().filter(|one| one.on.starts_with("urn:li:share:"));
+                    let tops: Vec<&Comment> = tops.collect();
+                    let above = tops[some % tops.len()];
+                    let on = comment_urn(&above.on, above.id);
+                    self.comments.push(Comment { on, id: at, notified: false });
+                }
+                _ if self.posts.is_empty() => {}
+                _ => {
+                    let on = post_urn(self.posts[some % self.posts.len()]);
+                    self.comments.push(Comment { on, id: at, notified: nth % 2 == 1 });
+                }
+            }
+        }
     }
 
     fn answer(&self, request: &NetworkRequest) -> Reply {
@@ -161,6 +161,10 @@ impl FakeNetwork {
             &json!({"elements": shown, "paging": {"start": start, "count": count, "links": links}}),
         )
     }
+
+    fn begin(&self, now: i64, checkpoint: Checkpoint) -> Box<dyn Collector> {
+        Box::new(Collection::new(scope(now), self.settings(), checkpoint))
+    }
 }
 
 fn notification(one: &Comment, action: &str, with_text: bool) -> Value {
@@ -175,29 +179,8 @@ fn notification(one: &Comment, action: &str, with_text: bool) -> Value {
     told
 }
 
-fn tick(network: &FakeNetwork, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
-    let mut run = Collection::new(scope(now), network.settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 2000, false, |request| network.answer(request));
-    assert!(driven.finished);
-    (driven, kept(&run))
-}
-
 fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
-    let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
-    for (new, calls, torn, wrong) in ticks {
-        network.add(new, now - 300_000);
-        let mut run = Collection::new(scope(now), network.settings(), checkpoint);
-        let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |request| {
-            call += 1;
-            wrong
-                .filter(|(nth, _)| *nth == call)
-                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
-        });
-        events.extend(driven.events);
-        checkpoint = kept(&run);
-        now += 901_000;
-    }
+    let (mut events, checkpoint, now) = network.ticks(ticks);
     events.extend(all_have_their_turns(network, checkpoint, now));
     events
 }
@@ -207,7 +190,7 @@ fn all_have_their_turns(network: &FakeNetwork, mut checkpoint: Checkpoint, mut n
     let mut events = Vec::new();
     for _ in 0..network.posts.len() + 2 {
         now += 900_000;
-        let (driven, next) = tick(network, checkpoint, now);
+        let (driven, next) = network.tick(checkpoint, now);
         events.extend(driven.events);
         checkpoint = next;
     }
@@ -239,19 +222,12 @@ proptest! {
 
     #[test]
     fn no_answer_stops_a_run_or_makes_it_endless(
-        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200, 200, 200, 400, 403, 404, 429, 503])), 12),
+        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200_u16, 200, 200, 400, 403, 404, 429, 503])), 12),
     ) {
-        let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-        let mut nth = 0;
-        drop(drive(&mut run, at(START_MS), 12, false, |request| {
-            nth += 1;
-            if nth <= 2 { return FakeNetwork::default().answer(request) }
-            let (body, status) = bodies[nth - 1].clone();
-            Reply { status, headers: Vec::new(), body }
-        }));
+        let checkpoint = FakeNetwork::default().run_over(2, &bodies);
         let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
-        tick(&network, kept(&run), START_MS + 900_000);
+        network.tick(checkpoint, START_MS + 900_000);
     }
 }
 
@@ -259,7 +235,7 @@ proptest! {
 fn a_steady_tick_is_three_calls() {
     let mut network = FakeNetwork::default();
     network.add(30, START_MS - HOUR_MS);
-    let (first, mut checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (first, mut checkpoint) = network.tick(Checkpoint::default(), START_MS);
     assert_eq!(first.operations()[..3], ["roles", "roles", "notifications"]);
     assert_eq!(things(&first.events, &page()), network.all());
     let (mut now, mut listed) = (START_MS, BTreeSet::new());
@@ -282,9 +258,9 @@ fn a_steady_tick_is_three_calls() {
 fn a_post_that_is_new_or_edited_is_found_by_the_next_tick() {
     let mut network = FakeNetwork::default();
     network.add(6, START_MS - HOUR_MS);
-    let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (_, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     network.posts.push(START_MS + 60_000);
-    let (driven, _) = tick(&network, checkpoint, START_MS + 900_000);
+    let (driven, _) = network.tick(checkpoint, START_MS + 900_000);
     let new = format!("post:{}", post_urn(START_MS + 60_000));
     assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
     assert!(things(&driven.events, &page()).contains(&new));
@@ -294,7 +270,7 @@ fn a_post_that_is_new_or_edited_is_found_by_the_next_tick() {
 fn a_post_that_is_gone_has_no_turns_any_more() {
     let posts = vec![START_MS - 2 * HOUR_MS, START_MS - HOUR_MS];
     let mut network = FakeNetwork { posts, ..FakeNetwork::default() };
-    let (_, mut checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (_, mut checkpoint) = network.tick(Checkpoint::default(), START_MS);
     let gone = encoded(&post_urn(network.posts.remove(0)));
     let (mut now, mut requested) = (START_MS, Vec::new());
     for _ in 0..9 {
@@ -331,7 +307,7 @@ fn a_token_of_who_has_no_role_at_the_company_brings_in_nothing() {
 fn an_empty_list_is_believed_once_the_role_was_checked() {
     let mut network = FakeNetwork::default();
     network.add(6, START_MS - HOUR_MS);
-    let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (_, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     network.role = "RECRUITING_POSTER";
     let now = START_MS + 2 * HOUR_MS;
     let mut run = Collection::new(scope(now), settings(), checkpoint.clone());
@@ -341,9 +317,9 @@ fn an_empty_list_is_believed_once_the_role_was_checked() {
     assert_eq!(driven.verdicts.last(), Some(&narrowed));
     // An administrator whose posts are gone is believed, and not asked about again.
     let empty = FakeNetwork::default();
-    let (driven, checkpoint) = tick(&empty, checkpoint, now);
+    let (driven, checkpoint) = empty.tick(checkpoint, now);
     assert_eq!(driven.operations(), ["notifications", "posts", "roles", "roles", "comments"]);
-    let (driven, _) = tick(&empty, checkpoint, now + HOUR_MS);
+    let (driven, _) = empty.tick(checkpoint, now + HOUR_MS);
     assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
 }
 
@@ -351,7 +327,7 @@ fn an_empty_list_is_believed_once_the_role_was_checked() {
 fn a_comment_without_its_text_has_its_post_listed() {
     let mut network = FakeNetwork::default();
     network.posts.push(START_MS - HOUR_MS);
-    let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (_, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     let on = post_urn(network.posts[0]);
     network.comments.push(Comment { on: on.clone(), id: START_MS + 1000, notified: false });
     let gone = Comment { on, id: START_MS + 2000, notified: false };

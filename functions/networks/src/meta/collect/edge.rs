@@ -29,9 +29,9 @@ pub(crate) struct Plan {
 pub(crate) struct Edge {
     /// Its name in asks, events and checkpoints.
     pub(crate) what: &'static str,
-    /// Of what it is an edge,
+    /// What it is an edge of.
     pub(crate) of: EdgeOwner,
-    /// under which name.
+    /// Its name in paths.
     pub(crate) path: &'static str,
     pub(crate) fields: &'static str,
     pub(crate) query: &'static [(&'static str, &'static str)],
@@ -45,7 +45,7 @@ pub(crate) struct Edge {
     pub(crate) finds: Finds,
 }
 
-/// Of what something is an edge.
+/// What an edge belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EdgeOwner {
     ThePage,

@@ -162,7 +162,7 @@ impl Driver {
         }
     }
 
-    /// A tick of at most so many calls, each with its fault; says how many there were.
+    /// A tick with a bound on its calls, each with its fault; answers their number.
     pub(super) fn tick(&mut self, graph: &mut Graph, calls: usize, faults: &[Fault]) -> usize {
         let mut run = self.begin(graph);
         let page: NetworkId = PAGE.parse().unwrap();

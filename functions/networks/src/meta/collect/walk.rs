@@ -85,10 +85,10 @@ pub(crate) struct Child {
     pub(crate) floor: i64,
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<String>,
-    /// How often in a row it was refused,
+    /// How often in a row it was refused.
     #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
-    /// and since when; none where an older version counted alone.
+    /// Since when it is refused; none where an older version only counted.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<i64>,
     /// Since when the network fails to answer for it.

@@ -20,8 +20,8 @@ const WINDOW: i64 = 15 * 60;
 const CAP_PAUSE: i64 = 6 * 3600;
 const DAY: i64 = 24 * 3600;
 
-/// What an answer of X's says. Beside `data`, `errors` are about what it includes (a post that was deleted, say), and
-/// the answer is fine.
+/// What an answer of X's says. Beside `data`, `errors` are about what it includes (for example a post that was
+/// deleted), and the answer is fine.
 #[must_use]
 pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     match answer.status {

@@ -6,23 +6,19 @@ use crate::collected::{Kind, Published};
 use crate::inbox::EntryKey;
 use crate::network::{Network, NetworkId};
 use crate::poll::test_support::{
-    Driven, Fault, Reply, any_body, drive, kept, keys, query, readings, samples, things, ticks,
+    self, Driven, Fault, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, keys, query, readings,
+    samples, things, ticks,
 };
 use crate::push::split;
 
 const PAGE: &str = "900100200300400500";
-const START_MS: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap()
-}
 
 fn page() -> NetworkId {
     PAGE.parse().unwrap()
 }
 
 fn scope(now: i64) -> Scope {
-    Scope { owner: page(), token_version: 1, from: at(START_MS - 86_400_000), now: at(now) }
+    test_support::scope(PAGE, now)
 }
 
 fn settings() -> Settings {
@@ -42,6 +38,15 @@ struct FakeNetwork {
 }
 
 impl FakeNetwork {
+    fn all(&self) -> std::collections::BTreeSet<String> {
+        let posts = self.posts.iter().chain(&self.mentions).map(|id| format!("post:{id}"));
+        posts.chain(self.messages.iter().map(|id| format!("message:{id}"))).collect()
+    }
+}
+
+impl InMemory for FakeNetwork {
+    type Checkpoint = Checkpoint;
+
     fn add(&mut self, count: usize, ms: i64) {
         for nth in 0..count {
             let nth = i64::try_from(nth).unwrap();
@@ -52,11 +57,6 @@ impl FakeNetwork {
             };
             list.insert(0, id(ms + nth * 1000, nth));
         }
-    }
-
-    fn all(&self) -> std::collections::BTreeSet<String> {
-        let posts = self.posts.iter().chain(&self.mentions).map(|id| format!("post:{id}"));
-        posts.chain(self.messages.iter().map(|id| format!("message:{id}"))).collect()
     }
 
     fn answer(&self, request: &NetworkRequest) -> Reply {
@@ -88,6 +88,10 @@ impl FakeNetwork {
             json!([{"id": "77", "name": "Ana", "username": "ana"}, {"id": "88", "username": "other"}]);
         Reply::json(200, &json!({"data": data, "includes": {"users": users}, "meta": meta}))
     }
+
+    fn begin(&self, now: i64, checkpoint: Checkpoint) -> Box<dyn Collector> {
+        Box::new(Collection::new(scope(now), settings(), checkpoint))
+    }
 }
 
 fn element(id: i64, by: &str) -> Value {
@@ -96,31 +100,13 @@ fn element(id: i64, by: &str) -> Value {
         "event_type": "MessageCreate", "created_at": made})
 }
 
-/// Ticks of a quarter of an hour, whatever happens in them, and at last one in which nothing does.
-fn collected(network: &mut FakeNetwork, ticks: Vec<crate::poll::test_support::Tick>) -> (Vec<Event>, Driven) {
-    let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
-    for (new, calls, torn, wrong) in ticks {
-        network.add(new, now - 300_000);
-        let mut run = Collection::new(scope(now), settings(), checkpoint);
-        let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |request| {
-            call += 1;
-            wrong
-                .filter(|(nth, _)| *nth == call)
-                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
-        });
-        events.extend(driven.events);
-        checkpoint = kept(&run);
-        now += 901_000;
-    }
-    let mut last = Driven::default();
-    for _ in 0..2 {
-        let mut run = Collection::new(scope(now), settings(), checkpoint);
-        last = drive(&mut run, at(now), 1000, false, |request| network.answer(request));
-        events.append(&mut last.events);
-        checkpoint = kept(&run);
-        now += 901_000;
-    }
+/// Ticks, whatever happens in them, and at last one in which nothing does.
+fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> (Vec<Event>, Driven) {
+    let (mut events, checkpoint, now) = network.ticks(ticks);
+    let (first, checkpoint) = network.tick(checkpoint, now);
+    let (mut last, _) = network.tick(checkpoint, now + 901_000);
+    events.extend(first.events);
+    events.append(&mut last.events);
     (events, last)
 }
 
@@ -136,21 +122,12 @@ proptest! {
 
     #[test]
     fn no_answer_stops_a_run_or_makes_it_endless(
-        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200, 200, 200, 400, 401, 403, 404, 418, 429, 503])), 12),
+        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200_u16, 200, 200, 400, 401, 403, 404, 418, 429, 503])), 12),
     ) {
-        let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-        let mut nth = 0;
-        drop(drive(&mut run, at(START_MS), 12, false, |request| {
-            nth += 1;
-            if nth == 1 { return FakeNetwork::default().answer(request) }
-            let (body, status) = bodies[nth - 1].clone();
-            Reply { status, headers: Vec::new(), body }
-        }));
+        let checkpoint = FakeNetwork::default().run_over(1, &bodies);
         let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
-        let mut run = Collection::new(scope(START_MS + 1_000_000), settings(), kept(&run));
-        let driven = drive(&mut run, at(START_MS + 1_000_000), 1000, false, |request| network.answer(request));
-        prop_assert!(driven.finished);
+        network.tick(checkpoint, START_MS + 1_000_000);
     }
 }
 

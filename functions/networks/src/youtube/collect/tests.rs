@@ -7,23 +7,19 @@ use super::*;
 use crate::collected::{Action, Kind, Published};
 use crate::network::NetworkId;
 use crate::poll::test_support::{
-    Driven, Reply, Tick, any_body, drive, kept, query, readings, samples, things, ticks,
+    self, Driven, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, query, readings, samples,
+    things, ticks,
 };
 
 const PAGE: &str = "UCloja";
-const START_MS: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
 const HOUR_MS: i64 = 3_600_000;
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap()
-}
 
 fn page() -> NetworkId {
     PAGE.parse().unwrap()
 }
 
 fn scope(now: i64) -> Scope {
-    Scope { owner: page(), token_version: 1, from: at(START_MS - 24 * HOUR_MS), now: at(now) }
+    test_support::scope(PAGE, now)
 }
 
 fn settings() -> Settings {
@@ -50,6 +46,18 @@ struct FakeNetwork {
 }
 
 impl FakeNetwork {
+    fn all(&self) -> BTreeSet<String> {
+        let videos =
+            self.videos.iter().filter(|video| video.public).map(|video| format!("post:{}", video.id));
+        let answers = self.threads.iter().flat_map(|thread| &thread.answers).map(|(id, _)| id);
+        let comments = self.threads.iter().map(|thread| &thread.id).chain(answers);
+        videos.chain(comments.map(|id| format!("comment:{id}"))).collect()
+    }
+}
+
+impl InMemory for FakeNetwork {
+    type Checkpoint = Checkpoint;
+
     fn add(&mut self, count: usize, ms: i64) {
         for nth in 0..count {
             let at = ms + i64::try_from(nth).unwrap() * 1000;
@@ -64,14 +72,6 @@ impl FakeNetwork {
                 }
             }
         }
-    }
-
-    fn all(&self) -> BTreeSet<String> {
-        let videos =
-            self.videos.iter().filter(|video| video.public).map(|video| format!("post:{}", video.id));
-        let answers = self.threads.iter().flat_map(|thread| &thread.answers).map(|(id, _)| id);
-        let comments = self.threads.iter().map(|thread| &thread.id).chain(answers);
-        videos.chain(comments.map(|id| format!("comment:{id}"))).collect()
     }
 
     fn answer(&self, request: &NetworkRequest) -> Reply {
@@ -99,6 +99,10 @@ impl FakeNetwork {
             }
             path => panic!("{path}"),
         }
+    }
+
+    fn begin(&self, now: i64, checkpoint: Checkpoint) -> Box<dyn Collector> {
+        Box::new(Collection::new(scope(now), settings(), checkpoint))
     }
 }
 
@@ -153,33 +157,11 @@ fn thread(thread: &Made) -> Value {
     body
 }
 
-fn tick(network: &FakeNetwork, checkpoint: Checkpoint, now: i64) -> (Driven, Checkpoint) {
-    let mut run = Collection::new(scope(now), settings(), checkpoint);
-    let driven = drive(&mut run, at(now), 1000, false, |request| network.answer(request));
-    assert!(driven.finished);
-    (driven, kept(&run))
-}
-
 fn collected(network: &mut FakeNetwork, ticks: Vec<Tick>) -> Vec<Event> {
-    let (mut checkpoint, mut events, mut now) = (Checkpoint::default(), Vec::new(), START_MS);
-    for (new, calls, torn, wrong) in ticks {
-        network.add(new, now - 300_000);
-        let mut run = Collection::new(scope(now), settings(), checkpoint);
-        let mut call = 0;
-        let driven = drive(&mut run, at(now), calls, torn, |request| {
-            call += 1;
-            wrong
-                .filter(|(nth, _)| *nth == call)
-                .map_or_else(|| network.answer(request), |(_, how)| how.reply())
-        });
-        events.extend(driven.events);
-        checkpoint = kept(&run);
-        now += 901_000;
-    }
+    let (mut events, mut checkpoint, now) = network.ticks(ticks);
     // What is far down is found when older threads are looked at again.
-    for _ in 0..2 {
-        now += 7 * HOUR_MS;
-        let (driven, next) = tick(network, checkpoint, now);
+    for later in [7, 14] {
+        let (driven, next) = network.tick(checkpoint, now + later * HOUR_MS);
         events.extend(driven.events);
         checkpoint = next;
     }
@@ -196,22 +178,14 @@ proptest! {
 
     #[test]
     fn no_answer_stops_a_run_or_makes_it_endless(
-        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200, 200, 200, 400, 403, 404, 429, 503])), 12),
+        bodies in prop::collection::vec((any_body(), prop::sample::select(vec![200_u16, 200, 200, 400, 403, 404, 429, 503])), 12),
     ) {
-        let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
-        let mut nth = 0;
-        drop(drive(&mut run, at(START_MS), 12, false, |_| {
-            nth += 1;
-            if nth == 1 { return Reply::json(200, &channel(PAGE)) }
-            let (body, status) = bodies[nth - 1].clone();
-            Reply { status, headers: Vec::new(), body }
-        }));
+        let mut checkpoint = FakeNetwork::default().run_over(1, &bodies);
         let mut network = FakeNetwork::default();
         network.add(20, START_MS + 1000);
-        let mut checkpoint: Checkpoint = kept(&run);
         // What random answers may have said to wait is not there, and vanishes.
         checkpoint.waiting.clear();
-        tick(&network, checkpoint, START_MS + 900_000);
+        network.tick(checkpoint, START_MS + 900_000);
     }
 }
 
@@ -219,11 +193,11 @@ proptest! {
 fn a_steady_tick_is_two_calls_and_tells_nothing_again() {
     let mut network = FakeNetwork::default();
     network.add(20, START_MS - HOUR_MS);
-    let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (first, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     assert_eq!(things(&first.events, &page()), network.all());
     assert_eq!(first.operations()[0], "channel");
-    let (_, checkpoint) = tick(&network, checkpoint, START_MS + 900_000);
-    let (quiet, _) = tick(&network, checkpoint, START_MS + 2 * HOUR_MS);
+    let (_, checkpoint) = network.tick(checkpoint, START_MS + 900_000);
+    let (quiet, _) = network.tick(checkpoint, START_MS + 2 * HOUR_MS);
     assert_eq!(
         quiet.requests.len(),
         quiet.requests.iter().filter(|request| request.operation != "answers").count()
@@ -236,13 +210,13 @@ fn answers_are_listed_when_their_number_changes() {
     let mut thread = made("t1".into(), START_MS - HOUR_MS);
     thread.answers = (0..11).map(|nth| (format!("a{nth}"), START_MS - 1000 + nth)).collect();
     let mut network = FakeNetwork { videos: Vec::new(), threads: vec![thread] };
-    let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (first, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     assert_eq!(first.operations(), ["channel", "videos", "threads", "answers", "answers", "answers"]);
     assert_eq!(things(&first.events, &page()), network.all());
-    let (second, checkpoint) = tick(&network, checkpoint, START_MS + 900_000);
+    let (second, checkpoint) = network.tick(checkpoint, START_MS + 900_000);
     assert_eq!(second.operations(), ["videos", "threads"]);
     network.threads[0].answers.push(("late".into(), START_MS + 1_000_000));
-    let (third, _) = tick(&network, checkpoint, START_MS + 1_800_000);
+    let (third, _) = network.tick(checkpoint, START_MS + 1_800_000);
     assert_eq!(third.operations(), ["videos", "threads", "answers", "answers", "answers"]);
     assert!(things(&third.events, &page()).contains("comment:late"));
 }
@@ -251,11 +225,11 @@ fn answers_are_listed_when_their_number_changes() {
 fn an_edit_on_an_old_thread_is_found_within_hours() {
     let mut network = FakeNetwork::default();
     network.add(40, START_MS - HOUR_MS);
-    let (_, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (_, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     let last = network.threads.len() - 1;
     network.threads[last].changed = START_MS + 1000;
     network.videos[0].changed = START_MS + 1000;
-    let (next, checkpoint) = tick(&network, checkpoint, START_MS + 900_000);
+    let (next, checkpoint) = network.tick(checkpoint, START_MS + 900_000);
     let edited = |driven: &Driven| -> Vec<String> {
         let readings = readings(&driven.events, &page()).into_iter();
         readings
@@ -264,7 +238,7 @@ fn an_edit_on_an_old_thread_is_found_within_hours() {
             .collect()
     };
     assert_eq!(edited(&next), [format!("post:{}", network.videos[0].id)]);
-    let (swept, _) = tick(&network, checkpoint, START_MS + 6 * HOUR_MS);
+    let (swept, _) = network.tick(checkpoint, START_MS + 6 * HOUR_MS);
     assert!(edited(&swept).contains(&format!("comment:{}", network.threads[last].id)));
 }
 
@@ -273,10 +247,10 @@ fn a_private_video_is_a_publication_when_it_is_public() {
     let mut hidden = made("v1".into(), START_MS - HOUR_MS);
     hidden.public = false;
     let mut network = FakeNetwork { videos: vec![hidden], threads: Vec::new() };
-    let (first, checkpoint) = tick(&network, Checkpoint::default(), START_MS);
+    let (first, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     assert!(first.events.is_empty());
     network.videos[0].public = true;
-    let (second, _) = tick(&network, checkpoint, START_MS + 3 * HOUR_MS);
+    let (second, _) = network.tick(checkpoint, START_MS + 3 * HOUR_MS);
     let reading = &readings(&second.events, &page())[0];
     assert_eq!((reading.content.published, reading.content.kind), (Published::ByThePage, Kind::Post));
     assert_eq!(reading.content.action, Action::Created, "its time is its upload's");
@@ -307,7 +281,7 @@ fn a_spent_quota_ends_the_tick_until_midnight_pacific() {
     let until = "2026-11-23T08:00:00Z".parse().unwrap();
     assert_eq!(first.verdicts.last(), Some(&Verdict::Wait { until, of: CooldownScope::TheApp }));
     assert!(first.finished);
-    let (second, _) = tick(&network, kept(&run), until.as_millisecond());
+    let (second, _) = network.tick(kept(&run), until.as_millisecond());
     let events: Vec<Event> = first.events.into_iter().chain(second.events).collect();
     assert_eq!(things(&events, &page()), network.all());
 }
@@ -355,7 +329,7 @@ fn a_refused_cursor_begins_its_walk_again() {
         }
     });
     assert!(first.finished);
-    let (second, _) = tick(&network, kept(&run), START_MS + 900_000);
+    let (second, _) = network.tick(kept(&run), START_MS + 900_000);
     let events: Vec<Event> = first.events.into_iter().chain(second.events).collect();
     assert_eq!(things(&events, &page()), network.all());
 }

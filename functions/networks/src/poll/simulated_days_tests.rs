@@ -48,7 +48,7 @@ struct Simulated<'a> {
 }
 
 impl Simulated<'_> {
-    /// Runs so many days. Many pages are connected evenly through the first day, a few at its beginning.
+    /// Runs the days. Many pages are connected evenly through the first day, a few at its beginning.
     fn run(&self, answer: impl Fn(&NetworkRequest) -> Reply) -> Days {
         let limits = self.settings.limits(self.network);
         let share = share(self.network, limits, self.pages, TICK);
