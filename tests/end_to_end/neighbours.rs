@@ -50,7 +50,13 @@ async fn tests_of_black_holes_have_two_places_and_another_accounts_test_is_made(
     bundle.stop().await;
 }
 
-async fn connect(bundle: &Bundle, account: &Account, network: Network, id: &str, token: &str) -> String {
+pub(crate) async fn connect(
+    bundle: &Bundle,
+    account: &Account,
+    network: Network,
+    id: &str,
+    token: &str,
+) -> String {
     let page = json!({"network": network.as_str(), "network_id": id, "name": "p", "access_token": token});
     let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());

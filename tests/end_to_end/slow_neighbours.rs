@@ -11,14 +11,19 @@
 #![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use carteiro_networks::network::Network;
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, SOON};
+use carteiro_tests::{Account, Bundle, SOON, sqs};
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
+
+use crate::neighbours::connect;
+use crate::release_neighbours;
 
 /// The deadline of an attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -111,6 +116,21 @@ async fn until_moved(bundle: &Bundle, items: &[String], least: usize) {
     }
 }
 
+/// Waits until the first wave is over: no message of the usual lane waits or is under way.
+async fn until_the_usual_lane_is_empty(bundle: &Bundle) {
+    let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+    let url = format!("{}/000000000000/DeliverQueue", bundle.stack.addresses().sqs);
+    let asked = json!({"QueueUrl": url, "AttributeNames": names});
+    for _ in 0..600 {
+        let counted = sqs::call(bundle, "GetQueueAttributes", &asked).await;
+        if names.iter().all(|name| counted["Attributes"][name] == "0") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the usual lane does not become empty");
+}
+
 #[tokio::test]
 async fn an_account_that_floods_a_url_that_answers_200_late_delays_no_neighbour() {
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
@@ -159,7 +179,7 @@ async fn an_account_with_sixty_webhooks_at_one_dead_host_delays_no_neighbour() {
     let first = measured(&bundle, &neighbour, "in the first wave", 20).await;
     let most = ATTEMPT + NOISE + Duration::from_millis(FACTOR * alone.percentile(99));
     assert!(u128::from(first.percentile(100)) <= most.as_millis(), "one attempt's time: {:?}", first.0);
-    tokio::time::sleep(ATTEMPT).await;
+    until_the_usual_lane_is_empty(&bundle).await;
     let more = bundle.send_many(&flooding, "message", 5).await;
     let beside = measured(&bundle, &neighbour, "beside the flood", 60).await;
     until_moved(&bundle, &more, more.len()).await;
@@ -210,6 +230,125 @@ async fn in_the_slow_lane_one_accounts_backlog_does_not_delay_another_account() 
     let before = bundle.receiver.count("/flood");
     println!("{before} of 120 were attempted before the other account's 5");
     assert!(before < 100, "{before} of 120 came first");
+    bundle.stop().await;
+}
+
+/// Longer than the pause between two checks of a page.
+const CHECK_PAUSE: Duration = Duration::from_secs(61);
+
+/// How long all attacks go on together.
+const ATTACK: Duration = Duration::from_secs(120);
+
+/// How often an attacker does something again until it is told to stop.
+async fn again_and_again<F: Future>(stop: &AtomicBool, pause: Duration, act: impl Fn(usize) -> F) -> usize {
+    let mut done = 0;
+    while !stop.load(Ordering::Relaxed) {
+        act(done).await;
+        done += 1;
+        tokio::time::sleep(pause).await;
+    }
+    done
+}
+
+/// Has a page polled now, and answers how long that took.
+async fn checked(bundle: &Bundle, account: &Account, page: &str) -> Duration {
+    let last = |shown: &Value| shown["last_tick"]["at"].clone();
+    let before = last(&bundle.client.get(page, &account.key).await.json());
+    let began = Instant::now();
+    while last(&bundle.client.get(page, &account.key).await.json()) == before {
+        bundle.client.post(&format!("{page}/check"), &account.key, "").await;
+        assert!(began.elapsed() < SOON * 4, "the page is not polled");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes four minutes and a quiet machine"]
+async fn all_attacks_at_once_leave_a_neighbour_its_service() {
+    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
+    let neighbour = neighbour(&bundle, "/neighbour").await;
+    let held = release_neighbours::disabled(&bundle, &neighbour, "/held", &["event"]).await;
+    let real = "UC_planted_channel_000001";
+    bundle.networks.connect(Network::Youtube, real, "a-real-token-of-the-page");
+    let page = connect(&bundle, &neighbour, Network::Youtube, real, "a-real-token-of-the-page").await;
+    bundle.tick().await;
+    bundle.until_rest().await;
+    bundle.advance(CHECK_PAUSE).await;
+    let alone = measured(&bundle, &neighbour, "alone", 40).await;
+    let steps = release_neighbours::neighbours_release(&bundle, &neighbour, &held, "/held").await;
+    let check_alone = checked(&bundle, &neighbour, &page).await;
+    bundle.until_rest().await;
+    bundle.advance(CHECK_PAUSE).await;
+
+    // Each attack is an account's of its own.
+    let (unblocking, late_one, testing, pretending) =
+        (bundle.account().await, bundle.account().await, bundle.account().await, bundle.account().await);
+    let hole = release_neighbours::disabled(&bundle, &unblocking, "/hole", &["event"]).await;
+    let tested = bundle.webhook(&testing, "/tested", &["contact"]).await;
+    bundle.webhook(&late_one, "/late", &["message"]).await;
+    let dead = DeadHost::start().await;
+    for n in 0..60 {
+        bundle.webhook_with(&late_one, json!({"url": dead.url(n), "items": ["contact"]})).await;
+    }
+    bundle.receiver.set_behaviour("/late", late());
+    bundle.receiver.set_behaviour("/hole", Behaviour::from(Answer::hang()));
+    bundle.receiver.set_behaviour("/tested", Behaviour::from(Answer::hang()));
+    bundle.send_many(&unblocking, "event", 20).await;
+    release_neighbours::until_held(&bundle, &unblocking, &hole, "event", 20).await;
+    release_neighbours::set_enabled(&bundle, &unblocking, &hole, true).await;
+
+    let stop = AtomicBool::new(false);
+    let unblocks = again_and_again(&stop, Duration::from_millis(300), |_| async {
+        let path = format!("/webhooks/{}/unblock", hole.id);
+        bundle.client.post(&path, &unblocking.key, "").await
+    });
+    let floods = again_and_again(&stop, Duration::from_secs(10), |_| async {
+        bundle.send_many(&late_one, "message", 200).await;
+        bundle.send_many(&late_one, "contact", 3).await;
+    });
+    let tests = again_and_again(&stop, Duration::from_millis(15), |_| async {
+        bundle.client.post(&format!("/webhooks/{}/test", tested.id), &testing.key, "").await
+    });
+    let made_up = again_and_again(&stop, Duration::from_millis(500), |n| {
+        let (bundle, pretending) = (&bundle, &pretending);
+        async move {
+            let id = format!("UC_made_up_{n:013}");
+            let page =
+                connect(bundle, pretending, Network::Youtube, &id, &format!("a-made-up-token-{n}")).await;
+            bundle.client.post(&format!("{page}/check"), &pretending.key, "").await
+        }
+    });
+    let observed = async {
+        let began = Instant::now();
+        // The first wave is the time of one attempt.
+        tokio::time::sleep(LATE + ATTEMPT).await;
+        let check = checked(&bundle, &neighbour, &page).await;
+        let mut times = Vec::new();
+        while began.elapsed() < ATTACK {
+            times.extend(measured(&bundle, &neighbour, "beside all", 60).await.0);
+            let beside = release_neighbours::neighbours_release(&bundle, &neighbour, &held, "/held").await;
+            assert_eq!(beside, steps, "steps of a release");
+        }
+        stop.store(true, Ordering::Relaxed);
+        times.sort_unstable();
+        (Times(times), check)
+    };
+    let (unblocks, floods, tests, made_up, (beside, check)) =
+        tokio::join!(unblocks, floods, tests, made_up, observed);
+    println!(
+        "{unblocks} unblocks, {floods} floods of 200, {tests} tests, {made_up} made-up pages; deliveries: median {} \
+         and 99th percentile {} ms, alone {} and {}; a poll {check:?}, alone {check_alone:?}; {steps} steps a release",
+        beside.percentile(50),
+        beside.percentile(99),
+        alone.percentile(50),
+        alone.percentile(99),
+    );
+    beside.assert_within_the_factor_of(&alone);
+    let most = check_alone * u32::try_from(FACTOR).unwrap() + NOISE;
+    assert!(check <= most, "{check:?}, alone {check_alone:?}");
+    assert_eq!(bundle.networks.over_limit(Network::Youtube), 0);
+    bundle.receiver.set_behaviour("/hole", Behaviour::default());
     bundle.stop().await;
 }
 

@@ -1,20 +1,20 @@
-//! What can go wrong between a function and the world.
+//! Errors of tables, queues and other outside systems.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 
 type Source = Box<dyn Error + Send + Sync>;
 
-/// What went wrong. It says whether a repeat may help, and holds no item, token or secret.
+/// A failure of an outside system. It says whether a repeat may help, and holds no item, token or secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
     /// It could not be done now; whether it was done all the same is not known.
     #[error("{operation} could not be done now")]
     Unavailable {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Why it failed.
         #[source]
@@ -23,7 +23,7 @@ pub enum AdapterError {
     /// It was refused: a missing permission, a wrong name, a limit. A repeat does not help.
     #[error("{operation} was refused")]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Why it failed.
         #[source]
@@ -40,19 +40,19 @@ pub enum AdapterError {
     /// Others changed the same row again and again.
     #[error("{operation} met other changes of the same row again and again")]
     Contended {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
     },
     /// A queue did not take all messages. Those that it took are in it.
     #[error("{operation} failed: the queue did not take all messages")]
     NotQueued {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
     },
     /// A table answered a part of a batch only, again and again: it is throttled.
     #[error("{operation} was done in part only: the table is throttled")]
     Incomplete {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
     },
 }
@@ -61,6 +61,11 @@ impl AdapterError {
     /// It could not be done now.
     pub fn unavailable(operation: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Unavailable { operation, source: Box::new(source) }
+    }
+
+    /// A call lacks a part that it needs.
+    pub(crate) fn not_built(source: BuildError) -> Self {
+        Self::unavailable("building a write", source)
     }
 
     /// Others changed the same row again and again.
@@ -75,7 +80,8 @@ impl AdapterError {
         !matches!(self, Self::Refused { .. } | Self::Malformed { .. })
     }
 
-    /// Sorts an AWS call's error: what a service certainly refused will be refused again, all else may pass.
+    /// Sorts an AWS call's error: a request that a service certainly refused will be refused again; any other failure
+    /// may pass.
     pub fn of_call<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,

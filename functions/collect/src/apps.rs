@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use carteiro_adapters::settings::SettingsReader;
+use carteiro_adapters::runtime::settings::SettingsReader;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::AccessToken;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::delivery_of;
+use carteiro_adapters::queues::deliver::delivery_of;
+use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::settlement::DeathCause;
 
 use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};

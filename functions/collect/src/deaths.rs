@@ -1,7 +1,7 @@
 //! Counting the items that the collector buries, and telling their owners of it ([`carteiro_core::tally`]).
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::settlement::DeathCause;
 use carteiro_core::tally::Deaths;
@@ -21,7 +21,7 @@ pub(crate) async fn count<'a>(
         match collect.streaks.count_deaths(&key, &deaths, clock).await {
             Ok(false) => {}
             Ok(true) => {
-                if let Err(error) = collect.teller.tell(&key, clock).await {
+                if let Err(error) = collect.notifier.notify(&key, clock).await {
                     tracing::warn!(webhook, error = error.chain(), "notices.not_queued");
                 }
             }

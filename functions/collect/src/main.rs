@@ -15,7 +15,7 @@
 mod apps;
 mod bury;
 mod deaths;
-mod hand_on;
+mod dispatch;
 mod move_due;
 mod over_limit;
 mod plan;
@@ -28,30 +28,30 @@ mod share;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use carteiro_adapters::aws;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::hand_on::HandOn;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::inbox_table::InboxTable;
-use carteiro_adapters::network_client::NetworkClient;
-use carteiro_adapters::page_telling::PageTeller;
-use carteiro_adapters::poll_queue::{Poll, PollQueue};
-use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::settings::environment;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
-use carteiro_adapters::telling::Teller;
-use carteiro_adapters::tick_table::TickTable;
-use carteiro_adapters::token_table::TokenTable;
-use carteiro_adapters::work_queue::{Work, WorkQueue};
-use carteiro_adapters::work_share::WorkShare;
+use carteiro_adapters::http::network_client::NetworkClient;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::queues::poll::{Poll, PollQueue};
+use carteiro_adapters::queues::work::{Work, WorkQueue};
+use carteiro_adapters::runtime::aws;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::settings::environment;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::inbox::InboxTable;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::poll::PollTable;
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
+use carteiro_adapters::tables::tick::TickTable;
+use carteiro_adapters::tables::tokens::TokenTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
+use carteiro_adapters::tables::waiting::work_share::WorkShare;
 use carteiro_core::retention::Retention;
 use carteiro_core::streak::Rule;
+use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::notify::Notifier;
+use carteiro_services::page_tokens::PageNotifier;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -62,14 +62,14 @@ struct Collect {
     config: ConfigTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     ticks: TickTable,
     deliveries: DeliverQueue,
     dead_letters: DeliverQueue,
     work: WorkQueue,
     shares: WorkShare,
-    teller: Teller,
-    hand_on: HandOn,
+    notifier: Notifier,
+    dispatcher: Dispatcher,
     polls: Polls,
     retention: Retention,
     /// Minutes between two ticks.
@@ -101,7 +101,7 @@ async fn main() -> Result<(), Fatal> {
     let deliveries = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
-    let page_teller = PageTeller { config: config.clone(), queue: deliveries.clone() };
+    let page_notifier = PageNotifier { config: config.clone(), queue: deliveries.clone() };
     let polls = Polls {
         tables: PageTables {
             tokens: TokenTable::new(dynamodb.clone(), settings.token_table),
@@ -115,13 +115,23 @@ async fn main() -> Result<(), Fatal> {
     };
     let collect = Collect {
         polls,
-        hand_on: HandOn { config: config.clone(), inbox, queue: deliveries.clone(), teller: page_teller },
-        teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: deliveries.clone(), rule },
+        dispatcher: Dispatcher {
+            config: config.clone(),
+            inbox,
+            queue: deliveries.clone(),
+            notifier: page_notifier,
+        },
+        notifier: Notifier {
+            config: config.clone(),
+            streaks: streaks.clone(),
+            queue: deliveries.clone(),
+            rule,
+        },
         config,
         streaks,
         shares: WorkShare::new(dynamodb.clone(), settings.held_table.clone()),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         ticks: TickTable::new(dynamodb, settings.tick_table),
         deliveries,
         dead_letters: DeliverQueue::new(sqs.clone(), settings.deliver_dead_queue_url),
@@ -175,11 +185,11 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(work @ (Work::Release { .. } | Work::Replay { .. })) => {
                 share::work(collect, work, clock).await
             }
-            Ok(Work::Tell { account, webhook, revision, item_type }) => {
+            Ok(Work::Notify { account, webhook, revision, item_type }) => {
                 let key = StreakKey { account, webhook, revision, item_type };
-                collect.teller.tell(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
+                collect.notifier.notify(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
             }
-            Ok(Work::HandOn { shard }) => hand_on::shard(collect, shard, clock).await,
+            Ok(Work::Dispatch { shard }) => dispatch::shard(collect, shard, clock).await,
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,
             Err(error) => Err(CollectError::Event(error)),
         };

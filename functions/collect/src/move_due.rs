@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldKey};
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::ReplayKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::deliver::Outgoing;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::waiting::held::{Claim, Due, HeldClaim};
+use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, ReplayKey};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::DeathCause;
@@ -49,7 +48,7 @@ pub(crate) async fn shard(
     let (mut moved, mut left_alone, mut mark) = (0, 0, None);
     loop {
         // Page by page: the index still shows rows that were moved a moment ago.
-        let (found, next) = collect.held.due(shard, until, STEP, mark).await?;
+        let (found, next) = collect.held.items.due(shard, until, STEP, mark).await?;
         let (items, work) = sorted(found, clock.now());
         collect.work.send(&of_accounts(collect, work).await).await?;
         let claimed = claim(collect, items, until, clock).await;
@@ -93,12 +92,12 @@ async fn of_accounts(collect: &Collect, work: Vec<(Work, Duration)>) -> Vec<(Wor
         match &mut work {
             Work::Release { webhook, item_type, account, .. } => {
                 let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-                let glance = held.glance_at_release(&key).await.ok().flatten();
+                let glance = held.releases.glance(&key).await.ok().flatten();
                 *account = glance.and_then(|glance| glance.account);
             }
             Work::Replay { webhook, replay, account } => {
                 let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
-                let glance = held.glance_at_replay(&key).await.ok().flatten();
+                let glance = held.replays.glance(&key).await.ok().flatten();
                 *account = glance.and_then(|glance| glance.account);
             }
             _ => {}
@@ -123,14 +122,14 @@ async fn claim(
 ) -> ClaimedPage {
     let claims = stream::iter(keys).map(|key| async move {
         let now = clock.now();
-        match collect.held.claim(&key, until, now, after(now, LEASE)).await {
+        match collect.held.items.claim(&key, until, now, after(now, LEASE)).await {
             Ok(HeldClaim::Claimed { delivery, due_at, claim }) => {
                 Ok(Some(Claimed { key, delivery: *delivery, due_at, claim }))
             }
             Ok(HeldClaim::NotOurs) => Ok::<_, AdapterError>(None),
             // It would come due again at every tick.
             Err(error @ AdapterError::Malformed { .. }) => {
-                if collect.held.set_aside(&key, after(now, LEASE)).await? {
+                if collect.held.items.quarantine(&key, after(now, LEASE)).await? {
                     tracing::error!(error = error.chain(), "held.set_aside");
                 }
                 Ok(None)
@@ -209,7 +208,7 @@ async fn move_step(
 }
 
 async fn finish(collect: &Collect, claimed: Claimed) {
-    if let Err(error) = collect.held.finish(&claimed.key, &claimed.claim).await {
+    if let Err(error) = collect.held.items.finish(&claimed.key, &claimed.claim).await {
         // The row is moved once more when its claim has run out: a duplicate, not a loss.
         tracing::warn!(error = error.chain(), "held.not_deleted");
     }

@@ -1,6 +1,6 @@
 //! What a network does not let be kept any more: it is deleted outright, wherever it waits, and not buried.
 
-use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::delivery::Delivery;
 
 use crate::{Collect, replay};

@@ -7,15 +7,15 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::{AdapterError, chain};
-use carteiro_adapters::held_table::DUE_SHARDS;
-use carteiro_adapters::inbox_table::READY_SHARDS;
-use carteiro_adapters::poll_queue::Poll;
-use carteiro_adapters::poll_table;
-use carteiro_adapters::streak_table::{self, StreakKey};
-use carteiro_adapters::tick_table::SlotClaim;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::poll::Poll;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::inbox::READY_SHARDS;
+use carteiro_adapters::tables::poll;
+use carteiro_adapters::tables::streak::{self, StreakKey};
+use carteiro_adapters::tables::tick::SlotClaim;
+use carteiro_adapters::tables::waiting::keys::DUE_SHARDS;
 use carteiro_core::retention::after;
 use carteiro_core::slot::Slot;
 use futures_util::stream::{self, Stream, StreamExt};
@@ -89,15 +89,15 @@ async fn plan(
 ) -> Result<Planned, CollectError> {
     let until = after(now, Duration::from_secs(u64::from(collect.minutes) * 60));
     let due = stream::iter(0..DUE_SHARDS).map(|shard| async move {
-        let (first, _) = collect.held.due(shard, until, 1, None).await?;
+        let (first, _) = collect.held.items.due(shard, until, 1, None).await?;
         Ok(at_once((!first.is_empty()).then_some(Work::MoveDue { shard, until })))
     });
     let ready = stream::iter(0..READY_SHARDS).map(|shard| async move {
-        let (first, _) = collect.hand_on.inbox.ready(shard, 1, None).await?;
-        Ok(at_once((!first.is_empty()).then_some(Work::HandOn { shard })))
+        let (first, _) = collect.dispatcher.inbox.ready(shard, 1, None).await?;
+        Ok(at_once((!first.is_empty()).then_some(Work::Dispatch { shard })))
     });
     // What there is no room for is left to the next tick.
-    let to_tell = stream::iter(0..streak_table::DUE_SHARDS).map(|shard| async move {
+    let to_tell = stream::iter(0..streak::DUE_SHARDS).map(|shard| async move {
         let found = collect.streaks.due(shard, until, TOLD_AT_MOST).await?;
         Ok(found.into_iter().map(|found| telling(found, now)).collect())
     });
@@ -105,7 +105,7 @@ async fn plan(
         let depth = collect.dead_letters.depth().await?;
         Ok(at_once((depth > 0).then_some(Work::BuryDeadLetters)))
     });
-    let pages = stream::iter(0..poll_table::SHARDS).map(|shard| async move {
+    let pages = stream::iter(0..poll::SHARDS).map(|shard| async move {
         // A first row that cannot be read is left out of the answer; there may be others.
         let (first, more) = collect.polls.tables.polls.schedules_of(shard, Some(1), None).await?;
         let is_empty = first.is_empty() && more.is_none();
@@ -144,7 +144,7 @@ fn at_once(work: Option<Work>) -> Planning {
 fn telling((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Duration) {
     let StreakKey { account, webhook, revision, item_type } = key;
     let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
-    (Work::Tell { account, webhook, revision, item_type }, delay)
+    (Work::Notify { account, webhook, revision, item_type }, delay)
 }
 
 /// A part of the plan.

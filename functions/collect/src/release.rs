@@ -16,14 +16,15 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{HeldKey, SHARDS};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey, Waiting};
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::deliver::Outgoing;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::cursor::HeldCursor;
+use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::release::{
@@ -96,7 +97,7 @@ struct Worker<'a> {
     collect: &'a Collect,
     clock: InvocationClock,
     /// What waits, as far as it was read.
-    waiting: Waiting,
+    waiting: HeldCursor,
     /// When reading it began.
     read_at: Timestamp,
     /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
@@ -120,12 +121,12 @@ async fn bury(
     let until = collect.retention.dead_until(now);
     let burying = stream::iter(rows).map(|(held, delivery)| async move {
         if delivery.is_over_limit(now) {
-            collect.held.delete_released(held).await?;
+            collect.held.items.delete_released(held).await?;
             over_limit::note(collect, delivery, clock).await;
             return Ok(());
         }
         collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
-        collect.held.delete_released(held).await?;
+        collect.held.items.delete_released(held).await?;
         replay::count_dead(collect, delivery, clock).await;
         Ok(())
     });
@@ -145,7 +146,7 @@ pub(crate) async fn release(
     let Some(release) = claim(collect, &key, looks, clock).await? else { return Ok(Progress::Done) };
     let worked = Worker::new(collect, &release, clock).work(release.clone()).await;
     if worked.is_err()
-        && let Err(error) = collect.held.give_back_release(&release, clock.now()).await
+        && let Err(error) = collect.held.releases.return_to_queue(&release, clock.now()).await
     {
         // Whoever looks at the end of this worker's time takes it over.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "release.not_given_back");
@@ -165,7 +166,7 @@ async fn claim(
     loop {
         let now = clock.now();
         let time_over = after(now, clock.left());
-        match collect.held.claim_release(key, now, after(now, LEASE), time_over).await {
+        match collect.held.releases.claim(key, now, after(now, LEASE), time_over).await {
             Ok(ReleaseClaim::Claimed(release)) => return Ok(Some(release)),
             Ok(ReleaseClaim::Over) => return Ok(None),
             // Nobody could ever release what waits for it.
@@ -193,10 +194,10 @@ async fn look_later(
     now: Timestamp,
 ) -> Result<(), CollectError> {
     let Some(at) = next_look(looks, lease, now) else { return Ok(()) };
-    if !collect.held.plan_look(key, now, at).await? {
+    if !collect.held.releases.plan_look(key, now, at).await? {
         return Ok(());
     }
-    let account = collect.held.glance_at_release(key).await?.and_then(|glance| glance.account);
+    let account = collect.held.releases.glance(key).await?.and_then(|glance| glance.account);
     let ReleaseKey { webhook, item_type } = key.clone();
     let look = Work::Release { webhook, item_type, account, looks: looks + 1 };
     let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
@@ -207,7 +208,7 @@ impl<'a> Worker<'a> {
     fn new(collect: &'a Collect, release: &Release, clock: InvocationClock) -> Self {
         let read_at = clock.now();
         let Release { key, state, .. } = release;
-        let waiting = collect.held.waiting(key, state.release_all_until, read_at);
+        let waiting = collect.held.of_release(key, state.release_all_until, read_at);
         let (touched, sent) = (state.touched, Vec::new());
         Self { collect, clock, waiting, read_at, anew: true, touched, sent, steps: 0, items: 0 }
     }
@@ -221,14 +222,14 @@ impl<'a> Worker<'a> {
                 Next::Over => return Ok(()),
                 Next::Pause { release, until, keep_step } => {
                     let held = &self.collect.held;
-                    if held.postpone_release(&release, until, keep_step).await? != LeftRelease::Touched {
+                    if held.releases.postpone(&release, until, keep_step).await? != LeftRelease::Touched {
                         return Ok(());
                     }
                     // By a hold, which changes little, or by somebody who wants it to go on.
                     let Some(ours) = self.renew(&release).await? else { return Ok(()) };
                     refused = if ours.state.hastened == release.state.hastened { refused + 1 } else { 0 };
                     if refused >= MAX_TOUCHED {
-                        held.give_back_release(&ours, self.clock.now()).await?;
+                        held.releases.return_to_queue(&ours, self.clock.now()).await?;
                         return Ok(());
                     }
                     ours
@@ -307,7 +308,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn end(&self, release: Release) -> Result<Next, CollectError> {
-        match self.collect.held.end_release(&release).await? {
+        match self.collect.held.releases.end(&release).await? {
             LeftRelease::Done => {
                 let (steps, items) = (self.steps, self.items);
                 tracing::info!(webhook = release.key.webhook.as_str(), steps, items, "release.ended");
@@ -320,7 +321,8 @@ impl<'a> Worker<'a> {
 
     fn read_anew(&mut self, release: &Release) {
         self.read_at = self.clock.now();
-        self.waiting = self.collect.held.waiting(&release.key, release.state.release_all_until, self.read_at);
+        self.waiting =
+            self.collect.held.of_release(&release.key, release.state.release_all_until, self.read_at);
         self.anew = true;
     }
 
@@ -333,7 +335,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn renew(&self, release: &Release) -> Result<Option<Release>, AdapterError> {
-        self.collect.held.renew_release(release, self.lease()).await
+        self.collect.held.releases.renew(release, self.lease()).await
     }
 
     /// Waits until all of the step under way has finished.
@@ -355,7 +357,7 @@ impl<'a> Worker<'a> {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
             let looked = if after(self.clock.now(), LEASE / 2) < release.lease {
-                self.collect.held.look_at_release(&release).await?
+                self.collect.held.releases.reload(&release).await?
             } else {
                 self.renew(&release).await?
             };
@@ -427,7 +429,7 @@ impl<'a> Worker<'a> {
             let now = clock.now();
             let (mut over, mut next) = (Vec::new(), None);
             while over.len() < MANY as usize
-                && let Some(oldest) = collect.held.next_waiting(waiting, MANY).await?
+                && let Some(oldest) = waiting.peek(MANY).await?
             {
                 let end = oldest.within_limit(collect.retention.held_until(oldest.kept_since()));
                 // Behind one that was replayed others stand whose retention is over sooner.
@@ -442,7 +444,7 @@ impl<'a> Worker<'a> {
             if over.is_empty() {
                 return Ok(Some((release, next)));
             }
-            let over = collect.held.adopt(waiting, over, now).await?;
+            let over = waiting.adopt(over, now).await?;
             bury(collect, &over, *clock).await?;
         }
     }
@@ -451,7 +453,7 @@ impl<'a> Worker<'a> {
     /// may be over.
     async fn oldest_is_replayed(&mut self) -> Result<bool, AdapterError> {
         let over_since = self.collect.retention.over_since(self.clock.now());
-        let oldest = self.collect.held.next_waiting(&mut self.waiting, MANY).await?;
+        let oldest = self.waiting.peek(MANY).await?;
         Ok(oldest.is_some_and(|oldest| oldest.replayed.is_some() && oldest.accepted_at <= over_since))
     }
 
@@ -468,7 +470,7 @@ impl<'a> Worker<'a> {
             }
             let key = &release.key;
             let looks = pages.into_iter().map(|(shard, mark)| async move {
-                let (found, next) = collect.held.kept_too_long(key, shard, over_since, mark).await?;
+                let (found, next) = collect.held.items.kept_too_long(key, shard, over_since, mark).await?;
                 Ok::<_, AdapterError>((found, next.map(|next| (shard, Some(next)))))
             });
             let (found, next): (Vec<_>, Vec<_>) = try_join_all(looks).await?.into_iter().unzip();
@@ -477,7 +479,7 @@ impl<'a> Worker<'a> {
             let Some(ours) = self.renew(&release).await? else { return Ok(None) };
             release = ours;
         }
-        collect.held.looked_behind(&release, (began, self.lease())).await
+        collect.held.releases.record_retention_sweep(&release, (began, self.lease())).await
     }
 
     /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.
@@ -489,7 +491,7 @@ impl<'a> Worker<'a> {
     ) -> Result<Option<Release>, CollectError> {
         let held = &self.collect.held;
         let now = self.clock.now();
-        let oldest = held.take_waiting(&mut self.waiting, (size, MAX_STEP_BYTES), now).await?;
+        let oldest = self.waiting.take_part((size, MAX_STEP_BYTES), now).await?;
         let (over, oldest): (Vec<_>, Vec<_>) =
             oldest.into_iter().partition(|(_, delivery)| delivery.is_over_limit(now));
         bury(self.collect, &over, self.clock).await?;
@@ -500,7 +502,7 @@ impl<'a> Worker<'a> {
         let id = format!("{:032x}", random::bits128()?);
         let step = NewStep { id: &id, items: u32::try_from(oldest.len()).unwrap_or(u32::MAX), size };
         let times = (self.clock.now(), self.lease());
-        let Some(ours) = held.begin_step(release, step, times).await? else { return Ok(None) };
+        let Some(ours) = held.releases.begin_step(release, step, times).await? else { return Ok(None) };
         let tag = |index| Some(StepTag { id: id.clone(), first: size == FIRST_STEP, index: Some(index) });
         let outgoing: Vec<_> = (0..)
             .zip(&oldest)
@@ -513,8 +515,8 @@ impl<'a> Worker<'a> {
         let unsent: BTreeSet<i64> =
             (0..).zip(&sent).filter_map(|(index, sent)| sent.is_err().then_some(index)).collect();
         // They stay held, for a later step; this one does not wait for them.
-        held.finish_of_step(&ours.key, &id, &unsent, &BTreeSet::new()).await?;
-        let Some(ours) = held.step_sent(&ours, self.lease()).await? else { return Ok(None) };
+        held.releases.count_finished(&ours.key, &id, &unsent, &BTreeSet::new()).await?;
+        let Some(ours) = held.releases.step_sent(&ours, self.lease()).await? else { return Ok(None) };
         self.items += oldest.len();
         self.anew = false;
         if !unsent.is_empty() {
@@ -529,7 +531,7 @@ impl<'a> Worker<'a> {
     /// Deletes rows of what is in the queue.
     async fn delete(&self, rows: Vec<HeldKey>) {
         let deleting = stream::iter(rows).map(|key| async move {
-            if let Err(error) = self.collect.held.delete_released(&key).await {
+            if let Err(error) = self.collect.held.items.delete_released(&key).await {
                 tracing::warn!(error = error.chain(), "held.not_deleted");
             }
         });
@@ -540,11 +542,11 @@ impl<'a> Worker<'a> {
     async fn drop_items(&mut self, release: &Release) -> Result<Option<Option<Release>>, AdapterError> {
         let held = &self.collect.held;
         let now = self.clock.now();
-        let rows = held.take_waiting(&mut self.waiting, (MANY, MAX_STEP_BYTES), now).await?;
+        let rows = self.waiting.take_part((MANY, MAX_STEP_BYTES), now).await?;
         if rows.is_empty() {
             return Ok(None);
         }
-        let dropping = stream::iter(&rows).map(|(key, _)| held.drop_row(key));
+        let dropping = stream::iter(&rows).map(|(key, _)| held.items.drop_row(key));
         dropping.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
         self.items += rows.len();
         self.anew = false;

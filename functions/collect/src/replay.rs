@@ -1,5 +1,5 @@
 //! Replays: dead items are made to wait for their release, in the order of their acceptance
-//! ([`carteiro_adapters::replay_row`]).
+//! ([`carteiro_adapters::tables::waiting::replay`]).
 //!
 //! One worker at a time has a replay, by a lease that it renews with every transaction. When its time is over, or where
 //! it fails, it gives the replay back as it is; a tick that ran meanwhile has planned a successor for the end of its
@@ -11,14 +11,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::DeadRow;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::{ReplayClaim, ReplayKey, RunningReplay, Take};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::dead::DeadRow;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::{ReleaseKey, ReplayKey};
+use carteiro_adapters::tables::waiting::replay::{ReplayClaim, RunningReplay, Take};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES};
 use carteiro_core::retention::after;
@@ -48,7 +48,7 @@ pub(crate) async fn replay(
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
     let now = clock.now();
-    let claim = collect.held.claim_replay(&key, now, after(now, LEASE), after(now, clock.left())).await;
+    let claim = collect.held.replays.claim(&key, now, after(now, LEASE), after(now, clock.left())).await;
     let running = match claim {
         Ok(ReplayClaim::Claimed(running)) => running,
         Ok(ReplayClaim::Taken | ReplayClaim::Over) => return Ok(Progress::Done),
@@ -130,7 +130,7 @@ impl Worker<'_> {
         let webhook =
             collect.config.find_webhook(&running.replay.account, &running.replay.key.webhook).await?;
         let Some(webhook) = webhook else {
-            collect.held.drop_replay(&running.replay).await?;
+            collect.held.replays.forget(&running.replay).await?;
             return Ok(Taking::NotOurs);
         };
         // Whoever was before may have died between taking and this.
@@ -149,7 +149,7 @@ impl Worker<'_> {
         let mut passed = None;
         for _ in 0..HELD_TRIES {
             let now = self.clock.now();
-            let found = self.collect.held.held_of_replay(&self.running.replay).await?;
+            let found = self.collect.held.items.of_replay(&self.running.replay).await?;
             self.found_held |= !found.is_empty();
             let is_passed = |row: &HeldPlace| !row.waits_for_its_time(now);
             let left =
@@ -161,7 +161,7 @@ impl Worker<'_> {
                 return Ok(Taking::Over);
             }
             let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
-            match self.collect.held.take_held(&self.running, &rows, (&place, left), times).await? {
+            match self.collect.held.replays.take_held(&self.running, &rows, (&place, left), times).await? {
                 Take::Taken(ours) => {
                     self.running = *ours;
                     passed = Some(0);
@@ -217,7 +217,7 @@ impl Worker<'_> {
             let now = self.clock.now();
             let times = (now, after(now, LEASE), self.collect.retention.held_row_expires(now));
             let Collect { held, dead, .. } = self.collect;
-            match held.take_dead(&self.running, dead, &rows[..count], (place, passed), times).await? {
+            match held.replays.take_dead(&self.running, dead, &rows[..count], (place, passed), times).await? {
                 Take::Taken(ours) => {
                     self.running = *ours;
                     self.pace.taken();
@@ -250,7 +250,7 @@ impl Worker<'_> {
     /// Sees to a release, and gives the replay back: the next tick finds it.
     async fn give_back(&self) -> Result<Progress, CollectError> {
         release(self.collect, &self.running, self.clock).await?;
-        self.collect.held.give_back_replay(&self.running, self.clock.now()).await?;
+        self.collect.held.replays.return_to_queue(&self.running, self.clock.now()).await?;
         Ok(Progress::Done)
     }
 
@@ -258,7 +258,7 @@ impl Worker<'_> {
         if self.running.counts.taken > 0 || self.found_held {
             release(self.collect, &self.running, self.clock).await?;
         }
-        if self.collect.held.end_replay(&self.running, self.clock.now()).await? {
+        if self.collect.held.replays.end(&self.running, self.clock.now()).await? {
             let Counts { found, taken, .. } = self.running.counts;
             let ReplayKey { webhook, replay } = &self.running.replay.key;
             let (webhook, replay) = (webhook.as_str(), replay.as_str());
@@ -282,7 +282,7 @@ async fn release(
     let (webhook, item_type) = (running.replay.key.webhook.clone(), running.replay.item_type.clone());
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
     let work = Work::release(running.replay.account.clone(), webhook, item_type);
-    if !collect.held.plan_release(&key, &running.replay.account, clock.now()).await? {
+    if !collect.held.releases.plan(&key, &running.replay.account, clock.now()).await? {
         // It was sent as work by whoever planned it.
         return Ok(());
     }
@@ -308,7 +308,7 @@ async fn count(collect: &Collect, delivery: &Delivery, one: Counts, clock: Invoc
     let Some(replayed) = &delivery.replayed else { return };
     let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
     let now = clock.now();
-    let counting = collect.held.count_of_replay(&key, one, now, collect.retention.replay_expires(now));
+    let counting = collect.held.replays.count(&key, one, now, collect.retention.replay_expires(now));
     if counting.await.is_err() {
         tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");
     }

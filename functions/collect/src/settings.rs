@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::network_client::Addresses;
-use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_adapters::http::network_client::Addresses;
+use carteiro_adapters::runtime::settings::{SettingsError, SettingsReader};
 use carteiro_core::retention::Retention;
 use carteiro_networks::poll::settings::NetworkSettings;
 

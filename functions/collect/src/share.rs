@@ -7,12 +7,11 @@
 use std::convert::Infallible;
 use std::pin::pin;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::replay_row::ReplayKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::keys::{ReleaseKey, ReplayKey};
 use carteiro_core::id::AccountId;
 use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
 use futures_util::future::{Either, select};
@@ -37,11 +36,11 @@ pub(crate) async fn work(
     let glance = match &work {
         Work::Release { webhook, item_type, .. } => {
             let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-            collect.held.glance_at_release(&key).await?
+            collect.held.releases.glance(&key).await?
         }
         Work::Replay { webhook, replay, .. } => {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
-            collect.held.glance_at_replay(&key).await?
+            collect.held.replays.glance(&key).await?
         }
         _ => None,
     };

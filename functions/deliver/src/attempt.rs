@@ -6,10 +6,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::chain;
-use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::http::sender::{Attempted, Labels, SIGNATURE, WebhookRequest, headers};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::attempt_log::{MAX_EXCERPT_BYTES, excerpt, shown_headers};
 use carteiro_core::delivery::Delivery;
@@ -247,7 +247,7 @@ async fn one(
     let headers = headers(&webhook, &labels, &delivery.body, now);
     let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
     let attempt =
-        Attempt { url: &webhook.settings.url, headers, body: Bytes::copy_from_slice(&delivery.body) };
+        WebhookRequest { url: &webhook.settings.url, headers, body: Bytes::copy_from_slice(&delivery.body) };
     let attempting = deliver.sender.attempt(attempt, now);
     let attempted = match noticed(attempting, slow_bound(deliver.attempt), || {
         let place = Place::of(&webhook.id, &webhook.settings.url);

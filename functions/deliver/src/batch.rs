@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::delivery::{Delivery, MessageError};
 use carteiro_core::lane::Lane;
 use futures_util::future::join;
@@ -111,7 +111,7 @@ async fn deliver_all(
 async fn tell(deliver: &Deliver, to_tell: impl Iterator<Item = &StreakKey>, clock: InvocationClock) {
     for key in to_tell {
         let left = clock.left().saturating_sub(Duration::from_millis(1500));
-        match tokio::time::timeout(left, deliver.teller.tell(key, clock)).await {
+        match tokio::time::timeout(left, deliver.notifier.notify(key, clock)).await {
             Ok(Ok(notices)) => {
                 tracing::info!(webhook = key.webhook.as_str(), notices, "notices.queued");
             }

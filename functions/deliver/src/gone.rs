@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;

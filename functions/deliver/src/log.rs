@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::attempt_log::{Became, Entry, ReleaseStep};
 use carteiro_core::outcome::Outcome;
 use carteiro_core::retention::after;

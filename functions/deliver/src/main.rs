@@ -26,21 +26,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
-use carteiro_adapters::attempt_table::AttemptTable;
-use carteiro_adapters::aws;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::sender::Sender;
-use carteiro_adapters::settings::environment;
-use carteiro_adapters::streak_table::StreakTable;
-use carteiro_adapters::telling::Teller;
+use carteiro_adapters::http::sender::Sender;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::runtime::aws;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::settings::environment;
+use carteiro_adapters::tables::attempts::AttemptTable;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::streak::StreakTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_core::retention::Retention;
 use carteiro_core::slow::DeadHosts;
 use carteiro_core::streak::Rule;
+use carteiro_services::notify::Notifier;
 use lambda_runtime::{LambdaEvent, service_fn};
 
 /// What the function works with.
@@ -49,12 +49,12 @@ struct Deliver {
     config: ConfigTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     attempts: AttemptTable,
     queue: DeliverQueue,
     slow_queue: DeliverQueue,
     slow_queue_arn: Arc<str>,
-    teller: Teller,
+    notifier: Notifier,
     sender: Sender,
     retention: Retention,
     /// How many attempts of one batch go to one host at once.
@@ -83,11 +83,11 @@ async fn main() -> Result<(), Fatal> {
     let queue = DeliverQueue::new(sqs.clone(), settings.deliver_queue_url);
     let rule = Rule { threshold: settings.threshold, block: settings.block, told: true };
     let deliver = Deliver {
-        teller: Teller { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule },
+        notifier: Notifier { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule },
         config,
         streaks,
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         queue,
         slow_queue: DeliverQueue::new(sqs, settings.slow_queue_url),

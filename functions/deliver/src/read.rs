@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::slow::{Place, SlowAttempts};

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::LastError;
 use carteiro_core::outcome::Outcome;

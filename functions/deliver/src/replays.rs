@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::Counts;
 
@@ -43,7 +43,7 @@ pub(crate) async fn count(
     }
     for (key, count) in counts {
         let now = clock.now();
-        let counting = deliver.held.count_of_replay(&key, count, now, deliver.retention.replay_expires(now));
+        let counting = deliver.held.replays.count(&key, count, now, deliver.retention.replay_expires(now));
         let limit = clock.left().saturating_sub(Duration::from_millis(1500)).min(LIMIT);
         if !matches!(tokio::time::timeout(limit, counting).await, Ok(Ok(()))) {
             tracing::warn!(

@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::{DeliverQueue, Outgoing};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::HeldFor;
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::keys::{HeldFor, ReleaseKey};
 use carteiro_core::attempt_log::Became;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::item::ItemType;
@@ -391,10 +390,10 @@ async fn write(
     match one.store {
         Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Resend(..) => Ok(()),
         Store::HoldUntil(due_at) => {
-            deliver.held.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
+            deliver.held.items.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
         }
         Store::HoldForRelease(reason, _) => {
-            deliver.held.hold_for_release(delivery, reason, seen_at, expires_at).await
+            deliver.held.items.hold_for_release(delivery, reason, seen_at, expires_at).await
         }
         Store::Bury(cause) => {
             tracing::warn!(
@@ -423,7 +422,7 @@ async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: Invocatio
     let mut uncertain = Vec::new();
     for (key, (delivery, due_at, messages)) in wanted {
         let left = clock.left().saturating_sub(RESERVE);
-        let awaiting = deliver.held.await_release(&key, &delivery.account, due_at);
+        let awaiting = deliver.held.releases.ensure(&key, &delivery.account, due_at);
         match tokio::time::timeout(left, awaiting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -457,7 +456,7 @@ async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationC
     }
     for ((key, step), (finished, failed)) in counts {
         let left = clock.left().saturating_sub(RESERVE);
-        let counting = deliver.held.finish_of_step(&key, step, &finished, &failed);
+        let counting = deliver.held.releases.count_finished(&key, step, &finished, &failed);
         if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
             let items = finished.len();
             tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
+use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::lane::Lane;
 use carteiro_core::slow::Place;

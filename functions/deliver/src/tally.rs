@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::tally;
 
 use crate::Deliver;

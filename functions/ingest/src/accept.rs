@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::deliver_queue::Outgoing;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::idempotency_table::KeyClaim;
-use carteiro_adapters::random;
+use carteiro_adapters::queues::deliver::Outgoing;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::idempotency::KeyClaim;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId};

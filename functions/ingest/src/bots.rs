@@ -1,15 +1,15 @@
 //! What bots send: one item, or many as lines.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::id::AccountId;
 use carteiro_core::idempotency::IdempotencyKey;
 use carteiro_core::item::{self, ItemError, ItemType, Source};
 use carteiro_core::ndjson::{self, BulkError};
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_services::authentication::caller;
 use serde_json::{Value, json};
 
 use crate::Ingest;

@@ -16,29 +16,29 @@ mod settings;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::aws;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::deliver_queue::DeliverQueue;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::hand_on::HandOn;
-use carteiro_adapters::http_api::{Failure, Request};
-use carteiro_adapters::idempotency_table::IdempotencyTable;
-use carteiro_adapters::inbox_table::InboxTable;
-use carteiro_adapters::page_telling::PageTeller;
-use carteiro_adapters::settings::environment;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::runtime::aws;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::http_api::{Failure, Request};
+use carteiro_adapters::runtime::settings::environment;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::idempotency::IdempotencyTable;
+use carteiro_adapters::tables::inbox::InboxTable;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
 use carteiro_networks::network::Network;
 use carteiro_networks::spec::PushSpec;
+use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::page_tokens::PageNotifier;
 
 /// What the function works with.
 struct Ingest {
     config: ConfigTable,
     idempotency: IdempotencyTable,
     queue: DeliverQueue,
-    hand_on: HandOn,
+    dispatcher: Dispatcher,
     secrets: push::Secrets,
     retention: Retention,
     /// Whether what is pushed for a page waits until its network took its token.
@@ -54,9 +54,9 @@ async fn main() -> Result<(), Fatal> {
     let config = ConfigTable::new(dynamodb.clone(), settings.config_table);
     let queue = DeliverQueue::new(aws_sdk_sqs::Client::new(&aws), settings.deliver_queue_url);
     let inbox = InboxTable::new(dynamodb.clone(), settings.inbox_table);
-    let teller = PageTeller { config: config.clone(), queue: queue.clone() };
+    let notifier = PageNotifier { config: config.clone(), queue: queue.clone() };
     let ingest = Ingest {
-        hand_on: HandOn { config: config.clone(), inbox, queue: queue.clone(), teller },
+        dispatcher: Dispatcher { config: config.clone(), inbox, queue: queue.clone(), notifier },
         config,
         idempotency: IdempotencyTable::new(dynamodb, settings.idempotency_table),
         queue,

@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::ConnectedPage;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::hand_on::{HandedOn, Known};
-use carteiro_adapters::http_api::{Failure, Request, answer, empty};
-use carteiro_adapters::inbox_table::{Claim, Entry, NewEntry, Stored, Waiting};
-use carteiro_adapters::packed_event::PackedEvent;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, answer, empty};
+use carteiro_adapters::tables::inbox::{Claim, Entry, EntryState, NewEntry, Stored};
+use carteiro_adapters::tables::packed_event::PackedEvent;
+use carteiro_adapters::tables::pages::ConnectedPage;
 use carteiro_core::hop::Hop;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::after;
@@ -27,6 +26,7 @@ use carteiro_networks::page::Delivery;
 use carteiro_networks::push::signature::{AppSecret, ChallengeError};
 use carteiro_networks::push::{MAX_PUSH_BYTES, split};
 use carteiro_networks::spec::PushSpec;
+use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use jiff::Timestamp;
 
 use crate::{Ingest, bots};
@@ -99,7 +99,7 @@ pub(crate) async fn receive(
         tracing::warn!(network = network.as_str(), "push.out_of_time");
         return Err(Problem::unavailable("not all of it is stored; send it again").into());
     };
-    taking.hand_on(stored?).await;
+    taking.dispatch(stored?).await;
     Ok(empty(200))
 }
 
@@ -178,7 +178,7 @@ impl Taking<'_> {
                 }
             }
         }
-        let stored = self.ingest.hand_on.inbox.store(&entries, received_at).await?;
+        let stored = self.ingest.dispatcher.inbox.store(&entries, received_at).await?;
         self.keep(&unrecognised, received_at).await?;
         let new = stored.iter().filter(|stored| **stored == Stored::New).count();
         let network = self.network.as_str();
@@ -187,7 +187,7 @@ impl Taking<'_> {
         }
         tracing::info!(network, updates = updates.len(), entries = entries.len(), new, "push.stored");
         let immediate = entries.into_iter().zip(of_update).zip(stored).filter(|((entry, _), stored)| {
-            *stored == Stored::New && matches!(entry.waiting, Waiting::Claimed(_))
+            *stored == Stored::New && matches!(entry.waiting, EntryState::Claimed(_))
         });
         let immediate = immediate
             .map(|((entry, index), _)| entry.into_claimed(updates[index].event.clone(), received_at))
@@ -205,7 +205,7 @@ impl Taking<'_> {
                 looked_up.insert((network, id));
             }
             for (network, ids) in ids {
-                for page in self.ingest.hand_on.config.find_pages(network, &ids).await? {
+                for page in self.ingest.dispatcher.config.find_pages(network, &ids).await? {
                     routes.entry((network, page.network_id.clone())).or_default().push(page);
                 }
             }
@@ -222,7 +222,7 @@ impl Taking<'_> {
             .map(|update| (EntryKey::of_unrecognised(&update.event), PackedEvent::of(&update.event)))
             .filter(|(key, _)| seen.insert(key.clone()))
             .collect();
-        let inbox = &self.ingest.hand_on.inbox;
+        let inbox = &self.ingest.dispatcher.inbox;
         let stored = inbox.store_unrecognised(self.network, &events, received_at, expires_at).await?;
         for ((key, event), stored) in events.iter().zip(stored) {
             if stored == Stored::New {
@@ -258,22 +258,23 @@ impl Taking<'_> {
     }
 
     /// Hands on what is to be handed on at once, as far as it comes in a short time. The rest is a tick's.
-    async fn hand_on(&self, stored: InInbox) {
+    async fn dispatch(&self, stored: InInbox) {
         if stored.immediate.is_empty() {
             return;
         }
         let (network, entries) = (self.network.as_str(), stored.immediate.len());
-        let mut known = Known::default();
+        let mut known = RoutingCache::default();
         for entry in &stored.immediate {
             known.page_is_there(entry.page.clone(), entry.received_at);
         }
         let begin_by = after(self.began_at, IMMEDIATE_TIME);
-        let hand_on = &self.ingest.hand_on;
-        let handing_on = hand_on.hand_on(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
+        let dispatcher = &self.ingest.dispatcher;
+        let dispatching =
+            dispatcher.dispatch(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
         // All of it is stored: that is to be answered also where what was begun does not end.
-        match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), handing_on).await {
-            Ok(HandedOn { handed_on, left, .. }) => {
-                tracing::info!(network, entries, handed_on, left, "push.handed_on");
+        match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), dispatching).await {
+            Ok(DispatchSummary { dispatched, left, .. }) => {
+                tracing::info!(network, entries, handed_on = dispatched, left, "push.handed_on");
             }
             Err(_) => tracing::warn!(network, entries, "push.handing_on_cut_short"),
         }
@@ -309,14 +310,14 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
     found.unwrap_or(if is_foreseen { Whose::NotConnected } else { Whose::Unrecognised })
 }
 
-fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> Waiting {
+fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> EntryState {
     match page.delivery {
-        _ if reading.wanted.is_some() => Waiting::Incomplete,
+        _ if reading.wanted.is_some() => EntryState::Incomplete,
         // Whoever connects a page by its id gets nothing of it until its network took their token for it.
-        _ if needs_proof && !page.proven => Waiting::Incomplete,
+        _ if needs_proof && !page.proven => EntryState::Incomplete,
         // What is said of a token is the tick's, which may change the page.
-        Delivery::Immediate if reading.signal.is_none() => Waiting::Claimed(claim.clone()),
-        Delivery::Immediate | Delivery::Scheduled => Waiting::Ready,
+        Delivery::Immediate if reading.signal.is_none() => EntryState::Claimed(claim.clone()),
+        Delivery::Immediate | Delivery::Scheduled => EntryState::Ready,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::settings::{SettingsError, SettingsReader};
+use carteiro_adapters::runtime::settings::{SettingsError, SettingsReader};
 use carteiro_core::retention::Retention;
 
 use crate::push::Secrets;

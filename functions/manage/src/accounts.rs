@@ -1,18 +1,18 @@
 //! Accounts and their keys: the operator's.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::account_counts::Created;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::{Account, NewKey};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, Request, empty, json};
-use carteiro_adapters::random;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, empty, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Created;
+use carteiro_adapters::tables::config::{Account, NewKey};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
 use carteiro_core::time;
+use carteiro_services::authentication::Caller;
 use serde_json::json;
 
 use crate::{Manage, body, lists, pages, webhooks};

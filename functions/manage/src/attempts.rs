@@ -1,15 +1,15 @@
 //! `GET /webhooks/{id}/attempts`: the attempts that were made, as far as they are logged, the newest first.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::attempt_table::{LogSpan, is_place};
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::tables::attempts::{LogSpan, is_place};
 use carteiro_core::attempt_log::{Entry, Filter};
 use carteiro_core::item::ItemType;
 use carteiro_core::message;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::time;
+use carteiro_services::authentication::Caller;
 use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};

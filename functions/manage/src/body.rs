@@ -1,6 +1,6 @@
 //! Bodies of requests: one JSON object, bounded.
 
-use carteiro_adapters::http_api::Request;
+use carteiro_adapters::runtime::http_api::Request;
 use carteiro_core::json::NotJson;
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Map, Value};

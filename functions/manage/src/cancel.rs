@@ -8,19 +8,18 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::held_table::SHARDS;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::replay_row::ReplayKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::{ReplayKey, SHARDS};
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::Counts;
 use carteiro_core::retention::after;
+use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt};
 
 use crate::webhooks::{CONCURRENT_DROPS, Dropped, RESERVE};
@@ -136,7 +135,7 @@ impl<'a> Canceller<'a> {
                 return all;
             }
             let now = self.clock.now();
-            let page = self.manage.held.held_of_type(&self.webhook, item_type, shard, STEP, mark, now).await;
+            let page = self.manage.held.items.of_type(&self.webhook, item_type, shard, STEP, mark, now).await;
             let (places, next) = match page {
                 Ok(page) => page,
                 Err(error) => {
@@ -156,7 +155,7 @@ impl<'a> Canceller<'a> {
     async fn cancel(&self, places: &[HeldPlace]) -> Cancelled {
         let cancels = stream::iter(places).map(|place| async move {
             let now = self.clock.now();
-            (place, self.manage.held.cancel(place, &self.id, (now, after(now, LEASE))).await)
+            (place, self.manage.held.items.cancel(place, &self.id, (now, after(now, LEASE))).await)
         });
         let mut all = Cancelled::default();
         for (place, cancelled) in cancels.buffer_unordered(CONCURRENT_DROPS).collect::<Vec<_>>().await {
@@ -182,7 +181,7 @@ impl<'a> Canceller<'a> {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
             let (now, counts) = (clock.now(), Counts { dropped, ..Counts::default() });
             let expires = manage.retention.replay_expires(now);
-            if manage.held.count_of_replay(&key, counts, now, expires).await.is_err() {
+            if manage.held.replays.count(&key, counts, now, expires).await.is_err() {
                 tracing::warn!(webhook = webhook.as_str(), replay = replay.as_str(), "replay.not_counted");
             }
         }
@@ -216,7 +215,7 @@ pub(crate) async fn find(
 ) -> Result<Found, AdapterError> {
     let (mut places, mut mark) = (Vec::new(), None);
     loop {
-        let (found, next) = manage.held.find_held(webhook, item, mark).await?;
+        let (found, next) = manage.held.items.find(webhook, item, mark).await?;
         places.extend(found);
         mark = next;
         if mark.is_none() || clock.left() < RESERVE {

@@ -7,7 +7,7 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use carteiro_adapters::http_api::{Failure, answer};
+use carteiro_adapters::runtime::http_api::{Failure, answer};
 use carteiro_core::problem::Problem;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,

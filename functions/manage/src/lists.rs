@@ -1,7 +1,7 @@
 //! Lists: `?limit&cursor` in, `{"data":[…],"next":cursor|null}` out.
 
-use carteiro_adapters::config_table::Page;
-use carteiro_adapters::http_api::Request;
+use carteiro_adapters::runtime::http_api::Request;
+use carteiro_adapters::tables::config::ListPage;
 use carteiro_core::cursor::{self, DEFAULT_LIMIT, InvalidCursor, MAX_LIMIT};
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(crate) fn position(
 }
 
 /// A page as it is answered.
-pub(crate) fn page<T>(list: &str, page: Page<T>, view: impl Fn(T) -> Value) -> Value {
+pub(crate) fn page<T>(list: &str, page: ListPage<T>, view: impl Fn(T) -> Value) -> Value {
     let next = page.last.map(|last| cursor::encode(list, &last));
     json!({"data": page.data.into_iter().map(view).collect::<Vec<_>>(), "next": next})
 }

@@ -27,29 +27,29 @@ mod webhooks;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::attempt_table::AttemptTable;
-use carteiro_adapters::authentication::caller;
-use carteiro_adapters::aws;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::dead_table::DeadTable;
-use carteiro_adapters::function::{self, Fatal};
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::http_api::{Failure, Request};
-use carteiro_adapters::inbox_table::InboxTable;
-use carteiro_adapters::poll_queue::PollQueue;
-use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::sender::Sender;
-use carteiro_adapters::settings::environment;
-use carteiro_adapters::streak_table::StreakTable;
-use carteiro_adapters::token_table::TokenTable;
-use carteiro_adapters::work_queue::WorkQueue;
+use carteiro_adapters::http::sender::Sender;
+use carteiro_adapters::queues::poll::PollQueue;
+use carteiro_adapters::queues::work::WorkQueue;
+use carteiro_adapters::runtime::aws;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::http_api::{Failure, Request};
+use carteiro_adapters::runtime::settings::environment;
+use carteiro_adapters::tables::attempts::AttemptTable;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::inbox::InboxTable;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::poll::PollTable;
+use carteiro_adapters::tables::streak::StreakTable;
+use carteiro_adapters::tables::tokens::TokenTable;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::key::KeyHash;
 use carteiro_core::own_hosts::OwnHosts;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
+use carteiro_services::authentication::caller;
 
 /// What the function works with.
 struct Manage {
@@ -58,7 +58,7 @@ struct Manage {
     inbox: InboxTable,
     streaks: StreakTable,
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     attempts: AttemptTable,
     work: WorkQueue,
     polls: PollQueue,
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Fatal> {
         inbox: InboxTable::new(dynamodb.clone(), settings.inbox_table),
         streaks: StreakTable::new(dynamodb.clone(), settings.streak_table),
         held: HeldTable::new(dynamodb.clone(), settings.held_table),
-        dead: DeadTable::new(dynamodb.clone(), settings.dead_table),
+        dead: DeadRows::new(dynamodb.clone(), settings.dead_table),
         attempts: AttemptTable::new(dynamodb, settings.attempt_table),
         work: WorkQueue::new(sqs.clone(), settings.work_queue_url),
         polls: PollQueue::new(sqs, settings.poll_queue_url),

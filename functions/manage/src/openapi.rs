@@ -5,7 +5,7 @@
 //! for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::http_api::answer;
+use carteiro_adapters::runtime::http_api::answer;
 
 /// The description, as the repository holds it.
 pub(crate) const DOCUMENT: &str = include_str!("openapi.json");
@@ -20,11 +20,13 @@ mod tests {
 
     use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
     use aws_lambda_events::encodings::Body;
-    use carteiro_adapters::held_table::HeldFor;
-    use carteiro_adapters::http_api::{self, Request};
-    use carteiro_adapters::poll_table::Schedule;
-    use carteiro_adapters::replay_row::{Replay, ReplayKey, ReplayProgress};
-    use carteiro_adapters::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
+    use carteiro_adapters::runtime::http_api::{self, Request};
+    use carteiro_adapters::tables::poll::Schedule;
+    use carteiro_adapters::tables::waiting::keys::HeldFor;
+    use carteiro_adapters::tables::waiting::keys::Replay;
+    use carteiro_adapters::tables::waiting::keys::ReplayKey;
+    use carteiro_adapters::tables::waiting::replay::ReplayProgress;
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};

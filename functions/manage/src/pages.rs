@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::CreatedPage;
-use carteiro_adapters::config_table::Replaced;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::poll_queue::Poll;
-use carteiro_adapters::random;
+use carteiro_adapters::queues::poll::Poll;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::pages::CreatedPage;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_networks::page::{NewPage, Page};
 use carteiro_networks::token_state;
+use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::read_only::{self, Compared};

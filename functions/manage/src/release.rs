@@ -7,21 +7,21 @@
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
 use carteiro_core::problem::Problem;
 use carteiro_core::release::SECOND_LOOK;
 use carteiro_core::streak::{self, Answer};
 use carteiro_core::webhook::{Settings, Webhook};
+use carteiro_services::authentication::Caller;
 
 use crate::{Manage, view, webhooks};
 
@@ -46,7 +46,7 @@ pub(crate) async fn unblock(
         };
         if unblock_row(manage, &key, clock).await? {
             let StreakKey { account, webhook, revision, item_type } = key;
-            work.push((Work::Tell { account, webhook, revision, item_type }, Duration::ZERO));
+            work.push((Work::Notify { account, webhook, revision, item_type }, Duration::ZERO));
         }
     }
     if let Err(error) = manage.work.send(&work).await {
@@ -121,11 +121,13 @@ async fn try_release_all(
     for item_type in ItemType::KNOWN {
         let key = ReleaseKey { webhook: webhook.id.clone(), item_type };
         // Not before the act itself was written: what read the state after that is none of it.
-        manage.held.release_all(&key, &webhook.account, clock.now()).await?;
+        manage.held.releases.release_all(&key, &webhook.account, clock.now()).await?;
         work.push(Work::release(webhook.account.clone(), key.webhook, key.item_type));
     }
     // After the rows were written: a look that is to come sees them.
-    let Some(delay) = manage.held.ask_for_looks(&webhook.id, clock.now()).await? else { return Ok(()) };
+    let Some(delay) = manage.held.releases.request_looks(&webhook.id, clock.now()).await? else {
+        return Ok(());
+    };
     let looks = work.into_iter().flat_map(|work| [(work.clone(), delay), (work, delay + SECOND_LOOK)]);
     manage.work.send(&looks.collect::<Vec<_>>()).await
 }

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::held_item::HeldPlace;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayKey, ReplayProgress};
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::held_item::HeldPlace;
+use carteiro_adapters::tables::waiting::keys::{Replay, ReplayKey};
+use carteiro_adapters::tables::waiting::replay::{CreatedReplay, ReplayProgress};
 use carteiro_core::id::{ItemId, ReplayId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
@@ -20,6 +20,7 @@ use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
 use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
+use carteiro_services::authentication::Caller;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -35,7 +36,7 @@ pub(crate) async fn create(
     let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
     let webhook = webhooks::find(manage, &account, request).await?;
     let replay = asked(manage, &webhook, wanted, clock).await?;
-    match manage.held.create_replay(&replay).await? {
+    match manage.held.replays.create(&replay).await? {
         CreatedReplay::Done => {}
         CreatedReplay::Running(other) => {
             return Err(Problem::already_exists(format!(
@@ -133,7 +134,7 @@ pub(crate) async fn read(
     let webhook = webhooks::find(manage, &caller.account()?, request).await?;
     let not_found = || Problem::not_found("there is no such replay");
     let replay = request.path("replay").parse().map_err(|_| not_found())?;
-    let progress = manage.held.find_replay(&ReplayKey { webhook: webhook.id, replay }).await?;
+    let progress = manage.held.replays.find(&ReplayKey { webhook: webhook.id, replay }).await?;
     Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
 }
 
@@ -145,7 +146,7 @@ pub(crate) async fn list(
     let webhook = webhooks::find(manage, &caller.account()?, request).await?;
     let list = format!("replays {}", webhook.id);
     let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
-    let page = manage.held.list_replays(&webhook.id, position.limit, position.after.as_deref()).await?;
+    let page = manage.held.replays.list(&webhook.id, position.limit, position.after.as_deref()).await?;
     Ok(json(200, &lists::page(&list, page, |progress| view(&progress))))
 }
 

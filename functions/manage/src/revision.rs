@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::streak_table::StreakKey;
-use carteiro_adapters::work_queue::Work;
+use carteiro_adapters::queues::work::Work;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::streak::{Answer, Over, retire};
 use carteiro_core::webhook::Webhook;
@@ -82,7 +82,7 @@ async fn end_row(
         match manage.streaks.write(&key, &retire(over, clock.now()), clock).await? {
             Answer::Made if over == Over::ReplacedWithRelease => {
                 let StreakKey { account, webhook, revision, item_type } = key;
-                return Ok(Some(Work::Tell { account, webhook, revision, item_type }));
+                return Ok(Some(Work::Notify { account, webhook, revision, item_type }));
             }
             Answer::Made => return Ok(None),
             // It may be repeated, and where another kind fits, its turn comes.

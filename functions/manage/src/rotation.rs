@@ -8,12 +8,12 @@
 //! secret of the customer's own changes nothing more; one without makes another.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::tables::config::Replaced;
 use carteiro_core::credentials::{Rotation, RotationError};
 use carteiro_core::problem::{FieldError, Problem};
+use carteiro_services::authentication::Caller;
 
 use crate::webhooks::{self, CHANGE_TRIES};
 use crate::{Manage, body, view};

@@ -3,7 +3,7 @@
 //! It is the core's own ([`SCHEMA`]), and the same for everybody, so that no key is needed.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::http_api::answer;
+use carteiro_adapters::runtime::http_api::answer;
 use carteiro_networks::collected::SCHEMA;
 use http::header::{CACHE_CONTROL, HeaderValue};
 

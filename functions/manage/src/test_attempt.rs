@@ -7,13 +7,12 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use bytes::Bytes;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::sender::{Attempt, Attempted, Labels, SIGNATURE, headers};
-use carteiro_adapters::test_places::TestPlace;
+use carteiro_adapters::http::sender::{Attempted, Labels, SIGNATURE, WebhookRequest, headers};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::test_slots::TestPlace;
 use carteiro_core::attempt_log::{excerpt, shown_headers};
 use carteiro_core::id::ItemId;
 use carteiro_core::mask::Mask;
@@ -22,6 +21,7 @@ use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
 use carteiro_core::test_share;
 use carteiro_core::webhook::Webhook;
+use carteiro_services::authentication::Caller;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ async fn attempt(
         Labels { id: item.as_str(), item_type: "test", source: "carteiro", attempt: 1, hop: request.hop() };
     let headers = headers(webhook, &labels, &test, now);
     let signature = headers.iter().find(|(name, _)| *name == SIGNATURE).map(|(_, value)| value.clone());
-    let attempt = Attempt { url: &webhook.settings.url, headers, body: Bytes::from(test) };
+    let attempt = WebhookRequest { url: &webhook.settings.url, headers, body: Bytes::from(test) };
     let attempted = match webhooks::refuse_own(manage, request, &webhook.settings.url) {
         Ok(()) => manage.sender.attempt(attempt, now).await,
         Err(own) => Ok(own.into()),

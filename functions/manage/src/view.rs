@@ -1,8 +1,8 @@
 //! What a customer sees of a webhook or page.
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::Schedule;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::tables::poll::Schedule;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::{self, Block, LastError};
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
@@ -115,7 +115,7 @@ async fn status(manage: &Manage, webhook: &Webhook, now: Timestamp) -> Result<Va
     let of_types = stream::iter(&keys).map(|key| async {
         let (id, item_type) = (&key.webhook, key.item_type.as_str());
         let counts = try_join(
-            manage.held.count(id, item_type, EXACT, now),
+            manage.held.items.count(id, item_type, EXACT, now),
             manage.dead.count(id, item_type, EXACT, now),
         );
         let (held, dead) = counts.await?;

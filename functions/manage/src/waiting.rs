@@ -4,16 +4,18 @@
 //! row that was shown, so paging neither repeats nor skips what stays; what comes and goes meanwhile may be seen or not.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::dead_table::Dead;
-use carteiro_adapters::held_table::{Held, Span, is_place};
-use carteiro_adapters::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::tables::waiting::dead::Dead;
+use carteiro_adapters::tables::waiting::held::Held;
+use carteiro_adapters::tables::waiting::keys::is_place;
+use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::time;
+use carteiro_services::authentication::Caller;
 use serde_json::{Value, json};
 
 use crate::{Manage, lists, webhooks};
@@ -31,7 +33,7 @@ pub(crate) async fn held(
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let webhook = webhooks::find(manage, &caller.account()?, request).await?;
     let asked = Asked::read(request, &format!("held {}", webhook.id))?;
-    let mut page = manage.held.list(asked.span(&webhook.id)).await?;
+    let mut page = manage.held.items.list(asked.span(&webhook.id)).await?;
     // What its network does not let be kept any more may still be there, to be dropped.
     page.data.retain(|one| !one.delivery.is_over_limit(clock.now()));
     let view = |one: Held| {

@@ -4,17 +4,15 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::account_counts::Created;
-use carteiro_adapters::attempt_table;
-use carteiro_adapters::authentication::Caller;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_table::Replaced;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::held_table::{HeldKey, SHARDS};
-use carteiro_adapters::http_api::{Failure, Request, json};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::ReleaseKey;
-use carteiro_adapters::sender::Refused;
+use carteiro_adapters::http::sender::Refused;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::attempts;
+use carteiro_adapters::tables::config::Created;
+use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
@@ -23,6 +21,7 @@ use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::webhook::{NewWebhook, Webhook};
+use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
@@ -261,14 +260,14 @@ impl Rows {
         shard: u8,
     ) -> Result<Vec<HeldKey>, AdapterError> {
         match self {
-            Self::Held => manage.held.keys_of(webhook, shard, STEP).await,
+            Self::Held => manage.held.items.keys_of(webhook, shard, STEP).await,
             Self::Dead => manage.dead.keys_of(webhook, shard, STEP).await,
         }
     }
 
     async fn drop(self, manage: &Manage, key: &HeldKey) -> Result<(), AdapterError> {
         match self {
-            Self::Held => manage.held.drop_row(key).await,
+            Self::Held => manage.held.items.drop_row(key).await,
             Self::Dead => manage.dead.drop_row(key).await,
         }
     }
@@ -284,18 +283,18 @@ pub(crate) async fn drop_waiting(
     let webhook = &deleted.id;
     revision::deleted(manage, deleted, clock).await;
     for item_type in ItemType::KNOWN {
-        manage.held.drop_release(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
+        manage.held.releases.drop_row(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
-    manage.held.forget_looks(webhook).await?;
+    manage.held.releases.forget_looks(webhook).await?;
     // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
-    while clock.left() >= RESERVE && manage.held.drop_replays(webhook, STEP).await? > 0 {}
+    while clock.left() >= RESERVE && manage.held.replays.drop_all(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
     let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;
-    let logs = stream::iter(0..attempt_table::SHARDS).map(|shard| async move {
+    let logs = stream::iter(0..attempts::SHARDS).map(|shard| async move {
         while clock.left() >= RESERVE && manage.attempts.drop_rows(webhook, shard, STEP).await? > 0 {}
         Ok::<_, AdapterError>(())
     });
-    logs.buffer_unordered(usize::from(attempt_table::SHARDS)).try_collect::<()>().await?;
+    logs.buffer_unordered(usize::from(attempts::SHARDS)).try_collect::<()>().await?;
     Ok(Dropped { rows: held.rows, more: held.more || dead.more })
 }
 

@@ -6,6 +6,7 @@
 
 pub mod collected;
 pub mod coverage;
+pub mod dispatch;
 pub mod facebook;
 pub mod google;
 pub mod googleplay;

@@ -117,8 +117,11 @@ pub struct TokenSpec {
     /// How the network is asked what a token is; none where it cannot be.
     pub inspection: Option<&'static InspectionSpec>,
     /// Which address a request with a token goes to, where that is not the network's own.
-    pub route: Option<fn(&AccessToken, Endpoint) -> (Network, Endpoint)>,
+    pub route: Option<Route>,
 }
+
+/// The network and the address that a request with a token goes to.
+pub type Route = fn(&AccessToken, Endpoint) -> (Network, Endpoint);
 
 /// How an access token renews itself.
 #[derive(Debug)]
@@ -139,9 +142,12 @@ pub struct InspectionSpec {
     /// The request.
     pub request: fn(&ApiSettings) -> NetworkRequest,
     /// Reads the response about a token of this page, which needs these permissions.
-    pub read:
-        fn(&NetworkResponse<'_>, (Network, &NetworkId), &[&str], &ApiSettings, Timestamp) -> TokenInspection,
+    pub read: ReadInspection,
 }
+
+/// Reads what a response says of a page's token, which needs these permissions.
+pub type ReadInspection =
+    fn(&NetworkResponse<'_>, (Network, &NetworkId), &[&str], &ApiSettings, Timestamp) -> TokenInspection;
 
 /// A week, before which tokens that last for months are renewed.
 pub(crate) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);

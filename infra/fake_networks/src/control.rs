@@ -30,7 +30,6 @@ use url::form_urlencoded;
 use crate::fault::{Fault, Planned};
 use crate::limit::{Usage, Used};
 use crate::request::Reply;
-use crate::server::nowhere;
 use crate::shelf::Shelf;
 use crate::{Connection, NotDone, Shared, Thing, TokenState};
 
@@ -139,7 +138,7 @@ pub(crate) fn answer(shared: &Shared, parts: &request::Parts, body: &Bytes) -> R
     };
     match done {
         Ok(value) => Reply::json(200, &value),
-        Err(Refused(status, detail)) => nowhere(status, &detail),
+        Err(Refused(status, detail)) => Reply::problem(status, &detail),
     }
 }
 

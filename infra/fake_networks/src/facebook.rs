@@ -12,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::graph::{self, Arguments, Edge, Field, Graph, Node, Refusal, Shape, time};
 use crate::listing::Order;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Author, Kind, Published};
 use crate::token::{Holder, Login};
 

@@ -12,12 +12,12 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::google::{self, Refusal};
 use crate::limit::LimitOf;
 use crate::listing::{Order, Place, part};
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Kind, Published};
 use crate::token::Holder;
 
@@ -30,6 +30,10 @@ const WEEK_MS: u64 = 7 * 24 * HOUR_MS;
 pub(crate) struct GooglePlay;
 
 impl Api for GooglePlay {
+    fn lasts_seconds(&self) -> Option<u64> {
+        Some(3600)
+    }
+
     fn kind(&self, request: &Request) -> String {
         match request.segments.as_slice() {
             _ if request.to_token_address => "token".to_owned(),

@@ -18,11 +18,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::graph::{self, Arguments, Edge, Field, Graph, Node, Refusal, Shape, Thread, time};
 use crate::listing::Order;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Author, Kind, Published};
 use crate::token::{Holder, Login};
 
@@ -43,6 +43,10 @@ fn permission(of: [&'static str; 2], login: Login) -> &'static str {
 pub(crate) struct Instagram;
 
 impl Api for Instagram {
+    fn lasts_seconds(&self) -> Option<u64> {
+        Some(60 * 24 * 3600)
+    }
+
     fn kind(&self, request: &Request) -> String {
         graph::kind(request)
     }

@@ -127,7 +127,8 @@ impl Networks {
     pub fn start(listener: TcpListener, clock: Clock) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let url = format!("http://{address}");
-        let shelves = Network::ALL.iter().map(|network| Shelf::new(*network, &url)).collect();
+        let shelves =
+            Network::ALL.iter().map(|network| Shelf::new(*network, api::of(*network), &url)).collect();
         let shared = Arc::new(Shared { clock, state: Mutex::new(State { shelves, calls: 0 }) });
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));

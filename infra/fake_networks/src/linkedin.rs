@@ -24,10 +24,10 @@ mod render;
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::limit::LimitOf;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Kind, Published};
 use crate::token::{Bearer, Holder, Role};
 use refusal::Refusal;
@@ -45,6 +45,10 @@ const VERSION_MONTHS: i32 = 12;
 pub(crate) struct Linkedin;
 
 impl Api for Linkedin {
+    fn lasts_seconds(&self) -> Option<u64> {
+        Some(60 * 24 * 3600)
+    }
+
     fn kind(&self, request: &Request) -> String {
         if request.to_token_address {
             return "token".to_owned();

@@ -150,6 +150,13 @@ impl Reply {
         }
     }
 
+    /// A refusal by the fake itself, which no network has a form for.
+    pub(crate) fn problem(status: u16, detail: &str) -> Self {
+        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let problem = serde_json::json!({"title": title, "status": status, "detail": detail});
+        Self::typed(status, "application/problem+json", problem.to_string())
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.headers.push((name, value.to_string()));
         self

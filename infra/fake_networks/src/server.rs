@@ -5,70 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_http::guarded;
+use carteiro_http::{Bounds, stopped};
 use http::{HeaderValue, Request as HttpRequest, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::api::{self, Api};
+use crate::api;
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::limit::ms;
 use crate::request::{Reply, Request};
+use crate::shelf::Api;
 use crate::shelf::Shelf;
 use crate::{Shared, control};
 
 const MAX_CONNECTIONS: usize = 4000;
-/// How long a connection may idle or take over a request's head.
-const HEAD_LIMIT: Duration = Duration::from_secs(300);
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Accepts connections until it is told to stop or the handle is gone; then closes all of them.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            // Ends with an error when the handle is gone, which is a stop too.
-            () = async { _ = stop.wait_for(|stop| *stop).await } => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(serve_connection(stream, Arc::clone(&shared))),
-                Err(error) => {
-                    // Out of file descriptors, most likely: accepting at once again would only spin.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
-}
-
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+/// Serves until it is told to stop or the handle is gone.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+    let bounds = Bounds { connections: MAX_CONNECTIONS, grace: None };
+    carteiro_http::serve(listener, bounds, stopped(stop), Full::new, move |request, _| {
         let shared = Arc::clone(&shared);
-        async move { guarded(request, Full::new, |request| answer(&shared, request)).await }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        // Connections that are dropped on purpose end here as well.
-        tracing::debug!(%error, "a connection ended early");
-    }
+        async move { answer(&shared, request).await }
+    })
+    .await;
 }
 
 async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> io::Result<Response<Full<Bytes>>> {
@@ -82,7 +46,7 @@ async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> io::Result<R
     }
     let now_ms = shared.clock.now_ms();
     let Some(request) = Request::read(&parts, &body, now_ms) else {
-        return Ok(response(nowhere(404, "there is no such network")));
+        return Ok(response(Reply::problem(404, "there is no such network")));
     };
     let api = api::of(request.network);
     let Outcome { reply, wait } = settle(shared, api, &request);
@@ -149,12 +113,6 @@ fn with_fault(shelf: &mut Shelf, api: &dyn Api, request: &Request, fault: Option
         }
         Some(Fault::Slow(_) | Fault::Dropped | Fault::Token(_)) | None => api.answer(shelf, request),
     }
-}
-
-pub(crate) fn nowhere(status: u16, detail: &str) -> Reply {
-    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let problem = json!({"title": title, "status": status, "detail": detail});
-    Reply::typed(status, "application/problem+json", problem.to_string())
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use carteiro_networks::network::Network;
 
 use crate::NotDone;
-use crate::api::{self, Draft};
 use crate::assertion;
 use crate::call::Call;
 use crate::fault::Faults;
 use crate::limit::{LimitOf, Taken, Used, Windows};
+use crate::request::{Reply, Request};
 use crate::thing::{Kind, Published, Thing};
 use crate::token::{Bearer, Connection, Login, Role, Token, TokenState, Tokens};
 
@@ -19,8 +19,51 @@ pub(crate) struct Page {
     pub(crate) name: String,
 }
 
-/// One network.
+/// What an id is made of.
+pub(crate) struct Draft<'a> {
+    pub(crate) page: &'a str,
+    pub(crate) thing: &'a Thing,
+    /// What it is on in the end.
+    pub(crate) root: Option<&'a str>,
+    pub(crate) at_ms: u64,
+    /// Different for each thing of a network.
+    pub(crate) sequence: u64,
+}
+
+/// One network's API.
+pub(crate) trait Api: Sync {
+    /// What a call asks for, in one word: for the record, and for faults of such calls alone.
+    fn kind(&self, request: &Request) -> String;
+
+    /// The answer, with all limits and tokens heeded.
+    fn answer(&self, shelf: &mut Shelf, request: &Request) -> Reply;
+
+    /// How the network says that it failed.
+    fn unavailable(&self, status: u16) -> Reply;
+
+    /// How it says that a limit is spent. The limit stays spent until then.
+    fn limited(&self, shelf: &mut Shelf, request: &Request, until_ms: u64) -> Reply;
+
+    /// What can be published there.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// A new thing's id.
+    fn id(&self, draft: &Draft<'_>) -> String;
+
+    /// How long an access token lasts, in seconds, that the network gives out for a refresh token.
+    fn lasts_seconds(&self) -> Option<u64> {
+        None
+    }
+
+    /// The id that a thing has after an edit, where that is another.
+    fn edited_id(&self, _thing: &Published, _now_ms: u64) -> Option<String> {
+        None
+    }
+}
+
+/// All that one network knows.
 pub(crate) struct Shelf {
+    pub(crate) api: &'static dyn Api,
     pub(crate) network: Network,
     /// The stand-in's own address, with the network's path.
     pub(crate) url: String,
@@ -46,8 +89,9 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn new(network: Network, url: &str) -> Self {
+    pub(crate) fn new(network: Network, api: &'static dyn Api, url: &str) -> Self {
         Self {
+            api,
             network,
             url: format!("{url}/{network}"),
             pages: BTreeMap::new(),
@@ -75,7 +119,7 @@ impl Shelf {
         }
         let by_token = || token.as_deref().is_some_and(|token| token.starts_with("IG"));
         let login = login.unwrap_or_else(|| if by_token() { Login::Instagram } else { Login::Facebook });
-        let lasts = expires_in.or_else(|| refresh_token.as_ref().and(api::lasts_seconds(self.network)));
+        let lasts = expires_in.or_else(|| refresh_token.as_ref().and(self.api.lasts_seconds()));
         let expires_ms = lasts.map(|lasts| now_ms + lasts * 1000);
         let one = |role, expires_ms| Token {
             page: page.clone(),
@@ -97,7 +141,7 @@ impl Shelf {
         if !self.pages.contains_key(page) {
             return Err(NotDone::NoSuchPage(page.to_owned()));
         }
-        let kinds = api::of(self.network).kinds();
+        let kinds = self.api.kinds();
         if !kinds.contains(&thing.kind) {
             return Err(NotDone::NotOfThisNetwork { network: self.network, kind: thing.kind });
         }
@@ -140,7 +184,7 @@ impl Shelf {
     fn new_id(&self, page: &str, thing: &Thing, at_ms: u64, sequence: u64) -> String {
         let root = thing.parent.as_deref().map(|parent| self.root(parent).to_owned());
         let draft = Draft { page, thing, root: root.as_deref(), at_ms, sequence };
-        api::of(self.network).id(&draft)
+        self.api.id(&draft)
     }
 
     fn add(&mut self, published: Published) {
@@ -156,8 +200,7 @@ impl Shelf {
     /// The new text of a thing; its id from now on.
     pub(crate) fn edit(&mut self, id: &str, text: &str, now_ms: u64) -> Result<String, NotDone> {
         let index = *self.by_id.get(id).ok_or_else(|| NotDone::NoSuchThing(id.to_owned()))?;
-        let edited_id =
-            self.things.get(index).and_then(|thing| api::of(self.network).edited_id(thing, now_ms));
+        let edited_id = self.things.get(index).and_then(|thing| self.api.edited_id(thing, now_ms));
         let Some(thing) = self.things.get_mut(index).filter(|thing| thing.removed_ms.is_none()) else {
             return Err(NotDone::NoSuchThing(id.to_owned()));
         };
@@ -304,7 +347,7 @@ impl Shelf {
         let is_good = matches!(self.tokens.bearer(refresh, Role::Refresh, now_ms), Bearer::Good(_));
         let of = self.tokens.get(refresh).filter(|_| is_good)?.clone();
         let access = self.tokens.new_text(prefix, now_ms);
-        let expires_ms = api::lasts_seconds(self.network).map(|lasts| now_ms + lasts * 1000);
+        let expires_ms = self.api.lasts_seconds().map(|lasts| now_ms + lasts * 1000);
         self.tokens.put(&access, Token { role: Role::Access, issued_ms: now_ms, expires_ms, ..of });
         Some(access)
     }

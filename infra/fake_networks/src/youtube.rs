@@ -17,12 +17,12 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::google::{self, Refusal, etag};
 use crate::limit::LimitOf;
 use crate::listing::{Order, Part, Place, part};
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Author, Kind, Published};
 use crate::token::Holder;
 
@@ -36,6 +36,10 @@ const COMMENTS: &str = "youtube.force-ssl";
 pub(crate) struct Youtube;
 
 impl Api for Youtube {
+    fn lasts_seconds(&self) -> Option<u64> {
+        Some(3600)
+    }
+
     fn kind(&self, request: &Request) -> String {
         if request.to_token_address { "token".to_owned() } else { last(request) }
     }

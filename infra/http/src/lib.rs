@@ -12,6 +12,10 @@
 //!
 //! Programs (the AWS SDKs, curl, the functions) send no `Origin`, and nothing changes for them.
 
+mod server;
+
+pub use server::{Bounds, serve, stopped};
+
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,

@@ -5,18 +5,15 @@
 //! are refused ([`carteiro_http`]).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use carteiro_http::guarded;
+use carteiro_http::{Bounds, serve, stopped};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The most connections of one server at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
@@ -43,8 +40,9 @@ impl Server {
         H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Reply, Dropped>> + Send + 'static,
     {
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, Arc::new(handler), stopped));
+        let (stop, stopping) = watch::channel(false);
+        let bounds = Bounds { connections: MAX_CONNECTIONS, grace: None };
+        let task = tokio::spawn(serve(listener, bounds, stopped(stopping), Full::new, handler));
         Self { stop, task }
     }
 
@@ -55,49 +53,6 @@ impl Server {
             tracing::warn!(%error, "a server did not end by itself");
         }
     }
-}
-
-async fn accept<H, F>(listener: TcpListener, handler: Arc<H>, mut stopped: watch::Receiver<bool>)
-where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<Reply, Dropped>> + Send + 'static,
-{
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            // A closed channel means that the server was dropped: that stops it too.
-            _ = stopped.changed() => break,
-            accepted = async {
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (listener.accept().await, slot)
-            } => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        let (Ok((stream, peer)), Ok(slot)) = accepted else {
-            // Out of file descriptors, most likely: give others the time to close some.
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            continue;
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "set_nodelay");
-        }
-        let handler = Arc::clone(&handler);
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let handler = Arc::clone(&handler);
-                async move { guarded(request, Full::new, |request| handler(request, peer)).await }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "connection");
-            }
-            drop(slot);
-        });
-    }
-    connections.shutdown().await;
 }
 
 /// Why a body was not read.

@@ -1,4 +1,7 @@
-//! Names that must not repeat: request ids, trace ids, execution ids.
+//! The stack's identifiers: of its HTTP API, and of requests, traces and executions, which must not repeat.
+
+/// What `!Ref` on the HTTP API yields.
+pub(crate) const API_ID: &str = "local";
 
 /// Random bytes. Without a source of randomness they are zero, and two requests may then share an id: on one machine
 /// an id only tells log lines apart.

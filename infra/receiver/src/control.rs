@@ -18,7 +18,7 @@ use url::form_urlencoded;
 
 use crate::Shared;
 use crate::behaviour::Behaviour;
-use crate::endpoint::{Body, plain};
+use crate::response::{Body, plain};
 
 /// What the control API's paths begin with.
 pub(crate) const PREFIX: &str = "/_/";

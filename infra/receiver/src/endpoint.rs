@@ -1,81 +1,38 @@
 //! The server: connections, and the answers of webhook endpoints.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_http::guarded;
+use carteiro_http::{Bounds, stopped};
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::behaviour::{Answer, DropAt};
 use crate::delivery::{Delivery, copy_headers};
+use crate::response::{Body, closed, plain, whole};
 use crate::secrets::Signed;
 use crate::{Shared, control, page};
 
-/// What goes out. An error in it closes the connection.
-pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
-
 const MAX_CONNECTIONS: usize = 20_000;
-/// The head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// How long a connection may idle or take over a request's head.
-const HEAD_LIMIT: Duration = Duration::from_secs(300);
 /// How long a request's body may take.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
 const LARGE_CHUNK: &[u8] = &[b'.'; 64 * 1024];
 
-/// Accepts connections until it is told to stop or the handle is gone; then closes all of them.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            // Ends with an error when the handle is gone, which is a stop too.
-            () = async { _ = stop.wait_for(|stop| *stop).await } => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(serve_connection(stream, Arc::clone(&shared))),
-                Err(error) => {
-                    // Out of file descriptors, most likely: accepting at once again would only spin.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
-}
-
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    // Without it a dripped byte may wait for the acknowledgement of the one before.
-    _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+/// Serves until it is told to stop or the handle is gone.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+    let bounds = Bounds { connections: MAX_CONNECTIONS, grace: None };
+    carteiro_http::serve(listener, bounds, stopped(stop), whole, move |request, _| {
         let shared = Arc::clone(&shared);
-        async move { guarded(request, whole, |request| answer(&shared, request)).await }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        // Connections that are dropped on purpose end here as well.
-        tracing::debug!(%error, "a connection ended early");
-    }
+        async move { answer(&shared, request).await }
+    })
+    .await;
 }
 
 async fn answer(shared: &Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
@@ -164,25 +121,11 @@ async fn respond(mut answer: Answer) -> io::Result<Response<Body>> {
     }
 }
 
-fn whole(body: Bytes) -> Body {
-    Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync()
-}
-
-pub(crate) fn plain(code: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(whole(body));
-    *response.status_mut() = code;
-    response
-}
-
 fn with_headers(mut response: Response<Body>, mut headers: HeaderMap) -> Response<Body> {
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     response.headers_mut().extend(headers);
     response
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is closed on purpose")
 }
 
 fn drip(every: Duration, bytes: Option<u64>) -> Body {

@@ -16,6 +16,7 @@ mod control;
 mod delivery;
 mod endpoint;
 mod page;
+mod response;
 mod secrets;
 mod store;
 

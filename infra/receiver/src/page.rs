@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use crate::Shared;
 use crate::delivery::{Delivery, SignatureCheck};
-use crate::endpoint::{Body, plain};
+use crate::response::{Body, plain};
 
 const PER_PAGE: usize = 50;
 /// How much of a body is shown.

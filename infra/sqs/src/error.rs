@@ -181,20 +181,3 @@ impl SqsError {
         WireName { shape, code }
     }
 }
-
-/// Why the service could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file cannot be opened, read or written, or another process has it open.
-    #[error("cannot open the queues' store: {0}")]
-    Store(#[from] crate::store::StoreError),
-    /// The region is empty or has a character that no region's name has.
-    #[error("{0:?} is no region's name")]
-    Region(String),
-    /// The machine gave no randomness for the key that receipt handles are made with.
-    #[error("no randomness: {0}")]
-    Randomness(#[from] getrandom::Error),
-    /// The writer thread could not be started.
-    #[error("cannot start the writer thread: {0}")]
-    Thread(#[source] std::io::Error),
-}

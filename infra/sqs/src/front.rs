@@ -12,24 +12,20 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use carteiro_http::guarded;
+use carteiro_http::Bounds;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::attributes::ACCOUNT_ID;
 use crate::broker::QueuePage;
 use crate::error::SqsError;
-use crate::intercept::{Call, Fate, Fault, Intercept, access_key_id};
+use crate::intercept::{Call, Fate, Fault, Intercept, NoFaults, access_key_id};
 use crate::message::{MAX_MESSAGE_BYTES, ReceiveRequest};
 use crate::service::{BatchEntry, Sqs};
 use crate::wire::{
@@ -42,7 +38,6 @@ const MAX_CONNECTIONS: usize = 1024;
 /// JSON may write each byte of a message as six (`\u0000`): whatever fits a message fits, and the rest around it.
 const MAX_REQUEST_BYTES: usize = 6 * MAX_MESSAGE_BYTES + 262_144;
 const GRACE: Duration = Duration::from_secs(5);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAGE: usize = 1000;
 
 /// The connection is to be closed without an answer.
@@ -123,7 +118,35 @@ struct Front {
     closing: watch::Sender<bool>,
 }
 
-pub(crate) async fn serve(
+impl Sqs {
+    /// Answers HTTP requests until `shutdown` is done; then ends long polls without a message, finishes what was
+    /// asked, and closes the connections within 5 s.
+    ///
+    /// # Errors
+    /// Where the listener has no address. A single connection's errors end that connection only.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> std::io::Result<()> {
+        self.serve_with(listener, Arc::new(NoFaults), shutdown).await
+    }
+
+    /// As [`Sqs::serve`], with a hook that every call passes.
+    ///
+    /// # Errors
+    /// As [`Sqs::serve`].
+    pub async fn serve_with(
+        &self,
+        listener: TcpListener,
+        hook: Arc<dyn Intercept>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> std::io::Result<()> {
+        serve(self.clone(), listener, hook, shutdown).await
+    }
+}
+
+async fn serve(
     sqs: Sqs,
     listener: TcpListener,
     hook: Arc<dyn Intercept>,
@@ -136,53 +159,18 @@ pub(crate) async fn serve(
     let closing = watch::Sender::new(false);
     let base = format!("http://{address}");
     let front = Arc::new(Front { sqs, hook, base, requests: AtomicU64::new(0), closing });
-    let mut connections = JoinSet::new();
-    tokio::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(Arc::clone(&front), stream));
-                }
-                Err(error) => {
-                    // Mostly too many open files; others' connections must end before it gets better.
-                    tracing::warn!(%error, "a connection to the queues was not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    front.closing.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
-        connections.shutdown().await;
-    }
-    Ok(())
-}
-
-async fn converse(front: Arc<Front>, stream: TcpStream) {
-    // Without it, answers wait for the client's acknowledgements; an error only costs speed.
-    let _ = stream.set_nodelay(true);
-    let mut closing = front.closing.subscribe();
-    let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        async move { guarded(request, Full::new, |request| front.answer(request)).await }
-    });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed(&mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let serving = Arc::clone(&front);
+    let stop = async {
+        shutdown.await;
+        front.closing.send_replace(true);
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the queues ended early");
-    }
+    let bounds = Bounds { connections: MAX_CONNECTIONS, grace: Some(GRACE) };
+    carteiro_http::serve(listener, bounds, stop, Full::new, move |request, _| {
+        let front = Arc::clone(&serving);
+        async move { front.answer(request).await }
+    })
+    .await;
+    Ok(())
 }
 
 async fn closed(closing: &mut watch::Receiver<bool>) {

@@ -59,12 +59,12 @@ pub use attributes::{
     ACCOUNT_ID, MAX_VISIBILITY_SECONDS, QueueAttributes, RedriveAllowPolicy, RedrivePolicy,
 };
 pub use broker::{QueueDescription, QueuePage};
-pub use error::{OpenError, SqsError};
+pub use error::SqsError;
 pub use intercept::{Call, Fate, Fault, Intercept, NoFaults, Verdict, access_key_id};
 pub use message::{
     AttributeData, Contents, DamagedAttributes, MAX_ATTRIBUTES, MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES,
     MessageAttribute, MessageAttributes, ReceiveRequest, ReceivedMessage, SendMessage, SentMessage,
 };
 pub use queue::{Counts, MAX_IN_FLIGHT};
-pub use service::{BatchEntry, BatchResults, Sqs};
+pub use service::{BatchEntry, BatchResults, OpenError, Sqs};
 pub use store::{Storage, StoreError};

@@ -1,17 +1,14 @@
 //! The handle: typed operations for whoever lives in the same process.
 
 use std::collections::{BTreeMap, HashSet};
-use std::future::Future;
 use std::sync::Arc;
 
 use carteiro_clock::Clock;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::attributes::queue_arn;
 use crate::broker::{Broker, Effects, QueueDescription, QueuePage, Taken};
-use crate::error::{OpenError, SqsError};
-use crate::intercept::{Intercept, NoFaults};
+use crate::error::SqsError;
 use crate::message::{
     Contents, MAX_MESSAGE_BYTES, MessageAttributes, Payload, ReceiveRequest, ReceivedMessage, SendMessage,
     SentMessage,
@@ -22,6 +19,23 @@ use crate::writer::Writer;
 
 const MAX_BATCH_ENTRIES: usize = 10;
 const MAX_ENTRY_ID: usize = 80;
+
+/// Why the service could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be opened, read or written, or another process has it open.
+    #[error("cannot open the queues' store: {0}")]
+    Store(#[from] StoreError),
+    /// The region is empty or has a character that no region's name has.
+    #[error("{0:?} is no region's name")]
+    Region(String),
+    /// The machine gave no randomness for the key that receipt handles are made with.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The writer thread could not be started.
+    #[error("cannot start the writer thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
 
 /// An SQS. Clones are the same one; it lives until the last is gone or one is closed.
 #[derive(Clone, Debug)]
@@ -110,32 +124,6 @@ impl Sqs {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// Answers HTTP requests until `shutdown` is done; then ends long polls without a message, finishes what was
-    /// asked, and closes the connections within 5 s.
-    ///
-    /// # Errors
-    /// Where the listener has no address. A single connection's errors end that connection only.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> std::io::Result<()> {
-        self.serve_with(listener, Arc::new(NoFaults), shutdown).await
-    }
-
-    /// As [`Sqs::serve`], with a hook that every call passes.
-    ///
-    /// # Errors
-    /// As [`Sqs::serve`].
-    pub async fn serve_with(
-        &self,
-        listener: TcpListener,
-        hook: Arc<dyn Intercept>,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> std::io::Result<()> {
-        crate::front::serve(self.clone(), listener, hook, shutdown).await
     }
 
     async fn apply<R: Send + 'static>(

@@ -1,4 +1,4 @@
-//! Which connections are kept for the next attempt, and what becomes of an attempt on one that is over.
+//! Which connections are kept for the next attempt, and how an attempt ends on one that is closed.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn attempts_one_after_the_other_use_one_connection() {
 }
 
 #[tokio::test]
-async fn attempts_at_the_same_time_have_a_connection_each_which_the_next_ones_use() {
+async fn concurrent_attempts_have_connections_that_are_reused() {
     let (receiver, sender) = (start(&well_behaved::slow_over_http2()).await, sender(LONG));
     for _ in 0..3 {
         let attempts = (0..10).map(|_| attempt(&sender, &receiver.url, START));
@@ -45,7 +45,7 @@ async fn attempts_at_the_same_time_have_a_connection_each_which_the_next_ones_us
 }
 
 #[tokio::test]
-async fn a_connection_that_was_over_before_anything_was_sent_costs_no_attempt() {
+async fn a_connection_closed_before_sending_costs_no_attempt() {
     for name in [
         "closes_the_kept_connection_at_once",
         "resets_the_kept_connection",
@@ -67,7 +67,7 @@ async fn a_connection_that_was_over_before_anything_was_sent_costs_no_attempt() 
 }
 
 #[tokio::test]
-async fn a_connection_is_not_used_again_behind_a_head_that_others_read_in_another_way() {
+async fn a_connection_is_not_reused_after_an_ambiguous_head() {
     for name in [
         "leaks_a_warning_into_its_head",
         "has_a_line_without_a_colon_in_its_head",
@@ -83,7 +83,7 @@ async fn a_connection_is_not_used_again_behind_a_head_that_others_read_in_anothe
 }
 
 #[tokio::test]
-async fn a_request_that_may_have_been_processed_is_not_sent_again_by_itself() {
+async fn a_request_that_may_have_been_processed_is_not_repeated() {
     for hostile in
         [well_behaved::breaking_at_the_second_request(), well_behaved::breaking_at_the_second_request_http2()]
     {
@@ -115,7 +115,7 @@ async fn a_connection_on_which_an_attempt_timed_out_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn after_a_freeze_that_no_timer_saw_the_first_attempt_uses_a_new_connection() {
+async fn the_first_attempt_after_a_freeze_uses_a_new_connection() {
     for hostile in [well_behaved::vanishing(), well_behaved::vanishing_http2()] {
         let (receiver, sender) = (start(&hostile).await, sender(LONG));
         for (nth, seconds) in [0, 5, 3600, 0].into_iter().enumerate() {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_adapters::sender::{Attempt, Attempted, Sender};
+use carteiro_adapters::http::sender::{Attempted, Sender, WebhookRequest};
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_hostile::Authority;
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ fn sender(deadline: Duration) -> Sender {
 /// One attempt with an item of the largest size.
 async fn attempt(sender: &Sender, url: &str, now: Timestamp) -> Attempted {
     let url = WebhookUrl::check(url, &loopback()).unwrap();
-    let attempt = Attempt {
+    let attempt = WebhookRequest {
         url: &url,
         headers: vec![("content-type", "application/json".to_owned())],
         body: Bytes::from(vec![b'x'; carteiro_core::item::MAX_ITEM_BYTES]),

@@ -1,9 +1,10 @@
-//! Each receiver of the catalogue, twice in a row with one sender: the second attempt meets what the first one left.
+//! Each receiver of the catalogue, twice in a row with one sender: the second attempt meets the connection that the
+//! first one left.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use carteiro_adapters::sender::MAX_RESPONSE_BYTES;
+use carteiro_adapters::http::sender::MAX_RESPONSE_BYTES;
 use carteiro_core::cause::Code;
 use carteiro_core::outcome::FailureKind;
 use carteiro_hostile::{Recorded, Running, catalogue, find};
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{AUTHORITY, LONG, attempt, sender};
 
-/// The deadline where it is what ends the attempt.
+/// The deadline where it ends the attempt.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// How long an attempt is waited for that its deadline does not end: far more than a busy machine adds.
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// times in a deadline, and none where the flood does not give way; beside other work it may be once or twice.
 const TURNS: usize = 1;
 
-/// Between two attempts: time for what comes late.
+/// The pause between two attempts, for late bytes.
 const BETWEEN: Duration = Duration::from_millis(80);
 
 async fn ends_as_recorded(name: &str, code: Option<Code>) {
@@ -213,7 +214,7 @@ fn every_receiver_of_the_catalogue_has_its_test() {
 }
 
 #[tokio::test]
-async fn a_cause_says_where_a_redirect_leads_and_what_a_certificate_names() {
+async fn a_cause_names_the_redirects_target_or_certificates_names() {
     for (name, detail) in [
         ("redirects_to_a_private_address", "http://169.254.169.254/latest/meta-data/"),
         ("shows_a_certificate_of_another_host", "elsewhere.example"),
@@ -229,15 +230,15 @@ async fn a_cause_says_where_a_redirect_leads_and_what_a_certificate_names() {
 async fn what_is_packed_is_not_unpacked() {
     let receiver = Running::start(&find("sends_a_gzip_bomb").unwrap(), &AUTHORITY).await.unwrap();
     let attempted = attempt(&sender(LONG), &receiver.url, Timestamp::UNIX_EPOCH).await;
-    // The bytes as they came: the mark of gzip, and some 40 KB.
+    // The bytes as they came: gzip's first bytes, and some 40 KB.
     assert_eq!(attempted.response_body[..2], [0x1f, 0x8b]);
     assert!((30_000..MAX_RESPONSE_BYTES).contains(&attempted.response_body.len()));
 }
 
 #[tokio::test]
 async fn a_flood_leaves_the_thread_to_the_others_of_its_batch() {
-    // On a thread of its own, so that it is the sender's own work that could stand in the way.
-    // Without its turns it stood in the way for minutes, and of its own deadline.
+    // On a thread of its own, so that only the sender's own work could block. Before it yielded, it blocked for
+    // minutes, and past its own deadline.
     let (started, running) = std::sync::mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let receivers = std::thread::spawn(move || {

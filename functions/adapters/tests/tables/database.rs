@@ -1,7 +1,7 @@
 //! One embedded DynamoDB for all tests of this program, in memory, behind its own HTTP server on a free port.
 //!
-//! Tests share its table of streaks, each under webhooks of its own, and make tables of held items of their own,
-//! whose index all webhooks share, and of the configuration.
+//! Tests share its table of streaks, each under its own webhooks. Tables of held items, whose index all webhooks share,
+//! and of the configuration are made for each test.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::StreakKey;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::streak::ATTRIBUTES;
@@ -190,7 +190,7 @@ impl Embedded {
     }
 }
 
-/// A client of what listens there, with the functions' retries but quicker ones.
+/// A client of the server at this address, with the functions' retries but shorter pauses.
 pub(crate) fn client(address: &str) -> Client {
     let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(2));
     let config = Config::builder()
@@ -224,7 +224,7 @@ pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap()
 }
 
-/// The clock of an invocation that begins then and may run so long.
+/// The clock of an invocation that begins then and may run this long.
 pub(crate) fn clock(began_ms: i64, timeout: Duration) -> InvocationClock {
     let timeout_ms = i64::try_from(timeout.as_millis()).unwrap();
     InvocationClock::start(u64::try_from(began_ms + timeout_ms).unwrap(), timeout)

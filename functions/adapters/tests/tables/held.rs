@@ -1,19 +1,22 @@
-//! Held items and their release: who claims, who counts, and what stays.
+//! Held items and their release: claims, counts, and which rows stay.
 
 use std::collections::{BTreeSet, HashSet};
 
-use carteiro_adapters::held_table::{Claim, Due, HeldClaim, HeldFor, HeldKey, HeldTable, SHARDS, Span};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{Release, ReleaseClaim, ReleaseKey};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::held::{Claim, Due, HeldClaim};
+use carteiro_adapters::tables::waiting::keys::{HeldFor, HeldKey, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::reads::Span;
+use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep, Progress};
-use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::support::{self, later, new_held, now};
 
 /// The bytes that a step may have in these tests, where they do not matter.
 const MANY_BYTES: usize = 1 << 30;
@@ -23,37 +26,13 @@ const WORKER_MS: i64 = 840_000;
 
 /// A table of its own, with a webhook.
 fn table() -> (HeldTable, WebhookId) {
-    let name = format!("Held{:032x}", random::bits128().unwrap());
-    embedded().make_held(&name);
-    (HeldTable::new(embedded().client(), name), new_webhook())
+    (HeldTable::new(embedded().client(), new_held()), new_webhook())
 }
 
-/// An item whose id begins with random digits and ends in `last`, which tells its shards.
+/// An item whose id begins with random digits and ends in `last`, which decides its shards.
 fn delivery(webhook: &WebhookId, last: u8, accepted_ms: i64) -> Delivery {
-    Delivery {
-        account: AccountId::from_bits(1),
-        webhook: webhook.clone(),
-        item: ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last)),
-        item_type: ItemType::MESSAGE,
-        source: "bot:b".parse().unwrap(),
-        accepted_at: at(accepted_ms),
-        attempt: 4,
-        chain: 0,
-        revision: 1,
-        step: None,
-        replayed: None,
-        keep_until: None,
-        hop: Hop::default(),
-        body: b"{}".to_vec(),
-    }
-}
-
-fn now() -> Timestamp {
-    at(NOW_MS)
-}
-
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
+    let item = ItemId::from_bits((random::bits128().unwrap() << 8) | u128::from(last));
+    Delivery { accepted_at: at(accepted_ms), ..support::delivery(webhook, item) }
 }
 
 fn release_of(webhook: &WebhookId) -> ReleaseKey {
@@ -61,18 +40,18 @@ fn release_of(webhook: &WebhookId) -> ReleaseKey {
 }
 
 async fn await_release(held: &HeldTable, webhook: &WebhookId, due_at: Timestamp) {
-    held.await_release(&release_of(webhook), &AccountId::from_bits(1), due_at).await.unwrap();
+    held.releases.ensure(&release_of(webhook), &AccountId::from_bits(1), due_at).await.unwrap();
 }
 
 async fn claim_release(held: &HeldTable, webhook: &WebhookId, now_ms: i64, lease_ms: i64) -> Option<Release> {
     let (now, lease) = (later(now_ms), later(lease_ms));
-    match held.claim_release(&release_of(webhook), now, lease, later(WORKER_MS)).await.unwrap() {
+    match held.releases.claim(&release_of(webhook), now, lease, later(WORKER_MS)).await.unwrap() {
         ReleaseClaim::Claimed(release) => Some(release),
         ReleaseClaim::Taken(_) | ReleaseClaim::Over => None,
     }
 }
 
-/// When the release is looked at, by the index.
+/// When the release is due, by the index.
 async fn release_due(held: &HeldTable) -> Option<Timestamp> {
     all_due(held, later(1_000_000_000)).await.into_iter().find_map(|due| match due {
         Due::Release { due_at, .. } => Some(due_at),
@@ -82,8 +61,8 @@ async fn release_due(held: &HeldTable) -> Option<Timestamp> {
 
 async fn all_due(held: &HeldTable, until: Timestamp) -> Vec<Due> {
     let mut found = Vec::new();
-    for shard in 0..carteiro_adapters::held_table::DUE_SHARDS {
-        let (due, mark) = held.due(shard, until, 100, None).await.unwrap();
+    for shard in 0..carteiro_adapters::tables::waiting::keys::DUE_SHARDS {
+        let (due, mark) = held.items.due(shard, until, 100, None).await.unwrap();
         assert!(mark.is_none());
         found.extend(due);
     }
@@ -94,7 +73,7 @@ async fn all_due(held: &HeldTable, until: Timestamp) -> Vec<Due> {
 async fn keys(held: &HeldTable, webhook: &WebhookId) -> Vec<HeldKey> {
     let mut keys = Vec::new();
     for shard in 0..SHARDS {
-        keys.extend(held.keys_of(webhook, shard, 1000).await.unwrap());
+        keys.extend(held.items.keys_of(webhook, shard, 1000).await.unwrap());
     }
     keys
 }
@@ -109,25 +88,25 @@ async fn hold(held: &HeldTable, delivery: &Delivery, due_ms: i64) {
     hold_seen(held, delivery, due_ms, 0).await;
 }
 
-/// Holds for a retry what was read at `seen_ms`.
+/// Holds for a retry, by a state that was read at `seen_ms`.
 async fn hold_seen(held: &HeldTable, delivery: &Delivery, due_ms: i64, seen_ms: i64) {
     let times = (later(due_ms), later(seen_ms));
-    held.hold(delivery, HeldFor::Retry, times, later(1_000_000_000)).await.unwrap();
+    held.items.hold(delivery, HeldFor::Retry, times, later(1_000_000_000)).await.unwrap();
 }
 
 async fn hold_for_release(held: &HeldTable, delivery: &Delivery) {
-    held.hold_for_release(delivery, HeldFor::Blocked, now(), later(1_000_000_000)).await.unwrap();
+    held.items.hold_for_release(delivery, HeldFor::Blocked, now(), later(1_000_000_000)).await.unwrap();
 }
 
 async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) -> Vec<(HeldKey, Delivery)> {
-    let mut waiting = held.waiting(&release_of(webhook), None, now());
-    held.take_waiting(&mut waiting, (most, bytes), now()).await.unwrap()
+    let mut waiting = held.of_release(&release_of(webhook), None, now());
+    waiting.take_part((most, bytes), now()).await.unwrap()
 }
 
-/// What an owner's act until `until_ms` releases, too.
+/// The items that an owner's act until `until_ms` releases, retries included.
 async fn released(held: &HeldTable, webhook: &WebhookId, until_ms: i64, now_ms: i64) -> Vec<Delivery> {
-    let mut waiting = held.waiting(&release_of(webhook), Some(later(until_ms)), later(now_ms));
-    let taken = held.take_waiting(&mut waiting, (1000, MANY_BYTES), later(now_ms)).await.unwrap();
+    let mut waiting = held.of_release(&release_of(webhook), Some(later(until_ms)), later(now_ms));
+    let taken = waiting.take_part((1000, MANY_BYTES), later(now_ms)).await.unwrap();
     taken.into_iter().map(|(_, delivery)| delivery).collect()
 }
 
@@ -140,7 +119,7 @@ fn claim_of(claimed: HeldClaim) -> Claim {
 }
 
 async fn release_all(held: &HeldTable, webhook: &WebhookId, ms: i64) {
-    held.release_all(&release_of(webhook), &AccountId::from_bits(1), later(ms)).await.unwrap();
+    held.releases.release_all(&release_of(webhook), &AccountId::from_bits(1), later(ms)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +132,9 @@ async fn of_many_movers_one_claims_a_row() {
         let mut movers = JoinSet::new();
         for mover in 0..16 {
             let (held, key) = (held.clone(), key.clone());
-            movers.spawn(async move { held.claim(&key, now(), now(), later(1000 + mover)).await.unwrap() });
+            movers.spawn(
+                async move { held.items.claim(&key, now(), now(), later(1000 + mover)).await.unwrap() },
+            );
         }
         let claims = movers.join_all().await;
         assert_eq!(claims.iter().filter(|claim| **claim != HeldClaim::NotOurs).count(), 1);
@@ -166,29 +147,29 @@ async fn a_claim_ends_with_its_lease_and_only_the_last_one_deletes() {
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 5).await;
     let key = only_key(&held, &webhook).await;
-    let first = held.claim(&key, later(5), now(), later(100)).await.unwrap();
+    let first = held.items.claim(&key, later(5), now(), later(100)).await.unwrap();
     let HeldClaim::Claimed { delivery, due_at, .. } = &first else { panic!("{first:?}") };
     assert_eq!((&**delivery, *due_at), (&item, later(5)));
-    assert_eq!(held.claim(&key, later(5), later(99), later(200)).await.unwrap(), HeldClaim::NotOurs);
+    assert_eq!(held.items.claim(&key, later(5), later(99), later(200)).await.unwrap(), HeldClaim::NotOurs);
     // Both end at the same time, as the claims of movers may.
-    let second = held.claim(&key, later(5), later(100), later(100)).await.unwrap();
-    held.finish(&key, &claim_of(first)).await.unwrap();
+    let second = held.items.claim(&key, later(5), later(100), later(100)).await.unwrap();
+    held.items.finish(&key, &claim_of(first)).await.unwrap();
     assert_eq!(keys(&held, &webhook).await.len(), 1, "the first mover deleted what the second one has");
-    held.finish(&key, &claim_of(second)).await.unwrap();
+    held.items.finish(&key, &claim_of(second)).await.unwrap();
     assert_eq!(keys(&held, &webhook).await, []);
-    assert_eq!(held.claim(&key, later(5), later(300), later(400)).await.unwrap(), HeldClaim::NotOurs);
+    assert_eq!(held.items.claim(&key, later(5), later(300), later(400)).await.unwrap(), HeldClaim::NotOurs);
 }
 
 #[tokio::test]
-async fn what_is_not_due_and_what_waits_for_its_release_is_not_claimed() {
+async fn only_due_rows_are_claimed() {
     let (held, webhook) = table();
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 10).await;
     let key = only_key(&held, &webhook).await;
-    assert_eq!(held.claim(&key, later(9), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
-    held.drop_row(&key).await.unwrap();
+    assert_eq!(held.items.claim(&key, later(9), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+    held.items.drop_row(&key).await.unwrap();
     hold_for_release(&held, &item).await;
-    assert_eq!(held.claim(&key, later(99), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
+    assert_eq!(held.items.claim(&key, later(99), now(), later(100)).await.unwrap(), HeldClaim::NotOurs);
     assert_eq!(all_due(&held, later(1000)).await, []);
 }
 
@@ -199,7 +180,7 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
         let mut item = delivery(&webhook, 3, NOW_MS);
         hold(&held, &item, 0).await;
         let key = only_key(&held, &webhook).await;
-        let claim = claim_of(held.claim(&key, now(), now(), later(100)).await.unwrap());
+        let claim = claim_of(held.items.claim(&key, now(), now(), later(100)).await.unwrap());
         // It was sent, failed, and is held again before its mover deletes the row.
         item.attempt += 1;
         if for_release {
@@ -207,9 +188,9 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
         } else {
             hold(&held, &item, 50).await;
         }
-        held.finish(&key, &claim).await.unwrap();
+        held.items.finish(&key, &claim).await.unwrap();
         assert_eq!(only_key(&held, &webhook).await, key, "for release: {for_release}");
-        held.drop_row(&key).await.unwrap();
+        held.items.drop_row(&key).await.unwrap();
     }
 }
 
@@ -217,7 +198,7 @@ async fn holding_again_keeps_the_place_and_outlives_the_old_claim() {
 /// finds a block. Were the row to wait for a release now, and the second copy's function to die before it has seen to
 /// one, nothing would ever move the item: the first copy deleted the message.
 #[tokio::test]
-async fn what_waits_for_its_own_time_goes_on_waiting_for_it_though_a_copy_is_held_for_release() {
+async fn a_retry_keeps_its_time_though_a_copy_is_held_for_release() {
     let (held, webhook) = table();
     let copy = delivery(&webhook, 3, NOW_MS);
     let retried = Delivery { attempt: copy.attempt + 1, ..copy.clone() };
@@ -225,15 +206,15 @@ async fn what_waits_for_its_own_time_goes_on_waiting_for_it_though_a_copy_is_hel
     let key = only_key(&held, &webhook).await;
     hold_for_release(&held, &copy).await;
     assert_eq!(all_due(&held, later(5)).await.len(), 1, "no tick finds it");
-    let claimed = held.claim(&key, later(5), now(), later(100)).await.unwrap();
+    let claimed = held.items.claim(&key, later(5), now(), later(100)).await.unwrap();
     let HeldClaim::Claimed { delivery, due_at, claim } = claimed else { panic!("{claimed:?}") };
     assert_eq!((*delivery, due_at), (retried.clone(), later(5)));
     // Its mover has sent it, and that message finds the block before the row is deleted.
     hold_for_release(&held, &retried).await;
-    held.finish(&key, &claim).await.unwrap();
+    held.items.finish(&key, &claim).await.unwrap();
     assert_eq!(all_due(&held, later(5)).await.len(), 1, "its mover deleted what was held again");
-    let claim = claim_of(held.claim(&key, later(5), now(), later(200)).await.unwrap());
-    held.finish(&key, &claim).await.unwrap();
+    let claim = claim_of(held.items.claim(&key, later(5), now(), later(200)).await.unwrap());
+    held.items.finish(&key, &claim).await.unwrap();
     assert_eq!(keys(&held, &webhook).await, []);
 }
 
@@ -244,20 +225,20 @@ async fn what_was_held_again_is_not_deleted_as_released() {
     hold_for_release(&held, &item).await;
     let (first, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
     hold_for_release(&held, &item).await;
-    held.delete_released(&first).await.unwrap();
+    held.items.delete_released(&first).await.unwrap();
     let (second, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
     hold(&held, &item, 5).await;
-    held.delete_released(&second).await.unwrap();
+    held.items.delete_released(&second).await.unwrap();
     assert_eq!(keys(&held, &webhook).await.len(), 1, "a retry was deleted as released");
-    held.drop_row(&second).await.unwrap();
+    held.items.drop_row(&second).await.unwrap();
     hold_for_release(&held, &item).await;
     let (third, _) = oldest(&held, &webhook, 10, MANY_BYTES).await.remove(0);
-    held.delete_released(&third).await.unwrap();
+    held.items.delete_released(&third).await.unwrap();
     assert_eq!(keys(&held, &webhook).await, []);
 }
 
 #[tokio::test]
-async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
+async fn the_oldest_of_all_shards_are_taken_in_order_of_acceptance() {
     let (held, webhook) = table();
     let mut items: Vec<_> = (0..60_u8)
         .map(|n| delivery(&webhook, n.wrapping_mul(37), NOW_MS + i64::from(n.wrapping_mul(101)) / 3))
@@ -265,7 +246,7 @@ async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
     for item in &items {
         hold_for_release(&held, item).await;
     }
-    // What is retried at its own time, and another type, have no part in it.
+    // Retries with their own times and another type have no part in it.
     hold(&held, &delivery(&webhook, 5, NOW_MS - 1000), 5).await;
     let mut other = delivery(&webhook, 6, NOW_MS - 1000);
     other.item_type = ItemType::EVENT;
@@ -277,11 +258,11 @@ async fn the_oldest_are_taken_in_the_order_of_acceptance_over_all_shards() {
         let wanted = usize::try_from(most).unwrap().min(60);
         assert_eq!(found, items[..wanted], "{most}");
     }
-    assert_eq!(held.count(&webhook, "message", 1000, at(NOW_MS)).await.unwrap(), 61);
+    assert_eq!(held.items.count(&webhook, "message", 1000, at(NOW_MS)).await.unwrap(), 61);
 }
 
 #[tokio::test]
-async fn what_its_network_lets_be_kept_no_longer_is_not_counted_and_a_retry_of_it_comes_due_by_then() {
+async fn an_item_past_its_storage_limit_is_not_counted() {
     let (held, webhook) = table();
     let limited = |n: u8| {
         let keep_until = Some(at(NOW_MS + 1000));
@@ -289,12 +270,15 @@ async fn what_its_network_lets_be_kept_no_longer_is_not_counted_and_a_retry_of_i
     };
     hold_for_release(&held, &limited(1)).await;
     hold_for_release(&held, &delivery(&webhook, 2, NOW_MS)).await;
-    held.hold(&limited(3), HeldFor::Retry, (at(NOW_MS + 9000), now()), at(NOW_MS + 9000)).await.unwrap();
+    held.items
+        .hold(&limited(3), HeldFor::Retry, (at(NOW_MS + 9000), now()), at(NOW_MS + 9000))
+        .await
+        .unwrap();
     for (now, count) in [(999, 3), (1000, 1)] {
-        assert_eq!(held.count(&webhook, "message", 10, at(NOW_MS + now)).await.unwrap(), count);
+        assert_eq!(held.items.count(&webhook, "message", 10, at(NOW_MS + now)).await.unwrap(), count);
     }
     let span = Span { webhook: &webhook, item_type: None, after: None, most: 10, most_bytes: MANY_BYTES };
-    let rows = held.list(span).await.unwrap().data;
+    let rows = held.items.list(span).await.unwrap().data;
     let due: Vec<_> = rows.into_iter().filter_map(|row| row.due_at).collect();
     assert_eq!(due, [at(NOW_MS + 1000)]);
 }
@@ -333,19 +317,19 @@ async fn one_worker_at_a_time_has_a_release() {
     let [dead] = claimed.as_slice() else { panic!("{claimed:?}") };
     // Its worker dies. Another one takes it over, and the dead one's late calls change nothing.
     let ours = claim_release(&held, &webhook, 200, 300).await.unwrap();
-    assert_eq!(held.renew_release(dead, later(900)).await.unwrap(), None);
+    assert_eq!(held.releases.renew(dead, later(900)).await.unwrap(), None);
     let step = NewStep { id: "dead", items: 1, size: 10 };
-    assert_eq!(held.begin_step(dead, step, (later(201), later(900))).await.unwrap(), None);
-    assert_eq!(held.step_sent(dead, later(900)).await.unwrap(), None);
-    assert_eq!(held.end_release(dead).await.unwrap(), LeftRelease::NotOurs);
-    let postponed = held.postpone_release(dead, later(5000), false).await.unwrap();
+    assert_eq!(held.releases.begin_step(dead, step, (later(201), later(900))).await.unwrap(), None);
+    assert_eq!(held.releases.step_sent(dead, later(900)).await.unwrap(), None);
+    assert_eq!(held.releases.end(dead).await.unwrap(), LeftRelease::NotOurs);
+    let postponed = held.releases.postpone(dead, later(5000), false).await.unwrap();
     assert_eq!(postponed, LeftRelease::NotOurs);
-    held.give_back_release(dead, later(5000)).await.unwrap();
+    held.releases.return_to_queue(dead, later(5000)).await.unwrap();
     assert_eq!(release_due(&held).await, Some(later(WORKER_MS)), "its successor is planned");
     let key = release_of(&webhook);
-    let other = held.claim_release(&key, later(299), later(900), later(WORKER_MS)).await.unwrap();
+    let other = held.releases.claim(&key, later(299), later(900), later(WORKER_MS)).await.unwrap();
     assert_eq!(other, ReleaseClaim::Taken(later(300)), "who comes meanwhile sees until when it is taken");
-    assert!(held.renew_release(&ours, later(400)).await.unwrap().is_some());
+    assert!(held.releases.renew(&ours, later(400)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -354,15 +338,15 @@ async fn a_release_does_not_end_while_something_is_held_meanwhile() {
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
     await_release(&held, &webhook, later(50)).await;
-    assert_eq!(held.end_release(&release).await.unwrap(), LeftRelease::Touched);
-    let release = held.renew_release(&release, later(200)).await.unwrap().expect("the release is ours");
-    assert_eq!(held.end_release(&release).await.unwrap(), LeftRelease::Done);
+    assert_eq!(held.releases.end(&release).await.unwrap(), LeftRelease::Touched);
+    let release = held.releases.renew(&release, later(200)).await.unwrap().expect("the release is ours");
+    assert_eq!(held.releases.end(&release).await.unwrap(), LeftRelease::Done);
     assert_eq!(claim_release(&held, &webhook, 500, 600).await, None);
     assert_eq!(release_due(&held).await, None);
 }
 
 #[tokio::test]
-async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
+async fn a_release_is_due_at_the_earliest_planned_time() {
     let (held, webhook) = table();
     for (due_ms, wanted) in [(900, 900), (1000, 900), (300, 300), (300, 300), (400, 300)] {
         await_release(&held, &webhook, later(due_ms)).await;
@@ -376,7 +360,7 @@ async fn a_release_is_looked_at_at_the_earliest_time_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_many_functions_hold_at_once_is_looked_at_at_the_earliest_time() {
+async fn a_release_planned_by_many_at_once_is_due_at_the_earliest() {
     let (held, webhook) = table();
     let mut holders = JoinSet::new();
     for holder in 0..16 {
@@ -389,7 +373,7 @@ async fn what_many_functions_hold_at_once_is_looked_at_at_the_earliest_time() {
 }
 
 #[tokio::test]
-async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
+async fn postponing_does_not_delay_items_that_came_meanwhile() {
     let (held, webhook) = table();
     for hastened in [false, true] {
         await_release(&held, &webhook, now()).await;
@@ -400,20 +384,20 @@ async fn postponing_does_not_put_off_what_came_since_the_worker_looked() {
         } else {
             await_release(&held, &webhook, later(10)).await;
         }
-        let postponed = held.postpone_release(&release, later(14_400_000), false).await.unwrap();
+        let postponed = held.releases.postpone(&release, later(14_400_000), false).await.unwrap();
         assert_eq!(postponed, LeftRelease::Touched);
         assert!(release_due(&held).await.unwrap() <= later(10), "hastened: {hastened}");
         // It is the same worker's still, which looks again.
-        let again = held.renew_release(&release, later(200)).await.unwrap().expect("it is ours");
+        let again = held.releases.renew(&release, later(200)).await.unwrap().expect("it is ours");
         assert_eq!(again.state.hastened - release.state.hastened, u64::from(hastened));
-        let postponed = held.postpone_release(&again, later(500), false).await.unwrap();
+        let postponed = held.releases.postpone(&again, later(500), false).await.unwrap();
         assert_eq!(postponed, LeftRelease::Done);
         assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
         let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
         await_release(&held, &webhook, later(90)).await;
-        held.give_back_release(&again, later(40)).await.unwrap();
+        held.releases.return_to_queue(&again, later(40)).await.unwrap();
         assert_eq!(release_due(&held).await, Some(later(40)), "whoever touched it");
-        held.drop_release(&release_of(&webhook)).await.unwrap();
+        held.releases.drop_row(&release_of(&webhook)).await.unwrap();
     }
 }
 
@@ -423,56 +407,56 @@ async fn only_the_current_step_is_counted_and_each_item_once() {
     let key = release_of(&webhook);
     let count = async |step: &str, finished: std::ops::Range<i64>, failed: std::ops::Range<i64>| {
         let (finished, failed): (BTreeSet<_>, BTreeSet<_>) = (finished.collect(), failed.collect());
-        held.finish_of_step(&key, step, &finished, &failed).await.unwrap();
+        held.releases.count_finished(&key, step, &finished, &failed).await.unwrap();
     };
     let step = |release: Option<Release>| release.unwrap().state.step;
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
     assert_eq!(release.state.step, None);
     let one = NewStep { id: "one", items: 10, size: 10 };
-    let release = held.begin_step(&release, one, (now(), later(110))).await.unwrap().unwrap();
+    let release = held.releases.begin_step(&release, one, (now(), later(110))).await.unwrap().unwrap();
     count("one", 0..4, 0..1).await;
     count("one", 2..4, 0..1).await;
     count("one", 0..0, 0..0).await;
     count("other", 0..3, 0..3).await;
-    held.postpone_release(&release, now(), true).await.unwrap();
+    held.releases.postpone(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 200).await.unwrap();
     let began_at = now();
     let begun = Progress { size: 10, left: 6, failed: 1, began_at, sent: false, hastened: false };
     assert_eq!(release.state.step, Some(begun));
-    let release = held.step_sent(&release, later(210)).await.unwrap().unwrap();
+    let release = held.releases.step_sent(&release, later(210)).await.unwrap().unwrap();
     assert_eq!(release.state.step, Some(Progress { sent: true, ..begun }));
     release_all(&held, &webhook, 0).await;
-    let release = held.renew_release(&release, later(220)).await.unwrap().unwrap();
+    let release = held.releases.renew(&release, later(220)).await.unwrap().unwrap();
     assert_eq!(release.state.step, Some(Progress { sent: true, hastened: true, ..begun }));
     let times = (later(1), later(230));
     let two = NewStep { id: "two", items: 20, size: 20 };
-    let release = held.begin_step(&release, two, times).await.unwrap().unwrap();
+    let release = held.releases.begin_step(&release, two, times).await.unwrap().unwrap();
     count("one", 4..10, 0..0).await;
     // The queue hands items out twice.
     count("two", 0..19, 0..0).await;
     count("two", 5..19, 0..0).await;
-    held.postpone_release(&release, now(), true).await.unwrap();
+    held.releases.postpone(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 300).await.unwrap();
     let progress =
         Progress { size: 20, left: 1, failed: 0, began_at: later(1), sent: false, hastened: false };
     assert_eq!(release.state.step, Some(progress));
-    held.postpone_release(&release, now(), false).await.unwrap();
+    held.releases.postpone(&release, now(), false).await.unwrap();
     count("two", 0..5, 0..5).await;
     assert_eq!(step(claim_release(&held, &webhook, 0, 400).await), None);
-    held.drop_release(&key).await.unwrap();
+    held.releases.drop_row(&key).await.unwrap();
     count("two", 0..5, 0..5).await;
     assert_eq!(claim_release(&held, &webhook, 500, 600).await, None, "a late count made a release");
 }
 
 #[tokio::test]
-async fn an_act_releases_the_retries_that_were_held_before_it_the_oldest_first() {
+async fn an_act_releases_earlier_retries_the_oldest_first() {
     let (held, webhook) = table();
     let items: Vec<_> = (0..5).map(|n| delivery(&webhook, n, NOW_MS + i64::from(n))).collect();
     for (item, seen_ms) in items.iter().zip([50, 10, 101, 100, 0]) {
         hold_seen(&held, item, 7_200_000, seen_ms).await;
     }
-    held.drop_row(&HeldKey::clone(&keys(&held, &webhook).await[4])).await.unwrap();
+    held.items.drop_row(&HeldKey::clone(&keys(&held, &webhook).await[4])).await.unwrap();
     hold_for_release(&held, &items[4]).await;
     assert_eq!(released(&held, &webhook, 9, 200).await, [items[4].clone()], "no retry is as old as that");
     let taken = released(&held, &webhook, 100, 200).await;
@@ -483,35 +467,35 @@ async fn an_act_releases_the_retries_that_were_held_before_it_the_oldest_first()
     let taken: Vec<_> = oldest(&held, &webhook, 10, MANY_BYTES).await;
     assert_eq!(taken.iter().map(|(_, delivery)| delivery.clone()).collect::<Vec<_>>(), wanted);
     for (key, _) in taken {
-        held.delete_released(&key).await.unwrap();
+        held.items.delete_released(&key).await.unwrap();
     }
     assert_eq!(keys(&held, &webhook).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_retry_that_a_mover_has_is_left_to_it_until_its_claim_is_over() {
+async fn a_claimed_retry_is_left_to_its_mover_until_its_claim_ends() {
     let (held, webhook) = table();
     let item = delivery(&webhook, 1, NOW_MS);
     hold(&held, &item, 5).await;
     let key = only_key(&held, &webhook).await;
-    let mut waiting = held.waiting(&release_of(&webhook), Some(later(50)), later(60));
-    assert!(held.next_waiting(&mut waiting, 10).await.unwrap().is_some());
-    let claim = claim_of(held.claim(&key, later(5), later(60), later(100)).await.unwrap());
-    let taken = held.take_waiting(&mut waiting, (10, MANY_BYTES), later(61)).await.unwrap();
+    let mut waiting = held.of_release(&release_of(&webhook), Some(later(50)), later(60));
+    assert!(waiting.peek(10).await.unwrap().is_some());
+    let claim = claim_of(held.items.claim(&key, later(5), later(60), later(100)).await.unwrap());
+    let taken = waiting.take_part((10, MANY_BYTES), later(61)).await.unwrap();
     assert_eq!(taken, [], "it was claimed after it was read");
     assert_eq!(released(&held, &webhook, 50, 99).await, []);
     assert_eq!(released(&held, &webhook, 50, 100).await, [item]);
-    held.finish(&key, &claim).await.unwrap();
+    held.items.finish(&key, &claim).await.unwrap();
     assert_eq!(keys(&held, &webhook).await.len(), 1, "its mover deleted what is released");
 }
 
 #[tokio::test]
-async fn a_release_that_was_postponed_is_not_claimed_long_before_its_time() {
+async fn a_postponed_release_is_not_claimed_long_before_its_time() {
     let (held, webhook) = table();
     await_release(&held, &webhook, now()).await;
     let release = claim_release(&held, &webhook, 0, 100).await.unwrap();
-    assert_eq!(held.postpone_release(&release, later(900_000), false).await.unwrap(), LeftRelease::Done);
-    let postponed = held.postpone_release(&release, later(900_000), false).await.unwrap();
+    assert_eq!(held.releases.postpone(&release, later(900_000), false).await.unwrap(), LeftRelease::Done);
+    let postponed = held.releases.postpone(&release, later(900_000), false).await.unwrap();
     assert_eq!(postponed, LeftRelease::Done, "a repeat");
     assert_eq!(claim_release(&held, &webhook, 100_000, 200_000).await, None);
     assert!(claim_release(&held, &webhook, 890_000, 990_000).await.is_some());
@@ -527,7 +511,7 @@ async fn what_is_due_is_paged_once_each_the_earliest_first() {
     hold(&held, &delivery(&webhook, 7, NOW_MS), 100).await;
     let (mut found, mut mark, mut pages) = (Vec::new(), None, 0);
     loop {
-        let (due, next) = held.due(7, later(99), 5, mark).await.unwrap();
+        let (due, next) = held.items.due(7, later(99), 5, mark).await.unwrap();
         assert!(due.len() <= 5);
         found.extend(due);
         (mark, pages) = (next, pages + 1);
@@ -541,7 +525,8 @@ async fn what_is_due_is_paged_once_each_the_earliest_first() {
     for due in found {
         let Due::Item(key) = due else { panic!("{due:?}") };
         assert!(seen.insert(format!("{key:?}")));
-        let HeldClaim::Claimed { due_at, .. } = held.claim(&key, later(99), now(), later(500)).await.unwrap()
+        let HeldClaim::Claimed { due_at, .. } =
+            held.items.claim(&key, later(99), now(), later(500)).await.unwrap()
         else {
             panic!("{key:?} is not claimed");
         };

@@ -1,12 +1,12 @@
-//! The writes of holding and releasing are values, and mean the same in memory, where the model check explores them, and
+//! The writes of holding and releasing are values. They do the same in memory, where the model check explores them, and
 //! on the table.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
-use carteiro_adapters::held_table::HeldTable;
-use carteiro_adapters::release_row::ReleaseKey;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::holding::{self, NewStep, ReleaseState};
 use carteiro_core::item::ItemType;
 use carteiro_core::transition::{Row, Value, Write};
@@ -35,7 +35,7 @@ struct Made {
     touched: u64,
     indices: BTreeSet<i64>,
     flag: bool,
-    /// Whether names, counts and times are those of the row instead, as of whoever just read it.
+    /// Whether names, counts and times are those of the row instead, as if it had just been read.
     fits: bool,
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn every_write(client: Client, cases: u32, least: u32) {
             for next in writes {
                 let write = next.write(expected.as_ref());
                 let made = write.apply(&mut expected);
-                let answer = table.make(&key, &write).await;
+                let answer = table.releases.make(&key, &write).await;
                 let answer = answer.map_err(|error| TestCaseError::fail(error.chain()))?;
                 prop_assert_eq!(answer, (made, expected.clone()), "{:?}", write);
                 let mut coverage = coverage.borrow_mut();
@@ -137,7 +137,7 @@ pub(crate) fn every_write(client: Client, cases: u32, least: u32) {
 }
 
 #[test]
-fn every_write_of_holding_means_the_same_in_memory_and_on_the_table() {
+fn every_write_of_holding_is_the_same_in_memory_and_on_a_table() {
     embedded().make_held(HELD);
     every_write(embedded().client(), 400, 1);
 }

@@ -1,49 +1,23 @@
-//! What `HeldTable` does where answers are lost: every write recognises that an earlier try of it was made.
+//! `HeldTable` where answers are lost: every write recognises that an earlier try of it was made.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use carteiro_adapters::held_table::{HeldClaim, HeldFor, HeldTable, SHARDS};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
-use carteiro_core::delivery::Delivery;
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::held::HeldClaim;
+use carteiro_adapters::tables::waiting::keys::{HeldFor, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::release::ReleaseClaim;
 use carteiro_core::holding::{LeftRelease, NewStep};
-use carteiro_core::hop::Hop;
-use carteiro_core::id::{AccountId, ItemId, WebhookId};
+use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::item::ItemType;
-use jiff::Timestamp;
 
-use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
+use crate::database::{NOW_MS, clock, new_streak, new_webhook};
 use crate::proxy::{Fate, Proxy};
-
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
-}
-
-fn delivery(webhook: &WebhookId, item: u128) -> Delivery {
-    Delivery {
-        account: AccountId::from_bits(1),
-        webhook: webhook.clone(),
-        item: ItemId::from_bits(item),
-        item_type: ItemType::MESSAGE,
-        source: "bot:b".parse().unwrap(),
-        accepted_at: at(NOW_MS),
-        attempt: 4,
-        chain: 0,
-        revision: 1,
-        step: None,
-        replayed: None,
-        keep_until: None,
-        hop: Hop::default(),
-        body: b"{}".to_vec(),
-    }
-}
+use crate::support::{delivery, later, new_held};
 
 /// A table behind a proxy that makes each write `lost` times before it lets an answer through.
 async fn table(lost: u64, fate: Fate) -> (Proxy, HeldTable) {
-    let name = format!("Held{:032x}", random::bits128().unwrap());
-    embedded().make_held(&name);
     let writes = AtomicU64::new(0);
     let proxy = Proxy::start(&new_streak(), clock(NOW_MS, Duration::from_secs(30)), move |called, _| {
         if !["PutItem", "UpdateItem", "DeleteItem"].contains(&called) {
@@ -53,7 +27,7 @@ async fn table(lost: u64, fate: Fate) -> (Proxy, HeldTable) {
         if nth % (lost + 1) < lost { fate } else { Fate::Proceed }
     })
     .await;
-    let held = HeldTable::new(proxy.client(), name);
+    let held = HeldTable::new(proxy.client(), new_held());
     (proxy, held)
 }
 
@@ -66,10 +40,11 @@ async fn a_worker_recognises_what_it_did_where_answers_are_lost() {
         let (_proxy, held) = table(lost, fate).await;
         let key = ReleaseKey { webhook: new_webhook(), item_type: ItemType::MESSAGE };
         let account = AccountId::from_bits(1);
-        held.await_release(&key, &account, later(0)).await.unwrap();
-        held.release_all(&key, &account, later(0)).await.unwrap();
+        held.releases.ensure(&key, &account, later(0)).await.unwrap();
+        held.releases.release_all(&key, &account, later(0)).await.unwrap();
         let claim = async |now: i64| match held
-            .claim_release(&key, later(now), later(now + 30), later(900))
+            .releases
+            .claim(&key, later(now), later(now + 30), later(900))
             .await
             .unwrap()
         {
@@ -77,22 +52,28 @@ async fn a_worker_recognises_what_it_did_where_answers_are_lost() {
             other => panic!("{other:?}"),
         };
         let release = claim(1).await;
-        let release = held.renew_release(&release, later(40)).await.unwrap().expect("renewed");
-        let release = held.looked_behind(&release, (later(3), later(50))).await.unwrap().expect("noted");
+        let release = held.releases.renew(&release, later(40)).await.unwrap().expect("renewed");
+        let release = held
+            .releases
+            .record_retention_sweep(&release, (later(3), later(50)))
+            .await
+            .unwrap()
+            .expect("noted");
         let step = NewStep { id: "s", items: 3, size: 10 };
-        let release = held.begin_step(&release, step, (later(3), later(60))).await.unwrap().expect("begun");
+        let release =
+            held.releases.begin_step(&release, step, (later(3), later(60))).await.unwrap().expect("begun");
         let counted = BTreeSet::from([0, 2]);
-        held.finish_of_step(&key, "s", &counted, &BTreeSet::from([2])).await.unwrap();
-        let release = held.step_sent(&release, later(70)).await.unwrap().expect("noted");
+        held.releases.count_finished(&key, "s", &counted, &BTreeSet::from([2])).await.unwrap();
+        let release = held.releases.step_sent(&release, later(70)).await.unwrap().expect("noted");
         let step = release.state.step.unwrap();
         assert_eq!((step.left, step.failed, step.sent), (1, 1, true), "{lost} lost");
-        assert_eq!(held.postpone_release(&release, later(5), true).await.unwrap(), LeftRelease::Done);
+        assert_eq!(held.releases.postpone(&release, later(5), true).await.unwrap(), LeftRelease::Done);
         let release = claim(80).await;
         assert_eq!(release.state.step, Some(step));
-        held.give_back_release(&release, later(6)).await.unwrap();
+        held.releases.return_to_queue(&release, later(6)).await.unwrap();
         let release = claim(200).await;
-        assert_eq!(held.end_release(&release).await.unwrap(), LeftRelease::Done);
-        let again = held.claim_release(&key, later(300), later(400), later(900)).await.unwrap();
+        assert_eq!(held.releases.end(&release).await.unwrap(), LeftRelease::Done);
+        let again = held.releases.claim(&key, later(300), later(400), later(900)).await.unwrap();
         assert_eq!(again, ReleaseClaim::Over, "{lost} lost");
     }
 }
@@ -105,27 +86,27 @@ async fn rows_are_held_moved_and_adopted_where_answers_are_lost() {
         let keys = async || {
             let mut found = Vec::new();
             for shard in 0..SHARDS {
-                found.extend(held.keys_of(&key.webhook, shard, 10).await.unwrap());
+                found.extend(held.items.keys_of(&key.webhook, shard, 10).await.unwrap());
             }
             found
         };
-        let item = delivery(&key.webhook, 1);
+        let item = delivery(&key.webhook, ItemId::from_bits(1));
         let hold = async || {
-            held.hold(&item, HeldFor::Retry, (later(5), later(0)), later(9_000_000)).await.unwrap();
+            held.items.hold(&item, HeldFor::Retry, (later(5), later(0)), later(9_000_000)).await.unwrap();
             keys().await.remove(0)
         };
         let row = hold().await;
-        let claimed = held.claim(&row, later(5), later(1), later(30)).await.unwrap();
+        let claimed = held.items.claim(&row, later(5), later(1), later(30)).await.unwrap();
         let HeldClaim::Claimed { claim, .. } = claimed else { panic!("{lost} lost: {claimed:?}") };
-        held.finish(&row, &claim).await.unwrap();
+        held.items.finish(&row, &claim).await.unwrap();
         assert_eq!(keys().await, []);
         hold().await;
-        let mut waiting = held.waiting(&key, Some(later(0)), later(1));
-        let taken = held.take_waiting(&mut waiting, (10, 1000), later(2)).await.unwrap();
+        let mut waiting = held.of_release(&key, Some(later(0)), later(1));
+        let taken = waiting.take_part((10, 1000), later(2)).await.unwrap();
         assert_eq!(taken.len(), 1, "{lost} lost");
-        held.delete_released(&taken[0].0).await.unwrap();
+        held.items.delete_released(&taken[0].0).await.unwrap();
         assert_eq!(keys().await, []);
-        held.hold_for_release(&item, HeldFor::Blocked, later(0), later(9_000_000)).await.unwrap();
+        held.items.hold_for_release(&item, HeldFor::Blocked, later(0), later(9_000_000)).await.unwrap();
         assert_eq!(keys().await.len(), 1);
     }
 }

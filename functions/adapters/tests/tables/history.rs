@@ -1,5 +1,5 @@
-//! What must be true of a streak's history, whoever recorded what at the same time and whatever was lost on the way:
-//! each write is explained by the batch that made it, by rules that stand here once more in their plainest form.
+//! Properties of a streak's history under concurrent recording and lost answers: each write is explained by the batch
+//! that made it, by rules that are stated here again in their plainest form.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::proxy::{Event, Fate};
 pub(crate) struct Batch {
     /// The new id that it had, for a streak or a block.
     pub(crate) id: String,
-    /// What its last failure is called, which no other batch's is.
+    /// The name of its last failure, which no other batch's has.
     pub(crate) token: String,
     /// The epoch that it read before its attempts.
     pub(crate) fence: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     pub(crate) results: Vec<bool>,
     /// How many writes had arrived when recording began, and when it returned.
     pub(crate) span: (usize, usize),
-    /// What came of it; None for an error.
+    /// Its result; None for an error.
     pub(crate) came: Option<Recorded>,
 }
 
@@ -45,7 +45,7 @@ fn count(items: usize) -> i64 {
     i64::try_from(items).unwrap()
 }
 
-/// What a write did.
+/// The effect of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Did {
     Nothing,
@@ -81,7 +81,7 @@ fn seconds_after(ms: i64, wait: Duration) -> i64 {
     ms.div_euclid(1000) + i64::try_from(wait.as_secs()).unwrap()
 }
 
-/// What is true of every row.
+/// Properties of every row.
 fn check_row(row: &Row, rule: Rule) {
     let row = Some(row);
     let threshold = i64::from(rule.threshold);
@@ -101,7 +101,7 @@ fn check_row(row: &Row, rule: Rule) {
 }
 
 impl Run<'_> {
-    /// Checks all of it. Answers what each write did.
+    /// Checks the whole history. Answers the effect of each write.
     pub(crate) fn check(&self) -> Vec<Did> {
         let did = self.check_writes();
         self.check_arrivals();
@@ -111,7 +111,7 @@ impl Run<'_> {
         did
     }
 
-    /// The row after so many writes.
+    /// The row after this number of writes.
     fn state(&self, writes: usize) -> Option<&Row> {
         writes.checked_sub(1).and_then(|last| self.events[last].row.as_ref())
     }
@@ -171,7 +171,7 @@ impl Run<'_> {
         assert!(self.batches.iter().any(|batch| may_have(&batch)), "no success ended this streak");
     }
 
-    /// A live streak's failures, and what a streak begins from: nothing.
+    /// A live streak's failures, and the nothing that a streak begins from.
     fn live(row: Option<&Row>) -> i64 {
         text(row, "streak").map_or(0, |_| number(row, "failures").unwrap())
     }
@@ -236,7 +236,7 @@ impl Run<'_> {
             } else if let Some(first) = final_ones.first() {
                 assert_eq!(*first, counting.len() - 1, "{batch:?}: {counting:?}");
             }
-            // What is made late may be a block by failures before a success that is recorded by then.
+            // A late write may be a block, by failures before a success that is recorded by then.
             let made_late = |event: &Event| event.made && event.fate == Fate::DropThenProceed;
             let late = counting.iter().any(|(_, event)| made_late(event)) && batch.has_success();
             let made = counting.iter().filter(|(_, event)| event.made).count();
@@ -244,7 +244,7 @@ impl Run<'_> {
         }
     }
 
-    /// What came of a batch is true.
+    /// The batch's result agrees with the history.
     fn check_batch(&self, batch: &Batch, did: &[Did]) {
         let counted = self.counting(batch).into_iter().find(|(_, event)| event.made);
         let counted = counted.map(|(index, _)| (index, did[index]));
@@ -279,7 +279,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether after so many writes there was no streak in the batch's period.
+    /// Whether there was no streak in the batch's period after this number of writes.
     fn is_free(&self, writes: usize, batch: &Batch) -> bool {
         let row = self.state(writes);
         text(row, "streak").is_none() && text(row, "epoch") == batch.fence.as_deref()

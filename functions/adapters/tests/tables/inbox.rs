@@ -1,15 +1,15 @@
-//! The inbox: what is stored once, found while it waits, claimed by one at a time and remembered when handed on.
+//! The inbox: entries are stored once, found while they wait, claimed by one at a time, and remembered when dispatched.
 
 use std::collections::HashSet;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::inbox_table::{
-    Claim, Entry, InboxTable, MAX_PART_BYTES, NewEntry, Place, READY_SHARDS, Stored, Waiting,
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::inbox::{
+    Claim, Entry, EntryState, InboxTable, MAX_PART_BYTES, NewEntry, READY_SHARDS, RowKey, Stored,
 };
-use carteiro_adapters::packed_event::PackedEvent;
-use carteiro_adapters::random;
+use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_networks::inbox::{EntryKey, Event, Version};
@@ -35,7 +35,7 @@ fn event(json: &Value) -> Event {
     push::split(Network::X, json.to_string().as_bytes()).remove(0).event
 }
 
-fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
+fn entry(page: &PageId, thing: &str, waiting: EntryState) -> NewEntry {
     NewEntry {
         page: page.clone(),
         account: AccountId::from_bits(1),
@@ -49,11 +49,11 @@ fn entry(page: &PageId, thing: &str, waiting: Waiting) -> NewEntry {
 }
 
 fn entries(page: &PageId, things: std::ops::Range<u32>) -> Vec<NewEntry> {
-    things.map(|thing| entry(page, &format!("comment:{thing}"), Waiting::Ready)).collect()
+    things.map(|thing| entry(page, &format!("comment:{thing}"), EntryState::Ready)).collect()
 }
 
 /// Everything that is ready, over all shards and pages of the index.
-async fn ready(table: &InboxTable) -> Vec<Place> {
+async fn ready(table: &InboxTable) -> Vec<RowKey> {
     let mut places = Vec::new();
     for shard in 0..READY_SHARDS {
         let mut mark = None;
@@ -96,7 +96,7 @@ async fn what_is_there_stays_and_only_what_is_missing_is_stored() {
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was_stored() {
     let (table, page) = (table("InboxBack"), page());
-    let new = entry(&page, "comment:1", Waiting::Ready);
+    let new = entry(&page, "comment:1", EntryState::Ready);
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let claim = Claim::new(at(NOW_MS + 60_000)).unwrap();
     let read = claim_all(&table, &claim, NOW_MS).await.remove(0);
@@ -108,7 +108,7 @@ async fn an_entry_comes_back_as_it_was_stored() {
 }
 
 #[tokio::test]
-async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over() {
+async fn an_entry_is_claimed_by_one_until_its_lease_ends() {
     let (table, page) = (table("InboxClaim"), page());
     table.store(&entries(&page, 0..1), at(NOW_MS)).await.unwrap();
     let place = ready(&table).await.remove(0);
@@ -120,7 +120,7 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
         "a repeat whose answer was lost"
     );
     assert!(table.claim(&place, &second, at(NOW_MS + 100)).await.unwrap().is_some());
-    // The first one comes late: what it does changes nothing.
+    // The first one comes late: its writes change nothing.
     table.mark(&entry, &first, at(NOW_MS + 150)).await.unwrap();
     table.drop_entry(&entry, &first).await.unwrap();
     assert_eq!(ready(&table).await.len(), 1);
@@ -130,7 +130,7 @@ async fn an_entry_is_claimed_by_one_at_a_time_and_again_when_the_lease_is_over()
 }
 
 #[tokio::test]
-async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready_expires() {
+async fn a_dispatched_entry_leaves_a_marker_and_a_ready_one_stays() {
     let (table, page) = (table("InboxMarker"), page());
     let all = entries(&page, 0..3);
     table.store(&all, at(NOW_MS)).await.unwrap();
@@ -151,10 +151,10 @@ async fn of_what_was_handed_on_only_the_marker_is_left_and_nothing_that_is_ready
 }
 
 #[tokio::test]
-async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over() {
+async fn a_writers_entry_is_its_own_until_its_lease_ends() {
     let (table, page) = (table("InboxImmediate"), page());
     let claim = Claim::new(at(NOW_MS + 100)).unwrap();
-    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let other = Claim::new(at(NOW_MS + 500)).unwrap();
     assert!(claim_all(&table, &other, NOW_MS + 99).await.is_empty());
@@ -170,7 +170,7 @@ async fn what_its_storer_hands_on_is_nobody_elses_until_that_ones_lease_is_over(
 #[tokio::test]
 async fn what_came_as_ids_only_waits_and_is_not_ready() {
     let (table, page) = (table("InboxIncomplete"), page());
-    table.store(&[entry(&page, "mention:1", Waiting::Incomplete)], at(NOW_MS)).await.unwrap();
+    table.store(&[entry(&page, "mention:1", EntryState::Incomplete)], at(NOW_MS)).await.unwrap();
     assert!(ready(&table).await.is_empty());
     let row = embedded().all_rows("InboxIncomplete").remove(0);
     assert_eq!(row["waiting"]["S"], format!("incomplete#{page}"));
@@ -179,22 +179,22 @@ async fn what_came_as_ids_only_waits_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_is_anyones_at_once_and_what_is_not_ours_stays_where_it_is() {
+async fn a_released_claim_can_be_taken_and_a_foreign_one_stays() {
     let (table, page) = (table("InboxGivenBack"), page());
     let claim = Claim::new(at(NOW_MS + 9000)).unwrap();
-    let new = entry(&page, "comment:1", Waiting::Claimed(claim.clone()));
+    let new = entry(&page, "comment:1", EntryState::Claimed(claim.clone()));
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let event = new.event.read().unwrap();
     let entry = new.into_claimed(event, at(NOW_MS));
-    table.give_back(&entry, &claim).await.unwrap();
+    table.release_claim(&entry, &claim).await.unwrap();
     let second = Claim::new(at(NOW_MS + 9000)).unwrap();
     assert_eq!(claim_all(&table, &second, NOW_MS + 1).await.len(), 1);
-    table.give_back(&entry, &claim).await.unwrap();
+    table.release_claim(&entry, &claim).await.unwrap();
     assert!(claim_all(&table, &claim, NOW_MS + 2).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_set_aside_with_all_that_it_holds() {
+async fn an_unreadable_row_is_quarantined_with_its_event() {
     let name = "InboxUnreadable";
     let (table, page) = (table(name), page());
     let mut all = entries(&page, 0..2);
@@ -214,8 +214,8 @@ async fn a_row_that_cannot_be_read_is_set_aside_with_all_that_it_holds() {
     for place in &places {
         let error = table.claim(place, &claim, at(NOW_MS)).await.unwrap_err();
         assert!(matches!(error, AdapterError::Malformed { attribute: "owner", .. }), "{error}");
-        assert!(!table.set_aside(place, &late, at(NOW_MS + 5000)).await.unwrap(), "it is not theirs");
-        assert!(table.set_aside(place, &claim, at(NOW_MS + 5000)).await.unwrap());
+        assert!(!table.quarantine(place, &late, at(NOW_MS + 5000)).await.unwrap(), "it is not theirs");
+        assert!(table.quarantine(place, &claim, at(NOW_MS + 5000)).await.unwrap());
         assert!(table.claim(place, &claim, at(NOW_MS + 200)).await.unwrap().is_none());
     }
     assert!(ready(&table).await.is_empty());
@@ -233,16 +233,16 @@ fn noise(bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_large_for_a_row_stands_in_parts_and_leaves_none_behind() {
+async fn a_large_event_is_stored_in_parts_and_leaves_none() {
     let (table, page) = (table("InboxLarge"), page());
-    let mut new = entry(&page, "comment:1", Waiting::Ready);
+    let mut new = entry(&page, "comment:1", EntryState::Ready);
     let large = event(&json!({"text": noise(2 * MAX_PUSH_BYTES)}));
     new.event = PackedEvent::of(&large);
     assert!(new.event.bytes().len() > 2 * MAX_PART_BYTES);
     table.store(std::slice::from_ref(&new), at(NOW_MS)).await.unwrap();
     let rows = embedded().all_rows("InboxLarge").len();
     assert_eq!(rows, 1 + new.event.bytes().len().div_ceil(MAX_PART_BYTES));
-    // The same thing with another event, as a poll may find it: what came first stays, whole.
+    // The same thing with another event, as a poll may find it: the first one stays, whole.
     let mut other = new.clone();
     other.event = PackedEvent::of(&event(&json!({"text": noise(2 * MAX_PUSH_BYTES)})));
     for again in [&other, &new] {
@@ -272,7 +272,7 @@ async fn a_dropped_entry_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_nobodys_is_kept_once_with_all_its_parts_until_its_time_is_over() {
+async fn an_unrecognised_update_is_kept_once_until_it_expires() {
     let table = table("InboxUnrecognised");
     for (body, rows) in [(json!({"a": 1}), 1), (json!({"text": noise(MAX_PUSH_BYTES)}), 1 + 1 + 2)] {
         let event = event(&body);
@@ -302,10 +302,10 @@ async fn many_at_once_store_a_push_that_they_share_once() {
     assert_eq!((new, embedded().all_rows("InboxShared").len()), (100, 100));
 }
 
-/// What storing a thousand entries takes, in three ways.
+/// The cost of storing a thousand entries, in three ways.
 #[tokio::test]
 #[ignore = "a measurement"]
-async fn storing_a_thousand_entries_in_calls_of_25_takes_the_least_time() {
+async fn calls_of_25_store_a_thousand_entries_fastest() {
     let name = "InboxMeasured";
     let (table, client) = (table(name), embedded().client());
     let rows = |page: &PageId| -> Vec<std::collections::HashMap<String, AttributeValue>> {
@@ -358,13 +358,13 @@ fn watch() -> Instant {
 }
 
 #[tokio::test]
-async fn a_version_of_what_a_thing_says_is_new_where_another_one_came_before_it() {
+async fn a_later_version_of_a_things_text_is_found() {
     let table = table("InboxVersions");
     let page = page();
     let version = |text: &str, says: bool| NewEntry {
         key: EntryKey::new("comment:1", &Version::of_content(Some(text), [])),
         says,
-        ..entry(&page, "comment:1", Waiting::Ready)
+        ..entry(&page, "comment:1", EntryState::Ready)
     };
     let stored = async |entry: NewEntry, ms: i64| {
         table.store(std::slice::from_ref(&entry), at(NOW_MS + ms)).await.unwrap();

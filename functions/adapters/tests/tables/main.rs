@@ -1,6 +1,6 @@
-//! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the
-//! inbox, pages, their tokens and their schedules, replays and attempt logs; and the transitions of streaks against a second DynamoDB, of other people's making
-//! ([`second_dynamodb`]).
+//! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the inbox,
+//! pages, their tokens and their schedules, replays and attempt logs. The writes of streaks and of held rows are also
+//! made on a second DynamoDB, an independent implementation ([`second_dynamodb`]).
 //!
 //! Property tests print their seed; put it in [`seed`] to repeat the run.
 #![cfg(test)]
@@ -20,8 +20,9 @@ mod slow;
 mod streak_concurrency;
 mod streak_contract;
 mod streak_faults;
+mod support;
 
-use carteiro_adapters::random;
+use carteiro_adapters::runtime::random;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 

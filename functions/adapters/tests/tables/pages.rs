@@ -1,19 +1,16 @@
-//! Pages, their routes and their tokens: what is written together, found, refused and deleted.
+//! Pages, their routes and their tokens: which rows are written together, found, refused and deleted.
 
 use std::collections::BTreeSet;
 
-use carteiro_adapters::account_counts::Created;
-use carteiro_adapters::config_pages::{ConnectedPage, CreatedPage, PageTables};
-use carteiro_adapters::config_table::{Account, ConfigTable, NewKey, Replaced};
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::poll_table::PollTable;
-use carteiro_adapters::random;
-use carteiro_adapters::token_table::TokenTable;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::Created;
+use carteiro_adapters::tables::config::{ConfigTable, Replaced};
+use carteiro_adapters::tables::pages::{ConnectedPage, CreatedPage, PageTables};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::PrivateTargets;
 use carteiro_core::credentials::Credentials;
-use carteiro_core::id::{AccountId, KeyId, PageId};
-use carteiro_core::key::ApiKey;
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::signature::Secret;
 use carteiro_core::webhook::{Settings, Webhook};
 use carteiro_networks::network::{Network, NetworkId};
@@ -22,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, embedded, new_webhook};
+use crate::support::{new_account, new_key, page_tables};
 
 /// Tables of their own.
 struct Tables {
@@ -32,27 +30,12 @@ struct Tables {
 
 impl Tables {
     fn new() -> Self {
-        let name = format!("{:032x}", random::bits128().unwrap());
-        let names = [format!("Config{name}"), format!("Tokens{name}"), format!("Poll{name}")];
-        embedded().make_config(&names[0]);
-        embedded().make_tokens(&names[1]);
-        embedded().make_config(&names[2]);
-        let client = embedded().client();
-        Self {
-            config: ConfigTable::new(client.clone(), names[0].clone()),
-            others: PageTables {
-                tokens: TokenTable::new(client.clone(), names[1].clone()),
-                polls: PollTable::new(client, names[2].clone()),
-            },
-            names,
-        }
+        let (config, others, names) = page_tables();
+        Self { config, others, names }
     }
 
     async fn account(&self) -> AccountId {
-        let id = AccountId::from_bits(random::bits128().unwrap());
-        let account = Account { id: id.clone(), name: "a".into(), created_at: at(NOW_MS) };
-        self.config.create_account(&account, &new_key()).await.unwrap();
-        id
+        new_account(&self.config).await
     }
 
     /// Connects a page of Facebook's.
@@ -89,11 +72,6 @@ impl Tables {
     }
 }
 
-fn new_key() -> NewKey {
-    let key = ApiKey::from_random(random::bytes().unwrap());
-    NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() }
-}
-
 fn network_id(text: &str) -> NetworkId {
     text.parse().unwrap()
 }
@@ -122,7 +100,7 @@ fn route(page: &Page) -> ConnectedPage {
 }
 
 #[tokio::test]
-async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_its_id() {
+async fn a_page_is_found_by_account_and_network_id() {
     let tables = Tables::new();
     let account = tables.account().await;
     let (page, token) = page(&account, "1");
@@ -137,7 +115,7 @@ async fn a_page_is_found_by_its_account_and_by_its_networks_id_and_its_token_by_
 }
 
 #[tokio::test]
-async fn a_network_page_is_connected_once_by_an_account_and_by_as_many_accounts_as_like() {
+async fn a_network_page_is_connected_once_by_each_account() {
     let tables = Tables::new();
     let (account, other) = (tables.account().await, tables.account().await);
     let first = tables.connect(&account, "1").await;
@@ -148,7 +126,7 @@ async fn a_network_page_is_connected_once_by_an_account_and_by_as_many_accounts_
     let second = tables.connect(&other, "1").await;
     let of_both: BTreeSet<_> = tables.routes(&["1"]).await.into_iter().map(|one| one.page).collect();
     assert_eq!(of_both, BTreeSet::from([first.id.clone(), second.id.clone()]));
-    // Connected anew after it was deleted.
+    // Connected again after it was deleted.
     assert!(tables.config.delete_page(&first, &tables.others).await.unwrap());
     assert_eq!(tables.create(&again, &token).await, CreatedPage::Done);
 }
@@ -178,7 +156,7 @@ async fn of_many_creations_of_one_page_at_once_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_change_is_of_the_page_its_route_and_its_token_together_or_of_none() {
+async fn page_route_and_token_change_together_or_not_at_all() {
     let tables = Tables::new();
     let account = tables.account().await;
     let before = tables.connect(&account, "1").await;
@@ -190,7 +168,7 @@ async fn a_change_is_of_the_page_its_route_and_its_token_together_or_of_none() {
     let token = tables.token(&before.id).await.unwrap();
     assert_eq!((token.access_token.reveal(), token.version), ("second", change.page.token_version));
 
-    // By what was read before, nothing changes any more.
+    // A write by the state that was read before changes nothing any more.
     let stale = changed(&before, &json!({"name": "c", "access_token": "third", "refresh_token": null}));
     assert_eq!(tables.replace(&stale).await, Replaced::ChangedMeanwhile);
     assert_eq!(tables.find(&before).await, Some(change.page.clone()));
@@ -239,7 +217,7 @@ async fn a_deleted_page_leaves_no_row() {
 }
 
 #[tokio::test]
-async fn nothing_is_added_to_an_account_that_is_being_deleted_or_is_not_there() {
+async fn nothing_is_added_to_a_missing_or_closing_account() {
     let tables = Tables::new();
     let (closing, absent) = (tables.account().await, AccountId::from_bits(0));
     assert!(tables.config.close_account(&closing).await.unwrap());

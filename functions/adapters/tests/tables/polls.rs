@@ -1,19 +1,17 @@
-//! What the collector keeps of pages: one at a time asks about a page, limits are kept across workers, a dead token
-//! pauses a page and a new one sets it going.
+//! Polling state: one worker polls a page at a time, quotas are kept across workers, a dead token pauses a page and a
+//! new one resumes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::config_table::{Account, ConfigTable, NewKey};
-use carteiro_adapters::poll_table::{
-    CHECK_PAUSE, Connected, CooldownKey, Finished, Kept, Leased, Next, PollTable, Progress, SHARDS, Schedule,
-    Spender, Turn,
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::poll::{
+    CHECK_PAUSE, Connected, CooldownKey, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress,
+    SHARDS, Schedule, Spender,
 };
-use carteiro_adapters::random;
-use carteiro_adapters::token_table::TokenTable;
-use carteiro_core::id::{AccountId, KeyId, PageId};
-use carteiro_core::key::ApiKey;
+use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
@@ -24,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::database::{NOW_MS, at, embedded};
+use crate::support::{new_account, now, page_tables};
 
 #[derive(Clone)]
 struct Tables {
@@ -40,30 +38,8 @@ const LEASE: Duration = Duration::from_secs(300);
 
 impl Tables {
     async fn new() -> Self {
-        let name = format!("{:032x}", random::bits128().unwrap());
-        let [config, tokens, polls] = ["Config", "Tokens", "Poll"].map(|kind| format!("{kind}{name}"));
-        embedded().make_config(&config);
-        embedded().make_tokens(&tokens);
-        embedded().make_config(&polls);
-        let client = embedded().client();
-        let tables = Self {
-            config: ConfigTable::new(client.clone(), config),
-            others: PageTables {
-                tokens: TokenTable::new(client.clone(), tokens),
-                polls: PollTable::new(client, polls),
-            },
-            account: AccountId::from_bits(0),
-        };
-        Self { account: tables.another_account().await, ..tables }
-    }
-
-    async fn another_account(&self) -> AccountId {
-        let id = AccountId::from_bits(random::bits128().unwrap());
-        let account = Account { id: id.clone(), name: "a".into(), created_at: now() };
-        let key = ApiKey::from_random(random::bytes().unwrap());
-        let key = NewKey { id: KeyId::from_bits(random::bits128().unwrap()), hash: key.hash() };
-        self.config.create_account(&account, &key).await.unwrap();
-        id
+        let (config, others, _) = page_tables();
+        Self { account: new_account(&config).await, config, others }
     }
 
     fn polls(&self) -> &PollTable {
@@ -79,7 +55,7 @@ impl Tables {
         page
     }
 
-    async fn lease(&self, page: &Page, turn: Turn, now: Timestamp) -> Option<Leased> {
+    async fn lease(&self, page: &Page, turn: PollTrigger, now: Timestamp) -> Option<Leased> {
         self.polls().lease(&page.id, turn, after(now, LEASE), now).await.unwrap()
     }
 
@@ -88,17 +64,13 @@ impl Tables {
     }
 }
 
-fn now() -> Timestamp {
-    at(NOW_MS)
-}
-
 fn later(seconds: u64) -> Timestamp {
     after(now(), Duration::from_secs(seconds))
 }
 
-fn finished(next: Next) -> Finished {
+fn finished(next: Next) -> PollOutcome {
     let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4 };
-    Finished {
+    PollOutcome {
         next,
         every_minutes: 15,
         last,
@@ -110,46 +82,52 @@ fn finished(next: Next) -> Finished {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_take_a_page_at_once_one_has_it_and_it_is_planned_once() {
+async fn one_of_many_workers_leases_a_page_once_in_a_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("x", "1").await;
     let mut takers = JoinSet::new();
     for _ in 0..20 {
         let (polls, page) = (tables.polls().clone(), page.id.clone());
-        takers.spawn(
-            async move { polls.lease(&page, Turn::Planned(now()), later(300), later(1)).await.unwrap() },
-        );
+        takers.spawn(async move {
+            polls.lease(&page, PollTrigger::Planned(now()), later(300), later(1)).await.unwrap()
+        });
     }
     let mut leased: Vec<Leased> = takers.join_all().await.into_iter().flatten().collect();
     assert_eq!(leased.len(), 1);
     let leased = leased.remove(0);
     assert_eq!((leased.schedule.network, &leased.schedule.account), (page.network, &page.account));
-    assert!(tables.lease(&page, Turn::OutOfTurn, later(2)).await.is_none(), "somebody is at it");
+    assert!(tables.lease(&page, PollTrigger::OutOfTurn, later(2)).await.is_none(), "somebody is at it");
     tables.polls().finish(&leased, &finished(Next::At(later(450)))).await.unwrap();
     for (turn, at) in [
-        (Turn::Planned(now()), later(3)),
-        (Turn::Now(now()), later(3)),
-        (Turn::Planned(later(400)), later(400)),
-        (Turn::OutOfTurn, later(3)),
+        (PollTrigger::Planned(now()), later(3)),
+        (PollTrigger::Now(now()), later(3)),
+        (PollTrigger::Planned(later(400)), later(400)),
+        (PollTrigger::OutOfTurn, later(3)),
     ] {
         assert!(tables.lease(&page, turn, at).await.is_none(), "{turn:?}");
     }
     let kept = tables.schedule(&page).await.unwrap();
     assert_eq!((kept.last.unwrap().new, kept.every_minutes, kept.next_at), (3, Some(15), Some(later(450))));
     assert_eq!(kept.denied.as_deref(), Some("comments"));
-    let again = tables.lease(&page, Turn::OutOfTurn, after(later(1), CHECK_PAUSE)).await.unwrap();
+    let again = tables.lease(&page, PollTrigger::OutOfTurn, after(later(1), CHECK_PAUSE)).await.unwrap();
     tables.polls().finish(&again, &finished(Next::At(later(450)))).await.unwrap();
-    assert!(tables.lease(&page, Turn::Now(later(70)), later(70)).await.is_some(), "whatever its time is");
-    assert!(tables.lease(&page, Turn::Planned(later(900)), later(900)).await.is_some(), "the lease is over");
+    assert!(
+        tables.lease(&page, PollTrigger::Now(later(70)), later(70)).await.is_some(),
+        "whatever its time is"
+    );
+    assert!(
+        tables.lease(&page, PollTrigger::Planned(later(900)), later(900)).await.is_some(),
+        "the lease is over"
+    );
 }
 
 #[tokio::test]
-async fn who_died_at_a_page_is_followed_by_another_in_the_same_plan_and_comes_back_to_nothing() {
+async fn a_dead_workers_page_is_leased_again_in_the_same_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("youtube", "UC1").await;
-    let dead = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
-    assert!(tables.lease(&page, Turn::Planned(now()), later(300)).await.is_none());
-    let next = tables.lease(&page, Turn::Planned(now()), later(301)).await.unwrap();
+    let dead = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    assert!(tables.lease(&page, PollTrigger::Planned(now()), later(300)).await.is_none());
+    let next = tables.lease(&page, PollTrigger::Planned(now()), later(301)).await.unwrap();
     tables.polls().finish(&dead, &finished(Next::At(later(9999)))).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().last, None, "the lease was not its own any more");
     tables.polls().finish(&next, &finished(Next::At(later(900)))).await.unwrap();
@@ -171,27 +149,27 @@ async fn who_died_at_a_page_is_followed_by_another_in_the_same_plan_and_comes_ba
 async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let tables = Tables::new().await;
     let page = tables.connect("facebook", "1").await;
-    let leased = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
+    let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
     tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, None);
-    for turn in [Turn::Planned(later(900)), Turn::Now(later(900))] {
+    for turn in [PollTrigger::Planned(later(900)), PollTrigger::Now(later(900))] {
         assert!(tables.lease(&page, turn, later(900)).await.is_none(), "{turn:?}");
     }
-    let leased = tables.lease(&page, Turn::OutOfTurn, later(900)).await.unwrap();
+    let leased = tables.lease(&page, PollTrigger::OutOfTurn, later(900)).await.unwrap();
     let patch = json!({"access_token": "new"});
     let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();
-    // Who asked with the old one says that it is dead only now.
+    // The worker with the old token reports only now that it is dead.
     tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
-    assert!(tables.lease(&page, Turn::Planned(later(902)), later(902)).await.is_some());
+    assert!(tables.lease(&page, PollTrigger::Planned(later(902)), later(902)).await.is_some());
 }
 
 #[tokio::test]
-async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_asked_about_it() {
+async fn a_deleted_page_is_not_restored_by_its_worker() {
     let tables = Tables::new().await;
     let page = tables.connect("linkedin", "1").await;
-    let leased = tables.lease(&page, Turn::Planned(now()), later(1)).await.unwrap();
+    let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
     let mut progress = Progress::default();
     tables.polls().keep(&page.id, &mut progress, "{}".into(), now()).await.unwrap();
     assert!(tables.config.delete_page(&page, &tables.others).await.unwrap());
@@ -201,11 +179,11 @@ async fn a_page_that_is_deleted_leaves_nothing_and_is_not_brought_back_by_who_as
     );
     tables.polls().finish(&leased, &finished(Next::At(later(900)))).await.unwrap();
     assert_eq!(tables.schedule(&page).await, None);
-    assert!(tables.lease(&page, Turn::OutOfTurn, later(900)).await.is_none());
+    assert!(tables.lease(&page, PollTrigger::OutOfTurn, later(900)).await.is_none());
 }
 
 #[tokio::test]
-async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
+async fn all_shards_schedules_are_found_once_and_counted() {
     let tables = Tables::new().await;
     for number in 0..40 {
         let network = if number % 4 == 0 { "x" } else { "facebook" };
@@ -236,9 +214,9 @@ async fn every_schedule_is_found_once_and_pages_are_counted_over_all_shards() {
 }
 
 #[tokio::test]
-async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
+async fn an_account_spends_its_part_and_unproven_pages_little() {
     let tables = Tables::new().await;
-    let other = Tables { account: tables.another_account().await, ..tables.clone() };
+    let other = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let of_app = Network::Linkedin.spec().limits[1];
     let limits = Network::Linkedin.spec().limits;
     let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
@@ -271,7 +249,7 @@ async fn an_account_spends_its_part_and_its_unproven_pages_a_small_share() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_has_them_again() {
+async fn many_workers_take_no_more_units_than_a_window_has() {
     let tables = Tables::new().await;
     let page = tables.connect("googleplay", "com.example").await;
     let schedule = tables.schedule(&page).await.unwrap();
@@ -291,7 +269,7 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
     let may = tables.polls().spend(&schedule, &[of_hour], ANY, ("reviews", 1), now()).await.unwrap();
     assert_eq!(may, Admission::At(end));
     assert_eq!(taken_at(end, 30).await, 30);
-    // One whose clock is behind does not open the old window again.
+    // A worker whose clock is behind does not open the old window again.
     assert_eq!(taken_at(now(), 5).await, 0);
     let never = Limit { units: 2, ..of_hour };
     let may = tables.polls().spend(&schedule, &[never], ANY, ("reviews", 3), end).await.unwrap();
@@ -299,13 +277,13 @@ async fn many_workers_take_no_more_units_than_a_limit_has_and_the_next_window_ha
 }
 
 #[tokio::test]
-async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
+async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
     let tables = Tables::new().await;
     let (page, other) = (tables.connect("instagram", "1").await, tables.connect("instagram", "2").await);
     let polls = tables.polls();
     let rest = async |page: &Page, of: CooldownKey, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, of, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, of, later(second), now()).await.unwrap();
     };
     rest(&page, CooldownKey::ThePage, 500).await;
     rest(&page, CooldownKey::ThePage, 100).await;
@@ -319,15 +297,15 @@ async fn a_rest_is_only_made_longer_and_is_told_to_the_pages_it_concerns() {
 }
 
 #[tokio::test]
-async fn what_one_accounts_calls_say_of_an_app_rests_its_own_pages_until_anothers_say_the_same() {
+async fn a_cooldown_is_one_accounts_until_another_reports_it() {
     let tables = Tables::new().await;
     let mine = tables.connect("youtube", "UC1").await;
-    let foreign = Tables { account: tables.another_account().await, ..tables.clone() };
+    let foreign = Tables { account: new_account(&tables.config).await, ..tables.clone() };
     let theirs = foreign.connect("youtube", "UC2").await;
     let polls = tables.polls();
     let rest = async |page: &Page, second: u64| {
         let schedule = tables.schedule(page).await.unwrap();
-        polls.rest(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
+        polls.note_cooldown(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
     };
     let rests = async |page: &Page| {
         polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::transition::Row;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -26,15 +26,15 @@ use tokio::task::JoinHandle;
 
 use crate::database::{STREAKS, client, embedded};
 
-/// How late a call is passed on that nobody waits for any more.
+/// How late a call is passed on whose caller has gone.
 const LATE: Duration = Duration::from_millis(4);
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is passed on, and answered.
     Proceed,
-    /// It is refused as too much; nothing is done.
+    /// It is throttled; nothing is done.
     Throttle,
     /// A transaction is cancelled, for one of its tables is throttled; nothing is done.
     Cancel,
@@ -51,7 +51,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// Whether the caller cannot tell what was done.
+    /// Whether the caller cannot know if the call was made.
     pub(crate) fn is_ambiguous(self) -> bool {
         !matches!(self, Self::Proceed | Self::Throttle | Self::Cancel)
     }
@@ -66,7 +66,7 @@ impl Fate {
 pub(crate) struct Event {
     /// The request's JSON.
     pub(crate) body: Value,
-    /// What became of it.
+    /// Its fate.
     pub(crate) fate: Fate,
     /// Whether it was made: not where it did not reach the table, or its condition did not hold.
     pub(crate) made: bool,
@@ -76,13 +76,13 @@ pub(crate) struct Event {
     pub(crate) at: Timestamp,
 }
 
-/// Decides what becomes of a call, by its operation and the number of calls before it.
+/// Decides the fate of a call, by its operation and the number of calls before it.
 type Fates = Box<dyn Fn(&str, u64) -> Fate + Send + Sync>;
 
 struct Shared {
     fates: Fates,
     calls: AtomicU64,
-    /// How many calls are to be passed on though nobody waits for them.
+    /// The number of calls still to be passed on whose callers have gone.
     late: AtomicU64,
     history: Mutex<Vec<Event>>,
     upstream: Client<HttpConnector, Full<Bytes>>,
@@ -197,7 +197,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     }
 }
 
-/// A call and what becomes of it.
+/// A call and its fate.
 struct Call {
     operation: String,
     parts: http::request::Parts,
@@ -205,7 +205,7 @@ struct Call {
     fate: Fate,
 }
 
-/// Does what a call does to the table, and notes it where it is a write. Answers the table's answer, if there is one.
+/// Makes a call on the table, and notes it where it is a write. Answers the table's answer, if there is one.
 async fn effect(shared: &Shared, call: Call) -> Option<Response<Full<Bytes>>> {
     let Call { operation, parts, body, fate } = call;
     let mut history = shared.history.lock().await;
@@ -235,7 +235,7 @@ async fn pass_on(shared: &Shared, mut parts: http::request::Parts, body: Bytes) 
     Response::from_parts(parts, Full::new(body.collect().await.unwrap().to_bytes()))
 }
 
-/// A transaction of which the second part was too much.
+/// A transaction whose second part was throttled.
 fn cancelled() -> Response<Full<Bytes>> {
     let body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",

@@ -1,20 +1,22 @@
-//! Replays: what is taken out of the dead, by whom, and what stays; and attempt logs, page by page.
+//! Replays: which dead items are taken, by which worker, and which stay; and attempt logs, page by page.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_adapters::attempt_table::{self, AttemptTable, LogSpan};
-use carteiro_adapters::dead_table::{DeadItem, DeadRow, DeadTable};
-use carteiro_adapters::held_table::{DUE_SHARDS, Due, Held, HeldFor, HeldTable, SHARDS, Span};
-use carteiro_adapters::random;
-use carteiro_adapters::release_row::{ReleaseClaim, ReleaseKey};
-use carteiro_adapters::replay_row::{CreatedReplay, Replay, ReplayClaim, ReplayKey, RunningReplay, Take};
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::attempts::{self, AttemptTable, LogSpan};
+use carteiro_adapters::tables::waiting::HeldTable;
+use carteiro_adapters::tables::waiting::dead::{DeadItem, DeadRow, DeadRows};
+use carteiro_adapters::tables::waiting::held::{Due, Held};
+use carteiro_adapters::tables::waiting::keys::{DUE_SHARDS, HeldFor, ReleaseKey, Replay, ReplayKey, SHARDS};
+use carteiro_adapters::tables::waiting::reads::Span;
+use carteiro_adapters::tables::waiting::release::ReleaseClaim;
+use carteiro_adapters::tables::waiting::replay::{CreatedReplay, ReplayClaim, RunningReplay, Take};
 use carteiro_core::attempt_log::{Became, Entry, Filter};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::LeftRelease;
-use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::outcome::FailureKind;
@@ -25,54 +27,37 @@ use tokio::task::JoinSet;
 
 use crate::database::{NOW_MS, at, clock, embedded, new_streak, new_webhook};
 use crate::proxy::{Fate, Proxy};
+use crate::support::{self, later, new_held, unique};
 
 /// When the rows of these tests may be deleted.
 const FAR_MS: i64 = NOW_MS + 1_000_000_000;
 
 struct Tables {
     held: HeldTable,
-    dead: DeadTable,
+    dead: DeadRows,
     webhook: WebhookId,
     held_name: String,
     dead_name: String,
 }
 
 fn tables() -> Tables {
-    let name = |kind: &str| format!("{kind}{:032x}", random::bits128().unwrap());
-    let (held, dead) = (name("Held"), name("Dead"));
-    embedded().make_held(&held);
+    let (held, dead) = (new_held(), unique("Dead"));
     embedded().make_dead(&dead);
     Tables {
         held: HeldTable::new(embedded().client(), held.clone()),
-        dead: DeadTable::new(embedded().client(), dead.clone()),
+        dead: DeadRows::new(embedded().client(), dead.clone()),
         webhook: new_webhook(),
         held_name: held,
         dead_name: dead,
     }
 }
 
-fn later(ms: i64) -> Timestamp {
-    at(NOW_MS + ms)
-}
-
 impl Tables {
     fn delivery(&self, accepted_ms: i64) -> Delivery {
-        Delivery {
-            account: AccountId::from_bits(1),
-            webhook: self.webhook.clone(),
-            item: ItemId::from_bits(random::bits128().unwrap()),
-            item_type: ItemType::MESSAGE,
-            source: "bot:b".parse().unwrap(),
-            accepted_at: at(accepted_ms),
-            replayed: None,
-            keep_until: None,
-            hop: Hop::default(),
-            attempt: 11,
-            chain: 0,
-            revision: 3,
-            step: None,
-            body: b"{\"n\":1}".to_vec(),
-        }
+        let item = ItemId::from_bits(random::bits128().unwrap());
+        let body = b"{\"n\":1}".to_vec();
+        let first = support::delivery(&self.webhook, item);
+        Delivery { accepted_at: at(accepted_ms), attempt: 11, revision: 3, body, ..first }
     }
 
     async fn bury(&self, delivery: &Delivery, died_ms: i64) {
@@ -97,13 +82,13 @@ impl Tables {
     }
 
     async fn created(&self, replay: &Replay) -> RunningReplay {
-        assert_eq!(self.held.create_replay(replay).await.unwrap(), CreatedReplay::Done);
+        assert_eq!(self.held.replays.create(replay).await.unwrap(), CreatedReplay::Done);
         self.claimed(replay, 0).await.unwrap()
     }
 
     async fn claimed(&self, replay: &Replay, now_ms: i64) -> Option<RunningReplay> {
         let (now, lease) = (later(now_ms), later(now_ms + 100));
-        match self.held.claim_replay(&replay.key, now, lease, later(1000)).await.unwrap() {
+        match self.held.replays.claim(&replay.key, now, lease, later(1000)).await.unwrap() {
             ReplayClaim::Claimed(running) => Some(*running),
             ReplayClaim::Taken | ReplayClaim::Over => None,
         }
@@ -119,13 +104,13 @@ impl Tables {
 
     async fn take(&self, running: &RunningReplay, rows: &[DeadRow], place: &str) -> Take {
         let times = (later(5), later(200), at(FAR_MS));
-        self.held.take_dead(running, &self.dead, rows, (place, 0), times).await.unwrap()
+        self.held.replays.take_dead(running, &self.dead, rows, (place, 0), times).await.unwrap()
     }
 
     async fn held(&self) -> Vec<Held> {
         let span =
             Span { webhook: &self.webhook, item_type: None, after: None, most: 1000, most_bytes: 1 << 30 };
-        self.held.list(span).await.unwrap().data
+        self.held.items.list(span).await.unwrap().data
     }
 
     async fn dead(&self) -> Vec<ItemId> {
@@ -137,7 +122,7 @@ impl Tables {
     async fn due_replays(&self) -> Vec<ReplayKey> {
         let mut found = Vec::new();
         for shard in 0..DUE_SHARDS {
-            let (due, _) = self.held.due(shard, later(1000), 100, None).await.unwrap();
+            let (due, _) = self.held.items.due(shard, later(1000), 100, None).await.unwrap();
             found.extend(due.into_iter().filter_map(|due| match due {
                 Due::Replay { replay, .. } => Some(replay),
                 Due::Item(_) | Due::Release { .. } => None,
@@ -148,7 +133,7 @@ impl Tables {
 }
 
 #[tokio::test]
-async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place() {
+async fn taken_items_wait_for_their_release_as_first_attempts() {
     let tables = tables();
     let items: Vec<_> = (0..25).map(|n| tables.delivery(NOW_MS - 90_000_000 + n)).collect();
     for item in &items {
@@ -168,7 +153,7 @@ async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place
             break;
         }
     }
-    assert!(tables.held.end_replay(&running, later(9)).await.unwrap());
+    assert!(tables.held.replays.end(&running, later(9)).await.unwrap());
     let held = tables.held().await;
     let at = later(5);
     let expected: Vec<_> = items
@@ -182,13 +167,13 @@ async fn what_is_taken_waits_for_its_release_as_a_first_attempt_in_its_own_place
     assert_eq!(held, expected, "in the order of acceptance");
     assert_eq!(tables.dead().await, []);
     assert_eq!(tables.due_replays().await, [], "it has taken all");
-    let progress = tables.held.find_replay(&replay.key).await.unwrap().unwrap();
+    let progress = tables.held.replays.find(&replay.key).await.unwrap().unwrap();
     assert_eq!((progress.counts.found, progress.counts.taken, progress.taken_at), (25, 25, Some(later(9))));
     assert_eq!(tables.claimed(&replay, 9999).await, None, "and is nobody's any more");
 }
 
 #[tokio::test]
-async fn a_span_takes_from_its_beginning_up_to_its_end_and_one_item_alone() {
+async fn a_span_takes_its_items_and_one_item_alone() {
     let tables = tables();
     let accepted = |n: i64| NOW_MS - 1000 + n;
     let items: Vec<_> = (0..6).map(|n| tables.delivery(accepted(n))).collect();
@@ -236,7 +221,7 @@ async fn of_a_type_one_replay_runs_and_of_many_workers_one_has_it() {
     let mut asking = JoinSet::new();
     for _ in 0..8 {
         let (held, replay) = (tables.held.clone(), tables.asked(None, None, None));
-        asking.spawn(async move { (held.create_replay(&replay).await.unwrap(), replay) });
+        asking.spawn(async move { (held.replays.create(&replay).await.unwrap(), replay) });
     }
     let answers = asking.join_all().await;
     let made: Vec<_> = answers.iter().filter(|(created, _)| *created == CreatedReplay::Done).collect();
@@ -248,25 +233,25 @@ async fn of_a_type_one_replay_runs_and_of_many_workers_one_has_it() {
     let item = tables.asked(Some(ItemId::from_bits(1)), None, None);
     let event = Replay { item_type: ItemType::EVENT, ..tables.asked(None, None, None) };
     for beside in [item, event] {
-        assert_eq!(tables.held.create_replay(&beside).await.unwrap(), CreatedReplay::Done);
+        assert_eq!(tables.held.replays.create(&beside).await.unwrap(), CreatedReplay::Done);
         let running = tables.claimed(&beside, 0).await.unwrap();
-        assert!(tables.held.end_replay(&running, later(1)).await.unwrap());
+        assert!(tables.held.replays.end(&running, later(1)).await.unwrap());
     }
     let first = tables.claimed(replay, 0).await.unwrap();
     assert_eq!(tables.claimed(replay, 99).await, None, "the lease runs");
     let second = tables.claimed(replay, 100).await.unwrap();
     let other = tables.asked(None, None, None);
     assert!(
-        !tables.held.end_replay(&first, later(101)).await.unwrap(),
+        !tables.held.replays.end(&first, later(101)).await.unwrap(),
         "it is not the first worker's any more"
     );
-    assert_ne!(tables.held.create_replay(&other).await.unwrap(), CreatedReplay::Done);
-    assert!(tables.held.end_replay(&second, later(101)).await.unwrap());
-    assert_eq!(tables.held.create_replay(&other).await.unwrap(), CreatedReplay::Done);
+    assert_ne!(tables.held.replays.create(&other).await.unwrap(), CreatedReplay::Done);
+    assert!(tables.held.replays.end(&second, later(101)).await.unwrap());
+    assert_eq!(tables.held.replays.create(&other).await.unwrap(), CreatedReplay::Done);
 }
 
 #[tokio::test]
-async fn a_worker_that_takes_over_goes_on_and_the_one_before_changes_nothing_more() {
+async fn a_worker_that_was_replaced_changes_nothing_more() {
     let tables = tables();
     for n in 0..4 {
         tables.bury(&tables.delivery(NOW_MS - 100 + n), NOW_MS).await;
@@ -287,7 +272,7 @@ async fn a_worker_that_takes_over_goes_on_and_the_one_before_changes_nothing_mor
 }
 
 #[tokio::test]
-async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing_else_suffers() {
+async fn items_that_changed_meanwhile_are_refused_alone() {
     let tables = tables();
     let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
     for item in &items {
@@ -299,13 +284,13 @@ async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing
     // The first died once more since it was read, in another replay; the second waits for a retry.
     let again = Replayed { replay: ReplayId::made_at(later(1), 1), at: later(1) };
     tables.bury(&Delivery { replayed: Some(again.clone()), ..items[0].clone() }, NOW_MS).await;
-    tables.held.hold(&items[1], HeldFor::Retry, (later(500), later(0)), at(FAR_MS)).await.unwrap();
+    tables.held.items.hold(&items[1], HeldFor::Retry, (later(500), later(0)), at(FAR_MS)).await.unwrap();
     let place = place.unwrap();
     assert_eq!(tables.take(&running, &rows, &place).await, Take::Refused(vec![0, 1]));
     assert_eq!(tables.held().await.len(), 1, "all or nothing");
     assert!(matches!(tables.take(&running, &rows[2..], &place).await, Take::Taken(_)));
     assert_eq!(tables.dead().await, [items[0].item.clone(), items[1].item.clone()]);
-    // A dead item of another replay can be taken as it is now; one of this very replay is not looked at again.
+    // A dead item of another replay can be taken; one of this replay is skipped.
     let (rows, ..) = tables.part(&running, 9).await;
     assert_eq!(rows[0].delivery.replayed, Some(again));
     let own = Replayed { replay: replay.key.replay.clone(), at: later(1) };
@@ -315,24 +300,24 @@ async fn what_died_again_meanwhile_or_waits_for_a_retry_is_not_taken_and_nothing
 }
 
 #[tokio::test]
-async fn counts_add_up_beside_the_replay_and_replays_are_listed_the_newest_first() {
+async fn counts_add_up_and_replays_are_listed_newest_first() {
     let tables = tables();
     let mut asked = Vec::new();
     for n in 0..5 {
         let mut replay = tables.asked(Some(ItemId::from_bits(1)), None, None);
         replay.key.replay = ReplayId::made_at(later(n), 7);
-        assert_eq!(tables.held.create_replay(&replay).await.unwrap(), CreatedReplay::Done);
+        assert_eq!(tables.held.replays.create(&replay).await.unwrap(), CreatedReplay::Done);
         asked.push(replay);
     }
     for (n, replay) in asked.iter().enumerate().skip(2) {
         for _ in 0..n {
             let counts = Counts { delivered: 2, dead: 1, ..Counts::default() };
-            tables.held.count_of_replay(&replay.key, counts, later(50), at(FAR_MS)).await.unwrap();
+            tables.held.replays.count(&replay.key, counts, later(50), at(FAR_MS)).await.unwrap();
         }
     }
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
-        let page = tables.held.list_replays(&tables.webhook, 2, after.as_deref()).await.unwrap();
+        let page = tables.held.replays.list(&tables.webhook, 2, after.as_deref()).await.unwrap();
         listed.extend(page.data);
         after = page.last;
         if after.is_none() {
@@ -345,9 +330,9 @@ async fn counts_add_up_beside_the_replay_and_replays_are_listed_the_newest_first
     asked.reverse();
     assert_eq!(keys, asked);
     assert_eq!(listed[0].counts.phase(listed[0].taken_at.is_some()), Phase::Running);
-    assert_eq!(tables.held.find_replay(&asked[0].key).await.unwrap().as_ref(), Some(&listed[0]));
+    assert_eq!(tables.held.replays.find(&asked[0].key).await.unwrap().as_ref(), Some(&listed[0]));
     let unknown = ReplayKey { replay: ReplayId::from_bits(9), ..asked[0].key.clone() };
-    assert_eq!(tables.held.find_replay(&unknown).await.unwrap(), None);
+    assert_eq!(tables.held.replays.find(&unknown).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -361,14 +346,14 @@ async fn what_waited_too_long_is_found_behind_what_was_replayed() {
     let replayed_long_ago = Delivery { replayed: replayed(NOW_MS - 500), ..tables.delivery(old + 2) };
     let young = tables.delivery(NOW_MS - 499);
     for item in [&kept, &behind, &replayed_long_ago, &young] {
-        tables.held.hold_for_release(item, HeldFor::Blocked, later(0), at(FAR_MS)).await.unwrap();
+        tables.held.items.hold_for_release(item, HeldFor::Blocked, later(0), at(FAR_MS)).await.unwrap();
     }
     let retried = tables.delivery(old + 3);
-    tables.held.hold(&retried, HeldFor::Retry, (later(9), later(0)), at(FAR_MS)).await.unwrap();
+    tables.held.items.hold(&retried, HeldFor::Retry, (later(9), later(0)), at(FAR_MS)).await.unwrap();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
     let mut found = BTreeSet::new();
     for shard in 0..SHARDS {
-        let (rows, mark) = tables.held.kept_too_long(&key, shard, over_since, None).await.unwrap();
+        let (rows, mark) = tables.held.items.kept_too_long(&key, shard, over_since, None).await.unwrap();
         assert!(mark.is_none());
         found.extend(rows.into_iter().map(|(_, delivery)| delivery.item));
     }
@@ -388,7 +373,7 @@ async fn through_proxy(tables: &Tables, operation: &'static str, fates: &'static
     .await;
     let through = Tables {
         held: HeldTable::new(proxy.client(), tables.held_name.clone()),
-        dead: DeadTable::new(proxy.client(), tables.dead_name.clone()),
+        dead: DeadRows::new(proxy.client(), tables.dead_name.clone()),
         webhook: tables.webhook.clone(),
         held_name: tables.held_name.clone(),
         dead_name: tables.dead_name.clone(),
@@ -403,11 +388,11 @@ async fn a_claim_whose_answer_was_lost_is_ours_when_it_is_repeated() {
     let (_proxy, through) = through_proxy(&tables, "UpdateItem", &[Fate::DropAfter, Fate::FailAfter]).await;
     let running = through.created(&replay).await;
     assert_eq!(tables.claimed(&replay, 50).await, None, "the lease runs");
-    assert!(tables.held.end_replay(&running, later(60)).await.unwrap());
+    assert!(tables.held.replays.end(&running, later(60)).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says_so() {
+async fn a_throttled_transaction_changes_nothing_and_says_so() {
     let tables = tables();
     tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
     let replay = tables.asked(None, None, None);
@@ -420,16 +405,16 @@ async fn a_transaction_that_a_throttled_table_cancelled_changed_nothing_and_says
     assert_eq!(through.take(&running, &rows, &place).await, Take::Throttled);
     let Take::Taken(running) = through.take(&running, &rows, &place).await else { panic!("it is ours") };
     assert_eq!((tables.held().await.len(), tables.dead().await.len()), (1, 0));
-    // Beginning and ending wait a moment by themselves.
+    // Creating and ending a replay repeat by themselves for a short time.
     let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 2]).await;
-    assert!(through.held.end_replay(&running, later(9)).await.unwrap());
+    assert!(through.held.replays.end(&running, later(9)).await.unwrap());
     let (_proxy, through) = through_proxy(&tables, "TransactWriteItems", &[Fate::Cancel; 9]).await;
     let other = tables.asked(None, None, None);
-    assert!(through.held.create_replay(&other).await.unwrap_err().is_transient());
+    assert!(through.held.replays.create(&other).await.unwrap_err().is_transient());
 }
 
 #[tokio::test]
-async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_back() {
+async fn a_worker_that_lost_an_answer_can_return_its_replay() {
     let tables = tables();
     tables.bury(&tables.delivery(NOW_MS - 1), NOW_MS).await;
     let replay = tables.asked(None, None, None);
@@ -437,10 +422,10 @@ async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_bac
     let (rows, place, _) = tables.part(&running, 9).await;
     let taken = tables.take(&running, &rows, &place.unwrap()).await;
     assert!(matches!(taken, Take::Taken(_)), "it is made, and the worker does not hear of it");
-    tables.held.give_back_replay(&running, later(6)).await.unwrap();
+    tables.held.replays.return_to_queue(&running, later(6)).await.unwrap();
     let second = tables.claimed(&replay, 7).await.expect("nobody has it");
     assert_eq!(second.counts.taken, 1);
-    tables.held.give_back_replay(&running, later(8)).await.unwrap();
+    tables.held.replays.return_to_queue(&running, later(8)).await.unwrap();
     assert_eq!(
         tables.claimed(&replay, 9).await,
         None,
@@ -449,7 +434,7 @@ async fn a_worker_that_cannot_tell_whether_it_took_items_can_give_the_replay_bac
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
+async fn an_unreadable_row_stays_and_blocks_no_other() {
     let tables = tables();
     let items: Vec<_> = (0..3).map(|n| tables.delivery(NOW_MS - 100 + n)).collect();
     for item in &items {
@@ -475,26 +460,26 @@ async fn a_row_that_cannot_be_read_stays_and_keeps_no_other_from_being_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_many_replays_of_single_items_run_at_once_and_one_that_ends_makes_room() {
+async fn replays_of_single_items_are_limited_and_make_room() {
     let tables = tables();
     let mut created = Vec::new();
     for n in 0..MAX_ITEMS_AT_ONCE {
         let replay = tables.asked(Some(ItemId::from_bits(n as u128)), None, None);
-        assert_eq!(tables.held.create_replay(&replay).await.unwrap(), CreatedReplay::Done, "{n}");
+        assert_eq!(tables.held.replays.create(&replay).await.unwrap(), CreatedReplay::Done, "{n}");
         created.push(replay);
     }
     let one_more = tables.asked(Some(ItemId::from_bits(99)), None, None);
-    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::TooMany);
+    assert_eq!(tables.held.replays.create(&one_more).await.unwrap(), CreatedReplay::TooMany);
     let of_type = tables.asked(None, None, None);
-    assert_eq!(tables.held.create_replay(&of_type).await.unwrap(), CreatedReplay::Done, "beside them");
+    assert_eq!(tables.held.replays.create(&of_type).await.unwrap(), CreatedReplay::Done, "beside them");
     let running = tables.claimed(&created[7], 0).await.unwrap();
-    assert!(tables.held.end_replay(&running, later(1)).await.unwrap());
-    assert_eq!(tables.held.create_replay(&one_more).await.unwrap(), CreatedReplay::Done);
+    assert!(tables.held.replays.end(&running, later(1)).await.unwrap());
+    assert_eq!(tables.held.replays.create(&one_more).await.unwrap(), CreatedReplay::Done);
     let last = tables.asked(Some(ItemId::from_bits(98)), None, None);
-    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::TooMany);
+    assert_eq!(tables.held.replays.create(&last).await.unwrap(), CreatedReplay::TooMany);
     let running = tables.claimed(&one_more, 2).await.unwrap();
-    tables.held.drop_replay(&running.replay).await.unwrap();
-    assert_eq!(tables.held.create_replay(&last).await.unwrap(), CreatedReplay::Done);
+    tables.held.replays.forget(&running.replay).await.unwrap();
+    assert_eq!(tables.held.replays.create(&last).await.unwrap(), CreatedReplay::Done);
 }
 
 #[tokio::test]
@@ -502,7 +487,7 @@ async fn a_release_says_who_planned_it() {
     let tables = tables();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
     let account = AccountId::from_bits(1);
-    let plan = async |due: i64| tables.held.plan_release(&key, &account, later(due)).await.unwrap();
+    let plan = async |due: i64| tables.held.releases.plan(&key, &account, later(due)).await.unwrap();
     assert!(plan(50).await, "it is new");
     assert!(!plan(50).await && !plan(60).await, "it is planned");
     assert!(plan(40).await, "it is brought forward");
@@ -530,13 +515,14 @@ async fn an_item_that_was_accepted_and_died_twice_is_taken_twice() {
 }
 
 #[tokio::test]
-async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
+async fn a_release_remembers_its_retention_sweep() {
     let tables = tables();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
-    tables.held.await_release(&key, &AccountId::from_bits(1), later(0)).await.unwrap();
+    tables.held.releases.ensure(&key, &AccountId::from_bits(1), later(0)).await.unwrap();
     let claim = async |now: i64| match tables
         .held
-        .claim_release(&key, later(now), later(now + 100), later(900))
+        .releases
+        .claim(&key, later(now), later(now + 100), later(900))
         .await
     {
         Ok(ReleaseClaim::Claimed(release)) => release,
@@ -544,12 +530,16 @@ async fn a_release_remembers_when_it_was_looked_behind_what_was_replayed() {
     };
     let first = claim(1).await;
     assert_eq!(first.state.looked_behind_at, None);
-    let looked = tables.held.looked_behind(&first, (later(2), later(150))).await.unwrap().unwrap();
+    let looked =
+        tables.held.releases.record_retention_sweep(&first, (later(2), later(150))).await.unwrap().unwrap();
     assert_eq!((looked.state.looked_behind_at, looked.lease), (Some(later(2)), later(150)));
-    let postponed = tables.held.postpone_release(&looked, later(200), false).await.unwrap();
+    let postponed = tables.held.releases.postpone(&looked, later(200), false).await.unwrap();
     assert_eq!(postponed, LeftRelease::Done);
     assert_eq!(claim(300).await.state.looked_behind_at, Some(later(2)), "whoever has it next");
-    assert_eq!(tables.held.looked_behind(&looked, (later(301), later(500))).await.unwrap(), None);
+    assert_eq!(
+        tables.held.releases.record_retention_sweep(&looked, (later(301), later(500))).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -563,21 +553,22 @@ async fn a_deleted_webhooks_replays_and_log_are_dropped_and_no_others() {
         log.log(&gone, vec![entry(n, false)], later(n), at(FAR_MS)).await.unwrap();
     }
     log.log(&other, vec![entry(1, false)], later(1), at(FAR_MS)).await.unwrap();
-    for shard in 0..attempt_table::SHARDS {
+    for shard in 0..attempts::SHARDS {
         while log.drop_rows(&gone, shard, 5).await.unwrap() > 0 {}
     }
     assert_eq!(embedded().rows(&name), 1);
     tables
         .held
+        .items
         .hold(&tables.delivery(NOW_MS), HeldFor::Retry, (later(9), later(0)), at(FAR_MS))
         .await
         .unwrap();
     let replay = tables.asked(None, None, None);
     let running = tables.created(&replay).await;
     let counts = Counts { delivered: 1, ..Counts::default() };
-    tables.held.count_of_replay(&replay.key, counts, later(1), at(FAR_MS)).await.unwrap();
-    assert_eq!(tables.held.drop_replays(&gone, 2).await.unwrap(), 2);
-    assert_eq!(tables.held.drop_replays(&gone, 2).await.unwrap(), 1);
+    tables.held.replays.count(&replay.key, counts, later(1), at(FAR_MS)).await.unwrap();
+    assert_eq!(tables.held.replays.drop_all(&gone, 2).await.unwrap(), 2);
+    assert_eq!(tables.held.replays.drop_all(&gone, 2).await.unwrap(), 1);
     assert_eq!(embedded().rows(&tables.held_name), 1, "what it held is not a replay's row");
     assert_eq!(tables.take(&running, &[], "message#9").await, Take::NotOurs, "its worker takes no more");
 }
@@ -651,7 +642,7 @@ async fn a_log_is_listed_the_newest_first_page_by_page_and_filtered() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_log_reads_a_bounded_number_of_rows_and_says_where_it_goes_on() {
+async fn a_page_of_a_log_reads_a_bounded_number_of_rows() {
     let name = format!("Attempts{:032x}", random::bits128().unwrap());
     embedded().make_config(&name);
     let log = AttemptTable::new(embedded().client(), name);

@@ -1,5 +1,5 @@
-//! The transitions of streaks against a second DynamoDB: moto's server, whose evaluation of conditions and updates owes
-//! nothing to the embedded one's. Where both mean what the core means, the core has understood DynamoDB, and not an
+//! The transitions of streaks against a second DynamoDB: moto's server, which evaluates conditions and updates
+//! independently of the embedded one. Where both do as the core expects, the core follows DynamoDB, and not one
 //! emulator.
 //!
 //! The server is a child process that listens on the loopback device, ends when its standard input does, and has an
@@ -104,7 +104,7 @@ async fn make(client: &Client, name: &str) {
 }
 
 #[test]
-fn every_transition_of_the_rule_means_the_same_on_a_second_dynamodb() {
+fn every_transition_is_the_same_on_a_second_dynamodb() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
     every_transition(server.client(), 320);

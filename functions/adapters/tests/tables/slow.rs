@@ -1,16 +1,17 @@
-//! The rows of slow attempts: what is noted is what the next batch reads.
+//! The rows of slow attempts: the next batch reads the noted attempts.
 
 use std::collections::BTreeMap;
 
-use carteiro_adapters::config_table::ConfigTable;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::StreakTable;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::streak::StreakTable;
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;
 use carteiro_core::slow::{Place, SlowAttempts};
 
 use crate::database::{NOW_MS, STREAKS, at, embedded, new_webhook};
+use crate::support::unique;
 
 /// The place of another webhook.
 fn new_place() -> Place {
@@ -26,7 +27,7 @@ struct Slow {
 
 impl Slow {
     fn new() -> Self {
-        let name = format!("Config-{:x}", random::bits64().unwrap());
+        let name = unique("Config");
         embedded().make_config(&name);
         Self {
             config: ConfigTable::new(embedded().client(), name),

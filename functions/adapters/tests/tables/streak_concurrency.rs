@@ -1,14 +1,14 @@
 //! Many functions at once on one streak, through `StreakTable` on the embedded DynamoDB, with calls that are throttled,
-//! fail or lose their answers; and one function alone, held against the rule as it is told.
+//! fail or lose their answers; and one function alone, compared with the documented rule.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::random;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::streak::{Failed, Phase, Recorded, Recording, Results, Rule, State};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -20,7 +20,7 @@ use crate::database::{NOW_MS, STREAKS, clock, embedded, new_streak};
 use crate::history::{Batch, Did, Run};
 use crate::proxy::{Fate, Proxy};
 
-/// What a run does.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 struct Plan {
     rule: Rule,
@@ -28,7 +28,7 @@ struct Plan {
     tasks: Vec<Vec<Vec<bool>>>,
     /// How many of a hundred calls meet a fault.
     faults: u64,
-    /// What decides which.
+    /// The seed that decides which.
     seed: u64,
 }
 
@@ -108,7 +108,7 @@ async fn attempt(
     Some(Batch { id, token, fence: before.epoch, results: results.to_vec(), span, came })
 }
 
-/// Looks at the row again and again, as whoever reads it may see it.
+/// Reads the row again and again, as any reader may see it.
 async fn observe(
     table: StreakTable,
     key: StreakKey,
@@ -125,7 +125,7 @@ async fn observe(
     }
 }
 
-/// What a run was, for what is counted over all runs.
+/// The outcome of a run, for counts over all runs.
 struct Outcome {
     batches: Vec<Batch>,
     did: Vec<Did>,
@@ -172,7 +172,7 @@ fn threads() -> Runtime {
 /// Runs a property of runs, which panics where it does not hold.
 fn check_runs(cases: u32, plans: &impl Strategy<Value = Plan>, property: impl Fn(&Plan, Outcome)) {
     let runtime = threads();
-    // What runs at the same time does so differently every time: nothing is gained by looking for a smaller input.
+    // Concurrent runs differ every time: shrinking the input would gain nothing.
     check(cases, 0, plans, |plan| {
         property(&plan, runtime.block_on(run(&plan)));
         Ok(())
@@ -206,7 +206,7 @@ fn failures_alone_block_exactly_at_the_threshold_and_once() {
 }
 
 #[test]
-fn what_many_functions_record_at_once_has_an_order_that_explains_it() {
+fn concurrent_records_have_an_order_that_explains_them() {
     let (ended, blocked) = (Cell::new(0), Cell::new(0));
     check_runs(10, &plans(0..1, vec![0, 2, 10, 30]), |_, outcome| {
         ended.set(ended.get() + outcome.did.iter().filter(|did| **did == Did::Ended).count());
@@ -216,7 +216,7 @@ fn what_many_functions_record_at_once_has_an_order_that_explains_it() {
 }
 
 #[test]
-fn lost_answers_and_failing_calls_never_lengthen_a_streak_nor_lose_a_success() {
+fn lost_answers_never_lengthen_a_streak_or_lose_a_success() {
     let (ended, blocked, failed) = (Cell::new(0), Cell::new(0), Cell::new(0));
     check_runs(14, &plans(5..30, vec![0, 2, 10, 30]), |plan, outcome| {
         if plan.rule.block > Duration::from_secs(1) {
@@ -229,7 +229,7 @@ fn lost_answers_and_failing_calls_never_lengthen_a_streak_nor_lose_a_success() {
     assert!(ended.get() > 0 && blocked.get() > 0, "{ended:?} ended, {blocked:?} blocks, {failed:?} failed");
 }
 
-/// The rule as it is told, for one function alone.
+/// The documented rule, for one function alone.
 #[derive(Debug, Default)]
 struct Told {
     failures: u32,
@@ -272,7 +272,7 @@ impl Told {
 }
 
 #[test]
-fn one_function_alone_records_what_the_rule_says_period_after_period() {
+fn one_function_alone_records_as_the_rule_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let table = StreakTable::new(embedded().client(), STREAKS.to_owned());
     let periods = Cell::new(0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use carteiro_adapters::streak_table::{StreakKey, StreakTable};
+use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::notice;
 use carteiro_core::streak::{
     ATTRIBUTES, Answer, Counted, DUE_AT, Over, Rule, add, block, discard, end, retire, start, unblock,
@@ -126,7 +126,7 @@ struct Transition {
     id: String,
     known: u32,
     now_ms: i64,
-    /// Whether fence, streak and count are those of the row instead, as of who just read it.
+    /// Whether fence, streak and count are those of the row instead, as if it had just been read.
     fits: bool,
 }
 
@@ -257,7 +257,7 @@ impl Bench {
     }
 }
 
-/// Whether a row is in the index of what becomes due: what becomes due gets a part of it, and keeps it.
+/// Whether a row is in the index of due rows: a write that makes it due puts it there, and it stays.
 fn indexed_after(before: bool, effect: &Effect) -> bool {
     match effect {
         Effect::Delete => false,
@@ -267,7 +267,7 @@ fn indexed_after(before: bool, effect: &Effect) -> bool {
     }
 }
 
-/// Any writes on any rows, so many cases, with bounds for these attributes.
+/// Any writes on any rows, this number of cases, with bounds for these attributes.
 pub(crate) fn any_write(client: Client, cases: u32, bounded: &'static [&'static str]) {
     let bench = Bench::new(client);
     let inputs = (any_row(), prop::collection::vec(any_write_of_a_row(bounded), 1..5));
@@ -278,7 +278,7 @@ pub(crate) fn any_write(client: Client, cases: u32, bounded: &'static [&'static 
     assert!(made > 100 && refused > 100, "{coverage:?}");
 }
 
-/// The rule's own transitions on rows as the rule leaves them, so many cases.
+/// The rule's own transitions on rows as the rule leaves them, this number of cases.
 pub(crate) fn every_transition(client: Client, cases: u32) {
     let bench = Bench::new(client);
     let inputs = (plausible_row(), prop::collection::vec(transition(), 1..6));
@@ -297,7 +297,7 @@ fn any_write_means_the_same_in_memory_and_on_the_table() {
 }
 
 #[test]
-fn every_transition_of_the_rule_means_the_same_in_memory_and_on_the_table() {
+fn every_transition_is_the_same_in_memory_and_on_the_table() {
     every_transition(embedded().client(), 400);
 }
 

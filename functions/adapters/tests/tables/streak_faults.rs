@@ -1,5 +1,5 @@
-//! What `StreakTable` does where calls fail: a write that counts reaches the table once, whatever became of its
-//! answer, unless it was certainly refused before anything was done.
+//! `StreakTable` where calls fail: a write that counts reaches the table once, even if its answer is lost, unless it
+//! was certainly refused before it was made.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ fn starting() -> Write {
     )
 }
 
-/// Makes the write through a proxy that deals with the writes that arrive as said, and lets later ones through.
-/// Answers what came of it, how many arrived, and the failures that the row then counts.
+/// Makes the write through a proxy that applies these fates in order, and lets later writes through. Answers the
+/// result, how many writes arrived, and the failures that the row then counts.
 async fn make(
     timeout: Duration,
     fates: &'static [Fate],
@@ -48,7 +48,7 @@ async fn a_throttled_write_is_repeated_until_it_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_throttled_as_long_as_there_is_time_is_given_up_unmade() {
+async fn a_write_that_stays_throttled_is_given_up_unmade() {
     let (answer, arrived, failures) = make(Duration::from_millis(4200), &[Fate::Throttle; 50]).await;
     assert!(answer.unwrap_err().is_transient());
     assert!((2..10).contains(&arrived), "{arrived}");
@@ -70,7 +70,7 @@ async fn a_write_whose_answer_was_lost_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_write_on_a_connection_that_was_used_before_is_not_repeated_either() {
+async fn a_write_on_a_reused_connection_is_not_repeated() {
     let (key, clock) = (new_streak(), clock(NOW_MS, Duration::from_secs(30)));
     let drop_the_second_write = |operation: &str, nth| match (operation, nth) {
         ("UpdateItem", 3) => Fate::DropAfter,
@@ -88,7 +88,7 @@ async fn a_write_on_a_connection_that_was_used_before_is_not_repeated_either() {
 }
 
 #[tokio::test]
-async fn a_write_that_the_table_does_not_understand_is_an_error_and_not_repeated() {
+async fn a_malformed_write_is_an_error_and_not_repeated() {
     let (key, clock) = (new_streak(), clock(NOW_MS, Duration::from_secs(30)));
     let proxy = Proxy::start(&key, clock, |_, _| Fate::Proceed).await;
     let twice = vec![Change::Set("failures", Value::Number(1)), Change::Remove("failures")];
@@ -100,7 +100,7 @@ async fn a_write_that_the_table_does_not_understand_is_an_error_and_not_repeated
 }
 
 #[tokio::test]
-async fn a_success_is_recorded_though_the_answers_to_its_writes_are_lost() {
+async fn a_success_is_recorded_though_its_answers_are_lost() {
     for fate in [Fate::FailBefore, Fate::DropBefore, Fate::FailAfter, Fate::DropAfter] {
         let (key, clock) = (new_streak(), clock(NOW_MS, Duration::from_secs(30)));
         // The second write is the one that ends the streak.

@@ -1,26 +1,28 @@
-//! What waits in the inbox for its page's token: freed once the network took it as the page's, or completed with it where
-//! it was pushed as ids only.
+//! Pushed entries that wait for the page's token: released once the page is proven, and completed with the token where
+//! they were pushed as ids alone.
 //!
-//! What the network says is gone is handed on as it was pushed: its ids are all there will ever be. So is what it answers
-//! nothing that can be read for, or denies while it answers others of the same kind, after a day. What waits for a token
-//! that may do it goes on waiting. Completing has calls of its own, so that a page whose lists take all of theirs is
-//! completed too; the oldest and the newest come first by turns, so that none that fails stands before the others.
+//! An entry whose thing is gone is dispatched as it was pushed: its ids are all there will ever be. After a day, so is
+//! an entry that has no answer which can be read, or that is denied while others of its kind are answered. Entries that
+//! wait for a token which may see them go on waiting. Completion has calls of its own, so that a page whose collection
+//! takes all of its calls is completed too.
 
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::inbox_table::{Claim, Entry, Place};
+use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{Event, Wanted};
 use carteiro_networks::normalise;
-use carteiro_networks::poll::{TokenTrouble, Verdict};
+use carteiro_networks::poll::page_poll::{
+    Completion, PollEnd, completes_newest_first, completion, is_given_up, is_pushed,
+};
 use carteiro_networks::spec::CompletionSpec;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use super::bring_in::HAND_ON_LEASE;
-use super::drive::{Called, Follows};
-use super::page::{Ended, PagePoll};
+use super::drive::Called;
+use super::ingest::DISPATCH_LEASE;
+use super::page::PagePoll;
 
 /// How many entries are read together.
 const TOGETHER: u16 = 50;
@@ -28,111 +30,98 @@ const TOGETHER: u16 = 50;
 /// How many rows are read or written at once.
 const CONCURRENT_ROWS: usize = 8;
 
-/// How many calls are made to complete what waits, beside those of the page's lists.
-const CALLS: u32 = 20;
-
-/// How long something is asked for that is not answered as others are.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How many entries are asked for in one poll, beside the calls of the page's collection.
+const MOST_COMPLETED: usize = 20;
 
 /// How long an entry that cannot be read is kept for a person to look at.
 const UNREADABLE_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 
 impl PagePoll<'_> {
-    /// Whether anything is pushed for pages of its network, and may wait.
-    fn is_pushed(&self) -> bool {
-        self.page.network.spec().push.is_some()
-    }
-
-    /// Frees what waited only for the network to take the token, as far as the time goes.
-    pub(super) async fn free(&mut self) -> Result<(), AdapterError> {
-        if !self.is_pushed() {
+    /// Releases the entries that waited only for the page's proof, as far as the time goes.
+    pub(super) async fn release_pending_proof(&mut self) -> Result<(), AdapterError> {
+        if !is_pushed(self.page.network) {
             return Ok(());
         }
         let mut mark = None;
         loop {
-            let inbox = &self.collect.hand_on.inbox;
+            let inbox = &self.collect.dispatcher.inbox;
             let (places, next) = inbox.incomplete(&self.page.id, TOGETHER, mark).await?;
             let entries = self.read_waiting(&places).await?;
-            let free = entries.into_iter().filter(|entry| wanted(entry).is_none());
-            self.make_ready(free.map(|entry| (entry, None)).collect()).await?;
+            let whole = entries.into_iter().filter(|entry| wanted(entry).is_none());
+            self.make_ready(whole.map(|entry| (entry, None)).collect()).await?;
             mark = next;
-            if mark.is_none() || self.clock.now() > self.until {
+            if mark.is_none() || self.clock.now() > self.quota.until {
                 return Ok(());
             }
         }
     }
 
-    /// Completes what waits, as far as there is room for calls.
-    pub(super) async fn complete(&mut self) -> Result<Ended, AdapterError> {
-        let Some(completion) = self.page.network.spec().completion else { return Ok(Ended::Complete) };
-        let inbox = &self.collect.hand_on.inbox;
-        let newest_first = self.schedule.last.as_ref().is_some_and(|last| last.at.as_second() / 900 % 2 == 0);
+    /// Completes the entries that were pushed as ids alone, as far as the calls and the time go.
+    pub(super) async fn complete(&mut self) -> Result<PollEnd, AdapterError> {
+        let Some(by) = self.page.network.spec().completion else { return Ok(PollEnd::Complete) };
+        let inbox = &self.collect.dispatcher.inbox;
+        let newest_first = completes_newest_first(self.schedule.last.as_ref());
         let places = inbox.some_incomplete(&self.page.id, TOGETHER, newest_first).await?;
-        let most = usize::try_from(CALLS).unwrap_or(usize::MAX);
-        let is_all = places.len() < most;
+        let is_all = places.len() < MOST_COMPLETED;
         let (mut denied, mut completed) = (Vec::new(), 0);
-        for entry in self.read_waiting(&places).await?.into_iter().take(most) {
+        for entry in self.read_waiting(&places).await?.into_iter().take(MOST_COMPLETED) {
             let Some(wanted) = wanted(&entry) else { continue };
-            if self.clock.now() > self.until {
-                return Ok(Ended::More);
+            if self.clock.now() > self.quota.until {
+                return Ok(PollEnd::More);
             }
-            match self.complete_one(entry, &wanted, completion).await? {
+            match self.complete_one(entry, &wanted, by).await? {
                 Completed::Ready => completed += 1,
                 Completed::Denied(entry) => denied.push(entry),
                 Completed::NotYet => {}
-                Completed::End(ended) => return Ok(ended),
+                Completed::End(end) => return Ok(end),
             }
         }
-        // Others of the kind were answered, so it is not the token.
-        let now = self.clock.now();
-        let given_up = denied.into_iter().filter(|entry| completed > 0 && is_old(entry, now));
-        self.make_ready(given_up.map(|entry| (*entry, None)).collect()).await?;
-        Ok(if is_all { Ended::Complete } else { Ended::More })
+        if completed > 0 {
+            // Others of the kind were answered, so the denial is not the token's.
+            let now = self.clock.now();
+            let given_up = denied.into_iter().filter(|entry| is_given_up(entry.received_at, now));
+            self.make_ready(given_up.map(|entry| (*entry, None)).collect()).await?;
+        }
+        Ok(if is_all { PollEnd::Complete } else { PollEnd::More })
     }
 
-    /// Asks for one.
+    /// Asks for one entry.
     async fn complete_one(
         &mut self,
         entry: Entry,
         wanted: &Wanted,
-        completion: &CompletionSpec,
+        by: &CompletionSpec,
     ) -> Result<Completed, AdapterError> {
         let api = self.collect.polls.settings.api(self.page.network);
-        let request = (completion.request)(wanted, &self.page.network_id, api);
+        let request = (by.request)(wanted, &self.page.network_id, api);
         let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
                 self.note_failure(&request, error);
-                return Ok(Completed::End(Ended::Unavailable));
+                return Ok(Completed::End(PollEnd::Unavailable));
             }
-            Called::Limited(until) => return Ok(Completed::End(Ended::Limited(until))),
-            Called::TooMuch => return Ok(Completed::End(Ended::Fault)),
+            Called::Limited(until) => return Ok(Completed::End(PollEnd::Limited(until))),
+            Called::TooMuch => return Ok(Completed::End(PollEnd::Fault)),
         };
         let now = self.clock.now();
-        let heard = answered.told(|answer| (completion.read)(wanted, answer, api, now));
-        let heard = heard.without(&self.tokens());
-        if let Verdict::Token(TokenTrouble::Narrowed(_)) = heard.verdict {
-            // Of this one: an author whose account is not public, say. The lists tell what the token may not do.
-            return Ok(Completed::Denied(Box::new(entry)));
-        }
-        let ready = match (heard.events.into_iter().next(), &heard.verdict) {
-            (Some(event), _) => Some((entry, Some(event))),
-            (None, Verdict::Gone) => Some((entry, None)),
-            (None, Verdict::Malformed) if is_old(&entry, now) => Some((entry, None)),
-            (None, _) => None,
+        let parsed = answered.told(|answer| (by.read)(wanted, answer, api, now));
+        let parsed = parsed.without(&self.tokens());
+        let event = parsed.events.into_iter().next();
+        let completed = match completion(event, &parsed.verdict, is_given_up(entry.received_at, now)) {
+            Completion::Denied => return Ok(Completed::Denied(Box::new(entry))),
+            Completion::Waits => Completed::NotYet,
+            Completion::Ready(event) => {
+                self.make_ready(vec![(entry, event)]).await?;
+                Completed::Ready
+            }
         };
-        let is_ready = ready.is_some();
-        self.make_ready(ready.into_iter().collect()).await?;
-        Ok(match self.follow(&request, answered.status, heard.verdict).await? {
-            Follows::End(ended) => Completed::End(ended),
-            Follows::GoOn if is_ready => Completed::Ready,
-            Follows::GoOn => Completed::NotYet,
-        })
+        let end = self.follow(&request, answered.status, parsed.verdict).await?;
+        Ok(end.map_or(completed, Completed::End))
     }
 
-    /// Reads what waits. One that cannot be read is set aside, for a person to look at.
-    async fn read_waiting(&self, places: &[Place]) -> Result<Vec<Entry>, AdapterError> {
-        let inbox = &self.collect.hand_on.inbox;
+    /// Reads waiting entries. One that cannot be read is set aside, for a person to look at.
+    async fn read_waiting(&self, places: &[RowKey]) -> Result<Vec<Entry>, AdapterError> {
+        let inbox = &self.collect.dispatcher.inbox;
         let expires_at = after(self.clock.now(), UNREADABLE_KEPT);
         let read = stream::iter(places).map(|place| async move {
             match inbox.read_incomplete(place).await {
@@ -153,47 +142,44 @@ impl PagePoll<'_> {
         Ok(entries)
     }
 
-    /// Makes entries ready, with what was asked for in the place of what was pushed, and hands them on.
+    /// Makes entries ready, each with an event in the place of the pushed one where there is one, and dispatches them.
     async fn make_ready(&mut self, entries: Vec<(Entry, Option<Event>)>) -> Result<(), AdapterError> {
         if entries.is_empty() {
             return Ok(());
         }
         let now = self.clock.now();
-        let claim = Claim::new(after(now, HAND_ON_LEASE))?;
-        let inbox = &self.collect.hand_on.inbox;
+        let claim = Claim::new(after(now, DISPATCH_LEASE))?;
+        let inbox = &self.collect.dispatcher.inbox;
         let made = stream::iter(entries).map(|(entry, event)| inbox.complete(entry, event, &claim, now));
         let mut made = made.buffered(CONCURRENT_ROWS);
         let (mut ready, mut failed) = (Vec::new(), None);
         while let Some(made) = made.next().await {
             match made {
                 Ok(entry) => ready.extend(entry),
-                // What is ready is handed on all the same.
+                // The others are dispatched all the same.
                 Err(error) => failed = Some(error),
             }
         }
-        self.new = self.new.saturating_add(u32::try_from(ready.len()).unwrap_or(u32::MAX));
-        let hand_on = &self.collect.hand_on;
-        hand_on.hand_on(ready, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
+        self.findings.add_new(ready.len());
+        let dispatcher = &self.collect.dispatcher;
+        dispatcher.dispatch(ready, &claim, &mut self.known, Timestamp::MAX, self.clock).await;
         failed.map_or(Ok(()), Err)
     }
 }
 
-/// What became of one.
+/// The outcome for one entry.
 enum Completed {
-    /// It is ready, and handed on.
+    /// It is ready, and dispatched.
     Ready,
     /// The token may not see it.
     Denied(Box<Entry>),
     /// It waits.
     NotYet,
-    /// Nothing more is to be asked.
-    End(Ended),
+    /// The poll ends.
+    End(PollEnd),
 }
 
+/// The thing that an entry names by its id alone.
 fn wanted(entry: &Entry) -> Option<Wanted> {
     normalise::read(&entry.event, &entry.owner).wanted
-}
-
-fn is_old(entry: &Entry, now: Timestamp) -> bool {
-    after(entry.received_at, PATIENCE) < now
 }

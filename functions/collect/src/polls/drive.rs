@@ -1,57 +1,43 @@
-//! Making the calls that a run asks for, one after the other.
+//! Making the calls that a collection asks for, one after the other.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::network_client::{Answered, CallError, CallTime, Credentials};
-use carteiro_adapters::poll_table::{CooldownKey, Kept, Progress};
-use carteiro_networks::network::Network;
+use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
 use carteiro_networks::poll::budget::Admission;
-use carteiro_networks::poll::{
-    Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, TokenTrouble, Verdict,
-};
+use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
+use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
 use jiff::Timestamp;
 
-use super::page::{Ended, PagePoll};
+use super::page::PagePoll;
 
-/// What is left of an invocation's time after a call: for what came of it to be stored.
+/// The time that an invocation has left after a call, to store its results.
 pub(super) const AFTER_CALL: Duration = Duration::from_secs(40);
 
-/// The status that stands for no answer: a gateway's, for the run to take it as the network's failure.
+/// A gateway's status, which stands for no answer, so that the collection takes it as a failure of the network's.
 const UNANSWERED: u16 = 504;
 
-/// How many calls in a row may fail until the network is left alone for this tick.
-const FAILURES: u32 = 3;
-
-/// What became of a call.
+/// The outcome of a call.
 pub(super) enum Called {
     /// The network answered.
     Answered(Answered),
-    /// It did not.
+    /// It did not answer.
     Failed(CallError),
-    /// Its limit is used up until then.
+    /// A limit is used up until then. No call was made.
     Limited(Timestamp),
-    /// It takes more than the limit ever is.
+    /// The call takes more than the limit ever is. It was not made.
     TooMuch,
 }
 
-/// What follows from a verdict.
-pub(super) enum Follows {
-    /// The next call.
-    GoOn,
-    /// No call more.
-    End(Ended),
-}
-
 impl PagePoll<'_> {
-    /// Drives a run to its end, or to that of what it may take; then keeps how far it came.
-    pub(super) async fn call_loop(
+    /// Makes a collection's calls, as far as the quota goes, and keeps its checkpoint.
+    pub(super) async fn drive(
         &mut self,
         run: &mut dyn Collector,
         progress: &mut Progress,
-    ) -> Result<Ended, AdapterError> {
-        let ended = self.calls_of(run).await;
+    ) -> Result<PollEnd, AdapterError> {
+        let end = self.call_loop(run).await;
         // Also where something of ours failed: the checkpoint names only what is stored.
         let checkpoint = run.checkpoint();
         let (page, bytes) = (self.page.id.as_str(), checkpoint.len());
@@ -65,62 +51,45 @@ impl PagePoll<'_> {
                 tracing::warn!(page, "poll.checkpoint_written_meanwhile");
             }
         }
-        ended
+        end
     }
 
-    async fn calls_of(&mut self, run: &mut dyn Collector) -> Result<Ended, AdapterError> {
-        let (mut failures, mut troubled, mut limited) = (0, false, None);
-        let mut refused_kinds: BTreeSet<&'static str> = BTreeSet::new();
+    async fn call_loop(&mut self, run: &mut dyn Collector) -> Result<PollEnd, AdapterError> {
+        let mut history = CallHistory::default();
         while let Some(request) = run.next() {
-            if !self.has_room() {
-                return Ok(Ended::More);
+            if !self.quota.has_room(self.clock.now(), self.clock.left()) {
+                return Ok(PollEnd::More);
             }
             let answered = match self.call(&request).await? {
                 Called::Answered(answered) => answered,
-                Called::Limited(until) => match limit_told_by_kind(self.page.network, until) {
-                    // The run leaves out what the limit is of. Told twice, it does not.
-                    Some(told) if refused_kinds.insert(request.operation) => told,
-                    _ => return Ok(Ended::Limited(until)),
+                Called::Limited(until) => match history.limit_header(self.page.network, request.operation) {
+                    Some(header) => Answered::of_ours(429, Some((header, until.as_second()))),
+                    None => return Ok(PollEnd::Limited(until)),
                 },
                 Called::Failed(CallError::NotMade(why)) => {
-                    tracing::error!(
-                        page = self.page.id.as_str(),
-                        what = request.operation,
-                        why,
-                        "poll.not_made"
-                    );
-                    return Ok(Ended::Fault);
+                    let (page, what) = (self.page.id.as_str(), request.operation);
+                    tracing::error!(page, what, why, "poll.not_made");
+                    return Ok(PollEnd::Fault);
                 }
                 Called::Failed(error) => {
                     self.note_failure(&request, error);
                     Answered::of_ours(UNANSWERED, None)
                 }
-                Called::TooMuch => return Ok(Ended::Fault),
+                Called::TooMuch => return Ok(PollEnd::Fault),
             };
             let now = self.clock.now();
-            let heard = answered.told(|answer| run.on_response(answer, now)).without(&self.tokens());
-            let stored = self.bring_in(heard.events).await?;
+            let parsed = answered.told(|answer| run.on_response(answer, now)).without(&self.tokens());
+            let stored = self.ingest_events(parsed.events).await?;
             run.on_stored(stored);
-            failures = if heard.verdict == Verdict::Transient { failures + 1 } else { 0 };
-            troubled |= matches!(heard.verdict, Verdict::Transient | Verdict::Malformed);
-            if let Verdict::Wait { until, of: CooldownScope::ThisOperation } = heard.verdict {
-                limited = limited.max(Some(until));
+            history.note(&parsed.verdict);
+            if let Some(end) = self.follow(&request, answered.status, parsed.verdict).await? {
+                return Ok(end);
             }
-            if let Follows::End(ended) = self.follow(&request, answered.status, heard.verdict).await? {
-                return Ok(ended);
-            }
-            // A page that is not proven has few calls, and tries again at its next turn.
-            let most_failures = if self.spender().proven { FAILURES } else { 1 };
-            if failures >= most_failures {
-                return Ok(Ended::Unavailable);
+            if history.gives_up(self.spender().proven) {
+                return Ok(PollEnd::Unavailable);
             }
         }
-        Ok(match limited {
-            // What is left has its time in the checkpoint; the rest was asked.
-            Some(_) => Ended::More,
-            None if troubled || self.answered.is_empty() => Ended::Unavailable,
-            None => Ended::Complete,
-        })
+        Ok(history.end(&self.findings))
     }
 
     /// Makes one call, if the limits have room for it.
@@ -132,17 +101,14 @@ impl PagePoll<'_> {
             Admission::Now => {}
             Admission::At(until) => return Ok(Called::Limited(until)),
             Admission::Never => {
-                tracing::error!(
-                    network = self.page.network.as_str(),
-                    what = request.operation,
-                    "poll.over_any_limit"
-                );
+                let (network, what) = (self.page.network.as_str(), request.operation);
+                tracing::error!(network, what, "poll.over_any_limit");
                 return Ok(Called::TooMuch);
             }
         }
-        self.calls += 1;
+        self.quota.calls += 1;
         let app_token = polls.apps.meta.as_ref();
-        let credentials = Credentials { access_token: &self.access, app_token };
+        let credentials = Credentials { access_token: &self.access.call_token, app_token };
         let time = CallTime::of(self.clock, AFTER_CALL);
         Ok(match polls.client.request(self.page.network, request, credentials, time).await {
             Ok(answered) => Called::Answered(answered),
@@ -155,53 +121,33 @@ impl PagePoll<'_> {
         tracing::warn!(page, network, what = request.operation, error = error.as_str(), "poll.call_failed");
     }
 
-    /// Does what a verdict asks for.
+    /// Notes a verdict, and acts on its consequence. Answers the poll's end, where it ends.
     pub(super) async fn follow(
         &mut self,
         request: &NetworkRequest,
         status: u16,
         verdict: Verdict,
-    ) -> Result<Follows, AdapterError> {
-        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+    ) -> Result<Option<PollEnd>, AdapterError> {
+        let (page, network, what) = (self.page.id.as_str(), self.page.network.as_str(), request.operation);
         if verdict != Verdict::Fine {
             let told = tracing::field::debug(&verdict);
-            tracing::warn!(page, network, what = request.operation, status, verdict = told, "poll.trouble");
+            tracing::warn!(page, network, what, status, verdict = told, "poll.trouble");
         }
-        let polls = &self.collect.polls.tables.polls;
-        Ok(match verdict {
-            Verdict::Fine => {
-                self.answered.insert(request.operation);
-                Follows::GoOn
-            }
-            Verdict::Token(TokenTrouble::Narrowed(which)) => {
-                self.denied.get_or_insert((request.operation, which));
-                Follows::GoOn
-            }
-            Verdict::Token(trouble) => Follows::End(Ended::Refused(trouble)),
-            Verdict::NotThePages => Follows::End(Ended::NotThePages),
-            Verdict::Wait { of: CooldownScope::ThisOperation, .. }
-            | Verdict::Transient
-            | Verdict::Gone
-            | Verdict::Malformed => Follows::GoOn,
-            Verdict::Wait { until, of } => {
-                let of = if of == CooldownScope::ThePage { CooldownKey::ThePage } else { CooldownKey::AnApp };
-                // What is told to a token that nobody took yet makes no other page wait.
-                if self.spender().proven {
-                    polls.rest(&self.schedule, of, until, self.clock.now()).await?;
-                }
-                Follows::End(Ended::Limited(until))
-            }
-            Verdict::OurFault(why) => {
-                tracing::error!(network, why, "poll.our_fault");
-                Follows::End(Ended::Fault)
+        if let Verdict::OurFault(why) = verdict {
+            tracing::error!(network, why, "poll.our_fault");
+        }
+        Ok(match self.findings.follow(what, verdict, self.page.proven) {
+            FollowUp::GoOn => None,
+            FollowUp::End(end) => Some(end),
+            FollowUp::CoolDown { of, until } => {
+                let of = match of {
+                    CooldownScope::ThePage => CooldownKey::ThePage,
+                    CooldownScope::TheApp | CooldownScope::ThisOperation => CooldownKey::AnApp,
+                };
+                let polls = &self.collect.polls.tables.polls;
+                polls.note_cooldown(&self.schedule, of, until, self.clock.now()).await?;
+                Some(PollEnd::Limited(until))
             }
         })
     }
-}
-
-/// Where a network's limits are of kinds of calls, one that we keep is told to the run as the network tells it, so that
-/// it goes on with the others.
-fn limit_told_by_kind(network: Network, until: Timestamp) -> Option<Answered> {
-    let header = network.spec().limit_header?;
-    Some(Answered::of_ours(429, Some((header, until.as_second()))))
 }

@@ -1,19 +1,20 @@
-//! Asking networks about pages.
+//! Polling networks for pages.
 //!
-//! A tick sends a message for each shard of the schedules; that *plans* ([`plan`]) and sends a message for each few pages
-//! that are due, accounts in turns; that asks about each of them ([`page`]), several at once. A page is asked about by
-//! whoever has its lease, within the network's limits and its own share of calls and of time.
+//! A tick sends a message for each shard of the schedules. Its worker *plans* ([`plan`]), and sends a message for each
+//! group of pages that are due, accounts in turns. The worker of a group polls its pages ([`page`]), several at once. A
+//! page is polled by the worker that has its lease, within the network's limits and the page's share of calls and time.
+//! [`page_poll`] decides; the files here read, call and store.
 //!
-//! Guaranteed: what an answer has in it is in the inbox before the next thing is asked, and a checkpoint names only what
-//! is there; so a crash, a limit or a dead token repeats calls, and skips nothing. What is new is handed on at once;
-//! what that leaves, the next tick hands on. The window that remains is the inbox's own: who dies between sending and
-//! marking leaves an entry to be sent again, under the same id.
+//! Guaranteed: the events of an answer are in the inbox before the next call, and a checkpoint names only what is
+//! there; so a crash, a limit or a dead token repeats calls, and skips nothing. New events are dispatched at once; the
+//! next tick dispatches those that are left. The window that remains is the inbox's own: a worker that dies between
+//! sending and marking leaves an entry to be sent again, under the same id.
 //!
-//! No message comes back to its queue: what could not be done is still due, and the next tick plans it.
+//! No message comes back to its queue: a page that could not be polled is still due, and the next tick plans it.
 
-mod bring_in;
 mod complete;
 mod drive;
+mod ingest;
 mod inspect;
 mod networks;
 mod page;
@@ -22,12 +23,12 @@ mod renew;
 
 use std::time::Duration;
 
-use carteiro_adapters::clock::InvocationClock;
-use carteiro_adapters::config_pages::PageTables;
-use carteiro_adapters::network_client::NetworkClient;
-use carteiro_adapters::poll_queue::{DuePage, Poll, PollQueue};
-use carteiro_adapters::poll_table::Turn;
-use carteiro_core::retention::after;
+use carteiro_adapters::http::network_client::NetworkClient;
+use carteiro_adapters::queues::poll::{DuePage, Poll, PollQueue};
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::poll::PollTrigger;
+use carteiro_networks::poll::page_poll;
 use carteiro_networks::poll::settings::NetworkSettings;
 use futures_util::stream::{self, StreamExt};
 
@@ -35,10 +36,10 @@ use crate::Collect;
 use crate::apps::Apps;
 use page::PagePoll;
 
-/// How many pages an invocation asks about at once. Networks keep it waiting, not the processor.
+/// How many pages an invocation polls at once. It waits for the networks, not for the processor.
 const PAGES_AT_ONCE: usize = 10;
 
-/// What networks are asked with.
+/// The tables, the queue, the client and the settings of polling.
 pub(crate) struct Polls {
     /// Tokens, schedules, checkpoints, limits.
     pub(crate) tables: PageTables,
@@ -50,14 +51,10 @@ pub(crate) struct Polls {
     pub(crate) tick: Duration,
 }
 
-/// How old a plan may be that is carried out; not less than a tick. What is older was planned anew, and would only
-/// delay that.
-const FRESH: Duration = Duration::from_secs(15 * 60);
-
-/// Does what a message says. What fails is logged.
+/// Does what a message says. Errors are logged.
 pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) {
     if let Poll::Plan { at, .. } | Poll::Pages { at, .. } = &poll
-        && after(*at, FRESH.max(collect.polls.tick)) < clock.now()
+        && page_poll::is_stale(*at, collect.polls.tick, clock.now())
     {
         tracing::warn!(planned_at = at.to_string(), "poll.too_late");
         return;
@@ -69,9 +66,9 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             }
         }
         Poll::Pages { at, now, pages } => {
-            let turn = if now { Turn::Now(at) } else { Turn::Planned(at) };
-            let requested = stream::iter(&pages).map(|due| PagePoll::about(collect, due, turn, clock));
-            requested.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
+            let turn = if now { PollTrigger::Now(at) } else { PollTrigger::Planned(at) };
+            let polls = stream::iter(&pages).map(|due| PagePoll::poll(collect, due, turn, clock));
+            polls.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
         }
         Poll::Check { page, network, account } => {
             let millionths = match plan::millionths(collect, network, &account).await {
@@ -83,7 +80,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             };
             let calls = network.spec().least_calls.min(collect.polls.settings.calls);
             let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
-            PagePoll::about(collect, &due, Turn::OutOfTurn, clock).await;
+            PagePoll::poll(collect, &due, PollTrigger::OutOfTurn, clock).await;
         }
     }
 }

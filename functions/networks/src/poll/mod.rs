@@ -19,6 +19,7 @@ pub mod budget;
 pub mod fair;
 mod masked;
 pub(crate) mod memory;
+pub mod page_poll;
 pub mod plan;
 pub mod refresh;
 mod request;

@@ -28,9 +28,9 @@ struct Collection {
 }
 
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let path = format!("/{}/shops/{}/notes", start.api.version, start.scope.owner);
-    let page_size = start.api.page_size;
-    Begun::from(start.checkpoint, |kept| Collection { path, page_size, kept, is_over: false, last: None })
+    let Start { scope, api, checkpoint, .. } = start;
+    let (path, page_size) = (format!("/{}/shops/{}/notes", api.version, scope.owner), api.page_size);
+    Begun::from(checkpoint, |kept| Collection { path, page_size, kept, is_over: false, last: None })
 }
 
 impl Collector for Collection {

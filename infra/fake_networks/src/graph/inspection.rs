@@ -5,7 +5,6 @@
 use serde_json::{Value, json};
 
 use super::{Refusal, Shape, time};
-use crate::api;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
 use crate::token::{Bearer, Holder, Login, Role, Token, TokenState};
@@ -81,7 +80,7 @@ pub(super) fn refresh(shape: &dyn Shape, shelf: &mut Shelf, request: &Request) -
     if request.now_ms < known.issued_ms + DAY_MS {
         return Err(Refusal::parameter("The access token must be at least 24 hours old to be refreshed"));
     }
-    let lasts = api::lasts_seconds(shelf.network).unwrap_or_default();
+    let lasts = shelf.api.lasts_seconds().unwrap_or_default();
     let fresh = shelf.tokens.new_text("IGAA", request.now_ms);
     let state = holder.lacks.clone().map_or(TokenState::Good, TokenState::Narrowed);
     let expires_ms = Some(request.now_ms + lasts * 1000);

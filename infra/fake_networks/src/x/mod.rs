@@ -18,11 +18,11 @@ mod problem;
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Draft};
 use crate::limit::LimitOf;
 use crate::listing::{Order, Part, Place, part};
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
+use crate::shelf::{Api, Draft};
 use crate::thing::{Kind, Published};
 use crate::token::{Bearer, Holder, Role};
 use objects::{Beside, Objects, Wanted};
@@ -58,6 +58,10 @@ fn order_of(thing: &Published) -> u64 {
 pub(crate) struct X;
 
 impl Api for X {
+    fn lasts_seconds(&self) -> Option<u64> {
+        Some(2 * 3600)
+    }
+
     fn kind(&self, request: &Request) -> String {
         let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
         match segments.as_slice() {

@@ -4,7 +4,6 @@
 
 use serde_json::json;
 
-use crate::api;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
 use crate::token::{Bearer, Role, Token, TokenState};
@@ -37,7 +36,7 @@ pub(super) fn answer(shelf: &mut Shelf, request: &Request) -> Reply {
             .refusing_the_token();
     };
     shelf.tokens.set(refresh, TokenState::Revoked);
-    let lasts = api::lasts_seconds(shelf.network).unwrap_or_default();
+    let lasts = shelf.api.lasts_seconds().unwrap_or_default();
     let access = shelf.tokens.new_text("xaccess", request.now_ms);
     let next = shelf.tokens.new_text("xrefresh", request.now_ms);
     let expires_ms = Some(request.now_ms + lasts * 1000);

@@ -19,8 +19,9 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+use super::STAGE;
 use super::routes::Match;
-use super::{API_ID, STAGE};
+use crate::ids::API_ID;
 use crate::moments;
 use crate::template::ACCOUNT;
 

@@ -23,8 +23,6 @@ use crate::template::Route;
 use event::Arrival;
 use routes::{Match, Routes};
 
-/// What `!Ref` on the HTTP API yields.
-pub(crate) const API_ID: &str = "local";
 /// The stage that every request is of.
 const STAGE: &str = "$default";
 

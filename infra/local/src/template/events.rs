@@ -27,7 +27,7 @@ pub(crate) fn read(function: &str, events: Properties, into: &mut Template) -> R
 
 fn route(function: &str, mut properties: Properties) -> Result<Route, TemplateError> {
     let api = properties.required_text("ApiId")?;
-    if api != crate::http_api::API_ID {
+    if api != crate::ids::API_ID {
         return Err(TemplateError::at(&properties.path_of("ApiId"), "is not the template's HTTP API"));
     }
     let path = properties.required_text("Path")?;

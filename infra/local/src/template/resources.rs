@@ -95,7 +95,7 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
             Attributes { reference: url, attributes }
         }
         (Kind::HttpApi, _) => {
-            Attributes { reference: crate::http_api::API_ID.to_owned(), ..Attributes::default() }
+            Attributes { reference: crate::ids::API_ID.to_owned(), ..Attributes::default() }
         }
         (Kind::Inert, "AWS::Logs::LogGroup") => {
             named(format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"))

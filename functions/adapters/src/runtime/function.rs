@@ -1,0 +1,53 @@
+//! The common part of every function's `main`: logs, settings, and the runtime's loop.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use lambda_runtime::{LambdaEvent, service_fn};
+
+use crate::runtime::clock::{InvocationClock, Stopwatch};
+use crate::runtime::http_api::{self, Failure, Request};
+use crate::runtime::log;
+use crate::runtime::settings::environment;
+
+/// An error that ends a function: its settings are wrong, or its runtime went away.
+pub type Fatal = Box<dyn Error + Send + Sync>;
+
+/// Starts the log.
+pub fn start_log() {
+    log::start(environment("AWS_LAMBDA_LOG_LEVEL").as_deref());
+}
+
+/// Answers the HTTP API's requests with `handler`, until the runtime goes away. Failures become problem details.
+///
+/// # Errors
+/// Where the runtime goes away.
+pub async fn serve_http<H, F>(timeout: Duration, handler: H) -> Result<(), Fatal>
+where
+    H: Fn(Request, InvocationClock) -> F,
+    F: Future<Output = Result<ApiGatewayV2httpResponse, Failure>>,
+{
+    let handler = &handler;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
+        let clock = InvocationClock::start(event.context.deadline, timeout);
+        let stopwatch = Stopwatch::start();
+        let route = event.payload.route_key.clone().unwrap_or_default();
+        let id = event.payload.request_context.request_id.clone().unwrap_or_default();
+        let answered = match Request::new(event.payload) {
+            Ok(request) => handler(request, clock).await,
+            Err(failure) => Err(failure),
+        };
+        let response = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure));
+        tracing::info!(
+            request_id = id,
+            route,
+            status = response.status_code,
+            latency_ms = stopwatch.elapsed_ms(),
+            "request.answered"
+        );
+        Ok::<_, Fatal>(response)
+    }))
+    .await
+}

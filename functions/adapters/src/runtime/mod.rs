@@ -1,0 +1,10 @@
+//! The environment of a function: AWS, time, randomness, settings, log, and the HTTP API's requests.
+
+pub mod aws;
+pub mod clock;
+pub mod function;
+pub mod http_api;
+pub mod log;
+pub mod random;
+pub mod settings;
+pub(crate) mod tls_roots;

@@ -1,0 +1,100 @@
+//! Settings from the function's environment, which the template sets. They are read once at the start.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// Reads settings and collects every error, so that one start shows all of them.
+pub struct SettingsReader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    wrong: Vec<String>,
+}
+
+/// Settings that are missing or malformed. It names them and never shows a value, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("settings are wrong: {}", .0.join("; "))]
+pub struct SettingsError(pub Vec<String>);
+
+/// The process's own environment.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads settings")]
+    std::env::var(name).ok()
+}
+
+impl<'a> SettingsReader<'a> {
+    /// A reader of settings by their name.
+    #[must_use]
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, wrong: Vec::new() }
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn text(&mut self, name: &str) -> String {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty());
+        value.unwrap_or_else(|| {
+            self.wrong.push(format!("{name} is missing"));
+            String::new()
+        })
+    }
+
+    /// A value that must be there; an empty text is one.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let Some(value) = (self.lookup)(name) else {
+            self.wrong.push(format!("{name} is missing"));
+            return None;
+        };
+        self.accept(name, value.parse())
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&mut self, name: &str, least: u64, most: u64) -> u64 {
+        let number = self.parsed::<u64>(name);
+        match number {
+            Some(number) if (least..=most).contains(&number) => number,
+            Some(_) => {
+                self.wrong.push(format!("{name} is not between {least} and {most}"));
+                least
+            }
+            None => least,
+        }
+    }
+
+    /// Takes a value that was read, or notes its error.
+    pub fn accept<T>(&mut self, name: &str, value: Result<T, impl Display>) -> Option<T> {
+        value.map_err(|error| self.wrong.push(format!("{name} is malformed: {error}"))).ok()
+    }
+
+    /// The settings, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, SettingsError> {
+        match settings {
+            Some(settings) if self.wrong.is_empty() => Ok(settings),
+            _ => Err(SettingsError(self.wrong)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_setting_is_named_and_no_value_is_shown() {
+        let lookup = |name: &str| match name {
+            "NUMBER" => Some("secret-ish".to_owned()),
+            "LARGE" => Some("50".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let mut reader = SettingsReader::new(&lookup);
+        reader.number("NUMBER", 1, 9);
+        reader.number("LARGE", 1, 9);
+        reader.text("EMPTY");
+        reader.text("MISSING");
+        let error = reader.finish(Some(())).unwrap_err();
+        assert_eq!(error.0.len(), 4, "{error}");
+        assert!(!error.to_string().contains("secret-ish"));
+    }
+}

@@ -1,0 +1,800 @@
+//! Polling state of each page: when it is due, how far its collection came, and what was spent of the networks' quotas.
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | schedule of a page | `plan#<shard>`, 16 shards by the page | page id |
+//! | checkpoint of a page | `page#<page id>` | `checkpoint` |
+//! | units spent of a limit | `spent#<network>` or `spent#<network>#<network's id>` | the limit's name |
+//! | how long a network, or a page of it, wants no call | the same | `rest` |
+//! | units that an account spent of a limit of the app's | `spent#<network>#account#<account id>` | the limit's name |
+//! | of these, by its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
+//! | by one of these pages, of the network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
+//! | how many pages are connected | `connected` | `<shard>` |
+//!
+//! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
+//! in a few pages of a query, and no index is written for it.
+//!
+//! **One worker polls a page at a time**: it holds the *lease* in the page's schedule, taken by a conditional write and
+//! returned with the outcome. A lease that expired belonged to a worker that died. The checkpoint is written on
+//! condition that it is the one that was read, so a late worker changes nothing. Not guaranteed: where a call outlasts
+//! its lease, two workers may call the network for one page, and store the same things under the same keys.
+//!
+//! **Quotas are kept across workers**: a unit is taken by a conditional write before its call, and stays taken however
+//! the call ends. Where a second quota refuses, one unit more than was used may be counted, never one less. An
+//! account's [share](carteiro_networks::poll::fair) of an app's quota is taken first, so that its refusal costs the app
+//! nothing. A page whose token is not proven spends little of the network page's own quota, which belongs to its owner.
+//!
+//! **A cooldown of the whole network** is reported by its answers to one account's calls, about *an* app: the account's
+//! token may belong to another app than the deployment's. So it applies to that account alone until a second account is
+//! told the same.
+//!
+//! **A dead token pauses its page**, on condition that no newer token was given meanwhile. A newer token resumes the
+//! page by the write that stores it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::retention::after;
+use carteiro_networks::network::{Network, NetworkId};
+use carteiro_networks::page::{LastTick, Page, TickResult};
+use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
+use carteiro_networks::poll::fair::{self, ByAccount};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::AdapterError;
+use crate::runtime::random;
+use crate::tables::StartKey;
+use crate::tables::conditional::made;
+use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+
+const TABLE: &str = "poll";
+
+/// Over how many partitions schedules are spread.
+pub const SHARDS: u8 = 16;
+
+/// How long a checkpoint is kept after it was written: longer than any token is left without a renewal.
+const CHECKPOINT_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// How long spent units are kept after their window.
+const SPENT_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How often a page may be asked about out of turn.
+pub const CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// How soon it is looked again whether an account has more of an app's limit: its part changes as pages come and go.
+const PART_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How often a read of several rows is repeated for those that were not answered.
+const READ_ROUNDS: u32 = 5;
+
+/// The pause before the first such repeat; it doubles.
+const READ_PAUSE: Duration = Duration::from_millis(50);
+
+/// The page is connected.
+const IS_THERE: &str = "attribute_exists(pk)";
+/// No worker polls the page, or its lease expired.
+const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
+/// This plan has not been served, or its worker died.
+const IS_NOT_DONE: &str = "(attribute_not_exists(planned_at) OR planned_at < :planned \
+                           OR (planned_at = :planned AND attribute_exists(lease)))";
+/// The page is due.
+const IS_DUE: &str = "next_at <= :now";
+/// The page is scheduled, at any time: its token is not dead.
+const IS_PLANNED: &str = "attribute_exists(next_at)";
+/// The page was not polled a moment ago. For polls that are not planned.
+const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :quiet_since)";
+/// This worker holds the lease.
+const IS_OURS: &str = "lease = :lease";
+/// No newer token was given than the dead one.
+const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
+/// The checkpoint is the one that was read.
+const IS_AS_READ: &str = "version = :read";
+/// There is none yet.
+const IS_NEW: &str = "attribute_not_exists(pk)";
+/// The window is the current one, and enough units are left.
+const IS_WITHIN: &str = "window_end = :end AND units <= :room";
+/// The units were spent in an earlier window.
+const IS_ANOTHER_WINDOW: &str = "(attribute_not_exists(window_end) OR window_end < :end)";
+/// The cooldown ends earlier than the new one.
+const IS_LONGER: &str = "(attribute_not_exists(rest_until) OR rest_until < :until)";
+/// The cooldown was reported by this account, or is over.
+const IS_OF_THIS_ACCOUNT: &str =
+    "(attribute_not_exists(said_by) OR said_by = :account OR rest_until <= :now)";
+/// Another account reported a cooldown that is not over.
+const IS_OF_ANOTHER: &str = "said_by <> :account AND rest_until > :now";
+
+/// The polling state of pages.
+#[derive(Clone, Debug)]
+pub struct PollTable {
+    client: Client,
+    name: String,
+}
+
+/// When a page is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The page.
+    pub page: PageId,
+    /// Its account.
+    pub account: AccountId,
+    /// Its network.
+    pub network: Network,
+    /// The network's id of it.
+    pub network_id: NetworkId,
+    /// The newest of its tokens.
+    pub token_version: u64,
+    /// When it is asked about next; None while its token is dead.
+    pub next_at: Option<Timestamp>,
+    /// When its last poll began.
+    pub began_at: Option<Timestamp>,
+    /// How often it is asked about, in minutes, as of the last time.
+    pub every_minutes: Option<u32>,
+    /// The outcome of the last poll.
+    pub last: Option<LastTick>,
+    /// When its token was last inspected.
+    pub inspected: Option<Inspected>,
+    /// The operation that its token was not allowed in the last poll.
+    pub denied: Option<String>,
+    /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
+    /// time went well.
+    pub proven: bool,
+}
+
+/// When a token was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// Which of the page's tokens.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a page is to be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollTrigger {
+    /// A tick planned it, at this time.
+    Planned(Timestamp),
+    /// A tick planned it at this time, whatever its schedule says.
+    Now(Timestamp),
+    /// Its owner asked for a poll now.
+    OutOfTurn,
+}
+
+/// A page that this worker may poll.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// Its schedule.
+    pub schedule: Schedule,
+    lease: String,
+}
+
+/// The outcome of a poll, as it is written to the schedule.
+#[derive(Clone, Debug)]
+pub struct PollOutcome {
+    /// When it is asked about next.
+    pub next: Next,
+    /// How often it is asked about, in minutes.
+    pub every_minutes: u32,
+    /// The result.
+    pub last: LastTick,
+    /// When its token was inspected.
+    pub inspected: Option<Inspected>,
+    /// The operation that its token is not allowed.
+    pub denied: Option<String>,
+    /// Whether its network took its token as this page's.
+    pub proven: bool,
+    /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
+    /// stands.
+    pub used: u64,
+}
+
+/// When a page is asked about next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Then.
+    At(Timestamp),
+    /// When it has a newer token.
+    WithANewToken,
+}
+
+/// How far a page's collection came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The checkpoint; none at first.
+    pub checkpoint: Option<String>,
+    version: u64,
+}
+
+/// The state that is read before a poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// How far its collection came.
+    pub progress: Progress,
+    /// Until when the network wants no call of this account's, or of the deployment's.
+    pub app_rests_until: Option<Timestamp>,
+    /// Until when it wants none about this page of its own.
+    pub page_rests_until: Option<Timestamp>,
+}
+
+/// The account's share and proof by which a call spends an app's quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spender {
+    /// How many millionths of the app's limits the page's account may use; None where it may use all.
+    pub millionths: Option<u32>,
+    /// Whether the network took the page's token.
+    pub proven: bool,
+}
+
+/// How many pages are polled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connected {
+    /// Of each network.
+    pub pages: BTreeMap<Network, u64>,
+    /// By account, for networks whose quotas the accounts share.
+    pub accounts: BTreeMap<Network, ByAccount>,
+}
+
+/// The scope of a cooldown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CooldownKey {
+    /// Of one page of the network's.
+    ThePage,
+    /// Of an app at the network.
+    AnApp,
+}
+
+/// How writing a checkpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored.
+    Done,
+    /// Another one wrote one meanwhile, which stays.
+    WrittenMeanwhile,
+}
+
+impl PollTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// The part of a transaction that has a page asked about from now on: it is new, or has a new token.
+    pub(crate) fn set_going(&self, page: &Page, now: Timestamp) -> Result<TransactWriteItem, AdapterError> {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(schedule_key(&page.id)))
+            .update_expression(
+                "SET account = :account, network = :network, network_id = :network_id, \
+                 token_version = :version, next_at = :now",
+            )
+            .expression_attribute_values(":account", text(page.account.as_str()))
+            .expression_attribute_values(":network", text(page.network.as_str()))
+            .expression_attribute_values(":network_id", text(page.network_id.as_str()))
+            .expression_attribute_values(":version", number(page.token_version))
+            .expression_attribute_values(":now", milliseconds(now));
+        let update = update.build().map_err(AdapterError::not_built)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// The parts of a transaction that delete a page's polling state.
+    pub(crate) fn forget(&self, page: &PageId) -> Result<Vec<TransactWriteItem>, AdapterError> {
+        let delete = |key| {
+            let delete = Delete::builder().table_name(&self.name).set_key(Some(key)).build();
+            Ok(TransactWriteItem::builder().delete(delete.map_err(AdapterError::not_built)?).build())
+        };
+        Ok(vec![delete(schedule_key(page))?, delete(checkpoint_key(page))?])
+    }
+
+    /// Some of the schedules of a shard. Where there are more, a key is answered at which the next ones start. The read
+    /// may be slightly old; [`PollTable::lease`] decides.
+    ///
+    /// # Errors
+    /// Where the table cannot be read. A row that cannot be read is left out, and logged.
+    pub async fn schedules_of(
+        &self,
+        shard: u8,
+        limit: Option<i32>,
+        from: Option<StartKey>,
+    ) -> Result<(Vec<Schedule>, Option<StartKey>), AdapterError> {
+        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = call.expression_attribute_values(":pk", text(plan_pk(shard)));
+        let call = call.set_limit(limit).set_exclusive_start_key(from.map(|key| key.0));
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading schedules", error))?;
+        let readable = |row: &Row| {
+            let read = read_schedule(row);
+            read.map_err(|error| tracing::error!(error = error.chain(), "poll.schedule_unreadable")).ok()
+        };
+        let schedules = answer.items.unwrap_or_default().iter().filter_map(readable).collect();
+        Ok((schedules, answer.last_evaluated_key.map(StartKey)))
+    }
+
+    /// The schedules of these pages, at most 100; of one that has none, nothing.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn schedules(&self, pages: &[PageId]) -> Result<HashMap<PageId, Schedule>, AdapterError> {
+        let rows = self.read_together(pages.iter().map(schedule_key).collect(), false).await?;
+        rows.iter().map(|row| read_schedule(row).map(|read| (read.page.clone(), read))).collect()
+    }
+
+    /// Notes how many pages of a shard are polled.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn note_connected(&self, shard: u8, counted: &Connected) -> Result<(), AdapterError> {
+        let counts = serde_json::to_string(&counted.pages).unwrap_or_default();
+        let accounts = serde_json::to_string(&counted.accounts).unwrap_or_default();
+        let key = [("pk".to_owned(), text("connected")), ("sk".to_owned(), text(format!("{shard:02}")))];
+        let mut row = Row::from(key);
+        row.insert("counts".to_owned(), text(counts));
+        row.insert("accounts".to_owned(), text(accounts));
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+        put.map(|_| ()).map_err(|error| AdapterError::of_call("noting how many pages there are", error))
+    }
+
+    /// The number of polled pages in all shards, each counted when it was last planned.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn connected(&self) -> Result<Connected, AdapterError> {
+        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = call.expression_attribute_values(":pk", text("connected")).consistent_read(true);
+        let answer = call.send().await.map_err(|error| AdapterError::of_call("counting pages", error))?;
+        let mut all = Connected::default();
+        for row in answer.items.unwrap_or_default() {
+            let row = Reader { table: TABLE, row: &row };
+            for (network, count) in row.json::<BTreeMap<Network, u64>>("counts")? {
+                *all.pages.entry(network).or_default() += count;
+            }
+            // An older version does not distinguish accounts; this one will when it next plans the shard.
+            let accounts: BTreeMap<Network, ByAccount> = row.json("accounts").unwrap_or_default();
+            for (network, accounts) in accounts {
+                let of_network = all.accounts.entry(network).or_default();
+                for (account, pages) in accounts {
+                    let sum = of_network.entry(account).or_default();
+                    sum.proven += pages.proven;
+                    sum.unproven += pages.unproven;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Leases a page for a poll, until `until`. None where it is not due, another worker has or had it, it is paused,
+    /// or it is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn lease(
+        &self,
+        page: &PageId,
+        turn: PollTrigger,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Leased>, AdapterError> {
+        let lease = format!("{:032x}", random::bits128()?);
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(schedule_key(page)));
+        let call = call
+            .expression_attribute_values(":lease", text(lease.as_str()))
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":now", milliseconds(now))
+            .return_values(ReturnValue::AllNew);
+        let call = match turn {
+            PollTrigger::Planned(at) | PollTrigger::Now(at) => {
+                let due = if matches!(turn, PollTrigger::Now(_)) { IS_PLANNED } else { IS_DUE };
+                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {IS_NOT_DONE} AND {due}"))
+                    .update_expression(
+                        "SET lease = :lease, lease_until = :until, began_at = :now, planned_at = :planned",
+                    )
+                    .expression_attribute_values(":planned", milliseconds(at))
+            }
+            PollTrigger::OutOfTurn => {
+                let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
+                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}"))
+                    .update_expression("SET lease = :lease, lease_until = :until, began_at = :now")
+                    .expression_attribute_values(":quiet_since", milliseconds(quiet_since))
+            }
+        };
+        let leased = made(call.send().await, "taking a page to ask about")?;
+        let row = leased.and_then(|answer| answer.attributes);
+        row.map(|row| Ok(Leased { schedule: read_schedule(&row)?, lease })).transpose()
+    }
+
+    /// Returns a page with the outcome of its poll, if the lease still stands.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it is asked about again when the lease is over.
+    pub async fn finish(&self, leased: &Leased, finished: &PollOutcome) -> Result<(), AdapterError> {
+        const OPERATION: &str = "giving a page back";
+        let update = |sets_time: bool| {
+            let last = serde_json::to_string(&finished.last).unwrap_or_default();
+            let call = self.client.update_item().table_name(&self.name);
+            let mut call = call
+                .set_key(Some(schedule_key(&leased.schedule.page)))
+                .expression_attribute_values(":lease", text(leased.lease.as_str()))
+                .expression_attribute_values(":last", text(last))
+                .expression_attribute_values(":every", number(finished.every_minutes));
+            call = call.expression_attribute_values(":proven", AttributeValue::Bool(finished.proven));
+            let mut set = "SET last_tick = :last, every_minutes = :every, proven = :proven".to_owned();
+            let mut remove = "REMOVE lease, lease_until".to_owned();
+            let mut condition = IS_OURS.to_owned();
+            if sets_time {
+                condition = format!("{IS_OURS} AND {HAS_NO_NEWER_TOKEN}");
+                call = call.expression_attribute_values(":used", number(finished.used));
+                match finished.next {
+                    Next::At(at) => {
+                        set.push_str(", next_at = :next");
+                        call = call.expression_attribute_values(":next", milliseconds(at));
+                    }
+                    Next::WithANewToken => remove.push_str(", next_at"),
+                }
+            }
+            if let Some(inspected) = finished.inspected {
+                set.push_str(", inspected = :inspected");
+                let inspected = serde_json::to_string(&inspected).unwrap_or_default();
+                call = call.expression_attribute_values(":inspected", text(inspected));
+            }
+            match &finished.denied {
+                Some(what) => {
+                    set.push_str(", denied = :denied");
+                    call = call.expression_attribute_values(":denied", text(what.as_str()));
+                }
+                None => remove.push_str(", denied"),
+            }
+            call.condition_expression(condition).update_expression(format!("{set} {remove}"))
+        };
+        if made(update(true).send().await, OPERATION)?.is_none() {
+            // A newer token was given, and its time was set with it. Or another worker holds the lease, and nothing is
+            // changed.
+            made(update(false).send().await, OPERATION)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the schedule and checkpoint of a page that is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn drop_page(&self, page: &PageId) -> Result<(), AdapterError> {
+        for key in [schedule_key(page), checkpoint_key(page)] {
+            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
+            sent.map_err(|error| AdapterError::of_call("forgetting a page", error))?;
+        }
+        Ok(())
+    }
+
+    /// The state that a poll needs before its first call.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn before(&self, schedule: &Schedule) -> Result<Before, AdapterError> {
+        let of_page = spent_pk(schedule.network, Some(&schedule.network_id));
+        let keys = vec![
+            checkpoint_key(&schedule.page),
+            rest_key(spent_pk(schedule.network, None)),
+            rest_key(of_page.clone()),
+        ];
+        let mut before = Before::default();
+        for row in self.read_together(keys, true).await? {
+            let row = Reader { table: TABLE, row: &row };
+            if row.text("sk")? == "checkpoint" {
+                let checkpoint = Some(row.text("checkpoint")?.to_owned());
+                before.progress = Progress { checkpoint, version: row.number("version")? };
+                continue;
+            }
+            let until = Some(row.milliseconds("rest_until")?);
+            let is_confirmed = row.row.contains_key("confirmed");
+            if row.text("pk")? == of_page {
+                before.page_rests_until = until;
+            } else if is_confirmed || row.text("said_by")? == schedule.account.as_str() {
+                before.app_rests_until = until;
+            }
+        }
+        Ok(before)
+    }
+
+    /// Stores how far a page's collection came, if it is still as it was read; then it counts as read.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then the same is asked again.
+    pub async fn keep(
+        &self,
+        page: &PageId,
+        progress: &mut Progress,
+        checkpoint: String,
+        now: Timestamp,
+    ) -> Result<Kept, AdapterError> {
+        let mut row = checkpoint_key(page);
+        row.insert("checkpoint".to_owned(), text(checkpoint.as_str()));
+        row.insert("version".to_owned(), number(progress.version + 1));
+        row.insert("expires_at".to_owned(), seconds(after(now, CHECKPOINT_KEPT)));
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+        let call = match progress.version {
+            0 => call.condition_expression(IS_NEW),
+            version => {
+                call.condition_expression(IS_AS_READ).expression_attribute_values(":read", number(version))
+            }
+        };
+        if made(call.send().await, "keeping a checkpoint")?.is_none() {
+            return Ok(Kept::WrittenMeanwhile);
+        }
+        *progress = Progress { checkpoint: Some(checkpoint), version: progress.version + 1 };
+        Ok(Kept::Done)
+    }
+
+    /// Takes the units of one request from every quota that counts it, and from the account's share of the app's
+    /// quotas. Where one of them refuses, the units taken before are returned.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Whether they were taken is then not known; the call is not to be made.
+    pub async fn spend(
+        &self,
+        schedule: &Schedule,
+        limits: &[Limit],
+        spender: Spender,
+        ask: (&str, u32),
+        now: Timestamp,
+    ) -> Result<Admission, AdapterError> {
+        let mut taken = Vec::new();
+        let may = self.take_each(schedule, limits, spender, ask, (&mut taken, now)).await;
+        if !matches!(may, Ok(Admission::Now)) {
+            // Where one quota refuses, no call is made: the units of the others are returned.
+            for (pk, limit) in taken {
+                self.give_back_units(pk, &limit, ask.1, now).await?;
+            }
+        }
+        may
+    }
+
+    async fn take_each(
+        &self,
+        schedule: &Schedule,
+        limits: &[Limit],
+        spender: Spender,
+        ask: (&str, u32),
+        (taken, now): (&mut Vec<(String, Limit)>, Timestamp),
+    ) -> Result<Admission, AdapterError> {
+        let (what, units) = ask;
+        let (network, account) = (schedule.network, &schedule.account);
+        for limit in limits.iter().filter(|limit| limit.counts(what)) {
+            if units > limit.units {
+                return Ok(Admission::Never);
+            }
+            let end = limit.window.end(now);
+            let pk =
+                spent_pk(network, (limit.of == LimitScope::TheNetworkPage).then_some(&schedule.network_id));
+            // It is not proven yet that the page is this account's, and its owner's units are few.
+            if !spender.proven {
+                let pk = format!("{pk}#unproven#{account}");
+                if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
+                    return Ok(Admission::At(end));
+                }
+                taken.push((pk, *limit));
+            }
+            if let (LimitScope::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
+                let most = fair::most(limit, millionths);
+                let pk = format!("{pk}#account#{account}");
+                if !self.take(pk.clone(), limit, most, units, now).await? {
+                    return Ok(Admission::At(end.min(after(now, PART_PAUSE))));
+                }
+                taken.push((pk, *limit));
+            }
+            if !self.take(pk.clone(), limit, limit.units, units, now).await? {
+                return Ok(Admission::At(end));
+            }
+            taken.push((pk, *limit));
+        }
+        Ok(Admission::Now)
+    }
+
+    /// Gives units back that were taken for a call that another limit refused, while their window lasts. It is tried
+    /// once: a repeat after a lost answer would give them back twice, and allow a call too many.
+    async fn give_back_units(
+        &self,
+        pk: String,
+        limit: &Limit,
+        units: u32,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(key(pk, limit.name())));
+        let call = call
+            .condition_expression("window_end = :end AND units >= :units")
+            .update_expression("SET units = units - :units")
+            .expression_attribute_values(":end", milliseconds(limit.window.end(now)))
+            .expression_attribute_values(":units", number(units));
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        let sent = call.customize().config_override(once).send().await;
+        made(sent, "giving units of a limit back").map(|_| ())
+    }
+
+    /// Takes units of the quota at `pk`, which has `most` in its window.
+    async fn take(
+        &self,
+        pk: String,
+        limit: &Limit,
+        most: u32,
+        units: u32,
+        now: Timestamp,
+    ) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "taking units of a limit";
+        if units > most {
+            return Ok(false);
+        }
+        let end = limit.window.end(now);
+        let key = key(pk, limit.name());
+        let update = || {
+            let call = self.client.update_item().table_name(&self.name).set_key(Some(key.clone()));
+            call.expression_attribute_values(":end", milliseconds(end))
+                .expression_attribute_values(":units", number(units))
+        };
+        // A window ends where the next one begins, so a second round is enough but where both come between the two.
+        for _ in 0..2 {
+            let add = update()
+                .condition_expression(IS_WITHIN)
+                .update_expression("SET units = units + :units")
+                .expression_attribute_values(":room", number(most - units))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            if made(add.send().await, OPERATION)?.is_some() {
+                return Ok(true);
+            }
+            let first = update()
+                .condition_expression(IS_ANOTHER_WINDOW)
+                .update_expression("SET window_end = :end, units = :units, expires_at = :expires")
+                .expression_attribute_values(":expires", seconds(after(end, SPENT_KEPT)));
+            if made(first.send().await, OPERATION)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Notes that a network asks for no calls before then: about one page, or for an app, as the answers to an
+    /// account's calls said. A longer cooldown that was reported before stays.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn note_cooldown(
+        &self,
+        schedule: &Schedule,
+        of: CooldownKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
+        const OPERATION: &str = "noting a network's rest";
+        let of_page = (of == CooldownKey::ThePage).then_some(&schedule.network_id);
+        let update = || {
+            let call = self.client.update_item().table_name(&self.name);
+            call.set_key(Some(rest_key(spent_pk(schedule.network, of_page))))
+                .expression_attribute_values(":until", milliseconds(until))
+                .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)))
+        };
+        if of == CooldownKey::ThePage {
+            let call = update().condition_expression(IS_LONGER);
+            let call = call.update_expression("SET rest_until = :until, expires_at = :expires");
+            return made(call.send().await, OPERATION).map(|_| ());
+        }
+        let by_account = || {
+            update()
+                .expression_attribute_values(":account", text(schedule.account.as_str()))
+                .expression_attribute_values(":now", milliseconds(now))
+        };
+        let first = by_account()
+            .condition_expression(format!("{IS_LONGER} AND {IS_OF_THIS_ACCOUNT}"))
+            .update_expression(
+                "SET rest_until = :until, said_by = :account, expires_at = :expires REMOVE confirmed",
+            );
+        if made(first.send().await, OPERATION)?.is_none() {
+            let second = by_account()
+                .condition_expression(format!("{IS_OF_ANOTHER} AND rest_until < :until"))
+                .update_expression("SET confirmed = :yes, rest_until = :until, expires_at = :expires")
+                .expression_attribute_values(":yes", AttributeValue::Bool(true));
+            if made(second.send().await, OPERATION)?.is_none() {
+                let agreed = self.client.update_item().table_name(&self.name);
+                let agreed = agreed
+                    .set_key(Some(rest_key(spent_pk(schedule.network, None))))
+                    .condition_expression(IS_OF_ANOTHER)
+                    .update_expression("SET confirmed = :yes")
+                    .expression_attribute_values(":account", text(schedule.account.as_str()))
+                    .expression_attribute_values(":now", milliseconds(now))
+                    .expression_attribute_values(":yes", AttributeValue::Bool(true));
+                made(agreed.send().await, OPERATION)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads rows by their keys, at most 100.
+    async fn read_together(&self, keys: Vec<Row>, consistent: bool) -> Result<Vec<Row>, AdapterError> {
+        const OPERATION: &str = "reading what is kept of pages";
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+        let mut left = HashMap::from([(self.name.clone(), keys.map_err(AdapterError::not_built)?)]);
+        let (mut rows, mut pause) = (Vec::new(), READ_PAUSE);
+        for round in 1..=READ_ROUNDS {
+            let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
+            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
+            left = answer.unprocessed_keys.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(rows);
+            }
+            if round < READ_ROUNDS {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        Err(AdapterError::Incomplete { operation: OPERATION })
+    }
+}
+
+fn plan_pk(shard: u8) -> String {
+    format!("plan#{shard:02}")
+}
+
+fn shard_of(page: &PageId) -> u8 {
+    Sha256::digest(page.as_str())[0] % SHARDS
+}
+
+fn key(pk: impl Into<String>, sk: impl Into<String>) -> Row {
+    Row::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+fn schedule_key(page: &PageId) -> Row {
+    key(plan_pk(shard_of(page)), page.as_str())
+}
+
+fn checkpoint_key(page: &PageId) -> Row {
+    key(format!("page#{page}"), "checkpoint")
+}
+
+fn rest_key(pk: String) -> Row {
+    key(pk, "rest")
+}
+
+fn spent_pk(network: Network, network_id: Option<&NetworkId>) -> String {
+    match network_id {
+        Some(id) => format!("spent#{network}#{id}"),
+        None => format!("spent#{network}"),
+    }
+}
+
+fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    let time = |name| if row.contains_key(name) { reader.milliseconds(name).map(Some) } else { Ok(None) };
+    let is_text = |name| matches!(row.get(name), Some(AttributeValue::S(_)));
+    // Attributes that are only shown, or only save work, may be of another version of the program.
+    let last: Option<LastTick> = reader.json("last_tick").ok();
+    let went_well =
+        last.as_ref().is_some_and(|last| matches!(last.result, TickResult::Ok | TickResult::More));
+    let proven = match row.get("proven") {
+        Some(AttributeValue::Bool(proven)) => *proven,
+        _ => went_well,
+    };
+    Ok(Schedule {
+        page: reader.parsed("sk")?,
+        account: reader.parsed("account")?,
+        network: reader.parsed("network")?,
+        network_id: reader.parsed("network_id")?,
+        token_version: reader.number("token_version")?,
+        next_at: time("next_at")?,
+        began_at: time("began_at")?,
+        every_minutes: reader.optional_number("every_minutes")?,
+        last,
+        proven,
+        inspected: reader.json("inspected").ok(),
+        denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
+    })
+}

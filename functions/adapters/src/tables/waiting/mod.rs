@@ -1,0 +1,57 @@
+//! The rows of items that are held or dead, and of the releases and replays that move them.
+
+pub mod cursor;
+pub mod dead;
+pub mod held;
+pub mod held_item;
+pub mod keys;
+mod merged_rows;
+pub mod reads;
+pub mod release;
+pub mod replay;
+pub mod unreadable;
+pub mod work_share;
+
+use aws_sdk_dynamodb::Client;
+use jiff::Timestamp;
+
+use cursor::HeldCursor;
+use held::HeldRows;
+use keys::ReleaseKey;
+use release::ReleaseRows;
+use replay::ReplayRows;
+
+/// The held items' table, by its kinds of rows.
+#[derive(Clone, Debug)]
+pub struct HeldTable {
+    /// Held items.
+    pub items: HeldRows,
+    /// Their releases.
+    pub releases: ReleaseRows,
+    /// The replays that bring dead items here.
+    pub replays: ReplayRows,
+}
+
+impl HeldTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self {
+            items: HeldRows { client: client.clone(), name: name.clone() },
+            releases: ReleaseRows { client: client.clone(), name: name.clone() },
+            replays: ReplayRows { client, name },
+        }
+    }
+
+    /// The items of a release, from the oldest on, where reading begins at `now`: those that wait for it, and those
+    /// that an owner's act released.
+    #[must_use]
+    pub fn of_release(
+        &self,
+        key: &ReleaseKey,
+        release_all_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> HeldCursor {
+        HeldCursor::new(&self.items, key, release_all_until, now)
+    }
+}

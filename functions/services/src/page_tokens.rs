@@ -1,0 +1,107 @@
+//! Observations of pages' tokens: they change the page's state, and the account is notified.
+//!
+//! A notice is queued *before* the page is changed, on condition that the page is as it was read. So an account whose
+//! page is marked was notified. If a function dies in between, or the page changed meanwhile, it is decided again, and
+//! the second notice has the same id. Its time may differ, and two functions that observe the same thing at once both
+//! notify.
+
+use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::queues::deliver::DeliverQueue;
+use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::tables::config::{ConfigTable, Replaced};
+use carteiro_core::id::{AccountId, PageId};
+use carteiro_networks::page::Page;
+use carteiro_networks::page_notice::PageNotice;
+use carteiro_networks::signal::{self, TokenSignal};
+use carteiro_networks::token_state::{self, Decided, Observed};
+use jiff::Timestamp;
+
+use crate::notify::queue_notices;
+
+/// How often it is decided again when the page was changed meanwhile.
+const TRIES: usize = 5;
+
+/// Changes pages and notifies accounts.
+#[derive(Clone, Debug)]
+pub struct PageNotifier {
+    /// Pages, and the webhooks that take notices.
+    pub config: ConfigTable,
+    /// Where notices go.
+    pub queue: DeliverQueue,
+}
+
+impl PageNotifier {
+    /// Applies an observation of a page's token of a version. Answers the updated page; None where it is gone.
+    ///
+    /// # Errors
+    /// Where the table or the queue failed, or others kept changing the page. The observation must be applied again
+    /// then, with the next collection at the latest.
+    pub async fn apply_observation(
+        &self,
+        account: &AccountId,
+        page: &PageId,
+        token_version: u64,
+        seen: &Observed,
+        clock: InvocationClock,
+    ) -> Result<Option<Page>, AdapterError> {
+        let decide = |page: &Page| token_state::decide(page, token_version, seen, clock.now());
+        self.apply(account, page, clock.now(), decide).await
+    }
+
+    /// Applies a token signal of an inbox entry. `since` is the notice's place among held items.
+    ///
+    /// # Errors
+    /// As [`apply_observation`](Self::apply_observation).
+    pub async fn apply_token_signal(
+        &self,
+        account: &AccountId,
+        page: &PageId,
+        told: &TokenSignal,
+        since: Timestamp,
+        clock: InvocationClock,
+    ) -> Result<Option<Page>, AdapterError> {
+        let decide = |page: &Page| signal::decide(page, told, clock.now());
+        self.apply(account, page, since, decide).await
+    }
+
+    async fn apply(
+        &self,
+        account: &AccountId,
+        page: &PageId,
+        since: Timestamp,
+        decide: impl Fn(&Page) -> Option<Decided>,
+    ) -> Result<Option<Page>, AdapterError> {
+        for _ in 0..TRIES {
+            let Some(page) = self.config.find_page(account, page).await? else { return Ok(None) };
+            let Some(decided) = decide(&page) else { return Ok(Some(page)) };
+            if let Some(notice) = &decided.notice {
+                self.queue(account, notice, since).await?;
+            }
+            if self.config.mark_page(&decided.page).await? == Replaced::Done {
+                log(&decided);
+                return Ok(Some(decided.page));
+            }
+        }
+        Err(AdapterError::Contended { operation: "marking a page's token" })
+    }
+
+    async fn queue(
+        &self,
+        account: &AccountId,
+        notice: &PageNotice,
+        since: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let webhooks = self.config.all_webhooks(account).await?;
+        let notice = [(&notice.id, notice.body.as_slice())];
+        queue_notices(&self.queue, &webhooks, notice.into_iter(), since).await
+    }
+}
+
+fn log(decided: &Decided) {
+    let page = &decided.page;
+    let (id, network, state) = (page.id.as_str(), page.network.as_str(), page.token.state.as_str());
+    match &decided.notice {
+        Some(notice) => tracing::warn!(page = id, network, state, notice = notice.kind, "page.token_told"),
+        None => tracing::info!(page = id, network, state, "page.token_marked"),
+    }
+}
