@@ -8,3 +8,4 @@ pub mod http;
 pub mod queues;
 pub mod runtime;
 pub mod tables;
+pub mod wiring;

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_that_is_not_set_is_none_and_no_secret_is_printed() {
+    fn an_app_that_is_not_set_is_none_and_prints_no_secret() {
         let lookup = |name: &str| {
             Some(match name {
                 "X_CLIENT_ID" => "id".to_owned(),

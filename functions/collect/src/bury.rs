@@ -1,4 +1,4 @@
-//! Bringing the delivery queue's dead letters into the dead items.
+//! Brings the delivery queue's dead letters into the dead items.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use carteiro_adapters::queues::deliver::delivery_of;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::settlement::DeathCause;
 
-use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
+use crate::context::{Collect, CollectError, Progress};
+use crate::deaths;
 
 /// A batch is taken only with this much time left.
 const BATCH_TIME: Duration = Duration::from_secs(10);
 
-/// Buries what the dead-letter queue holds. A message that is no delivery stays there, for a person to read.
+/// Buries the messages of the dead-letter queue. A message that is no delivery stays there, for a person to read.
 pub(crate) async fn dead_letters(
     collect: &Collect,
     clock: InvocationClock,
@@ -34,21 +35,12 @@ pub(crate) async fn dead_letters(
                     continue;
                 }
             };
-            let receipt = message.receipt_handle().unwrap_or_default();
-            let now = clock.now();
-            if delivery.is_over_limit(now) {
-                collect.dead_letters.delete(receipt).await?;
-                over_limit::note(collect, &delivery, clock).await;
-                continue;
+            let delete = collect.dead_letters.delete(message.receipt_handle().unwrap_or_default());
+            if deaths::drop_or_bury(collect, (&delivery, DeathCause::DeadLetter), delete, clock).await? {
+                dead.push(delivery);
             }
-            let until = collect.retention.dead_until(now);
-            collect.dead.bury(&delivery, DeathCause::DeadLetter, now, until).await?;
-            // Only now that it is among the dead; one that is not deleted is buried again, into the same row.
-            collect.dead_letters.delete(receipt).await?;
-            replay::count_dead(collect, &delivery, clock).await;
-            buried += 1;
-            dead.push(delivery);
         }
+        buried += dead.len();
         deaths::count(collect, dead.iter().map(|delivery| (delivery, DeathCause::DeadLetter)), clock).await;
     }
     tracing::info!(buried, unreadable, "dead_letters.buried");

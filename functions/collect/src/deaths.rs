@@ -1,15 +1,52 @@
-//! Counting the items that the collector buries, and telling their owners of it ([`carteiro_core::tally`]).
+//! Drops or buries items that wait for too long, counts them ([`carteiro_core::tally`]) and notifies their owners.
 
+use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::replay::Counts;
 use carteiro_core::settlement::DeathCause;
 use carteiro_core::tally::Deaths;
 
-use crate::Collect;
+use crate::context::Collect;
 
-/// Counts deaths, and sends the notices that are due. What fails here is logged: a death that is not counted is missing
-/// in the notice alone, and a notice that is not sent is sent by a tick.
+/// Drops an item past its storage term, or else buries it. `delete` removes its row or message. Answers whether it was
+/// buried.
+pub(crate) async fn drop_or_bury(
+    collect: &Collect,
+    (delivery, cause): (&Delivery, DeathCause),
+    delete: impl Future<Output = Result<(), AdapterError>>,
+    clock: InvocationClock,
+) -> Result<bool, AdapterError> {
+    let now = clock.now();
+    if delivery.is_past_keep_until(now) {
+        delete.await?;
+        let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
+        tracing::warn!(webhook, item, "delivery.storage_limit");
+        count_of_replay(collect, delivery, Counts { dropped: 1, ..Counts::default() }, clock).await;
+        return Ok(false);
+    }
+    collect.dead.bury(delivery, cause, now, collect.retention.dead_until(now)).await?;
+    // Only now that it is among the dead. An item that is not deleted is buried again, into the same row.
+    delete.await?;
+    count_of_replay(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
+    Ok(true)
+}
+
+/// Counts the end of a replayed item. A failed write is missing in what the owner reads.
+async fn count_of_replay(collect: &Collect, delivery: &Delivery, counts: Counts, clock: InvocationClock) {
+    let Some(replayed) = &delivery.replayed else { return };
+    let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
+    let now = clock.now();
+    let counting = collect.held.replays.count(&key, counts, now, collect.retention.replay_expires(now));
+    if counting.await.is_err() {
+        tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");
+    }
+}
+
+/// Counts deaths, and sends the notices that are due. Failures are logged: a death that is not counted is missing in
+/// the notice alone, and a tick sends a notice that was not sent.
 pub(crate) async fn count<'a>(
     collect: &Collect,
     dead: impl IntoIterator<Item = (&'a Delivery, DeathCause)>,

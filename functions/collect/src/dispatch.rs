@@ -1,7 +1,8 @@
-//! Handing on what is ready in a shard of the inbox.
+//! Dispatches the ready entries of a shard of the inbox.
 //!
-//! By state, never by time: what the index shows as ready is looked at, and the claim decides. What is left, for want of
-//! time or because something failed, is still ready, and the next tick finds it; so the work itself never comes again.
+//! It goes by state, never by time: the index shows ready entries, and the claim decides. An entry that is left, for
+//! want of time or because something failed, is still ready, and the next tick finds it; so the work itself never comes
+//! again.
 
 use std::time::Duration;
 
@@ -13,24 +14,24 @@ use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress};
+use crate::context::{Collect, CollectError, Progress};
 
-/// How many entries are found together.
+/// How many entries are read together.
 const FOUND_TOGETHER: u16 = 100;
 
-/// The most bytes of entries, as networks sent them, that are claimed before they are handed on.
+/// The most bytes of entries, as networks sent them, that are claimed before they are dispatched.
 const CLAIMED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many rows are claimed at once.
 const CONCURRENT_ROWS: usize = 8;
 
-/// How long claimed entries are one's own: longer than handing on as many takes, with all repeats of its calls.
+/// How long a claim lasts: longer than dispatching its entries takes, with all repeats of the calls.
 const LEASE: Duration = Duration::from_secs(120);
 
 /// Entries are claimed only with this much time left.
 const STEP_TIME: Duration = Duration::from_secs(60);
 
-/// Hands on what is ready in a shard.
+/// Dispatches the ready entries of a shard.
 pub(crate) async fn shard(
     collect: &Collect,
     shard: u8,
@@ -38,7 +39,7 @@ pub(crate) async fn shard(
 ) -> Result<Progress, CollectError> {
     let (mut done, mut known, mut mark) = (DispatchSummary::default(), RoutingCache::default(), None);
     loop {
-        // Page by page: the index still shows entries that were handed on a moment ago.
+        // Page by page: the index still shows entries that were dispatched a moment ago.
         let (found, next) = collect.dispatcher.inbox.ready(shard, FOUND_TOGETHER, mark).await?;
         let out_of_time = found_entries(collect, found, &mut known, &mut done, clock).await?;
         mark = next;
@@ -50,7 +51,7 @@ pub(crate) async fn shard(
     }
 }
 
-/// Hands on what can be claimed of these. True where the time was too short.
+/// Dispatches those of the entries that can be claimed. True where the time was too short.
 async fn found_entries(
     collect: &Collect,
     found: Vec<RowKey>,
@@ -66,13 +67,13 @@ async fn found_entries(
         let claim = Claim::new(after(clock.now(), LEASE))?;
         let (claimed, looked_at) = claim_some(collect, found, &claim, done, clock).await;
         found = &found[looked_at..];
-        // No one waits for it: what is claimed is handed on as long as the claim lasts.
+        // Nobody waits for it, so it may take as long as the claim lasts.
         done.add(collect.dispatcher.dispatch(claimed, &claim, known, Timestamp::MAX, clock).await);
     }
     Ok(false)
 }
 
-/// Claims entries in their order, until they are many bytes. Answers them, and how many were looked at.
+/// Claims entries in their order, up to [`CLAIMED_BYTES`]. Answers them, and how many were looked at.
 async fn claim_some(
     collect: &Collect,
     found: &[RowKey],
@@ -82,7 +83,7 @@ async fn claim_some(
 ) -> (Vec<Entry>, usize) {
     let (mut claimed, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
     for together in found.chunks(CONCURRENT_ROWS) {
-        let claims = stream::iter(together).map(|place| claim_one(collect, place, claim, clock));
+        let claims = stream::iter(together).map(|place| claim_entry(collect, place, claim, clock));
         let mut claims = claims.buffered(CONCURRENT_ROWS);
         while let Some(answer) = claims.next().await {
             match answer {
@@ -104,8 +105,8 @@ async fn claim_some(
     (claimed, looked_at)
 }
 
-/// Claims an entry. What cannot be read is set aside, for a person to look at: it would come again at every tick.
-async fn claim_one(
+/// Claims an entry. An unreadable one would come again at every tick, so it is set aside for a person to look at.
+async fn claim_entry(
     collect: &Collect,
     place: &RowKey,
     claim: &Claim,

@@ -1,6 +1,6 @@
-//! Moving held items that come due to the delivery queue, delayed to their time.
+//! Moves held items that come due to the delivery queue, delayed to their time.
 //!
-//! From then on a row's item is in the queue with a delay of up to a tick, where an owner's act does not reach it.
+//! From then on an item is in the queue with a delay of up to a tick, where an owner's act does not reach it.
 
 use std::time::Duration;
 
@@ -9,14 +9,17 @@ use carteiro_adapters::queues::deliver::Outgoing;
 use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::waiting::held::{Claim, Due, HeldClaim};
-use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, ReplayKey};
+use carteiro_adapters::tables::waiting::keys::HeldKey;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::retention::after;
 use carteiro_core::settlement::DeathCause;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
+use crate::context::{Collect, CollectError, Progress};
+use crate::{deaths, share};
 
 /// How many rows are claimed, sent and deleted together.
 const STEP: u16 = 100;
@@ -65,7 +68,7 @@ pub(crate) async fn shard(
     }
 }
 
-/// What comes due, as rows that are moved, and releases and replays, which are work of their own, delayed to their time.
+/// Divides what comes due into rows to move, and releases and replays, which are work of their own at their time.
 fn sorted(found: Vec<Due>, now: Timestamp) -> (Vec<HeldKey>, Vec<(Work, Duration)>) {
     let (mut items, mut work) = (Vec::new(), Vec::new());
     let delay = |due_at: Timestamp| Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
@@ -85,29 +88,19 @@ fn sorted(found: Vec<Due>, now: Timestamp) -> (Vec<HeldKey>, Vec<(Work, Duration
     (items, work)
 }
 
-/// Reads whose work it is, which the index does not say. Where that cannot be read the work goes without.
+/// Adds the accounts, which the index does not have. Where one cannot be read its work goes without.
 async fn of_accounts(collect: &Collect, work: Vec<(Work, Duration)>) -> Vec<(Work, Duration)> {
     let named = stream::iter(work).map(|(mut work, delay)| async move {
-        let held = &collect.held;
-        match &mut work {
-            Work::Release { webhook, item_type, account, .. } => {
-                let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-                let glance = held.releases.glance(&key).await.ok().flatten();
-                *account = glance.and_then(|glance| glance.account);
-            }
-            Work::Replay { webhook, replay, account } => {
-                let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
-                let glance = held.replays.glance(&key).await.ok().flatten();
-                *account = glance.and_then(|glance| glance.account);
-            }
-            _ => {}
+        let glance = share::glance(collect, &work).await.ok().flatten();
+        if let Work::Release { account, .. } | Work::Replay { account, .. } = &mut work {
+            *account = glance.and_then(|glance| glance.account);
         }
         (work, delay)
     });
     named.buffered(CONCURRENT_ROWS).collect().await
 }
 
-/// What was claimed of a page.
+/// The claims on a page of rows.
 struct ClaimedPage {
     rows: Vec<Claimed>,
     /// How many rows could not be claimed or read, and are left for another time.
@@ -130,7 +123,7 @@ async fn claim(
             // It would come due again at every tick.
             Err(error @ AdapterError::Malformed { .. }) => {
                 if collect.held.items.quarantine(&key, after(now, LEASE)).await? {
-                    tracing::error!(error = error.chain(), "held.set_aside");
+                    tracing::error!(error = error.chain(), "held.items.quarantine");
                 }
                 Ok(None)
             }
@@ -151,21 +144,15 @@ async fn claim(
     page
 }
 
-/// Sends a step's items to the queue, or buries those whose retention is over, then deletes the rows of what is safe, and
-/// of what its network does not let be kept any more.
+/// Sends a step's items to the queue, or drops or buries those that waited for too long, and deletes their rows.
 async fn move_step(
     collect: &Collect,
     claimed: Vec<Claimed>,
     clock: InvocationClock,
 ) -> Result<(), CollectError> {
     let now = clock.now();
-    let (dropped, claimed): (Vec<_>, Vec<_>) =
-        claimed.into_iter().partition(|claimed| claimed.delivery.is_over_limit(now));
-    for claimed in &dropped {
-        over_limit::note(collect, &claimed.delivery, clock).await;
-    }
-    let over = |claimed: &Claimed| collect.retention.held_until(claimed.delivery.kept_since()) <= now;
-    let (over, alive): (Vec<_>, Vec<_>) = claimed.into_iter().partition(over);
+    let is_over = |claimed: &Claimed| claimed.delivery.held_until(collect.retention) <= now;
+    let (over, alive): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_over);
     let outgoing: Vec<_> = alive
         .iter()
         .map(|claimed| {
@@ -175,41 +162,71 @@ async fn move_step(
         .collect();
     let sent = collect.deliveries.send(&outgoing).await;
     let unsent = sent.iter().filter(|sent| sent.is_err()).count();
-    let safe = alive.into_iter().zip(sent).filter_map(|(claimed, sent)| sent.is_ok().then_some(claimed));
-    let buried = stream::iter(over).map(|claimed| async move {
-        let burial = collect.dead.bury(
-            &claimed.delivery,
-            DeathCause::RetentionOver,
-            now,
-            collect.retention.dead_until(now),
-        );
-        match burial.await {
-            Ok(()) => {
-                replay::count_dead(collect, &claimed.delivery, clock).await;
-                Some(claimed)
-            }
-            Err(error) => {
-                tracing::error!(error = error.chain(), "held.not_buried");
-                None
-            }
-        }
-    });
-    let buried: Vec<_> =
-        buried.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await;
-    let dead = buried.iter().map(|claimed| (&claimed.delivery, DeathCause::RetentionOver));
-    deaths::count(collect, dead, clock).await;
-    let finishing = stream::iter(safe.chain(buried).chain(dropped)).map(|claimed| finish(collect, claimed));
+    let safe = alive.iter().zip(sent).filter_map(|(claimed, sent)| sent.is_ok().then_some(claimed));
+    let finishing = stream::iter(safe).map(|claimed| finish(collect, claimed));
     finishing.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
+    bury(collect, &over, clock).await;
     if unsent > 0 {
-        // Their claims run out, and the next one who looks moves them.
+        // Their claims run out, and the next mover moves them.
         return Err(AdapterError::NotQueued { operation: "queueing held items" }.into());
     }
     Ok(())
 }
 
-async fn finish(collect: &Collect, claimed: Claimed) {
+/// Drops or buries items that waited for too long, and deletes their rows.
+async fn bury(collect: &Collect, over: &[Claimed], clock: InvocationClock) {
+    let burying = stream::iter(over).map(|claimed| async move {
+        let death = (&claimed.delivery, DeathCause::RetentionOver);
+        let delete = async {
+            finish(collect, claimed).await;
+            Ok(())
+        };
+        let buried = deaths::drop_or_bury(collect, death, delete, clock).await.unwrap_or_else(|error| {
+            tracing::error!(error = error.chain(), "held.not_buried");
+            false
+        });
+        buried.then_some(death)
+    });
+    let buried: Vec<_> = burying.buffer_unordered(CONCURRENT_ROWS).collect().await;
+    deaths::count(collect, buried.into_iter().flatten(), clock).await;
+}
+
+async fn finish(collect: &Collect, claimed: &Claimed) {
     if let Err(error) = collect.held.items.finish(&claimed.key, &claimed.claim).await {
         // The row is moved once more when its claim has run out: a duplicate, not a loss.
         tracing::warn!(error = error.chain(), "held.not_deleted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::id::{ReplayId, WebhookId};
+    use carteiro_core::item::ItemType;
+
+    use super::*;
+
+    #[test]
+    fn releases_and_replays_are_work_at_their_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (webhook, item_type) = (WebhookId::from_bits(1), ItemType::MESSAGE);
+        let release = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+        let replay = ReplayKey { webhook: webhook.clone(), replay: ReplayId::made_at(at(0), 1) };
+        let found = vec![
+            Due::Release { release, due_at: at(30) },
+            Due::Replay { replay: replay.clone(), due_at: at(5) },
+        ];
+        let (items, work) = sorted(found, at(10));
+        assert!(items.is_empty());
+        let ReplayKey { replay, .. } = replay;
+        assert_eq!(
+            work,
+            [
+                (
+                    Work::Release { webhook: webhook.clone(), item_type, account: None, looks: 0 },
+                    Duration::from_secs(20)
+                ),
+                (Work::Replay { webhook, replay, account: None }, Duration::ZERO),
+            ]
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The tick: plans everything that comes due before the next one.
 //!
-//! Each part is planned by itself, and what was found is sent, whatever became of the others: a table that throttles
-//! stops what stands in it and nothing else. Where a part failed the tick fails in the end, so that its slot is not
-//! planned and the platform's repeat, or the next tick, finds the rest. What was sent twice is done once: all work goes by
-//! what is there.
+//! Each part is planned by itself, and its findings are sent even where other parts failed: a table that throttles
+//! stops its own part and nothing else. Where a part failed the tick fails in the end, so that its slot is not planned
+//! and the platform's repeat, or the next tick, finds the rest. Work that was sent twice is done once, because it goes
+//! by the rows that are there.
 
 use std::time::Duration;
 
@@ -22,37 +22,37 @@ use futures_util::stream::{self, Stream, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Collect, CollectError};
+use crate::context::{Collect, CollectError};
 
 /// How long a tick may take to plan before another may take its slot over: longer than the function runs.
 const LEASE: Duration = Duration::from_secs(900);
 
-/// How many streaks of a shard are told of in a tick.
-const TOLD_AT_MOST: u16 = 500;
+/// The most streaks of a shard whose notices a tick sends.
+const MOST_NOTICES: u16 = 500;
 
-/// How many shards are looked at at once.
+/// How many shards are read at once.
 const CONCURRENT_LOOKS: usize = 8;
 
-/// What wakes a tick. The schedule names the slot's time; without one the tick plans now, whatever was planned.
+/// A tick's event. The schedule names the slot's time; without one the tick plans now, whatever was planned.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tick {
     scheduled_at: Option<Timestamp>,
 }
 
-/// What a tick planned, as its answer and in the log.
+/// A tick's plan, as its answer and in the log.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Planned {
     /// False where the slot was planned before.
     planned: bool,
-    /// Shards of held items in which something comes due.
+    /// Shards of held items with rows that come due.
     due_shards: usize,
-    /// Shards of the inbox in which something is ready to be handed on.
+    /// Shards of the inbox with ready entries.
     ready_shards: usize,
-    /// Streaks of which something is to be told.
+    /// Streaks with pending notices.
     notices: usize,
     /// Whether there are dead letters to bring in.
     dead_letters: bool,
-    /// Shards of schedules in which there are pages to ask about.
+    /// Shards of schedules with pages to poll.
     page_shards: usize,
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn tick(
         match collect.ticks.claim(slot, invocation, now, after(now, LEASE)).await? {
             SlotClaim::Claimed => {}
             SlotClaim::Planned => return Ok(Planned::default()),
-            // Not a success: should the other one have died, the platform's repeat of this one is what plans.
+            // Not a success: if the other invocation died, the platform's repeat of this one plans.
             SlotClaim::BeingPlanned => return Err(CollectError::BeingPlanned),
         }
     }
@@ -96,10 +96,10 @@ async fn plan(
         let (first, _) = collect.dispatcher.inbox.ready(shard, 1, None).await?;
         Ok(at_once((!first.is_empty()).then_some(Work::Dispatch { shard })))
     });
-    // What there is no room for is left to the next tick.
-    let to_tell = stream::iter(0..streak::DUE_SHARDS).map(|shard| async move {
-        let found = collect.streaks.due(shard, until, TOLD_AT_MOST).await?;
-        Ok(found.into_iter().map(|found| telling(found, now)).collect())
+    // The next tick finds those that there is no room for.
+    let notices = stream::iter(0..streak::DUE_SHARDS).map(|shard| async move {
+        let found = collect.streaks.due(shard, until, MOST_NOTICES).await?;
+        Ok(found.into_iter().map(|found| notice(found, now)).collect())
     });
     let dead = stream::iter([()]).map(|()| async move {
         let depth = collect.dead_letters.depth().await?;
@@ -114,34 +114,34 @@ async fn plan(
     });
     let due = part("held", due).await;
     let ready = part("inbox", ready).await;
-    let to_tell = part("notices", to_tell).await;
+    let notices = part("notices", notices).await;
     let dead = part("dead_letters", dead).await;
     let pages = part("pages", pages).await;
     let planned = Planned {
         planned: true,
         due_shards: due.work.len(),
         ready_shards: ready.work.len(),
-        notices: to_tell.work.len(),
+        notices: notices.work.len(),
         dead_letters: !dead.work.is_empty(),
         page_shards: pages.work.len(),
     };
-    let parts = [due, ready, to_tell, dead];
-    let is_whole = pages.is_whole && parts.iter().all(|part| part.is_whole);
+    let parts = [due, ready, notices, dead];
+    let is_complete = pages.is_complete && parts.iter().all(|part| part.is_complete);
     let work: Vec<_> = parts.into_iter().flat_map(|part| part.work).collect();
     collect.work.send(&work).await?;
     collect.polls.queue.send(&pages.work).await?;
-    if is_whole { Ok(planned) } else { Err(CollectError::PlannedInPart) }
+    if is_complete { Ok(planned) } else { Err(CollectError::PlannedInPart) }
 }
 
-/// What is to be done, and after how long.
+/// Work, each piece with its delay.
 type Planning = Vec<(Work, Duration)>;
 
 fn at_once(work: Option<Work>) -> Planning {
     work.into_iter().map(|work| (work, Duration::ZERO)).collect()
 }
 
-/// What is to be told, at its time.
-fn telling((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Duration) {
+/// The work of sending a streak's notices, at their time.
+fn notice((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Duration) {
     let StreakKey { account, webhook, revision, item_type } = key;
     let delay = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
     (Work::Notify { account, webhook, revision, item_type }, delay)
@@ -150,11 +150,11 @@ fn telling((key, due_at): (StreakKey, Timestamp), now: Timestamp) -> (Work, Dura
 /// A part of the plan.
 struct Part<W> {
     work: Vec<W>,
-    /// False where it was not all looked at. The cause was logged.
-    is_whole: bool,
+    /// False where a look failed. The cause was logged.
+    is_complete: bool,
 }
 
-/// Looks at all that a part consists of, whatever becomes of one look.
+/// Plans a part by its looks. A failed look keeps none of the others.
 async fn part<L, W>(name: &'static str, looks: impl Stream<Item = L>) -> Part<W>
 where
     L: Future<Output = Result<Vec<W>, AdapterError>>,
@@ -170,7 +170,7 @@ where
     if let Some(error) = &failed {
         tracing::error!(part = name, error = chain(error), "tick.part_not_planned");
     }
-    Part { work, is_whole: failed.is_none() }
+    Part { work, is_complete: failed.is_none() }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Releasing what is held for a webhook and type, step by step ([`carteiro_core::release`]).
+//! Releases the items that are held for a webhook and type, step by step ([`carteiro_core::release`]).
 //!
 //! One worker at a time has a release, by a lease that it renews as it goes. It sends a step, waits until all of it
 //! has finished, and goes on with a larger one. When its time is over it gives the release back as it is. A tick that
@@ -23,72 +23,49 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_adapters::tables::waiting::cursor::HeldCursor;
-use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::{HeldKey, SHARDS};
 use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::release::{
-    Ending, FIRST_STEP, MAX_STEP_BYTES, NextStep, StepTag, ending, grown, next_step,
+    Ending, FIRST_STEP, Gate, MAX_STEP_BYTES, Move, NextStep, STEP_TIME, StepStatus, StepTag, ending, grown,
+    is_search_due, may_hide_expired, next_expiry, next_move, next_step, step_status,
 };
 use carteiro_core::retention::after;
-use carteiro_core::settlement::{DISABLED_WAIT, DeathCause};
-use carteiro_core::streak::{Phase, State};
+use carteiro_core::settlement::DeathCause;
+use carteiro_core::streak::State;
 use carteiro_core::work_share::next_look;
 use futures_util::future::{join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::{Collect, CollectError, Progress, deaths, over_limit, replay};
+use crate::context::{Collect, CollectError, Progress};
+use crate::deaths;
 
-/// How long a worker has a release without renewing it: longer than a step takes to be sent. So long its successor
-/// waits when it died.
+/// How long a worker has a release without renewing its lease: longer than sending a step takes. The successor of a
+/// worker that died waits for this time.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// How often a worker looks whether its step has finished.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// How long a worker waits for its gate itself. Where a gate is shut for longer, a later worker looks.
-const WAIT_FOR_GATE: Duration = Duration::from_secs(90);
-
-/// How often a worker looks whether the gate that it waits for is open.
-const LOOK_AT_GATE: Duration = Duration::from_secs(3);
-
-/// How long a step is waited for: longer than an attempt and two turns of its message through the queue.
-const STEP_LIMIT: Duration = Duration::from_secs(600);
-
-/// A step begins only with this much time left.
-const STEP_TIME: Duration = Duration::from_secs(20);
-
 /// How many rows are buried or deleted at once.
 const CONCURRENT_ROWS: usize = 32;
 
-/// How many items are buried, or dropped with their webhook, at a time.
+/// How many items are buried, or dropped with their webhook, in one pass.
 const MANY: u32 = 100;
 
-/// How soon a release is looked at again whose oldest item was replayed, and how often it is looked behind that: much
-/// sooner than the table's own expiry may delete a row there, and seldom, for all that was replayed is read with it.
-const LOOK_BEHIND: Duration = Duration::from_secs(4 * 3600);
-
-/// How often a release is looked at again at once because it was touched when it was to be postponed.
+/// How often a release that was touched when it was to be postponed is looked at again at once.
 const MAX_TOUCHED: u32 = 5;
 
-/// Whether a webhook may have its items.
-enum Gate {
-    /// It may. `revision` is its own.
-    Open { revision: u64 },
-    /// Not before then.
-    ShutUntil(Timestamp),
-    /// It was deleted: they are dropped.
-    Deleted,
-}
-
-/// What comes after a step, or in place of one.
+/// The next thing to do with a release.
 enum Next {
     /// The next step.
     Step(Release),
-    /// The release is given back, to be looked at again then.
+    /// Give the release back until then.
     Pause { release: Release, until: Timestamp, keep_step: bool },
-    /// Nothing: it has ended, or is somebody else's.
+    /// Nothing: it has ended, or another worker has it.
     Over,
 }
 
@@ -96,43 +73,35 @@ enum Next {
 struct Worker<'a> {
     collect: &'a Collect,
     clock: InvocationClock,
-    /// What waits, as far as it was read.
+    /// The waiting items, as far as they were read.
     waiting: HeldCursor,
-    /// When reading it began.
+    /// When reading them began.
     read_at: Timestamp,
-    /// Whether everything of what waits was read since the latest step: what could not be sent or deleted is behind.
-    anew: bool,
+    /// Whether the waiting items were read anew since the latest step. Items that could not be sent or deleted stand
+    /// behind what was read before.
+    is_read_anew: bool,
     /// How often the release was touched before reading began.
     touched: u64,
-    /// Rows of what is in the queue.
+    /// Rows whose items are in the queue.
     sent: Vec<HeldKey>,
     steps: u32,
     items: usize,
 }
 
-/// Buries rows of what waits, or drops those that their networks do not let be kept any more, unless they were held anew
-/// since they were read.
+/// Drops or buries rows of items that waited for too long, unless they were held anew since they were read.
 async fn bury(
     collect: &Collect,
     rows: &[(HeldKey, Delivery)],
     clock: InvocationClock,
 ) -> Result<(), AdapterError> {
-    let now = clock.now();
-    let until = collect.retention.dead_until(now);
     let burying = stream::iter(rows).map(|(held, delivery)| async move {
-        if delivery.is_over_limit(now) {
-            collect.held.items.delete_released(held).await?;
-            over_limit::note(collect, delivery, clock).await;
-            return Ok(());
-        }
-        collect.dead.bury(delivery, DeathCause::RetentionOver, now, until).await?;
-        collect.held.items.delete_released(held).await?;
-        replay::count_dead(collect, delivery, clock).await;
-        Ok(())
+        let death = (delivery, DeathCause::RetentionOver);
+        let buried =
+            deaths::drop_or_bury(collect, death, collect.held.items.delete_released(held), clock).await?;
+        Ok::<_, AdapterError>(buried.then_some(death))
     });
-    burying.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
-    let dead = rows.iter().filter(|(_, delivery)| !delivery.is_over_limit(now));
-    deaths::count(collect, dead.map(|(_, delivery)| (delivery, DeathCause::RetentionOver)), clock).await;
+    let buried: Vec<_> = burying.buffer_unordered(CONCURRENT_ROWS).try_collect().await?;
+    deaths::count(collect, buried.into_iter().flatten(), clock).await;
     Ok(())
 }
 
@@ -148,14 +117,14 @@ pub(crate) async fn release(
     if worked.is_err()
         && let Err(error) = collect.held.releases.return_to_queue(&release, clock.now()).await
     {
-        // Whoever looks at the end of this worker's time takes it over.
+        // A look at the end of this worker's time takes it over.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "release.not_given_back");
     }
     worked.map(|()| Progress::Done)
 }
 
-/// Claims a release. Where another worker has it, asks for a look when its lease is over, for it may have died, unless
-/// one is to come already or `looks` came before this one.
+/// Claims a release. Where another worker has it, this plans a look for the end of its lease, because that worker may
+/// have died. It plans none where one is planned already, or after the last of the `looks`.
 async fn claim(
     collect: &Collect,
     key: &ReleaseKey,
@@ -169,7 +138,7 @@ async fn claim(
         match collect.held.releases.claim(key, now, after(now, LEASE), time_over).await {
             Ok(ReleaseClaim::Claimed(release)) => return Ok(Some(release)),
             Ok(ReleaseClaim::Over) => return Ok(None),
-            // Nobody could ever release what waits for it.
+            // Nobody could ever release the items that wait for it.
             Err(error @ AdapterError::Malformed { .. }) if !is_repaired => {
                 is_repaired = true;
                 if collect.held.repair_release(key, now).await? {
@@ -186,7 +155,7 @@ async fn claim(
     }
 }
 
-/// Asks for a look at a release that another worker has until `lease`.
+/// Plans a look at a release that another worker has until `lease`.
 async fn look_later(
     collect: &Collect,
     key: &ReleaseKey,
@@ -210,10 +179,10 @@ impl<'a> Worker<'a> {
         let Release { key, state, .. } = release;
         let waiting = collect.held.of_release(key, state.release_all_until, read_at);
         let (touched, sent) = (state.touched, Vec::new());
-        Self { collect, clock, waiting, read_at, anew: true, touched, sent, steps: 0, items: 0 }
+        Self { collect, clock, waiting, read_at, is_read_anew: true, touched, sent, steps: 0, items: 0 }
     }
 
-    /// Moves the release on until it has ended, was given back, or is another worker's.
+    /// Moves the release on until it has ended, was given back, or another worker has it.
     async fn work(&mut self, mut release: Release) -> Result<(), CollectError> {
         let mut refused = 0;
         loop {
@@ -227,7 +196,7 @@ impl<'a> Worker<'a> {
                     }
                     // By a hold, which changes little, or by somebody who wants it to go on.
                     let Some(ours) = self.renew(&release).await? else { return Ok(()) };
-                    refused = if ours.state.hastened == release.state.hastened { refused + 1 } else { 0 };
+                    refused = if ours.state.expedited == release.state.expedited { refused + 1 } else { 0 };
                     if refused >= MAX_TOUCHED {
                         held.releases.return_to_queue(&ours, self.clock.now()).await?;
                         return Ok(());
@@ -240,7 +209,7 @@ impl<'a> Worker<'a> {
 
     /// Waits for the step under way, whichever worker sent it, and sends the next one.
     async fn go_on(&mut self, release: Release) -> Result<Next, CollectError> {
-        // The rows go first to the queue, then from the table: a worker that dies in between sends them again.
+        // Items go into the queue before their rows are deleted: where a worker dies in between, they are sent again.
         let sent = mem::take(&mut self.sent);
         let ((), finished) = join(self.delete(sent), self.finished_step(release)).await;
         let release = match finished? {
@@ -261,7 +230,7 @@ impl<'a> Worker<'a> {
                 return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
             }
         };
-        // What was held since reading began may be older than what is next.
+        // Items that were held since reading began may be older than the next one.
         if release.state.touched != self.touched || self.ending(&release) == Ending::ReadAnew {
             self.touched = release.state.touched;
             self.read_anew(&release);
@@ -275,25 +244,17 @@ impl<'a> Worker<'a> {
         let Some((release, gate)) = self.opened(release, oldest.is_some()).await? else {
             return Ok(Next::Over);
         };
-        let next = match gate {
-            Gate::Open { .. } | Gate::ShutUntil(_) if oldest.is_none() => None,
-            Gate::Open { revision } => Some(self.send_step(&release, revision, size).await?),
-            Gate::ShutUntil(until) => {
-                // No later than the oldest item's retention ends.
-                let until = oldest.map_or(until, |end| until.min(end));
-                return Ok(Next::Pause { release, until, keep_step: false });
-            }
-            Gate::Deleted => self.drop_items(&release).await?,
+        let next = match next_move(gate, oldest) {
+            Move::Send(revision) => Some(self.send_step(&release, revision, size).await?),
+            Move::Drop => self.drop_items(&release).await?,
+            Move::Pause(until) => return Ok(Next::Pause { release, until, keep_step: false }),
+            Move::Finish => None,
         };
         if let Some(ours) = next {
             self.steps += 1;
             return Ok(ours.map_or(Next::Over, Next::Step));
         }
-        if !self.anew {
-            self.read_anew(&release);
-            return Ok(Next::Step(release));
-        }
-        match self.ending(&release) {
+        match if self.is_read_anew { self.ending(&release) } else { Ending::ReadAnew } {
             Ending::Now => self.end(release).await,
             Ending::ReadAnew => {
                 self.read_anew(&release);
@@ -323,7 +284,7 @@ impl<'a> Worker<'a> {
         self.read_at = self.clock.now();
         self.waiting =
             self.collect.held.of_release(&release.key, release.state.release_all_until, self.read_at);
-        self.anew = true;
+        self.is_read_anew = true;
     }
 
     fn next_tick(&self) -> Timestamp {
@@ -338,22 +299,29 @@ impl<'a> Worker<'a> {
         self.collect.held.releases.renew(release, self.lease()).await
     }
 
-    /// Waits until all of the step under way has finished.
+    /// Waits until the step under way has finished.
     async fn finished_step(&self, mut release: Release) -> Result<Next, CollectError> {
-        while let Some(step) = release.state.step.filter(|step| step.sent && step.left > 0) {
+        loop {
             let now = self.clock.now();
-            if now >= after(step.began_at, STEP_LIMIT) {
-                // Some of it was not counted, or comes back late. It begins again with a first step, at the next tick.
+            let status = step_status(release.state.step.as_ref(), self.clock.left(), now);
+            if let (StepStatus::Overdue | StepStatus::OverdueExpedited, Some(step)) =
+                (status, &release.state.step)
+            {
+                // Some of it was not counted, or comes back late.
                 let webhook = release.key.webhook.as_str();
                 tracing::warn!(webhook, left = step.left, "release.step_not_finished");
-                if step.hastened {
+            }
+            match status {
+                StepStatus::Finished => return Ok(Next::Step(release)),
+                StepStatus::OutOfTime => return Ok(Next::Pause { release, until: now, keep_step: true }),
+                StepStatus::Overdue => {
+                    return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
+                }
+                StepStatus::OverdueExpedited => {
                     release.state.step = None;
                     return Ok(Next::Step(release));
                 }
-                return Ok(Next::Pause { release, until: self.next_tick(), keep_step: false });
-            }
-            if self.clock.left() < STEP_TIME {
-                return Ok(Next::Pause { release, until: now, keep_step: true });
+                StepStatus::UnderWay => {}
             }
             tokio::time::sleep(LOOK_AGAIN).await;
             let looked = if after(self.clock.now(), LEASE / 2) < release.lease {
@@ -366,11 +334,9 @@ impl<'a> Worker<'a> {
                 None => return Ok(Next::Over),
             }
         }
-        Ok(Next::Step(release))
     }
 
-    /// Looks at the gate, and waits where it is shut for seconds: whoever planned this release for the end of a block may
-    /// have another clock, and the next tick is far. None where the release is not ours any more.
+    /// Looks at the gate, and waits where it opens within seconds. None where the release is no longer ours.
     async fn opened(
         &self,
         mut release: Release,
@@ -378,46 +344,31 @@ impl<'a> Worker<'a> {
     ) -> Result<Option<(Release, Gate)>, CollectError> {
         loop {
             let gate = self.gate(&release).await?;
-            let Gate::ShutUntil(until) = &gate else { return Ok(Some((release, gate))) };
-            let shut = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
-            if !something_waits || shut > WAIT_FOR_GATE || self.clock.left() < shut + STEP_TIME {
-                return Ok(Some((release, gate)));
-            }
-            tokio::time::sleep(shut.min(LOOK_AT_GATE)).await;
+            let wait = gate.wait(self.clock.left(), self.clock.now()).filter(|_| something_waits);
+            let Some(wait) = wait else { return Ok(Some((release, gate))) };
+            tokio::time::sleep(wait).await;
             let Some(ours) = self.renew(&release).await? else { return Ok(None) };
             release = ours;
         }
     }
 
     async fn gate(&self, release: &Release) -> Result<Gate, CollectError> {
-        let webhook = self.collect.config.find_webhook(&release.account, &release.key.webhook).await?;
-        let Some(webhook) = webhook else { return Ok(Gate::Deleted) };
-        let now = self.clock.now();
-        if webhook.disabled_by.is_some() {
-            return Ok(Gate::ShutUntil(after(now, DISABLED_WAIT)));
-        }
-        let item_type = release.key.item_type.clone();
-        let key = StreakKey {
-            account: webhook.account.clone(),
-            webhook: webhook.id.clone(),
-            revision: webhook.revision,
-            item_type,
-        };
+        let ReleaseKey { webhook, item_type } = release.key.clone();
+        let found = self.collect.config.find_webhook(&release.account, &webhook).await?;
+        let gate = Gate::of_webhook(found.as_ref(), self.clock.now());
+        let Gate::Open { revision } = gate else { return Ok(gate) };
+        let key = StreakKey { account: release.account.clone(), webhook, revision, item_type };
         let row = self.collect.streaks.read(&key).await?;
-        Ok(match State::of(row.as_ref(), now).phase {
-            Phase::Blocked { until, .. } => Gate::ShutUntil(until),
-            Phase::Open | Phase::Failing { .. } => Gate::Open { revision: webhook.revision },
-        })
+        Ok(gate.with_state(&State::of(row.as_ref(), self.clock.now())))
     }
 
-    /// Buries what outlived its retention, whether it might be sent or not. Answers until when nothing else has to be
-    /// buried; None where nothing more is held. Nothing where the release is not ours any more.
+    /// Buries expired items, whatever the gate. Answers when the next item expires, or None where nothing is held; and
+    /// nothing where the release is no longer ours.
     async fn bury_expired(
         &mut self,
         mut release: Release,
     ) -> Result<Option<(Release, Option<Timestamp>)>, AdapterError> {
-        let looked = release.state.looked_behind_at.map(|at| after(at, LOOK_BEHIND));
-        if looked.is_none_or(|again| again <= self.clock.now()) && self.oldest_is_replayed().await? {
+        if is_search_due(release.state.looked_behind_at, self.clock.now()) && self.may_hide_expired().await? {
             let Some(ours) = self.bury_behind(release).await? else { return Ok(None) };
             release = ours;
             // They have gone from what was read.
@@ -431,15 +382,11 @@ impl<'a> Worker<'a> {
             while over.len() < MANY as usize
                 && let Some(oldest) = waiting.peek(MANY).await?
             {
-                let end = oldest.within_limit(collect.retention.held_until(oldest.kept_since()));
-                // Behind one that was replayed others stand whose retention is over sooner.
-                let look = oldest.replayed.as_ref().map_or(end, |_| end.min(after(now, LOOK_BEHIND)));
-                next = Some(look);
-                if end > now {
+                if oldest.held_until(collect.retention) > now {
+                    next = Some(next_expiry(oldest, collect.retention, now));
                     break;
                 }
                 over.extend(waiting.take());
-                next = None;
             }
             if over.is_empty() {
                 return Ok(Some((release, next)));
@@ -449,16 +396,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Whether the oldest of what waits was replayed, and accepted so long ago that the retention of others behind it
-    /// may be over.
-    async fn oldest_is_replayed(&mut self) -> Result<bool, AdapterError> {
-        let over_since = self.collect.retention.over_since(self.clock.now());
+    async fn may_hide_expired(&mut self) -> Result<bool, AdapterError> {
         let oldest = self.waiting.peek(MANY).await?;
-        Ok(oldest.is_some_and(|oldest| oldest.replayed.is_some() && oldest.accepted_at <= over_since))
+        Ok(oldest.is_some_and(|oldest| may_hide_expired(oldest, self.collect.retention, self.clock.now())))
     }
 
-    /// Buries what outlived its retention, wherever it stands, page by page of all shards at once, and notes it when
-    /// that was all. None where the release is not ours any more.
+    /// Buries expired items behind replayed ones, page by page of all shards at once, and notes when all were searched.
+    /// None where the release is no longer ours.
     async fn bury_behind(&self, mut release: Release) -> Result<Option<Release>, AdapterError> {
         let Self { collect, clock, .. } = self;
         let began = clock.now();
@@ -482,7 +426,7 @@ impl<'a> Worker<'a> {
         collect.held.releases.record_retention_sweep(&release, (began, self.lease())).await
     }
 
-    /// Sends a step. Its rows are deleted while it is under way. None where the release is not ours any more.
+    /// Sends a step. Its rows are deleted while it is under way. None where the release is no longer ours.
     async fn send_step(
         &mut self,
         release: &Release,
@@ -493,10 +437,10 @@ impl<'a> Worker<'a> {
         let now = self.clock.now();
         let oldest = self.waiting.take_part((size, MAX_STEP_BYTES), now).await?;
         let (over, oldest): (Vec<_>, Vec<_>) =
-            oldest.into_iter().partition(|(_, delivery)| delivery.is_over_limit(now));
+            oldest.into_iter().partition(|(_, delivery)| delivery.is_past_keep_until(now));
         bury(self.collect, &over, self.clock).await?;
         if oldest.is_empty() {
-            self.anew = false;
+            self.is_read_anew = false;
             return Ok(self.renew(release).await?);
         }
         let id = format!("{:032x}", random::bits128()?);
@@ -518,9 +462,9 @@ impl<'a> Worker<'a> {
         held.releases.count_finished(&ours.key, &id, &unsent, &BTreeSet::new()).await?;
         let Some(ours) = held.releases.step_sent(&ours, self.lease()).await? else { return Ok(None) };
         self.items += oldest.len();
-        self.anew = false;
+        self.is_read_anew = false;
         if !unsent.is_empty() {
-            // They are older than what is next.
+            // They are older than the next item.
             self.read_anew(&ours);
         }
         let safe = oldest.into_iter().zip(sent).filter_map(|((key, _), sent)| sent.is_ok().then_some(key));
@@ -528,7 +472,7 @@ impl<'a> Worker<'a> {
         Ok(Some(ours))
     }
 
-    /// Deletes rows of what is in the queue.
+    /// Deletes rows whose items are in the queue.
     async fn delete(&self, rows: Vec<HeldKey>) {
         let deleting = stream::iter(rows).map(|key| async move {
             if let Err(error) = self.collect.held.items.delete_released(&key).await {
@@ -538,7 +482,7 @@ impl<'a> Worker<'a> {
         deleting.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
     }
 
-    /// Drops items whose webhook was deleted. None where none is left; else the release, if it is ours still.
+    /// Drops items whose webhook was deleted. None where none is left; else the release, if it is still ours.
     async fn drop_items(&mut self, release: &Release) -> Result<Option<Option<Release>>, AdapterError> {
         let held = &self.collect.held;
         let now = self.clock.now();
@@ -549,7 +493,7 @@ impl<'a> Worker<'a> {
         let dropping = stream::iter(&rows).map(|(key, _)| held.items.drop_row(key));
         dropping.buffer_unordered(CONCURRENT_ROWS).try_collect::<()>().await?;
         self.items += rows.len();
-        self.anew = false;
+        self.is_read_anew = false;
         self.renew(release).await.map(Some)
     }
 }

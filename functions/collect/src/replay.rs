@@ -5,8 +5,9 @@
 //! it fails, it gives the replay back as it is; a tick that ran meanwhile has planned a successor for the end of its
 //! time, also where it died. While the tables are throttled it takes less at once, and waits.
 //!
-//! Guaranteed: an item is in the dead or in the held table, in one of them, whatever dies; what was taken has a release
-//! before the replay is said to have taken all, and before a worker that did not die leaves it. A replay sends the release of what it took, and no other work.
+//! Guaranteed: an item is either in the dead or in the held table, whatever dies. Items that were taken have a release
+//! before the replay is said to have taken all, and before a worker that did not die leaves it. A replay sends the
+//! release of the items that it took, and no other work.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,29 +18,23 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::dead::DeadRow;
 use carteiro_adapters::tables::waiting::held_item::HeldPlace;
-use carteiro_adapters::tables::waiting::keys::{ReleaseKey, ReplayKey};
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_adapters::tables::waiting::replay::{ReplayClaim, RunningReplay, Take};
-use carteiro_core::delivery::Delivery;
-use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES};
+use carteiro_core::replay::{Counts, MAX_TAKEN, MAX_TAKEN_BYTES, Pace};
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 
-use crate::{Collect, CollectError, Progress};
+use crate::context::{Collect, CollectError, Progress};
 
-/// How long a worker has a replay without renewing it: longer than a transaction and its repeats take.
+/// How long a worker has a replay without renewing its lease: longer than a transaction and its repeats take.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// Items are taken only with this much time left.
 const STEP_TIME: Duration = Duration::from_secs(20);
 
-/// How long is waited where the tables cannot take more, or others are in the way; then twice as long, and so on.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// How often held rows of the one item that is asked for are looked at, until nothing of it is left to take.
+/// How often the held rows of a single item are looked at, until none is left to take.
 const HELD_TRIES: u32 = 20;
-
-/// The longest such pause, but for its jitter.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Moves a replay on, as far as the time allows.
 pub(crate) async fn replay(
@@ -62,13 +57,13 @@ pub(crate) async fn replay(
         }
         Err(error) => return Err(error.into()),
     };
-    let mut worker = Worker { collect, clock, running: *running, pace: Pace::new(), found_held: false };
+    let mut worker = Worker { collect, clock, running: *running, pace: Pace::default(), found_held: false };
     match worker.go_on().await {
         Ok(Taking::Over) => worker.end().await,
         Ok(Taking::Paused) => worker.give_back().await,
         Ok(Taking::NotOurs) => Ok(Progress::Done),
         Err(error) => {
-            // What was taken may not wait for whoever comes next; nobody knows whether the latest transaction was made.
+            // Items that were taken may not wait for the next worker, and the latest transaction may have been made.
             worker.give_back().await?;
             Err(error)
         }
@@ -81,43 +76,18 @@ struct Worker<'a> {
     clock: InvocationClock,
     running: RunningReplay,
     pace: Pace,
-    /// Whether the item that is asked for was found among the held ones, whose release is due now.
+    /// Whether the single item was found among the held ones, whose release is due now.
     found_held: bool,
 }
 
-/// How far taking came.
+/// How far a worker came in taking items.
 enum Taking {
-    /// All was taken that was found.
+    /// All items that were found were taken.
     Over,
-    /// More is left than there was time for.
+    /// Items are left, and the time is over.
     Paused,
-    /// The replay is another worker's by now, or its webhook was deleted, and it with it.
+    /// Another worker has the replay, or its webhook was deleted.
     NotOurs,
-}
-
-/// How much is taken at once, and how long is waited: less and longer while the tables cannot take it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pace {
-    most: usize,
-    pause: Duration,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { most: MAX_TAKEN, pause: PAUSE }
-    }
-
-    fn taken(&mut self) {
-        *self = Self { most: (self.most * 2).min(MAX_TAKEN), pause: PAUSE };
-    }
-
-    fn throttled(&mut self) {
-        *self = Self { most: (self.most / 2).max(1), pause: (self.pause * 2).min(MAX_PAUSE) };
-    }
-
-    fn in_the_way(&mut self) {
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
-    }
 }
 
 impl Worker<'_> {
@@ -133,7 +103,7 @@ impl Worker<'_> {
             collect.held.replays.forget(&running.replay).await?;
             return Ok(Taking::NotOurs);
         };
-        // Whoever was before may have died between taking and this.
+        // A former worker may have died between taking and this.
         if running.counts.taken > 0 {
             release(collect, running, self.clock).await?;
         }
@@ -143,8 +113,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes the one item that is asked for where it is held. One that waits for its release, is being moved, or belongs
-    /// to another replay is found and not taken: it goes on as it is, with the release that is due now.
+    /// Takes the single item where it is held. A row that waits for its release, is being moved, or belongs to another
+    /// replay is found and not taken: it goes on as it is, with the release that is due now.
     async fn take_held(&mut self) -> Result<Taking, CollectError> {
         let mut passed = None;
         for _ in 0..HELD_TRIES {
@@ -190,7 +160,7 @@ impl Worker<'_> {
             }
             let is_last = part.is_last;
             if let Some(place) = part.place {
-                // What the webhook does not take would be dropped on its way: it stays among the dead.
+                // An item that the webhook does not take would be dropped on its way: it stays among the dead.
                 let taken = |row: &DeadRow| webhook.takes(&row.delivery.item_type, &row.delivery.source);
                 let rows = part.rows.into_iter().filter(taken).collect();
                 match self.take_part(rows, &place).await? {
@@ -247,7 +217,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Sees to a release, and gives the replay back: the next tick finds it.
+    /// Plans the release, and gives the replay back: the next tick finds it.
     async fn give_back(&self) -> Result<Progress, CollectError> {
         release(self.collect, &self.running, self.clock).await?;
         self.collect.held.replays.return_to_queue(&self.running, self.clock.now()).await?;
@@ -273,7 +243,7 @@ fn without(rows: Vec<DeadRow>, refused: &[usize]) -> Vec<DeadRow> {
     rows.into_iter().enumerate().filter(|(index, _)| !refused.contains(index)).map(|(_, row)| row).collect()
 }
 
-/// Sees to it that what was taken is released, now.
+/// Makes sure that the items that were taken are released now.
 async fn release(
     collect: &Collect,
     running: &RunningReplay,
@@ -283,7 +253,7 @@ async fn release(
     let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
     let work = Work::release(running.replay.account.clone(), webhook, item_type);
     if !collect.held.releases.plan(&key, &running.replay.account, clock.now()).await? {
-        // It was sent as work by whoever planned it.
+        // The one who planned it has sent it as work.
         return Ok(());
     }
     if let Err(error) = collect.work.send(&[(work, Duration::ZERO)]).await {
@@ -291,46 +261,4 @@ async fn release(
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "replay.release_not_hastened");
     }
     Ok(())
-}
-
-/// Counts a replayed item that died again.
-pub(crate) async fn count_dead(collect: &Collect, delivery: &Delivery, clock: InvocationClock) {
-    count(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
-}
-
-/// Counts a replayed item that was dropped.
-pub(crate) async fn count_dropped(collect: &Collect, delivery: &Delivery, clock: InvocationClock) {
-    count(collect, delivery, Counts { dropped: 1, ..Counts::default() }, clock).await;
-}
-
-/// Counts a replayed item's end. One that is not counted is missing in what the owner reads.
-async fn count(collect: &Collect, delivery: &Delivery, one: Counts, clock: InvocationClock) {
-    let Some(replayed) = &delivery.replayed else { return };
-    let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
-    let now = clock.now();
-    let counting = collect.held.replays.count(&key, one, now, collect.retention.replay_expires(now));
-    if counting.await.is_err() {
-        tracing::warn!(webhook = key.webhook.as_str(), replay = key.replay.as_str(), "replay.not_counted");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn less_is_taken_at_once_and_later_while_the_tables_are_throttled_and_more_again_when_they_are_not() {
-        let mut pace = Pace::new();
-        for most in [20, 10, 5, 2, 1, 1] {
-            pace.throttled();
-            assert_eq!(pace.most, most);
-        }
-        assert_eq!(pace.pause, PAUSE * 64);
-        pace.throttled();
-        assert_eq!(pace.pause, MAX_PAUSE);
-        pace.taken();
-        assert_eq!(pace, Pace { most: 2, pause: PAUSE });
-        pace.in_the_way();
-        assert_eq!(pace, Pace { most: 2, pause: PAUSE * 2 });
-    }
 }

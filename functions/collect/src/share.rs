@@ -1,49 +1,42 @@
 //! Releases and replays within their account's share ([`carteiro_core::work_share`]).
 //!
-//! Guaranteed: of one account no more workers run than it has slots, but for those whose lease ended while they could
-//! not renew it. Work that finds no slot waits, holds no copy of the function, and is taken up by the next worker of the
-//! account that is done and has time left; what nobody takes up, a tick sends again, for its own row is still due.
+//! Guaranteed: an account has no more workers than slots, except for those whose lease ended while they could not renew
+//! it. Work that finds no slot waits, holds no copy of the function, and is taken up by the next worker of the account
+//! that is done and has time left. A tick sends again what nobody takes up, because its own row is still due.
 
 use std::convert::Infallible;
 use std::pin::pin;
 
-use carteiro_adapters::error::chain;
+use carteiro_adapters::error::{AdapterError, chain};
 use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
-use carteiro_adapters::tables::waiting::keys::{ReleaseKey, ReplayKey};
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
+use carteiro_adapters::tables::waiting::reads::Glance;
 use carteiro_core::id::AccountId;
 use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
 use futures_util::future::{Either, select};
 
-use crate::{Collect, CollectError, Progress, release, replay};
+use crate::context::{Collect, CollectError, Progress};
+use crate::{release, replay};
 
 /// A worker of an account.
 struct Worker<'a> {
     collect: &'a Collect,
     account: AccountId,
-    /// Its own id, by which a repeated write recognises itself.
+    /// The worker's id, by which a repeated write recognises itself.
     id: String,
     clock: InvocationClock,
 }
 
-/// Does a release or a replay, and then what waits of the same account, as far as the time allows.
+/// Does a release or a replay, and then waiting work of the same account, as far as the time allows.
 pub(crate) async fn work(
     collect: &Collect,
     work: Work,
     clock: InvocationClock,
 ) -> Result<Progress, CollectError> {
-    let glance = match &work {
-        Work::Release { webhook, item_type, .. } => {
-            let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
-            collect.held.releases.glance(&key).await?
-        }
-        Work::Replay { webhook, replay, .. } => {
-            let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
-            collect.held.replays.glance(&key).await?
-        }
-        _ => None,
-    };
+    let glance = glance(collect, &work).await?;
     let Some(glance) = glance else { return Ok(Progress::Done) };
     // Where another worker has it, no slot is needed to find that out; nor where its row cannot be read, to mend it.
     let is_taken = glance.lease.is_some_and(|lease| lease > clock.now());
@@ -52,7 +45,22 @@ pub(crate) async fn work(
     Worker { collect, account, id, clock }.work(work).await
 }
 
-/// Does a piece of work, whoever else is on it.
+/// Reads who has a release or replay, and its account. None where there is no such row.
+pub(crate) async fn glance(collect: &Collect, work: &Work) -> Result<Option<Glance>, AdapterError> {
+    match work {
+        Work::Release { webhook, item_type, .. } => {
+            let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
+            collect.held.releases.glance(&key).await
+        }
+        Work::Replay { webhook, replay, .. } => {
+            let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };
+            collect.held.replays.glance(&key).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Does a piece of work, without a slot.
 async fn once(collect: &Collect, work: Work, clock: InvocationClock) -> Result<Progress, CollectError> {
     match work {
         Work::Release { webhook, item_type, looks, .. } => {
@@ -66,7 +74,7 @@ async fn once(collect: &Collect, work: Work, clock: InvocationClock) -> Result<P
 }
 
 impl Worker<'_> {
-    /// Does this work, or has it wait where the account has no slot left, and does what waits.
+    /// Does this work and then waiting work. Where the account has no slot left, this work waits.
     async fn work(&self, work: Work) -> Result<Progress, CollectError> {
         let Self { collect, account, id, clock } = self;
         let (mut own, mut outcome) = (Some(work), Ok(Progress::Done));
@@ -76,7 +84,7 @@ impl Worker<'_> {
                     outcome = self.renewing(place, work).await;
                 }
                 self.do_waiting(place).await;
-                // Who looked for a slot before it was freed has left its work in the list.
+                // Another worker may have found no slot before this one was freed, and left its work in the list.
                 if !self.is_more_waiting().await {
                     return outcome;
                 }
@@ -84,12 +92,12 @@ impl Worker<'_> {
                 let Some(work) = own.take() else { return outcome };
                 collect.shares.wait(account, &work, clock.now()).await?;
                 tracing::info!(account = account.as_str(), "work.waits");
-                // Who looked into the list before this was written may have freed a slot since.
+                // A worker may have looked into the list before this was written, and freed its slot since.
             }
         }
     }
 
-    /// Does what waits, one after the other, as long as there is time, and frees the slot.
+    /// Does waiting work, one piece after the other, while there is time, and frees the slot.
     async fn do_waiting(&self, place: usize) {
         let Self { collect, account, id, clock } = self;
         while clock.left() >= NEXT_NEEDS {
@@ -110,7 +118,7 @@ impl Worker<'_> {
 
     async fn is_more_waiting(&self) -> bool {
         let Self { collect, account, clock, .. } = self;
-        // What cannot be looked at is left to a tick.
+        // A tick finds work that is missed here.
         clock.left() >= NEXT_NEEDS && collect.shares.is_waiting(account).await.unwrap_or(false)
     }
 

@@ -28,7 +28,7 @@ pub enum Limited {
 }
 
 impl Limited {
-    /// What it is called in rows and in answers.
+    /// Its name in rows and in answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,10 +4,10 @@
 //! answers with a public and a private address is how the check and the connection are made to differ. The vetted
 //! address is the one that is dialled, so a second resolution cannot slip in. Redirects are not followed.
 //!
-//! What is public follows the special-purpose registries of IANA (RFC 6890 and its successors), range by range in
-//! `docs/address_guard.md`. An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64, 6to4,
-//! Teredo, ISATAP) is never public. Not guaranteed: a network's own prefix for NAT64 (RFC 6052, 2.2) looks like any
-//! other.
+//! The set of public addresses follows the special-purpose registries of IANA (RFC 6890 and its successors), range by
+//! range in `docs/address_guard.md`. An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64,
+//! 6to4, Teredo, ISATAP) is never public. Not guaranteed: a network's own prefix for NAT64 (RFC 6052, 2.2) looks like
+//! any other.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -54,7 +54,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     })
 }
 
-/// What lies inside 2000::/3, the only space given out as global unicast, and is not public all the same.
+/// The ranges inside 2000::/3, the only global unicast space, that are not public.
 const SPECIAL_V6: [([u16; 8], u8); 4] = [
     ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), // protocol assignments: Teredo, ORCHID, benchmarking (RFC 2928)
     ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation (RFC 3849)
@@ -179,7 +179,7 @@ impl WebhookUrl {
             return Err(UrlError::Fragment);
         }
         let checked = Self(url);
-        // Escapes make it longer, and what is stored must pass this check again when something else is changed.
+        // Escapes make it longer, and a stored URL must pass this check again when another field is changed.
         if checked.as_str().len() > MAX_URL_BYTES {
             return Err(UrlError::TooLong);
         }

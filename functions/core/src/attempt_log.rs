@@ -1,4 +1,4 @@
-//! The attempt log: what a webhook's owner can read of the attempts that were made.
+//! The attempt log, in which a webhook's owner reads the attempts that were made.
 //!
 //! It is for people to read and decides nothing. It is kept as far as that costs a delivery nothing: an entry that
 //! cannot be written is missing.
@@ -27,10 +27,10 @@ pub const MAX_SHOWN_HEADER_BYTES: usize = 1024;
 /// The most entries of a row. A larger batch has several.
 pub const MAX_ENTRIES: usize = 10;
 
-/// What became of an item after an attempt.
+/// The fate of an item after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Became {
+pub enum ItemFate {
     /// It arrived.
     Delivered,
     /// It is attempted again at a time of its own.
@@ -39,19 +39,19 @@ pub enum Became {
     Held,
     /// It is dead.
     Dead,
-    /// It is dropped: its network does not let it be kept any more.
+    /// It is dropped, because its network no longer allows it to be kept.
     Dropped,
-    /// What came of the attempt could not be stored: the queue hands it out again.
+    /// The result could not be stored, so the queue hands the item out again.
     Unsettled,
 }
 
-impl Became {
-    /// Everything that can become of an item.
+impl ItemFate {
+    /// Every fate.
     pub const ALL: [Self; 6] =
         [Self::Delivered, Self::Retry, Self::Held, Self::Dead, Self::Dropped, Self::Unsettled];
 }
 
-/// Which step of a release an attempt belonged to.
+/// The step of a release that an attempt belonged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseStep {
@@ -98,8 +98,8 @@ pub struct Entry {
     /// The replay that the item belonged to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayId>,
-    /// What became of the item.
-    pub became: Became,
+    /// The item's fate.
+    pub became: ItemFate,
     /// When it is attempted again, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
@@ -125,8 +125,8 @@ impl AttemptLog {
     }
 }
 
-/// The beginning of a response's body as text of at most `most` bytes, without credentials. What is no UTF-8, and
-/// control characters but for line breaks and tabs, become U+FFFD. None where there is nothing.
+/// The beginning of a response's body as text of at most `most` bytes, without credentials. Bytes that are no UTF-8,
+/// and control characters other than line breaks and tabs, become U+FFFD. None where there is nothing.
 #[must_use]
 pub fn excerpt(body: &[u8], most: usize, mask: &Mask) -> Option<String> {
     // A character that is cut off at the end becomes U+FFFD, and a credential may go on behind the bound, so more is
@@ -138,9 +138,9 @@ pub fn excerpt(body: &[u8], most: usize, mask: &Mask) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What is shown of a response's headers, by lower-case names: at most [`MAX_SHOWN_HEADERS`] of them and
-/// [`MAX_SHOWN_HEADER_BYTES`], without credentials. None are shown whose name says that they hold one; of a challenge,
-/// its scheme alone; of a location, no query. A name that comes several times has its values in one.
+/// The headers of a response that may be shown, by lower-case names: at most [`MAX_SHOWN_HEADERS`] and
+/// [`MAX_SHOWN_HEADER_BYTES`], without credentials. A header whose name says that it holds one is left out; a challenge
+/// shows its scheme alone, and a location no query. The values of a repeated name are joined.
 pub fn shown_headers<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     mask: &Mask,
@@ -162,7 +162,7 @@ pub fn shown_headers<'a>(
     shown
 }
 
-/// What of a header's value may be shown; None where nothing may.
+/// The part of a header's value that may be shown; None where none may.
 fn shown_value<'a>(name: &str, value: &'a str) -> Option<&'a str> {
     const SECRET: [&str; 11] = [
         "cookie",
@@ -194,14 +194,14 @@ fn without_control(text: &str, but: &[char]) -> String {
     text.chars().map(|c| if c.is_control() && !but.contains(&c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Which entries are asked for.
+/// A filter of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this type alone.
+    /// Only entries of this type.
     pub item_type: Option<ItemType>,
     /// Those that succeeded, or those that failed.
     pub success: Option<bool>,
-    /// Of this item alone.
+    /// Only entries of this item.
     pub item: Option<ItemId>,
     /// Those that ended then or later.
     pub from: Option<Timestamp>,
@@ -248,7 +248,7 @@ mod tests {
             response_headers: BTreeMap::new(),
             release_step: None,
             replay: None,
-            became: Became::Retry,
+            became: ItemFate::Retry,
             next_at: Some(Timestamp::from_millisecond(1_795_000_005_123).unwrap()),
         }
     }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_shown_within_bounds_and_never_those_that_hold_credentials() {
+    fn headers_are_shown_within_bounds_and_without_credentials() {
         let shown = shown_headers(
             [
                 ("Content-Type", &b"text/html"[..]),
@@ -324,7 +324,7 @@ mod tests {
             }),
             release_step: Some(ReleaseStep::Later),
             replay: Some(ReplayId::from_bits(u128::MAX)),
-            became: Became::Unsettled,
+            became: ItemFate::Unsettled,
             ..entry()
         };
         let row = serde_json::to_string(&vec![largest; MAX_ENTRIES]).unwrap();

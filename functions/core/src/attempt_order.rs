@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 /// The digits of a row's time in milliseconds.
 const TIME_DIGITS: usize = 13;
-/// The hexadecimal digits that tell rows of one time apart.
+/// The number of hexadecimal digits that distinguish rows of one time.
 const RANDOM_DIGITS: usize = 16;
 /// The highest number of an attempt in its row that a place can name.
 const MAX_INDEX: usize = 99;
@@ -135,7 +135,7 @@ pub struct NewestFirst<T> {
 }
 
 impl<T> NewestFirst<T> {
-    /// Of all rows, or where an earlier page ended.
+    /// Begins with all rows, or where an earlier page ended.
     #[must_use]
     pub fn new(resume: Option<&Resume>) -> Self {
         Self {
@@ -257,13 +257,13 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_is_listed_after_the_newer_ones_of_rows_that_were_written_before() {
+    fn an_attempt_is_listed_after_newer_ones_of_earlier_rows() {
         let rows = [(key(100, 1), vec![99, 40]), (key(90, 2), vec![88, 60]), (key(50, 3), vec![50, 30])];
         assert_eq!(page(&rows, None, 10, 10), (vec![99, 88, 60, 50, 40, 30], None));
     }
 
     #[test]
-    fn an_attempt_that_ended_after_its_row_was_written_is_listed_once() {
+    fn an_attempt_that_ended_after_its_rows_time_is_listed_once() {
         let rows = [(key(100, 1), vec![99]), (key(50, 2), vec![120])];
         let (first, resume) = page(&rows, None, 1, 10);
         assert_eq!((first, page(&rows, resume.as_ref(), 1, 10)), (vec![99], (vec![120], None)));

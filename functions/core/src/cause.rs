@@ -53,7 +53,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What it says in Portuguese and in English, as part of a sentence.
+            /// The cause in Portuguese and in English, as part of a sentence.
             #[must_use]
             pub fn sentences(self) -> (&'static str, &'static str) {
                 match self {
@@ -258,7 +258,7 @@ pub fn target(location: &str, url: &WebhookUrl) -> Option<String> {
     Some(cut(line(&format!("{}://{}{port}{}", to.scheme(), to.host_str()?, to.path()))))
 }
 
-/// A text as one line that shows nothing but what is printed.
+/// A text as one line of printable characters.
 fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

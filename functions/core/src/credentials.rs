@@ -1,9 +1,9 @@
-//! What a webhook signs with: its secret, its key pair where it has one, and those that a rotation replaced and that
-//! still sign beside them for a while.
+//! Credentials with which a webhook signs: its secret, its key pair where it has one, and replaced ones that still sign
+//! beside them for a while.
 //!
 //! Guaranteed: there is one current secret, and at most one current key pair; no replaced one signs at or after its
-//! time; at most [`MAX_REPLACED`] of each kind sign beside the current one. Rotating does not tell the receiver: who
-//! rotates does.
+//! time; at most [`MAX_REPLACED`] of each kind sign beside the current one. A rotation does not notify the receiver;
+//! the one who rotates does.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -13,15 +13,15 @@ use crate::field::{Field, boolean, unknown};
 use crate::problem::FieldError;
 use crate::signature::{InvalidSecret, KeyPair, PublicKey, Secret, Signer};
 
-/// The most replaced secrets that sign beside the current one, and the most replaced key pairs: with as many, a rotation
-/// is refused until one has ended, unless it ends them itself (`overlap_seconds: 0`). Each is a signature more in every
-/// request's header.
+/// The most replaced secrets that sign beside the current one, and the most replaced key pairs: with as many, a
+/// rotation is refused until one has ended, unless it ends them itself (`overlap_seconds: 0`). Each is a signature more
+/// in every request's header.
 pub const MAX_REPLACED: usize = 10;
 
-/// How long what a rotation replaces goes on signing, in seconds, where the rotation does not say: 24 hours.
+/// How long replaced credentials go on signing, in seconds, where the rotation does not say: 24 hours.
 pub const DEFAULT_OVERLAP_SECONDS: u32 = 24 * 3600;
 
-/// The longest that what a rotation replaces can go on signing, in seconds: 7 days.
+/// The longest that replaced credentials can go on signing, in seconds: 7 days.
 pub const MAX_OVERLAP_SECONDS: u32 = 7 * 24 * 3600;
 
 /// A key that signs, with those that it replaced, the newest first.
@@ -58,7 +58,7 @@ impl<K> TryFrom<Vec<Stored<K>>> for Keys<K> {
     fn try_from(stored: Vec<Stored<K>>) -> Result<Self, InvalidKeys> {
         let mut stored = stored.into_iter();
         let Some(Stored { secret: current, until: None }) = stored.next() else { return Err(InvalidKeys) };
-        let replaced = stored.map(|one| Some(Replaced { key: one.secret, until: one.until? }));
+        let replaced = stored.map(|stored| Some(Replaced { key: stored.secret, until: stored.until? }));
         let replaced = replaced.collect::<Option<_>>().ok_or(InvalidKeys)?;
         Ok(Self { current, replaced })
     }
@@ -68,7 +68,7 @@ impl<K> From<Keys<K>> for Vec<Stored<K>> {
     fn from(keys: Keys<K>) -> Self {
         let current = Stored { secret: keys.current, until: None };
         let replaced = keys.replaced.into_iter();
-        let replaced = replaced.map(|one| Stored { secret: one.key, until: Some(one.until) });
+        let replaced = replaced.map(|replaced| Stored { secret: replaced.key, until: Some(replaced.until) });
         std::iter::once(current).chain(replaced).collect()
     }
 }
@@ -79,35 +79,35 @@ impl<K: Clone + PartialEq> Keys<K> {
     }
 
     fn at(&self, now: Timestamp) -> impl Iterator<Item = &K> {
-        let replaced = self.replaced.iter().filter(move |one| now < one.until);
-        std::iter::once(&self.current).chain(replaced.map(|one| &one.key))
+        let replaced = self.replaced.iter().filter(move |replaced| now < replaced.until);
+        std::iter::once(&self.current).chain(replaced.map(|replaced| &replaced.key))
     }
 
     fn without_ended(&self, now: Timestamp) -> Self {
-        let replaced = self.replaced.iter().filter(|one| now < one.until).cloned().collect();
+        let replaced = self.replaced.iter().filter(|replaced| now < replaced.until).cloned().collect();
         Self { current: self.current.clone(), replaced }
     }
 
-    /// With `next` as the current key, and no other signing at `until` or after. Where `next` is the current one
-    /// already, that alone changes.
+    /// The same keys with `next` as the current one, and no other signing at `until` or after. Where `next` is the
+    /// current one already, only that changes.
     fn rotated(&self, next: K, until: Timestamp, now: Timestamp) -> Self {
         let mut replaced = self.replaced.clone();
-        for one in &mut replaced {
-            one.until = one.until.min(until);
+        for key in &mut replaced {
+            key.until = key.until.min(until);
         }
         if next != self.current {
-            replaced.retain(|one| one.key != next);
+            replaced.retain(|other| other.key != next);
             replaced.insert(0, Replaced { key: self.current.clone(), until });
         }
         Self { current: next, replaced }.without_ended(now)
     }
 
     fn last_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.replaced.iter().map(|one| one.until).filter(|until| now < *until).max()
+        self.replaced.iter().map(|replaced| replaced.until).filter(|until| now < *until).max()
     }
 }
 
-/// Credentials made of randomness, for where a customer gives none. What is not needed is thrown away.
+/// Credentials made of randomness, where a customer gives none. Those that are not needed are thrown away.
 #[derive(Clone, Debug)]
 pub struct Fresh {
     /// A secret.
@@ -124,7 +124,7 @@ impl Fresh {
     }
 }
 
-/// What a webhook signs with. The names are those of the webhook's row.
+/// The credentials of a webhook. The names are those of the webhook's row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     secrets: Keys<Secret>,
@@ -151,7 +151,7 @@ impl Credentials {
         self.key_pairs.as_ref().map(|pairs| pairs.current.public_key())
     }
 
-    /// What signs at a time: secrets, then key pairs, of each the current one first.
+    /// The signers at a time: secrets, then key pairs, of each the current one first.
     pub fn signers_at(&self, now: Timestamp) -> impl Iterator<Item = Signer<'_>> {
         let secrets = self.secrets.at(now).map(Signer::Secret);
         let pairs = self.key_pairs.iter().flat_map(move |pairs| pairs.at(now));
@@ -172,16 +172,17 @@ impl Credentials {
         Self { secrets: self.secrets.without_ended(now), key_pairs }
     }
 
-    /// With a key pair or without. One that is there stays; taken away, it and those that it replaced sign no more.
+    /// The credentials with a key pair or without. An existing pair stays; a removed one, and those that it replaced,
+    /// no longer sign.
     #[must_use]
     pub fn with_key_pair(&self, wanted: bool, fresh: &Fresh) -> Self {
         let key_pairs = self.key_pairs.clone().or_else(|| Some(Keys::new(fresh.key_pair.clone())));
         Self { key_pairs: key_pairs.filter(|_| wanted), ..self.clone() }
     }
 
-    /// With a new secret, and a new key pair where that is asked for. Nothing else signs at `now` plus the overlap or
-    /// after, whatever an earlier rotation said. A secret that is the current one already stays, so a repeat with a
-    /// secret of the customer's own changes nothing.
+    /// The credentials with a new secret, and a new key pair where the rotation asks for it. Nothing else signs at
+    /// `now` plus the overlap or after, whatever an earlier rotation said. A secret that is the current one already
+    /// stays, so a repeat with a secret of the customer's own changes nothing.
     ///
     /// # Errors
     /// See [`RotationError`].
@@ -206,7 +207,7 @@ impl Credentials {
     }
 }
 
-/// What a customer asks of a rotation.
+/// A customer's request for a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// The new secret; a random one, where they give none.
@@ -234,7 +235,7 @@ pub enum RotationError {
 pub const ROTATION_FIELDS: [&str; 3] = ["secret", "key_pair", "overlap_seconds"];
 
 impl Rotation {
-    /// Reads what a customer gave; nothing is needed.
+    /// Reads a customer's request. No field is required.
     ///
     /// # Errors
     /// Every wrong field; unknown ones are wrong. No error repeats a value.
@@ -260,7 +261,7 @@ impl Rotation {
     }
 }
 
-/// Reads a secret of a customer's own. What is wrong with it is said without repeating it.
+/// Reads a customer's own secret. An error does not repeat it.
 pub(crate) fn own_secret(value: &Value) -> Result<Secret, String> {
     let text = value.as_str().ok_or(InvalidSecret);
     text.and_then(str::parse).map_err(|error: InvalidSecret| error.to_string())
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn both_secrets_sign_for_24_hours_after_a_rotation_and_then_the_new_one_alone() {
+    fn both_secrets_sign_for_24_hours_after_a_rotation() {
         let first = Credentials::new(fresh(1).secret, None);
         let second = first.rotated(&rotation(&json!({})), &fresh(2), at(100)).unwrap();
         let until = 100 + i64::from(DEFAULT_OVERLAP_SECONDS);
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_with_the_same_own_secret_changes_nothing_and_an_earlier_one_comes_back() {
+    fn a_repeated_own_secret_changes_nothing_and_an_old_one_returns() {
         let own = |n: u8| rotation(&json!({"secret": fresh(n).secret.reveal()}));
         let first = Credentials::new(fresh(1).secret, None);
         let second = first.rotated(&own(2), &fresh(9), at(0)).unwrap();
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_of_a_rotation_is_named_and_no_value_is_repeated() {
+    fn every_wrong_field_of_a_rotation_is_named_without_its_value() {
         let given = json!({
             "secret": "whsec_c2VjcmV0", "key_pair": "yes", "overlap_seconds": 604_801, "until": "whsec_c2VjcmV0",
         });
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_from_before_key_pairs_are_read_and_impossible_ones_are_not() {
+    fn rows_without_key_pairs_are_read_and_impossible_ones_refused() {
         let row = json!({"secrets": [{"secret": fresh(1).secret, "until": null}]});
         let read: Credentials = serde_json::from_value(row.clone()).unwrap();
         assert_eq!(read, Credentials::new(fresh(1).secret, None));
@@ -447,7 +448,7 @@ mod tests {
                             Ok(rotated) => {
                                 let next = secret.unwrap_or(fresh(n).secret);
                                 let until = now + i64::from(overlap_seconds);
-                                given_out.retain(|(one, _)| *one != next);
+                                given_out.retain(|(key, _)| *key != next);
                                 given_out.iter_mut().for_each(|(_, end)| *end = until.min(*end));
                                 given_out.insert(0, (next, i64::MAX));
                                 credentials = rotated;

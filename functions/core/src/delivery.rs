@@ -18,6 +18,7 @@ use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
 use crate::release::StepTag;
 use crate::replay::Replayed;
+use crate::retention::Retention;
 
 /// The most entries of a send batch (SQS).
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -28,29 +29,28 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// One item on its way to one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Whose item and webhook it is.
+    /// The account of the item and the webhook.
     pub account: AccountId,
     /// Where it goes.
     pub webhook: WebhookId,
-    /// What receivers see as `webhook-id`.
+    /// The item's id, which receivers see as `webhook-id`.
     pub item: ItemId,
-    /// What the item is.
+    /// The item's type.
     pub item_type: ItemType,
     /// Where it came from.
     pub source: Source,
-    /// When it was accepted. It orders what is held.
+    /// When it was accepted. It orders held items.
     pub accepted_at: Timestamp,
     /// The replay that it belongs to, where it died before.
     pub replayed: Option<Replayed>,
-    /// Until when its network lets it be kept, where that is limited: from
-    /// then on it is dropped wherever it is found.
+    /// The end of the storage term that its network sets, if any. From then on it is dropped wherever it is found.
     pub keep_until: Option<Timestamp>,
     /// How often it had passed through Carteiro when it was taken in.
     pub hop: Hop,
     /// The number of the next attempt: 1, 2, …
     pub attempt: u32,
-    /// How many messages of its chain came before the one that it is in ([`crate::lane`]). What waits in a row is in
-    /// none, and begins a new one.
+    /// How many messages of its chain came before the one that it is in ([`crate::lane`]). An item that waits in a row
+    /// is in no chain, and begins a new one.
     pub chain: u32,
     /// The webhook's revision when the message was sent. Only a hint: it lets a reader find the webhook and its streak
     /// in one call.
@@ -121,22 +121,28 @@ impl Delivery {
         Message { body, attributes }
     }
 
-    /// Since when its retention counts: its acceptance, or when it was taken out of the dead again.
+    /// The time from which its retention counts: its acceptance, or when it was taken out of the dead again.
     #[must_use]
     pub fn kept_since(&self) -> Timestamp {
         self.replayed.as_ref().map_or(self.accepted_at, |replayed| replayed.at)
     }
 
-    /// Whether its network does not let it be kept any more.
+    /// Whether its network no longer allows it to be kept.
     #[must_use]
-    pub fn is_over_limit(&self, now: Timestamp) -> bool {
+    pub fn is_past_keep_until(&self, now: Timestamp) -> bool {
         self.keep_until.is_some_and(|until| until <= now)
     }
 
-    /// A time, or the end of what its network lets it be kept, where that comes first.
+    /// A time, or the end of its storage term where that comes first.
     #[must_use]
-    pub fn within_limit(&self, at: Timestamp) -> Timestamp {
+    pub fn capped_at_keep_until(&self, at: Timestamp) -> Timestamp {
         self.keep_until.map_or(at, |until| at.min(until))
+    }
+
+    /// When it must leave wherever it is held: at the end of its retention or of its storage term.
+    #[must_use]
+    pub fn held_until(&self, retention: Retention) -> Timestamp {
+        self.capped_at_keep_until(retention.held_until(self.kept_since()))
     }
 
     /// When it was accepted, until when it may be kept, and its replay: one attribute, for SQS takes ten.
@@ -227,7 +233,7 @@ fn parsed<'a, T: FromStr>(
     attribute(name).and_then(|text| text.parse().ok()).ok_or(MessageError::Attribute(name))
 }
 
-/// What the attribute `accepted_at` tells.
+/// The times in the attribute `accepted_at`.
 #[derive(Debug, PartialEq, Eq)]
 struct Times {
     accepted_at: Timestamp,
@@ -254,7 +260,7 @@ fn is_allowed_in_a_message(c: char) -> bool {
 }
 
 impl Message {
-    /// What SQS counts: the body, and every attribute's name, type and value.
+    /// The size that SQS counts: the body, and every attribute's name, type and value.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attributes =
@@ -349,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_delivery_keeps_its_acceptance_and_needs_no_attribute_more() {
+    fn a_replayed_delivery_keeps_its_acceptance_in_ten_attributes() {
         let once = delivery(b"{}");
         let at = Timestamp::from_millisecond(1_796_000_000_456).unwrap();
         let replayed = Some(Replayed { replay: ReplayId::made_at(at, 9), at });
@@ -368,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_keeps_its_hops_and_needs_no_attribute_more() {
+    fn a_delivery_keeps_its_hops_in_ten_attributes() {
         for count in 0..=3 {
             let looped = Delivery { hop: Hop::of_count(count), ..delivery(b"{}") };
             assert_eq!(there_and_back(&looped), looped);
@@ -391,13 +397,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_kept_until_a_time_is_over_its_limit_from_then_on_and_waits_no_longer() {
+    fn a_storage_term_ends_an_item_and_shortens_its_waits() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let limited = Delivery { keep_until: Some(at(10)), ..delivery(b"{}") };
-        assert!(!limited.is_over_limit(at(9)) && limited.is_over_limit(at(10)));
-        assert_eq!((limited.within_limit(at(9)), limited.within_limit(at(11))), (at(9), at(10)));
-        assert!(!delivery(b"{}").is_over_limit(Timestamp::MAX));
-        assert_eq!(delivery(b"{}").within_limit(at(11)), at(11));
+        assert!(!limited.is_past_keep_until(at(9)) && limited.is_past_keep_until(at(10)));
+        assert_eq!(
+            (limited.capped_at_keep_until(at(9)), limited.capped_at_keep_until(at(11))),
+            (at(9), at(10))
+        );
+        assert!(!delivery(b"{}").is_past_keep_until(Timestamp::MAX));
+        assert_eq!(delivery(b"{}").capped_at_keep_until(at(11)), at(11));
+        let retention = Retention::from_days(1);
+        let accepted = Delivery { accepted_at: at(0), ..delivery(b"{}") };
+        assert_eq!(accepted.held_until(retention), at(24 * 3_600_000));
+        assert_eq!(Delivery { keep_until: Some(at(10)), ..accepted }.held_until(retention), at(10));
     }
 
     #[test]

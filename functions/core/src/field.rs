@@ -20,7 +20,7 @@ impl<'a> Field<'a> {
         Self { name, value: given.get(name).filter(|value| !value.is_null()) }
     }
 
-    /// Reads the field if it is there, and adds what is wrong with it to `errors`.
+    /// Reads the field if it is there, and adds its faults to `errors`.
     pub fn optional<T>(
         self,
         errors: &mut Vec<FieldError>,
@@ -35,7 +35,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Reads the field, and adds what is wrong with it to `errors`; that it is missing is wrong, too.
+    /// Reads the field, and adds its faults to `errors`. A missing field is one.
     pub fn required<T>(
         self,
         errors: &mut Vec<FieldError>,
@@ -55,7 +55,7 @@ pub fn unknown(given: &Map<String, Value>, known: &[&str]) -> Vec<FieldError> {
     unknown.map(|name| FieldError::new(name, "no such field")).collect()
 }
 
-/// The most characters of a value that are repeated to whoever sent it.
+/// The most characters of a value that an error repeats.
 const MAX_QUOTED_CHARS: usize = 64;
 
 /// A value as a caller gave it, as JSON, cut where it is long. Only for fields that hold no secret.

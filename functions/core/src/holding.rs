@@ -6,23 +6,23 @@
 //! | row | attribute | meaning |
 //! |---|---|---|
 //! | held item | `due_at` | when its own time comes; missing while it waits for its release |
-//! | | `holding` | which time of holding this is, while it waits for its release |
+//! | | `holding` | the id of this time of holding, while it waits for its release |
 //! | | `seen_at` | when the batch that held it began to read the state that it went by |
-//! | | `claimed_until`, `claimed_by` | until when a mover has it, and which claim that is |
-//! | release | `due_at` | when somebody is to look next |
-//! | | `touched` | how often something was held for it, or it was hastened |
+//! | | `claimed_until`, `claimed_by` | the end and the id of a mover's claim |
+//! | release | `due_at` | when the next look is due |
+//! | | `touched` | how often an item was held for it, or it was expedited |
 //! | | `hastened` | how often its owner acted: ended a block, enabled or changed the webhook |
-//! | | `release_all_until` | what was held by a state that was read until then is released, retries too |
-//! | | `lease_until`, `lease_by` | until when a worker has it, and which worker |
+//! | | `release_all_until` | items that were held by a state that was read until then are released, retries too |
+//! | | `lease_until`, `lease_by` | the end of a worker's lease, and the worker |
 //! | | `step_id`, `step_size`, `step_items` | the step under way, how many items it may have, and has |
 //! | | `step_finished`, `step_failures` | the indices of its items that have finished, and of those that failed |
-//! | | `step_began_at`, `step_hastened`, `step_sent` | when it began, `hastened` at that time, and that all of it was sent |
-//! | | `looked_behind_at` | when it was looked for what waited too long behind what was replayed |
+//! | | `step_began_at`, `step_hastened`, `step_sent` | when it began, `hastened` at that time, and the mark that all was sent |
+//! | | `looked_behind_at` | when expired items were searched for behind replayed ones |
 //!
 //! # Repeated writes
 //! The SDK repeats a write whose answer was lost, so every write here recognises its own earlier success: a claim names
-//! its owner and is granted to that owner again, finished items are a union of sets, and what is refused because the
-//! first one took effect can be told from the row that refused it ([`LeftRelease::of`], [`begun_before`]).
+//! its owner and is granted to that owner again, finished items are a union of sets, and the row that refuses a repeat
+//! shows that the first write took effect ([`LeftRelease::of`], [`begun_before`]).
 //!
 //! # What an owner's act releases
 //! An act sets `release_all_until`, and a batch that read the state before it may still hold items for as long as it
@@ -42,13 +42,13 @@ use crate::transition::{Change, Condition, Effect, Put, Row, Value, Write};
 pub const DUE_AT: &str = "due_at";
 /// The part of the index that a row is in.
 pub const DUE_SHARD: &str = "due_shard";
-/// Which time of holding a row is.
+/// The id of a row's time of holding.
 pub const HOLDING: &str = "holding";
 const SEEN_AT: &str = "seen_at";
 const CLAIMED_UNTIL: &str = "claimed_until";
 const CLAIMED_BY: &str = "claimed_by";
 const TOUCHED: &str = "touched";
-const HASTENED: &str = "hastened";
+const EXPEDITED: &str = "hastened";
 const RELEASE_ALL_UNTIL: &str = "release_all_until";
 const LEASE_UNTIL: &str = "lease_until";
 const LEASE_BY: &str = "lease_by";
@@ -58,22 +58,22 @@ const STEP_ITEMS: &str = "step_items";
 const STEP_FINISHED: &str = "step_finished";
 const STEP_FAILURES: &str = "step_failures";
 const STEP_BEGAN_AT: &str = "step_began_at";
-const STEP_HASTENED: &str = "step_hastened";
+const STEP_EXPEDITED: &str = "step_hastened";
 const STEP_SENT: &str = "step_sent";
 const LOOKED_BEHIND_AT: &str = "looked_behind_at";
 
-/// What an older version counted a step's items with.
+/// The counters of a step's items in an older version.
 const OLD_COUNTS: [&str; 2] = ["step_left", "step_failed"];
 
-/// What a release's row has of its step.
+/// The attributes of a release's step.
 const STEP: [&str; 8] =
-    [STEP_ID, STEP_SIZE, STEP_ITEMS, STEP_FINISHED, STEP_FAILURES, STEP_BEGAN_AT, STEP_HASTENED, STEP_SENT];
+    [STEP_ID, STEP_SIZE, STEP_ITEMS, STEP_FINISHED, STEP_FAILURES, STEP_BEGAN_AT, STEP_EXPEDITED, STEP_SENT];
 
 /// All attributes of a release's row that decide something.
 pub const RELEASE_ATTRIBUTES: [&str; 15] = [
     DUE_AT,
     TOUCHED,
-    HASTENED,
+    EXPEDITED,
     RELEASE_ALL_UNTIL,
     LEASE_UNTIL,
     LEASE_BY,
@@ -84,16 +84,45 @@ pub const RELEASE_ATTRIBUTES: [&str; 15] = [
     STEP_FINISHED,
     STEP_FAILURES,
     STEP_BEGAN_AT,
-    STEP_HASTENED,
+    STEP_EXPEDITED,
     STEP_SENT,
 ];
 
 /// All attributes of a held item's row that decide something.
 pub const HELD_ATTRIBUTES: [&str; 5] = [DUE_AT, HOLDING, SEEN_AT, CLAIMED_UNTIL, CLAIMED_BY];
 
-/// A release that comes due within this may be claimed: clocks differ. One that comes due later was postponed, and who
-/// is woken earlier leaves it.
+/// A release that comes due within this time may be claimed, because clocks differ. A release that comes due later was
+/// postponed, and a worker that is woken earlier leaves it.
 pub const CLAIMED_EARLY: Duration = Duration::from_secs(60);
+
+/// Why an item is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldFor {
+    /// Its next attempt is more than 15 minutes away.
+    Retry,
+    /// Its webhook is disabled.
+    Disabled,
+    /// Its type is blocked, or its release did not succeed.
+    Blocked,
+    /// It was dead, and is replayed.
+    Replay,
+}
+
+impl HeldFor {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
+
+    /// The name in tables and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Disabled => "disabled",
+            Self::Blocked => "blocked",
+            Self::Replay => "replay",
+        }
+    }
+}
 
 fn time(at: Timestamp) -> Value {
     Value::Number(at.as_millisecond())
@@ -115,22 +144,22 @@ fn delete(name: &'static str, clauses: Vec<Condition>) -> Write {
     Write { name, condition: Condition::All(clauses), effect: Effect::Delete }
 }
 
-/// The attribute is missing, or this time has come.
+/// The condition that an attribute is missing, or that its time has come.
 fn missing_or_by(name: &'static str, now: Timestamp) -> Condition {
     Condition::Any(vec![Condition::Missing(name), Condition::AtMost(name, now.as_millisecond())])
 }
 
-/// Nobody moves the row, or its mover died.
+/// The condition that no mover has the row, or its claim has expired.
 fn is_free_of_movers(now: Timestamp) -> Condition {
     missing_or_by(CLAIMED_UNTIL, now)
 }
 
-/// The release is this worker's.
+/// The condition that this worker has the release.
 fn is_ours(worker: &str) -> Condition {
     Condition::Is(LEASE_BY, text(worker))
 }
 
-/// Nothing was held or hastened since the worker looked.
+/// The condition that no item was held and nobody expedited the release since the worker looked.
 fn is_untouched(touched: u64) -> Condition {
     Condition::Is(TOUCHED, Value::Number(touched.cast_signed()))
 }
@@ -151,8 +180,8 @@ pub fn hold_for_release(holding: &str, seen_at: Timestamp) -> Put {
     Put { name: "hold for release", condition: Condition::Missing(DUE_AT), row }
 }
 
-/// Lets an item go on waiting for its own time, which was to be held for its release. Who moves the row now does not
-/// delete it.
+/// Lets an item that was to be held for its release go on waiting for its own time. A mover that has the row now does
+/// not delete it.
 #[must_use]
 pub fn keep_retry() -> Write {
     let changes = vec![Change::Remove(CLAIMED_UNTIL), Change::Remove(CLAIMED_BY)];
@@ -175,8 +204,8 @@ pub fn finish(claim: &str, lease: Timestamp) -> Write {
     delete("finish", vec![Condition::Is(CLAIMED_BY, text(claim)), Condition::Is(CLAIMED_UNTIL, time(lease))])
 }
 
-/// A row with a time of its own that an owner's act until then releases: the batch that held it went by an older state.
-/// What a mover has claimed is on its way already.
+/// The condition that an owner's act until then releases a row with a time of its own: the batch that held it went by
+/// an older state. A row that a mover has claimed is on its way already.
 #[must_use]
 pub fn is_released_by(release_all_until: Timestamp, now: Timestamp) -> Condition {
     Condition::All(vec![
@@ -186,7 +215,7 @@ pub fn is_released_by(release_all_until: Timestamp, now: Timestamp) -> Condition
     ])
 }
 
-/// A row that a release is to read: one that waits for it, or one that an owner's act released.
+/// The condition that a release reads a row: the row waits for it, or an owner's act released it.
 #[must_use]
 pub fn is_of_release(release_all_until: Option<Timestamp>, now: Timestamp) -> Condition {
     let waits = Condition::Missing(DUE_AT);
@@ -196,7 +225,7 @@ pub fn is_of_release(release_all_until: Option<Timestamp>, now: Timestamp) -> Co
     }
 }
 
-/// Makes a row wait for its release that waited for a time of its own, where an owner's act released it.
+/// Makes a row that waited for a time of its own wait for its release, where an owner's act released it.
 #[must_use]
 pub fn adopt(holding: &str, release_all_until: Timestamp, now: Timestamp) -> Write {
     let is_ours = Condition::Is(HOLDING, text(holding));
@@ -214,7 +243,7 @@ pub fn delete_released(holding: &str) -> Write {
 
 // Releases.
 
-/// Touches a release that is looked at by `due_at` anyway.
+/// Touches a release that is due by `due_at` anyway.
 #[must_use]
 pub fn touch(due_at: Timestamp) -> Write {
     let is_early_enough = Condition::AtMost(DUE_AT, due_at.as_millisecond());
@@ -229,8 +258,8 @@ pub fn plan(due_at: Timestamp) -> Write {
     update("plan", vec![is_too_late], vec![Change::Add(TOUCHED, 1), set(DUE_AT, time(due_at))])
 }
 
-/// What an owner's act does to a release: it is looked at now, and takes everything that was held by a state that was
-/// read until `release_all_until`. It is made where it is missing, for a batch may be about to hold something.
+/// Applies an owner's act to a release: it is due now, and takes all items that were held by a state that was read
+/// until `release_all_until`. A missing release is made, because a batch may be about to hold an item.
 #[must_use]
 pub fn release_all(now: Timestamp, release_all_until: Timestamp) -> Write {
     let is_later = missing_or_by(RELEASE_ALL_UNTIL, release_all_until);
@@ -238,17 +267,17 @@ pub fn release_all(now: Timestamp, release_all_until: Timestamp) -> Write {
         set(DUE_AT, time(now)),
         set(RELEASE_ALL_UNTIL, time(release_all_until)),
         Change::Add(TOUCHED, 1),
-        Change::Add(HASTENED, 1),
+        Change::Add(EXPEDITED, 1),
     ];
     update("release all", vec![is_later], changes)
 }
 
-/// The same, where a later act has come first.
+/// Applies an owner's act where a later act came first.
 #[must_use]
-pub fn hasten(now: Timestamp, release_all_until: Timestamp) -> Write {
+pub fn expedite(now: Timestamp, release_all_until: Timestamp) -> Write {
     let later = release_all_until.as_millisecond().saturating_add(1);
-    let changes = vec![set(DUE_AT, time(now)), Change::Add(TOUCHED, 1), Change::Add(HASTENED, 1)];
-    update("hasten", vec![Condition::AtLeast(RELEASE_ALL_UNTIL, later)], changes)
+    let changes = vec![set(DUE_AT, time(now)), Change::Add(TOUCHED, 1), Change::Add(EXPEDITED, 1)];
+    update("expedite", vec![Condition::AtLeast(RELEASE_ALL_UNTIL, later)], changes)
 }
 
 /// Claims a release. `due_at` is when the worker's time will be over. A release that comes due later than
@@ -270,7 +299,7 @@ pub fn renew(worker: &str, lease: Timestamp) -> Write {
     update("renew", vec![is_ours(worker)], vec![set(LEASE_UNTIL, time(lease))])
 }
 
-/// Notes that it was looked, at `now`, behind what was replayed, and renews the lease.
+/// Notes that expired items were searched for behind replayed ones, beginning at `now`, and renews the lease.
 #[must_use]
 pub fn looked_behind(worker: &str, now: Timestamp, lease: Timestamp) -> Write {
     let changes = vec![set(LEASE_UNTIL, time(lease)), set(LOOKED_BEHIND_AT, time(now))];
@@ -288,8 +317,8 @@ pub struct NewStep<'a> {
     pub size: u32,
 }
 
-/// Begins a step, before anything of it is sent, and renews the lease. The condition names the step that the worker saw,
-/// so that a write that comes late does not undo what was counted since.
+/// Begins a step, before anything of it is sent, and renews the lease. The condition names the step that the worker
+/// saw, so that a late write does not undo what was counted since.
 #[must_use]
 pub fn begin_step(
     worker: &str,
@@ -308,7 +337,7 @@ pub fn begin_step(
         set(STEP_SIZE, Value::Number(step.size.into())),
         set(STEP_ITEMS, Value::Number(step.items.into())),
         set(STEP_BEGAN_AT, time(now)),
-        set(STEP_HASTENED, Value::Number(seen.hastened.cast_signed())),
+        set(STEP_EXPEDITED, Value::Number(seen.expedited.cast_signed())),
     ];
     changes
         .extend([STEP_SENT, STEP_FINISHED, STEP_FAILURES].into_iter().chain(OLD_COUNTS).map(Change::Remove));
@@ -355,7 +384,7 @@ pub fn postpone(worker: &str, touched: u64, due_at: Timestamp, keep_step: bool) 
     update("postpone", vec![is_ours(worker), is_untouched(touched)], changes)
 }
 
-/// Gives a release back as it is, whoever touched it meanwhile.
+/// Gives a release back as it is, even where it was touched meanwhile.
 #[must_use]
 pub fn give_back(worker: &str, due_at: Timestamp) -> Write {
     update("give back", vec![is_ours(worker)], leave(due_at))
@@ -370,16 +399,17 @@ pub fn end_release(worker: &str, touched: u64) -> Write {
 /// How leaving a release ended: postponing or ending it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftRelease {
-    /// It is done, now or by an earlier try of the same write.
+    /// The release was left, now or by an earlier try of the same write.
     Done,
-    /// Something was held or hastened since the worker looked. The release is its own still, and it is to look again.
+    /// An item was held, or the release was expedited, since the worker looked. The worker still has it, and looks
+    /// again.
     Touched,
-    /// It is another worker's.
+    /// Another worker has the release.
     NotOurs,
 }
 
 impl LeftRelease {
-    /// What the row says that refused to be left by a worker.
+    /// Reads the row that refused to be left by a worker.
     #[must_use]
     pub fn of(refused: Option<&Row>, worker: &str) -> Self {
         match refused {
@@ -396,14 +426,14 @@ impl LeftRelease {
     }
 }
 
-/// What a release's row says.
+/// The state of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReleaseState {
-    /// How often something was held for it, or it was hastened.
+    /// How often an item was held for it, or it was expedited.
     pub touched: u64,
-    /// How often it was hastened.
-    pub hastened: u64,
-    /// What was held by a state that was read until then is released, retries too.
+    /// How often it was expedited.
+    pub expedited: u64,
+    /// Items that were held by a state that was read until then are released, retries too.
     pub release_all_until: Option<Timestamp>,
     /// The end of the lease, where a worker has it.
     pub lease: Option<Timestamp>,
@@ -411,7 +441,7 @@ pub struct ReleaseState {
     pub step_id: Option<String>,
     /// How far that step is.
     pub step: Option<Progress>,
-    /// When it was looked for what waited too long behind what was replayed: wholly, and last.
+    /// When the last complete search for expired items behind replayed ones began.
     pub looked_behind_at: Option<Timestamp>,
 }
 
@@ -428,30 +458,30 @@ pub struct Progress {
     pub began_at: Timestamp,
     /// Whether all of it is in the queue. Without, none of its rows was deleted.
     pub sent: bool,
-    /// Whether the release was hastened since it began.
-    pub hastened: bool,
+    /// Whether the release was expedited since it began.
+    pub expedited: bool,
 }
 
 impl ReleaseState {
     /// Reads a row.
     #[must_use]
     pub fn of(row: &Row) -> Self {
-        let hastened = count(row, HASTENED).unwrap_or_default();
+        let expedited = count(row, EXPEDITED).unwrap_or_default();
         Self {
             touched: count(row, TOUCHED).unwrap_or_default(),
-            hastened,
+            expedited,
             release_all_until: time_of(row, RELEASE_ALL_UNTIL),
             lease: time_of(row, LEASE_UNTIL),
             step_id: match row.get(STEP_ID) {
                 Some(Value::Text(id)) => Some(id.clone()),
                 _ => None,
             },
-            step: Progress::of(row, hastened),
+            step: Progress::of(row, expedited),
             looked_behind_at: time_of(row, LOOKED_BEHIND_AT),
         }
     }
 
-    /// What a row says to the worker that has it; None where it is not this one's.
+    /// The state of a release that this worker has; None where another worker has it.
     #[must_use]
     pub fn of_worker(row: &Row, worker: &str) -> Option<Self> {
         is_ours(worker).holds(Some(row)).then(|| Self::of(row))
@@ -459,7 +489,7 @@ impl ReleaseState {
 }
 
 impl Progress {
-    fn of(row: &Row, hastened: u64) -> Option<Self> {
+    fn of(row: &Row, expedited: u64) -> Option<Self> {
         let size = small(row, STEP_SIZE)?;
         let indices = |name| match row.get(name) {
             Some(Value::Numbers(indices)) => u32::try_from(indices.len()).unwrap_or(u32::MAX),
@@ -473,7 +503,7 @@ impl Progress {
             began_at: time_of(row, STEP_BEGAN_AT).unwrap_or(Timestamp::UNIX_EPOCH),
             // An older version did not count by indices: its step is begun anew.
             sent: items.is_some() && row.contains_key(STEP_SENT),
-            hastened: count(row, STEP_HASTENED) != Some(hastened),
+            expedited: count(row, STEP_EXPEDITED) != Some(expedited),
         })
     }
 }
@@ -524,7 +554,7 @@ mod tests {
     const STEP_OF_TWO: NewStep<'static> = NewStep { id: "s", items: 2, size: 10 };
 
     #[test]
-    fn a_claim_whose_answer_was_lost_is_granted_again_to_its_owner_alone() {
+    fn a_claim_with_a_lost_answer_is_granted_again_to_its_owner() {
         let mut row = claimed("a");
         assert!(!claim_release("b", at(2), at(40), at(900)).apply(&mut row));
         assert!(claim_release("a", at(1), at(30), at(900)).apply(&mut row));
@@ -589,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_told_from_what_was_touched_and_what_is_anothers() {
+    fn a_refused_leave_tells_left_touched_and_taken_apart() {
         for write in [postpone("a", 1, at(5), false), end_release("a", 1)] {
             let mut row = claimed("a");
             assert!(write.apply(&mut row) && !write.apply(&mut row));
@@ -604,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn an_act_releases_what_was_held_by_an_older_state_and_nothing_else() {
+    fn an_act_releases_only_what_an_older_state_held() {
         let (until, now) = (at(100), at(500));
         let adopted = |mut row: Option<Row>| {
             let made = adopt("h", until, now).apply(&mut row);
@@ -636,13 +666,13 @@ mod tests {
     #[test]
     fn acts_make_a_release_and_the_latest_one_counts() {
         let mut row = None;
-        assert!(!hasten(at(1), at(6)).apply(&mut row));
+        assert!(!expedite(at(1), at(6)).apply(&mut row));
         assert!(release_all(at(1), at(6)).apply(&mut row));
         assert_eq!(state(&row).release_all_until, Some(at(6)));
         assert!(release_all(at(9), at(14)).apply(&mut row));
-        assert!(!release_all(at(1), at(6)).apply(&mut row) && hasten(at(1), at(6)).apply(&mut row));
+        assert!(!release_all(at(1), at(6)).apply(&mut row) && expedite(at(1), at(6)).apply(&mut row));
         let after = state(&row);
-        assert_eq!((after.release_all_until, after.hastened, after.touched), (Some(at(14)), 3, 3));
+        assert_eq!((after.release_all_until, after.expedited, after.touched), (Some(at(14)), 3, 3));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! passes it on, one higher, until [`Hop::LIMIT`].
 //!
 //! The count names no deployment, so two deployments that feed each other count together. It ends only loops whose
-//! relays copy the header: nothing tells an item that comes back without it from a new one.
+//! relays copy the header: an item that comes back without it looks like a new one.
 
 use crate::item::ItemType;
 
@@ -14,12 +14,12 @@ pub const HEADER: &str = "carteiro-hop";
 pub struct Hop(u8);
 
 impl Hop {
-    /// A request that says so many passages is refused. Legitimate chains (a deployment that feeds another one) have
-    /// one or two; each passage may multiply an item by the webhooks of an account.
+    /// A request with this count is refused. Legitimate chains (a deployment that feeds another one) have one or two;
+    /// each passage may multiply an item by the webhooks of an account.
     pub const LIMIT: Self = Self(3);
 
-    /// The count of a request, by its header; several headers are joined by commas. The highest number counts. What is
-    /// no number counts as the limit: nothing that a request says may set the count back.
+    /// The count of a request, by its header; several headers are joined by commas. The highest number counts. A text
+    /// that is no number counts as the limit: no request may set the count back.
     #[must_use]
     pub fn of_request(header: Option<&str>) -> Self {
         let counts = header.into_iter().flat_map(|header| header.split(',')).map(|count| {
@@ -30,7 +30,7 @@ impl Hop {
         counts.max().unwrap_or_default()
     }
 
-    /// A count as it is stored. What is above the limit is the limit.
+    /// A count as it is stored. A higher one becomes the limit.
     #[must_use]
     pub fn of_count(count: u64) -> Self {
         u8::try_from(count).map_or(Self::LIMIT, |count| Self(count).min(Self::LIMIT))

@@ -115,7 +115,7 @@ impl ReplayId {
 }
 
 impl ItemId {
-    /// The identifier that these parts have, and no others: the first of them names what it is made of.
+    /// The identifier of exactly these parts. The first of them names their kind.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self::from_bits(half(&digest(parts)))
@@ -153,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn an_items_identifier_is_the_first_half_of_the_digest_of_its_parts_and_their_lengths() {
+    fn an_identifier_is_half_the_digest_of_its_parts_and_lengths() {
         let of = |parts: [&str; 3]| ItemId::of_parts(parts.map(str::as_bytes));
-        // Reckoned with another SHA-256.
+        // Computed with another SHA-256.
         assert_eq!(of(["carteiro x 1", "ab", "c"]).as_str(), "item_6ea27dd672c19485815f6906439bea23");
         assert_ne!(of(["carteiro x 1", "ab", "c"]), of(["carteiro x 1", "a", "bc"]));
     }

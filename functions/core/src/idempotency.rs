@@ -23,7 +23,7 @@ pub const LEASE: Duration = Duration::from_secs(5);
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
 
-/// What a producer calls a request, to have its repeat recognised.
+/// A producer's name for a request, by which its repeat is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
 
@@ -60,7 +60,7 @@ pub fn scoped(account: &AccountId, source: &Source, item_type: &ItemType, key: &
     digest(&[account.as_str(), &source.to_string(), item_type.as_str(), key.as_str()])
 }
 
-/// What tells one body from another, as 64 hexadecimal digits.
+/// A digest that distinguishes bodies, as 64 hexadecimal digits.
 #[must_use]
 pub fn fingerprint(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
@@ -84,7 +84,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// What a table remembers of a key.
+/// A key, as the table remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// The id that was answered, or will be.
@@ -114,7 +114,7 @@ pub enum Progress {
     },
 }
 
-/// What a request with a key is to do.
+/// The next act of a request with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The key is new, or was forgotten: queue under this id.
@@ -126,7 +126,7 @@ pub enum Claim {
         /// The end of the lease.
         until: Timestamp,
     },
-    /// It is done: answer this.
+    /// The request was done before. Give this answer.
     Answer {
         /// The id of the item.
         item: ItemId,
@@ -137,7 +137,7 @@ pub enum Claim {
     Conflict,
 }
 
-/// Decides what a request is to do, by what the table remembers of its key.
+/// Decides the next act of a request by its remembered key.
 #[must_use]
 pub fn claim(remembered: Option<&Remembered>, fingerprint: &str, now: Timestamp) -> Claim {
     let Some(remembered) = remembered.filter(|remembered| now < remembered.expires_at) else {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_waits_for_the_owner_and_finishes_when_the_lease_is_over() {
+    fn a_repeat_waits_for_the_owner_and_takes_over_after_the_lease() {
         let row = remembered(Progress::Queueing { until: at(5) });
         assert_eq!(claim(Some(&row), "a", at(4)), Claim::Wait { until: at(5) });
         assert_eq!(claim(Some(&row), "a", at(5)), Claim::Finish(row.clone()));

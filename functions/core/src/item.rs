@@ -1,4 +1,4 @@
-//! Items: what they are, where they came from, and what is taken as one.
+//! Items: their types, their sources, and the bodies that are taken.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,26 +17,26 @@ pub const MAX_ITEM_BYTES: usize = 256 * 1024;
 /// The longest name of a bot, in bytes.
 pub const MAX_BOT_NAME_BYTES: usize = 128;
 
-/// What an item is: `message`, `event`, `contact` (from bots), `publication`, `interaction` (from pages) or `notice`
-/// (from Carteiro itself).
+/// The type of an item: `message`, `event`, `contact` (from bots), `publication`, `interaction` (from pages) or
+/// `notice` (from Carteiro itself).
 ///
-/// The API takes these alone; in storage the set is open, so that a row which a newer version wrote can be read.
+/// The API takes only these; in storage the set is open, so that a row of a newer version can be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ItemType(Cow<'static, str>);
 
 impl ItemType {
-    /// What a bot sent or received.
+    /// A message that a bot sent or received.
     pub const MESSAGE: Self = Self(Cow::Borrowed("message"));
     /// An event track of a bot.
     pub const EVENT: Self = Self(Cow::Borrowed("event"));
     /// A bot's contact, whole, after a change of it.
     pub const CONTACT: Self = Self(Cow::Borrowed("contact"));
-    /// What a page published.
+    /// A publication of a page.
     pub const PUBLICATION: Self = Self(Cow::Borrowed("publication"));
-    /// What somebody did with a page or its publications.
+    /// An interaction with a page or its publications.
     pub const INTERACTION: Self = Self(Cow::Borrowed("interaction"));
-    /// What Carteiro itself has to say.
+    /// A notice of Carteiro itself.
     pub const NOTICE: Self = Self(Cow::Borrowed("notice"));
     /// No item's type: what stands in the place of one where a webhook is meant as a whole.
     pub const WHOLE_WEBHOOK: Self = Self(Cow::Borrowed("webhook"));
@@ -52,6 +52,18 @@ impl ItemType {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The type of this name, if the API takes it.
+    #[must_use]
+    pub fn known(name: &str) -> Option<Self> {
+        Self::KNOWN.into_iter().find(|known| known.as_str() == name)
+    }
+
+    /// The error text where a request names no known type.
+    #[must_use]
+    pub fn expected() -> String {
+        format!("one of {} is expected", Self::KNOWN.map(|known| known.to_string()).join(", "))
     }
 
     /// Whether the API takes this type.
@@ -70,7 +82,7 @@ impl FromStr for ItemType {
     type Err = InvalidItemType;
 
     fn from_str(text: &str) -> Result<Self, InvalidItemType> {
-        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str() == text) {
+        if let Some(known) = Self::known(text) {
             return Ok(known);
         }
         if (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
@@ -207,12 +219,12 @@ pub enum ItemError {
     /// Not one JSON object.
     #[error("the item is not one JSON object: {reason}")]
     NotAnObject {
-        /// What is wrong, and where. It quotes nothing of the item.
+        /// The fault and its place. It quotes nothing of the item.
         reason: NotJson,
     },
 }
 
-/// What was read of an item. The bytes themselves stay as they are.
+/// The fields that were read of an item. The bytes themselves stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemHead {
     /// The item's own `id`, where it is a text that is not empty. Of two, the last.
@@ -351,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_type_of_a_newer_version_can_be_read_but_is_not_known() {
+    fn a_stored_type_of_a_newer_version_is_read_and_not_known() {
         let ticket: ItemType = "ticket".parse().unwrap();
         assert!(!ticket.is_known());
         assert!(ItemType::KNOWN.iter().all(ItemType::is_known));

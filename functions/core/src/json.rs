@@ -1,10 +1,11 @@
-//! Why a text is no JSON, in words of our own: a parser's words may change, and may quote the text, which can be secret.
+//! Why a text is no JSON, in words of our own: a parser's words may change, and may quote the text, which can be
+//! secret.
 
 use std::fmt;
 
 use serde_json::error::Category;
 
-/// What is wrong with a text that should be JSON.
+/// The fault of a text that should be JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJson {
     /// It is no JSON at this place.
@@ -28,7 +29,7 @@ pub enum NotJson {
 }
 
 impl NotJson {
-    /// What a parser's error says.
+    /// The fault that a parser reports.
     #[must_use]
     pub fn of(error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());

@@ -31,7 +31,7 @@ impl ApiKey {
         (scheme.eq_ignore_ascii_case("bearer") && bounded).then(|| Self(key.to_owned()))
     }
 
-    /// What is stored of the key: its SHA-256, as 64 hexadecimal digits.
+    /// The stored form of the key: its SHA-256, as 64 hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
         KeyHash(hexadecimal(&Sha256::digest(self.0.as_bytes())))

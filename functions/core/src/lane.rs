@@ -1,23 +1,25 @@
-//! The slow lane: a queue of its own, with little concurrency, for what goes to webhooks that take long to answer.
+//! The slow lane: a queue of its own, with little concurrency, for deliveries to webhooks that answer slowly.
 //!
-//! An attempt that takes long keeps its function waiting. A URL that swallows requests, or answers each after 13 s, would
-//! use up the concurrency of all. What goes to it is therefore *moved*: sent to the slow lane's queue, without an
-//! attempt, by the batch that finds it slow. Three things make it so:
-//! - Its attempts took long lately, or those of many webhooks of its account did ([`crate::slow`]). That ends with time,
-//!   and neither with a quick answer nor with a new revision.
+//! An attempt that takes long keeps its function waiting. A URL that swallows requests, or answers each after 13 s,
+//! would use up the concurrency of all. So the batch that finds it slow *moves* its deliveries to the slow lane's queue
+//! without an attempt. Three things make a webhook slow:
+//! - Its attempts took long lately, or those of many webhooks of its account did ([`crate::slow`]). That ends with
+//!   time, and neither with a quick answer nor with a new revision.
 //! - Its last attempts of the item's type all [timed out](timed_out_only). The streak remembers that for as long as it
 //!   lives, so that a black hole to which little goes stays in the slow lane.
 //! - Its host took no connection from this copy of the function lately ([`crate::slow::DeadHosts`]).
 //!
 //! # How long a chain of invocations gets
-//! A delivery's message may lead to another one, by a short retry or a move, and that to a third. These chains are to be
-//! no longer than [`MAX_CHAIN`] messages, so a delivery says how many came before. At its chain's end it is not moved any
-//! more ([`turn`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a new chain. A
-//! retry stays in the lane of its attempt; what the slow lane holds of a webhook that recovered is attempted there.
+//! A delivery's message may lead to another one, by a short retry or a move, and that to a third. Such a chain may have
+//! at most [`MAX_CHAIN`] messages, so a delivery carries the number of messages before it. At its chain's end it is not
+//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a
+//! new chain. A retry stays in the lane of its attempt; messages in the slow lane whose webhook recovered are attempted
+//! there.
 //!
 //! # How much it holds
-//! What waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes again later:
-//! the queue is for what is attempted soon, and a row has its retention and its end among the dead.
+//! A delivery that waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes
+//! again later: the queue is for deliveries that are attempted soon, and a row has its retention and its end among the
+//! dead.
 
 use std::time::Duration;
 
@@ -40,8 +42,8 @@ pub const TIMED_OUT_AFTER: u32 = 5;
 /// one of them.
 pub const MAX_CHAIN: u32 = 4;
 
-/// How long a delivery waits in the slow lane's queue for its attempt at most: then it waits in a row. A queue forgets
-/// what is in it for 14 days without a word, and black holes may bring more than their lane can attempt.
+/// The longest wait in the slow lane's queue; after that a delivery waits in a row. A queue silently drops messages
+/// after 14 days, and black holes may bring more than their lane can attempt.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How long a delivery that was not attempted in that time waits in a row before it is queued again.
@@ -53,28 +55,28 @@ pub fn timed_out_only(state: &State) -> bool {
     matches!(state.phase, Phase::Failing { failures, timeouts_only: true, .. } if failures >= TIMED_OUT_AFTER)
 }
 
-/// Where a delivery is attempted that was found in a lane.
+/// The lane of a delivery's attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Where it is.
+pub enum LaneChoice {
+    /// Its current lane.
     Here,
-    /// In the slow lane, to which it is moved.
+    /// The slow lane, to which it is moved.
     ToSlowLane,
-    /// In the slow lane, to which it is moved by way of a row, for its chain may have no message more.
+    /// The slow lane, to which it is moved by way of a row, because its chain has no room for another message.
     ToSlowLaneByRow,
-    /// Later: it waited too long already, and waits in a row from now on.
+    /// None yet: it waited too long, and waits in a row from now on.
     Overdue,
 }
 
-/// Where a delivery is attempted that was found `here`, whose webhook is slow or not, after so many messages of its
-/// chain, and after its message waited so long.
+/// Chooses the lane of a delivery by its current lane, whether its webhook is slow, the messages before it in its
+/// chain, and its time in the queue.
 #[must_use]
-pub fn turn(here: Lane, slow: bool, chain: u32, waited: Duration) -> Turn {
+pub fn choose(here: Lane, slow: bool, chain: u32, waited: Duration) -> LaneChoice {
     match here {
-        Lane::Usual if slow && has_room(chain) => Turn::ToSlowLane,
-        Lane::Usual if slow => Turn::ToSlowLaneByRow,
-        Lane::Slow if slow && waited > PATIENCE => Turn::Overdue,
-        Lane::Usual | Lane::Slow => Turn::Here,
+        Lane::Usual if slow && has_room(chain) => LaneChoice::ToSlowLane,
+        Lane::Usual if slow => LaneChoice::ToSlowLaneByRow,
+        Lane::Slow if slow && waited > PATIENCE => LaneChoice::Overdue,
+        Lane::Usual | Lane::Slow => LaneChoice::Here,
     }
 }
 
@@ -87,13 +89,13 @@ pub enum ShortWait {
     Held,
 }
 
-/// Where the short wait after a failed attempt is spent, after so many messages of its chain.
+/// Decides where the short wait after a failed attempt is spent, by the messages before it in its chain.
 #[must_use]
 pub fn retry(chain: u32) -> ShortWait {
     if has_room(chain) { ShortWait::InQueue } else { ShortWait::Held }
 }
 
-/// Whether one message more may follow the one that `chain` others came before.
+/// Whether another message may follow one that `chain` others came before.
 fn has_room(chain: u32) -> bool {
     chain.saturating_add(1) < MAX_CHAIN
 }
@@ -118,28 +120,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slow_is_moved_once_and_what_recovered_is_attempted_where_it_is() {
-        let turn = |here, slow, chain| turn(here, slow, chain, PATIENCE);
-        assert_eq!(turn(Lane::Usual, true, 0), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Slow, true, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, false, 0), Turn::Here);
-        assert_eq!(turn(Lane::Slow, false, 0), Turn::Here);
-        assert_eq!(turn(Lane::Usual, true, 2), Turn::ToSlowLane);
-        assert_eq!(turn(Lane::Usual, true, 3), Turn::ToSlowLaneByRow);
-        assert_eq!(turn(Lane::Usual, false, 3), Turn::Here);
+    fn a_slow_delivery_moves_once_and_a_recovered_one_stays() {
+        let choose = |here, slow, chain| choose(here, slow, chain, PATIENCE);
+        assert_eq!(choose(Lane::Usual, true, 0), LaneChoice::ToSlowLane);
+        assert_eq!(choose(Lane::Slow, true, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, false, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Slow, false, 0), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, true, 2), LaneChoice::ToSlowLane);
+        assert_eq!(choose(Lane::Usual, true, 3), LaneChoice::ToSlowLaneByRow);
+        assert_eq!(choose(Lane::Usual, false, 3), LaneChoice::Here);
     }
 
     #[test]
-    fn what_waited_too_long_for_a_slow_url_waits_in_a_row_and_for_one_that_recovered_is_attempted() {
+    fn a_delivery_that_waited_too_long_for_a_slow_url_is_held() {
         let long = PATIENCE + Duration::from_millis(1);
-        assert_eq!(turn(Lane::Slow, true, 0, long), Turn::Overdue);
-        assert_eq!(turn(Lane::Slow, false, 0, long), Turn::Here);
-        assert_eq!(turn(Lane::Slow, false, 3, long), Turn::Here);
-        assert_eq!(turn(Lane::Usual, true, 0, long), Turn::ToSlowLane);
+        assert_eq!(choose(Lane::Slow, true, 0, long), LaneChoice::Overdue);
+        assert_eq!(choose(Lane::Slow, false, 0, long), LaneChoice::Here);
+        assert_eq!(choose(Lane::Slow, false, 3, long), LaneChoice::Here);
+        assert_eq!(choose(Lane::Usual, true, 0, long), LaneChoice::ToSlowLane);
     }
 
     #[test]
-    fn the_three_short_retries_of_an_item_that_is_never_moved_fit_into_its_chain() {
+    fn three_short_retries_fit_into_a_chain_without_a_move() {
         assert_eq!([0, 1, 2, 3].map(retry)[..3], [ShortWait::InQueue; 3]);
         assert_eq!(retry(3), ShortWait::Held);
         assert_eq!(retry(u32::MAX), ShortWait::Held);
@@ -155,12 +157,12 @@ mod tests {
                 .is_some_and(|wait| wait <= crate::retry::MAX_QUEUE_DELAY);
             let (mut lane, mut attempt, mut chain) = (Lane::Usual, first, 0);
             for (slow, waited) in messages {
-                let turn = turn(lane, slow, chain, Duration::from_secs(waited));
-                prop_assert!(lane == Lane::Slow || !slow || turn != Turn::Here, "a slow one is never attempted here");
-                match turn {
-                    Turn::ToSlowLane => lane = Lane::Slow,
-                    Turn::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
-                    Turn::Here | Turn::Overdue | Turn::ToSlowLaneByRow => break,
+                let choice = choose(lane, slow, chain, Duration::from_secs(waited));
+                prop_assert!(lane == Lane::Slow || !slow || choice != LaneChoice::Here, "a slow one is never attempted here");
+                match choice {
+                    LaneChoice::ToSlowLane => lane = Lane::Slow,
+                    LaneChoice::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
+                    LaneChoice::Here | LaneChoice::Overdue | LaneChoice::ToSlowLaneByRow => break,
                 }
                 chain += 1;
             }

@@ -6,13 +6,17 @@
 
 pub mod account_limit;
 pub mod address;
+pub mod admission;
 pub mod attempt_log;
 pub mod attempt_order;
 pub mod cause;
 pub mod credentials;
 pub mod cursor;
 pub mod delivery;
+pub mod disposition;
 pub mod field;
+#[cfg(test)]
+mod fixtures;
 pub mod holding;
 pub mod hop;
 pub mod id;

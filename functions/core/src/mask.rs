@@ -1,12 +1,11 @@
-//! Takes credentials out of what others say.
+//! Removes credentials from texts of others.
 //!
-//! Whoever is sent a credential may repeat it: networks put the token of a call into links of their answers, and a
-//! webhook's server shows the headers of a request in its error page. What is kept of that is freed of them wherever
-//! they stand, in the forms in which servers write them: as they are, percent-encoded, in base64, and escaped for JSON
-//! or HTML.
+//! A server may repeat a credential that it received: networks put the token of a call into links of their answers, and
+//! a webhook's server shows the headers of a request in its error page. Texts that are kept are freed of them in the
+//! forms in which servers write them: as they are, percent-encoded, in base64, and escaped for JSON or HTML.
 //!
-//! Not guaranteed: a credential in pieces, or in a form other than these, and one that is shorter than the bound of its
-//! kind, for that stands in ordinary text.
+//! Not guaranteed: a credential in pieces or in another form, and one that is shorter than the bound of its kind,
+//! because ordinary text contains such.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -16,7 +15,7 @@ use url::Url;
 use crate::signature::Signer;
 use crate::webhook::Webhook;
 
-/// What stands in a credential's place.
+/// The text in a credential's place.
 pub const MASK: &str = "…";
 
 /// The fewest bytes of a page's token that is looked for; no network's is so short.
@@ -56,7 +55,7 @@ impl Mask {
     }
 
     /// Looks for everything that lets others pass for a webhook's sender, or for its server: the values of its own
-    /// headers, what it signs with at `now`, the signatures that were sent, and the values of its URL's query.
+    /// headers, its signing keys at `now`, the signatures that were sent, and the values of its URL's query.
     #[must_use]
     pub fn of_webhook(webhook: &Webhook, signatures: &str, now: Timestamp) -> Self {
         let mut values = Vec::new();
@@ -191,8 +190,8 @@ fn written_forms(text: &str) -> Vec<String> {
     forms
 }
 
-/// What stands in base64 for a text, whatever is around it: for each of the three places at which it may begin, the
-/// characters that it alone decides.
+/// The base64 forms of a text, whatever is around it: for each of its three possible offsets, the characters that it
+/// alone decides.
 fn base64_forms(text: &[u8]) -> impl Iterator<Item = String> {
     (0..3).flat_map(|before| {
         let shifted: Vec<u8> = std::iter::repeat_n(0, before).chain(text.iter().copied()).collect();
@@ -219,7 +218,7 @@ pub fn percent_encoded(text: &str, plain: &[u8]) -> String {
     encoded
 }
 
-/// What is percent-encoded, with small digits in it.
+/// Percent-encoded text with lower-case digits.
 fn small_digits(encoded: &str) -> String {
     let mut lower = String::with_capacity(encoded.len());
     for (at, part) in encoded.split('%').enumerate() {
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_of_more_values_than_can_be_looked_for_shows_nothing() {
+    fn a_webhook_with_too_many_values_to_search_for_shows_nothing() {
         let many: Vec<String> = (0..150).map(|n| format!("v=value-{n}")).collect();
         let mask = mask_of(&json!({}), &format!("https://a.example/?{}", many.join("&")));
         assert_eq!(mask.out_of("anything"), MASK);

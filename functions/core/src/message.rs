@@ -1,4 +1,4 @@
-//! What a webhook's owner reads, in Portuguese and English: that a type is blocked, and why an attempt failed.
+//! Texts for a webhook's owner, in Portuguese and English: that a type is blocked, and why an attempt failed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct Message {
     pub english: String,
 }
 
-/// What is remembered of the last failure of a streak.
+/// The last failure of a streak, as its row remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// Its class.
@@ -35,19 +35,19 @@ pub struct LastError {
 }
 
 impl LastError {
-    /// What is remembered of a failure.
+    /// A failure, as a streak remembers it.
     #[must_use]
     pub fn of(failure: &Failure, at: Timestamp) -> Self {
         Self { error: failure.kind, status: failure.status, at, cause: failure.cause.clone() }
     }
 
-    /// It in words.
+    /// The failure in words.
     #[must_use]
     pub fn message(&self) -> Message {
         because(self.error, self.status, self.cause.as_ref())
     }
 
-    /// It as its webhook's owner sees it: with the words.
+    /// The failure as its webhook's owner sees it: with the words.
     #[must_use]
     pub fn told(&self) -> Value {
         let mut told = json!(self);
@@ -56,18 +56,18 @@ impl LastError {
     }
 }
 
-/// What a block is told with.
+/// The facts of a block for its message.
 #[derive(Clone, Debug)]
 pub struct Block<'a> {
     /// The type that is blocked.
     pub item_type: &'a ItemType,
     /// After how many failures in a row.
     pub failures: u32,
-    /// Since when.
+    /// When the block began.
     pub at: Timestamp,
-    /// Until when.
+    /// When the block ends.
     pub until: Timestamp,
-    /// What failed last.
+    /// The last failure.
     pub last_error: Option<&'a LastError>,
 }
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_with_status_and_detail_and_one_that_is_unknown_is_passed_over() {
+    fn a_cause_is_worded_with_its_status_and_detail() {
         let text = r#"{"error":"redirect","status":302,"at":"2026-11-21T12:00:00Z",
             "cause":{"code":"redirected","detail":"https://b.example/new"}}"#;
         let error: LastError = serde_json::from_str(text).unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_of_failure_is_told_in_words_of_its_own_in_both_languages() {
+    fn every_class_of_failure_has_its_own_words_in_both_languages() {
         let mut told = std::collections::BTreeSet::new();
         for kind in FailureKind::ALL {
             let Message { portuguese, english } = failure(kind, None);

@@ -17,11 +17,11 @@ pub const MAX_BULK_LINES: usize = 10_000;
 /// A good line.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// What the item is.
+    /// The item's type.
     pub item_type: ItemType,
     /// The item's bytes, as they stood in the line.
     pub item: &'a [u8],
-    /// What was read of the item.
+    /// The fields that were read of the item.
     pub head: ItemHead,
     /// The line's own idempotency key.
     pub key: Option<IdempotencyKey>,
@@ -39,7 +39,7 @@ pub enum LineError {
     /// Not JSON, or not of the line's form.
     #[error("the line is not of the form {{\"type\":…,\"item\":{{…}},\"key\":…}}: {reason}")]
     Form {
-        /// What is wrong, and where. It quotes nothing of the line.
+        /// The fault and its place. It quotes nothing of the line.
         reason: NotJson,
     },
     /// A field that is needed.

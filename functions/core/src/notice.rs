@@ -1,10 +1,11 @@
-//! Notices: what Carteiro tells an account about its webhooks, as items of type `notice`.
+//! Notices of Carteiro to an account about its webhooks, as items of type `notice`.
 //!
-//! What is to be told stands on the streak's row, left by the write that made it so ([`crate::streak`]), and is removed
-//! when it was sent. There is one id for each (streak or block, kind), so that what is sent twice is recognisable.
+//! A pending notice stands on the streak's row, left by the write that caused it ([`crate::streak`]), and is removed
+//! when it was sent. There is one id for each (streak or block, kind), so that a notice that is sent twice is
+//! recognisable.
 //!
-//! That a webhook was disabled by a 410 stands on a row of its own, for the revision as a whole, left together with the
-//! change of the webhook; its id is of that change.
+//! The notice that a 410 disabled a webhook stands on a row of its own, for the revision as a whole, left together with
+//! the change of the webhook; its id is of that change.
 
 use std::time::Duration;
 
@@ -24,26 +25,26 @@ use crate::time;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
-/// How long a row waits for somebody to tell that its webhook was disabled. Ticks come far more often.
+/// How long a row keeps the notice that its webhook was disabled. Ticks come far more often.
 const UNTOLD: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Which streak a notice is about.
+/// The streak that a notice is about.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
-    /// Whose webhook it is.
+    /// The webhook's account.
     pub account: &'a AccountId,
     /// The webhook.
     pub webhook: &'a WebhookId,
     /// Where it points, whole. A notice shows it without the values of its query: it goes to other receivers.
     pub url: &'a str,
-    /// The item type; [`ItemType::WHOLE_WEBHOOK`] for what is about the webhook as a whole.
+    /// The item type; [`ItemType::WHOLE_WEBHOOK`] for a notice about the webhook as a whole.
     pub item_type: &'a ItemType,
 }
 
 /// A notice that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// What receivers see as `webhook-id`.
+    /// The item's id, which receivers see as `webhook-id`.
     pub id: ItemId,
     /// Its bytes, in the form of Standard Webhooks: `type`, `timestamp`, `data`.
     pub body: Vec<u8>,
@@ -131,7 +132,7 @@ fn content(
     }
 }
 
-/// What a notice of deaths says: how many items died since the last one, and which of them was accepted first.
+/// The data of a notice of deaths: how many items died since the last one, and which of them was accepted first.
 fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
     let oldest = tally::oldest(row).map(|oldest| {
         json!({"id": oldest.item, "accepted_at": time::shown(oldest.accepted_at), "cause": oldest.cause})
@@ -145,9 +146,9 @@ fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
     })
 }
 
-/// Leaves it to be told that a webhook was disabled by a 410, on the row of its revision as a whole. `version` is the
-/// webhook's after that change: one that is enabled, and gone again, is told again. `last_error` is the 410, as a streak
-/// remembers its last failure.
+/// Leaves the notice that a 410 disabled a webhook, on the row of its revision as a whole. `version` is the webhook's
+/// after that change, so that a webhook that is enabled and gone again has another notice. `last_error` is the 410, as
+/// a streak remembers its last failure.
 #[must_use]
 pub fn disabled(version: u64, last_error: &str, now: Timestamp) -> Write {
     let forgotten = now.checked_add(UNTOLD).unwrap_or(Timestamp::MAX);
@@ -163,8 +164,8 @@ pub fn disabled(version: u64, last_error: &str, now: Timestamp) -> Write {
     }
 }
 
-/// Nothing else has come to be told since the row was read, and no block was ended, which would bring a release's time
-/// forward.
+/// The conditions that no other notice came since the row was read, and that no block was ended, which would bring a
+/// release's time forward.
 fn as_read(row: &Row) -> Vec<Condition> {
     let as_read = |name: &'static str| match row.get(name) {
         Some(value) => Condition::Is(name, value.clone()),
@@ -173,7 +174,7 @@ fn as_read(row: &Row) -> Vec<Condition> {
     [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DISABLED_NOTICE, DEAD_NOTICE, EPOCH].map(as_read).to_vec()
 }
 
-/// Takes the telling of what a row holds upon oneself, until `until`, if nobody else has.
+/// Claims the sending of a row's notices until `until`, if nobody else has.
 #[must_use]
 pub fn claim(row: &Row, now: Timestamp, until: Timestamp) -> Write {
     let mut clauses = as_read(row);
@@ -188,14 +189,14 @@ pub fn claim(row: &Row, now: Timestamp, until: Timestamp) -> Write {
     }
 }
 
-/// Whether somebody is telling what a row holds.
+/// Whether somebody is sending a row's notices.
 #[must_use]
 pub fn is_being_told(row: &Row, now: Timestamp) -> bool {
     matches!(row.get(TELLING_UNTIL), Some(Value::Number(until)) if *until > now.as_millisecond())
 }
 
-/// Removes what was told, if nothing else has come to be told since the row was read. A notice that is left is looked at
-/// when its time comes: a release at the block's end, deaths when their interval is over.
+/// Removes the notices that were sent, if no other came since the row was read. A notice that is left is due at its own
+/// time: a release at the block's end, deaths when their interval is over.
 #[must_use]
 pub fn told(row: &Row, told: &[Notice], now: Timestamp) -> Write {
     let is_told = |attribute: &str| told.iter().any(|notice| notice.attribute == attribute);
@@ -217,7 +218,7 @@ pub fn told(row: &Row, told: &[Notice], now: Timestamp) -> Write {
     Write { name: "told", condition: Condition::All(as_read(row)), effect: Effect::Update(changes) }
 }
 
-/// Whether a write leaves something to be told.
+/// Whether a write leaves a notice.
 #[must_use]
 pub fn is_left_by(write: &Write) -> bool {
     match &write.effect {
@@ -226,7 +227,7 @@ pub fn is_left_by(write: &Write) -> bool {
     }
 }
 
-/// Whether a write leaves something to be told that is due at `now`.
+/// Whether a write leaves a notice that is due at `now`.
 #[must_use]
 pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
     let is_due = |change: &Change| matches!(change, Change::Set(DUE_AT, Value::Number(due)) if *due <= now.as_millisecond());
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_a_block_and_a_release_are_told_once_each_at_their_time() {
+    fn a_warning_a_block_and_a_release_have_one_notice_each() {
         let mut row = None;
         let start = streak::start(None, &counted(6), RULE, "s", at(0));
         assert!(is_left_by(&start) && start.apply(&mut row));
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_revision_brings_the_release_forward_and_it_is_told_once() {
+    fn a_new_revision_brings_the_notice_of_a_release_forward() {
         let mut row = None;
         assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
         let id = kinds(row.as_ref(), at(60))[1].clone();
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_tells_a_block_while_it_is_ended_does_not_put_its_release_off() {
+    fn notifying_of_an_ended_block_does_not_delay_its_release() {
         for end in [streak::unblock("u", at(2)), streak::retire(Over::ReplacedWithRelease, at(2))] {
             let mut row = None;
             assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));

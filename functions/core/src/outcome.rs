@@ -1,7 +1,7 @@
-//! What an attempt came to.
+//! The outcome of an attempt.
 //!
-//! A *success* is a 2xx whose response arrived whole within the deadline. Everything else is a *failure*. What never
-//! left us because of our own fault is no attempt, and has no outcome.
+//! A *success* is a 2xx whose response arrived whole within the deadline. Everything else is a *failure*. A request
+//! that never left because of our own fault is no attempt, and has no outcome.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::mask::Mask;
 
-/// What a finished attempt came to.
+/// The outcome of a finished attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A 2xx, whole and in time.
@@ -58,7 +58,7 @@ pub enum FailureKind {
     Connect,
     /// TLS could not be agreed on, or the certificate is not good.
     Tls,
-    /// The connection broke, or what came over it is no HTTP response.
+    /// The connection broke, or carried no HTTP response.
     Protocol,
 }
 
@@ -153,13 +153,13 @@ impl Outcome {
 }
 
 /// Reads a `Retry-After` header (RFC 9110, 10.2.3): seconds, or a date in any of the three forms of HTTP, which is read
-/// against `now`. A date in the past is no wait; what is neither is passed over. How long a wait can be is up to
+/// against `now`. A date in the past is no wait; any other text is ignored. How long a wait can be is up to
 /// [`crate::retry`].
 #[must_use]
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are a very long time, and what is done with it is bounded anyway.
+        // More digits than fit are a very long time, which is capped later.
         return Some(Duration::from_secs(header.parse().unwrap_or(u64::MAX)));
     }
     let now = now.to_zoned(TimeZone::UTC).datetime();

@@ -27,7 +27,7 @@ struct OwnHost {
 enum Host {
     /// A name, in lower case, without a dot at its end.
     Name(String),
-    /// What names of the deployment's HTTP API begin with, whatever domain its partition has.
+    /// The beginning of the names of the deployment's HTTP API, whatever the domain of its partition.
     Api(String),
     Address(IpAddr),
 }
@@ -115,8 +115,8 @@ fn is_name(text: &str) -> bool {
 impl FromStr for OwnHosts {
     type Err = InvalidHost;
 
-    /// Reads a comma-separated list of `name`, `name:port`, `address`, `address:port` and `[IPv6]:port`; empty parts are
-    /// passed over.
+    /// Reads a comma-separated list of `name`, `name:port`, `address`, `address:port` and `[IPv6]:port`; empty parts
+    /// are passed over.
     fn from_str(text: &str) -> Result<Self, InvalidHost> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         parts.map(str::parse).collect::<Result<_, _>>().map(Self)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_ours_in_every_spelling_and_with_every_port_and_path() {
+    fn an_own_host_is_recognised_in_every_spelling_port_and_path() {
         let own = own("api.example.com, hooks.example.org.");
         for text in [
             "https://api.example.com/bots/b/messages",

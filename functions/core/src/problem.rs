@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct FieldError {
     /// The field, as a path: `url`, `headers.x-a`.
     pub field: String,
-    /// What is wrong with it.
+    /// Its fault.
     pub detail: String,
 }
 
@@ -18,7 +18,7 @@ impl FieldError {
     }
 }
 
-/// What went wrong, as the answer's body. It holds nothing that its reader must not see.
+/// A problem, as the answer's body. It holds nothing that its reader must not see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Names the kind, for programs: `urn:carteiro:problem:<kind>`.
@@ -28,7 +28,7 @@ pub struct Problem {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What went wrong this time.
+    /// The problem of this request.
     pub detail: String,
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,12 +88,13 @@ problems! {
     internal = 500, "internal", "Something went wrong here";
     /// For the moment it cannot be done; a repeat is welcome.
     unavailable = 503, "unavailable", "Try again";
-    /// What it carries has passed through Carteiro too often.
+    /// The request's items have passed through Carteiro too often.
     loop_detected = 508, "loop-detected", "It goes round in a loop";
 }
 
 impl Problem {
-    /// One thing is wrong, in a sentence, and this is its field; for a limit that is used up, what there is too much of.
+    /// One thing is wrong, in a sentence, and this is its field; for a limit that is used up, what there is too much
+    /// of.
     #[must_use]
     pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();

@@ -1,7 +1,8 @@
 //! URLs as logs and other receivers may see them: a query often carries a token.
 //!
 //! Scheme, host, port and path stay, and the names in the query. The query's values become `***`; user info and the
-//! fragment are left out. Not guaranteed: a secret in the path stays, for without the path nobody knows which URL it is.
+//! fragment are left out. Not guaranteed: a secret in the path stays, for without the path nobody knows which URL it
+//! is.
 
 use url::Url;
 

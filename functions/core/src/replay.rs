@@ -1,15 +1,17 @@
-//! Replaying: sending dead items again.
+//! Replays: dead items are sent again.
 //!
-//! What can be replayed is what is stored: items that died. A replay takes them, in the order of their acceptance, out
-//! of the dead and makes them wait for the release of their type, which sends them step by step
-//! ([`crate::release`]), under the id that they always had, as their first attempt. Their schedule and their
-//! retention begin anew at that moment; their place among what waits stays that of their acceptance.
+//! Only stored items can be replayed, which are those that died. A replay takes them, in the order of their acceptance,
+//! out of the dead and makes them wait for the release of their type, which sends them step by step
+//! ([`crate::release`]), under the id that they always had, as their first attempt. Their schedule and their retention
+//! begin anew at that moment; their place among waiting items stays that of their acceptance.
 //!
 //! A delivery carries the replay that it belongs to, so that its end is counted. The counts are for the owner to read
 //! and decide nothing: one may be missing, or be there twice, where a function died.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -24,8 +26,8 @@ use crate::time;
 /// (DynamoDB).
 pub const MAX_TAKEN: usize = 40;
 
-/// How many bytes of items are taken in one transaction, but for one item that is larger. The rows count twice, as what
-/// is written and what is deleted, of at most 4 MB (DynamoDB).
+/// The most bytes of items of one transaction, except for a single larger item. The rows count twice, as written and as
+/// deleted, of at most 4 MB (DynamoDB).
 pub const MAX_TAKEN_BYTES: usize = 1024 * 1024;
 
 /// How many replays of a single item may be taking it at a time, of one webhook. Each is work of its own.
@@ -34,7 +36,7 @@ pub const MAX_ITEMS_AT_ONCE: usize = 20;
 /// The replay that a delivery belongs to: the last one, where there were several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// Which replay.
+    /// The replay's id.
     pub replay: ReplayId,
     /// When the item was taken out of the dead. Its retention counts from then.
     pub at: Timestamp,
@@ -61,7 +63,45 @@ impl FromStr for Replayed {
     }
 }
 
-/// What is to be replayed.
+/// How long a worker pauses first where the tables cannot take more, or others are in the way.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest such pause, without its jitter.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many items are taken at once, and how long a worker pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The most items of one transaction.
+    pub most: usize,
+    /// The next pause, without its jitter.
+    pub pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { most: MAX_TAKEN, pause: PAUSE }
+    }
+}
+
+impl Pace {
+    /// The pace after a transaction that was made.
+    pub fn taken(&mut self) {
+        *self = Self { most: (self.most * 2).min(MAX_TAKEN), pause: PAUSE };
+    }
+
+    /// The pace after one that the tables throttled.
+    pub fn throttled(&mut self) {
+        *self = Self { most: (self.most / 2).max(1), pause: (self.pause * 2).min(MAX_PAUSE) };
+    }
+
+    /// The pace after one that met other writes.
+    pub fn in_the_way(&mut self) {
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+}
+
+/// The items that a customer wants to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// One item.
@@ -81,7 +121,7 @@ pub enum Wanted {
 pub const FIELDS: [&str; 4] = ["item", "type", "from", "to"];
 
 impl Wanted {
-    /// Reads what a customer asks for: `{"item":…}`, or `{"type":…,"from":…?,"to":…?}`.
+    /// Reads a customer's request: `{"item":…}`, or `{"type":…,"from":…?,"to":…?}`.
     ///
     /// # Errors
     /// Every wrong field; unknown ones are wrong, and so is anything beside an item.
@@ -110,10 +150,7 @@ impl Wanted {
 }
 
 fn known_type(value: &Value) -> Result<ItemType, String> {
-    let known = ItemType::KNOWN.into_iter().find(|one| value.as_str() == Some(one.as_str()));
-    known.ok_or_else(|| {
-        format!("one of {} is expected", ItemType::KNOWN.map(|one| one.to_string()).join(", "))
-    })
+    value.as_str().and_then(ItemType::known).ok_or_else(ItemType::expected)
 }
 
 fn time(value: &Value) -> Result<Timestamp, String> {
@@ -121,7 +158,7 @@ fn time(value: &Value) -> Result<Timestamp, String> {
     time.ok_or_else(|| time::EXPECTED.to_owned())
 }
 
-/// What became of the items of a replay.
+/// The counts of a replay's items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Dead items that were found so far.
@@ -143,8 +180,8 @@ pub enum Phase {
     Running,
     /// All of them are on their way, and some have not ended.
     Releasing,
-    /// So many as were taken have arrived, died again or been dropped, by the counts. One that arrived twice, and was
-    /// counted twice, hides one that has not ended: this may be said too early, and nothing rests on it.
+    /// By the counts, all items that were taken have ended: arrived, died again or dropped. An item that arrived twice
+    /// is counted twice and hides one that has not ended, so this may come too early; nothing rests on it.
     Done,
 }
 
@@ -160,6 +197,16 @@ impl Phase {
             Self::Releasing => "releasing",
             Self::Done => "done",
         }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.found += other.found;
+        self.taken += other.taken;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+        self.dropped += other.dropped;
     }
 }
 
@@ -245,5 +292,21 @@ mod tests {
         counts.delivered = 9;
         assert_eq!((counts.pending(), counts.phase(true)), (0, Phase::Done));
         assert_eq!(Counts::default().phase(true), Phase::Done, "nothing was dead");
+    }
+
+    #[test]
+    fn throttled_tables_slow_a_replay_down_until_it_takes_again() {
+        let mut pace = Pace::default();
+        for most in [20, 10, 5, 2, 1, 1] {
+            pace.throttled();
+            assert_eq!(pace.most, most);
+        }
+        assert_eq!(pace.pause, PAUSE * 64);
+        pace.throttled();
+        assert_eq!(pace.pause, MAX_PAUSE);
+        pace.taken();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE });
+        pace.in_the_way();
+        assert_eq!(pace, Pace { most: 2, pause: PAUSE * 2 });
     }
 }

@@ -1,11 +1,11 @@
-//! What can be told of a response by the bytes of its head (HTTP/1).
+//! Reads a response by the bytes of its head (HTTP/1).
 //!
-//! Heads are read as tolerantly as the common clients do. Where a head is not what the specification says, others may
-//! read it in another way, its length among them; so the connection behind it is not used again.
+//! Heads are read as tolerantly as the common clients do. Where a head breaks the specification, others may read it in
+//! another way, its length among them; so its connection is not used again.
 
 use crate::cause::Code;
 
-/// What came instead of a response, by its first bytes; None where it begins as HTTP does, or is too short.
+/// Recognises other protocols by the first bytes; None where they begin as HTTP does, or are too few.
 #[must_use]
 pub fn not_http(beginning: &[u8]) -> Option<Code> {
     let blank = beginning.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -61,7 +61,7 @@ pub fn is_regular(mut bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a regular head is that of a 1xx, and what is behind it; None where it is not regular, or not whole.
+/// Whether a regular head is that of a 1xx, and the bytes behind it; None where it is irregular or incomplete.
 fn regular_head(bytes: &[u8]) -> Option<(bool, &[u8])> {
     let (status_line, mut rest) = line(bytes)?;
     let status = status_line.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?;
@@ -82,7 +82,7 @@ fn regular_head(bytes: &[u8]) -> Option<(bool, &[u8])> {
     }
 }
 
-/// A line, which ends with CR and LF, and what is behind it.
+/// A line that ends with CR and LF, and the bytes behind it.
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let line = bytes[..end].strip_suffix(b"\r")?;

@@ -1,4 +1,4 @@
-//! How long what waits is kept.
+//! The retention of items that wait.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use jiff::Timestamp;
 /// it first, even after a day without ticks.
 const MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// `RetentionDays`: an item is held so long at most, counted from its acceptance or its replay, and kept so long again
-/// when dead.
+/// `RetentionDays`: the longest time that an item is held, counted from its acceptance or its replay, and the time that
+/// a dead item is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention(Duration);
 
@@ -26,7 +26,7 @@ impl Retention {
         after(kept_since, self.0)
     }
 
-    /// Since when an item has been kept, at the latest, whose retention is over at `now`.
+    /// The latest start of a retention that is over at `now`.
     #[must_use]
     pub fn over_since(self, now: Timestamp) -> Timestamp {
         now.checked_sub(self.0).unwrap_or(Timestamp::MIN)

@@ -19,7 +19,7 @@ pub const SCHEDULE: [Duration; 10] = [
 /// The longest wait that `Retry-After` can ask for.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest wait that a queue message can carry as its delay; what waits longer is held.
+/// The longest delay of a queue message. An item that waits longer is held.
 pub const MAX_QUEUE_DELAY: Duration = Duration::from_secs(900);
 
 /// The wait after the `attempt`-th attempt (1, 2, …) failed: the schedule's, by up to a fifth more or less as `random`
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_three_waits_fit_into_a_queue_message_and_the_others_do_not() {
+    fn only_the_first_three_waits_fit_into_a_queue_message() {
         for attempt in 1..=10 {
             let (shortest, longest) =
                 (wait_after(attempt, None, 0).unwrap(), wait_after(attempt, None, 400).unwrap());
@@ -68,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn a_receivers_wish_only_ever_delays_and_never_changes_how_often(
+        fn a_receivers_wish_delays_and_never_changes_the_count(
             attempt in 0..=12u32, seconds: u64, random: u64,
         ) {
             let asked = Duration::from_secs(seconds);

@@ -1,4 +1,4 @@
-//! What becomes of a delivery after an attempt.
+//! The settlement of a delivery after an attempt.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::retry;
 /// How long an item of a disabled webhook is held before its delivery is tried anew.
 pub const DISABLED_WAIT: Duration = Duration::from_secs(30 * 60);
 
-/// What becomes of a delivery after an attempt.
+/// The settlement of a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// It arrived. Nothing is left to do.
@@ -55,8 +55,8 @@ impl DeathCause {
     }
 }
 
-/// Decides what becomes of a delivery whose `attempt`-th attempt (1, 2, …) came to `outcome` at `now`. Its retention
-/// counts from `kept_since`; `random` is the retry's jitter.
+/// Settles a delivery whose `attempt`-th attempt (1, 2, …) had this outcome at `now`. Its retention counts from
+/// `kept_since`; `random` is the retry's jitter.
 #[must_use]
 pub fn settle(
     outcome: &Outcome,
@@ -75,13 +75,13 @@ pub fn settle(
         return Settlement::Dead(DeathCause::Exhausted);
     };
     if outcome.is_gone() {
-        // The webhook is being disabled; what is disabled holds its items.
+        // The webhook is being disabled, and a disabled webhook holds its items.
         return Settlement::Hold { until: after(now, DISABLED_WAIT).min(end) };
     }
     if wait <= retry::MAX_QUEUE_DELAY {
         Settlement::RetrySoon { wait }
     } else {
-        // Who comes due at the end of the retention is found dead by the tick.
+        // A tick buries an item that comes due at the end of its retention.
         Settlement::Hold { until: after(now, wait).min(end) }
     }
 }

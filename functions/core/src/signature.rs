@@ -2,7 +2,7 @@
 //! [`Secret`] that both sides have, and `v1a`, ed25519 by a [`KeyPair`] of which the receiver has the [`PublicKey`].
 //!
 //! Source: the specification's version 1.0.0, `spec/standard-webhooks.md`, "Signature scheme" and "Webhook headers".
-//! What a `v1a` key's base64 holds the specification leaves open ("standard ed25519 key pair"): see [`KeyPair`].
+//! The specification leaves open what a `v1a` key's base64 holds ("standard ed25519 key pair"): see [`KeyPair`].
 
 mod key_pair;
 mod secret;
@@ -17,7 +17,7 @@ pub use secret::{InvalidSecret, MAX_SECRET_BYTES, MIN_SECRET_BYTES, Secret};
 /// How far a timestamp may be from the receiver's clock, in seconds: what the reference libraries use.
 pub const TOLERANCE_SECONDS: i64 = 300;
 
-/// What makes one signature.
+/// A key that makes one signature.
 #[derive(Clone, Copy, Debug)]
 pub enum Signer<'a> {
     /// `v1`.
@@ -49,7 +49,7 @@ impl Signer<'_> {
     }
 }
 
-/// What a receiver checks signatures with.
+/// A key with which a receiver verifies signatures.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
     /// `v1`.
@@ -73,7 +73,7 @@ impl<'a> From<&'a PublicKey> for Verifier<'a> {
 impl Verifier<'_> {
     fn fits(self, head: &[u8], body: &[u8], signatures: &str) -> bool {
         let given = |prefix: &'static str| {
-            let of_scheme = signatures.split(' ').filter_map(move |one| one.strip_prefix(prefix));
+            let of_scheme = signatures.split(' ').filter_map(move |signature| signature.strip_prefix(prefix));
             of_scheme.filter_map(|encoded| STANDARD.decode(encoded).ok())
         };
         match self {
@@ -88,7 +88,7 @@ impl Verifier<'_> {
 const V1: &str = "v1,";
 const V1A: &str = "v1a,";
 
-/// What is signed, before the body.
+/// The signed bytes before the body.
 fn head(id: &str, timestamp: i64) -> Vec<u8> {
     format!("{id}.{timestamp}.").into_bytes()
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_pairs_signature_stands_beside_the_secrets_and_each_side_reads_its_own() {
+    fn both_kinds_of_signature_stand_side_by_side() {
         let (secret, pair) = (published(), KeyPair::from_random([5; 32]));
         let signers = [Signer::from(&secret), Signer::from(&pair)];
         let signature = sign(signers, ID, AT, BODY);

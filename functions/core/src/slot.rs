@@ -12,14 +12,14 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot that a time falls into, with a schedule of so many minutes (1 to 15).
+    /// The slot of a time, with a schedule of `minutes` (1 to 15).
     #[must_use]
     pub fn containing(at: Timestamp, minutes: u8) -> Self {
         let minutes = i64::from(minutes.clamp(1, 15));
         Self { number: at.as_second().div_euclid(minutes * 60), minutes }
     }
 
-    /// What the slot is claimed under.
+    /// The key under which the slot is claimed.
     #[must_use]
     pub fn name(self) -> String {
         format!("{}m#{}", self.minutes, self.number)

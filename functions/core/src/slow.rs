@@ -1,8 +1,8 @@
-//! Which webhooks take long to answer: what chooses the slow lane ([`crate::lane`]) beside the streaks.
+//! Counts slow attempts, which choose the slow lane ([`crate::lane`]) beside the streaks.
 //!
-//! A URL that answers 200 after 13 s never times out, and holds a copy of the function as long as one that does. So slow
-//! attempts are counted, whatever came of them. Each account has one row, made by its first slow attempt. A webhook at a
-//! host (a *place*) has three numbers in it:
+//! A URL that answers 200 after 13 s never times out, and holds a copy of the function as long as one that does. So
+//! slow attempts are counted, whatever their outcome. Each account has one row, made by its first slow attempt. A
+//! webhook at a host (a *place*) has three numbers in it:
 //!
 //! | attribute | meaning |
 //! |---|---|
@@ -54,7 +54,7 @@ pub const MAX_PLACES: usize = 128;
 /// operators for an expression.
 const MAX_FORGOTTEN: usize = 20;
 
-/// How long a row outlives what it remembers.
+/// How long a row outlives its numbers.
 const KEPT: Duration = Duration::from_secs(3600);
 
 /// The shortest time after which an attempt is slow.
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-/// What is remembered of a place.
+/// The numbers of a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
     attempts: i64,
@@ -112,7 +112,7 @@ pub enum Change {
 }
 
 impl SlowAttempts {
-    /// Reads the numbers of a row. What is none of these attributes is passed over.
+    /// Reads the numbers of a row. Other attributes are ignored.
     #[must_use]
     pub fn of<'a>(numbers: impl IntoIterator<Item = (&'a str, i64)>) -> Self {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
@@ -147,7 +147,8 @@ impl SlowAttempts {
         attempts >= i64::from(ACCOUNT_SLOW_AFTER)
     }
 
-    /// What a batch writes that saw slow attempts in a lane: how many at each place. Nothing where the row says enough.
+    /// The changes by a batch that saw slow attempts in a lane, with their number at each place. None where the row
+    /// says enough.
     #[must_use]
     pub fn note(&self, seen: &BTreeMap<Place, u32>, lane: Lane, now: Timestamp) -> Vec<Change> {
         let now_ms = now.as_millisecond();
@@ -228,9 +229,9 @@ pub const DEAD_FOR: Duration = Duration::from_secs(60);
 /// How many hosts are remembered.
 const MAX_HOSTS: usize = 1000;
 
-/// The hosts that one copy of the function could not connect to in time, whoever's webhooks are there. It is lost with
-/// the copy, and needs no row that all webhooks at a popular host would share. How long a host takes to *answer* is not
-/// in it: that may be one account's doing, and must not touch another's.
+/// The hosts that one copy of the function could not connect to in time, whatever their accounts. It is lost with the
+/// copy, and needs no row that all webhooks at a popular host would share. How long a host takes to *answer* is not in
+/// it: that may be one account's doing, and must not touch another's.
 #[derive(Clone, Debug, Default)]
 pub struct DeadHosts {
     timed_out: BTreeMap<(String, u16), (u32, Timestamp)>,
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_is_slow_after_a_fifth_of_its_deadline_and_before_its_end() {
+    fn an_attempt_is_slow_after_a_fifth_of_its_deadline() {
         for (deadline, bound) in [(15, 3000), (20, 4000), (5, 1000), (3, 1000), (1, 800)] {
             assert_eq!(slow_bound(Duration::from_secs(deadline)), Duration::from_millis(bound));
         }
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_webhook_is_noted_again_only_in_the_second_half_of_its_time() {
+    fn a_slow_webhook_is_noted_again_in_its_second_half_only() {
         let mut table = Table::default();
         table.batch(&[(place(1), 9)], Lane::Usual, at(0));
         assert_eq!(table.batch(&[(place(1), 1)], Lane::Slow, at(300)), 0);
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_webhook_never_makes_its_account_slow_and_many_new_ones_do() {
+    fn many_new_slow_webhooks_make_an_account_slow_and_one_does_not() {
         let mut table = Table::default();
         table.batch(&[(place(1), 1000)], Lane::Usual, at(0));
         assert!(!table.read().is_account_slow(at(1)));
@@ -401,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_dead_after_three_connections_in_a_row_that_timed_out() {
+    fn a_host_is_dead_after_three_connection_time_outs_in_a_row() {
         let mut hosts = DeadHosts::default();
         for second in 0..3 {
             assert!(!hosts.is_dead(&url("a.example"), at(second)));

@@ -1,10 +1,10 @@
-//! What ended without being delivered, counted for each (webhook, item type): items that died, and items that were
-//! dropped because the webhook does not take them any more.
+//! Counts the items of each (webhook, item type) that ended without being delivered: those that died, and those that
+//! were dropped because the webhook no longer takes them.
 //!
 //! A tally is a row beside the streaks, of revision 0, which no webhook has: it outlives revisions. Its counts are for
-//! people to read and decide nothing, so a write whose answer was lost counts as made. A notice tells of the first death
-//! at once, and of later ones at most once in [`NOTICE_INTERVAL`], with their number and the oldest of them
-//! ([`crate::notice`]). A death that is counted while a notice is being sent is told with the next one.
+//! people to read and decide nothing, so a write whose answer was lost counts as made. A notice reports the first death
+//! at once, and later ones at most once in [`NOTICE_INTERVAL`], with their number and the oldest of them
+//! ([`crate::notice`]). A death that is counted while a notice is being sent is part of the next one.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The pending notice: when it is due, in milliseconds, as text.
 pub(crate) const DEAD_NOTICE: &str = "dead_notice";
-/// The number of deaths that no notice has told.
+/// The number of deaths that no notice has reported.
 pub(crate) const DEAD_COUNT: &str = "dead_count";
 /// The id of the item that was accepted first among them.
 pub(crate) const DEAD_ITEM: &str = "dead_item";
@@ -168,12 +168,12 @@ pub(crate) fn notice_due_at(row: &Row) -> Option<i64> {
     }
 }
 
-/// The number of deaths that no notice has told.
+/// The number of deaths that no notice has reported.
 pub(crate) fn untold(row: &Row) -> i64 {
     number(Some(row), DEAD_COUNT).unwrap_or_default()
 }
 
-/// The oldest item among the deaths that no notice has told.
+/// The oldest item among the deaths that no notice has reported.
 pub(crate) fn oldest(row: &Row) -> Option<OldestDeath> {
     let text = |name: &str| match row.get(name) {
         Some(Value::Text(text)) => Some(text.clone()),
@@ -190,7 +190,7 @@ pub(crate) fn oldest(row: &Row) -> Option<OldestDeath> {
 pub(crate) fn sent(row: &Row, now: Timestamp) -> [Change; 6] {
     [
         Change::Remove(DEAD_NOTICE),
-        // Not removed: a death that was counted since the row was read is told with the next notice.
+        // Not removed: a death that was counted since the row was read is part of the next notice.
         Change::Add(DEAD_COUNT, -untold(row)),
         Change::Remove(DEAD_ITEM),
         Change::Remove(DEAD_ACCEPTED),
@@ -260,7 +260,7 @@ mod tests {
             delivery(3, 10, &ItemType::NOTICE),
             delivery(4, 60, &ItemType::MESSAGE),
         ];
-        let groups = Deaths::group(dead.iter().map(|one| (one, DeathCause::RetentionOver)));
+        let groups = Deaths::group(dead.iter().map(|delivery| (delivery, DeathCause::RetentionOver)));
         let counts: Vec<_> = groups.iter().map(|group| (group.items, group.oldest.item.clone())).collect();
         let id = |bits| ItemId::from_bits(bits).to_string();
         assert_eq!(counts, [(2, id(2)), (1, id(4))]);
@@ -286,7 +286,7 @@ mod tests {
         let due = 102 + 3600;
         assert_eq!(row.as_ref().unwrap().get(DUE_AT), Some(&Value::Number(due * 1000)));
         assert!(notices(row.as_ref().unwrap(), at(due - 1)).is_empty());
-        // Who looks too early leaves its time.
+        // A look that comes too early leaves its time.
         assert!(notice::told(&row.clone().unwrap(), &[], at(300)).apply(&mut row));
         assert_eq!(row.as_ref().unwrap().get(DUE_AT), Some(&Value::Number(due * 1000)));
         let second = notices(row.as_ref().unwrap(), at(due));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tests_are_under_way_and_a_third_waits_for_an_end_or_a_lease() {
+    fn a_third_test_waits_for_the_end_or_lease_of_another() {
         let one = begun(&TestShare::default(), "a", at(0));
         let two = begun(&one, "b", at(3));
         assert_eq!(two.begin("c", ATTEMPT, at(4)), MayTest::Refused { retry_after: 16 });

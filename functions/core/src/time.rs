@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serializer;
 
-/// What is said of a text that is no time.
+/// The error text where a text is no time.
 pub const EXPECTED: &str = "a time is expected, as 2026-12-31T23:59:59Z";
 
 /// Up to where a date stands in a time: `2026-12-31`.

@@ -1,9 +1,9 @@
-//! A conditional write as a value: what a row must be, and what it becomes.
+//! A conditional write as a value: a condition on a row, and an effect.
 //!
-//! The rule of blocking ([`crate::streak`]) and the holding of items ([`crate::holding`]) decide in these terms. An adapter renders a [`Write`] as DynamoDB
-//! expressions; the model check and the property tests evaluate the same value on a [`Row`] in memory. One test holds
-//! both against each other on random rows. What is here follows DynamoDB: a comparison with a missing attribute is
-//! false, and adding to a missing number starts from zero.
+//! The rule of blocking ([`crate::streak`]) and the holding of items ([`crate::holding`]) decide in these terms. An
+//! adapter renders a [`Write`] as DynamoDB expressions; the model check and the property tests evaluate the same value
+//! on a [`Row`] in memory. One test holds both against each other on random rows. The semantics follow DynamoDB: a
+//! comparison with a missing attribute is false, and adding to a missing number starts from zero.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub enum Value {
 /// A row: attributes by name, its key left out. A row without attributes is no row.
 pub type Row = BTreeMap<&'static str, Value>;
 
-/// What a row must be.
+/// A condition on a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// The attribute is there.
@@ -53,7 +53,7 @@ pub enum Change {
     Remove(&'static str),
 }
 
-/// What becomes of a row.
+/// The effect of a write on a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Its attributes change; a missing row is made.
@@ -65,22 +65,22 @@ pub enum Effect {
 /// A conditional write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
-    /// Which transition it is, for logs and tests.
+    /// The transition's name, for logs and tests.
     pub name: &'static str,
-    /// What the row must be.
+    /// The condition on the row.
     pub condition: Condition,
-    /// What becomes of it.
+    /// The effect on it.
     pub effect: Effect,
 }
 
 /// A conditional write of a whole row: what stood there before is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Put {
-    /// Which one it is, for tests.
+    /// The write's name, for tests.
     pub name: &'static str,
-    /// What the row must be before.
+    /// The condition on the row before.
     pub condition: Condition,
-    /// What it is then. An adapter adds what decides nothing.
+    /// The row afterwards. An adapter adds attributes that decide nothing.
     pub row: Row,
 }
 
@@ -110,8 +110,8 @@ impl Condition {
             Self::Is(name, expected) => value(name) == Some(expected),
             Self::AtMost(name, bound) => number(name).is_some_and(|number| number <= *bound),
             Self::AtLeast(name, bound) => number(name).is_some_and(|number| number >= *bound),
-            Self::All(all) => all.iter().all(|one| one.holds(row)),
-            Self::Any(any) => any.iter().any(|one| one.holds(row)),
+            Self::All(all) => all.iter().all(|condition| condition.holds(row)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds(row)),
         }
     }
 }

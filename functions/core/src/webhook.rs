@@ -32,7 +32,7 @@ pub const MAX_BLOCK_SECONDS: u32 = 7 * 24 * 3600;
 /// Stands in every answer in place of a header's value: it may be a credential. Sent back, it keeps the value.
 pub const MASK: &str = "********";
 
-/// What happens to items while their type is blocked.
+/// The treatment of items while their type is blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhileBlocked {
@@ -43,7 +43,7 @@ pub enum WhileBlocked {
     Discard,
 }
 
-/// Which attempts are logged.
+/// The attempts that are logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptLog {
@@ -56,7 +56,7 @@ pub enum AttemptLog {
     None,
 }
 
-/// What a customer sets.
+/// The settings of a webhook, as a customer sets them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Where items go.
@@ -67,11 +67,11 @@ pub struct Settings {
     pub sources: Option<BTreeSet<Source>>,
     /// Headers of its own, by lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// What happens to items while their type is blocked.
+    /// The treatment of items while their type is blocked.
     pub while_blocked: WhileBlocked,
-    /// Which attempts are logged.
+    /// The attempts that are logged.
     pub log: AttemptLog,
-    /// What it is for, in its owner's words.
+    /// A description in its owner's words.
     pub description: Option<String>,
     /// Whether its owner wants deliveries.
     pub enabled: bool,
@@ -85,13 +85,13 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DisabledBy {
-    /// Its owner said so.
+    /// Its owner disabled it.
     Owner,
     /// Its URL answered 410 Gone.
     Gone,
 }
 
-/// What a customer asks for when they create a webhook.
+/// A customer's request to create a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewWebhook {
     /// Its settings.
@@ -103,7 +103,7 @@ pub struct NewWebhook {
 }
 
 impl NewWebhook {
-    /// Reads what a customer gave, and reports everything that is wrong with it.
+    /// Reads a customer's request, and reports every fault of it.
     ///
     /// # Errors
     /// Every wrong field; unknown ones are wrong. No error repeats a secret.
@@ -126,7 +126,7 @@ impl NewWebhook {
         }
     }
 
-    /// The webhook, with what it needs of `fresh`.
+    /// The webhook, with credentials of `fresh` where the request has none.
     #[must_use]
     pub fn create(self, id: WebhookId, account: AccountId, fresh: Fresh, now: Timestamp) -> Webhook {
         let secret = self.secret.unwrap_or(fresh.secret);
@@ -135,7 +135,7 @@ impl NewWebhook {
     }
 }
 
-/// What a customer's patch makes of a webhook.
+/// The result of a customer's patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patched {
     /// Its settings.
@@ -149,18 +149,18 @@ pub struct Patched {
 pub struct Webhook {
     /// Its id.
     pub id: WebhookId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account: AccountId,
     /// Counts the changes of its URL, headers or credentials; 1 at first. A result of an older revision touches
     /// nothing of a newer one.
     pub revision: u64,
-    /// Counts all changes; what a change is conditional on.
+    /// Counts all changes. Every change is conditional on it.
     pub version: u64,
-    /// What its owner set.
+    /// Its settings.
     pub settings: Settings,
     /// Why it is disabled, where it is.
     pub disabled_by: Option<DisabledBy>,
-    /// What signs.
+    /// The credentials.
     #[serde(flatten)]
     pub credentials: Credentials,
     /// When it was created.
@@ -199,15 +199,16 @@ impl Webhook {
         self.settings.items.contains(item_type) && self.settings.sources.as_ref().is_none_or(from)
     }
 
-    /// What signs at a time.
+    /// The signers at a time.
     pub fn signers_at(&self, now: Timestamp) -> impl Iterator<Item = Signer<'_>> {
         self.credentials.signers_at(now)
     }
 
-    /// What a JSON merge patch (RFC 7396) makes of this webhook.
+    /// Applies a JSON merge patch (RFC 7396).
     ///
     /// # Errors
-    /// Every field that is wrong after the patch. A secret is not patched: rotating it says until when the old one signs.
+    /// Every field that is wrong after the patch. A secret is not patched, because a rotation says until when the old
+    /// one signs.
     pub fn patched(
         &self,
         patch: &Map<String, Value>,
@@ -230,8 +231,8 @@ impl Webhook {
         }
     }
 
-    /// This webhook with new settings and credentials; None where they change nothing. What a rotation replaced and
-    /// whose time is over is left behind.
+    /// This webhook with new settings and credentials; None where they change nothing. Replaced credentials whose time
+    /// is over are left out.
     #[must_use]
     pub fn changed(&self, settings: Settings, credentials: &Credentials, now: Timestamp) -> Option<Self> {
         let credentials = credentials.without_ended(now);
@@ -283,7 +284,7 @@ impl Webhook {
 }
 
 impl Settings {
-    /// Reads what a customer gave, and reports everything that is wrong with it.
+    /// Reads a customer's request, and reports every fault of it.
     ///
     /// # Errors
     /// Every wrong field; unknown ones are wrong.
@@ -329,7 +330,7 @@ impl Settings {
         let mut errors = Vec::new();
         if let Some(Value::Object(headers)) = patch.get_mut("headers") {
             *headers = lower_case_names(headers)?;
-            // What is masked stays as it is stored, so it is no part of the patch.
+            // A masked value stays as it is stored, so it is no part of the patch.
             headers.retain(|name, value| {
                 let masked = is_mask(value);
                 if masked && !self.headers.contains_key(name) {
@@ -664,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_address_or_header_is_a_new_revision_and_nothing_else_is() {
+    fn only_a_new_address_or_header_is_a_new_revision() {
         let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         let patched = |patch: Value| {
             let settings = before.settings.patched(patch.as_object().unwrap(), &none()).unwrap();
@@ -678,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn gone_disables_its_own_revision_until_the_owner_enables_it_again() {
+    fn gone_disables_its_revision_until_the_owner_enables_it() {
         let webhook = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         assert_eq!(webhook.gone(2, Timestamp::UNIX_EPOCH), None);
         let gone = webhook.gone(1, Timestamp::UNIX_EPOCH).unwrap();
@@ -689,7 +690,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_takes_its_types_from_its_sources_and_notices_from_carteiro() {
+    fn a_webhook_takes_its_types_from_its_sources_and_all_notices() {
         let webhook = webhook(json!({
             "url": "https://example.com/a", "items": ["message", "notice"], "sources": ["bot:a"],
         }));
@@ -705,7 +706,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_gets_the_secret_and_the_key_pair_that_were_asked_for() {
+    fn a_webhook_gets_the_requested_secret_and_key_pair() {
         let plain = json!({"url": "https://example.com/a", "items": ["message"]});
         let with = |more: Value| {
             let mut given = plain.clone();
@@ -759,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rotation_replaced_leaves_the_row_with_the_first_change_after_its_end() {
+    fn replaced_credentials_leave_with_a_change_after_their_end() {
         let before = webhook(json!({"url": "https://example.com/a", "items": ["message"]}));
         let given = json!({"overlap_seconds": 100});
         let rotation = crate::credentials::Rotation::from_json(given.as_object().unwrap()).unwrap();

@@ -41,11 +41,11 @@ const LOOK_LATER: Duration = Duration::from_secs(1);
 /// A slot that a worker has, or had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Which, below [`SLOTS`].
+    /// Its number, below [`SLOTS`].
     pub place: usize,
-    /// Whose it is.
+    /// The worker that has it.
     pub worker: String,
-    /// Until when.
+    /// The end of its lease.
     pub until: Timestamp,
 }
 
@@ -62,8 +62,8 @@ pub fn free_places(slots: &[Slot], worker: &str, now: Timestamp, random: u64) ->
     own.into_iter().chain(others).filter(|&place| place < SLOTS && !is_taken(place)).collect()
 }
 
-/// When a release is looked at again that another worker has until `lease`, by a message that `looks` others came before;
-/// None where enough were sent.
+/// When a release is looked at again that another worker has until `lease`, by a message that `looks` others came
+/// before; None where enough were sent.
 #[must_use]
 pub fn next_look(looks: u8, lease: Timestamp, now: Timestamp) -> Option<Timestamp> {
     (looks < MAX_LOOKS).then(|| after(lease.max(now), LOOK_LATER))

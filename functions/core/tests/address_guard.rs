@@ -1,7 +1,8 @@
 //! The address guard against a table of ranges of its own, and against `docs/address_guard.md`.
 //!
 //! The ranges here are those of IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890 and its
-//! updates), of multicast (RFC 5771, RFC 4291) and of what is reserved (RFC 1112, RFC 4291), as first and last addresses.
+//! updates), of multicast (RFC 5771, RFC 4291) and of what is reserved (RFC 1112, RFC 4291), as first and last
+//! addresses.
 
 #![expect(clippy::unwrap_used, reason = "what fails, fails the test")]
 
@@ -69,7 +70,7 @@ fn v6(bits: u128) -> IpAddr {
 }
 
 #[test]
-fn in_ipv4_the_guard_and_the_registries_agree_around_every_16_bits_and_every_edge() {
+fn the_guard_agrees_with_the_registries_on_ipv4() {
     let ranges = ranges_v4();
     let expected = |bits: u32| !ranges.iter().any(|&(first, last)| (first..=last).contains(&bits));
     let edges = ranges.iter().flat_map(|&(first, last)| [first, last]);
@@ -82,7 +83,7 @@ fn in_ipv4_the_guard_and_the_registries_agree_around_every_16_bits_and_every_edg
 }
 
 #[test]
-fn in_ipv6_the_guard_and_the_registries_agree_around_every_16_bits_and_every_edge() {
+fn the_guard_agrees_with_the_registries_on_ipv6() {
     let edges = ranges_v6().into_iter().flat_map(|(first, last)| [first, last]);
     let blocks = (0..=u16::MAX).map(|block| u128::from(block) << 112);
     // 2001::/16 holds most of what is special among the public ones.
@@ -205,7 +206,7 @@ fn the_document_says_of_each_range_what_the_guard_does() {
 }
 
 #[test]
-fn nothing_that_another_refuses_is_allowed_and_every_special_range_is_listed() {
+fn nothing_that_other_guards_refuse_is_allowed() {
     let rows = rows();
     for row in &rows {
         let others = row.refused_by[1..].iter().any(|refused| *refused != Refused::None);
@@ -289,7 +290,7 @@ fn what_is_no_host_is_not_taken() {
 }
 
 #[test]
-fn what_pretends_to_be_another_host_is_judged_by_the_one_that_is_asked() {
+fn a_disguised_host_is_judged_by_its_real_address() {
     for text in [
         "https://example.com@127.0.0.1/",
         "https://example.com:443@127.0.0.1/",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,89 +11,66 @@ use carteiro_adapters::http::sender::{Attempted, Labels, SIGNATURE, WebhookReque
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::address::WebhookUrl;
+use carteiro_core::admission::{Admission, Target, Unattempted, admit};
 use carteiro_core::attempt_log::{MAX_EXCERPT_BYTES, excerpt, shown_headers};
 use carteiro_core::delivery::Delivery;
-use carteiro_core::lane::{self, Lane, Turn};
+use carteiro_core::lane::Lane;
 use carteiro_core::mask::Mask;
 use carteiro_core::outcome::Outcome;
-use carteiro_core::slow::{DeadHosts, Place, slow_bound};
-use carteiro_core::streak::{Phase, State};
-use carteiro_core::webhook::{Webhook, WhileBlocked};
+use carteiro_core::slow::{Place, slow_bound};
+use carteiro_core::streak::State;
+use carteiro_core::webhook::Webhook;
 use futures_util::future::join;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
 
-use crate::Deliver;
-use crate::batch::{RESERVE, Received};
-use crate::read::{Known, Target};
+use crate::context::{Deliver, SETTLE_RESERVE};
+use crate::read::{self, BatchContext};
+use crate::received::Received;
 use crate::slow::{self, SlowAttempt};
 
-/// What came of a delivery, to be settled.
-pub(crate) struct Finished {
+/// A delivery that was processed, for settling.
+pub(crate) struct Processed {
     pub(crate) message: String,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) result: AttemptResult,
 }
 
-/// What came of a delivery.
+/// The result of processing a delivery.
+#[expect(clippy::large_enum_variant, reason = "most deliveries are attempted, and one batch has few")]
 pub(crate) enum AttemptResult {
     /// An attempt was made.
     Attempted {
-        /// The webhook as it was read before.
+        /// The webhook, as it was read before the attempt.
         webhook: Arc<Webhook>,
-        /// Which streak its result belongs to,
+        /// The streak that the result belongs to.
         key: StreakKey,
-        /// and how that stood before.
+        /// The streak's state before the attempt.
         before: State,
-        /// What it came to.
+        /// The attempt's outcome.
         outcome: Outcome,
-        /// When it ended.
+        /// When the attempt ended.
         ended_at: Timestamp,
-        /// What else is worth telling.
+        /// Details for the log.
         seen: Seen,
     },
-    /// None was made, for the webhook is disabled.
-    WebhookDisabled,
-    /// None was made, for the item's type is blocked.
-    Blocked {
-        /// What happens to the item meanwhile.
-        meanwhile: WhileBlocked,
-        /// Which streak,
-        key: StreakKey,
-        /// its block's id,
-        epoch: Option<String>,
-        /// and the block's end.
-        until: Timestamp,
-    },
-    /// None was made here, for the webhook is slow.
-    Slow,
-    /// Likewise, at the end of a chain of messages.
-    SlowAtChainsEnd,
-    /// None was made in the slow lane, for it waited too long for one.
-    Overdue,
-    /// None was made, for its host had no room in time.
-    NoTurn,
-    /// None was made, for the webhook was deleted.
-    WebhookDeleted,
-    /// None was made, for the webhook does not take the item's type or source any more.
-    NotTaken,
-    /// None was made, for the item's network does not let it be kept any more.
-    OverLimit,
+    /// No attempt was made.
+    NotMade(Unattempted),
 }
 
-/// What of an attempt decides nothing.
+/// Details of an attempt that decide nothing.
 pub(crate) struct Seen {
-    /// How long it took.
+    /// The attempt's duration.
     pub(crate) latency_ms: u64,
     /// The beginning of a failure's response, without credentials.
     pub(crate) response_body: Option<String>,
-    /// Some headers of a failure's response, likewise.
+    /// Some headers of a failure's response, without credentials.
     pub(crate) response_headers: BTreeMap<String, String>,
 }
 
-/// An attempt that is to be made.
+/// An attempt to make.
 struct Planned {
     received: Received,
     webhook: Arc<Webhook>,
@@ -101,22 +78,22 @@ struct Planned {
     before: State,
 }
 
-/// Attempts a batch. Answers what is to be settled, in the order in which it finished, and the messages of which no
-/// attempt could be made.
+/// Attempts a batch. Answers the processed deliveries, in the order in which they finished, and the messages of which
+/// no attempt could be made.
 pub(crate) async fn all(
     deliver: &Deliver,
     batch: Vec<Received>,
     lane: Lane,
-    known: &Known,
+    context: &BatchContext,
     clock: InvocationClock,
-) -> (Vec<Finished>, Vec<String>) {
-    let (mut finished, mut failed) = (Vec::new(), Vec::new());
+) -> (Vec<Processed>, Vec<String>) {
+    let (mut processed, mut failed) = (Vec::new(), Vec::new());
     let mut attempts = JoinSet::new();
     let mut messages = HashMap::new();
     let mut hosts: HashMap<_, Arc<Semaphore>> = HashMap::new();
     let (slow, seen_slow) = mpsc::unbounded_channel();
     for received in batch {
-        match plan(deliver, received, lane, known, clock.now()) {
+        match plan(deliver, received, lane, context, clock.now()) {
             Plan::Attempt(planned) => {
                 let message = planned.received.message.clone();
                 let deliver = deliver.clone();
@@ -124,21 +101,21 @@ pub(crate) async fn all(
                 let room = room.or_insert_with(|| Arc::new(Semaphore::new(deliver.host_concurrency)));
                 let room = Arc::clone(room);
                 let slow = slow.clone();
-                // A task each, so that a panic of one is the failure of that one.
+                // A task each, so that a panic in one is the failure of that one.
                 let task =
                     attempts.spawn(async move { in_turn(&deliver, *planned, &room, &slow, clock).await });
                 messages.insert(task.id(), message);
             }
-            Plan::Settle(one) => finished.push(*one),
+            Plan::Settle(settled) => processed.push(*settled),
             Plan::GoBack(message) => failed.push(message),
         }
     }
-    // From here on the attempts alone can say that they are slow.
+    // From here on only the attempts report that they are slow.
     drop(slow);
     let attempting = async {
         while let Some(joined) = attempts.join_next_with_id().await {
             match joined {
-                Ok((_, Ok(one))) => finished.push(one),
+                Ok((_, Ok(attempted))) => processed.push(attempted),
                 Ok((_, Err(message))) => failed.push(message),
                 Err(error) => {
                     tracing::error!(error = error.to_string(), "attempt.panicked");
@@ -147,93 +124,85 @@ pub(crate) async fn all(
             }
         }
     };
-    join(attempting, slow::note(deliver, known, lane, seen_slow, clock)).await;
-    (finished, failed)
+    join(attempting, slow::note(deliver, context, lane, seen_slow, clock)).await;
+    (processed, failed)
 }
 
-/// What is to be done with a message.
+/// The next step for a message.
 enum Plan {
     /// An attempt.
     Attempt(Box<Planned>),
-    /// No attempt, but settling.
-    Settle(Box<Finished>),
+    /// Settling, without an attempt.
+    Settle(Box<Processed>),
     /// Nothing: the queue hands it out again.
     GoBack(String),
 }
 
-fn plan(deliver: &Deliver, received: Received, lane: Lane, known: &Known, now: Timestamp) -> Plan {
-    let settle = |received: Received, result| {
-        Plan::Settle(Box::new(Finished { message: received.message, delivery: received.delivery, result }))
-    };
-    if received.delivery.is_over_limit(now) {
-        return settle(received, AttemptResult::OverLimit);
-    }
-    let (webhook, key, before) = match known.target(&received.delivery) {
-        Target::Webhook(webhook, key, before) => (Arc::clone(webhook), key, before),
-        Target::Deleted => return settle(received, AttemptResult::WebhookDeleted),
-        Target::Unreadable(error) => {
-            tracing::error!(message = received.message, error = error.chain(), "webhook.unreadable");
-            return Plan::GoBack(received.message);
+fn plan(deliver: &Deliver, received: Received, lane: Lane, context: &BatchContext, now: Timestamp) -> Plan {
+    let delivery = &received.delivery;
+    let found = context.target(delivery);
+    let (target, is_slow) = match &found {
+        read::Target::Webhook(webhook, _, before) => {
+            let is_slow = context.is_slow(delivery, webhook, now)
+                || deliver.dead_hosts().is_dead(&webhook.settings.url, now);
+            (Target::Webhook(webhook, before), is_slow)
         }
+        read::Target::Deleted => (Target::Deleted, false),
+        read::Target::Unreadable(_) => (Target::Unreadable, false),
     };
-    if !webhook.takes(&received.delivery.item_type, &received.delivery.source) {
-        return settle(received, AttemptResult::NotTaken);
-    }
-    if webhook.disabled_by.is_some() {
-        return settle(received, AttemptResult::WebhookDisabled);
-    }
-    if let Phase::Blocked { until, .. } = before.phase {
-        let meanwhile = webhook.settings.while_blocked;
-        return settle(received, AttemptResult::Blocked { meanwhile, key, epoch: before.epoch, until });
-    }
     let waited = received.sent_at.and_then(|sent_at| now.duration_since(sent_at).try_into().ok());
-    let slow = lane::timed_out_only(&before)
-        || known.is_slow(&received.delivery, &webhook, now)
-        || dead_hosts(deliver).is_dead(&webhook.settings.url, now);
-    match lane::turn(lane, slow, received.delivery.chain, waited.unwrap_or_default()) {
-        Turn::ToSlowLane => settle(received, AttemptResult::Slow),
-        Turn::ToSlowLaneByRow => settle(received, AttemptResult::SlowAtChainsEnd),
-        Turn::Overdue => settle(received, AttemptResult::Overdue),
-        Turn::Here => Plan::Attempt(Box::new(Planned { received, webhook, key, before })),
+    match (admit(delivery, target, lane, is_slow, waited.unwrap_or_default(), now), found) {
+        (Admission::Attempt, read::Target::Webhook(webhook, key, before)) => {
+            let webhook = Arc::clone(webhook);
+            Plan::Attempt(Box::new(Planned { received, webhook, key, before }))
+        }
+        (Admission::Settle(reason), _) => Plan::Settle(Box::new(received.not_attempted(reason))),
+        (Admission::Attempt | Admission::GoBack, found) => {
+            if let read::Target::Unreadable(error) = found {
+                tracing::error!(message = received.message, error = error.chain(), "webhook.unreadable");
+            }
+            Plan::GoBack(received.message)
+        }
     }
 }
 
-/// What this copy knows of hosts. A panic in the middle leaves nothing half done in it.
-fn dead_hosts(deliver: &Deliver) -> MutexGuard<'_, DeadHosts> {
-    deliver.dead_hosts.lock().unwrap_or_else(PoisonError::into_inner)
+impl Received {
+    fn not_attempted(self, reason: Unattempted) -> Processed {
+        let result = AttemptResult::NotMade(reason);
+        Processed { message: self.message, delivery: self.delivery, result }
+    }
 }
 
-/// What one batch sends no more than so much to at once.
+/// The host whose attempts a batch limits.
 fn host(url: &WebhookUrl) -> (String, u16) {
     (url.host(), url.port())
 }
 
-/// Attempts one delivery when its host has room for it. An error names the message of which no attempt could be made.
+/// Attempts one delivery when its host has room for it. An error is the message of which no attempt could be made.
 async fn in_turn(
     deliver: &Deliver,
     planned: Planned,
     room: &Semaphore,
     slow: &UnboundedSender<SlowAttempt>,
     clock: InvocationClock,
-) -> Result<Finished, String> {
-    let latest = clock.left().saturating_sub(deliver.attempt + RESERVE);
+) -> Result<Processed, String> {
+    let latest = clock.left().saturating_sub(deliver.attempt + SETTLE_RESERVE);
     match tokio::time::timeout(latest, room.acquire()).await {
-        Ok(Ok(_room)) => one(deliver, planned, slow, clock).await,
+        Ok(Ok(_room)) => make(deliver, planned, slow, clock).await,
         Ok(Err(_)) | Err(_) => {
             tracing::warn!(webhook = planned.webhook.id.as_str(), "attempt.no_turn");
-            let Received { message, delivery, .. } = planned.received;
-            Ok(Finished { message, delivery, result: AttemptResult::NoTurn })
+            Ok(planned.received.not_attempted(Unattempted::HostBusy))
         }
     }
 }
 
-/// Attempts one delivery. An error names the message of which no attempt could be made.
-async fn one(
+/// Makes an attempt. An error is the message of which no attempt could be made.
+async fn make(
     deliver: &Deliver,
     planned: Planned,
     slow: &UnboundedSender<SlowAttempt>,
     clock: InvocationClock,
-) -> Result<Finished, String> {
+) -> Result<Processed, String> {
     let Planned { received: Received { message, delivery, .. }, webhook, key, before } = planned;
     let source = delivery.source.to_string();
     let labels = Labels {
@@ -264,9 +233,9 @@ async fn one(
         }
     };
     if attempted.connected {
-        dead_hosts(deliver).reached(&webhook.settings.url);
+        deliver.dead_hosts().reached(&webhook.settings.url);
     } else if attempted.outcome.is_timeout() {
-        dead_hosts(deliver).timed_out(&webhook.settings.url, clock.now());
+        deliver.dead_hosts().timed_out(&webhook.settings.url, clock.now());
     }
     let (outcome, seen) = without_credentials(attempted, &webhook, &signature.unwrap_or_default(), now);
     let (name, status, cause) = described(&outcome);
@@ -285,10 +254,10 @@ async fn one(
     );
     let ended_at = clock.now();
     let result = AttemptResult::Attempted { webhook, key, before, outcome, ended_at, seen };
-    Ok(Finished { message, delivery, result })
+    Ok(Processed { message, delivery, result })
 }
 
-/// Waits for an attempt, and says so once if it is not over after `bound`.
+/// Waits for an attempt, and calls `is_slow` if it is not over after `bound`.
 async fn noticed<T>(attempting: impl Future<Output = T>, bound: Duration, is_slow: impl FnOnce()) -> T {
     let mut attempting = pin!(attempting);
     if let Ok(attempted) = tokio::time::timeout(bound, &mut attempting).await {
@@ -298,7 +267,7 @@ async fn noticed<T>(attempting: impl Future<Output = T>, bound: Duration, is_slo
     attempting.await
 }
 
-/// What an attempt came to, without any credential that the receiver repeated. Of a success nothing is shown.
+/// An attempt's outcome and details, without any credential that the receiver repeated. A success has no details.
 fn without_credentials(
     attempted: Attempted,
     webhook: &Webhook,
@@ -319,7 +288,7 @@ fn without_credentials(
     (attempted.outcome.masked(&mask), seen)
 }
 
-/// How an outcome is logged: its class, status and cause.
+/// An outcome as the log has it: its class, status and cause.
 fn described(outcome: &Outcome) -> (&'static str, Option<u16>, Option<&'static str>) {
     match outcome {
         Outcome::Success { status } => ("success", Some(*status), None),

@@ -1,48 +1,19 @@
 //! A batch of deliveries: read, attempt, settle.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::streak::StreakKey;
-use carteiro_core::delivery::{Delivery, MessageError};
 use carteiro_core::lane::Lane;
 use futures_util::future::join;
-use jiff::Timestamp;
 
-use crate::Deliver;
+use crate::context::{ANSWER_RESERVE, Deliver, SETTLE_RESERVE};
+use crate::received::{self, Received};
 use crate::{attempt, gone, log, read, record, settle, tally};
-
-/// What settling needs after the attempts. With less time left than this and an attempt's deadline, none begins.
-pub(crate) const RESERVE: Duration = Duration::from_secs(8);
-
-/// A message of the batch and the delivery that it is.
-pub(crate) struct Received {
-    pub(crate) message: String,
-    pub(crate) delivery: Arc<Delivery>,
-    /// When the message was sent.
-    pub(crate) sent_at: Option<Timestamp>,
-}
 
 /// Handles a batch, and names the messages that the queue is to hand out again.
 pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
     let lane = lane(deliver, &event);
-    let mut failed = Vec::new();
-    let mut batch = Vec::new();
-    for record in event.records {
-        // A message that cannot be named cannot be answered as failed by itself; the platform names them all.
-        let message = record.message_id.clone().unwrap_or_default();
-        match read(&record) {
-            Ok(delivery) => {
-                batch.push(Received { message, delivery: Arc::new(delivery), sent_at: sent_at(&record) });
-            }
-            Err(error) => {
-                tracing::error!(message, error = error.to_string(), "delivery.unreadable");
-                failed.push(message);
-            }
-        }
-    }
+    let (batch, mut failed) = received::read(event);
     failed.extend(deliver_all(deliver, batch, lane, clock).await);
     let mut response = SqsBatchResponse::default();
     for message in failed {
@@ -51,21 +22,10 @@ pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: Invocation
     response
 }
 
-/// The lane that a batch is from: a mapping reads one queue.
+/// The lane of a batch. All its messages are from one queue.
 fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
     let from = event.records.first().and_then(|record| record.event_source_arn.as_deref());
     if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
-}
-
-fn sent_at(record: &SqsMessage) -> Option<Timestamp> {
-    let milliseconds = record.attributes.get("SentTimestamp")?.parse().ok()?;
-    Timestamp::from_millisecond(milliseconds).ok()
-}
-
-fn read(record: &SqsMessage) -> Result<Delivery, MessageError> {
-    Delivery::from_message(record.body.as_deref().unwrap_or_default(), |name| {
-        record.message_attributes.get(name).and_then(|value| value.string_value.as_deref())
-    })
 }
 
 /// Answers the messages that could not be settled.
@@ -80,37 +40,37 @@ async fn deliver_all(
         return Vec::new();
     }
     let seen_at = clock.now();
-    let known = match read::known(deliver, &batch, seen_at).await {
-        Ok(known) => known,
+    let context = match read::context(deliver, &batch, seen_at).await {
+        Ok(context) => context,
         Err(error) => {
             // No read, no attempt.
             tracing::error!(messages = batch.len(), error = error.chain(), "batch.webhooks_not_read");
             return all(&batch);
         }
     };
-    if clock.left() < deliver.attempt + RESERVE {
+    if clock.left() < deliver.attempt + SETTLE_RESERVE {
         tracing::warn!(messages = batch.len(), "batch.out_of_time");
         return all(&batch);
     }
-    let (finished, mut failed) = attempt::all(deliver, batch, lane, &known, clock).await;
+    let (processed, mut failed) = attempt::all(deliver, batch, lane, &context, clock).await;
     let (left, disabled) =
-        join(record::all(deliver, &finished, clock), gone::disable(deliver, &finished, clock)).await;
-    let attempts = log::wanted(&finished);
+        join(record::all(deliver, &processed, clock), gone::disable(deliver, &processed, clock)).await;
+    let attempts = log::wanted(&processed);
     let unrecorded = left.messages;
-    let finished = finished.into_iter().filter(|one| !unrecorded.contains(&one.message)).collect();
-    let settled = settle::all(deliver, finished, lane, seen_at, clock).await;
+    let processed = processed.into_iter().filter(|each| !unrecorded.contains(&each.message)).collect();
+    let settled = settle::all(deliver, processed, lane, seen_at, clock).await;
     let dead = tally::count_deaths(deliver, &settled, clock).await;
-    let telling = tell(deliver, left.to_tell.iter().chain(&disabled).chain(&dead), clock);
-    join(telling, log::write(deliver, attempts, &settled, clock)).await;
+    let notifying = notify(deliver, left.pending.iter().chain(&disabled).chain(&dead), clock);
+    join(notifying, log::write(deliver, attempts, &settled, clock)).await;
     failed.extend(settled.unsettled);
     failed.extend(unrecorded);
     failed
 }
 
-/// Tells what recording left to be told, after everything else. What there is no time for, a tick tells.
-async fn tell(deliver: &Deliver, to_tell: impl Iterator<Item = &StreakKey>, clock: InvocationClock) {
-    for key in to_tell {
-        let left = clock.left().saturating_sub(Duration::from_millis(1500));
+/// Sends the notices that the batch left pending, after everything else. A tick sends those that there is no time for.
+async fn notify(deliver: &Deliver, pending: impl Iterator<Item = &StreakKey>, clock: InvocationClock) {
+    for key in pending {
+        let left = clock.left().saturating_sub(ANSWER_RESERVE);
         match tokio::time::timeout(left, deliver.notifier.notify(key, clock)).await {
             Ok(Ok(notices)) => {
                 tracing::info!(webhook = key.webhook.as_str(), notices, "notices.queued");

@@ -1,5 +1,4 @@
-//! What a batch reads before its attempts: its webhooks, the streaks of their current revisions, and which of them were
-//! slow.
+//! Reading before the attempts of a batch: its webhooks, the streaks of their current revisions, and slow attempts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,39 +12,39 @@ use carteiro_core::streak::State;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
-use crate::Deliver;
-use crate::batch::Received;
+use crate::context::Deliver;
+use crate::received::Received;
 
-/// What a batch knows before its attempts.
-pub(crate) struct Known {
+/// Webhooks, streaks and slow attempts that a batch read before its attempts.
+pub(crate) struct BatchContext {
     webhooks: HashMap<WebhookId, Result<Arc<Webhook>, AdapterError>>,
     states: HashMap<StreakKey, State>,
     slow: HashMap<AccountId, SlowAttempts>,
 }
 
-/// What is known for one delivery.
+/// The webhook of a delivery, as it was read.
 pub(crate) enum Target<'a> {
-    /// Its webhook, and the state of its type.
+    /// The webhook, and the streak of the item's type.
     Webhook(&'a Arc<Webhook>, StreakKey, State),
-    /// Its webhook was deleted.
+    /// The webhook was deleted.
     Deleted,
-    /// Its webhook's row cannot be read.
+    /// The webhook's row cannot be read.
     Unreadable(&'a AdapterError),
 }
 
-impl Known {
+impl BatchContext {
     /// The slow attempts of an account.
     pub(crate) fn slow(&self, account: &AccountId) -> SlowAttempts {
         self.slow.get(account).cloned().unwrap_or_default()
     }
 
-    /// Whether the attempts of a webhook, or those of its account, took long lately.
+    /// Whether recent attempts of a webhook, or of its account, were slow.
     pub(crate) fn is_slow(&self, delivery: &Delivery, webhook: &Webhook, now: Timestamp) -> bool {
         let place = || Place::of(&webhook.id, &webhook.settings.url);
         self.slow.get(&delivery.account).is_some_and(|slow| slow.is_slow(&place(), now))
     }
 
-    /// What is known for a delivery.
+    /// The webhook of a delivery.
     pub(crate) fn target(&self, delivery: &Delivery) -> Target<'_> {
         match self.webhooks.get(&delivery.webhook) {
             None => Target::Deleted,
@@ -60,7 +59,8 @@ impl Known {
     }
 }
 
-fn key(delivery: &Delivery, revision: u64) -> StreakKey {
+/// The streak of a delivery's type, at a revision of its webhook.
+pub(crate) fn key(delivery: &Delivery, revision: u64) -> StreakKey {
     StreakKey {
         account: delivery.account.clone(),
         webhook: delivery.webhook.clone(),
@@ -69,26 +69,26 @@ fn key(delivery: &Delivery, revision: u64) -> StreakKey {
     }
 }
 
-/// Reads what a batch needs: in one call, where its messages name the revisions that the webhooks still have.
-pub(crate) async fn known(
+/// Reads what a batch needs, in one call if its messages name the current revisions of their webhooks.
+pub(crate) async fn context(
     deliver: &Deliver,
     batch: &[Received],
     now: Timestamp,
-) -> Result<Known, AdapterError> {
+) -> Result<BatchContext, AdapterError> {
     let wanted: BTreeSet<_> =
-        batch.iter().map(|one| (&one.delivery.account, &one.delivery.webhook)).collect();
+        batch.iter().map(|received| (&received.delivery.account, &received.delivery.webhook)).collect();
     let wanted: Vec<_> =
         wanted.into_iter().map(|(account, webhook)| (account.clone(), webhook.clone())).collect();
-    let guessed = distinct(batch.iter().map(|one| key(&one.delivery, one.delivery.revision)));
+    let guessed = distinct(batch.iter().map(|received| key(&received.delivery, received.delivery.revision)));
     let found = deliver.config.find_webhooks(&wanted, &deliver.streaks, &guessed).await?;
     let mut rows = found.streaks;
-    let current = batch.iter().filter_map(|one| {
-        let webhook = found.webhooks.get(&one.delivery.webhook)?.as_ref().ok()?;
-        Some(key(&one.delivery, webhook.revision))
+    let current = batch.iter().filter_map(|received| {
+        let webhook = found.webhooks.get(&received.delivery.webhook)?.as_ref().ok()?;
+        Some(key(&received.delivery, webhook.revision))
     });
     let changed: Vec<_> = distinct(current).into_iter().filter(|key| !guessed.contains(key)).collect();
     rows.extend(deliver.streaks.read_all(&changed).await?);
-    Ok(Known {
+    Ok(BatchContext {
         webhooks: found.webhooks.into_iter().map(|(id, webhook)| (id, webhook.map(Arc::new))).collect(),
         states: rows.into_iter().map(|(key, row)| (key, State::of(Some(&row), now))).collect(),
         slow: found.slow,

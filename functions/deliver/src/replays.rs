@@ -1,4 +1,4 @@
-//! Counting what became of replayed items, for their owners to read.
+//! Counts the fates of replayed items, for their owners to read.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,43 +8,27 @@ use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::replay::Counts;
 
-use crate::Deliver;
+use crate::context::{ANSWER_RESERVE, Deliver};
 
 /// How long a count may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// How a replayed item ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It arrived.
-    Delivered,
-    /// It died again.
-    Dead,
-    /// It was dropped.
-    Dropped,
-}
-
-/// Counts the items that ended, once for each replay. One that is not counted is missing in what the owner reads.
+/// Counts items of replays, with one write for each replay. A failed write is missing in what the owner reads.
 pub(crate) async fn count(
     deliver: &Deliver,
-    ended: impl Iterator<Item = (&Delivery, End)>,
+    ended: impl Iterator<Item = (&Delivery, Counts)>,
     clock: InvocationClock,
 ) {
     let mut counts: HashMap<ReplayKey, Counts> = HashMap::new();
-    for (delivery, end) in ended {
+    for (delivery, count) in ended {
         let Some(replayed) = &delivery.replayed else { continue };
         let key = ReplayKey { webhook: delivery.webhook.clone(), replay: replayed.replay.clone() };
-        let count = counts.entry(key).or_default();
-        match end {
-            End::Delivered => count.delivered += 1,
-            End::Dead => count.dead += 1,
-            End::Dropped => count.dropped += 1,
-        }
+        *counts.entry(key).or_default() += count;
     }
     for (key, count) in counts {
         let now = clock.now();
         let counting = deliver.held.replays.count(&key, count, now, deliver.retention.replay_expires(now));
-        let limit = clock.left().saturating_sub(Duration::from_millis(1500)).min(LIMIT);
+        let limit = clock.left().saturating_sub(ANSWER_RESERVE).min(LIMIT);
         if !matches!(tokio::time::timeout(limit, counting).await, Ok(Ok(()))) {
             tracing::warn!(
                 webhook = key.webhook.as_str(),

@@ -1,22 +1,24 @@
-//! Settling: each delivery of a batch is done with, or durably somewhere else, before its message is.
+//! Settles deliveries: each is done with, or durably somewhere else, before its message is.
+//!
+//! The core decides where a delivery goes ([`carteiro_core::disposition`]); this does it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::streak::StreakKey;
-use carteiro_adapters::tables::waiting::keys::{HeldFor, ReleaseKey};
-use carteiro_core::attempt_log::Became;
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_core::admission::Unattempted;
+use carteiro_core::attempt_log::ItemFate;
 use carteiro_core::delivery::Delivery;
-use carteiro_core::item::ItemType;
-use carteiro_core::lane::{self, Lane, OVERDUE_WAIT, ShortWait};
+use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attempt, without_attempt};
+use carteiro_core::holding::HeldFor;
+use carteiro_core::id::AccountId;
+use carteiro_core::lane::Lane;
 use carteiro_core::release::StepTag;
-use carteiro_core::retention::after;
-use carteiro_core::settlement::{DISABLED_WAIT, DeathCause, Settlement, settle};
 use carteiro_core::streak;
 use carteiro_core::tally::Deaths;
 use carteiro_core::webhook::WhileBlocked;
@@ -24,133 +26,64 @@ use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::Deliver;
-use crate::attempt::{AttemptResult, Finished};
-use crate::replays::{self, End};
-use crate::tally;
-
-/// What the answer needs; nothing is waited for in the last of it.
-const RESERVE: Duration = Duration::from_millis(1500);
-
-/// How long a notice waits for its next attempt at least: it is moved by a tick.
-const NOTICE_WAIT: Duration = Duration::from_secs(60);
-
-/// How long an item waits whose host had no room in its batch.
-const NO_TURN_WAIT: Duration = Duration::from_secs(5);
+use crate::attempt::{AttemptResult, Processed};
+use crate::context::{ANSWER_RESERVE, Deliver};
+use crate::{read, replays, tally};
 
 /// How many rows are written at once.
 const CONCURRENT_ROWS: usize = 10;
 
-/// A batch, settled.
+/// A settled batch.
 pub(crate) struct Settled {
     /// The messages that could not be settled.
     pub(crate) unsettled: Vec<String>,
-    /// What became of the others' items, and when they are attempted again where that is known, by message.
-    pub(crate) became: HashMap<String, (Became, Option<Timestamp>)>,
+    /// The other items' fates by message, and when they are attempted again where that is known.
+    pub(crate) fates: HashMap<String, (ItemFate, Option<Timestamp>)>,
     /// The items that died, by webhook and type.
     pub(crate) deaths: Vec<Deaths>,
-    /// Whether a notice of them makes no chain of messages longer than it may be.
+    /// Whether a notice of them makes no chain of messages too long.
     pub(crate) may_notify_deaths: bool,
 }
 
-/// What is to be stored for a delivery.
-enum Store {
-    /// Nothing: it arrived.
-    Arrived,
-    /// Nothing: it is dropped.
-    Dropped,
-    /// A message that comes back in its lane after this delay.
-    Requeue(Duration),
-    /// A message to this lane after this delay, of which no attempt was made: it is still of its step.
-    Resend(Lane, Duration),
-    /// A row that comes due then.
-    HoldUntil(Timestamp),
-    /// A row that waits for its release, which is looked at then.
-    HoldForRelease(HeldFor, Timestamp),
-    /// A dead row.
-    Bury(DeathCause),
-}
-
-impl Store {
-    /// What is to be stored of an item that its network lets be kept for a time only: nothing from then on, and nothing
-    /// waits for longer.
-    fn within_limit(self, delivery: &Delivery, now: Timestamp) -> Self {
-        match self {
-            Self::Arrived | Self::Dropped => self,
-            _ if delivery.is_over_limit(now) => Self::over_limit(delivery),
-            Self::HoldUntil(at) => Self::HoldUntil(delivery.within_limit(at)),
-            Self::HoldForRelease(reason, at) => Self::HoldForRelease(reason, delivery.within_limit(at)),
-            Self::Requeue(_) | Self::Resend(..) | Self::Bury(_) => self,
-        }
-    }
-
-    /// Nothing, of what its network does not let be kept any more.
-    fn over_limit(delivery: &Delivery) -> Self {
-        let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
-        tracing::warn!(webhook, item, "delivery.storage_limit");
-        Self::Dropped
-    }
-
-    /// What becomes of an item, and when it is attempted again where that is known.
-    fn became(&self, now: Timestamp) -> Option<(Became, Option<Timestamp>)> {
-        Some(match self {
-            Self::Arrived => (Became::Delivered, None),
-            Self::Dropped => (Became::Dropped, None),
-            Self::Resend(..) => return None,
-            Self::Requeue(wait) => (Became::Retry, Some(after(now, *wait))),
-            Self::HoldUntil(at) => (Became::Retry, Some(*at)),
-            Self::HoldForRelease(..) => (Became::Held, None),
-            Self::Bury(_) => (Became::Dead, None),
-        })
-    }
-
-    /// How it ended, where it did.
-    fn end(&self) -> Option<End> {
-        match self {
-            Self::Arrived => Some(End::Delivered),
-            Self::Dropped => Some(End::Dropped),
-            Self::Bury(_) => Some(End::Dead),
-            Self::Requeue(_) | Self::Resend(..) | Self::HoldUntil(_) | Self::HoldForRelease(..) => None,
-        }
-    }
-}
-
-/// A delivery with what is to be stored for it.
+/// A delivery and where it goes.
 struct Decided {
     message: String,
-    /// With the number of its next attempt, and no step.
+    /// With the number of its next attempt, and without its step unless it keeps that.
     delivery: Delivery,
-    store: Store,
+    disposition: Disposition,
     /// The step of a release that it belonged to.
     step: Option<StepTag>,
     /// Whether that step counts it as failed.
     failed: bool,
 }
 
+impl Decided {
+    fn new(processed: Processed, decision: Decision) -> Self {
+        let Decision { attempt, disposition, failed } = decision;
+        let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(processed.delivery) };
+        let step = if disposition.keeps_step() { None } else { delivery.step.take() };
+        Self { message: processed.message, delivery, disposition, step, failed }
+    }
+}
+
 /// Settles a batch that began to read the state of its webhooks at `seen_at`.
 pub(crate) async fn all(
     deliver: &Deliver,
-    finished: Vec<Finished>,
+    processed: Vec<Processed>,
     lane: Lane,
     seen_at: Timestamp,
     clock: InvocationClock,
 ) -> Settled {
     let mut unsettled = Vec::new();
-    count_discarded(deliver, &finished, clock).await;
-    tally::count_dropped(deliver, &finished, clock).await;
+    count_discarded(deliver, &processed, clock).await;
+    tally::count_dropped(deliver, &processed, clock).await;
     let mut decided = Vec::new();
-    for one in finished {
-        let now = clock.now();
-        match decide(deliver, &one, lane, now) {
-            Ok((attempt, store, failed)) => {
-                let store = store.within_limit(&one.delivery, now);
-                let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(one.delivery) };
-                let step = if matches!(store, Store::Resend(..)) { None } else { delivery.step.take() };
-                decided.push(Decided { message: one.message, delivery, store, step, failed });
-            }
+    for each in processed {
+        match decide(deliver, &each, lane, clock.now()) {
+            Ok(decision) => decided.push(Decided::new(each, decision)),
             Err(error) => {
-                tracing::error!(message = one.message, error = error.chain(), "settle.undecided");
-                unsettled.push(one.message);
+                tracing::error!(message = each.message, error = error.chain(), "settle.undecided");
+                unsettled.push(each.message);
             }
         }
     }
@@ -158,185 +91,113 @@ pub(crate) async fn all(
         (requeue(deliver, &decided, lane, clock), store(deliver, &decided, seen_at, clock));
     let (requeued, stored) = join(requeued, held).await;
     let awaited = await_releases(deliver, &decided, clock).await;
-    let failed = |one: &Decided| {
-        requeued.contains(&one.message) || stored.contains(&one.message) || awaited.contains(&one.message)
-    };
-    let (left, settled): (Vec<_>, Vec<_>) = decided.into_iter().partition(failed);
-    unsettled.extend(left.into_iter().map(|one| one.message));
+    let uncertain: BTreeSet<_> = [requeued, stored, awaited].into_iter().flatten().collect();
+    let (left, settled): (Vec<_>, Vec<_>) =
+        decided.into_iter().partition(|decided| uncertain.contains(&decided.message));
+    unsettled.extend(left.into_iter().map(|decided| decided.message));
     finish_steps(deliver, &settled, clock).await;
-    let ended = settled.iter().filter_map(|one| Some((&one.delivery, one.store.end()?)));
+    let ended = settled.iter().filter_map(|each| Some((&each.delivery, each.disposition.replay_counts()?)));
     replays::count(deliver, ended, clock).await;
-    let now = clock.now();
-    let became = settled.iter().filter_map(|one| Some((one.message.clone(), one.store.became(now)?)));
+    summary(&settled, unsettled, clock.now())
+}
+
+fn summary(settled: &[Decided], unsettled: Vec<String>, now: Timestamp) -> Settled {
+    let fates = settled.iter().filter_map(|each| Some((each.message.clone(), each.disposition.fate(now)?)));
     let dead = || {
-        settled.iter().filter_map(|one| match one.store {
-            Store::Bury(cause) => Some((&one.delivery, cause)),
+        settled.iter().filter_map(|each| match each.disposition {
+            Disposition::Bury(cause) => Some((&each.delivery, cause)),
             _ => None,
         })
     };
-    let deaths = Deaths::group(dead());
     let may_notify_deaths = dead().all(|(delivery, _)| delivery.chain == 0);
-    Settled { became: became.collect(), unsettled, deaths, may_notify_deaths }
+    Settled { fates: fates.collect(), unsettled, deaths: Deaths::group(dead()), may_notify_deaths }
 }
 
-/// What is to be stored, under which number of the next attempt, and whether a step counts it as failed.
+/// Decides where a delivery goes, and logs what its owner may miss.
 fn decide(
     deliver: &Deliver,
-    one: &Finished,
+    processed: &Processed,
     here: Lane,
     now: Timestamp,
-) -> Result<(u32, Store, bool), AdapterError> {
-    let delivery = &one.delivery;
-    let end = deliver.retention.held_until(delivery.kept_since());
-    // No attempt was made, by no fault of the URL's: it is looked at again then, under the same number.
-    let unattempted = |delivery: &Delivery, look_at: Timestamp| {
-        let store = match &delivery.step {
-            _ if now >= end => Store::Bury(DeathCause::RetentionOver),
-            Some(_) => Store::HoldForRelease(HeldFor::Blocked, look_at.min(end)),
-            None => Store::HoldUntil(look_at.min(end)),
-        };
-        Ok((delivery.attempt, store, true))
-    };
-    let waiting = |reason, look_at: Timestamp| {
-        let store = if now >= end {
-            Store::Bury(DeathCause::RetentionOver)
-        } else {
-            Store::HoldForRelease(reason, look_at.min(end))
-        };
-        Ok((delivery.attempt, store, true))
-    };
-    let (outcome, ended_at) = match &one.result {
-        AttemptResult::Attempted { outcome, ended_at, .. } => (outcome, *ended_at),
-        AttemptResult::WebhookDeleted => {
-            tracing::info!(
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                "delivery.dropped"
-            );
-            return Ok((delivery.attempt, Store::Dropped, false));
+) -> Result<Decision, AdapterError> {
+    let Processed { delivery, result, .. } = processed;
+    let decision = match result {
+        AttemptResult::Attempted { outcome, ended_at, .. } => {
+            after_attempt(delivery, outcome, *ended_at, deliver.retention, now, random::bits64()?)
         }
-        AttemptResult::NotTaken => {
-            tracing::info!(
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                item_type = delivery.item_type.as_str(),
-                "delivery.not_taken"
-            );
-            return Ok((delivery.attempt, Store::Dropped, false));
-        }
-        AttemptResult::OverLimit => return Ok((delivery.attempt, Store::over_limit(delivery), false)),
-        AttemptResult::Slow | AttemptResult::SlowAtChainsEnd => {
-            tracing::info!(
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                "delivery.moved_to_slow_lane"
-            );
-            if matches!(one.result, AttemptResult::SlowAtChainsEnd) {
-                // The next tick begins a new chain, whose first message is moved.
-                return unattempted(delivery, now);
-            }
-            return Ok((delivery.attempt, Store::Resend(Lane::Slow, Duration::ZERO), false));
-        }
-        AttemptResult::NoTurn if lane::retry(delivery.chain) == ShortWait::InQueue => {
-            return Ok((delivery.attempt, Store::Resend(here, NO_TURN_WAIT), false));
-        }
-        AttemptResult::NoTurn => return unattempted(delivery, after(now, NO_TURN_WAIT)),
-        AttemptResult::Overdue => {
-            tracing::info!(
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                "delivery.overdue"
-            );
-            return unattempted(delivery, after(now, OVERDUE_WAIT));
-        }
-        AttemptResult::WebhookDisabled => return waiting(HeldFor::Disabled, after(now, DISABLED_WAIT)),
-        AttemptResult::Blocked { meanwhile: WhileBlocked::Hold, until, .. } => {
-            return waiting(HeldFor::Blocked, *until);
-        }
-        AttemptResult::Blocked { .. } => {
-            tracing::info!(
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                "delivery.discarded"
-            );
-            return Ok((delivery.attempt, Store::Dropped, false));
+        AttemptResult::NotMade(reason) => {
+            log_move(delivery, reason);
+            without_attempt(delivery, reason, here, deliver.retention, now)
         }
     };
-    let random = random::bits64()?;
-    let settlement =
-        settle(outcome, delivery.attempt, delivery.kept_since(), deliver.retention, ended_at, random);
-    let next = delivery.attempt.saturating_add(1);
-    let first_step = delivery.step.as_ref().is_some_and(|step| step.first);
-    Ok(match settlement {
-        Settlement::Delivered => (next, Store::Arrived, false),
-        Settlement::Dead(cause) => (next, Store::Bury(cause), true),
-        Settlement::Hold { until } if outcome.is_gone() => {
-            (next, Store::HoldForRelease(HeldFor::Disabled, until), true)
-        }
-        // A failure in the first step does not use up the item's schedule: it keeps its number. What is of a step waits
-        // for the next one, in its place, and not in the queue, which would make the chain of invocations longer.
-        _ if delivery.step.is_some() => {
-            let number = if first_step { delivery.attempt } else { next };
-            (number, Store::HoldForRelease(HeldFor::Blocked, after(now, DISABLED_WAIT).min(end)), true)
-        }
-        Settlement::RetrySoon { wait } if delivery.item_type == ItemType::NOTICE => {
-            // It may have been sent by a delivery at the end of a chain.
-            (next, Store::HoldUntil(after(now, wait.max(NOTICE_WAIT)).min(end)), true)
-        }
-        Settlement::RetrySoon { wait } => match lane::retry(delivery.chain) {
-            ShortWait::InQueue => (next, Store::Requeue(wait), true),
-            ShortWait::Held => (next, Store::HoldUntil(after(now, wait).min(end)), true),
-        },
-        Settlement::Hold { until } => (next, Store::HoldUntil(until), true),
-    })
+    if let Disposition::Dropped(reason) = decision.disposition {
+        log_drop(delivery, reason);
+    }
+    Ok(decision)
 }
 
-/// Counts what is dropped because its type is blocked. The count is for its owner to read, and decides nothing.
-async fn count_discarded(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
-    let mut counts: HashMap<&StreakKey, (&str, u32)> = HashMap::new();
-    for one in finished {
-        if let AttemptResult::Blocked { meanwhile: WhileBlocked::Discard, key, epoch: Some(epoch), .. } =
-            &one.result
+fn log_move(delivery: &Delivery, reason: &Unattempted) {
+    let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
+    match reason {
+        Unattempted::Slow | Unattempted::SlowAtChainsEnd => {
+            tracing::info!(webhook, item, "delivery.moved_to_slow_lane");
+        }
+        Unattempted::Overdue => tracing::info!(webhook, item, "delivery.overdue"),
+        _ => {}
+    }
+}
+
+fn log_drop(delivery: &Delivery, reason: DropReason) {
+    let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
+    let item_type = delivery.item_type.as_str();
+    match reason {
+        DropReason::WebhookDeleted => tracing::info!(webhook, item, "delivery.dropped"),
+        DropReason::NotTaken => tracing::info!(webhook, item, item_type, "delivery.not_taken"),
+        DropReason::Discarded => tracing::info!(webhook, item, "delivery.discarded"),
+        DropReason::StorageExpired => tracing::warn!(webhook, item, "delivery.storage_limit"),
+    }
+}
+
+/// Counts the items that were dropped because their type is blocked. The counts are for their owners to read.
+async fn count_discarded(deliver: &Deliver, processed: &[Processed], clock: InvocationClock) {
+    let mut counts: HashMap<StreakKey, (&str, u32)> = HashMap::new();
+    for Processed { delivery, result, .. } in processed {
+        if let AttemptResult::NotMade(Unattempted::Blocked {
+            while_blocked: WhileBlocked::Discard,
+            revision,
+            epoch: Some(epoch),
+            ..
+        }) = result
         {
-            counts.entry(key).or_insert((epoch, 0)).1 += 1;
+            counts.entry(read::key(delivery, *revision)).or_insert((epoch, 0)).1 += 1;
         }
     }
     for (key, (epoch, items)) in counts {
-        if let Err(error) = deliver.streaks.write(key, &streak::discard(epoch, items), clock).await {
-            tracing::warn!(
-                webhook = key.webhook.as_str(),
-                items,
-                error = error.chain(),
-                "streak.discards_not_counted"
-            );
+        if let Err(error) = deliver.streaks.write(&key, &streak::discard(epoch, items), clock).await {
+            let webhook = key.webhook.as_str();
+            tracing::warn!(webhook, items, error = error.chain(), "streak.discards_not_counted");
         }
     }
 }
 
-/// Sends what is retried soon in its lane, and what is moved to the slow one. Answers the messages of what is not
-/// certainly in a queue.
-async fn requeue(deliver: &Deliver, decided: &[Decided], lane: Lane, clock: InvocationClock) -> Vec<String> {
-    let (mut usual, mut slow) = (Vec::new(), Vec::new());
-    for one in decided {
-        let (lane, wait) = match one.store {
-            Store::Requeue(wait) => (lane, wait),
-            Store::Resend(lane, wait) => (lane, wait),
-            _ => continue,
-        };
-        let chain = one.delivery.chain.saturating_add(1);
-        let outgoing = Outgoing::new(&Delivery { chain, ..one.delivery.clone() }, wait);
-        match lane {
-            Lane::Usual => usual.push((one, outgoing)),
-            Lane::Slow => slow.push((one, outgoing)),
-        }
-    }
-    let sent = join(send(&deliver.queue, usual, clock), send(&deliver.slow_queue, slow, clock));
-    let (mut uncertain, slow) = sent.await;
-    uncertain.extend(slow);
-    uncertain
+/// Sends deliveries to the queues of their lanes. Answers the messages that are not certainly in a queue.
+async fn requeue(deliver: &Deliver, decided: &[Decided], here: Lane, clock: InvocationClock) -> Vec<String> {
+    let outgoing = |wanted: Lane| {
+        let queued = decided.iter().filter_map(move |each| {
+            let (lane, wait) = each.disposition.queue(here)?;
+            let chain = each.delivery.chain.saturating_add(1);
+            let delivery = Delivery { chain, ..each.delivery.clone() };
+            (lane == wanted).then(|| (each, Outgoing::new(&delivery, wait)))
+        });
+        queued.collect()
+    };
+    let usual = send(&deliver.queue, outgoing(Lane::Usual), clock);
+    let slow = send(&deliver.slow_queue, outgoing(Lane::Slow), clock);
+    let (usual, slow) = join(usual, slow).await;
+    [usual, slow].concat()
 }
 
-/// Sends to one queue. Answers the messages of what is not certainly in it.
+/// Sends to one queue. Answers the messages that are not certainly in it.
 async fn send(
     queue: &DeliverQueue,
     outgoing: Vec<(&Decided, Outgoing)>,
@@ -346,34 +207,34 @@ async fn send(
         return Vec::new();
     }
     let (decided, outgoing): (Vec<_>, Vec<_>) = outgoing.into_iter().unzip();
-    let left = clock.left().saturating_sub(RESERVE);
+    let left = clock.left().saturating_sub(ANSWER_RESERVE);
     match tokio::time::timeout(left, queue.send(&outgoing)).await {
         Ok(sent) => decided
             .into_iter()
             .zip(sent)
             .filter(|(_, sent)| sent.is_err())
-            .map(|(one, _)| one.message.clone())
+            .map(|(decided, _)| decided.message.clone())
             .collect(),
-        Err(_) => decided.into_iter().map(|one| one.message.clone()).collect(),
+        Err(_) => decided.into_iter().map(|decided| decided.message.clone()).collect(),
     }
 }
 
-/// Writes the rows of what is held or dead. Answers the messages of what is not certainly written.
+/// Writes the rows of held and dead items. Answers the messages whose row is not certainly written.
 async fn store(
     deliver: &Deliver,
     decided: &[Decided],
     seen_at: Timestamp,
     clock: InvocationClock,
 ) -> Vec<String> {
-    let writing = stream::iter(decided).map(|one| async move {
-        let left = clock.left().saturating_sub(RESERVE);
-        match tokio::time::timeout(left, write(deliver, one, seen_at, clock.now())).await {
+    let writing = stream::iter(decided).map(|decided| async move {
+        let left = clock.left().saturating_sub(ANSWER_RESERVE);
+        match tokio::time::timeout(left, write(deliver, decided, seen_at, clock.now())).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
-                tracing::error!(message = one.message, error = error.chain(), "settle.not_stored");
-                Some(one.message.clone())
+                tracing::error!(message = decided.message, error = error.chain(), "settle.not_stored");
+                Some(decided.message.clone())
             }
-            Err(_) => Some(one.message.clone()),
+            Err(_) => Some(decided.message.clone()),
         }
     });
     writing.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
@@ -381,21 +242,24 @@ async fn store(
 
 async fn write(
     deliver: &Deliver,
-    one: &Decided,
+    decided: &Decided,
     seen_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), AdapterError> {
-    let delivery = &one.delivery;
+    let delivery = &decided.delivery;
     let expires_at = deliver.retention.held_row_expires(delivery.kept_since());
-    match one.store {
-        Store::Arrived | Store::Dropped | Store::Requeue(_) | Store::Resend(..) => Ok(()),
-        Store::HoldUntil(due_at) => {
+    match decided.disposition {
+        Disposition::Arrived
+        | Disposition::Dropped(_)
+        | Disposition::Requeue(_)
+        | Disposition::Resend(..) => Ok(()),
+        Disposition::HoldUntil(due_at) => {
             deliver.held.items.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
         }
-        Store::HoldForRelease(reason, _) => {
+        Disposition::HoldForRelease(reason, _) => {
             deliver.held.items.hold_for_release(delivery, reason, seen_at, expires_at).await
         }
-        Store::Bury(cause) => {
+        Disposition::Bury(cause) => {
             tracing::warn!(
                 webhook = delivery.webhook.as_str(),
                 item = delivery.item.as_str(),
@@ -407,22 +271,13 @@ async fn write(
     }
 }
 
-/// Sees to it that what was held for a release has one: once for each webhook and type, after its rows were written.
-/// Answers the messages for which that is not certain.
+/// Makes sure that the items that were held for a release have one: one write for each webhook and type, after the rows
+/// were written. Answers the messages for which that is not certain.
 async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
-    let mut wanted: HashMap<ReleaseKey, (&Delivery, Timestamp, Vec<&str>)> = HashMap::new();
-    for one in decided {
-        if let Store::HoldForRelease(_, due_at) = one.store {
-            let entry =
-                wanted.entry(release_key(&one.delivery)).or_insert((&one.delivery, due_at, Vec::new()));
-            entry.1 = entry.1.min(due_at);
-            entry.2.push(&one.message);
-        }
-    }
     let mut uncertain = Vec::new();
-    for (key, (delivery, due_at, messages)) in wanted {
-        let left = clock.left().saturating_sub(RESERVE);
-        let awaiting = deliver.held.releases.ensure(&key, &delivery.account, due_at);
+    for (key, Awaited { account, due_at, messages }) in awaited(decided) {
+        let left = clock.left().saturating_sub(ANSWER_RESERVE);
+        let awaiting = deliver.held.releases.ensure(&key, account, due_at);
         match tokio::time::timeout(left, awaiting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -435,6 +290,28 @@ async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: Invocatio
     uncertain
 }
 
+/// The items of one release that a batch held.
+struct Awaited<'a> {
+    account: &'a AccountId,
+    /// The earliest time at which one of them wants the release to be looked at.
+    due_at: Timestamp,
+    messages: Vec<&'a str>,
+}
+
+fn awaited(decided: &[Decided]) -> HashMap<ReleaseKey, Awaited<'_>> {
+    let mut awaited: HashMap<ReleaseKey, Awaited<'_>> = HashMap::new();
+    for each in decided {
+        if let Disposition::HoldForRelease(_, due_at) = each.disposition {
+            let account = &each.delivery.account;
+            let first = || Awaited { account, due_at, messages: Vec::new() };
+            let release = awaited.entry(release_key(&each.delivery)).or_insert_with(first);
+            release.due_at = release.due_at.min(due_at);
+            release.messages.push(&each.message);
+        }
+    }
+    awaited
+}
+
 fn release_key(delivery: &Delivery) -> ReleaseKey {
     ReleaseKey { webhook: delivery.webhook.clone(), item_type: delivery.item_type.clone() }
 }
@@ -442,24 +319,86 @@ fn release_key(delivery: &Delivery) -> ReleaseKey {
 /// The indices of a step's items that have finished, and of those among them that failed.
 type FinishedIndices = (BTreeSet<i64>, BTreeSet<i64>);
 
-/// Counts the settled items of each step of a release. One that is not counted is waited for until its release is
-/// taken over at a later tick.
+/// Counts the settled items of each step of a release. Where that fails, the release waits for them until a later tick
+/// takes it over.
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
-    let mut counts: HashMap<(ReleaseKey, &str), FinishedIndices> = HashMap::new();
-    for one in settled {
-        // Whoever sent an item without its index waits for it in another way, or not any more.
-        if let Some(StepTag { id, index: Some(index), .. }) = &one.step {
-            let (finished, failed) = counts.entry((release_key(&one.delivery), id)).or_default();
-            finished.insert(i64::from(*index));
-            failed.extend(one.failed.then_some(i64::from(*index)));
-        }
-    }
-    for ((key, step), (finished, failed)) in counts {
-        let left = clock.left().saturating_sub(RESERVE);
+    for ((key, step), (finished, failed)) in finished_indices(settled) {
+        let left = clock.left().saturating_sub(ANSWER_RESERVE);
         let counting = deliver.held.releases.count_finished(&key, step, &finished, &failed);
         if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
             let items = finished.len();
             tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");
         }
+    }
+}
+
+fn finished_indices(settled: &[Decided]) -> HashMap<(ReleaseKey, &str), FinishedIndices> {
+    let mut steps: HashMap<(ReleaseKey, &str), FinishedIndices> = HashMap::new();
+    for each in settled {
+        // An older version sent items without an index, and does not count on this.
+        if let Some(StepTag { id, index: Some(index), .. }) = &each.step {
+            let (finished, failed) = steps.entry((release_key(&each.delivery), id)).or_default();
+            finished.insert(i64::from(*index));
+            failed.extend(each.failed.then_some(i64::from(*index)));
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carteiro_core::settlement::DeathCause;
+
+    use super::*;
+    use crate::fixtures::{at, attempted, delivery, status};
+
+    fn decided(delivery: Delivery, disposition: Disposition, failed: bool) -> Decided {
+        Decided::new(attempted(delivery, status(500)), Decision { attempt: 2, disposition, failed })
+    }
+
+    fn of_step(index: u32) -> Delivery {
+        let step = StepTag { id: "s".to_owned(), first: true, index: Some(index) };
+        Delivery { step: Some(step), ..delivery(u8::try_from(index).unwrap()) }
+    }
+
+    #[test]
+    fn a_step_counts_its_settled_items_and_not_those_sent_again() {
+        let resent = decided(of_step(3), Disposition::Resend(Lane::Slow, Duration::ZERO), false);
+        assert_eq!(resent.delivery.step, of_step(3).step, "it is still of its step");
+        let settled = [
+            decided(of_step(1), Disposition::Arrived, false),
+            decided(of_step(2), Disposition::HoldForRelease(HeldFor::Blocked, at(9)), true),
+            resent,
+        ];
+        assert!(settled[1].delivery.step.is_none() && settled[1].delivery.attempt == 2);
+        let steps = finished_indices(&settled);
+        let expected = (BTreeSet::from([1, 2]), BTreeSet::from([2]));
+        assert_eq!(steps, HashMap::from([((release_key(&delivery(1)), "s"), expected)]));
+    }
+
+    #[test]
+    fn a_release_is_looked_at_when_its_first_item_wants_it() {
+        let held = |item, second| {
+            decided(delivery(item), Disposition::HoldForRelease(HeldFor::Blocked, at(second)), true)
+        };
+        let batch = [held(1, 9), held(2, 7), decided(delivery(3), Disposition::HoldUntil(at(1)), true)];
+        let awaited = awaited(&batch);
+        let release = &awaited[&release_key(&delivery(1))];
+        assert_eq!((release.due_at, release.messages.as_slice()), (at(7), ["1", "2"].as_slice()));
+        assert_eq!(awaited.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_notifies_of_deaths_unless_one_came_by_a_chain() {
+        let buried = |delivery| decided(delivery, Disposition::Bury(DeathCause::Exhausted), true);
+        let chained = Delivery { chain: 1, ..delivery(2) };
+        let alone = summary(&[buried(delivery(1))], Vec::new(), at(100));
+        assert_eq!((alone.deaths[0].items, alone.may_notify_deaths), (1, true));
+        let both = summary(&[buried(delivery(1)), buried(chained)], vec!["9".to_owned()], at(100));
+        assert_eq!((both.deaths[0].items, both.may_notify_deaths), (2, false));
+        assert_eq!(both.fates["1"], (ItemFate::Dead, None));
+        assert_eq!(both.unsettled, ["9"]);
     }
 }

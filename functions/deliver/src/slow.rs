@@ -1,4 +1,4 @@
-//! Attempts that take long are noted while they are under way, so that batches which begin meanwhile know of them
+//! Notes slow attempts while they are under way, so that batches that begin meanwhile know of them
 //! ([`carteiro_core::slow`]).
 
 use std::collections::BTreeMap;
@@ -10,26 +10,26 @@ use carteiro_core::lane::Lane;
 use carteiro_core::slow::Place;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::Deliver;
-use crate::read::Known;
+use crate::context::Deliver;
+use crate::read::BatchContext;
 
-/// How long others are waited for that become slow at the same moment, so that they are one write.
+/// How long to gather attempts that become slow at the same moment, so that one write notes them all.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// How long a write may take. What is not noted now, the next slow attempt notes.
+/// The longest time for a write. The next slow attempt notes what this one could not.
 const WRITE: Duration = Duration::from_secs(2);
 
-/// An attempt that has taken long by now, whatever comes of it.
+/// An attempt that has been slow so far, whatever its outcome will be.
 pub(crate) struct SlowAttempt {
     pub(crate) account: AccountId,
     pub(crate) webhook: WebhookId,
     pub(crate) place: Place,
 }
 
-/// Notes slow attempts of a batch until it has no attempt under way.
+/// Notes the slow attempts of a batch until none of its attempts is under way.
 pub(crate) async fn note(
     deliver: &Deliver,
-    known: &Known,
+    context: &BatchContext,
     lane: Lane,
     mut slow: UnboundedReceiver<SlowAttempt>,
     clock: InvocationClock,
@@ -44,24 +44,17 @@ pub(crate) async fn note(
             next = slow.try_recv().ok();
         }
         for (account, seen) in accounts {
-            let changes = known.slow(&account).note(&seen, lane, clock.now());
+            let changes = context.slow(&account).note(&seen, lane, clock.now());
             if changes.is_empty() {
                 continue;
             }
             let writing = deliver.streaks.note_slow(&account, &changes);
-            match tokio::time::timeout(WRITE, writing).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(
-                        account = account.as_str(),
-                        error = error.chain(),
-                        "attempt.slow_not_noted"
-                    );
-                }
-                Err(_) => {
-                    tracing::warn!(account = account.as_str(), error = "timeout", "attempt.slow_not_noted");
-                }
-            }
+            let error = match tokio::time::timeout(WRITE, writing).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.chain(),
+                Err(_) => "timeout".to_owned(),
+            };
+            tracing::warn!(account = account.as_str(), error, "attempt.slow_not_noted");
         }
     }
 }

@@ -1,22 +1,23 @@
-//! Counting what ended without being delivered ([`carteiro_core::tally`]). The counts are for people to read: one that
-//! cannot be written is missing there, and changes nothing else.
+//! Counts items that ended without being delivered ([`carteiro_core::tally`]). The counts are for people to read: one
+//! that cannot be written is missing there, and changes nothing else.
 
 use std::collections::HashMap;
 
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_core::admission::Unattempted;
 use carteiro_core::tally;
 
-use crate::Deliver;
-use crate::attempt::{AttemptResult, Finished};
+use crate::attempt::{AttemptResult, Processed};
+use crate::context::Deliver;
 use crate::settle::Settled;
 
-/// Counts the items that were dropped because their webhook does not take them any more.
-pub(crate) async fn count_dropped(deliver: &Deliver, finished: &[Finished], clock: InvocationClock) {
+/// Counts the items that were dropped because their webhook no longer takes them.
+pub(crate) async fn count_dropped(deliver: &Deliver, processed: &[Processed], clock: InvocationClock) {
     let mut counts: HashMap<StreakKey, u32> = HashMap::new();
-    for one in finished {
-        if matches!(one.result, AttemptResult::NotTaken) {
-            let delivery = &one.delivery;
+    for each in processed {
+        if matches!(each.result, AttemptResult::NotMade(Unattempted::NotTaken)) {
+            let delivery = &each.delivery;
             let (account, webhook) = (delivery.account.clone(), delivery.webhook.clone());
             *counts.entry(StreakKey::tally(account, webhook, delivery.item_type.clone())).or_default() += 1;
         }
@@ -30,8 +31,8 @@ pub(crate) async fn count_dropped(deliver: &Deliver, finished: &[Finished], cloc
     }
 }
 
-/// Counts the deaths of a batch. Answers the tallies whose notice this batch is to send: those that are due, unless one
-/// of the dead came through a chain of messages, which a notice would make longer. A tick sends the others.
+/// Counts the deaths of a batch. Answers the tallies whose due notice this batch sends: none if one of the dead came
+/// through a chain of messages, which a notice would make longer. A tick sends the others.
 pub(crate) async fn count_deaths(
     deliver: &Deliver,
     settled: &Settled,

@@ -4,6 +4,7 @@
 //! and every chunk is queued within the lease of its claims ([`carteiro_core::idempotency`]).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::Timestamp;
 
-use crate::Ingest;
+use crate::context::Ingest;
 
 /// The most deliveries that are queued at once.
 const CHUNK_DELIVERIES: usize = 1000;
@@ -34,7 +35,7 @@ const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// How many keys are claimed or marked at once.
 const CONCURRENT_KEYS: usize = 64;
 
-/// What an answer and a late table call still need; nothing is begun in the last of it.
+/// Time that an answer and a late table call need. Nothing is begun in this last part.
 const RESERVE: Duration = Duration::from_secs(3);
 
 /// How often a request looks whether the other one with its key is done.
@@ -77,7 +78,7 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) clock: InvocationClock,
 }
 
-/// What is to be done with an item.
+/// The next act for an item.
 enum Task {
     /// Queue it.
     Queue(Ready),
@@ -105,10 +106,10 @@ struct KeptClaim {
 impl Acceptance<'_> {
     /// Accepts items, each by itself, and answers in their order.
     pub(crate) async fn accept(&self, items: &[Incoming<'_>]) -> Vec<Result<Accepted, Refusal>> {
-        let repeats = self.repeats(items);
+        let repeats = repeats(items);
         let mut results: Vec<Result<Accepted, Refusal>> = vec![Err(Refusal::NotQueued); items.len()];
         let mut busy = Vec::new();
-        for chunk in self.chunks(items) {
+        for chunk in chunks(items.iter().map(|item| item.bytes.len()), self.webhooks.len()) {
             let fresh: Vec<usize> = chunk.filter(|index| !repeats.contains_key(index)).collect();
             for (index, result) in self.accept_chunk_in_time(items, &fresh).await {
                 match result {
@@ -167,40 +168,6 @@ impl Acceptance<'_> {
         chunk.iter().map(|&index| (index, Some(Err(Refusal::NotQueued)))).collect()
     }
 
-    /// Items whose key stands at an earlier item of the same request: they get that one's answer, for a claim of
-    /// their own would wait for it in vain.
-    fn repeats(&self, items: &[Incoming<'_>]) -> HashMap<usize, usize> {
-        let mut first = HashMap::new();
-        let mut repeats = HashMap::new();
-        for (index, item) in items.iter().enumerate() {
-            let Some(key) = &item.key else { continue };
-            match first.entry((&item.item_type, key)) {
-                std::collections::hash_map::Entry::Vacant(entry) => _ = entry.insert(index),
-                std::collections::hash_map::Entry::Occupied(entry) => _ = repeats.insert(index, *entry.get()),
-            }
-        }
-        repeats
-    }
-
-    fn chunks(&self, items: &[Incoming<'_>]) -> Vec<Range<usize>> {
-        let copies = self.webhooks.len().max(1);
-        let mut chunks = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
-        for (index, item) in items.iter().enumerate() {
-            let full = (index - start + 1) * copies > CHUNK_DELIVERIES
-                || bytes + item.bytes.len() * copies > CHUNK_BYTES;
-            if full && index > start {
-                chunks.push(start..index);
-                (start, bytes) = (index, 0);
-            }
-            bytes += item.bytes.len() * copies;
-        }
-        if start < items.len() {
-            chunks.push(start..items.len());
-        }
-        chunks
-    }
-
     /// Accepts some of the items. None stands for one whose key another request is at.
     async fn accept_chunk(
         &self,
@@ -243,8 +210,8 @@ impl Acceptance<'_> {
         results
     }
 
-    /// How long these may still be queued. Nothing is queued after a lease: whoever repeats the request then must be
-    /// the only one who does.
+    /// How long these may still be queued. Nothing is queued after a lease, because then only a repeat of the request
+    /// may queue it.
     fn lease_left<'r>(&self, ready: impl Iterator<Item = &'r Ready>) -> Duration {
         let now = self.clock.now();
         let ends = ready.filter_map(|ready| ready.claim.as_ref()).map(|claim| claim.until);
@@ -340,5 +307,75 @@ impl Acceptance<'_> {
             // The item is queued, which is what the answer says; only a repeat would queue it once more.
             tracing::warn!(error = error.chain(), "accept.key_not_marked");
         }
+    }
+}
+
+/// Items whose key stands at an earlier item of the same request, with that item. They get its answer, because their
+/// own claims would wait for it in vain.
+fn repeats(items: &[Incoming<'_>]) -> HashMap<usize, usize> {
+    let mut first = HashMap::new();
+    let mut repeats = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(key) = &item.key else { continue };
+        match first.entry((&item.item_type, key)) {
+            Entry::Vacant(entry) => _ = entry.insert(index),
+            Entry::Occupied(entry) => _ = repeats.insert(index, *entry.get()),
+        }
+    }
+    repeats
+}
+
+/// Cuts items of these sizes, which `webhooks` webhooks may take, into chunks of at most [`CHUNK_DELIVERIES`] and
+/// [`CHUNK_BYTES`]. An item that is too large stands alone.
+fn chunks(sizes: impl ExactSizeIterator<Item = usize>, webhooks: usize) -> Vec<Range<usize>> {
+    let (copies, items) = (webhooks.max(1), sizes.len());
+    let mut chunks = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, size) in sizes.enumerate() {
+        let is_full = (index - start + 1) * copies > CHUNK_DELIVERIES || bytes + size * copies > CHUNK_BYTES;
+        if is_full && index > start {
+            chunks.push(start..index);
+            (start, bytes) = (index, 0);
+        }
+        bytes += size * copies;
+    }
+    if start < items {
+        chunks.push(start..items);
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_has_bounded_deliveries_and_bytes() {
+        let cut = |sizes: Vec<usize>, webhooks| chunks(sizes.into_iter(), webhooks);
+        assert_eq!(cut(vec![], 3), []);
+        assert_eq!(cut(vec![1; 1001], 0), [0..1000, 1000..1001]);
+        assert_eq!(cut(vec![1; 7], 400), [0..2, 2..4, 4..6, 6..7]);
+        assert_eq!(cut(vec![CHUNK_BYTES, 1, CHUNK_BYTES + 1, 1], 1), [0..1, 1..2, 2..3, 3..4]);
+        assert_eq!(cut(vec![1; 2], 5000), [0..1, 1..2], "more webhooks than a chunk has deliveries");
+    }
+
+    #[test]
+    fn an_item_repeats_the_first_of_its_type_and_key() {
+        let item = |item_type, key: Option<&str>| Incoming {
+            item_type,
+            bytes: b"{}",
+            head: item::read_head(b"{}").unwrap(),
+            key: key.map(|key| key.parse().unwrap()),
+        };
+        let (message, event) = (ItemType::MESSAGE, ItemType::EVENT);
+        let items = [
+            item(message.clone(), Some("a")),
+            item(message.clone(), None),
+            item(message.clone(), Some("a")),
+            item(event, Some("a")),
+            item(message.clone(), None),
+            item(message, Some("a")),
+        ];
+        assert_eq!(repeats(&items), HashMap::from([(2, 0), (5, 0)]));
     }
 }

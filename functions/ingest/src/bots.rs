@@ -1,4 +1,4 @@
-//! What bots send: one item, or many as lines.
+//! Items of bots: one, or many as lines.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::runtime::clock::InvocationClock;
@@ -12,8 +12,8 @@ use carteiro_core::problem::{FieldError, Problem};
 use carteiro_services::authentication::caller;
 use serde_json::{Value, json};
 
-use crate::Ingest;
 use crate::accept::{Acceptance, Incoming, Refusal};
+use crate::context::Ingest;
 
 /// Takes one item, as the whole body.
 pub(crate) async fn single(
@@ -99,7 +99,7 @@ async fn sender(ingest: &Ingest, request: &Request) -> Result<(AccountId, Source
     Ok((account, Source::Bot(bot)))
 }
 
-/// How often what a request carries has passed through Carteiro; refused where that is too often.
+/// How often the items of a request have passed through Carteiro; refused where that is too often.
 fn hop(account: &AccountId, source: &Source, request: &Request) -> Result<Hop, Failure> {
     let hop = request.hop();
     if hop.is_at_limit() {
@@ -110,7 +110,7 @@ fn hop(account: &AccountId, source: &Source, request: &Request) -> Result<Hop, F
     Ok(hop)
 }
 
-/// What is answered to what has passed through Carteiro too often.
+/// The answer to a request whose items have passed through Carteiro too often.
 pub(crate) fn in_a_loop() -> Problem {
     let (header, most) = (hop::HEADER, Hop::LIMIT.count());
     Problem::loop_detected(format!(

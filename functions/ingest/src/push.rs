@@ -1,7 +1,7 @@
-//! What networks push: their check of our address, and their updates.
+//! Pushes of networks: their check of our address, and their updates.
 //!
-//! A push is answered `200` only after everything in it is in the inbox, so what is not answered so comes again, whole,
-//! and stores what is missing: every update has a key of its own. Nothing of a body is parsed before its signature was
+//! A push is answered `200` only after everything in it is in the inbox. Any other push comes again, whole, and stores
+//! the missing updates: every update has a key of its own. Nothing of a body is parsed before its signature was
 //! checked, and nothing of one is logged.
 //!
 //! The check of our address is answered from the environment alone: no table is read for it.
@@ -23,47 +23,29 @@ use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::page::Delivery;
-use carteiro_networks::push::signature::{AppSecret, ChallengeError};
+use carteiro_networks::push::signature::ChallengeError;
 use carteiro_networks::push::{MAX_PUSH_BYTES, split};
 use carteiro_networks::spec::PushSpec;
 use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use jiff::Timestamp;
 
-use crate::{Ingest, bots};
+use crate::bots;
+use crate::context::{Ingest, Secrets};
 
-/// What an answer and a late table call still need; nothing is begun in the last of it.
+/// Time that an answer and a late table call need. Nothing is begun in this last part.
 const RESERVE: Duration = Duration::from_secs(3);
 
-/// How long after its beginning a request begins to hand something on: the network waits for the answer. What was begun
-/// is ended, or it would be sent and not marked; what was not is a tick's.
+/// How long after its beginning a request begins to dispatch entries, because the network waits for the answer. A
+/// dispatch that was begun is ended, or entries would be sent and not marked; a tick dispatches the others.
 const IMMEDIATE_TIME: Duration = Duration::from_millis(500);
 
-/// How long an entry that is handed on at once belongs to the invocation that stored it: longer than that runs (29 s),
-/// and than what handing on keeps in reserve (30 s).
+/// How long an entry that is dispatched at once belongs to the invocation that stored it: longer than that runs (29 s),
+/// and than the reserve of dispatching (30 s).
 const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
 
-/// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a person's.
+/// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a
+/// person's.
 const LOOKUP_ROUNDS: u8 = 3;
-
-/// The networks' secrets with us, by the environment variables that hold them.
-#[derive(Debug)]
-pub(crate) struct Secrets(BTreeMap<&'static str, Vec<AppSecret>>);
-
-impl Secrets {
-    /// Reads them. None is a valid answer: then no push of that network is taken.
-    pub(crate) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        let specs = Network::ALL.iter().filter_map(|network| network.spec().push);
-        let names = specs.flat_map(|push| [push.secrets, push.challenge_secrets]);
-        Self(names.map(|name| (name, AppSecret::list(&lookup(name).unwrap_or_default()))).collect())
-    }
-
-    /// Those of a variable. That there are none is not the sender's fault: it is to come again until they are there.
-    fn of(&self, name: &str, network: Network) -> Result<&[AppSecret], Failure> {
-        let secrets = self.0.get(name).filter(|secrets| !secrets.is_empty());
-        let missing = || Problem::unavailable(format!("no secret for {network} is configured"));
-        Ok(secrets.ok_or_else(missing)?)
-    }
-}
 
 /// Answers a network's check of our address.
 pub(crate) fn challenge(
@@ -140,18 +122,18 @@ struct Taking<'a> {
 
 /// A push in the inbox.
 struct InInbox {
-    /// What of it is to be handed on at once.
+    /// The entries to dispatch at once.
     immediate: Vec<Entry>,
     claim: Claim,
 }
 
-/// Whose an update is.
+/// The owner of an update.
 enum Whose<'a> {
-    /// Of these pages, found by the owner's id.
+    /// These pages, found by the owner's id.
     Pages(&'a NetworkId, &'a [ConnectedPage]),
-    /// Of a page that nobody connected.
+    /// A page that nobody connected.
     NotConnected,
-    /// Of nobody that could be told, or of a page that nobody connected and in a form that nobody foresaw.
+    /// Unknown, or a page that nobody connected where the form of the update is unknown as well.
     Unrecognised,
 }
 
@@ -213,7 +195,7 @@ impl Taking<'_> {
         Ok(routes)
     }
 
-    /// Keeps what is nobody's as it came, for a person to look at.
+    /// Keeps updates without an owner as they came, for a person to look at.
     async fn keep(&self, updates: &[&Update], received_at: Timestamp) -> Result<(), AdapterError> {
         let expires_at = self.ingest.retention.dead_until(received_at);
         let mut seen = HashSet::new();
@@ -257,7 +239,7 @@ impl Taking<'_> {
         pages.iter().map(entry).collect()
     }
 
-    /// Hands on what is to be handed on at once, as far as it comes in a short time. The rest is a tick's.
+    /// Dispatches the immediate entries, as far as it comes in a short time. A tick dispatches the rest.
     async fn dispatch(&self, stored: InInbox) {
         if stored.immediate.is_empty() {
             return;
@@ -271,7 +253,7 @@ impl Taking<'_> {
         let dispatcher = &self.ingest.dispatcher;
         let dispatching =
             dispatcher.dispatch(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
-        // All of it is stored: that is to be answered also where what was begun does not end.
+        // All of it is stored, which is the answer also where the dispatch does not end.
         match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), dispatching).await {
             Ok(DispatchSummary { dispatched, left, .. }) => {
                 tracing::info!(network, entries, handed_on = dispatched, left, "push.handed_on");
@@ -281,9 +263,9 @@ impl Taking<'_> {
     }
 }
 
-/// What is to be looked up next: of each update of which no owner is found, the first candidate that was not looked up;
-/// all of them, in the last round. So where the entries' own ids are connected, as they are of nearly everything, nobody
-/// else's are looked up, however many people wrote.
+/// The ids to look up next: of each update without an owner, the first candidate that was not looked up; in the last
+/// round, all of them. So where the entries' own ids are connected, which is nearly always, no others are looked up,
+/// however many people wrote.
 fn to_look_up(
     updates: &[Update],
     routes: &Routes,
@@ -313,9 +295,9 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
 fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> EntryState {
     match page.delivery {
         _ if reading.wanted.is_some() => EntryState::Incomplete,
-        // Whoever connects a page by its id gets nothing of it until its network took their token for it.
+        // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
         _ if needs_proof && !page.proven => EntryState::Incomplete,
-        // What is said of a token is the tick's, which may change the page.
+        // The tick applies a signal about a token, because that may change the page.
         Delivery::Immediate if reading.signal.is_none() => EntryState::Claimed(claim.clone()),
         Delivery::Immediate | Delivery::Scheduled => EntryState::Ready,
     }
@@ -328,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    /// Messages of so many people to a page, in an entry of this id; of the page to them, where they are echoes.
+    /// Messages of `people` to a page, in an entry of this id; of the page to them, where they are echoes.
     fn messages(entry: &str, page: &str, people: u32, echo: bool) -> Vec<Update> {
         let message = |person: u32| {
             let (person, page) = (json!({"id": format!("9{person}")}), json!({"id": page}));
@@ -366,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn where_an_entrys_id_is_connected_no_other_is_looked_up_however_many_people_wrote() {
+    fn a_connected_entry_id_needs_no_other_look_up() {
         let updates = messages("1", "1", 1000, false);
         assert_eq!(updates.len(), 1000);
         assert_eq!(look_up(&updates, "1").0, [1, 0, 0]);

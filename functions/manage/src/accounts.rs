@@ -1,8 +1,6 @@
 //! Accounts and their keys: the operator's.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request, empty, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::Created;
@@ -12,10 +10,10 @@ use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
 use carteiro_core::time;
-use carteiro_services::authentication::Caller;
 use serde_json::json;
 
-use crate::{Manage, body, lists, pages, webhooks};
+use crate::call::{Call, Response};
+use crate::{body, lists, pages, webhooks};
 
 /// The longest name of an account, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -23,13 +21,9 @@ const MAX_NAME_BYTES: usize = 256;
 /// The list of accounts, as cursors name it.
 const LIST: &str = "accounts";
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    caller.admin()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.admin()?;
     let given = body::object(request)?;
     let mut errors = body::only(&given, &["name"]);
     let name =
@@ -52,12 +46,9 @@ pub(crate) async fn create(
     ))
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    caller.admin()?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    call.admin()?;
     let position = lists::position(request, LIST, |key| key.parse::<AccountId>().is_ok())?;
     let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
     let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": time::shown(account.created_at)});
@@ -65,15 +56,11 @@ pub(crate) async fn list(
 }
 
 /// Deletes an account: it is closed and its keys go first, so that nobody adds to it; then its pages, so that nothing
-/// more comes in, with their tokens; then its webhooks with what waits for them; its own row last. A deletion that is cut
-/// short is finished by the next one.
-pub(crate) async fn delete(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    caller.admin()?;
+/// more comes in, with their tokens; then its webhooks with their held and dead items; its own row last. The next
+/// deletion finishes one that was cut short.
+pub(crate) async fn delete(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.admin()?;
     let account = account(request)?;
     if !manage.config.close_account(&account).await? {
         return Err(not_found().into());
@@ -93,13 +80,9 @@ pub(crate) async fn delete(
     Ok(json(200, &dropped.view()))
 }
 
-pub(crate) async fn create_key(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    caller.admin()?;
+pub(crate) async fn create_key(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.admin()?;
     let account = account(request)?;
     let (key, new_key) = make_key()?;
     match manage.config.create_key(&account, &new_key, clock.now()).await? {
@@ -111,12 +94,9 @@ pub(crate) async fn create_key(
     Ok(json(201, &json!({"id": new_key.id, "key": key.reveal()})))
 }
 
-pub(crate) async fn delete_key(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    caller.admin()?;
+pub(crate) async fn delete_key(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    call.admin()?;
     let account = account(request)?;
     let key: Option<KeyId> = request.path("key").parse().ok();
     let key = key.ok_or_else(|| Problem::not_found("the account has no such key"))?;

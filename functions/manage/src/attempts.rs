@@ -1,70 +1,55 @@
-//! `GET /webhooks/{id}/attempts`: the attempts that were made, as far as they are logged, the newest first.
+//! `GET /webhooks/{id}/attempts`: the logged attempts, the newest first.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Request, json};
 use carteiro_adapters::tables::attempts::{LogSpan, is_place};
 use carteiro_core::attempt_log::{Entry, Filter};
 use carteiro_core::item::ItemType;
 use carteiro_core::message;
-use carteiro_core::problem::{FieldError, Problem};
+use carteiro_core::problem::FieldError;
 use carteiro_core::time;
-use carteiro_services::authentication::Caller;
 use serde_json::{Value, json};
 
-use crate::{Manage, lists, webhooks};
+use crate::call::{Call, Response};
+use crate::lists;
 
 /// The query parameters that choose entries, by their names.
 const FILTERS: [&str; 5] = ["type", "outcome", "item", "from", "to"];
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
-    let (filter, mut errors) = filter(request);
-    // What is asked for is part of the name, so that a cursor serves the same question alone.
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let webhook = call.webhook().await?;
+    let (filter, errors) = filter(request);
+    // The filter is part of the name, so that a cursor serves the same question alone.
     let asked = FILTERS.map(|name| request.query(name).unwrap_or_default()).join(" ");
     let list = format!("attempts {} {asked}", webhook.id);
-    let position = match lists::position(request, &list, is_place) {
-        Ok(position) if errors.is_empty() => position,
-        Ok(_) => return Err(Problem::invalid_fields(errors).into()),
-        Err(problem) => {
-            errors.extend(problem.errors);
-            return Err(Problem::invalid_fields(errors).into());
-        }
-    };
+    let position = lists::position_after(errors, request, &list, is_place)?;
     let after = position.after.as_deref();
     let span = LogSpan { webhook: &webhook.id, filter: &filter, after, most: position.limit };
     let page = manage.attempts.list(span, clock.now()).await?;
     Ok(json(200, &lists::page(&list, page, |entry| view(&entry))))
 }
 
-/// What is asked for, and what is wrong with it.
+/// The filter that a request asks for, and its errors.
 fn filter(request: &Request) -> (Filter, Vec<FieldError>) {
     let mut errors = Vec::new();
-    let mut wrong =
-        |name: &str, expected: &str| errors.push(FieldError::new(name, format!("{expected} is expected")));
-    let known = |name: &str| ItemType::KNOWN.into_iter().find(|one| one.as_str() == name);
+    let mut wrong = |name: &str, detail: String| errors.push(FieldError::new(name, detail));
     let mut filter = Filter::default();
     if let Some(name) = request.query("type") {
-        filter.item_type = known(name);
+        filter.item_type = ItemType::known(name);
         if filter.item_type.is_none() {
-            wrong("type", &format!("one of {}", ItemType::KNOWN.map(|one| one.to_string()).join(", ")));
+            wrong("type", ItemType::expected());
         }
     }
     match request.query("outcome") {
         None => {}
         Some("success") => filter.success = Some(true),
         Some("failure") => filter.success = Some(false),
-        Some(_) => wrong("outcome", "success or failure"),
+        Some(_) => wrong("outcome", "success or failure is expected".to_owned()),
     }
     if let Some(item) = request.query("item") {
         match item.parse() {
             Ok(item) => filter.item = Some(item),
-            Err(_) => wrong("item", "an item's id"),
+            Err(_) => wrong("item", "an item's id is expected".to_owned()),
         }
     }
     for (name, at) in [("from", &mut filter.from), ("to", &mut filter.to)] {
@@ -78,7 +63,7 @@ fn filter(request: &Request) -> (Filter, Vec<FieldError>) {
     (filter, errors)
 }
 
-/// An entry, as its owner sees it.
+/// An entry, as the webhook's owner sees it.
 pub(crate) fn view(entry: &Entry) -> Value {
     json!({
         "item": entry.item,

@@ -1,29 +1,29 @@
-//! `DELETE /webhooks/{id}/held/{item}` and `DELETE /webhooks/{id}/held?type=`: held items that their owner gives up.
+//! `DELETE /webhooks/{id}/held/{item}` and `DELETE /webhooks/{id}/held?type=`: cancels held items.
 //!
-//! What is cancelled is dropped and counted: in the answer, in the log, and in the replay that it belongs to. What a
-//! mover has, or is in the queue, is not held any more and is not cancelled.
+//! A cancelled item is dropped and counted: in the answer, in the log, and in the replay that it belongs to. An item
+//! that a mover has, or that is in the queue, is no longer held and is not cancelled.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::held_item::HeldPlace;
-use carteiro_adapters::tables::waiting::keys::{ReplayKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::ReplayKey;
+use carteiro_adapters::tables::waiting::keys::SHARDS;
 use carteiro_core::id::{ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::Counts;
 use carteiro_core::retention::after;
-use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt};
 
+use crate::call::{Call, Response};
+use crate::context::Manage;
 use crate::webhooks::{CONCURRENT_DROPS, Dropped, RESERVE};
-use crate::{Manage, webhooks};
 
 /// How many rows of a shard are read together.
 const STEP: u16 = 100;
@@ -31,15 +31,15 @@ const STEP: u16 = 100;
 /// How long a row is claimed before it is deleted: longer than the function runs, so that no mover takes it meanwhile.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What was cancelled.
+/// The items that were cancelled.
 #[derive(Debug, Default)]
 struct Cancelled {
     rows: usize,
-    /// Of these, how many belong to which replay.
+    /// How many of them belong to each replay.
     replays: HashMap<ReplayId, u64>,
     /// Whether there was no time for all.
     more: bool,
-    /// Why some could not be cancelled.
+    /// The error of an item that could not be cancelled.
     failure: Option<AdapterError>,
 }
 
@@ -58,18 +58,14 @@ impl AddAssign for Cancelled {
 struct Canceller<'a> {
     manage: &'a Manage,
     webhook: WebhookId,
-    /// Its own id, by which a repeated write recognises itself.
+    /// The request's id, by which a repeated write recognises itself.
     id: String,
     clock: InvocationClock,
 }
 
-pub(crate) async fn item(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let canceller = Canceller::new(manage, caller, request, clock).await?;
+pub(crate) async fn item(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let canceller = Canceller::new(call).await?;
     let Ok(item) = request.path("item").parse::<ItemId>() else { return Err(not_held().into()) };
     let found = find(manage, &canceller.webhook, &item, clock).await?;
     let mut cancelled = canceller.cancel(&found.places).await;
@@ -80,24 +76,16 @@ pub(crate) async fn item(
     canceller.answer(cancelled, item.as_str()).await
 }
 
-pub(crate) async fn of_type(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let canceller = Canceller::new(manage, caller, request, clock).await?;
-    let item_type =
-        request.query("type").and_then(|name| ItemType::KNOWN.into_iter().find(|one| one.as_str() == name));
-    let Some(item_type) = item_type else {
-        let known = ItemType::KNOWN.map(|one| one.to_string()).join(", ");
-        let error = FieldError::new("type", format!("one of {known} is expected"));
+pub(crate) async fn of_type(call: &Call<'_>) -> Response {
+    let canceller = Canceller::new(call).await?;
+    let Some(item_type) = call.request.query("type").and_then(ItemType::known) else {
+        let error = FieldError::new("type", ItemType::expected());
         return Err(Problem::invalid_fields(vec![error]).into());
     };
     let shards = stream::iter(0..SHARDS).map(|shard| canceller.cancel_shard(&item_type, shard));
     let cancelled = shards.buffer_unordered(usize::from(SHARDS)).collect::<Vec<_>>().await;
-    let cancelled = cancelled.into_iter().fold(Cancelled::default(), |mut all, one| {
-        all += one;
+    let cancelled = cancelled.into_iter().fold(Cancelled::default(), |mut all, shard| {
+        all += shard;
         all
     });
     canceller.answer(cancelled, item_type.as_str()).await
@@ -117,14 +105,10 @@ fn too_much() -> Problem {
 }
 
 impl<'a> Canceller<'a> {
-    async fn new(
-        manage: &'a Manage,
-        caller: Caller,
-        request: &Request,
-        clock: InvocationClock,
-    ) -> Result<Self, Failure> {
-        let webhook = webhooks::find(manage, &caller.account()?, request).await?;
-        Ok(Self { manage, webhook: webhook.id, id: format!("{:032x}", random::bits128()?), clock })
+    async fn new(call: &Call<'a>) -> Result<Self, Failure> {
+        let Call { manage, clock, .. } = *call;
+        let webhook = call.webhook().await?.id;
+        Ok(Self { manage, webhook, id: format!("{:032x}", random::bits128()?), clock })
     }
 
     async fn cancel_shard(&self, item_type: &ItemType, shard: u8) -> Cancelled {
@@ -173,9 +157,9 @@ impl<'a> Canceller<'a> {
         all
     }
 
-    /// Counts what was cancelled, says so in the log, and answers. An error is answered only where nothing was
-    /// cancelled: else its count would be lost.
-    async fn answer(self, cancelled: Cancelled, what: &str) -> Result<ApiGatewayV2httpResponse, Failure> {
+    /// Counts and logs the cancelled items, and answers. The answer is an error only where nothing was cancelled: else
+    /// the count would be lost.
+    async fn answer(self, cancelled: Cancelled, what: &str) -> Response {
         let Self { manage, webhook, clock, .. } = &self;
         for (replay, &dropped) in &cancelled.replays {
             let key = ReplayKey { webhook: webhook.clone(), replay: replay.clone() };

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// The page, as the repository holds it.
 const PAGE: &str = include_str!("console/console.html");
 
-/// What a page of a console has no use for.
+/// The browser features that the page does not use.
 const PERMISSIONS: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 pub(crate) fn page() -> Result<ApiGatewayV2httpResponse, Failure> {
@@ -50,7 +50,7 @@ fn policy() -> String {
     )
 }
 
-/// What stands in the page's only element of this name.
+/// The content of the page's only element of this name.
 fn inside(name: &str) -> &'static str {
     let (start, end) = (format!("<{name}>"), format!("</{name}>"));
     let rest = PAGE.split_once(&start).map_or("", |(_, rest)| rest);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_one_script_and_one_style_and_they_are_what_the_policy_names() {
+    fn the_policy_names_the_pages_only_script_and_style() {
         for name in ["script", "style"] {
             assert_eq!(PAGE.matches(&format!("<{name}")).count(), 1, "{name}");
             let inside = inside(name);

@@ -6,20 +6,29 @@ use carteiro_core::cursor::{self, DEFAULT_LIMIT, InvalidCursor, MAX_LIMIT};
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Value, json};
 
-/// Where a page begins, and how long it is.
+/// Where a page begins, and its length.
 pub(crate) struct Position {
     pub(crate) limit: u16,
     pub(crate) after: Option<String>,
 }
 
-/// Reads where a page of a list begins. `is_key` knows the keys of the list's rows: whoever made a cursor by hand must
-/// not reach the table with another.
+/// Reads where a page of a list begins. `is_key` recognises the keys of the list's rows, because a cursor that was made
+/// by hand must not reach the table.
 pub(crate) fn position(
     request: &Request,
     list: &str,
     is_key: impl Fn(&str) -> bool,
 ) -> Result<Position, Problem> {
-    let mut errors = Vec::new();
+    position_after(Vec::new(), request, list, is_key)
+}
+
+/// Reads where a page of a list begins, after other parameters that had these errors.
+pub(crate) fn position_after(
+    mut errors: Vec<FieldError>,
+    request: &Request,
+    list: &str,
+    is_key: impl Fn(&str) -> bool,
+) -> Result<Position, Problem> {
     let limit = request.query("limit").map_or(Some(DEFAULT_LIMIT), |limit| {
         limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
     });
@@ -32,12 +41,12 @@ pub(crate) fn position(
         errors.push(FieldError::new("cursor", error.to_string()));
     }
     match (limit, after) {
-        (Some(limit), Ok(after)) => Ok(Position { limit, after }),
+        (Some(limit), Ok(after)) if errors.is_empty() => Ok(Position { limit, after }),
         _ => Err(Problem::invalid_fields(errors)),
     }
 }
 
-/// A page as it is answered.
+/// The answer for a page.
 pub(crate) fn page<T>(list: &str, page: ListPage<T>, view: impl Fn(T) -> Value) -> Value {
     let next = page.last.map(|last| cursor::encode(list, &last));
     json!({"data": page.data.into_iter().map(view).collect::<Vec<_>>(), "next": next})

@@ -1,8 +1,8 @@
 //! The API's own description, OpenAPI 3.1.
 //!
 //! The document is written by hand. The tests hold it to the template's routes, to the core's limits and to what the
-//! handlers take and answer; whether it is good OpenAPI otherwise they do not tell. Limits that JSON Schema has no word
-//! for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
+//! handlers take and answer; they do not check whether it is good OpenAPI otherwise. Limits that JSON Schema has no
+//! word for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::runtime::http_api::answer;
@@ -23,14 +23,13 @@ mod tests {
     use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_adapters::runtime::http_api::{self, Request};
     use carteiro_adapters::tables::poll::Schedule;
-    use carteiro_adapters::tables::waiting::keys::HeldFor;
     use carteiro_adapters::tables::waiting::keys::Replay;
     use carteiro_adapters::tables::waiting::keys::ReplayKey;
     use carteiro_adapters::tables::waiting::replay::ReplayProgress;
     use carteiro_core::account_limit::MAX_KEYS_PER_ACCOUNT;
     use carteiro_core::account_limit::MAX_PAGES_PER_ACCOUNT;
     use carteiro_core::address::{MAX_URL_BYTES, PrivateTargets};
-    use carteiro_core::attempt_log::{Became, Entry, MAX_EXCERPT_BYTES, ReleaseStep};
+    use carteiro_core::attempt_log::{Entry, ItemFate, MAX_EXCERPT_BYTES, ReleaseStep};
     use carteiro_core::cause::Code;
     use carteiro_core::credentials::{
         Credentials, DEFAULT_OVERLAP_SECONDS, Fresh, MAX_OVERLAP_SECONDS, MAX_REPLACED, ROTATION_FIELDS,
@@ -38,6 +37,7 @@ mod tests {
     };
     use carteiro_core::cursor::{self, DEFAULT_LIMIT, MAX_CURSOR_BYTES, MAX_LIMIT};
     use carteiro_core::delivery::Delivery;
+    use carteiro_core::holding::HeldFor;
     use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, ReplayId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
@@ -69,7 +69,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::waiting::{self, MAX_PAGE_ITEM_BYTES};
+    use crate::held_and_dead::{self, MAX_PAGE_ITEM_BYTES};
     use crate::{attempts, body, pages, replays, test_attempt, view, webhooks};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -80,7 +80,7 @@ mod tests {
         serde_json::from_str(DOCUMENT).unwrap()
     }
 
-    /// What is at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
+    /// The value at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
     fn at(document: &Value, pointer: &str) -> Value {
         document.pointer(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}")).clone()
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_a_path_in_braces_is_a_required_parameter_and_the_other_way_round() {
+    fn braced_path_parts_are_exactly_the_path_parameters() {
         let document = parsed();
         for (route, operation) in operations(&document, "paths") {
             let in_path: BTreeSet<String> = route
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_says_what_it_does_who_may_and_what_success_is() {
+    fn every_operation_has_its_summary_caller_and_success() {
         let document = parsed();
         let mut ids = BTreeSet::new();
         let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
@@ -221,7 +221,7 @@ mod tests {
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{route}");
             assert!(operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)), "{route}");
             let security = operation["security"].as_array().expect("security, or none, is explicit");
-            let scheme = security.first().map(|one| names(one).pop_first().unwrap());
+            let scheme = security.first().map(|scheme| names(scheme).pop_first().unwrap());
             let expected = match route.split_once(' ').unwrap().1 {
                 "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
                 // Networks sign, or are asked nothing.
@@ -235,7 +235,9 @@ mod tests {
         }
         let schemes = at(&document, "/components/securitySchemes");
         assert_eq!(names(&schemes), BTreeSet::from(["accountKey".to_owned(), "adminKey".to_owned()]));
-        assert!(object(&schemes).values().all(|one| one["type"] == "http" && one["scheme"] == "bearer"));
+        assert!(
+            object(&schemes).values().all(|scheme| scheme["type"] == "http" && scheme["scheme"] == "bearer")
+        );
     }
 
     /// The refusals that a route can give, by what it takes.
@@ -252,7 +254,7 @@ mod tests {
         let mut statuses = BTreeSet::from(["401", "429", "500", "503"]);
         let of_bot = route.contains("/bots/");
         if of_bot || route.ends_with("/test") {
-            // What leads back here is refused at its limit.
+            // An item that leads back here is refused at its limit.
             statuses.insert("508");
         }
         if !of_bot {
@@ -272,7 +274,7 @@ mod tests {
             statuses.extend(["400", "413", "415", "422"]);
         }
         let mut parameters = operation["parameters"].as_array().into_iter().flatten();
-        if parameters.any(|one| one["$ref"] == "#/components/parameters/limit") {
+        if parameters.any(|parameter| parameter["$ref"] == "#/components/parameters/limit") {
             statuses.insert("422");
         }
         if route == "POST /accounts/{account}/keys" || route == "DELETE /webhooks/{webhook}/held" {
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_with_a_key_has_the_refusals_that_it_can_give_and_no_others() {
+    fn an_operation_has_exactly_the_refusals_that_it_can_give() {
         let document = parsed();
         for (route, operation) in operations(&document, "paths") {
             let statuses = names(&operation["responses"]);
@@ -297,7 +299,7 @@ mod tests {
             }
             for (status, response) in object(&operation["responses"]) {
                 let content = &resolved(&document, &response)["content"]["application/problem+json"];
-                // Of a limit, the gateway tells alone but where there is one for each account.
+                // Only the gateway answers that a limit is reached, except where each account has one.
                 let gateways = status == "429" && !route.ends_with("/test") || status == "default";
                 if status.starts_with('2') || gateways {
                     assert!(content.is_null(), "{route} {status}");
@@ -305,7 +307,7 @@ mod tests {
                 }
                 assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{route} {status}");
                 let examples = object(&content["examples"]);
-                let mut examples: Vec<_> = examples.values().map(|one| &one["value"]).collect();
+                let mut examples: Vec<_> = examples.values().map(|example| &example["value"]).collect();
                 examples.extend(content.get("example"));
                 assert!(!examples.is_empty(), "{route} {status}");
                 for example in examples {
@@ -381,7 +383,7 @@ mod tests {
         let causes = causes.map(DeathCause::as_str);
         assert_eq!(texts(&schema(&document, "DeadItem")["properties"]["cause"]["enum"]), causes);
         let ends = schema(&document, "Attempt")["properties"]["became"]["enum"].clone();
-        assert_eq!(ends, json!(Became::ALL));
+        assert_eq!(ends, json!(ItemFate::ALL));
         let steps = schema(&document, "Attempt")["properties"]["release_step"]["enum"].clone();
         assert_eq!(steps, json!([ReleaseStep::First, ReleaseStep::Later, null]));
         let phases = Phase::ALL.map(Phase::as_str);
@@ -444,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_a_webhooks_settings_are_the_cores_wherever_they_stand() {
+    fn the_limits_of_a_webhooks_settings_are_the_cores() {
         let document = parsed();
         for name in ["WebhookRequest", "WebhookPatch", "Webhook", "WebhookWithSecret", "WebhookWithStatus"] {
             let properties = schema(&document, name)["properties"].clone();
@@ -565,7 +567,7 @@ mod tests {
         new_page(&given).unwrap().create(id, AccountId::from_bits(2), now).0
     }
 
-    /// When the example's page is asked about.
+    /// When the example's page is polled.
     fn example_schedule(last: Option<LastTick>) -> Schedule {
         let page = example_page();
         Schedule {
@@ -613,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_and_limits_of_pages_are_the_cores_wherever_they_stand() {
+    fn the_values_and_limits_of_pages_are_the_cores() {
         let document = parsed();
         for name in ["PageRequest", "PagePatch", "Page"] {
             let properties = schema(&document, name)["properties"].clone();
@@ -626,7 +628,7 @@ mod tests {
             for token in ["access_token", "refresh_token"] {
                 let described = properties.get(token);
                 assert_eq!(described.is_none(), name == "Page", "{token}");
-                assert!(described.is_none_or(|one| one["x-max-bytes"] == MAX_TOKEN_BYTES), "{token}");
+                assert!(described.is_none_or(|token| token["x-max-bytes"] == MAX_TOKEN_BYTES), "{token}");
             }
         }
         let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
@@ -712,7 +714,7 @@ mod tests {
         for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
             let described = schema(&document, name);
             for with_item in [false, true] {
-                let mut shown = names(&waiting::item(&delivery, with_item));
+                let mut shown = names(&held_and_dead::item(&delivery, with_item));
                 shown.extend(own.map(str::to_owned));
                 if with_item {
                     assert_eq!(names(&described["properties"]), shown, "{name}");
@@ -747,7 +749,7 @@ mod tests {
             response_headers: [("content-type".to_owned(), "text/plain".to_owned())].into(),
             release_step: None,
             replay: None,
-            became: Became::Retry,
+            became: ItemFate::Retry,
             next_at: Some("2026-11-21T12:00:36Z".parse().unwrap()),
         };
         assert_eq!(attempts::view(&entry), example);
@@ -797,7 +799,7 @@ mod tests {
             "/paths/~1webhooks~1{webhook}~1replay/post/requestBody/content/application~1json/examples";
         let asked = examples(&document, route);
         let asked: Vec<_> =
-            asked.iter().map(|one| Wanted::from_json(one.as_object().unwrap()).unwrap()).collect();
+            asked.iter().map(|wanted| Wanted::from_json(wanted.as_object().unwrap()).unwrap()).collect();
         let [Wanted::Item(_), Wanted::Span { item_type, from, to }] = &asked[..] else {
             panic!("one item, and a span: {asked:?}");
         };
@@ -893,7 +895,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_items_are_taken_and_a_bulk_example_is_answered_as_shown() {
+    fn the_examples_of_items_are_taken_and_answered_as_shown() {
         let document = parsed();
         for kind in ["messages", "events", "contacts"] {
             let pointer =
@@ -968,7 +970,7 @@ mod tests {
     }
 
     #[test]
-    fn collected_items_are_described_and_shown_as_their_published_schema_does() {
+    fn collected_items_are_described_as_in_their_published_schema() {
         let document = parsed();
         let published: Value = serde_json::from_str(SCHEMA).unwrap();
         assert_eq!(schema(&document, "CollectedItem"), published);

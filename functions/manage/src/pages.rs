@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::poll::Poll;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_adapters::tables::pages::CreatedPage;
@@ -15,12 +15,14 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_networks::page::{NewPage, Page};
 use carteiro_networks::token_state;
-use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::Value;
 
+use crate::call::{Call, Response, no_such_page};
+use crate::context::Manage;
 use crate::read_only::{self, Compared};
 use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
-use crate::{Manage, body, lists, view};
+use crate::{body, lists, view};
 
 /// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
@@ -42,17 +44,13 @@ pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
 /// How many pages' schedules are read together: as many as one read takes.
 const TOGETHER: usize = 100;
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     let new = NewPage::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
-        CreatedPage::Done => shown(manage, 201, &page, clock).await,
+        CreatedPage::Done => shown(call, 201, &page).await,
         CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
         CreatedPage::TooMany => Err(Limited::Pages.problem().into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
@@ -65,13 +63,9 @@ fn duplicate(existing: &PageId) -> Problem {
     Problem { errors, ..Problem::already_exists(detail) }
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("pages {account}");
     let position = lists::position(request, &list, is_page_key)?;
@@ -85,82 +79,61 @@ pub(crate) async fn list(
     Ok(json(200, &lists::page(&list, listed, |page| view::page(&page, schedules.get(&page.id), now))))
 }
 
-pub(crate) async fn read(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let page = find(manage, &caller.account()?, request).await?;
-    shown(manage, 200, &page, clock).await
+pub(crate) async fn read(call: &Call<'_>) -> Response {
+    let page = call.page().await?;
+    shown(call, 200, &page).await
 }
 
-/// Asks for a collection of the page now. Whether it is made now the collector decides: not more than once a minute, and
-/// as far as the account's part of the network's limits allows. Of a page whose token is dead, what is known is the
-/// answer: no call is of use before it has a new one.
-pub(crate) async fn check(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let page = find(manage, &caller.account()?, request).await?;
+/// Asks for a collection of the page now. The collector decides whether to make it: at most once a minute, and within
+/// the account's part of the network's limits. For a page whose token is dead the answer is what is known, because no
+/// call helps before it has a new one.
+pub(crate) async fn check(call: &Call<'_>) -> Response {
+    let page = call.page().await?;
     if token_state::is_dead(page.token.state) {
-        return shown(manage, 202, &page, clock).await;
+        return shown(call, 202, &page).await;
     }
     let check = Poll::Check { page: page.id.clone(), account: page.account.clone(), network: page.network };
-    manage.polls.send(&[check]).await?;
-    shown(manage, 202, &page, clock).await
+    call.manage.polls.send(&[check]).await?;
+    shown(call, 202, &page).await
 }
 
-/// An answer that shows a page, with what came of its last collection.
-async fn shown(
-    manage: &Manage,
-    status: u16,
-    page: &Page,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
-    Ok(json(status, &view::page(page, schedules.get(&page.id), clock.now())))
+/// An answer that shows a page, with the result of its last collection.
+async fn shown(call: &Call<'_>, status: u16, page: &Page) -> Response {
+    Ok(json(status, &view(call, page).await?))
 }
 
-pub(crate) async fn change(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+async fn view(call: &Call<'_>, page: &Page) -> Result<Value, AdapterError> {
+    let schedules = call.manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
+    Ok(view::page(page, schedules.get(&page.id), call.clock.now()))
+}
+
+pub(crate) async fn change(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let patch = body::object(request)?;
     for _ in 0..CHANGE_TRIES {
-        let page = find(manage, &account, request).await?;
+        let page = call.page().await?;
         let (patch, read_only) = if READ_ONLY.iter().any(|(name, _)| patch.contains_key(*name)) {
-            let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
-            let shown = view::page(&page, schedules.get(&page.id), clock.now());
-            read_only::taken_out(&patch, &shown, &READ_ONLY)
+            read_only::taken_out(&patch, &view(call, &page).await?, &READ_ONLY)
         } else {
             (patch.clone(), Vec::new())
         };
         let Some(changed) = read_only::with_errors(page.patched(&patch, clock.now()), read_only)? else {
-            return shown(manage, 200, &page, clock).await;
+            return shown(call, 200, &page).await;
         };
         if manage.config.replace_page(&changed, &manage.page_tables).await? == Replaced::Done {
-            return shown(manage, 200, &changed.page, clock).await;
+            return shown(call, 200, &changed.page).await;
         }
     }
     Err(Problem::conflict("others changed this page at the same time; read it and try again").into())
 }
 
-pub(crate) async fn delete(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let page = find(manage, &caller.account()?, request).await?;
+pub(crate) async fn delete(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let page = call.page().await?;
     match delete_page(manage, &page, clock).await? {
         Some(dropped) => Ok(json(200, &dropped.view())),
-        None => Err(not_found().into()),
+        None => Err(no_such_page().into()),
     }
 }
 
@@ -185,8 +158,8 @@ pub(crate) async fn delete_all(
     }
 }
 
-/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in; then what
-/// waits in its inbox to be completed. What is ready there the next tick drops. None where it was deleted meanwhile.
+/// Deletes a page: its route, token and row, all at once, so that no more of its network's pushes come in; then the
+/// incomplete entries of its inbox. The next tick drops the ready ones. None where it was deleted meanwhile.
 async fn delete_page(
     manage: &Manage,
     page: &Page,
@@ -213,15 +186,4 @@ async fn delete_page(
 
 fn is_page_key(key: &str) -> bool {
     key.strip_prefix("page#").is_some_and(|id| id.parse::<PageId>().is_ok())
-}
-
-/// The page that the path names, if it is the account's.
-async fn find(manage: &Manage, account: &AccountId, request: &Request) -> Result<Page, Failure> {
-    let id: PageId = request.path("page").parse().map_err(|_| not_found())?;
-    let page = manage.config.find_page(account, &id).await?;
-    page.ok_or_else(|| not_found().into())
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("there is no such page")
 }

@@ -1,7 +1,7 @@
-//! Read-only fields in a patch: whoever sends back what `GET` answered need not take them out.
+//! Read-only fields in a patch: a client may send back the answer to `GET` as it is.
 //!
-//! A field that is as it was answered is passed over; one that is not is wrong, so that nobody believes to have changed
-//! it. What moves by itself between the answer and the patch (counts, the time of the next tick) is not compared.
+//! An unchanged field is ignored; a changed one is an error, so that nobody believes to have changed it. Values that
+//! move by themselves between the answer and the patch (counts, the time of the next tick) are not compared.
 
 use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Map, Value};
@@ -52,13 +52,13 @@ fn is_same(given: &Value, shown: &Value, compared: Compared) -> bool {
             given.len() == shown.len()
                 && given
                     .iter()
-                    .all(|(name, one)| shown.get(name).is_some_and(|other| one[member] == other[member]))
+                    .all(|(name, value)| shown.get(name).is_some_and(|other| value[member] == other[member]))
         }
         _ => given == shown,
     }
 }
 
-/// What a patch comes to: what the core made of its fields, unless a read-only one was changed too.
+/// The result of a patch, or its errors and those of its read-only fields.
 pub(crate) fn with_errors<T>(
     patched: Result<T, Vec<FieldError>>,
     mut errors: Vec<FieldError>,

@@ -1,16 +1,15 @@
-//! Ending blocks and enabling webhooks, and releasing at once what was held for them.
+//! Ends blocks and enables webhooks, and releases at once the items that were held for them.
 //!
 //! Each such act, a new revision among them, releases everything that was held by the state before it, retries too. A
-//! batch that read that state may hold more for as long as it runs, so the release is looked at twice: now, and when all
-//! such batches have ended.
+//! batch that read that state may hold more for as long as it runs, so the release is looked at twice: now, and when
+//! all such batches have ended.
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_adapters::tables::streak::StreakKey;
@@ -21,21 +20,18 @@ use carteiro_core::problem::Problem;
 use carteiro_core::release::SECOND_LOOK;
 use carteiro_core::streak::{self, Answer};
 use carteiro_core::webhook::{Settings, Webhook};
-use carteiro_services::authentication::Caller;
 
-use crate::{Manage, view, webhooks};
+use crate::call::{Call, Response};
+use crate::context::Manage;
+use crate::view;
 
 /// How often enabling is tried again when somebody else changed the same webhook meanwhile.
 const TRIES: usize = 5;
 
 /// Ends every block and streak of a webhook.
-pub(crate) async fn unblock(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn unblock(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let webhook = call.webhook().await?;
     let mut work = Vec::new();
     for item_type in &webhook.settings.items {
         let key = StreakKey {
@@ -50,14 +46,14 @@ pub(crate) async fn unblock(
         }
     }
     if let Err(error) = manage.work.send(&work).await {
-        // A tick tells it.
+        // A tick sends the notices.
         tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "notices.not_hastened");
     }
     release_all(manage, &webhook, clock).await;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
-/// Ends block and streak of one row, and answers whether that is to be told.
+/// Ends block and streak of one row, and answers whether that leaves a notice.
 async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -> Result<bool, Failure> {
     let epoch = format!("{:032x}", random::bits128()?);
     let now = clock.now();
@@ -70,9 +66,9 @@ async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -
                 );
             }
             Answer::Made => return Ok(notice::is_left_by(&write)),
-            // There is nothing to end,
+            // There is nothing to end.
             Answer::Refused(None) => return Ok(false),
-            // or the other one fits, or neither does.
+            // The other write fits, or neither does.
             Answer::Refused(Some(_)) | Answer::Row(_) => {}
         }
     }
@@ -80,15 +76,11 @@ async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -
 }
 
 /// Enables a webhook that its owner or a 410 disabled.
-pub(crate) async fn enable(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn enable(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    call.account()?;
     for _ in 0..TRIES {
-        let webhook = webhooks::find(manage, &account, request).await?;
+        let webhook = call.webhook().await?;
         let enabled = Settings { enabled: true, ..webhook.settings.clone() };
         let Some(changed) = webhook.set(enabled, clock.now()) else {
             // An earlier request may have enabled it and have been cut short.
@@ -103,9 +95,9 @@ pub(crate) async fn enable(
     Err(Problem::conflict("others changed this webhook at the same time; try again").into())
 }
 
-/// Releases at once what was held for a webhook by the state before `now`, of every type: a batch under way may be about
-/// to hold one of which nothing is held yet. Where that cannot be asked for now, a tick does it at the time that was set
-/// before: the block's end, the retry's, or within half an hour.
+/// Releases at once the items of every type that were held for a webhook by the state before `now`: a batch under way
+/// may be about to hold one of a type of which nothing is held yet. Where that fails, a tick does it at the time that
+/// was set before: the block's end, the retry's, or within half an hour.
 pub(crate) async fn release_all(manage: &Manage, webhook: &Webhook, clock: InvocationClock) {
     if let Err(error) = try_release_all(manage, webhook, clock).await {
         tracing::warn!(webhook = webhook.id.as_str(), error = error.chain(), "release.not_hastened");

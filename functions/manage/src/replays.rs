@@ -1,14 +1,13 @@
-//! `POST /webhooks/{id}/replay`, and how far replays are.
+//! `POST /webhooks/{id}/replay`, and the progress of replays.
 //!
-//! What is asked for is stored before it is answered, and found by a tick should the work message be lost. The
-//! collector does the rest.
+//! The request is stored before it is answered, and a tick finds it where the work message is lost. The collector does
+//! the rest.
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::held_item::HeldPlace;
 use carteiro_adapters::tables::waiting::keys::{Replay, ReplayKey};
@@ -20,21 +19,18 @@ use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
 use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
-use carteiro_services::authentication::Caller;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Manage, body, cancel, lists, webhooks};
+use crate::call::{Call, Response};
+use crate::context::Manage;
+use crate::{body, cancel, lists};
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let wanted = Wanted::from_json(&body::object(request)?).map_err(Problem::invalid_fields)?;
-    let webhook = webhooks::find(manage, &account, request).await?;
+    let webhook = call.webhook().await?;
     let replay = asked(manage, &webhook, wanted, clock).await?;
     match manage.held.replays.create(&replay).await? {
         CreatedReplay::Done => {}
@@ -126,24 +122,18 @@ fn not_waiting(item: &ItemId) -> Problem {
     ))
 }
 
-pub(crate) async fn read(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn read(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    let webhook = call.webhook().await?;
     let not_found = || Problem::not_found("there is no such replay");
     let replay = request.path("replay").parse().map_err(|_| not_found())?;
     let progress = manage.held.replays.find(&ReplayKey { webhook: webhook.id, replay }).await?;
     Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = webhooks::find(manage, &caller.account()?, request).await?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, .. } = *call;
+    let webhook = call.webhook().await?;
     let list = format!("replays {}", webhook.id);
     let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
     let page = manage.held.replays.list(&webhook.id, position.limit, position.after.as_deref()).await?;

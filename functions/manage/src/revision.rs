@@ -1,8 +1,9 @@
-//! Revisions that are over: a webhook got a new one, or was deleted. What the rows of its streaks hold ends with them
-//! ([`carteiro_core::streak`]), and a block that a new revision ended is told at once.
+//! Retires revisions that are over because their webhook got a new one or was deleted ([`carteiro_core::streak`]). A
+//! block that a new revision ended raises its notice at once.
 //!
-//! Not guaranteed: this comes after the change itself, which it never hinders. Where it is cut short, or its table cannot
-//! be written, the block is told at the time that it would have been over, and rows that nobody reads any more are left.
+//! Not guaranteed: this comes after the change itself, which it never hinders. Where it is cut short, or its table
+//! cannot be written, the notice comes when the block would have been over, and rows that nobody reads any more are
+//! left.
 
 use std::time::Duration;
 
@@ -15,20 +16,20 @@ use carteiro_core::streak::{Answer, Over, retire};
 use carteiro_core::webhook::Webhook;
 use futures_util::future::join_all;
 
-use crate::Manage;
+use crate::context::Manage;
 
-/// How long an answer waits for it at most: it is of no use to who asked for the change.
+/// The longest that an answer waits for it, because it is of no use to the caller.
 const AT_MOST: Duration = Duration::from_secs(5);
 
-/// How often a row is tried that others change, or whose answers are lost.
+/// How often a write is tried where others change its row or answers are lost.
 const TRIES: usize = 4;
 
-/// Ends what the rows of `old` hold: its webhook has a new revision.
+/// Retires the rows of `old`: its webhook has a new revision.
 pub(crate) async fn replaced(manage: &Manage, old: &Webhook, clock: InvocationClock) {
     end(manage, old, &[Over::Replaced, Over::ReplacedWithRelease], clock).await;
 }
 
-/// Likewise: it was deleted.
+/// Retires the rows of `old`: its webhook was deleted.
 pub(crate) async fn deleted(manage: &Manage, old: &Webhook, clock: InvocationClock) {
     end(manage, old, &[Over::Deleted], clock).await;
 }
@@ -65,13 +66,13 @@ async fn try_end(
         }
     }
     if let Err(error) = manage.work.send(&to_tell).await {
-        // A tick tells it.
+        // A tick sends the notices.
         tracing::warn!(webhook = old.id.as_str(), error = error.chain(), "notices.not_hastened");
     }
     outcome
 }
 
-/// Ends a row, and answers what there is to tell of it.
+/// Retires a row, and answers the work of sending its notices.
 async fn end_row(
     manage: &Manage,
     key: StreakKey,
@@ -85,7 +86,7 @@ async fn end_row(
                 return Ok(Some(Work::Notify { account, webhook, revision, item_type }));
             }
             Answer::Made => return Ok(None),
-            // It may be repeated, and where another kind fits, its turn comes.
+            // The write may be repeated, and the next kind may fit.
             Answer::Lost | Answer::Refused(_) | Answer::Row(_) => {}
         }
     }

@@ -7,31 +7,25 @@
 //! Not guaranteed: that a request which was answered with an error, or not at all, changed nothing. A repeat with a
 //! secret of the customer's own changes nothing more; one without makes another.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::json;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_core::credentials::{Rotation, RotationError};
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_services::authentication::Caller;
 
+use crate::call::{Call, Response};
 use crate::webhooks::{self, CHANGE_TRIES};
-use crate::{Manage, body, view};
+use crate::{body, view};
 
-pub(crate) async fn rotate(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn rotate(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let given = body::optional_object(request)?;
     let rotation = Rotation::from_json(&given).map_err(Problem::invalid_fields)?;
     // Drawn once: where the answer to a write was lost and the write was made, the next try finds it made.
     let fresh = webhooks::fresh()?;
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
-        let webhook = webhooks::find(manage, &account, request).await?;
+        let webhook = call.webhook().await?;
         let now = clock.now();
         let rotated = webhook.credentials.rotated(&rotation, &fresh, now).map_err(refused)?;
         let Some(changed) = webhook.recredentialed(&rotated, now) else {

@@ -1,4 +1,4 @@
-//! `GET /schemas/collected-item.json`: the form of collected items, for whoever receives them.
+//! `GET /schemas/collected-item.json`: the form of collected items, for their receivers.
 //!
 //! It is the core's own ([`SCHEMA`]), and the same for everybody, so that no key is needed.
 

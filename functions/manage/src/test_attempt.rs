@@ -2,15 +2,14 @@
 //! as an attempt and never retried.
 //!
 //! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
-//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one would
-//! call a receiver broken that deliveries reach.
+//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one
+//! would call a receiver broken that deliveries reach.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use bytes::Bytes;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::sender::{Attempted, Labels, SIGNATURE, WebhookRequest, headers};
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::http_api::{Failure, Request, json};
+use carteiro_adapters::runtime::http_api::{Request, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::test_slots::TestPlace;
 use carteiro_core::attempt_log::{excerpt, shown_headers};
@@ -21,22 +20,19 @@ use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
 use carteiro_core::test_share;
 use carteiro_core::webhook::Webhook;
-use carteiro_services::authentication::Caller;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Manage, body, webhooks};
+use crate::call::{Call, Response};
+use crate::context::Manage;
+use crate::{body, webhooks};
 
 /// How much of the response's body is shown.
 const SHOWN_BYTES: usize = 4096;
 
-pub(crate) async fn make(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn make(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     let unknown = body::only(&body::optional_object(request)?, &[]);
     if !unknown.is_empty() {
         return Err(Problem::invalid_fields(unknown).into());
@@ -47,7 +43,7 @@ pub(crate) async fn make(
         let detail = "this test was asked for by deliveries that have passed through Carteiro too often";
         return Err(Problem::loop_detected(detail).into());
     }
-    let webhook = webhooks::find(manage, &account, request).await?;
+    let webhook = call.webhook().await?;
     let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
         TestPlace::Taken(owner) => owner,
         TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
@@ -60,12 +56,7 @@ pub(crate) async fn make(
     tested
 }
 
-async fn attempt(
-    manage: &Manage,
-    request: &Request,
-    webhook: &Webhook,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
+async fn attempt(manage: &Manage, request: &Request, webhook: &Webhook, clock: InvocationClock) -> Response {
     let item = ItemId::from_bits(random::bits128()?);
     let now = clock.now();
     // The form of Standard Webhooks: `type`, `timestamp`, `data`.
@@ -89,7 +80,7 @@ async fn attempt(
     Ok(json(200, &answer))
 }
 
-/// What a test is answered, without any credential that the receiver repeated.
+/// The answer to a test, without any credential that the receiver repeated.
 pub(crate) fn answer(
     item: &ItemId,
     attempted: Attempted,

@@ -1,4 +1,4 @@
-//! What a customer sees of a webhook or page.
+//! Webhooks and pages, as a customer sees them.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::poll::Schedule;
@@ -17,7 +17,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::Manage;
+use crate::context::Manage;
 
 /// Up to how many held or dead items of a type are counted exactly.
 const EXACT: usize = 1000;
@@ -55,7 +55,7 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page, with when it is asked about. Its token is nowhere in it.
+/// A page with its schedule and without its token.
 pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
     let token = &page.token;
     let time = |at: Option<Timestamp>| at.map(time::shown);

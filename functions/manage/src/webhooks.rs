@@ -3,7 +3,6 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::sender::Refused;
 use carteiro_adapters::runtime::clock::InvocationClock;
@@ -12,21 +11,23 @@ use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::attempts;
 use carteiro_adapters::tables::config::Created;
 use carteiro_adapters::tables::config::Replaced;
-use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::ReleaseKey;
+use carteiro_adapters::tables::waiting::keys::{HeldKey, SHARDS};
 use carteiro_core::account_limit::Limited;
 use carteiro_core::address::WebhookUrl;
 use carteiro_core::credentials::Fresh;
-use carteiro_core::id::{AccountId, WebhookId};
+use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::webhook::{NewWebhook, Webhook};
-use carteiro_services::authentication::Caller;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use crate::call::{Call, Response, no_such_webhook};
+use crate::context::Manage;
 use crate::read_only::{self, Compared};
-use crate::{Manage, body, lists, release, revision, view};
+use crate::{body, lists, release, revision, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
@@ -53,16 +54,12 @@ const STEP: u16 = 100;
 /// How many rows of a shard are dropped at once.
 pub(crate) const CONCURRENT_DROPS: usize = 4;
 
-/// What an answer still needs; nothing is begun in the last of it.
+/// Time that an answer needs. Nothing is begun in this last part.
 pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
-pub(crate) async fn create(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn create(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
     refuse_target(manage, request, &new.settings.url).await?;
@@ -77,13 +74,13 @@ pub(crate) async fn create(
     Ok(json(201, &view::with_secret(&webhook, clock.now())))
 }
 
-/// Randomness for what a webhook signs with.
+/// Random credentials for a webhook.
 pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
     Ok(Fresh::from_random(random::bytes()?, random::bytes()?))
 }
 
-/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. What does not resolve
-/// yet is taken: every attempt looks again.
+/// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. A host that does not
+/// resolve yet is taken, because every attempt looks again.
 async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), Failure> {
     let refused = match refuse_own(manage, request, url) {
         Ok(()) => manage.sender.check(url, RESOLVED_WITHIN).await,
@@ -95,7 +92,7 @@ async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> 
             "leads to this deployment itself: what is delivered there would come in again, without end"
                 .to_owned()
         }
-        // What a name resolves to here, inside a private network perhaps, is not told.
+        // The address that a name resolves to here, perhaps inside a private network, is not shown.
         Err(Refused::ForbiddenAddress(address)) => match url.literal_address() {
             Some(_) => format!("is not taken: {address}"),
             None => "its host leads to an address that is not taken: it is not public".to_owned(),
@@ -110,13 +107,9 @@ pub(crate) fn refuse_own(manage: &Manage, request: &Request, url: &WebhookUrl) -
     manage.own_hosts.and_of_request(api, manage.region.as_deref(), domain).refuse_name(url)
 }
 
-pub(crate) async fn list(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn list(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    let account = call.account()?;
     // The account is part of the name, so that a cursor is of no use to another.
     let list = format!("webhooks {account}");
     let position = lists::position(request, &list, is_webhook_key)?;
@@ -124,29 +117,21 @@ pub(crate) async fn list(
     Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook, clock.now()))))
 }
 
-pub(crate) async fn read(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let webhook = find(manage, &caller.account()?, request).await?;
+pub(crate) async fn read(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let webhook = call.webhook().await?;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
-pub(crate) async fn change(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
+pub(crate) async fn change(call: &Call<'_>) -> Response {
+    let Call { manage, request, clock, .. } = *call;
+    call.account()?;
     let patch = body::object(request)?;
     let fresh = fresh()?;
     let mut checked = None;
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
-        let webhook = find(manage, &account, request).await?;
+        let webhook = call.webhook().await?;
         let shown = match patch.contains_key("status") {
             true => view::with_status(manage, &webhook, clock.now()).await?,
             false => view::webhook(&webhook, clock.now()),
@@ -178,8 +163,8 @@ pub(crate) async fn change(
     Err(Problem::conflict("others changed this webhook at the same time; read it and try again").into())
 }
 
-/// What follows a change that was made: what waits is released where it may go now, and the revision that is over, where
-/// one is, ends.
+/// Follows up a change that was made: releases held items where they may go now, and retires the old revision where
+/// there is a new one.
 pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook, clock: InvocationClock) {
     let is_new_revision = changed.revision != old.revision;
     if is_new_revision || changed.settings.enabled && !old.settings.enabled {
@@ -190,37 +175,18 @@ pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook,
     }
 }
 
-pub(crate) async fn delete(
-    manage: &Manage,
-    caller: Caller,
-    request: &Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let account = caller.account()?;
-    let webhook = find(manage, &account, request).await?;
+pub(crate) async fn delete(call: &Call<'_>) -> Response {
+    let Call { manage, clock, .. } = *call;
+    let account = call.account()?;
+    let webhook = call.webhook().await?;
     if !manage.config.delete_webhook(&account, &webhook.id).await? {
-        return Err(not_found().into());
+        return Err(no_such_webhook().into());
     }
     Ok(json(200, &drop_waiting(manage, &webhook, clock).await?.view()))
 }
 
 fn is_webhook_key(key: &str) -> bool {
     key.strip_prefix("webhook#").is_some_and(|id| id.parse::<WebhookId>().is_ok())
-}
-
-/// The webhook that the path names, if it is the account's.
-pub(crate) async fn find(
-    manage: &Manage,
-    account: &AccountId,
-    request: &Request,
-) -> Result<Webhook, Failure> {
-    let id: WebhookId = request.path("webhook").parse().map_err(|_| not_found())?;
-    let webhook = manage.config.find_webhook(account, &id).await?;
-    webhook.ok_or_else(|| not_found().into())
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("there is no such webhook")
 }
 
 /// How many items that waited were dropped with a webhook or page. A webhook's dead ones, which would never have been
@@ -273,8 +239,8 @@ impl Rows {
     }
 }
 
-/// Drops what waits for a webhook that was deleted, its dead items, replays and attempt log, and ends its streaks. What is in the queue is
-/// dropped as it comes out.
+/// Drops the held items of a deleted webhook, its dead items, replays and attempt log, and retires its streaks. Items
+/// in the queue are dropped as they come out.
 pub(crate) async fn drop_waiting(
     manage: &Manage,
     deleted: &Webhook,
@@ -286,7 +252,8 @@ pub(crate) async fn drop_waiting(
         manage.held.releases.drop_row(&ReleaseKey { webhook: webhook.clone(), item_type }).await?;
     }
     manage.held.releases.forget_looks(webhook).await?;
-    // Before what it took, so that it takes no more. What cannot be dropped here, its table forgets.
+    // Replays go before the items that they took, so that they take no more. Those that cannot be dropped here expire
+    // in the table.
     while clock.left() >= RESERVE && manage.held.replays.drop_all(webhook, STEP).await? > 0 {}
     let held = drop_rows(manage, Rows::Held, webhook, clock).await?;
     let dead = drop_rows(manage, Rows::Dead, webhook, clock).await?;
@@ -306,8 +273,8 @@ async fn drop_rows(
 ) -> Result<Dropped, Failure> {
     let shards = stream::iter(0..SHARDS).map(|shard| drop_shard(manage, rows, webhook, shard, clock));
     let dropped: Vec<Dropped> = shards.buffer_unordered(usize::from(SHARDS)).try_collect().await?;
-    Ok(dropped.into_iter().fold(Dropped::default(), |mut all, one| {
-        all += one;
+    Ok(dropped.into_iter().fold(Dropped::default(), |mut all, shard| {
+        all += shard;
         all
     }))
 }

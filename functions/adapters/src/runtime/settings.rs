@@ -2,6 +2,10 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
+
+use carteiro_core::retention::Retention;
+use carteiro_core::streak::Rule;
 
 /// Reads settings and collects every error, so that one start shows all of them.
 pub struct SettingsReader<'a> {
@@ -37,6 +41,12 @@ impl<'a> SettingsReader<'a> {
         })
     }
 
+    /// A text that may be missing.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+    }
+
     /// A value that must be there; an empty text is one.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let Some(value) = (self.lookup)(name) else {
@@ -57,6 +67,32 @@ impl<'a> SettingsReader<'a> {
             }
             None => least,
         }
+    }
+
+    /// A whole number of seconds within bounds.
+    pub fn seconds(&mut self, name: &str, least: u64, most: u64) -> Duration {
+        Duration::from_secs(self.number(name, least, most))
+    }
+
+    /// The function's timeout.
+    pub fn timeout(&mut self) -> Duration {
+        self.seconds("FUNCTION_TIMEOUT_SECONDS", 1, 900)
+    }
+
+    /// How long items are kept.
+    pub fn retention(&mut self) -> Retention {
+        Retention::from_days(u16::try_from(self.number("RETENTION_DAYS", 1, 365)).unwrap_or(1))
+    }
+
+    /// The deployment's threshold of blocking.
+    pub fn threshold(&mut self) -> u32 {
+        u32::try_from(self.number("FAILURE_THRESHOLD", 1, 1_000_000)).unwrap_or(1)
+    }
+
+    /// The deployment's rule of blocking.
+    pub fn rule(&mut self) -> Rule {
+        let block = self.seconds("BLOCK_SECONDS", 1, 604_800);
+        Rule { threshold: self.threshold(), block, told: true }
     }
 
     /// Takes a value that was read, or notes its error.

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashSet};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::HeldTable;
 use carteiro_adapters::tables::waiting::held::{Claim, Due, HeldClaim};
-use carteiro_adapters::tables::waiting::keys::{HeldFor, HeldKey, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::{HeldKey, ReleaseKey, SHARDS};
 use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::holding::{LeftRelease, NewStep, Progress};
 use carteiro_core::id::{AccountId, ItemId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -389,7 +390,7 @@ async fn postponing_does_not_delay_items_that_came_meanwhile() {
         assert!(release_due(&held).await.unwrap() <= later(10), "hastened: {hastened}");
         // It is the same worker's still, which looks again.
         let again = held.releases.renew(&release, later(200)).await.unwrap().expect("it is ours");
-        assert_eq!(again.state.hastened - release.state.hastened, u64::from(hastened));
+        assert_eq!(again.state.expedited - release.state.expedited, u64::from(hastened));
         let postponed = held.releases.postpone(&again, later(500), false).await.unwrap();
         assert_eq!(postponed, LeftRelease::Done);
         assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
@@ -422,13 +423,13 @@ async fn only_the_current_step_is_counted_and_each_item_once() {
     held.releases.postpone(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 200).await.unwrap();
     let began_at = now();
-    let begun = Progress { size: 10, left: 6, failed: 1, began_at, sent: false, hastened: false };
+    let begun = Progress { size: 10, left: 6, failed: 1, began_at, sent: false, expedited: false };
     assert_eq!(release.state.step, Some(begun));
     let release = held.releases.step_sent(&release, later(210)).await.unwrap().unwrap();
     assert_eq!(release.state.step, Some(Progress { sent: true, ..begun }));
     release_all(&held, &webhook, 0).await;
     let release = held.releases.renew(&release, later(220)).await.unwrap().unwrap();
-    assert_eq!(release.state.step, Some(Progress { sent: true, hastened: true, ..begun }));
+    assert_eq!(release.state.step, Some(Progress { sent: true, expedited: true, ..begun }));
     let times = (later(1), later(230));
     let two = NewStep { id: "two", items: 20, size: 20 };
     let release = held.releases.begin_step(&release, two, times).await.unwrap().unwrap();
@@ -439,7 +440,7 @@ async fn only_the_current_step_is_counted_and_each_item_once() {
     held.releases.postpone(&release, now(), true).await.unwrap();
     let release = claim_release(&held, &webhook, 0, 300).await.unwrap();
     let progress =
-        Progress { size: 20, left: 1, failed: 0, began_at: later(1), sent: false, hastened: false };
+        Progress { size: 20, left: 1, failed: 0, began_at: later(1), sent: false, expedited: false };
     assert_eq!(release.state.step, Some(progress));
     held.releases.postpone(&release, now(), false).await.unwrap();
     count("two", 0..5, 0..5).await;

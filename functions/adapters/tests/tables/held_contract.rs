@@ -88,7 +88,7 @@ impl Made {
             5 => holding::touch(then),
             6 | 7 => holding::plan(then),
             8 => holding::release_all(now, then),
-            9 => holding::hasten(now, then),
+            9 => holding::expedite(now, then),
             10 | 11 => holding::claim_release(who, now, then, then),
             12 => holding::renew(worker, then),
             13 => holding::looked_behind(worker, now, then),

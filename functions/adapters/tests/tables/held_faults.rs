@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use carteiro_adapters::tables::waiting::HeldTable;
 use carteiro_adapters::tables::waiting::held::HeldClaim;
-use carteiro_adapters::tables::waiting::keys::{HeldFor, ReleaseKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::{ReleaseKey, SHARDS};
 use carteiro_adapters::tables::waiting::release::ReleaseClaim;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::item::ItemType;

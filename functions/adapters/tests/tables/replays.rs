@@ -10,12 +10,13 @@ use carteiro_adapters::tables::attempts::{self, AttemptTable, LogSpan};
 use carteiro_adapters::tables::waiting::HeldTable;
 use carteiro_adapters::tables::waiting::dead::{DeadItem, DeadRow, DeadRows};
 use carteiro_adapters::tables::waiting::held::{Due, Held};
-use carteiro_adapters::tables::waiting::keys::{DUE_SHARDS, HeldFor, ReleaseKey, Replay, ReplayKey, SHARDS};
+use carteiro_adapters::tables::waiting::keys::{DUE_SHARDS, ReleaseKey, Replay, ReplayKey, SHARDS};
 use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_adapters::tables::waiting::release::ReleaseClaim;
 use carteiro_adapters::tables::waiting::replay::{CreatedReplay, ReplayClaim, RunningReplay, Take};
-use carteiro_core::attempt_log::{Became, Entry, Filter};
+use carteiro_core::attempt_log::{Entry, Filter, ItemFate};
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::holding::LeftRelease;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -588,7 +589,7 @@ fn entry(n: i64, success: bool) -> Entry {
         response_body: None,
         release_step: None,
         replay: None,
-        became: Became::Retry,
+        became: ItemFate::Retry,
         next_at: None,
     }
 }

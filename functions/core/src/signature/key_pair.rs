@@ -1,4 +1,4 @@
-//! Key pairs of `v1a`: the private key signs, and whoever has the public one can verify and not sign.
+//! Key pairs of `v1a`: the private key signs, and the public one only verifies.
 //!
 //! The bytes are those of RFC 8032: the private key is its 32 bytes of randomness (the seed), the public key the 32
 //! bytes of its point.
@@ -44,7 +44,7 @@ impl KeyPair {
         Self { seed: bits, public: SigningKey::from_bytes(&bits).verifying_key().to_bytes() }
     }
 
-    /// What receivers verify with.
+    /// The public key, with which receivers verify.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         PublicKey(self.public)
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vectors_are_signed_as_published_however_the_message_is_cut() {
+    fn published_vectors_are_signed_as_published_in_any_parts() {
         for [private, public, message, signature] in PUBLISHED {
             let pair = KeyPair::from_random(bytes(private));
             assert_eq!(pair.public_key().0, bytes(public));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_pair_survives_its_text_and_never_prints_its_private_half() {
+    fn a_key_pair_survives_its_text_and_never_prints_its_secret() {
         let pair = KeyPair::from_random([7; 32]);
         let text = String::from(pair.clone());
         assert!(text.starts_with("whsk_") && text.parse::<KeyPair>().unwrap() == pair);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_some_library_would_read_otherwise_is_refused_and_not_repeated() {
+    fn an_ambiguous_secret_is_refused_and_not_repeated() {
         let good = format!("whsec_{}", STANDARD.encode([1; 32]));
         assert!(good.parse::<Secret>().is_ok());
         for bad in [

@@ -238,7 +238,7 @@ fn without_the_epoch_in_block_a_late_result_blocks() {
 }
 
 #[test]
-fn a_read_from_before_the_response_lets_a_success_interrupt_nothing() {
+fn a_read_before_the_response_lets_a_success_interrupt_nothing() {
     breaks(Fault::StaleReadForASuccess, INTERRUPTS);
 }
 
@@ -248,18 +248,18 @@ fn a_counting_write_that_is_repeated_blocks_early() {
 }
 
 #[test]
-fn a_row_that_expires_at_its_blocks_end_goes_while_a_batch_from_before_the_block_runs() {
+fn an_early_expiry_deletes_a_row_while_an_old_batch_runs() {
     breaks(Fault::ExpiryAtTheBlocksEnd, FENCE_STAYS);
 }
 
 #[test]
-fn a_row_that_expires_at_its_blocks_end_lets_a_late_result_begin_a_streak() {
+fn an_early_expiry_lets_a_late_result_begin_a_streak() {
     let (_, setting) = variant(Fault::ExpiryAtTheBlocksEnd);
     search(Fault::ExpiryAtTheBlocksEnd, LATE_IS_NOTHING, setting);
 }
 
 #[test]
-fn an_add_without_its_bound_passes_the_threshold_without_a_block() {
+fn an_unbounded_add_passes_the_threshold_without_a_block() {
     breaks(Fault::AddWithoutBound, BLOCKED_AT_IT);
 }
 
@@ -279,22 +279,22 @@ fn a_deleted_fence_that_made_late_would_drop_a_success() {
 }
 
 #[test]
-fn a_block_by_leading_failures_that_does_not_name_its_streak_counts_them_after_their_success() {
+fn a_block_without_its_streak_counts_failures_twice() {
     breaks(Fault::BlockWithoutName, ONCE_IN_ORDER);
 }
 
 #[test]
-fn a_start_that_does_not_ask_for_a_streak_forgets_what_another_counted() {
+fn an_unconditional_start_forgets_what_another_counted() {
     breaks(Fault::StartOverAStreak, EXACT);
 }
 
 #[test]
-fn a_start_that_leaves_the_expiry_lets_the_table_delete_its_streak() {
+fn a_start_with_an_expiry_lets_the_table_delete_its_streak() {
     breaks(Fault::StartKeepsExpiry, NOT_DELETED);
 }
 
 #[test]
-fn a_block_that_does_not_ask_for_a_block_is_a_second_one_with_notices_of_its_own() {
+fn an_unconditional_block_is_a_second_one_with_notices() {
     breaks(Fault::BlockOverABlock, ONE_BLOCK);
 }
 

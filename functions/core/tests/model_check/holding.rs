@@ -10,15 +10,15 @@
 //! messages go to the dead letters; blocks begin and end; the owner acts; an attempt succeeds or fails; the retention
 //! ends.
 //!
-//! **Time** is left out, but for the order that an owner's act gives it. What may happen at some time may happen at any. A
-//! lease whose owner died has run out; one whose owner lives runs out as often as the bounds say. A tick comes and plans
-//! all that has a time, a step is waited for as long or as short as it may be. That allows more than truth does. A write
-//! is made while its writer waits for it, or never: what arrives later than the three minutes after which a message comes
-//! back is not explored.
+//! **Time** is left out, but for the order that an owner's act gives it. What may happen at some time may happen at
+//! any. A lease whose owner died has run out; one whose owner lives runs out as often as the bounds say. A tick comes
+//! and plans all that has a time, a step is waited for as long or as short as it may be. That allows more than truth
+//! does. A write is made while its writer waits for it, or never: what arrives later than the three minutes after which
+//! a message comes back is not explored.
 //!
-//! **An act** has a number, and a batch knows how many acts it saw. Some time after an act it is *old*: every batch that
-//! saw the state before it has ended, and so has every write by which a worker leaves its release. Only an old act's
-//! release is looked at the second time.
+//! **An act** has a number, and a batch knows how many acts it saw. Some time after an act it is *old*: every batch
+//! that saw the state before it has ended, and so has every write by which a worker leaves its release. Only an old
+//! act's release is looked at the second time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -254,8 +254,8 @@ enum Stage {
     Claim(i64),
     /// `finished_step`: until none of the step is left.
     Wait,
-    /// The rest of `go_on`, with what `next_step` and `send_step` read, and write on the release before they send. These
-    /// are one step here, for what others do in between they may as well do after all of it.
+    /// The rest of `go_on`, with what `next_step` and `send_step` read, and write on the release before they send.
+    /// These are one step here, for what others do in between they may as well do after all of it.
     Go,
     /// The rest of `next_step`, where nothing was read: time has passed since reading began.
     NothingRead,
@@ -509,8 +509,8 @@ impl World {
         (1..).find(|number| !used.contains(number)).unwrap_or_default()
     }
 
-    /// Worlds that differ by names alone become one: numbers are given anew in the order of their places, and what a row
-    /// alone still knows becomes 0.
+    /// Worlds that differ by names alone become one: numbers are given anew in the order of their places, and what a
+    /// row alone still knows becomes 0.
     fn rename(&mut self) {
         self.forget_counts();
         let mut known = BTreeSet::new();
@@ -585,8 +585,8 @@ impl World {
         at(if self.is_old { OLD } else { NOW })
     }
 
-    /// Whether everything that the latest act released has come to rest, after its second look, and something of it waits
-    /// longer: at all, or, where that look was lost, longer than for the next tick.
+    /// Whether everything that the latest act released has come to rest, after its second look, and something of it
+    /// waits longer: at all, or, where that look was lost, longer than for the next tick.
     fn waits_too_long(&self) -> bool {
         let is_at_rest = self.is_calm && self.is_old && self.jobs.is_empty() && self.queue.is_empty();
         let is_looked_at =
@@ -849,7 +849,7 @@ impl Setting {
             Effect::ReleaseAll { act, later_came_first } => {
                 let (now, until) = (at(NOW), released_by(act));
                 let write = if later_came_first {
-                    holding::hasten(now, until)
+                    holding::expedite(now, until)
                 } else {
                     holding::release_all(now, until)
                 };
@@ -1111,7 +1111,7 @@ impl Setting {
         if let Job::Releasing { worker, stage, .. } = &mut world.jobs[index] {
             *stage = match (&worker.seen.step, &stage) {
                 (_, Stage::Renew { .. }) => Stage::GiveBack,
-                (Some(Progress { hastened: true, .. }), _) if !keep_step => {
+                (Some(Progress { expedited: true, .. }), _) if !keep_step => {
                     worker.seen.step = None;
                     Stage::Go
                 }

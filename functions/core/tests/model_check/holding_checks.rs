@@ -124,7 +124,7 @@ fn two_movers_of_the_same_row_lose_nothing() {
 }
 
 #[test]
-fn two_items_outlive_a_block_though_one_is_held_while_the_other_is_released() {
+fn two_items_outlive_a_block_with_one_held_during_a_release() {
     let budget = Budget { shuts: 1, ..Budget::default() };
     check(
         "two items",
@@ -154,7 +154,7 @@ fn a_retry_of_the_state_before_an_act_waits_no_longer() {
 }
 
 #[test]
-fn what_is_held_behind_its_owners_back_is_found_by_the_second_look_or_the_next_tick() {
+fn the_second_look_or_a_tick_finds_what_was_held_after_an_act() {
     let budget = Budget { failures: 1, acts: 1, lost_looks: 1, ..Budget::default() };
     check("a retry behind an act", &Setting { budget, ..one_item() }, &["adopt"]);
     let budget = Budget { shuts: 1, acts: 1, lost_looks: 1, ..Budget::default() };
@@ -261,7 +261,7 @@ fn every_broken_order_or_missing_clause_breaks_its_property() {
 }
 
 #[test]
-fn a_world_in_which_an_item_is_lost_is_one_from_which_it_can_not_arrive() {
+fn a_lost_item_cannot_arrive_from_its_world() {
     for fault in [Fault::DeletedBeforeStored, Fault::EndWithoutTouched, Fault::PlanWithoutTime] {
         assert!(stuck(&variant(fault)).is_some(), "{fault:?}");
     }

@@ -126,7 +126,7 @@ impl DeadRows {
         let mut row = delivery_row(delivery);
         row.insert("cause".to_owned(), text(cause.as_str()));
         row.insert("died_at".to_owned(), milliseconds(died_at));
-        row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
+        row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
         sent.map(|_| ()).map_err(|error| AdapterError::of_call("burying an item", error))
     }

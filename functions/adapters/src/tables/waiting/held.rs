@@ -20,6 +20,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::id::WebhookId;
 use carteiro_core::transition::Write;
 use jiff::Timestamp;
@@ -31,8 +32,8 @@ use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::keys::{
-    DUE_SHARDS, HeldFor, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row,
-    new_id, pk, read_delivery, shard_of,
+    DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, new_id, pk,
+    read_delivery, shard_of,
 };
 use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page};
 
@@ -126,7 +127,7 @@ impl HeldRows {
     ) -> Result<(), AdapterError> {
         let shard = ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
         let row = held_row(delivery, reason, [shard], expires_at);
-        let put = holding::hold(delivery.within_limit(due_at), seen_at);
+        let put = holding::hold(delivery.capped_at_keep_until(due_at), seen_at);
         conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
 

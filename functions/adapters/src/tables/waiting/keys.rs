@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
@@ -121,35 +122,6 @@ pub struct Replay {
     pub place: usize,
 }
 
-/// Why an item is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldFor {
-    /// Its next attempt is more than 15 minutes away.
-    Retry,
-    /// Its webhook is disabled.
-    Disabled,
-    /// Its type is blocked, or its release did not succeed.
-    Blocked,
-    /// It was dead, and is replayed.
-    Replay,
-}
-
-impl HeldFor {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Disabled => "disabled",
-            Self::Blocked => "blocked",
-            Self::Replay => "replay",
-        }
-    }
-}
-
 /// Whether a text is a row's place in the order of a webhook's rows: type, time of acceptance, and item.
 #[must_use]
 pub fn is_place(text: &str, item_type: Option<&ItemType>) -> bool {
@@ -204,7 +176,7 @@ pub(crate) fn held_row(
 ) -> Row {
     let mut row = delivery_row(delivery);
     row.insert("held_for".to_owned(), text(reason.as_str()));
-    row.insert("expires_at".to_owned(), seconds(delivery.within_limit(expires_at)));
+    row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
     row.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     row
 }

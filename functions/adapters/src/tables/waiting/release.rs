@@ -130,7 +130,7 @@ impl ReleaseRows {
     ) -> Result<(), AdapterError> {
         let until = released_until(now);
         for _ in 0..MAX_REFUSALS {
-            for write in [holding::release_all(now, until), holding::hasten(now, until)] {
+            for write in [holding::release_all(now, until), holding::expedite(now, until)] {
                 if self.write_of_all(key, account, &write).await? {
                     return Ok(());
                 }

@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use carteiro_core::delivery::Delivery;
+use carteiro_core::holding::HeldFor;
 use carteiro_core::id::{ReplayId, WebhookId};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Replayed};
 use jiff::Timestamp;
@@ -34,8 +35,8 @@ use crate::tables::unreadable::readable;
 use crate::tables::waiting::dead::{DeadRow, DeadRows};
 use crate::tables::waiting::held_item::HeldPlace;
 use crate::tables::waiting::keys::{
-    DUE_SHARDS, HAS_NO_TIME, HeldFor, REPLAYS, Replay, ReplayKey, TABLE, due_shard_name, held_row, new_id,
-    row_key, shard_of_id,
+    DUE_SHARDS, HAS_NO_TIME, REPLAYS, Replay, ReplayKey, TABLE, due_shard_name, held_row, new_id, row_key,
+    shard_of_id,
 };
 use crate::tables::waiting::reads::{Glance, drop_part, glance};
 
