@@ -43,7 +43,7 @@ fn webhooks(bundle: &Bundle, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn webhooks_created_at_once_stop_at_the_limit_and_all_are_routed() {
+async fn webhooks_created_concurrently_stop_at_the_limit() {
     let bundle = Bundle::start().await;
     let account: Account = bundle.account().await;
     let made = created(&bundle, "/webhooks", &account.key, webhooks(&bundle, 160), "webhooks").await;
@@ -78,7 +78,7 @@ async fn keys_created_at_once_stop_at_the_limit() {
 }
 
 #[tokio::test]
-async fn pages_of_an_older_version_count_and_new_ones_stop_at_the_limit() {
+async fn pages_of_an_older_version_count_towards_the_limit() {
     let bundle = Bundle::start().await;
     let account: Account = bundle.account().await;
     let id = id_of_the_account(&bundle).await;

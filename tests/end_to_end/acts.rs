@@ -168,7 +168,7 @@ async fn act_in_the_middle(
 }
 
 #[tokio::test]
-async fn what_is_held_in_the_middle_of_an_unblock_arrives_within_a_minute() {
+async fn an_item_held_during_an_unblock_arrives_within_a_minute() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let week = 7 * 24 * 3600;
@@ -193,7 +193,7 @@ async fn what_is_held_in_the_middle_of_an_unblock_arrives_within_a_minute() {
 }
 
 #[tokio::test]
-async fn what_is_held_in_the_middle_of_enabling_arrives_within_a_minute() {
+async fn an_item_held_during_enabling_arrives_within_a_minute() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/w", &["event"]).await;
@@ -207,7 +207,7 @@ async fn what_is_held_in_the_middle_of_enabling_arrives_within_a_minute() {
 }
 
 #[tokio::test]
-async fn a_retry_of_the_old_url_that_is_held_after_a_new_one_arrives_within_a_minute() {
+async fn a_retry_held_after_a_new_url_arrives_within_a_minute() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/w", &["event"]).await;
@@ -222,7 +222,7 @@ async fn a_retry_of_the_old_url_that_is_held_after_a_new_one_arrives_within_a_mi
 
 /// A release is kept after an act for as long as such a batch may hold something.
 #[test]
-fn no_batch_of_deliveries_runs_longer_than_a_release_is_kept_for_it() {
+fn no_batch_runs_longer_than_a_release_is_kept_for_it() {
     let path = workspace().join("template.yaml");
     let template = Template::read(&path, &parameters([]), "http://127.0.0.1:1").unwrap();
     assert!(template.functions["DeliverFunction"].timeout <= LONGEST_BATCH);
@@ -272,12 +272,12 @@ async fn release_where_answers_are_lost(operations: &'static [&'static str], fat
 }
 
 #[tokio::test]
-async fn a_release_goes_on_where_a_fifth_of_its_updates_is_not_answered() {
+async fn a_release_goes_on_where_a_fifth_of_its_updates_time_out() {
     release_where_answers_are_lost(&["UpdateItem"], Fate::DropAfter).await;
 }
 
 #[tokio::test]
-async fn a_release_goes_on_where_a_fifth_of_all_writes_is_answered_with_an_error() {
+async fn a_release_goes_on_where_a_fifth_of_all_writes_fail() {
     let fault = Fault {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code: "InternalServerError".to_owned(),

@@ -45,7 +45,7 @@ fn refusal() -> Answer {
 }
 
 #[tokio::test]
-async fn every_class_of_failure_is_logged_with_words_and_with_what_became_of_the_item() {
+async fn every_class_of_failure_is_logged_with_the_items_outcome() {
     let bundle = Bundle::start_with([("AttemptSeconds", "2")]).await;
     let account = bundle.account().await;
     let redirect =
@@ -165,7 +165,7 @@ async fn a_webhook_logs_its_failures_or_all_or_nothing_as_it_says() {
 }
 
 #[tokio::test]
-async fn what_became_of_an_item_is_held_where_its_url_is_gone_and_dead_where_its_schedule_is_over() {
+async fn the_outcome_is_held_for_a_gone_url_and_dead_after_retries() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let gone = bundle.webhook(&account, "/gone", &["message"]).await;

@@ -6,7 +6,7 @@ use carteiro_tests::{Bundle, tools, workspace};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn boto3_lists_and_reads_tables_and_queues_and_invokes_the_collector() {
+async fn boto3_reads_tables_and_queues_and_invokes_the_collector() {
     let Some(python) = tools::python_with("boto3") else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

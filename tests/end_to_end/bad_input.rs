@@ -108,7 +108,7 @@ async fn without_a_key_that_may_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_of_a_webhook_is_named_and_nothing_is_stored() {
+async fn every_wrong_field_is_named_and_no_webhook_is_stored() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let url = bundle.receiver.url("/a");

@@ -34,7 +34,7 @@ fn is_blocked(status: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_thousand_failures_in_a_row_block_that_type_alone_until_the_block_is_over() {
+async fn a_thousand_failures_in_a_row_block_that_type_alone() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/x", &["message", "event"]).await;
@@ -133,8 +133,7 @@ async fn counted_until(bundle: &Bundle, account: &Account, webhook: &Webhook, su
 }
 
 #[tokio::test]
-async fn one_at_a_time_999_failures_and_a_success_never_block_and_the_1000th_failure_blocks_that_type_alone()
-{
+async fn one_at_a_time_999_failures_never_block_and_the_1000th_does() {
     const HELD_BACK: Duration = Duration::from_secs(4);
     let one_at_a_time = [("DeliverConcurrency", "2"), ("DeliverBatchSize", "1")];
     let bundle = Bundle::start_edited(one_at_a_time, with_one_deliver_function).await;
@@ -191,7 +190,7 @@ async fn epoch(bundle: &Bundle, webhook: &Webhook) -> String {
 }
 
 #[tokio::test]
-async fn after_a_short_block_everything_held_arrives_by_itself_and_1000_more_failures_block_again() {
+async fn after_a_block_held_items_arrive_and_failures_block_again() {
     // No time is moved here: the block's twenty seconds pass.
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
@@ -254,7 +253,7 @@ async fn after_a_short_block_everything_held_arrives_by_itself_and_1000_more_fai
 }
 
 #[tokio::test]
-async fn what_a_webhook_discards_while_it_is_blocked_is_counted_and_never_sent() {
+async fn items_discarded_while_blocked_are_counted_and_never_sent() {
     let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
     let account = bundle.account().await;
     let settings = json!({"url": bundle.receiver.url("/d"), "items": ["event"], "while_blocked": "discard"});
@@ -273,7 +272,7 @@ async fn what_a_webhook_discards_while_it_is_blocked_is_counted_and_never_sent()
 }
 
 #[tokio::test]
-async fn an_unblock_and_a_new_url_end_the_block_at_once_and_release_what_was_held() {
+async fn an_unblock_or_a_new_url_releases_held_items_at_once() {
     let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/u", &["event"]).await;
@@ -307,7 +306,7 @@ async fn an_unblock_and_a_new_url_end_the_block_at_once_and_release_what_was_hel
 }
 
 #[tokio::test]
-async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
+async fn a_url_that_fails_after_the_block_costs_one_first_step_a_tick() {
     let settings = [("FailureThreshold", "500"), ("BlockSeconds", "60")];
     let bundle = Bundle::start_with(settings).await;
     let account = bundle.account().await;
@@ -335,7 +334,7 @@ async fn a_url_that_still_fails_after_the_block_costs_one_first_step_a_tick() {
 }
 
 #[tokio::test]
-async fn an_account_is_told_of_warnings_of_the_block_and_of_its_end_once_each() {
+async fn an_account_is_notified_once_of_warnings_a_block_and_its_end() {
     let bundle = Bundle::start_with([("FailureThreshold", "40"), ("DeliverConcurrency", "2")]).await;
     let account = bundle.account().await;
     let failing = bundle.webhook(&account, "/f", &["event"]).await;

@@ -81,7 +81,7 @@ async fn ten_thousand_lines_are_taken_and_each_arrives_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_has_too_many_lines_or_none_is_refused_whole() {
+async fn a_request_that_is_too_large_or_empty_is_refused_whole() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["event"]).await;
@@ -94,7 +94,7 @@ async fn a_request_that_is_too_large_has_too_many_lines_or_none_is_refused_whole
 }
 
 #[tokio::test]
-async fn a_lines_key_is_its_own_and_a_repeat_in_the_same_request_gets_the_same_answer() {
+async fn a_repeat_of_a_lines_key_in_a_request_gets_the_same_answer() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["event"]).await;

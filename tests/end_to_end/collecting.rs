@@ -295,7 +295,7 @@ async fn all_that_youtube_has_is_delivered_once_whatever_goes_wrong() {
 }
 
 #[tokio::test]
-async fn all_that_google_play_has_is_delivered_once_whatever_goes_wrong() {
+async fn all_of_google_play_is_delivered_once_whatever_goes_wrong() {
     everything_is_delivered_once(Network::GooglePlay, r#"{"calls": 9}"#).await;
 }
 
@@ -377,7 +377,7 @@ async fn neither_real_answers_nor_unknown_ones_break_a_tick() {
 
 /// The network's own limits, and ours as they are unless they are set: 100 calls a day of a member.
 #[tokio::test]
-async fn a_day_at_linkedins_development_tier_suffices_for_a_page_with_many_posts() {
+async fn linkedins_development_tier_suffices_for_many_posts() {
     let bundle = Bundle::start().await;
     let (day, hour) = (24 * 3_600_000, 3_600_000);
     let clock = bundle.stack.clock();

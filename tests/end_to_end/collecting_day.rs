@@ -307,13 +307,13 @@ async fn all_arrives_fresh_and_once(hours: u64, first_hour: u64, things: usize, 
 }
 
 #[tokio::test]
-async fn six_hours_of_six_networks_arrive_fresh_and_once_whatever_is_lost_late_or_down() {
+async fn six_hours_of_six_networks_arrive_fresh_and_once() {
     all_arrives_fresh_and_once(6, 9, 12, HOUR).await;
 }
 
 /// `cargo test -p carteiro-tests --test end_to_end a_day_of_six_networks -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "a day's ticks take minutes"]
-async fn a_day_of_six_networks_arrives_fresh_and_once_whatever_is_lost_late_or_down() {
+async fn a_day_of_six_networks_arrives_fresh_and_once() {
     all_arrives_fresh_and_once(24, 0, 40, PERIOD).await;
 }

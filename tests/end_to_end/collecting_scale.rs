@@ -266,7 +266,7 @@ async fn asking_about(sizes: &[usize]) {
 }
 
 #[tokio::test]
-async fn asking_about_a_page_takes_two_writes_of_its_schedule_and_one_of_its_checkpoint() {
+async fn polling_a_page_writes_two_schedule_rows_and_one_checkpoint() {
     asking_about(&[20, 60]).await;
 }
 

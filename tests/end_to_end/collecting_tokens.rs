@@ -104,7 +104,7 @@ fn in_an_hour(bundle: &Bundle) -> String {
 }
 
 #[tokio::test]
-async fn an_hours_token_of_youtubes_is_renewed_until_the_refresh_token_is_taken_back() {
+async fn an_hours_token_of_youtube_is_renewed_until_its_revocation() {
     let mut case = Case::new(Network::Youtube, "UC_planted_channel_000001").await;
     let connection = Connection::new(case.id, "ya29.planted").refresh_token("1//planted");
     case.bundle.networks.connect_with(Network::Youtube, connection);

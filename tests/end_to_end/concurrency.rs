@@ -385,18 +385,18 @@ async fn many_runs(threshold: u64, count: u64) {
 }
 
 #[tokio::test]
-async fn sixteen_functions_at_one_failing_url_block_it_once_and_tell_it_once_at_its_threshold() {
+async fn sixteen_functions_block_and_notify_once_at_a_low_threshold() {
     many_runs(100, 200).await;
 }
 
 #[tokio::test]
 #[ignore = "on command: 200 runs at the real threshold take most of an hour"]
-async fn sixteen_functions_at_one_failing_url_block_it_once_and_tell_it_once_at_the_real_threshold() {
+async fn sixteen_functions_block_and_notify_once_at_a_real_threshold() {
     many_runs(1000, 200).await;
 }
 
 #[tokio::test]
-async fn sixteen_functions_at_a_url_that_succeeds_once_in_500_never_block_it() {
+async fn sixteen_functions_never_block_a_url_with_a_success_in_500() {
     const ITEMS: usize = 2000;
     const EVERY: usize = 500;
     let concurrency = CONCURRENCY.to_string();
@@ -441,7 +441,7 @@ async fn sixteen_functions_at_a_url_that_succeeds_once_in_500_never_block_it() {
 }
 
 #[tokio::test]
-async fn sixteen_functions_at_forty_failing_urls_block_each_once_and_not_before_its_threshold() {
+async fn sixteen_functions_block_forty_urls_once_at_their_thresholds() {
     const THRESHOLD: u64 = 100;
     const URLS: usize = 40;
     let own = [("FailureThreshold", THRESHOLD.to_string()), ("DeliverConcurrency", CONCURRENCY.to_string())];

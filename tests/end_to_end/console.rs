@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::networks::{X_IS_AWAY, X_SECRET, pushed};
 
 #[tokio::test]
-async fn the_page_is_whole_in_one_answer_under_a_policy_that_allows_nothing_else() {
+async fn the_page_is_one_answer_and_its_policy_allows_nothing_else() {
     let bundle = Bundle::start().await;
     let page = bundle.client.request(Method::GET, "/console", &[], "").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -238,7 +238,7 @@ async fn enter(browser: &Browser, key: &str) {
 }
 
 #[tokio::test]
-async fn a_browser_shows_a_block_below_its_url_in_both_languages_and_ends_it() {
+async fn a_browser_shows_a_block_in_both_languages_and_ends_it() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
@@ -292,7 +292,7 @@ async fn a_browser_shows_a_block_below_its_url_in_both_languages_and_ends_it() {
 }
 
 #[tokio::test]
-async fn a_browser_lists_pages_and_the_states_of_their_tokens_in_both_languages() {
+async fn a_browser_lists_pages_and_token_states_in_both_languages() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
@@ -330,7 +330,7 @@ async fn a_browser_lists_pages_and_the_states_of_their_tokens_in_both_languages(
 }
 
 #[tokio::test]
-async fn a_browser_renews_a_dead_token_that_it_never_shows_and_asks_for_a_check() {
+async fn a_browser_renews_a_dead_token_unseen_and_requests_a_check() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start_with([("XConsumerSecrets", X_SECRET), X_IS_AWAY]).await;
     let account = bundle.account().await;
@@ -380,7 +380,7 @@ async fn a_browser_renews_a_dead_token_that_it_never_shows_and_asks_for_a_check(
 }
 
 #[tokio::test]
-async fn a_browser_creates_changes_and_disables_a_webhook_and_shows_errors_at_their_fields() {
+async fn a_browser_edits_a_webhook_and_shows_errors_at_their_fields() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

@@ -32,7 +32,7 @@ fn verified(said: &str, network: Network) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demonstration_shows_a_collection_at_six_networks_also_with_the_state_of_an_earlier_one() {
+async fn the_demonstration_collects_at_six_networks_twice() {
     let program = program().await;
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().to_str().unwrap().to_owned();

@@ -128,12 +128,12 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
 }
 
 #[tokio::test]
-async fn blocks_streaks_and_releases_go_by_their_own_time_where_nothing_is_ever_deleted() {
+async fn streaks_and_releases_expire_where_nothing_is_ever_deleted() {
     blocks_go_by_their_own_time(Expiry::Never).await;
 }
 
 #[tokio::test]
-async fn blocks_streaks_and_releases_go_by_their_own_time_where_all_is_deleted_at_once() {
+async fn streaks_and_releases_expire_where_all_is_deleted_at_once() {
     blocks_go_by_their_own_time(Expiry::AtOnce).await;
 }
 
@@ -216,11 +216,11 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
 }
 
 #[tokio::test]
-async fn keys_slots_and_what_is_held_or_dead_go_by_their_own_time_where_nothing_is_ever_deleted() {
+async fn keys_slots_and_items_expire_where_nothing_is_ever_deleted() {
     the_rest_goes_by_its_own_time(Expiry::Never).await;
 }
 
 #[tokio::test]
-async fn keys_slots_and_what_is_held_or_dead_go_by_their_own_time_where_all_is_deleted_at_once() {
+async fn keys_slots_and_items_expire_where_all_is_deleted_at_once() {
     the_rest_goes_by_its_own_time(Expiry::AtOnce).await;
 }

@@ -35,7 +35,7 @@ async fn attempts(bundle: &Bundle, path: &str, count: u64, step: Duration) {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_for_an_hour_gets_its_item_from_the_held_rows() {
+async fn after_an_hour_down_a_receiver_gets_its_item_from_held_rows() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/down", &["message"]).await;
@@ -71,7 +71,7 @@ async fn a_receiver_that_is_down_for_an_hour_gets_its_item_from_the_held_rows() 
 }
 
 #[tokio::test]
-async fn a_slot_of_the_schedule_is_planned_once_however_often_it_is_invoked() {
+async fn a_slot_is_planned_once_however_often_it_is_invoked() {
     let bundle = Bundle::start().await;
     let slot = bundle.stack.clock().now_ms();
     let planned = |invocation: carteiro_local::Invocation| {
@@ -104,7 +104,7 @@ async fn a_disabled_webhooks_items_wait_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_gone_disables_its_webhook_and_its_items_are_held() {
+async fn a_url_that_is_gone_disables_its_webhook_and_holds_its_items() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/gone", &["message"]).await;

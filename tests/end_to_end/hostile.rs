@@ -176,7 +176,7 @@ async fn harmless(bundle: &Bundle) {
 }
 
 #[tokio::test]
-async fn deliveries_one_after_the_other_use_one_connection_of_an_environment() {
+async fn sequential_deliveries_use_one_connection_of_an_environment() {
     let authority = Authority::new().unwrap();
     let (bundle, _folder) = bundle_trusting(&authority, "15").await;
     for hostile in [well_behaved::over_http1(), well_behaved::over_tls(), well_behaved::over_http2()] {

@@ -41,7 +41,7 @@ async fn a_key_is_forgotten_after_a_day_though_its_row_is_still_there() {
 }
 
 #[tokio::test]
-async fn requests_with_one_key_at_the_same_time_deliver_once_and_answer_the_same() {
+async fn concurrent_requests_with_one_key_deliver_and_answer_once() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["event"]).await;
@@ -64,7 +64,7 @@ fn keep_batches(call: SqsCall<'_>) -> Verdict {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_request_that_was_cut_short_finishes_it_under_the_same_id() {
+async fn a_repeat_of_an_interrupted_request_finishes_it_with_one_id() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["event"]).await;

@@ -32,7 +32,7 @@ async fn a_message_that_is_no_delivery_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_url_that_never_answers_ends_at_the_deadline_and_delays_no_other() {
+async fn a_url_that_never_answers_meets_the_deadline_and_delays_none() {
     const DEADLINE_MS: u64 = 8_000;
     let seconds = (DEADLINE_MS / 1000).to_string();
     let bundle = Bundle::start_with([("AttemptSeconds", seconds.as_str())]).await;

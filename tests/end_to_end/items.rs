@@ -19,7 +19,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn every_item_arrives_signed_and_byte_for_byte_with_what_it_is_in_headers() {
+async fn every_item_arrives_unchanged_and_signed_with_its_headers() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["message", "event", "contact"]).await;
@@ -42,7 +42,7 @@ async fn every_item_arrives_signed_and_byte_for_byte_with_what_it_is_in_headers(
 }
 
 #[tokio::test]
-async fn bytes_that_no_queue_message_can_hold_and_the_largest_item_arrive_unchanged() {
+async fn odd_bytes_and_the_largest_item_arrive_unchanged() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["message"]).await;
@@ -61,7 +61,7 @@ async fn bytes_that_no_queue_message_can_hold_and_the_largest_item_arrive_unchan
 }
 
 #[tokio::test]
-async fn a_message_with_an_id_of_its_own_has_the_same_webhook_id_when_it_is_sent_again() {
+async fn a_message_with_its_own_id_keeps_its_webhook_id_when_resent() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["message", "event"]).await;
@@ -96,7 +96,7 @@ fn sample_type(item: &Value) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn real_samples_arrive_byte_for_byte_and_a_second_attempt_repeats_the_webhook_id() {
+async fn real_samples_arrive_unchanged_and_a_retry_has_the_same_id() {
     let Some(folder) = tools::samples() else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

@@ -85,7 +85,7 @@ async fn send(client: &Client, key: &str, number: usize) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigkill_in_the_middle_of_a_load_loses_nothing_that_was_accepted() {
+async fn sigkill_in_the_middle_of_a_load_loses_no_accepted_item() {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
     let customer = receiver(machine_clock()).await;

@@ -258,7 +258,7 @@ async fn connect(bundle: &Bundle, account: &Account, network: Network, mut given
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn networks_that_repeat_what_they_are_sent_make_nobody_tell_a_secret() {
+async fn networks_that_echo_requests_make_nothing_leak_a_secret() {
     let parrot = Parrot::start().await;
     let addresses = parrot.parameters();
     let own = addresses.iter().map(|(name, value)| (*name, value.as_str()));
@@ -355,7 +355,7 @@ async fn echoing(secret: Arc<Mutex<String>>, signatures: Arc<Mutex<Vec<String>>>
 }
 
 #[tokio::test]
-async fn a_receiver_that_repeats_the_request_shows_nobody_a_credential() {
+async fn a_receiver_that_echoes_the_request_leaks_no_credential() {
     let (secret, signatures) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(Vec::new())));
     let base = echoing(Arc::clone(&secret), Arc::clone(&signatures)).await;
     let bundle = Bundle::start().await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const TICK: Duration = Duration::from_secs(15 * 60);
 
 #[tokio::test]
-async fn tests_of_black_holes_have_two_places_and_another_accounts_test_is_made() {
+async fn tests_of_black_holes_leave_places_for_another_accounts_test() {
     let bundle = Bundle::start_with([("AttemptSeconds", "3")]).await;
     let (account, neighbour) = (bundle.account().await, bundle.account().await);
     let hole = bundle.webhook(&account, "/hole", &["message"]).await;
@@ -117,7 +117,7 @@ async fn polls_beside(network: Network, real: &str, made_up: usize, most_calls: 
 }
 
 #[tokio::test]
-async fn pages_with_made_up_tokens_take_none_of_anothers_ticks_on_linkedin() {
+async fn made_up_tokens_take_no_ticks_of_other_pages_on_linkedin() {
     // Of 500 calls a day of the app, such pages of one account have ten; twenty, where the test passes midnight.
     let beside = polls_beside(Network::Linkedin, "77", 120, 20).await;
     assert_eq!(beside, polls_beside(Network::Linkedin, "77", 0, 0).await);
@@ -125,7 +125,7 @@ async fn pages_with_made_up_tokens_take_none_of_anothers_ticks_on_linkedin() {
 }
 
 #[tokio::test]
-async fn pages_with_made_up_tokens_take_none_of_anothers_ticks_on_youtube() {
+async fn made_up_tokens_take_no_ticks_of_other_pages_on_youtube() {
     // Each is asked about once, and then its token is dead.
     let beside = polls_beside(Network::Youtube, "UC_planted_channel_000001", 60, 60).await;
     assert_eq!(beside, polls_beside(Network::Youtube, "UC_planted_channel_000001", 0, 0).await);

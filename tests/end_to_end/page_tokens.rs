@@ -119,7 +119,7 @@ fn connection(id: &str, token: &str) -> Connection {
 }
 
 #[tokio::test]
-async fn xs_tokens_of_two_hours_are_renewed_with_refresh_tokens_that_are_taken_once() {
+async fn xs_tokens_of_two_hours_are_renewed_by_one_use_refresh_tokens() {
     let token = connection("2244", "x-planted").refresh_token("x-planted-refresh").expires_in(2 * HOUR);
     let ends = "2000-01-01T00:00:00Z";
     let given = json!({"network": "x", "access_token": "x-planted", "refresh_token": "x-planted-refresh", "expires_at": ends});
@@ -163,7 +163,7 @@ async fn googles_tokens_are_renewed_until_their_owner_takes_them_back() {
 }
 
 #[tokio::test]
-async fn instagrams_own_tokens_are_renewed_in_the_second_half_of_their_life() {
+async fn instagrams_own_tokens_are_renewed_in_their_second_half() {
     let token = connection("17841", "IGplanted").expires_in(60 * DAY);
     let connected = Connected::new(token, json!({"network": "instagram", "access_token": "IGplanted"})).await;
     for _ in 0..10 {
@@ -177,7 +177,7 @@ async fn instagrams_own_tokens_are_renewed_in_the_second_half_of_their_life() {
 }
 
 #[tokio::test]
-async fn a_tokens_end_is_told_seven_days_and_one_day_before_it_and_when_it_has_come() {
+async fn a_tokens_end_is_notified_7_and_1_days_before_and_at_the_end() {
     let token = connection("501", "EAAplanted").expires_in(9 * DAY);
     let connected = Connected::new(token, json!({"network": "facebook", "access_token": "EAAplanted"})).await;
     connected.tick().await;
@@ -213,7 +213,7 @@ async fn nothing_is_collected_with_somebody_elses_token() {
 }
 
 #[tokio::test]
-async fn what_was_pushed_as_ids_is_completed_and_handed_on_once_also_after_a_dead_token() {
+async fn pushed_ids_are_completed_and_dispatched_once() {
     let connected = Connected::new(
         connection("17841", "IGplanted"),
         json!({"network": "instagram", "access_token": "IGplanted"}),
@@ -253,7 +253,7 @@ async fn what_was_pushed_as_ids_is_completed_and_handed_on_once_also_after_a_dea
 }
 
 #[tokio::test]
-async fn the_same_thing_pushed_and_found_is_one_item_and_an_edit_that_is_found_is_one_more() {
+async fn a_thing_pushed_and_found_is_one_item_and_its_edit_another() {
     let connected = Connected::new(
         connection("17841", "IGplanted"),
         json!({"network": "instagram", "access_token": "IGplanted"}),
@@ -281,7 +281,7 @@ async fn the_same_thing_pushed_and_found_is_one_item_and_an_edit_that_is_found_i
 }
 
 #[tokio::test]
-async fn where_a_budget_does_not_allow_every_tick_pages_are_asked_about_as_often_as_it_does() {
+async fn pages_are_polled_as_often_as_their_budget_allows() {
     let settings = r#"{"youtube": {"limits": {"app": 300}}}"#;
     let bundle = Bundle::start_with([("NetworkSettings", settings)]).await;
     let account = bundle.account().await;
@@ -324,7 +324,7 @@ async fn where_a_budget_does_not_allow_every_tick_pages_are_asked_about_as_often
 }
 
 #[tokio::test]
-async fn what_is_pushed_waits_until_the_network_took_the_token_and_goes_to_nobody_else() {
+async fn pushes_wait_for_a_proven_token_and_go_to_nobody_else() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain([("PushesNeedProof", "true")])).await;
     let mut pages = Vec::new();
     for (path, token, network_id) in [

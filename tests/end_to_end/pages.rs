@@ -96,7 +96,7 @@ async fn a_page_lives_from_its_creation_to_its_deletion() {
 }
 
 #[tokio::test]
-async fn a_renewed_token_takes_the_place_of_the_old_one_and_its_state_is_unknown() {
+async fn a_renewed_token_replaces_the_old_one_with_an_unknown_state() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let mut first = given("x", "77");
@@ -177,7 +177,7 @@ async fn every_wrong_field_is_named_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_network_is_connected_once_by_an_account_and_as_another_page_by_another() {
+async fn an_account_connects_a_page_once_and_another_one_separately() {
     let bundle = Bundle::start().await;
     let (account, stranger) = (bundle.account().await, bundle.account().await);
     let first = connect(&bundle, &account, &given("instagram", "17841400000000000")).await;
@@ -202,7 +202,7 @@ async fn a_page_of_a_network_is_connected_once_by_an_account_and_as_another_page
 }
 
 #[tokio::test]
-async fn what_is_another_accounts_is_not_found_and_the_operator_has_no_pages() {
+async fn another_accounts_pages_are_not_found_and_operators_have_none() {
     let bundle = Bundle::start().await;
     let (account, stranger) = (bundle.account().await, bundle.account().await);
     let page = connect(&bundle, &account, &given("x", "1")).await;
@@ -269,7 +269,7 @@ async fn changes_of_a_page_at_the_same_time_are_all_kept() {
 }
 
 #[tokio::test]
-async fn a_deleted_accounts_pages_and_tokens_go_with_it_and_a_repeat_finishes_what_was_cut_short() {
+async fn an_account_is_deleted_with_its_pages_also_by_a_repeat() {
     let bundle = Bundle::start().await;
     let (account, stranger) = (bundle.account().await, bundle.account().await);
     for n in 0..3 {
@@ -424,7 +424,7 @@ async fn page_when(bundle: &Bundle, account: &Account, path: &str, wanted: impl 
 }
 
 #[tokio::test]
-async fn a_check_collects_a_page_out_of_turn_and_only_its_owner_may_ask_for_it() {
+async fn a_check_polls_a_page_at_once_and_only_for_its_owner() {
     let bundle = Bundle::start().await;
     let (account, other) = (bundle.account().await, bundle.account().await);
     let page = connect(&bundle, &account, &given("linkedin", "77")).await;

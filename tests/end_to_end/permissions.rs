@@ -5,7 +5,7 @@ use carteiro_tests::{Bundle, assert_problem};
 use serde_json::json;
 
 #[tokio::test]
-async fn what_the_template_does_not_allow_a_function_has_no_effect_and_is_named() {
+async fn a_call_that_the_template_forbids_has_no_effect_and_is_named() {
     let statement = |action: &str| {
         format!("Sid: QueueDeliveries\n              Effect: Allow\n              Action: {action}\n")
     };

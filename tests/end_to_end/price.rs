@@ -141,8 +141,7 @@ async fn attempted(bundle: &Bundle, account: &Account, behaviour: Behaviour) -> 
 }
 
 #[tokio::test]
-async fn a_healthy_path_writes_nothing_a_failing_one_its_streak_once_a_batch_and_a_blocked_one_what_it_holds()
-{
+async fn a_healthy_path_writes_nothing_and_a_failing_one_its_streak() {
     // Few at once, so that calls are not late and repeated: what is counted is the price of a batch.
     let bundle = Bundle::start_with([("FailureThreshold", "1000000"), ("DeliverConcurrency", "5")]).await;
     let account = bundle.account().await;

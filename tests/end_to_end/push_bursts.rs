@@ -142,7 +142,7 @@ async fn a_push_of_a_thousand_updates_is_answered_in_time() {
 }
 
 #[tokio::test]
-async fn a_push_that_was_cut_short_at_any_call_is_complete_after_the_networks_repeat() {
+async fn a_push_interrupted_at_any_call_is_complete_after_a_repeat() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..2).await;
@@ -187,7 +187,7 @@ async fn a_push_that_was_cut_short_at_any_call_is_complete_after_the_networks_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigkill_in_the_middle_of_a_push_leaves_nothing_that_the_repeat_does_not_complete() {
+async fn sigkill_in_the_middle_of_a_push_is_repaired_by_the_repeat() {
     let binary = program().await;
     let data = tempfile::tempdir().unwrap();
     let mut stack = killed::start(&binary, data.path());
@@ -280,13 +280,13 @@ async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
 }
 
 #[tokio::test]
-async fn a_tick_over_many_waiting_entries_of_many_pages_hands_each_on_once() {
+async fn a_tick_over_many_waiting_entries_dispatches_each_once() {
     one_tick_hands_each_on_once(2000, 200).await;
 }
 
 #[tokio::test]
 #[ignore = "on command: it takes minutes"]
-async fn a_tick_over_ten_thousand_waiting_entries_of_a_thousand_pages_hands_each_on_once() {
+async fn a_tick_over_ten_thousand_waiting_entries_sends_each_once() {
     one_tick_hands_each_on_once(10_000, 1000).await;
 }
 
@@ -305,7 +305,7 @@ async fn two_ticks_at_once_hand_each_entry_on_once() {
 }
 
 #[tokio::test]
-async fn functions_that_die_in_the_middle_of_a_tick_lose_nothing_and_repeat_under_the_same_ids() {
+async fn functions_that_die_during_a_tick_lose_nothing_and_keep_ids() {
     const ENTRIES: u32 = 1000;
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
@@ -390,12 +390,12 @@ async fn sigkill_in_mid_tick(entries: u32, pages: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigkill_in_the_middle_of_a_tick_loses_nothing_and_repeats_under_the_same_ids() {
+async fn sigkill_in_the_middle_of_a_tick_loses_nothing_and_keeps_ids() {
     sigkill_in_mid_tick(1000, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "on command: it takes minutes"]
-async fn sigkill_in_the_middle_of_a_tick_over_ten_thousand_entries_loses_nothing() {
+async fn sigkill_in_a_tick_over_ten_thousand_entries_loses_nothing() {
     sigkill_in_mid_tick(10_000, 1000).await;
 }

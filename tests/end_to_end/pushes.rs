@@ -27,7 +27,7 @@ async fn nothing_more_arrives(bundle: &Bundle, path: &str, count: u64) {
 }
 
 #[tokio::test]
-async fn networks_checks_of_our_address_are_answered_without_a_look_at_any_table() {
+async fn a_networks_check_of_the_address_is_answered_without_a_table() {
     let bundle = Bundle::start_with([
         ("MetaVerifyToken", META_VERIFY),
         ("MetaAppSecrets", META_SECRET),
@@ -59,7 +59,7 @@ async fn networks_checks_of_our_address_are_answered_without_a_look_at_any_table
 }
 
 #[tokio::test]
-async fn without_secrets_no_push_is_taken_and_the_network_is_to_come_again() {
+async fn without_secrets_no_push_is_accepted_and_the_network_retries() {
     let bundle = Bundle::start().await;
     for network in ["facebook", "instagram", "x"] {
         let reply = push_to(&bundle.client, network, "any", b"{}").await.unwrap();
@@ -73,7 +73,7 @@ async fn without_secrets_no_push_is_taken_and_the_network_is_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_push_without_a_good_signature_is_refused_and_stores_nothing() {
+async fn a_push_without_a_valid_signature_is_refused_and_not_stored() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     for (network, secret, body) in [
@@ -133,7 +133,7 @@ async fn the_published_signatures_are_good() {
 }
 
 #[tokio::test]
-async fn what_each_network_pushes_is_stored_once_and_delivered_once_by_the_next_tick() {
+async fn each_networks_pushes_are_stored_and_delivered_once_by_a_tick() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
@@ -208,7 +208,7 @@ async fn the_same_updates_in_other_batches_and_encodings_add_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_not_connected_is_counted_and_what_is_not_understood_is_kept_raw() {
+async fn pushes_of_no_page_are_counted_and_unknown_ones_kept_raw() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     connect(&bundle, &account, "facebook", "1").await;
@@ -260,7 +260,7 @@ async fn the_largest_push_is_taken_and_a_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_page_that_asks_for_it_has_its_pushes_handed_on_as_they_arrive() {
+async fn a_page_with_immediate_delivery_gets_its_pushes_at_once() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/now", &["interaction"]).await;
@@ -311,7 +311,7 @@ fn slow_table(operation: &'static str) -> impl Fn(DynamodbCall<'_>) -> Verdict +
 }
 
 #[tokio::test]
-async fn what_is_not_handed_on_in_a_short_time_is_the_next_ticks_at_once_and_nothing_is_sent_twice() {
+async fn a_late_immediate_push_is_dispatched_once_by_the_next_tick() {
     const ENTRIES: u32 = 60;
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
@@ -355,7 +355,7 @@ async fn what_is_not_handed_on_in_a_short_time_is_the_next_ticks_at_once_and_not
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_handed_on() {
+async fn an_unreadable_row_is_set_aside_and_the_rest_dispatched() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/all", &["interaction"]).await;
@@ -386,7 +386,7 @@ async fn a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_handed_on() {
 }
 
 #[tokio::test]
-async fn two_accounts_with_the_same_page_each_get_its_pushes_as_their_own() {
+async fn two_accounts_with_the_same_page_each_get_its_pushes() {
     let bundle = Bundle::start_with(SECRETS).await;
     let (one, other) = (bundle.account().await, bundle.account().await);
     let mut pages = Vec::new();
@@ -405,8 +405,7 @@ async fn two_accounts_with_the_same_page_each_get_its_pushes_as_their_own() {
 }
 
 #[tokio::test]
-async fn a_webhook_gets_the_sources_and_types_that_it_takes_and_what_nobody_takes_is_handed_on_all_the_same()
-{
+async fn a_webhook_gets_only_the_sources_and_types_that_it_takes() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     let page = connect(&bundle, &account, "facebook", "1").await;
@@ -442,7 +441,7 @@ async fn what_waits_for_a_page_that_was_deleted_is_dropped() {
 }
 
 #[tokio::test]
-async fn what_waits_to_be_completed_is_dropped_and_counted_with_its_page() {
+async fn incomplete_entries_are_dropped_and_counted_with_their_page() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     let page = connect(&bundle, &account, "instagram", "178").await;
@@ -475,7 +474,7 @@ fn revoke(user: &str, at: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_touch_a_renewed_token() {
+async fn a_revoke_marks_the_token_but_an_older_one_no_renewed_token() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
@@ -507,7 +506,7 @@ async fn a_revoke_marks_the_pages_token_and_is_told_but_an_older_one_does_not_to
 }
 
 #[tokio::test]
-async fn a_signal_that_was_told_and_not_marked_comes_again_under_the_same_id_and_bytes() {
+async fn a_signal_sent_but_not_marked_comes_again_unchanged() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
@@ -535,7 +534,7 @@ async fn a_signal_that_was_told_and_not_marked_comes_again_under_the_same_id_and
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_answered_so_that_the_network_comes_again() {
+async fn a_push_that_cannot_be_stored_makes_the_network_retry() {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
     connect(&bundle, &account, "facebook", "1").await;

@@ -311,13 +311,13 @@ async fn release_beside_a_stream(items: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_held_items_are_released_in_steps_and_another_webhook_keeps_its_pace() {
+async fn thousands_of_held_items_are_released_and_delay_no_other() {
     release_beside_a_stream(SOME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "on command: it takes minutes"]
-async fn a_hundred_thousand_held_items_are_released_in_steps_and_another_webhook_keeps_its_pace() {
+async fn a_hundred_thousand_held_items_are_released_without_delays() {
     release_beside_a_stream(MANY).await;
 }
 
@@ -328,7 +328,7 @@ async fn settled(bundle: &Bundle, receiver: &Receiver) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_that_still_fails_costs_one_first_step_a_tick_and_no_items_schedule() {
+async fn a_failing_url_costs_one_first_step_a_tick_and_no_retries() {
     const ITEMS: usize = 400;
     const TICKS: u64 = 4;
     let bundle = Bundle::start().await;
@@ -446,13 +446,13 @@ async fn sigkill_in_the_middle_of_a_release_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "on command: it takes minutes"]
-async fn sigkill_again_and_again_in_the_middle_of_a_long_release_loses_nothing() {
+async fn sigkill_again_and_again_in_a_long_release_loses_nothing() {
     // The queue gives a work message up at its sixth receive.
     release_through_kills(10_000, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_is_hastened_while_its_step_fails_begins_again_at_once() {
+async fn a_release_hastened_while_its_step_fails_restarts_at_once() {
     const ITEMS: usize = 60;
     let bundle = Bundle::start_with([("AttemptSeconds", "8")]).await;
     let account = bundle.account().await;

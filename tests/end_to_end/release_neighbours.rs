@@ -80,7 +80,7 @@ fn copies(bundle: &Bundle) -> usize {
 }
 
 #[tokio::test]
-async fn a_flood_of_unblocks_takes_no_copies_from_a_neighbours_release() {
+async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
     let (attacker, neighbour) = (bundle.account().await, bundle.account().await);
     let hole = disabled(&bundle, &attacker, "/hole", &["event"]).await;
@@ -125,7 +125,7 @@ async fn a_flood_of_unblocks_takes_no_copies_from_a_neighbours_release() {
 }
 
 #[tokio::test]
-async fn sixty_releases_into_black_holes_leave_a_neighbours_as_it_is_alone() {
+async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
     const WEBHOOKS: usize = 20;
     const TYPES: [&str; 3] = ["contact", "event", "message"];
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
@@ -196,7 +196,7 @@ async fn acts_that_follow_each_other_fast_send_the_work_of_a_few() {
 }
 
 #[tokio::test]
-async fn a_release_whose_worker_died_is_looked_at_when_its_lease_is_over() {
+async fn a_release_whose_worker_died_goes_on_after_its_lease() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
@@ -220,7 +220,7 @@ async fn a_release_whose_worker_died_is_looked_at_when_its_lease_is_over() {
 }
 
 #[tokio::test]
-async fn a_release_that_comes_seconds_before_a_blocks_end_waits_for_it() {
+async fn a_release_seconds_before_a_blocks_end_waits_for_it() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let settings =

@@ -133,7 +133,7 @@ fn arrived(bundle: &Bundle, path: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn one_dead_item_is_sent_again_as_it_was_and_what_is_not_dead_cannot_be() {
+async fn one_dead_item_is_replayed_unchanged_and_others_are_refused() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[3]).await;
@@ -202,7 +202,7 @@ async fn one_dead_item_is_sent_again_as_it_was_and_what_is_not_dead_cannot_be() 
 }
 
 #[tokio::test]
-async fn a_span_is_replayed_and_what_was_accepted_outside_it_stays_dead() {
+async fn a_span_is_replayed_and_items_outside_it_stay_dead() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[5, 7, 6]).await;
@@ -229,7 +229,7 @@ async fn a_span_is_replayed_and_what_was_accepted_outside_it_stays_dead() {
 }
 
 #[tokio::test]
-async fn a_blocked_types_replay_waits_for_the_end_of_the_block_and_a_disabled_webhooks_for_its_enabling() {
+async fn a_replay_waits_for_the_end_of_a_block_or_for_enabling() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[15]).await;
@@ -262,7 +262,7 @@ async fn a_blocked_types_replay_waits_for_the_end_of_the_block_and_a_disabled_we
 }
 
 #[tokio::test]
-async fn a_replay_into_a_url_that_still_fails_loses_nothing_and_dies_again_when_its_own_time_is_over() {
+async fn a_replay_to_a_failing_url_loses_nothing_and_dies_again() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[30]).await;
@@ -305,7 +305,7 @@ async fn a_replay_into_a_url_that_still_fails_loses_nothing_and_dies_again_when_
 
 /// Items whose retention is over while they wait behind what was replayed: nothing but the replay is in their way.
 #[tokio::test]
-async fn what_waits_behind_a_replay_dies_at_the_end_of_its_own_retention() {
+async fn an_item_behind_a_replay_dies_at_the_end_of_its_retention() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[12]).await;
@@ -326,7 +326,7 @@ async fn what_waits_behind_a_replay_dies_at_the_end_of_its_own_retention() {
 }
 
 #[tokio::test]
-async fn while_a_replay_takes_dead_items_another_of_its_type_is_refused_and_a_failing_table_only_delays_it() {
+async fn during_a_replay_another_is_refused_and_faults_only_delay_it() {
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[20]).await;
@@ -366,7 +366,7 @@ async fn while_a_replay_takes_dead_items_another_of_its_type_is_refused_and_a_fa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn collectors_and_deliverers_killed_in_the_middle_of_a_replay_lose_nothing() {
+async fn collectors_and_deliverers_killed_in_a_replay_lose_nothing() {
     const ITEMS: usize = 1000;
     let bundle = Bundle::start_with(SHORT).await;
     let account = bundle.account().await;
@@ -440,7 +440,7 @@ async fn roomy_receiver(clock: Clock) -> Receiver {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_dead_items_are_replayed_in_steps_in_the_order_of_their_acceptance() {
+async fn thousands_of_dead_items_are_replayed_in_order_of_acceptance() {
     const ITEMS: usize = 2000;
     let bundle = Bundle::start_with(SHORT).await;
     let receiver = roomy_receiver(bundle.stack.clock().clone()).await;

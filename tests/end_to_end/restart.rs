@@ -52,7 +52,7 @@ async fn tick(stack: &Stack) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_goes_on_over_restarts_of_everything_and_ends_when_it_would_have() {
+async fn a_block_survives_restarts_and_ends_when_it_would_have() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), testing::clock());
     let customer = receiver(clock.clone()).await;
     let (stack, client) = stack_in(folder.path(), &clock).await;

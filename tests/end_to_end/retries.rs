@@ -23,7 +23,7 @@ fn attempt_times(bundle: &Bundle, path: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4_at_the_scheduled_times() {
+async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/thrice", &["message"]).await;

@@ -146,7 +146,7 @@ async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
 }
 
 #[tokio::test]
-async fn a_new_url_tells_the_release_at_once_and_once_and_leaves_no_row_without_a_date() {
+async fn a_new_url_notifies_the_release_once_and_rows_have_dates() {
     let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/told", &["notice"]).await;
@@ -183,7 +183,7 @@ async fn a_new_url_tells_the_release_at_once_and_once_and_leaves_no_row_without_
 }
 
 #[tokio::test]
-async fn deleting_a_blocked_webhook_tells_no_release_of_it_and_leaves_no_row_without_a_date() {
+async fn deleting_a_blocked_webhook_notifies_of_no_release() {
     let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/told", &["notice"]).await;
@@ -213,7 +213,7 @@ async fn deleting_a_blocked_webhook_tells_no_release_of_it_and_leaves_no_row_wit
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_gone_is_told_once_however_many_attempts_say_so() {
+async fn a_gone_webhook_is_notified_once_for_many_attempts() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let told_at = bundle.webhook(&account, "/told", &["notice"]).await;
@@ -281,7 +281,7 @@ async fn a_disabling_whose_telling_was_cut_short_is_told_by_a_tick() {
 }
 
 #[tokio::test]
-async fn a_notices_own_webhook_that_is_gone_is_told_to_the_others_by_a_tick() {
+async fn a_tick_notifies_the_others_of_a_gone_webhook_for_notices() {
     let bundle = Bundle::start_with([("FailureThreshold", "2")]).await;
     let account = bundle.account().await;
     let gone = bundle.webhook(&account, "/gone", &["notice"]).await;
@@ -308,7 +308,7 @@ async fn a_notices_own_webhook_that_is_gone_is_told_to_the_others_by_a_tick() {
 }
 
 #[tokio::test]
-async fn a_threshold_that_is_lowered_below_the_count_blocks_at_the_next_failure() {
+async fn a_threshold_below_the_count_blocks_at_the_next_failure() {
     let bundle = Bundle::start_with([("FailureThreshold", "100")]).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/l", &["event"]).await;
@@ -333,7 +333,7 @@ async fn a_threshold_that_is_lowered_below_the_count_blocks_at_the_next_failure(
 }
 
 #[tokio::test]
-async fn an_unblock_leaves_nothing_to_be_looked_at_where_nothing_is_to_be_told() {
+async fn an_unblock_without_a_notice_leaves_no_pending_row() {
     let bundle = Bundle::start_with([("FailureThreshold", "100")]).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/u", &["event"]).await;

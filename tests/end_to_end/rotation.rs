@@ -61,7 +61,7 @@ async fn row(bundle: &Bundle, webhook: &str) -> Value {
 }
 
 #[tokio::test]
-async fn after_a_rotation_both_secrets_sign_for_24_hours_and_the_old_one_leaves_the_row() {
+async fn after_a_rotation_both_secrets_sign_for_24_hours() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/here", &["event"]).await;
@@ -117,7 +117,7 @@ async fn a_secret_that_leaked_is_revoked_at_once() {
 }
 
 #[tokio::test]
-async fn a_rotation_is_a_new_revision_that_ends_a_block_and_releases_what_was_held() {
+async fn a_rotation_ends_a_block_and_releases_held_items() {
     let bundle = Bundle::start_with([("FailureThreshold", "3")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/told", &["notice"]).await;
@@ -146,7 +146,7 @@ async fn a_rotation_is_a_new_revision_that_ends_a_block_and_releases_what_was_he
 }
 
 #[tokio::test]
-async fn rotations_at_the_same_time_all_succeed_and_leave_one_current_secret() {
+async fn concurrent_rotations_succeed_and_leave_one_current_secret() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/here", &["event"]).await;
@@ -173,7 +173,7 @@ async fn rotations_at_the_same_time_all_succeed_and_leave_one_current_secret() {
 }
 
 #[tokio::test]
-async fn a_rotation_whose_write_was_made_and_its_answer_lost_is_made_once() {
+async fn a_rotation_whose_answer_is_lost_is_made_once() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/here", &["event"]).await;

@@ -32,7 +32,7 @@ fn is_good_but_for_the_time(report: &Report) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fixture_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
+async fn every_fixture_is_delivered_once_and_a_repeat_adds_nothing() {
     let report = report(&workspace().join("tests/fixtures/pushes")).await;
     println!("{report}");
     assert!(is_good_but_for_the_time(&report));
@@ -45,7 +45,7 @@ async fn every_fixture_is_stored_and_delivered_once_and_a_repeat_adds_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_real_sample_is_stored_and_delivered_once_and_a_repeat_adds_nothing() {
+async fn every_real_sample_is_delivered_once_and_a_repeat_adds_none() {
     let Some(folder) = tools::samples() else { return };
     let report = report(&folder).await;
     println!("{report}");

@@ -67,7 +67,7 @@ async fn a_url_that_answers_200_late_is_moved_though_it_never_fails() {
 }
 
 #[tokio::test]
-async fn neither_a_success_nor_a_quick_failure_nor_a_new_header_ends_the_slow_lane_and_ten_minutes_do() {
+async fn only_ten_minutes_end_the_slow_lane() {
     let (bundle, account, webhook) = slow_webhook().await;
     assert!(next_is_moved(&bundle, &account).await);
     bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::INTERNAL_SERVER_ERROR));
@@ -101,7 +101,7 @@ async fn a_url_at_another_host_begins_in_the_usual_lane() {
 }
 
 #[tokio::test]
-async fn a_moved_item_is_attempted_three_times_by_messages_and_then_waits_in_a_row() {
+async fn a_moved_item_waits_in_a_row_after_three_attempts() {
     let (bundle, account, _) = slow_webhook().await;
     let item = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
     let of_item = |number: u32| {
@@ -127,7 +127,7 @@ async fn a_moved_item_is_attempted_three_times_by_messages_and_then_waits_in_a_r
 }
 
 #[tokio::test]
-async fn what_waits_too_long_in_the_slow_lane_goes_to_a_row_without_an_attempt() {
+async fn an_item_too_long_in_the_slow_lane_goes_to_a_row_unattempted() {
     let (bundle, account, _) = slow_webhook().await;
     bundle.until_rest().await;
     let before = bundle.receiver.count("/hole");
@@ -353,7 +353,7 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
 }
 
 #[tokio::test]
-async fn a_black_hole_with_a_third_of_the_traffic_does_not_delay_the_others() {
+async fn a_black_hole_with_a_third_of_the_traffic_delays_no_other() {
     let (with, without) = compare(3, Duration::from_secs(4), 20).await;
     // Nothing of the black hole was attempted in the usual lane, so no batch of the others waited for a deadline of 15 s.
     // What is left is the machine's own noise; the exact comparison, on a quiet one, is the test below.
@@ -362,7 +362,7 @@ async fn a_black_hole_with_a_third_of_the_traffic_does_not_delay_the_others() {
 
 #[tokio::test]
 #[ignore = "takes four minutes and a quiet machine"]
-async fn a_black_hole_moves_the_others_99th_percentile_by_less_than_a_tenth() {
+async fn a_black_hole_moves_the_99th_percentile_by_less_than_a_tenth() {
     let (with, without) = compare(12, Duration::from_secs(10), 20).await;
     assert!(with * 10 < without * 11, "{with} ms with a black hole, {without} ms without");
 }

@@ -132,7 +132,7 @@ async fn until_the_usual_lane_is_empty(bundle: &Bundle) {
 }
 
 #[tokio::test]
-async fn an_account_that_floods_a_url_that_answers_200_late_delays_no_neighbour() {
+async fn a_flood_of_a_url_that_answers_200_late_delays_no_neighbour() {
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
     let neighbour = neighbour(&bundle, "/neighbour").await;
     let alone = measured(&bundle, &neighbour, "alone", 40).await;
@@ -157,7 +157,7 @@ async fn an_account_that_floods_a_url_that_answers_200_late_delays_no_neighbour(
 }
 
 #[tokio::test]
-async fn an_account_with_sixty_webhooks_at_one_dead_host_delays_no_neighbour() {
+async fn sixty_webhooks_at_one_dead_host_delay_no_neighbour() {
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
     let neighbour = neighbour(&bundle, "/neighbour").await;
     let alone = measured(&bundle, &neighbour, "alone", 40).await;
@@ -188,7 +188,7 @@ async fn an_account_with_sixty_webhooks_at_one_dead_host_delays_no_neighbour() {
 }
 
 #[tokio::test]
-async fn a_host_that_takes_no_connection_is_dead_for_the_webhooks_of_all_accounts() {
+async fn a_host_that_takes_no_connection_is_dead_for_all_accounts() {
     let bundle = Bundle::start_with([("AttemptSeconds", "2"), ("DeliverConcurrency", "2")]).await;
     let dead = DeadHost::start().await;
     for n in 0..4 {
@@ -206,7 +206,7 @@ async fn a_host_that_takes_no_connection_is_dead_for_the_webhooks_of_all_account
 }
 
 #[tokio::test]
-async fn in_the_slow_lane_one_accounts_backlog_does_not_delay_another_account() {
+async fn in_the_slow_lane_a_backlog_does_not_delay_another_account() {
     let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
     let (flooding, other) = (bundle.account().await, bundle.account().await);
     bundle.webhook(&flooding, "/flood", &["message"]).await;

@@ -131,7 +131,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn all_of_a_facebook_page_is_found_once_over_cut_ticks_a_limit_and_an_edit() {
+async fn all_of_a_facebook_page_is_found_once_despite_cuts_and_limits() {
     let mut page = Page::of(Network::Facebook).await;
     for n in 0..5 {
         let post = page.publish(Thing::post(format!("post {n}")));
@@ -189,7 +189,7 @@ async fn all_of_an_instagram_account_is_found_once() {
 }
 
 #[tokio::test]
-async fn all_of_a_user_of_x_is_found_once_and_the_walk_goes_on_after_a_limit() {
+async fn all_of_a_user_of_x_is_found_once_despite_a_limit() {
     let mut page = Page::of(Network::X).await;
     let post = page.publish(Thing::post("post"));
     for n in 0..7 {

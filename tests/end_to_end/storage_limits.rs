@@ -148,17 +148,17 @@ async fn what_was_held_goes_after_48_hours(expiry: Expiry) {
 }
 
 #[tokio::test]
-async fn what_a_disabled_webhook_held_of_linkedin_is_gone_after_48_hours_where_no_table_deletes() {
+async fn held_linkedin_items_go_after_48_hours_where_no_table_deletes() {
     what_was_held_goes_after_48_hours(Expiry::Never).await;
 }
 
 #[tokio::test]
-async fn what_a_disabled_webhook_held_of_linkedin_is_gone_after_48_hours_where_tables_delete_at_once() {
+async fn held_linkedin_items_go_after_48_hours_where_tables_delete() {
     what_was_held_goes_after_48_hours(Expiry::AtOnce).await;
 }
 
 #[tokio::test]
-async fn what_is_retried_past_its_networks_limit_is_dropped_and_does_not_die() {
+async fn a_retry_past_its_networks_limit_is_dropped_and_not_dead() {
     let bundle = bundle_with(Expiry::Never, &[]).await;
     let account = bundle.account().await;
     let tomorrow = HeaderValue::from_static("86400");
@@ -183,7 +183,7 @@ async fn what_is_retried_past_its_networks_limit_is_dropped_and_does_not_die() {
 }
 
 #[tokio::test]
-async fn a_dead_item_is_kept_no_longer_than_its_network_allows_and_is_then_not_replayed() {
+async fn a_dead_item_past_its_networks_limit_is_not_replayed() {
     let bundle = bundle_with(Expiry::Never, &[("RetentionDays", "20")]).await;
     let account = bundle.account().await;
     let settings = json!({"url": bundle.receiver.url("/w"), "items": ["publication"], "enabled": false});
@@ -210,7 +210,7 @@ async fn a_dead_item_is_kept_no_longer_than_its_network_allows_and_is_then_not_r
 }
 
 #[tokio::test]
-async fn a_replayed_item_that_its_network_lets_be_kept_no_longer_counts_as_dropped() {
+async fn a_replayed_item_past_its_networks_limit_counts_as_dropped() {
     let bundle = bundle_with(Expiry::Never, &[("RetentionDays", "20")]).await;
     let account = bundle.account().await;
     let settings = json!({"url": bundle.receiver.url("/w"), "items": ["publication"], "enabled": false});
@@ -243,7 +243,7 @@ async fn a_replayed_item_that_its_network_lets_be_kept_no_longer_counts_as_dropp
 }
 
 #[tokio::test]
-async fn what_is_over_its_limit_in_a_queue_or_the_inbox_is_neither_attempted_nor_buried_nor_handed_on() {
+async fn an_item_past_its_limit_is_not_attempted_buried_or_dispatched() {
     let bundle = Bundle::start_with(AWAY).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/w", &["publication"]).await;

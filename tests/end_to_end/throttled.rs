@@ -80,7 +80,7 @@ async fn until_all_arrived(bundle: &Bundle, path: &str, sent: &[String]) {
 }
 
 #[tokio::test]
-async fn while_the_streaks_cannot_be_read_nothing_is_requested_and_nothing_is_lost() {
+async fn unreadable_streaks_stop_requests_and_lose_nothing() {
     let bundle = Bundle::start_with([("FailureThreshold", "20"), ("DeliverConcurrency", "4")]).await;
     let account = bundle.account().await;
     let blocked = bundle.webhook(&account, "/t", &["event"]).await;
@@ -124,7 +124,7 @@ async fn while_the_streaks_cannot_be_read_nothing_is_requested_and_nothing_is_lo
 }
 
 #[tokio::test]
-async fn while_the_inbox_cannot_be_looked_at_what_comes_due_is_moved_all_the_same() {
+async fn an_unreadable_inbox_does_not_stop_due_items() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/w", &["event"]).await;
@@ -161,7 +161,7 @@ async fn while_the_inbox_cannot_be_looked_at_what_comes_due_is_moved_all_the_sam
 }
 
 #[tokio::test]
-async fn where_two_calls_of_five_to_the_streaks_are_throttled_the_rule_is_exact_all_the_same() {
+async fn the_rule_is_exact_where_two_streak_calls_of_five_throttle() {
     const THRESHOLD: u64 = 50;
     const IN_FLIGHT: u64 = 4 * 10;
     let bundle = Bundle::start_with([("FailureThreshold", "50"), ("DeliverConcurrency", "4")]).await;

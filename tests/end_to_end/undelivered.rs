@@ -84,7 +84,7 @@ async fn a_retry_in_the_queue_respects_a_source_that_was_taken_away() {
 }
 
 #[tokio::test]
-async fn what_was_held_while_disabled_is_dropped_where_it_is_not_taken() {
+async fn items_held_while_disabled_are_dropped_if_no_longer_taken() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let settings = json!({"url": bundle.receiver.url("/w"), "items": ["event", "message"], "enabled": false});
@@ -102,7 +102,7 @@ async fn what_was_held_while_disabled_is_dropped_where_it_is_not_taken() {
 }
 
 #[tokio::test]
-async fn deaths_are_told_at_once_then_hourly_and_replays_need_the_type() {
+async fn deaths_are_notified_hourly_and_replays_need_the_type() {
     let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;

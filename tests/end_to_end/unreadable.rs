@@ -65,7 +65,7 @@ fn logged(bundle: &Bundle, event: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_release_whose_row_cannot_be_read_is_written_anew_and_goes_on() {
+async fn a_release_with_an_unreadable_row_is_rewritten_and_goes_on() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let spoils =
@@ -91,7 +91,7 @@ async fn a_release_whose_row_cannot_be_read_is_written_anew_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_held_row_that_cannot_be_read_keeps_no_other_from_its_release() {
+async fn an_unreadable_held_row_does_not_stop_the_release_of_others() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let (webhook, ids) = waiting_events(&bundle, &account, "/x", 4).await;

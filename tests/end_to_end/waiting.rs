@@ -64,7 +64,7 @@ fn place(row: &Value) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn held_items_are_listed_page_by_page_in_the_order_of_their_acceptance() {
+async fn held_items_are_listed_by_page_in_order_of_acceptance() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, &["message", "event"]).await;
@@ -150,7 +150,7 @@ async fn a_page_ends_where_its_items_grow_large_and_the_next_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_place_of_this_list_is_refused_and_what_is_anothers_is_not_found() {
+async fn a_wrong_cursor_is_refused_and_anothers_list_is_not_found() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, &["message"]).await;
@@ -202,7 +202,7 @@ async fn what_is_no_place_of_this_list_is_refused_and_what_is_anothers_is_not_fo
 }
 
 #[tokio::test]
-async fn dead_items_are_listed_with_their_cause_and_go_with_their_webhook_uncounted() {
+async fn dead_items_are_listed_with_their_cause_and_go_uncounted() {
     let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, &["message"]).await;

@@ -41,7 +41,7 @@ async fn a_key_is_stored_only_as_its_hash() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_shown_as_it_was_created_and_changed_but_its_secret_only_once() {
+async fn a_webhook_is_shown_as_it_is_but_its_secret_only_once() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let settings = json!({
@@ -143,7 +143,7 @@ async fn credentials_of_a_webhook_are_sent_and_never_shown() {
 }
 
 #[tokio::test]
-async fn what_is_answered_can_be_sent_back_and_read_only_fields_do_not_change() {
+async fn an_answer_can_be_sent_back_and_read_only_fields_stay() {
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
     let settings = json!({

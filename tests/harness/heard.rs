@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_and_a_secret_may_be_in_the_answer_that_made_them_and_in_no_other() {
+    fn a_key_or_secret_may_be_only_in_the_answer_that_made_it() {
         let heard = Heard::default();
         hear(&heard, &Method::POST, "/accounts", 201, &json!({"id": "a", "key": "ck_planted_key"}));
         let secret = "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytc29tZQ==";

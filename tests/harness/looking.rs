@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parameters_that_the_template_does_not_show_are_secrets_with_their_parts() {
+    fn hidden_parameters_and_their_parts_are_secrets() {
         let template = std::fs::read_to_string(workspace().join("template.yaml")).unwrap();
         let names = not_echoed(&template);
         assert!(names.len() >= 7 && names.contains(&"MetaAppToken"), "{names:?}");

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_in_every_form_and_wherever_it_begins_in_base64() {
+    fn a_secret_is_found_in_every_form_and_place_in_base64() {
         let search = Search::new([Secret::new("a token", TOKEN)]);
         let mut forms = vec![
             format!("x{TOKEN}y"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_in_a_rows_bytes_also_where_they_are_deflated() {
+    fn a_secret_is_found_in_a_rows_bytes_also_deflated() {
         let mut deflated = DeflateEncoder::new(vec![1], Compression::best());
         deflated.write_all(format!("{TOKEN} {TOKEN}").as_bytes()).unwrap();
         let deflated = deflated.finish().unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_is_not_looked_for_and_a_longer_secret_hides_no_shorter_one() {
+    fn too_short_secrets_are_skipped_and_none_hides_a_shorter_one() {
         assert!(Search::new([Secret::new("a token", "t"), Secret::new("another", "seven77")]).is_empty());
         let search = Search::new([Secret::new("one", "abcdefgh"), Secret::new("two", "abcdefgh2")]);
         let mut leaks = Vec::new();

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_the_loopback_interface_are_hosts_of_this_machine() {
+    fn only_loopback_names_are_hosts_of_this_machine() {
         for host in [
             "127.0.0.1:3000",
             "127.0.0.1",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_request_reaches_no_handler_and_no_answer_can_be_read_by_another_page() {
+    async fn refused_requests_reach_no_handler_and_no_page_reads_answers() {
         let asked = |host: &str| Request::builder().header("host", host).body(()).unwrap();
         let open = |_| async {
             let response = Response::builder()

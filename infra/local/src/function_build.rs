@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_profile_and_the_target_folder_follow_from_the_programs_path() {
+    fn the_programs_path_gives_the_profile_and_the_target_folder() {
         let place = |path: &str| Place::of(Path::new(path)).map(|place| (place.target, place.profile));
         assert_eq!(place("/a/target/debug/carteiro"), Some(("/a/target".into(), "dev".to_owned())));
         assert_eq!(place("/a/target/debug/deps/a_test"), Some(("/a/target".into(), "dev".to_owned())));

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn no_parameter_of_the_template_is_left_pointing_at_a_real_network() {
+    fn no_parameter_of_the_template_points_at_a_real_network() {
         let template = declared();
         let in_template: BTreeSet<_> = template
             .lines()

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_file_is_replaced_whole_and_readable_by_its_owner_alone() {
+    fn a_private_file_is_replaced_whole_and_only_its_owner_reads_it() {
         let above = tempfile::tempdir().unwrap();
         let folder = above.path().join("data");
         for _ in 0..2 {

@@ -58,7 +58,7 @@ fn functions_that_are_missing_are_named() {
 }
 
 #[test]
-fn a_hash_of_an_admin_key_that_is_not_known_leaves_no_demonstration() {
+fn without_the_admin_key_of_a_hash_there_is_no_demonstration() {
     let hash = format!("AdminKeySha256={}", "0".repeat(64));
     let (said, code) = failure(&["--port-base", "0", "--set", &hash]);
     assert!(said.contains("--no-demo") && code == Some(1), "{said}");

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_goes_on_with_its_last_answer_and_begins_again_when_it_is_set_again() {
+    fn a_sequence_repeats_its_last_answer_until_it_is_set_again() {
         let behaviours = Behaviours::default();
         let next = || behaviours.next("/a").seen_status();
         assert_eq!(next(), Some(200));

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_found_in_the_folders_below_with_their_route_and_all_else_is_named() {
+    fn samples_are_found_with_their_route_and_all_else_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redrive_policy_takes_its_count_as_number_or_text_from_1_to_1000() {
+    fn a_redrive_policys_count_is_a_number_or_text_from_1_to_1000() {
         let with = |count: &str| {
             set(
                 "RedrivePolicy",

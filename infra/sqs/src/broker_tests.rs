@@ -33,7 +33,7 @@ fn receive(broker: &mut Broker, now: u64, max: i32) -> Look {
 }
 
 #[test]
-fn at_120000_messages_in_flight_nothing_more_is_handed_out_until_one_is_deleted() {
+fn at_120000_messages_in_flight_nothing_more_is_received() {
     let mut broker = broker();
     send(&mut broker, 0, MAX_IN_FLIGHT + 5);
     let mut last = None;
@@ -83,7 +83,7 @@ fn time_that_goes_back_is_taken_as_standing_still() {
 }
 
 #[test]
-fn messages_come_in_the_order_of_sending_and_one_that_comes_back_goes_behind_those_that_waited() {
+fn messages_keep_their_order_and_a_returned_one_goes_last() {
     let mut broker = broker();
     send(&mut broker, 0, 3);
     let first = receive(&mut broker, 1, 1).taken.remove(0);
@@ -94,7 +94,7 @@ fn messages_come_in_the_order_of_sending_and_one_that_comes_back_goes_behind_tho
 }
 
 #[test]
-fn a_message_received_with_no_timeout_is_handed_out_once_a_call_and_is_not_in_flight() {
+fn a_message_received_with_no_timeout_is_not_in_flight() {
     let mut broker = broker();
     send(&mut broker, 0, 1);
     let request =
@@ -107,7 +107,7 @@ fn a_message_received_with_no_timeout_is_handed_out_once_a_call_and_is_not_in_fl
 }
 
 #[test]
-fn a_waiting_receiver_is_woken_by_what_concerns_it_and_not_by_an_empty_look() {
+fn a_waiting_receiver_is_woken_only_by_what_concerns_it() {
     let mut broker = broker();
     let wakes = |act: &mut dyn FnMut(&mut Effects)| {
         let mut effects = Effects::default();
@@ -153,7 +153,7 @@ fn delete(broker: &mut Broker, now: u64, look: &Look) {
 }
 
 #[test]
-fn a_group_with_thirty_messages_and_a_tenth_of_those_in_flight_comes_last() {
+fn a_group_with_thirty_and_a_tenth_of_all_in_flight_comes_last() {
     let mut broker = broker();
     send_of(&mut broker, 0, Some("loud"), 100);
     for _ in 0..2 {
@@ -172,7 +172,7 @@ fn a_group_with_thirty_messages_and_a_tenth_of_those_in_flight_comes_last() {
 }
 
 #[test]
-fn a_group_that_takes_a_tenth_of_the_time_comes_last_until_its_backlog_is_gone() {
+fn a_group_with_a_tenth_of_the_time_is_last_while_backlogged() {
     let mut broker = broker();
     send_of(&mut broker, 0, Some("slow"), 20);
     let first = receive(&mut broker, 0, 10);

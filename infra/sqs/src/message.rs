@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_attributes_covers_name_type_kind_and_value_by_name() {
+    fn the_digest_of_attributes_covers_name_type_kind_and_value() {
         let all =
             attributes(&[("b", MessageAttribute::bytes([7])), ("a", MessageAttribute::number(5))]).unwrap();
         let by_hand =

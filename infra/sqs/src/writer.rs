@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn jobs_that_wait_share_one_transaction_and_are_answered_after_its_commit() {
+    async fn waiting_jobs_share_a_transaction_and_are_answered_after_it() {
         let writer = writer();
         let (go, gate) = blocking::channel::<()>();
         let (begin, begun) = oneshot::channel::<()>();

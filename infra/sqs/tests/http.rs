@@ -179,7 +179,7 @@ async fn only_the_attributes_that_were_asked_for_are_handed_out() {
 
 #[tokio::test]
 #[expect(deprecated, reason = "the older name of the parameter is what is tested")]
-async fn the_older_attribute_names_work_too_and_unknown_ones_are_refused() {
+async fn older_attribute_names_work_and_unknown_ones_are_refused() {
     let service = Service::start().await;
     let url = service.queue().await;
     service.client.send_message().queue_url(&url).message_body("x").send().await.unwrap();
@@ -242,7 +242,7 @@ async fn the_sdk_tells_the_errors_apart() {
 }
 
 #[tokio::test]
-async fn the_last_segment_of_a_queue_url_names_the_queue_whatever_the_host() {
+async fn the_last_segment_of_a_url_names_the_queue_at_any_host() {
     let service = Service::start().await;
     service.queue().await;
     for url in ["https://sqs.us-east-1.amazonaws.com/123456789012/queue", "http://localhost:1/queue", "queue"]
@@ -274,7 +274,7 @@ async fn what_is_no_request_of_this_service_is_refused() {
 }
 
 #[tokio::test]
-async fn the_longest_message_passes_however_it_is_written_and_a_longer_request_does_not() {
+async fn the_longest_message_passes_and_a_longer_request_does_not() {
     let service = Service::start().await;
     let url = service.queue().await;
     // A mebibyte of line ends, each written as six bytes.
@@ -410,7 +410,7 @@ async fn a_long_poll_over_http_is_woken_by_a_message() {
 }
 
 #[tokio::test]
-async fn the_end_answers_long_polls_without_a_message_and_frees_the_port() {
+async fn the_end_answers_long_polls_with_nothing_and_frees_the_port() {
     let service = Service::start().await;
     let url = service.queue().await;
     let poll = tokio::spawn(service.client.receive_message().queue_url(&url).wait_time_seconds(20).send());
@@ -521,7 +521,7 @@ async fn a_call_that_fails_after_its_effect_has_it() {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_gives_no_answer_before_the_effect_or_after_it() {
+async fn a_connection_can_be_dropped_before_or_after_the_effect() {
     for (fate, messages) in [(Fate::DropBefore, 0), (Fate::DropAfter, 1)] {
         let (result, count) = send_with(fate).await;
         let error = result.unwrap_err();

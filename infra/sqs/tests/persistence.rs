@@ -59,7 +59,7 @@ async fn queues_and_messages_are_there_after_a_reopening() {
 }
 
 #[tokio::test]
-async fn on_opening_what_was_in_flight_is_visible_and_keeps_its_count_and_its_handle() {
+async fn on_opening_messages_in_flight_are_visible_and_keep_handles() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sqs.db");
     let clock = testing::clock();
@@ -116,7 +116,7 @@ async fn what_expired_while_nobody_looked_is_gone_on_opening() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_keeps_its_source_and_its_count_over_a_reopening() {
+async fn a_dead_letter_keeps_its_source_and_count_over_a_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sqs.db");
     let clock = testing::clock();
@@ -221,7 +221,7 @@ async fn a_region_has_a_regions_form() {
 }
 
 #[tokio::test]
-async fn deleted_queues_and_purged_messages_stay_away_after_a_reopening() {
+async fn deleted_queues_and_purged_messages_stay_gone_on_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sqs.db");
     let clock = testing::clock();
@@ -302,7 +302,7 @@ async fn shortest_round(sqs: &Sqs) -> [Duration; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_of_100000_messages_is_sent_and_drained_without_slowing_down() {
+async fn a_backlog_of_100000_messages_does_not_slow_sends_or_receives() {
     const BACKLOG: usize = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let sqs = open(&directory.path().join("sqs.db"), &testing::clock());

@@ -82,7 +82,7 @@ impl Stack {
 // --- queues ---
 
 #[tokio::test]
-async fn creating_a_queue_again_with_the_same_attributes_is_no_error_and_with_others_is() {
+async fn creating_a_queue_again_fails_only_with_other_attributes() {
     let stack = Stack::with_queue(&[("DelaySeconds", "5")]).await;
     stack.create(QUEUE, &[("DelaySeconds", "5")]).await.unwrap();
     stack.create(QUEUE, &[]).await.unwrap();
@@ -91,7 +91,7 @@ async fn creating_a_queue_again_with_the_same_attributes_is_no_error_and_with_ot
 }
 
 #[tokio::test]
-async fn a_queue_name_has_1_to_80_letters_digits_hyphens_and_underscores_and_is_no_fifo_name() {
+async fn a_queue_name_has_1_to_80_allowed_characters_and_is_not_fifo() {
     let stack = Stack::new();
     stack.create(&"n".repeat(80), &[]).await.unwrap();
     stack.create("A-z_9", &[]).await.unwrap();
@@ -252,7 +252,7 @@ async fn messages_come_in_the_order_of_sending_whatever_their_group() {
 }
 
 #[tokio::test]
-async fn a_receive_asks_for_1_to_10_messages_and_waits_0_to_20_seconds() {
+async fn a_receive_is_for_1_to_10_messages_and_waits_0_to_20_s() {
     let stack = Stack::with_queue(&[]).await;
     stack.send("a").await;
     stack.send("b").await;
@@ -284,7 +284,7 @@ async fn a_queues_own_size_limit_holds_for_each_message() {
 }
 
 #[tokio::test]
-async fn a_delayed_message_cannot_be_received_before_its_time_and_can_after() {
+async fn a_delayed_message_is_received_only_after_its_delay() {
     let stack = Stack::with_queue(&[]).await;
     stack.sqs.send(QUEUE, SendMessage { delay_seconds: Some(900), ..SendMessage::new("x") }).await.unwrap();
     stack.pass(898);
@@ -304,7 +304,7 @@ async fn the_queues_delay_holds_unless_the_message_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_deleted_is_received_again_with_another_handle_and_a_higher_count() {
+async fn a_message_not_deleted_returns_with_a_new_handle_and_count() {
     let stack = Stack::with_queue(&[("VisibilityTimeout", "60")]).await;
     stack.send("x").await;
     let first = stack.receive_one().await;
@@ -318,7 +318,7 @@ async fn a_message_that_is_not_deleted_is_received_again_with_another_handle_and
 }
 
 #[tokio::test]
-async fn a_receives_own_visibility_timeout_takes_the_place_of_the_queues() {
+async fn a_receives_visibility_timeout_overrides_the_queues() {
     let stack = Stack::with_queue(&[("VisibilityTimeout", "60")]).await;
     stack.send("x").await;
     let request = ReceiveRequest { visibility_timeout: Some(5), ..ReceiveRequest::default() };
@@ -328,7 +328,7 @@ async fn a_receives_own_visibility_timeout_takes_the_place_of_the_queues() {
 }
 
 #[tokio::test]
-async fn messages_expire_by_the_retention_period_even_if_it_is_shortened_later() {
+async fn messages_expire_by_the_retention_period_also_if_shortened() {
     let stack = Stack::with_queue(&[("MessageRetentionPeriod", "1209600")]).await;
     stack.send("old").await;
     stack.pass(100);
@@ -374,7 +374,7 @@ async fn a_long_poll_is_woken_when_the_clock_passes_a_delay() {
 }
 
 #[tokio::test]
-async fn a_long_poll_is_woken_when_the_clock_passes_a_visibility_timeout() {
+async fn a_long_poll_is_woken_when_a_visibility_timeout_passes() {
     let stack = Stack::with_queue(&[("VisibilityTimeout", "10")]).await;
     stack.send("x").await;
     stack.receive_one().await;
@@ -480,7 +480,7 @@ async fn the_newest_handle_deletes_after_the_visibility_timeout_too() {
 }
 
 #[tokio::test]
-async fn a_delete_with_the_handle_of_an_earlier_receive_succeeds_and_deletes_nothing() {
+async fn a_delete_with_an_old_handle_succeeds_and_deletes_nothing() {
     let stack = Stack::with_queue(&[]).await;
     stack.send("x").await;
     let stale = stack.receive_one().await.receipt_handle;
@@ -519,7 +519,7 @@ async fn a_changed_visibility_counts_from_the_change() {
 }
 
 #[tokio::test]
-async fn visibility_is_changed_to_0_to_43200_seconds_and_ends_12_hours_after_the_receive() {
+async fn visibility_is_0_to_43200_s_and_ends_12_hours_after_receipt() {
     let stack = Stack::with_queue(&[("VisibilityTimeout", "43200")]).await;
     stack.send("x").await;
     let handle = stack.receive_one().await.receipt_handle;
@@ -536,7 +536,7 @@ async fn visibility_is_changed_to_0_to_43200_seconds_and_ends_12_hours_after_the
 }
 
 #[tokio::test]
-async fn the_visibility_of_a_message_that_is_visible_cannot_be_changed() {
+async fn a_visible_messages_visibility_cannot_be_changed() {
     let stack = Stack::with_queue(&[]).await;
     stack.send("x").await;
     let handle = stack.receive_one().await.receipt_handle;
@@ -545,7 +545,7 @@ async fn the_visibility_of_a_message_that_is_visible_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn the_visibility_of_a_deleted_message_or_by_an_earlier_handle_cannot_be_changed() {
+async fn a_deleted_message_or_an_old_handle_changes_no_visibility() {
     let stack = Stack::with_queue(&[]).await;
     stack.send("x").await;
     let first = stack.receive_one().await.receipt_handle;
@@ -562,7 +562,7 @@ async fn the_visibility_of_a_deleted_message_or_by_an_earlier_handle_cannot_be_c
 // --- dead letters ---
 
 #[tokio::test]
-async fn a_message_that_would_be_received_once_too_often_goes_to_the_dead_letter_queue() {
+async fn a_message_over_its_receive_count_goes_to_the_dead_letters() {
     let stack = Stack::new();
     stack.create(DEAD, &[]).await.unwrap();
     stack.create(QUEUE, &[("RedrivePolicy", &redrive(DEAD, 2)), ("VisibilityTimeout", "0")]).await.unwrap();
@@ -583,7 +583,7 @@ async fn a_message_that_would_be_received_once_too_often_goes_to_the_dead_letter
 }
 
 #[tokio::test]
-async fn the_messages_behind_one_that_goes_to_the_dead_letters_are_received_in_the_same_call() {
+async fn messages_behind_a_dead_letter_come_in_the_same_call() {
     let stack = Stack::new();
     stack.create(DEAD, &[]).await.unwrap();
     stack.create(QUEUE, &[("RedrivePolicy", &redrive(DEAD, 1))]).await.unwrap();
@@ -596,7 +596,7 @@ async fn the_messages_behind_one_that_goes_to_the_dead_letters_are_received_in_t
 }
 
 #[tokio::test]
-async fn in_a_dead_letter_queue_messages_expire_by_their_first_sending() {
+async fn dead_letters_expire_by_their_first_sending() {
     let stack = Stack::new();
     stack.create(DEAD, &[("MessageRetentionPeriod", "100")]).await.unwrap();
     stack.create(QUEUE, &[("RedrivePolicy", &redrive(DEAD, 1)), ("VisibilityTimeout", "0")]).await.unwrap();
@@ -610,7 +610,7 @@ async fn in_a_dead_letter_queue_messages_expire_by_their_first_sending() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_queue_with_a_limit_of_its_own_counts_its_own_receives() {
+async fn a_dead_letter_queue_with_a_limit_counts_its_own_receives() {
     let stack = Stack::new();
     stack.create("last", &[]).await.unwrap();
     stack.create(DEAD, &[("RedrivePolicy", &redrive("last", 1)), ("VisibilityTimeout", "0")]).await.unwrap();
@@ -625,7 +625,7 @@ async fn a_dead_letter_queue_with_a_limit_of_its_own_counts_its_own_receives() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_queue_must_be_there_be_another_one_and_allow_it() {
+async fn a_dead_letter_queue_must_exist_be_another_and_allow_it() {
     let stack = Stack::with_queue(&[]).await;
     stack.create("closed", &[("RedriveAllowPolicy", r#"{"redrivePermission":"denyAll"}"#)]).await.unwrap();
     let by_queue =
@@ -661,7 +661,7 @@ fn entry<T>(id: &str, value: T) -> BatchEntry<T> {
 }
 
 #[tokio::test]
-async fn a_batch_has_1_to_10_entries_with_distinct_ids_of_the_right_form() {
+async fn a_batch_has_1_to_10_entries_with_distinct_valid_ids() {
     let stack = Stack::with_queue(&[]).await;
     let code = |ids: Vec<String>| {
         let sqs = stack.sqs.clone();

@@ -108,7 +108,7 @@ async fn what_is_of_the_future_is_there_when_its_time_has_come() {
 }
 
 #[tokio::test]
-async fn the_control_does_over_http_what_the_handle_does_and_answers_no_token() {
+async fn the_control_api_does_what_the_handle_does_and_shows_no_token() {
     let world = World::start().await;
     let control = async |verb: &str, body: Value| {
         let answer =

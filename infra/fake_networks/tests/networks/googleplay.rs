@@ -67,7 +67,7 @@ async fn reviews_of_the_last_week_are_listed_by_their_last_change() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_of_the_app_is_refused_and_an_hour_has_200_calls() {
+async fn strangers_are_refused_and_an_hour_has_200_calls() {
     let world = app().await;
     let networks = &world.networks;
     networks.connect(GooglePlay, "com.example.other", "ya29.other");
@@ -106,7 +106,7 @@ fn assertion(key: &Value, claims: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_service_account_has_tokens_for_what_it_signed_itself_in_time() {
+async fn a_service_account_gets_tokens_for_its_own_fresh_assertions() {
     let world = World::start().await;
     let key: Value = serde_json::from_str(&world.networks.service_account(APP)).unwrap();
     let now = world.clock.now_ms() / 1000;

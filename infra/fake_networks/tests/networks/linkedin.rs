@@ -75,7 +75,7 @@ async fn posts_are_paged_by_number_with_a_link_to_the_next_page() {
 }
 
 #[tokio::test]
-async fn comments_are_found_by_their_post_and_its_activity_and_answers_by_their_comment_in_both_spellings() {
+async fn comments_and_answers_are_found_by_both_spellings_of_a_urn() {
     let world = page().await;
     let networks = &world.networks;
     let publish = |thing: Thing| networks.publish(Linkedin, PAGE, thing).unwrap();
@@ -105,7 +105,7 @@ async fn comments_are_found_by_their_post_and_its_activity_and_answers_by_their_
 }
 
 #[tokio::test]
-async fn notifications_tell_of_a_time_what_others_and_the_page_itself_did() {
+async fn notifications_cover_what_others_and_the_page_did_in_a_time() {
     let world = page().await;
     let (networks, now) = (&world.networks, world.clock.now_ms());
     let publish = |thing: Thing| networks.publish(Linkedin, PAGE, thing).unwrap();
@@ -151,7 +151,7 @@ async fn notifications_tell_of_a_time_what_others_and_the_page_itself_did() {
 }
 
 #[tokio::test]
-async fn a_call_needs_a_version_of_the_last_year_the_protocol_and_escaped_urns() {
+async fn a_call_needs_a_recent_version_the_protocol_and_escaped_urns() {
     let world = page().await;
     let now = version(&world);
     let acls = "/linkedin/rest/organizationAcls?q=roleAssignee";
@@ -198,7 +198,7 @@ async fn a_role_says_what_a_token_sees_and_a_dead_token_how_it_died() {
 }
 
 #[tokio::test]
-async fn limits_of_the_member_and_the_app_are_a_days_that_ends_at_midnight_utc() {
+async fn limits_of_member_and_app_are_daily_and_end_at_midnight_utc() {
     let world = page().await;
     let networks = &world.networks;
     let acls = "organizationAcls?q=roleAssignee";
@@ -219,7 +219,7 @@ async fn limits_of_the_member_and_the_app_are_a_days_that_ends_at_midnight_utc()
 }
 
 #[tokio::test]
-async fn a_refresh_token_ends_a_year_after_the_grant_however_often_it_is_used() {
+async fn a_refresh_token_ends_a_year_after_the_grant() {
     let world = page().await;
     let renew = async || {
         let form = "grant_type=refresh_token&refresh_token=AQYr&client_id=i&client_secret=s";

@@ -34,7 +34,7 @@ async fn walk(world: &World, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_walk_by_links_meets_each_post_once_newest_first_while_one_comes() {
+async fn a_walk_by_links_meets_each_post_once_while_one_is_published() {
     let world = page().await;
     let (networks, now) = (&world.networks, world.clock.now_ms());
     let publish =
@@ -121,7 +121,7 @@ async fn reviews_tags_and_conversations_have_lists_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_as_the_network_refuses_it_and_each_further_call_is_noted() {
+async fn a_token_is_refused_in_the_networks_words_and_each_call_noted() {
     let world = page().await;
     let networks = &world.networks;
     networks.publish(Facebook, PAGE, Thing::post("a post")).unwrap();
@@ -176,7 +176,7 @@ async fn an_inspection_by_the_app_tells_what_a_token_is() {
 }
 
 #[tokio::test]
-async fn a_usage_of_100_percent_refuses_until_its_minutes_are_over_and_more_calls_make_it_longer() {
+async fn a_usage_of_100_percent_refuses_longer_with_each_call() {
     let world = page().await;
     let networks = &world.networks;
     let feed = "/facebook/v26.0/501/feed";
@@ -224,7 +224,7 @@ async fn what_is_not_there_is_said_in_the_networks_own_words() {
 }
 
 #[tokio::test]
-async fn instagrams_lists_hold_what_the_documentation_says_and_no_more() {
+async fn instagrams_lists_hold_only_what_the_documentation_says() {
     let world = World::start().await;
     let networks = &world.networks;
     networks.connect(Instagram, "178", TOKEN);
@@ -272,7 +272,7 @@ async fn instagrams_lists_hold_what_the_documentation_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_token_of_instagrams_own_login_has_its_own_host_and_is_refreshed_after_a_day() {
+async fn a_token_of_instagrams_login_is_refreshed_after_a_day() {
     let world = World::start().await;
     let networks = &world.networks;
     networks.connect_with(Instagram, Connection::new("178", "IGold").expires_in(60 * DAY));

@@ -13,7 +13,7 @@ async fn user() -> World {
 }
 
 #[tokio::test]
-async fn posts_are_listed_since_an_id_newest_first_and_an_empty_list_has_no_data() {
+async fn posts_are_listed_since_an_id_and_an_empty_list_has_no_data() {
     let world = user().await;
     let networks = &world.networks;
     let empty = world.get("/x/2/users/42/tweets", "xt").await;
@@ -51,7 +51,7 @@ async fn posts_are_listed_since_an_id_newest_first_and_an_empty_list_has_no_data
 }
 
 #[tokio::test]
-async fn what_others_write_is_among_the_mentions_and_what_they_answered_may_be_gone() {
+async fn mentions_hold_what_others_write_also_if_the_parent_is_gone() {
     let world = user().await;
     let networks = &world.networks;
     let post = networks.publish(X, "42", Thing::post("news")).unwrap();
@@ -85,7 +85,7 @@ async fn what_others_write_is_among_the_mentions_and_what_they_answered_may_be_g
 }
 
 #[tokio::test]
-async fn a_window_of_15_minutes_is_counted_and_a_call_after_its_last_is_noted() {
+async fn calls_are_counted_per_15_minutes_and_one_too_many_is_noted() {
     let world = user().await;
     let networks = &world.networks;
     for left in (0..15).rev() {

@@ -50,7 +50,7 @@ async fn walk(world: &World, path: &str, pointer: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_channels_uploads_are_listed_newest_first_with_what_only_its_owner_sees() {
+async fn uploads_are_listed_newest_first_with_the_owners_private_ones() {
     let world = channel().await;
     let (networks, now) = (&world.networks, world.clock.now_ms());
     let list =
@@ -80,7 +80,7 @@ async fn a_channels_uploads_are_listed_newest_first_with_what_only_its_owner_see
 }
 
 #[tokio::test]
-async fn a_thread_shows_some_of_its_replies_and_the_rest_is_listed_by_itself() {
+async fn a_thread_shows_some_replies_and_another_list_shows_the_rest() {
     let world = channel().await;
     let (networks, now) = (&world.networks, world.clock.now_ms());
     let publish = |thing: Thing| networks.publish(Youtube, CHANNEL, thing).unwrap();
@@ -192,7 +192,7 @@ async fn a_spent_quota_is_there_again_at_midnight_in_california() {
 }
 
 #[tokio::test]
-async fn an_hours_token_is_renewed_by_a_refresh_token_that_stays_until_it_is_taken_back() {
+async fn an_hours_token_is_renewed_until_the_grant_is_revoked() {
     let world = channel().await;
     let networks = &world.networks;
     networks.client(Youtube, "id", "secret");

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pages_line_says_its_token_and_its_last_tick_and_a_page_that_fares_ill_is_a_failure() {
+    fn a_pages_line_shows_its_token_and_tick_and_whether_it_fails() {
         let shown = |result: &str| {
             json!({
                 "token": {"state": "ok"},

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn every_item_is_one_that_the_api_takes_and_has_the_field_that_tells_its_type() {
+    fn the_api_accepts_every_item_and_each_has_its_type_field() {
         let items = items(&[7; 32], 1_790_000_000_000);
         for (item, field) in items.iter().zip(["type", "category", "lastMessageDate"]) {
             read_head(&item.bytes).unwrap();

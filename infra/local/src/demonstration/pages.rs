@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_a_page_on_every_network_with_tokens_that_the_api_takes() {
+    async fn every_network_has_a_page_with_tokens_that_the_api_accepts() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let networks = Networks::start(listener, testing::clock()).unwrap();
         for network in Network::ALL {

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_push_is_a_comment_or_reply_of_its_page_that_says_its_text() {
+    fn every_push_is_a_comment_or_reply_of_its_page_with_its_text() {
         for one in comments("42", 1_790_000_000_000) {
             let updates = push::split(one.network, &one.body);
             let page: NetworkId = owner(one.network).parse().unwrap();

@@ -61,7 +61,7 @@ async fn an_idle_mapping_takes_a_message_within_moments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_reported_messages_of_a_batch_come_again_after_their_visibility_timeout() {
+async fn only_the_reported_messages_of_a_batch_come_again() {
     let running = start().await;
     // Both pollers are busy meanwhile, so that the next messages come as one batch.
     for _ in 0..2 {

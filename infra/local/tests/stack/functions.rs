@@ -35,7 +35,7 @@ async fn the_deadline_is_the_platforms_time_and_the_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_gets_the_templates_environment_and_none_of_the_stacks() {
+async fn a_function_gets_only_the_templates_environment() {
     let running = start_with(|options| {
         options.parameters.insert("Greeting".into(), "olá".into());
     })

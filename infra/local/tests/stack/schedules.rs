@@ -49,7 +49,7 @@ async fn a_clock_moved_over_many_slots_fires_the_last_of_them_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_schedules_nothing_fires_by_itself_and_a_slot_can_be_run_by_hand() {
+async fn without_schedules_nothing_fires_but_a_slot_can_be_run() {
     let running = start().await;
     running.stack.clock().advance(Duration::from_secs(3600));
     tokio::time::sleep(Duration::from_millis(200)).await;

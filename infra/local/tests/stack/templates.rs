@@ -301,7 +301,7 @@ fn two_functions_may_not_have_the_same_route() {
 }
 
 #[test]
-fn globals_and_a_functions_own_properties_are_merged_as_sam_merges_them() {
+fn globals_and_a_functions_properties_are_merged_as_by_sam() {
     let text = "
 Globals:
   Function: {Timeout: 7, MemorySize: 512, Environment: {Variables: {A: global, B: global}}}
