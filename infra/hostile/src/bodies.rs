@@ -15,6 +15,9 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
 pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = lengths();
+    all.extend(codings());
+    all.extend(unreadable_lengths());
+    all.extend(incomplete());
     all.extend(without_bodies());
     all.extend(chunks());
     all.extend(ends_of_chunks());
@@ -78,6 +81,11 @@ fn lengths() -> Vec<Hostile> {
                 wire.answer_each("HTTP/1.1 204 None\r\ncontent-length: 2\r\ncontent-length: 4\r\n\r\n").await
             }
         ),
+    ]
+}
+
+fn codings() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             says_chunked_in_http_1_0,
@@ -101,6 +109,11 @@ fn lengths() -> Vec<Hostile> {
                 wire.half_close().await
             }
         ),
+    ]
+}
+
+fn unreadable_lengths() -> Vec<Hostile> {
+    vec![
         hostile!(TCP, claims_a_negative_length, "claims a length of -1", failure(Protocol), |wire| {
             wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nok").await
         }),
@@ -113,6 +126,11 @@ fn lengths() -> Vec<Hostile> {
                 wire.answer_each("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\nok").await
             }
         ),
+    ]
+}
+
+fn incomplete() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             claims_exabytes,

@@ -9,8 +9,11 @@ const TCP: Stage = Stage::Tcp;
 pub(crate) fn receivers() -> Vec<Hostile> {
     let mut all = sizes();
     all.extend(bytes());
-    all.extend(tolerated());
+    all.extend(odd_headers());
+    all.extend(odd_lines());
+    all.extend(refused_lines());
     all.extend(versions());
+    all.extend(other_protocols());
     all.extend(statuses());
     all.extend(informational());
     all.extend(redirects());
@@ -96,8 +99,8 @@ fn bytes() -> Vec<Hostile> {
     ]
 }
 
-/// What common clients take, and what they do not agree on.
-fn tolerated() -> Vec<Hostile> {
+/// Headers that common clients accept.
+fn odd_headers() -> Vec<Hostile> {
     vec![
         hostile!(
             TCP,
@@ -151,6 +154,12 @@ fn tolerated() -> Vec<Hostile> {
                 wire.answer_each("HTTP/1.1 200 OK\r\nx(odd\u{e9}): b\r\ncontent-length: 2\r\n\r\nok").await
             }
         ),
+    ]
+}
+
+/// Line ends and blank lines that common clients accept.
+fn odd_lines() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             ends_its_lines_with_lf_alone,
@@ -165,6 +174,11 @@ fn tolerated() -> Vec<Hostile> {
             Recorded::Success(200),
             |wire| { wire.answer_each("\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await }
         ),
+    ]
+}
+
+fn refused_lines() -> Vec<Hostile> {
+    vec![
         hostile!(
             TCP,
             sends_a_space_before_its_status,
@@ -241,6 +255,11 @@ fn versions() -> Vec<Hostile> {
         hostile!(TCP, claims_http_3_1, "claims to speak HTTP/3.1", failure(Protocol), |wire| {
             wire.answer_each("HTTP/3.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
         }),
+    ]
+}
+
+fn other_protocols() -> Vec<Hostile> {
+    vec![
         hostile!(TCP, speaks_ssh, "answers as an SSH server does", failure(Protocol), |wire| {
             wire.read_some().await?;
             wire.say("SSH-2.0-OpenSSH_9.6\r\n").await?;

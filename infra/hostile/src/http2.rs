@@ -27,7 +27,8 @@ pub(crate) fn receivers() -> Vec<Hostile> {
     all.extend(refusals());
     all.extend(violations());
     all.extend(withheld());
-    all.extend(heads());
+    all.extend(endless_heads());
+    all.extend(broken_heads());
     all.extend(bodies());
     all.extend(well_behaved());
     all
@@ -231,7 +232,7 @@ fn withheld() -> Vec<Hostile> {
     ]
 }
 
-fn heads() -> Vec<Hostile> {
+fn endless_heads() -> Vec<Hostile> {
     vec![
         hostile!(
             H2,
@@ -274,6 +275,11 @@ fn heads() -> Vec<Hostile> {
                 wire.listen().await
             }
         ),
+    ]
+}
+
+fn broken_heads() -> Vec<Hostile> {
+    vec![
         hostile!(
             H2,
             names_no_number_of_the_header_table,
