@@ -1,21 +1,21 @@
-//! A simulated day on six networks: how fresh is what arrives, and does all of it, once?
+//! A simulated day on six networks: how fresh are the items, and does each arrive once?
 //!
-//! People publish, answer, write and edit on two pages of each network, which belong to three accounts (two of the pages
-//! to two accounts each), more by day than by night. What Facebook, Instagram and X push is pushed as they push it, and one
-//! push in ten is lost, one in twenty comes twice, one in twenty up to three hours late. One network, by the seed, is
-//! down for an hour, and pushes nothing in it. Ticks come each quarter of an hour.
+//! People publish, answer, write and edit on two pages of each network, which belong to three accounts (two of the
+//! pages to two accounts each), more by day than by night. Facebook, Instagram and X push in their own ways: one push
+//! in ten is lost, one in twenty comes twice, one in twenty up to three hours late. One network, by the seed, is down
+//! for an hour, and pushes nothing in it. Ticks come each quarter of an hour.
 //!
-//! **What the fifteen minutes mean.** With a period of fifteen minutes, what appears just after its page was asked waits
-//! for the next tick: then it takes fifteen minutes and what the tick takes. So the share within fifteen minutes is all
-//! but what a tick's own time is of its period, and 100 % cannot be had with this period. Pages with `immediate` delivery
-//! have what is pushed at once.
+//! **What the fifteen minutes mean.** With a period of fifteen minutes, what appears just after its page was asked
+//! waits for the next tick: then it takes fifteen minutes and what the tick takes. So the share within fifteen minutes
+//! is all but what a tick's own time is of its period, and 100 % cannot be had with this period. Pages with `immediate`
+//! delivery have what is pushed at once.
 //!
-//! **Limits** are the networks' published ones, but for LinkedIn: its development tier's 100 calls a day of a member are
-//! fewer than a day's 96 ticks can do anything with. The day is run with what a real app would have been granted; the
-//! standard tier's numbers are not published, so some are chosen ([`SETTINGS`]).
+//! **Limits** are the networks' published ones, but for LinkedIn: its development tier's 100 calls a day of a member
+//! are fewer than a day's 96 ticks can do anything with. The day is run with what a real app would have been granted;
+//! the standard tier's numbers are not published, so some are chosen ([`SETTINGS`]).
 //!
-//! **What is apart**, and said in the table: what appeared in the outage, or so shortly before that the tick that was to
-//! find it was in it; what Instagram lists nowhere (mentions by others) and whose push was lost; and what was edited
+//! **What is apart**, and said in the table: what appeared in the outage, or so shortly before that the tick that was
+//! to find it was in it; what Instagram lists nowhere (mentions by others) and whose push was lost; and what was edited
 //! before anybody was asked, and whose push was lost: nobody can have that any more.
 
 mod freshness;
@@ -266,7 +266,8 @@ async fn connect(bundle: &Bundle) -> Vec<Connected> {
     pages
 }
 
-/// Runs a stretch of the day, and holds what came against what was promised. `after_ms` is how often is asked afterwards.
+/// Runs a stretch of the day and checks the arrivals against the promise. `after_ms` is the interval of polls
+/// afterwards.
 #[expect(clippy::print_stdout, reason = "a test says what it measured")]
 async fn all_arrives_fresh_and_once(hours: u64, first_hour: u64, things: usize, after_ms: u64) {
     let seed = tools::seed();

@@ -1,5 +1,5 @@
-//! What a tick over many pages takes: planning, messages, reads and writes of the tables, and what that costs. Planning is
-//! run over a hundred thousand schedules; asking, whose price is each page's alone, over fewer.
+//! The cost of a tick over many pages: planning, messages, reads and writes of the tables, and their price. Planning
+//! runs over a hundred thousand schedules; polling, whose price is each page's alone, over fewer.
 
 #![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 const SHARDS: u8 = 16;
 
-/// US$, on demand in us-east-1: a million units of reading, of writing, a million calls of SQS, a million invocations, and
-/// a GB-second on Arm.
+/// US$, on demand in us-east-1: a million units of reading, of writing, a million calls of SQS, a million invocations,
+/// and a GB-second on Arm.
 const READ: f64 = 0.125;
 const WRITE: f64 = 0.625;
 const QUEUE_CALL: f64 = 0.40;

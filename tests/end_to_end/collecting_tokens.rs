@@ -49,7 +49,7 @@ impl Case {
         self.bundle.until_rest().await;
     }
 
-    /// Publishes something before each of so many ticks, after each of which it must have been delivered.
+    /// Publishes something before each tick, after which it must have been delivered.
     async fn collects_for(&self, ticks: usize) {
         for tick in 0..ticks {
             let text = format!("{} of {ticks}", tick + 1);

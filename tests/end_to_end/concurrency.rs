@@ -357,7 +357,7 @@ impl Runs {
     }
 }
 
-/// So many runs, each with other timings, one after another.
+/// A number of runs, each with other timings, one after another.
 #[expect(clippy::print_stdout, reason = "a run that fails is repeated by its seed")]
 async fn many_runs(threshold: u64, count: u64) {
     let runs = Runs::start(threshold).await;

@@ -198,7 +198,7 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
     let rows = dynamodb::scan(&bundle, "DeadTable").await.len();
     assert_eq!(rows, if expiry == Expiry::Never { 12 } else { 0 }, "the tables delete as the test says");
 
-    // An item that waits far longer than any tick is late: it is found dead, not gone. A day without ticks is no matter.
+    // An item that waits longer than any tick is late is found dead, not gone. A day without ticks is no matter.
     let late = send_many(&bundle.client, &account, "event", 3).await;
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 3).await;
     hours(&bundle, 6 * 24).await;

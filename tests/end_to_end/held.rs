@@ -23,7 +23,7 @@ async fn until_held(bundle: &Bundle, account: &Account, webhook: &str, item_type
     panic!("{count} items were not held");
 }
 
-/// Moves the time until the receiver has seen so many attempts, ticking as the schedule would.
+/// Moves the time until the receiver has seen a number of attempts, ticking as the schedule would.
 async fn attempts(bundle: &Bundle, path: &str, count: u64, step: Duration) {
     for _ in 0..200 {
         if bundle.receiver.wait_for_count(path, count, Duration::from_millis(200)).await.is_ok() {

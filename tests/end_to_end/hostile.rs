@@ -124,7 +124,7 @@ async fn all_hostile_receivers_at_once_are_told_apart_and_harm_nobody() {
     bundle.stop().await;
 }
 
-/// Waits until the healthy webhooks of a wave have so many items.
+/// Waits until the healthy webhooks of a wave have a number of items.
 async fn healthy_have(bundle: &Bundle, wave: usize, count: u64) {
     for healthy in 0..HEALTHY {
         let path = format!("/healthy-{wave}/{healthy}");
@@ -198,7 +198,7 @@ async fn sequential_deliveries_use_one_connection_of_an_environment() {
     bundle.stop().await;
 }
 
-/// Waits until so many attempts at a webhook have ended, which must be successes.
+/// Waits until a number of attempts at a webhook have ended, which must be successes.
 async fn arrived(bundle: &Bundle, webhook: &Webhook, count: usize) {
     let ended = async {
         loop {

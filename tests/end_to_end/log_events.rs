@@ -1,4 +1,4 @@
-//! The one list of the functions' log events, of which `docs/log-events.md` is made and to which their sources are held.
+//! The one list of the functions' log events: it makes `docs/log-events.md`, and their sources are checked against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

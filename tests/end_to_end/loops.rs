@@ -279,7 +279,7 @@ async fn three_relayed_webhooks_multiply_to_an_end() {
     }
     bundle.send(&account, "/bots/origin/messages", "{}").await;
     let count = |of: fn(&Relay) -> usize| relays.iter().map(of).sum::<usize>();
-    // Each passage makes three of one: three deliveries are taken, nine of these, and the next twenty-seven are refused.
+    // Each passage triples: three deliveries are accepted, then nine, and the next twenty-seven are refused.
     until("the last of them is refused", || count(Relay::refused) >= 27).await;
     after_the_short_retries(&bundle).await;
     assert_eq!(count(Relay::taken), 3 + 9);

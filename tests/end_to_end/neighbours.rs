@@ -63,8 +63,7 @@ pub(crate) async fn connect(
     format!("/pages/{}", reply.json()["id"].as_str().unwrap())
 }
 
-/// How often a real page is polled in a few hours of ticks, with so many pages of another account's whose tokens are
-/// made up.
+/// How often a real page is polled in a few hours of ticks, beside another account's pages whose tokens are made up.
 async fn polls_beside(network: Network, real: &str, made_up: usize, most_calls: usize) -> usize {
     const TICKS: usize = 9;
     // A limit of the member's that lets a page be polled at each tick; those of the app are the networks' own.

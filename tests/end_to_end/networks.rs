@@ -1,4 +1,4 @@
-//! How networks push: bodies in their shapes, signed as they sign them, and what came of it in the tables.
+//! How networks push: bodies in their shapes, signed as they sign them, and the resulting rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,8 +108,8 @@ pub(crate) fn x(user: &str, post: &str) -> Value {
     }]})
 }
 
-/// What a network pushes of a thing as it is now, with the ids and texts of the stand-in; None where it pushes nothing of
-/// such things. `all` are the page's things.
+/// A network's push of a thing as it is now, with the ids and texts of the stand-in; None where it does not push such
+/// things. `all` are the page's things.
 pub(crate) fn push_of(network: Network, thing: &Published, all: &[Published]) -> Option<Value> {
     let seconds = thing.edited_ms.unwrap_or(thing.at_ms) / 1000 + 1;
     let entry = |name: &str, value: Value| json!({"id": thing.page, "time": seconds, name: [value]});
@@ -264,7 +264,7 @@ fn x_message(thing: &Published) -> Value {
     }]})
 }
 
-/// How many entries of the inbox wait, were handed on, and are nobody's.
+/// How many entries of the inbox wait, were dispatched, and are nobody's.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inbox {
     pub(crate) ready: usize,
@@ -320,7 +320,7 @@ fn left(bundle: &Bundle) -> Vec<String> {
     lines.filter(|line| line.contains("inbox.") && !line.contains("\"left\":0,")).collect()
 }
 
-/// How many entries were handed on and could not be marked, so that they are handed on again.
+/// How many entries were dispatched and could not be marked, so that they are dispatched again.
 pub(crate) fn not_marked(bundle: &Bundle) -> usize {
     let lines = bundle.logs.of("CollectFunction").into_iter();
     lines.filter(|line| line.contains("inbox.not_marked")).count()

@@ -92,8 +92,8 @@ impl Price {
     }
 }
 
-/// At most so many calls a batch. A busy machine's calls time out and are repeated by the client, and a repeat is
-/// counted: some per cent are let pass.
+/// At most this number of calls a batch. A busy machine's calls time out and are repeated by the client, and a repeat
+/// is counted: some per cent are let pass.
 fn at_most(calls: u64, a_batch: u64, price: &Price) {
     let most = price.batches * a_batch;
     assert!(calls <= most + most / 10, "{calls} of {most}: {price:?}");

@@ -121,11 +121,11 @@ async fn a_push_of_a_thousand_updates_is_answered_in_time() {
         times.sort();
         let (half, most) = (times[times.len() / 2], times[times.len() - 1]);
         // None where functions of another test ended meanwhile, whose time was counted before.
-        let reckoned = processor_time().zip(before).and_then(|(after, before)| after.checked_sub(before));
-        let reckoned = reckoned.map(|time| time / (PUSHES + 1));
+        let spent = processor_time().zip(before).and_then(|(after, before)| after.checked_sub(before));
+        let spent = spent.map(|time| time / (PUSHES + 1));
         println!(
             "{PUSHES} pushes of {UPDATES} updates of {pages} pages: half within {half:?}, all within {most:?}; \
-             {reckoned:?} of processor each, function, database and client together"
+             {spent:?} of processor each, function, database and client together"
         );
         // The function answers 503 where its own time ends first. How far it is from that is told by what it does, and
         // not by the time that passes on a machine that does other work too: full batches of 25 writes, and a look for
@@ -271,7 +271,7 @@ async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
     let took = began.elapsed();
     let counts = all_arrived(&bundle.receiver, "/all", handed_on).await;
     println!(
-        "{entries} entries of {pages} pages handed on in {took:?}, and delivered in {:?}",
+        "{entries} entries of {pages} pages dispatched in {took:?}, and delivered in {:?}",
         began.elapsed()
     );
     assert_handed_on_once(&bundle, &counts, handed_on);

@@ -150,7 +150,7 @@ async fn each_networks_pushes_are_stored_and_delivered_once_by_a_tick() {
         }
     }
     assert_eq!(inbox(&bundle).await, Inbox { ready: 3, ..Inbox::default() });
-    assert_eq!(bundle.receiver.count("/all"), 0, "nothing is handed on before the tick");
+    assert_eq!(bundle.receiver.count("/all"), 0, "nothing is dispatched before the tick");
     assert_eq!(hand_on(&bundle).await, Inbox { handed_on: 3, ..Inbox::default() });
     let items = arrived(&bundle, "/all", 3).await;
     let of: BTreeSet<_> = items.values().map(|item| item["page"].as_str().unwrap().to_owned()).collect();
@@ -166,7 +166,7 @@ async fn each_networks_pushes_are_stored_and_delivered_once_by_a_tick() {
         assert_eq!(delivery.header("carteiro-source"), Some(source.as_str()));
         assert_eq!(delivery.header("carteiro-item-type"), item["type"].as_str());
     }
-    // Replayed after it was handed on, and ticked again: nothing is new.
+    // Replayed after it was dispatched, and ticked again: nothing is new.
     for (network, body) in &pushes {
         pushed(&bundle, network, body).await;
     }
@@ -270,7 +270,7 @@ async fn a_page_with_immediate_delivery_gets_its_pushes_at_once() {
     let (mut number, mut at_once) = (0, false);
     while !at_once {
         number += 2;
-        assert!(number < 40, "nothing is handed on as it arrives");
+        assert!(number < 40, "nothing is dispatched as it arrives");
         let body = facebook(&[("1", vec![comment(number, "a"), comment(number + 1, "b")])]);
         pushed(&bundle, "facebook", &body).await;
         at_once = inbox(&bundle).await.ready == 0;
@@ -344,7 +344,7 @@ async fn a_late_immediate_push_is_dispatched_once_by_the_next_tick() {
     pushed(&bundle, "facebook", &body(ENTRIES)).await;
     bundle.stack.intercept_sqs(None);
     let begun = inbox(&bundle).await.handed_on - each;
-    println!("{begun} of {each} were handed on before the answer");
+    println!("{begun} of {each} were dispatched before the answer");
     assert!(begun == 0 || begun == 50, "{begun}: a step, where the machine was quick enough to begin one");
     bundle.tick().await;
     bundle.until_rest().await;

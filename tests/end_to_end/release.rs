@@ -30,7 +30,7 @@ const SOME: usize = 2500;
 /// How many the one has that runs on command.
 const MANY: usize = 100_000;
 
-/// How many lines are sent in a request: so many are answered in time on a busy machine.
+/// How many lines are sent in a request: these are answered in time on a busy machine.
 const BULK: usize = 1000;
 
 /// How many failures block the webhook of these tests.
@@ -124,7 +124,7 @@ async fn until_held(client: &Client, account: &Account, webhook: &Webhook, count
     panic!("{found} of {count} items are held");
 }
 
-/// A webhook that fails until it is blocked, and the ids of so many items that are held for it.
+/// A webhook that fails until it is blocked, and the ids of the items that are held for it.
 async fn blocked_webhook(
     client: &Client,
     account: &Account,
@@ -165,7 +165,7 @@ fn count_calls(bundle: &Bundle) -> Calls {
     calls
 }
 
-/// The places of the steps of so many items, none of which fails.
+/// The places of the steps of a number of items, none of which fails.
 fn steps(items: usize) -> Vec<Range<usize>> {
     let (mut steps, mut size, mut begin) = (Vec::new(), FIRST_STEP, 0);
     while begin < items {
@@ -245,7 +245,7 @@ fn latency(receiver: &Receiver, sent: &HashMap<String, u64>, span: Range<u64>) -
     Latency { items: took.len(), median: took[took.len() / 2], p99: took[took.len() * 99 / 100] }
 }
 
-/// Releases so many items of one webhook while another one gets a steady stream.
+/// Releases the held items of one webhook while another one gets a steady stream.
 async fn release_beside_a_stream(items: usize) {
     let bundle = Bundle::start().await;
     let clock = bundle.stack.clock().clone();

@@ -59,7 +59,7 @@ async fn until_rows(bundle: &Bundle, table: &str, webhook: &Webhook, count: usiz
     panic!("{table} has {found} items, not {count}: {:#?}", bundle.complaints());
 }
 
-/// A webhook, enabled, whose items died while it was disabled: so many in each hour, in the order of their acceptance.
+/// An enabled webhook whose items died while it was disabled: some in each hour, in the order of their acceptance.
 async fn dead_items(
     bundle: &Bundle,
     account: &Account,
@@ -417,7 +417,7 @@ async fn until_taken(bundle: &Bundle, account: &Account, webhook: &Webhook, repl
     }
 }
 
-/// Waits until so many have arrived, moving the time with ticks where nothing goes on by itself.
+/// Waits until a number of items have arrived, moving the time with ticks where nothing goes on by itself.
 async fn until_arrived_or_due(bundle: &Bundle, count: u64) {
     for _ in 0..20 {
         if bundle.receiver.wait_for_count("/x", count, Duration::from_secs(4)).await.is_ok() {

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 const FAILING: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-/// Moves the time in small steps until a path has `count` deliveries. The steps leave real time for what a step sets off.
+/// Moves the time in small steps until a path has `count` deliveries. Each step leaves real time for its effects.
 async fn advance_until(bundle: &Bundle, path: &str, count: u64, step: Duration, limit: Duration) {
     let mut moved = Duration::ZERO;
     while bundle.receiver.wait_for_count(path, count, Duration::from_millis(150)).await.is_err() {

@@ -25,7 +25,7 @@ fn busy() -> Behaviour {
     Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow).into()
 }
 
-/// Waits until so many results were found late.
+/// Waits until a number of results were found late.
 async fn until_late(bundle: &Bundle, results: u64) {
     for _ in 0..300 {
         let lines = bundle.logs.of("DeliverFunction");

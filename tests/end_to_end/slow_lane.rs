@@ -355,7 +355,7 @@ async fn compare(windows: u32, length: Duration, per_second: u32) -> (u64, u64) 
 #[tokio::test]
 async fn a_black_hole_with_a_third_of_the_traffic_delays_no_other() {
     let (with, without) = compare(3, Duration::from_secs(4), 20).await;
-    // Nothing of the black hole was attempted in the usual lane, so no batch of the others waited for a deadline of 15 s.
+    // The black hole had no attempt in the usual lane, so no batch of the others waited for a deadline of 15 s.
     // What is left is the machine's own noise; the exact comparison, on a quiet one, is the test below.
     assert!(with < 5000 + 2 * without, "{with} ms with a black hole, {without} ms without");
 }

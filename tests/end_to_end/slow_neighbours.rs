@@ -1,9 +1,9 @@
 //! What one account's slow URLs do to another account's healthy deliveries.
 //!
-//! Each test measures the neighbour alone and then beside the flood, in the same run. The first wave of a flood may take
-//! every copy of the function: nobody knows of it yet, and what waits then waits for one attempt's time. What comes later
-//! is held against what the neighbour takes alone. A second is added to each bound: a busy machine takes that long now
-//! and then, and the attempts of each flood take four times as long or never end.
+//! Each test measures the neighbour alone and then beside the flood, in the same run. The first wave of a flood may
+//! take every copy of the function: nobody knows of it yet, and what waits then waits for one attempt's time. What
+//! comes later is held against what the neighbour takes alone. A second is added to each bound: a busy machine takes
+//! that long now and then, and the attempts of each flood take four times as long or never end.
 //!
 //! Fair queues are the embedded SQS's own, by the rules that the real one documents. How much they change there is up
 //! to the real one.
@@ -100,7 +100,7 @@ fn late() -> Behaviour {
     Behaviour::from(Answer::Delay { by: LATE, then: Box::new(Answer::status(StatusCode::OK)) })
 }
 
-/// Waits until so many of these items were moved to the slow lane.
+/// Waits until a number of these items were moved to the slow lane.
 async fn until_moved(bundle: &Bundle, items: &[String], least: usize) {
     let ends = Instant::now() + SOON * 2;
     loop {

@@ -68,7 +68,7 @@ impl Page {
         self.client.try_request(Method::GET, &path, &[("authorization", bearer.as_str())], Bytes::new()).await
     }
 
-    /// A tick: goes on from what the last one kept, with at most so many calls.
+    /// A tick: goes on from what the last one kept, with at most `most_calls` calls.
     async fn tick(&mut self, most_calls: usize) {
         let (owner, now): (NetworkId, _) = (OWNER.parse().unwrap(), self.now());
         let kept = self.kept.take();

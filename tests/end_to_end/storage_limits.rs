@@ -50,7 +50,7 @@ fn post(network: Network, id: &str) -> Event {
     Event { network, by: By::Poll, shape, field: "posts".into(), sent_at: None, raw, beside: None }
 }
 
-/// Puts an entry into the inbox that was collected at a time, ready to be handed on.
+/// Puts an entry into the inbox that was collected at a time, ready to be dispatched.
 async fn collected(bundle: &Bundle, account: &Account, page: &str, event: &Event, at: Timestamp) {
     let reading = normalise::read(event, &OWNER.parse().unwrap());
     let key = EntryKey::new(&reading.thing, &reading.version);
@@ -87,7 +87,7 @@ async fn listed(bundle: &Bundle, account: &Account, webhook: &Webhook, list: &st
     answer.json()["data"].as_array().unwrap().clone()
 }
 
-/// Ticks until a list of a webhook's has so many items.
+/// Ticks until a list of a webhook's has a number of items.
 async fn until_listed(bundle: &Bundle, account: &Account, webhook: &Webhook, list: &str, count: usize) {
     for _ in 0..300 {
         if listed(bundle, account, webhook, list).await.len() == count {

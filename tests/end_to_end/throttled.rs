@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const OPERATIONS: [&str; 6] =
     ["BatchGetItem", "GetItem", "Query", "UpdateItem", "DeleteItem", "TransactWriteItems"];
 
-/// Throttles so many of a hundred calls that touch the streaks.
+/// Throttles a percentage of the calls that touch the streaks.
 fn throttle(bundle: &Bundle, percent: u64) -> Arc<AtomicU64> {
     let (calls, throttled) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&throttled);
@@ -50,8 +50,8 @@ fn missing(bundle: &Bundle, path: &str, sent: &[String]) -> usize {
     sent.iter().filter(|id| !counts.contains_key(*id)).count()
 }
 
-/// Waits until the queues hand out nothing and nothing arrives at a path any more, and answers how much had. What failed
-/// stays in flight here until its visibility timeout is moved past, so that nothing comes to rest.
+/// Waits until the queues hand out nothing and nothing arrives at a path any more, and answers how much had. Failed
+/// items stay in flight until the time passes their visibility timeout, so the queues never come to rest.
 async fn quiet(bundle: &Bundle, path: &str) -> u64 {
     loop {
         let before = bundle.receiver.count(path);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::{Account, Webhook, is_at_rest};
 
-/// Sends so many items of a type in one request, which must take them all, and answers their ids.
+/// Sends a number of items of a type in one request, which must accept all, and answers their ids.
 pub async fn send_many(client: &Client, account: &Account, item_type: &str, count: usize) -> Vec<String> {
     let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
     let body: String = (0..count).map(line).collect();
@@ -20,7 +20,7 @@ pub async fn send_many(client: &Client, account: &Account, item_type: &str, coun
     assert_eq!(reply.status, 202, "{}", reply.text());
     let reply = reply.json();
     let results = reply["results"].as_array().expect("results");
-    results.iter().map(|one| one["id"].as_str().unwrap_or_else(|| panic!("{one}")).to_owned()).collect()
+    results.iter().map(|line| line["id"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()).collect()
 }
 
 /// The status of an item type of a webhook.

@@ -1,7 +1,7 @@
-//! What a client was answered, and which secrets it saw on the way, in bounded memory.
+//! The answers to a client, and the secrets that it saw on the way, in bounded memory.
 //!
-//! An answer that shows an account's key or a webhook's secret, where that was just made, is the documented exception: of
-//! exactly these answers the one member is left out, and becomes a secret that is looked for everywhere else.
+//! An answer that shows an account's key or a webhook's secret, where that was just made, is the documented exception:
+//! of exactly these answers the one member is left out, and becomes a secret that is looked for everywhere else.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

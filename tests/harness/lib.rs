@@ -133,7 +133,7 @@ impl Bundle {
         Self::start_on(testing::clock(), own).await
     }
 
-    /// Starts the bundle with some parameters set, on a clock of the test's own: one that begins at an instant whose hour
+    /// Starts the bundle with some parameters set, on the test's own clock: one that begins at an instant whose hour
     /// matters to the test, or the machine's where a program outside of the bundle compares times with it.
     pub async fn start_on<'a>(clock: Clock, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::start_from(workspace().join("template.yaml"), clock, own).await
@@ -202,7 +202,7 @@ impl Bundle {
         reply.json()["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Sends so many items of a type in one request, which must take them all, and answers their ids.
+    /// Sends a number of items of a type in one request, which must accept all, and answers their ids.
     pub async fn send_many(&self, account: &Account, item_type: &str, count: usize) -> Vec<String> {
         let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
         let body: String = (0..count).map(line).collect();
@@ -212,8 +212,8 @@ impl Bundle {
         assert_eq!(reply.status, 202, "{}", reply.text());
         let reply = reply.json();
         let results = reply["results"].as_array().expect("results");
-        let ids: Vec<_> = results.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
-        let refused: Vec<_> = results.iter().filter(|one| one.get("error").is_some()).collect();
+        let ids: Vec<_> = results.iter().filter_map(|line| line["id"].as_str().map(str::to_owned)).collect();
+        let refused: Vec<_> = results.iter().filter(|line| line.get("error").is_some()).collect();
         assert!(ids.len() == count, "{refused:?}; the functions said: {:#?}", self.complaints());
         ids
     }
@@ -302,8 +302,8 @@ impl Bundle {
     }
 }
 
-/// A clock of the machine's own time, for a test with a program beside it that knows no other: the stack's program, or a
-/// library that verifies signatures.
+/// A clock of the machine's time, for a test beside a program that knows no other: the stack's program, or a library
+/// that verifies signatures.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "whoever asks for this compares times with another program's")]
 pub fn machine_clock() -> Clock {

@@ -1,12 +1,12 @@
-//! Looking at all that came out of a bundle for the secrets that there are in it.
+//! Searches all outputs of a bundle for its secrets.
 //!
 //! Looked for: every token that the stand-ins know, with what was signed with a service account's key and the key's own
-//! parts; the parameters that the template does not show (`NoEcho`); the admin key; what requests of the bundle's client
-//! carried (tokens, `Authorization`, also where they were refused); accounts' keys and webhooks' secrets.
+//! parts; the parameters that the template does not show (`NoEcho`); the admin key; what requests of the bundle's
+//! client carried (tokens, `Authorization`, also where they were refused); accounts' keys and webhooks' secrets.
 //!
-//! Looked at: what all functions logged (the newest 20,000 lines); what the receiver got; the rows of all tables but the
-//! tokens' own ([`MOST_ROWS`] of each); what is left in queues ([`MOST_MESSAGES`]); and what the bundle's client was
-//! answered. Webhooks' secrets are at home in the configuration.
+//! Looked at: what all functions logged (the newest 20,000 lines); what the receiver got; the rows of all tables but
+//! the tokens' own ([`MOST_ROWS`] of each); what is left in queues ([`MOST_MESSAGES`]); and what the bundle's client
+//! was answered. Webhooks' secrets are at home in the configuration.
 //!
 //! Not looked at: what came and went between, but for logs, deliveries and answers; what other clients were answered;
 //! stacks that a test starts without a [`Bundle`].
@@ -82,8 +82,8 @@ impl Bundle {
         Search::new(self.private.iter().cloned().chain(of_networks).chain(noted))
     }
 
-    /// The secrets that came out, each once for each place. Faults that were injected into the tables' and queues' calls
-    /// are lifted.
+    /// The secrets that came out, each once for each place. Faults that were injected into the tables' and queues'
+    /// calls are lifted.
     pub async fn leaks(&self) -> Vec<Leak> {
         self.stack.intercept_dynamodb(None);
         self.stack.intercept_sqs(None);

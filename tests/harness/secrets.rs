@@ -103,7 +103,7 @@ impl Search {
             of.extend(forms.iter().map(|_| index));
             patterns.extend(forms);
         }
-        let patterns = AhoCorasick::new(patterns).expect("so many patterns can be looked for");
+        let patterns = AhoCorasick::new(patterns).expect("the search takes all patterns");
         Self { secrets, of, patterns }
     }
 
@@ -198,8 +198,7 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// What of the base64 of something is a secret's alone, where it has so many bytes (less than three, or three more, …)
-/// before it.
+/// The part of a base64 text that is a secret's alone, where `before` bytes stand before the secret.
 fn within(base64: &impl base64::Engine, secret: &[u8], before: usize) -> Vec<u8> {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(secret);

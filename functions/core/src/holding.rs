@@ -16,7 +16,7 @@
 //! | | `lease_until`, `lease_by` | the end of a worker's lease, and the worker |
 //! | | `step_id`, `step_size`, `step_items` | the step under way, how many items it may have, and has |
 //! | | `step_finished`, `step_failures` | the indices of its items that have finished, and of those that failed |
-//! | | `step_began_at`, `step_hastened`, `step_sent` | when it began, `hastened` at that time, and the mark that all was sent |
+//! | | `step_began_at`, `step_hastened`, `step_sent` | when it began, `hastened` then, and the mark that all was sent |
 //! | | `looked_behind_at` | when expired items were searched for behind replayed ones |
 //!
 //! # Repeated writes

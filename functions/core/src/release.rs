@@ -6,7 +6,7 @@
 //! one first step a tick. A failure in the first step does not use up the item's schedule.
 //!
 //! An owner's act (a block is ended, a webhook enabled or changed) releases everything that was held by the state
-//! before it, retries too. Batches that read that state may go on holding items for as long as they run, so a second
+//! before it, retries too. Batches that read that state may still hold items while they run, so a second
 //! look comes after that ([`SECOND_LOOK`]), and the release is kept until then ([`ending`]).
 
 use std::fmt;

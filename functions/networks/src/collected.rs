@@ -1,7 +1,7 @@
 //! Collected items: one form for what every network pushes or answers.
 //!
 //! A network's normaliser fills a [`Content`]; [`render`] makes the item's bytes of it. The same content and envelope
-//! give the same bytes, so that what is handed on again after a crash is the same item.
+//! give the same bytes, so an item that is dispatched again after a crash is the same.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The inbox: what networks pushed or answered, one entry for each (page, thing, version), until it is handed on.
+//! The inbox: things that networks pushed or answered, an entry each (page, thing, version), until they are dispatched.
 //!
 //! The *thing* is what the network's id names, with its kind before it, so that ids of two kinds cannot meet. The
 //! *version* of something created or edited is a digest of its text and its attachments' ids, which push and poll both
@@ -7,7 +7,7 @@
 //! entry, whichever came first. What has no id of its own is keyed by a digest of its value, whose order and spacing do
 //! not matter.
 //!
-//! What is stored is the network's own JSON; it is normalised again when it is handed on.
+//! What is stored is the network's own JSON; it is normalised again when it is dispatched.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::collected::{Action, By, Content};
 use crate::network::{Network, NetworkId};
 use carteiro_core::id::{ItemId, PageId, digest, half};
 
-/// How long an entry that was handed on is remembered, without what it held: 60 days. A network repeats a push for at
+/// How long a dispatched entry is remembered, without its content: 60 days. A network repeats a push for at
 /// most 36 hours (Meta), and a poll sees again what is weeks old: the longest window of a network's answer is 60 days
 /// (LinkedIn's notifications). What comes again after that is delivered again, under the same id.
 pub const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
@@ -115,7 +115,7 @@ impl Signal {
     }
 }
 
-/// What came as ids only and is asked for with the page's token before it is handed on.
+/// A push of ids only, which is completed with the page's token before it is dispatched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]
 pub enum Wanted {
@@ -245,7 +245,7 @@ impl EntryKey {
         self.0.split_once('#').unwrap_or((&self.0, ""))
     }
 
-    /// The id of the item that the entry becomes: the same whenever it is handed on.
+    /// The id of the item that the entry becomes: the same whenever it is dispatched.
     #[must_use]
     pub fn item(&self, page: &PageId) -> ItemId {
         ItemId::of_parts([b"carteiro collected 1".as_slice(), page.as_str().as_bytes(), self.0.as_bytes()])

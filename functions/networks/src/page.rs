@@ -19,7 +19,7 @@ pub const MAX_PAGE_NAME_BYTES: usize = 256;
 /// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// When what a page's network pushes is handed on.
+/// When the pushes of a page's network are dispatched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
@@ -213,7 +213,7 @@ pub struct Page {
     pub network_id: NetworkId,
     /// Its name, in its owner's words.
     pub name: String,
-    /// When what is pushed is handed on.
+    /// When pushes are dispatched.
     pub delivery: Delivery,
     /// Whether its network took a token of its account's as this page's. Until then nobody knows that it is theirs.
     #[serde(default)]
@@ -318,7 +318,7 @@ pub struct NewPage {
     pub network_id: NetworkId,
     /// Its name.
     pub name: String,
-    /// When what is pushed is handed on.
+    /// When pushes are dispatched.
     pub delivery: Delivery,
     /// What calls carry.
     pub access_token: AccessToken,
@@ -335,7 +335,7 @@ pub struct Changed {
     pub page: Page,
     /// What changes of its token, if anything.
     pub token: Option<TokenChange>,
-    /// Whether pushes are handed on at another time from now on.
+    /// Whether pushes are dispatched at another time from now on.
     pub rerouted: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The instant at which the tests' time begins.
 //!
-//! Every test that moves the clock begins at an instant that is named, here or in the test, so that none of them depends
-//! on the hour at which it is run. [`VARIABLE`] moves all that name none of their own.
+//! Every test that moves the clock begins at an instant that is named, here or in the test, so none depends on the hour
+//! at which it is run. [`VARIABLE`] moves all that name none of their own.
 
 #![expect(clippy::expect_used, reason = "this is test code: what fails, fails the test, and says so")]
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::Clock;
 
-/// Where tests begin that name no other instant: a Tuesday, at 10:07 in UTC and 02:07 in Pacific time, so that an ordinary
-/// test ends hours before a daily quota starts anew.
+/// The instant at which tests begin unless they name another one: a Tuesday, 10:07 in UTC and 02:07 in Pacific time, so
+/// an ordinary test ends hours before a daily quota starts anew.
 pub const START: &str = "2026-11-24T10:07:00Z";
 
 /// The environment variable that names another start for a whole run, in RFC 3339.

@@ -1,6 +1,6 @@
 //! The service accounts of Google's, and what they sign: assertions, verified as Google does (RS256).
 //!
-//! All accounts have one RSA key, which is the tests' own and is no account's anywhere; their addresses tell them apart.
+//! All accounts have one RSA key, which the tests alone use; their addresses tell them apart.
 //!
 //! Sources: developers.google.com/identity/protocols/oauth2/service-account; RFC 7515, RFC 7523.
 

@@ -7,15 +7,19 @@
 //! | `POST publish` `{"network","page","kind","text",…}` | publishes a [`Thing`], and answers its `id` |
 //! | `POST edit` `{"network","id","text"}` | edits it, and answers its `id` |
 //! | `POST remove` `{"network","id"}` | removes it |
-//! | `POST token` `{"network","token","state"}` | `state`: `"good"`, `"expired"`, `"revoked"`, `{"narrowed":"permission"}`, `{"somebody_elses":"id"}` |
-//! | `POST fault` `{"network","fault","on"?,"page"?,"after"?,"times"?,"seconds"?}` | `fault`: `"malformed"`, `"dropped"`, `{"unavailable":503}`, `{"limited":900}`, `{"slow_ms":500}`, `{"token":state}`, `{"answer":{"status","body"}}` |
+//! | `POST token` `{"network","token","state"}` | sets the state of a token |
+//! | `POST fault` `{"network","fault","on"?,"page"?,"after"?,"times"?,"seconds"?}` | plans a fault |
 //! | `DELETE fault?network=` | lifts all faults |
 //! | `POST usage` `{"network","page"?,"percent","regain_minutes","code"?}` | Meta's headers |
 //! | `POST cap` `{"network","most"}` | the most elements of one answer; null: as the network has it |
 //! | `GET things?network=&page=`, `GET calls?network=` | what was published, and what was called |
 //!
-//! What is done answers 200 with `{}` where it has nothing else to tell. Errors are problem details (RFC 9457). A token is
-//! in no answer.
+//! A `state` is `"good"`, `"expired"`, `"revoked"`, `{"narrowed":"permission"}` or `{"somebody_elses":"id"}`. A `fault`
+//! is `"malformed"`, `"dropped"`, `{"unavailable":503}`, `{"limited":900}`, `{"slow_ms":500}`, `{"token":state}` or
+//! `{"answer":{"status","body"}}`.
+//!
+//! A success answers 200, with `{}` where it has nothing else to tell. Errors are problem details (RFC 9457). No answer
+//! has a token in it.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// So many times.
+    /// A number of times.
     #[must_use]
     pub fn times(self, times: usize) -> Planned {
         Planned { span: Span::Times(times), ..self.into() }
@@ -53,7 +53,7 @@ impl Fault {
         Planned::from(self).on(kind_or_path)
     }
 
-    /// Once, after so many calls that go well.
+    /// Once, after a number of calls that go well.
     #[must_use]
     pub fn after(self, calls: usize) -> Planned {
         Planned::from(self).after(calls)
@@ -110,7 +110,7 @@ impl Planned {
         self
     }
 
-    /// After so many calls that it would have come to, and that go well.
+    /// After a number of calls that it would have applied to, and that go well.
     #[must_use]
     pub fn after(mut self, calls: usize) -> Self {
         self.after = calls;

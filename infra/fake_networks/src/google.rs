@@ -1,8 +1,8 @@
 //! What Google's APIs have in common: their errors, and the address that gives out access tokens.
 //!
-//! Sources: developers.google.com/youtube/v3/docs/errors, google.aip.dev/193, developers.google.com/identity/protocols/oauth2
-//! (web-server, service-account), RFC 6749 (5.2), RFC 7523; captured answers. The words of messages are from memory where no
-//! captured answer has them.
+//! Sources: developers.google.com/youtube/v3/docs/errors, google.aip.dev/193,
+//! developers.google.com/identity/protocols/oauth2 (web-server, service-account), RFC 6749 (5.2), RFC 7523; captured
+//! answers. The words of messages are from memory where no captured answer has them.
 
 use serde_json::{Value, json};
 
@@ -71,8 +71,7 @@ impl Refusal {
         refusal.detailed("ACCESS_TOKEN_SCOPE_INSUFFICIENT")
     }
 
-    /// A shorter limit is spent, for this long. That `retry-after` is there is not documented; a limit that a test plans
-    /// for a time has to say it.
+    /// A shorter limit is spent for a time. `retry-after` is not documented, but a test's limit for a time needs it.
     pub(crate) fn rate(wait_ms: u64) -> Reply {
         let message = "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute'.";
         let refusal = Self::new(429, "global", "rateLimitExceeded", message).named("RESOURCE_EXHAUSTED");

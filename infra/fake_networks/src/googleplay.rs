@@ -3,9 +3,9 @@
 //! A [`Review`](Kind::Review) has stars, a text and mostly an author; a [`Reply`](Kind::Reply) on it is its developer's
 //! answer. Members of a review stand in its `userComment`.
 //!
-//! Chosen where the documentation leaves it open: an answer of the developer's moves its review neither up nor back into
-//! the week; a developer's answer that was replaced is gone; an hour of the quota is one of the clock's, and begins for
-//! each app with the first call in it.
+//! Chosen where the documentation leaves it open: an answer of the developer's moves its review neither up nor back
+//! into the week; a developer's answer that was replaced is gone; an hour of the quota is one of the clock's, and
+//! begins for each app with the first call in it.
 //!
 //! Sources: developers.google.com/android-publisher/reply-to-reviews, /api-ref/rest/v3/reviews. The words
 //! of the refusals are from memory.

@@ -7,9 +7,10 @@
 //! Login at the other (graph.facebook.com), where `me` is the Facebook page that the account is connected to: its id is
 //! the account's with a 9 before it.
 //!
-//! A [`Mention`](Kind::Mention) is a comment of somebody else's on the media that is its parent, or without one media of
-//! somebody else's with the name in its caption; both are found by their ids alone. A [`Tag`](Kind::Tag) is somebody
-//! else's photo. Stories are listed for 24 hours. Comments are listed newest first, 50 at once at most, top level alone.
+//! A [`Mention`](Kind::Mention) is a comment of somebody else's on the media that is its parent, or without one media
+//! of somebody else's with the name in its caption; both are found by their ids alone. A [`Tag`](Kind::Tag) is somebody
+//! else's photo. Stories are listed for 24 hours. Comments are listed newest first, 50 at once at most, top level
+//! alone.
 //!
 //! Sources: developers.facebook.com/docs/instagram-platform (instagram-media/comments, ig-comment/replies,
 //! instagram-user/mentioned_comment, /mentioned_media, conversations, business-login); captured answers.

@@ -9,8 +9,8 @@
 //!
 //! # What is guaranteed
 //! A token that was not connected is refused as the network refuses one it never gave out. Times are the [`Clock`]'s
-//! alone, so that a test that moves it moves expiries, limits and what is published later with it. A walk through a list
-//! by its cursors meets each element once that was there all the time. Nothing is written or logged with a token.
+//! alone, so that a test that moves it moves expiries, limits and what is published later with it. A walk through a
+//! list by its cursors meets each element once that was there all the time. Nothing is written or logged with a token.
 //!
 //! # What is not
 //! Nothing outlives the process. Of what is not documented (the order of some lists, the wording of some errors) one
@@ -242,7 +242,7 @@ impl Networks {
         self.on(network, |shelf, _| shelf.faults.lift());
     }
 
-    /// Answers at most so many elements at once, however many are asked for; at least one.
+    /// Limits the elements of one answer, however many are asked for; at least one.
     pub fn cap_pages(&self, network: Network, most: impl Into<Option<usize>>) {
         self.on(network, |shelf, _| shelf.cap = most.into());
     }
@@ -256,7 +256,7 @@ impl Networks {
         });
     }
 
-    /// Answers so many calls of a kind in a window, instead of as many as the network does. Kinds are those of
+    /// Limits the calls of a kind in a window to another number than the network's. Kinds are those of
     /// [`Call::kind`]; a network that counts all calls alike has the empty one.
     pub fn limit(&self, network: Network, of: LimitOf, kind: &str, most: u64) {
         self.on(network, |shelf, _| shelf.limits.insert((of, kind.to_owned()), most));
@@ -301,8 +301,7 @@ impl Networks {
     }
 }
 
-/// Every parameter of the template that says where a network's API or its tokens are, with the path of the stand-in that
-/// takes its place.
+/// Every parameter of the template that is an address of a network's API or tokens, with the path of its stand-in.
 pub const ADDRESSES: [(&str, &str); 12] = [
     ("FacebookBaseUrl", "/facebook"),
     ("FacebookTokenUrl", "/facebook/token"),

@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// So many per cent. Where that is 100 or above, calls are answered again after an hour.
+    /// A usage in per cent. Where it is 100 or above, calls are answered again after an hour.
     #[must_use]
     pub fn percent(percent: u32) -> Self {
         Self { percent, regain_minutes: 60, code: None }

@@ -2,10 +2,10 @@
 //! `organizationalEntityNotifications?q=criteria`, `organizationAcls?q=roleAssignee`, and the address of tokens.
 //!
 //! A [`Post`](Kind::Post) is the company's; a [`Comment`](Kind::Comment) is on one, a [`Reply`](Kind::Reply) is below a
-//! comment, at whatever it is directed; a [`Mention`](Kind::Mention) is another's post that names the company, or, with a
-//! parent, shares that post. Members stand in the post's or the comment's JSON; two have more effect: a post of another
-//! `visibility` than `PUBLIC` has no notifications, and a `decoratedGeneratedActivity` takes the place of that of the
-//! comment's notifications (null: they say nothing of it).
+//! comment, at whatever it is directed; a [`Mention`](Kind::Mention) is another's post that names the company, or, with
+//! a parent, shares that post. Members stand in the post's or the comment's JSON; two have more effect: a post of
+//! another `visibility` than `PUBLIC` has no notifications, and a `decoratedGeneratedActivity` takes the place of that
+//! of the comment's notifications (null: they say nothing of it).
 //!
 //! A token of a member that lacks `ADMINISTRATOR` is a recruiting poster's, who is answered empty lists; one that lacks
 //! anything else is refused.

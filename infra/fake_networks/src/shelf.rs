@@ -35,7 +35,7 @@ pub(crate) trait Api: Sync {
     /// What a call asks for, in one word: for the record, and for faults of such calls alone.
     fn kind(&self, request: &Request) -> String;
 
-    /// The answer, with all limits and tokens heeded.
+    /// The answer, after limits and tokens were checked.
     fn answer(&self, shelf: &mut Shelf, request: &Request) -> Reply;
 
     /// How the network says that it failed.
@@ -279,7 +279,7 @@ impl Shelf {
         root
     }
 
-    /// How many elements an answer has, of so many asked for and so many allowed.
+    /// How many elements an answer has, by the numbers asked for and allowed.
     pub(crate) fn size(&self, asked: Option<usize>, usual: usize, most: usize) -> usize {
         let cap = self.cap.unwrap_or(usize::MAX).max(1);
         asked.unwrap_or(usual).min(most).min(cap)

@@ -86,7 +86,7 @@ pub fn command(workspace: &Path, packages: &BTreeSet<String>) -> Result<(Command
         .args(arguments(&place, packages))
         .current_dir(workspace)
         .env_clear()
-        .envs(environment.into_iter().filter(|(name, _)| is_handed_on(name)))
+        .envs(environment.into_iter().filter(|(name, _)| is_passed_on(name)))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     Ok((command, place.binaries))
@@ -106,9 +106,9 @@ fn arguments(place: &Place, packages: &BTreeSet<String>) -> Vec<OsString> {
     arguments
 }
 
-/// Cargo sets variables for what it runs. Handed on to a Cargo within, they change what build scripts see, and much
+/// Cargo sets variables for what it runs. Passed to a nested Cargo, they change what build scripts see, and much
 /// would be built anew at every run.
-fn is_handed_on(name: &OsString) -> bool {
+fn is_passed_on(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     !name.starts_with("CARGO_") || name == "CARGO_HOME" || name == "CARGO_TARGET_DIR"
 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_cargos_own_variables_are_kept_back() {
-        let handed_on = |name: &str| is_handed_on(&name.into());
+        let handed_on = |name: &str| is_passed_on(&name.into());
         for name in
             ["PATH", "HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO", "CARGO_HOME", "CARGO_TARGET_DIR"]
         {

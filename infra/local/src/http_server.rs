@@ -1,8 +1,7 @@
 //! The HTTP/1.1 server under every front of the stack.
 //!
-//! A handler answers, or drops the connection without an answer. Stopping ends every connection at once: whoever waits
-//! on the other side sees it break, which is what ends a function whose Runtime API goes away. Web pages of other origins
-//! are refused ([`carteiro_http`]).
+//! A handler answers, or drops the connection without an answer. Stopping ends every connection at once,
+//! which also ends a function whose Runtime API goes away. Web pages of other origins are refused ([`carteiro_http`]).
 
 use std::net::SocketAddr;
 

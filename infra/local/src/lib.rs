@@ -7,10 +7,11 @@
 //!
 //! **Guaranteed:** what the template has and this does not understand is an error, never ignored ([`template`] lists
 //! what means nothing here); functions may call of tables and queues what the template allows them (`permissions`), and
-//! see nothing of this process's environment; when the stack stops, its functions have ended; when it dies, they end as soon as they next use their Runtime API, which an idle one is always doing.
+//! see nothing of this process's environment; when the stack stops, its functions have ended; when it dies, they end at
+//! their next use of the Runtime API, and idle ones at once.
 //!
-//! **Not guaranteed:** asynchronous invocations that wait are lost with the process; nothing is throttled by rate. Real time, not the movable clock, bounds what happens in real time: a function's
-//! timeout, its init, the HTTP API's wait for it.
+//! **Not guaranteed:** asynchronous invocations that wait are lost with the process; nothing is throttled by rate. Real
+//! time, not the movable clock, bounds a function's timeout, its init, and the HTTP API's wait for it.
 
 mod dynamodb;
 mod dynamodb_server;

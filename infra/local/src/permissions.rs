@@ -185,8 +185,8 @@ struct Statements {
     statements: Vec<Statement>,
 }
 
-/// All that a request to DynamoDB asks for (DynamoDB developer guide, "DynamoDB API permissions"; for transactions, "Using
-/// IAM with transactions"; for PartiQL, "IAM security policies with PartiQL"). Nothing where that cannot be told.
+/// All accesses of a request to DynamoDB (DynamoDB developer guide, "DynamoDB API permissions"; for transactions,
+/// "Using IAM with transactions"; for PartiQL, "IAM security policies with PartiQL"). None where they cannot be told.
 fn dynamodb_accesses(
     operation: &str,
     body: &[u8],

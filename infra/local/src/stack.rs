@@ -341,8 +341,8 @@ impl Stack {
     }
 }
 
-/// The template, with this stack's own addresses among the hosts that it calls its own: no webhook may lead to them, under
-/// whichever name of this machine. The receiver and the stand-ins are others'.
+/// The template, with this stack's addresses among its own hosts: no webhook may lead to them, under any name of this
+/// machine. The receiver and the stand-ins are others'.
 fn read_template(options: &StackOptions, addresses: &Addresses) -> Result<Template, TemplateError> {
     let mut parameters = options.parameters.clone();
     if Template::declares(&options.template, OWN_HOSTS)? {

@@ -78,7 +78,7 @@ pub enum Answer {
         /// The answer.
         then: Box<Answer>,
     },
-    /// 200 with a body of so many bytes.
+    /// 200 with a body of a number of bytes.
     Large {
         /// How many.
         bytes: u64,

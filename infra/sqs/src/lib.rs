@@ -30,8 +30,9 @@
 //!   Where the dead-letter queue is gone, the message stays and goes on being received.
 //! - Queues are made, purged and deleted at once, and the 60 s in which a name is taken after a deletion, or a second
 //!   purge refused, are forgotten at a restart.
-//! - A `MessageGroupId` is kept and handed out, and changes no order. No signature or queue policy is checked; a hook may refuse a caller ([`Call::access_key_id`]).
-//!   `AddPermission`, `RemovePermission` and the message move tasks are unknown actions.
+//! - A `MessageGroupId` is kept and handed out, and changes no order. No signature or queue policy is checked; a hook
+//!   may refuse a caller ([`Call::access_key_id`]). `AddPermission`, `RemovePermission` and the message move tasks are
+//!   unknown actions.
 //!
 //! # Memory
 //! Some hundreds of bytes a message, whatever its size: bodies and attributes are read from the store at each

@@ -3,9 +3,9 @@
 //! Pure: time is an argument, nothing is read or written, and bodies are not here, only some hundred bytes a message.
 //!
 //! Invariant: every message of the queue is in exactly one of the three states, and in the index of that state
-//! (`visible` of its group, or `hidden` by the time at which it becomes visible), and in `by_age`. So nothing here scans
-//! messages: every operation costs the logarithm of the queue's length for each message that it touches, and a receive
-//! a look at each group.
+//! (`visible` of its group, or `hidden` by the time at which it becomes visible), and in `by_age`. So nothing here
+//! scans messages: every operation costs the logarithm of the queue's length for each message that it touches, and a
+//! receive a look at each group.
 //!
 //! Order: what can be received is handed out by the time since which it can be, then by the order of sending. So
 //! messages come in the order of sending as long as none comes back, and one that comes back again and again does
@@ -56,7 +56,7 @@ pub(crate) struct Tracked {
 /// How many messages of a group must be in flight before their number makes it noisy.
 const NOISY_IN_FLIGHT: usize = 30;
 
-/// A group is noisy with more than one part in so many.
+/// A group is noisy with more than one part in ten.
 const NOISY_PART: u64 = 10;
 
 /// What of a group can be received, and what it took of the queue.

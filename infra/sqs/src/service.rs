@@ -357,7 +357,7 @@ impl Sqs {
         self.writer.call(job).await?
     }
 
-    /// What is in all queues, whatever its state, oldest first, and at most so many messages. Nothing is received by it.
+    /// The messages of all queues in any state, oldest first, at most `most`. It receives nothing.
     ///
     /// # Errors
     /// Where the store is closed.

@@ -55,7 +55,7 @@ pub(super) struct Connected {
     pub(super) id: String,
     /// Where the account's webhook is.
     pub(super) path: String,
-    /// Whether what is pushed is handed on as it arrives.
+    /// Whether pushes are dispatched as they arrive.
     pub(super) immediate: bool,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn arrived(bundle: &Bundle, pages: &[Connected]) -> Arrived {
 /// What became of a version at a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Became {
-    /// It came so many milliseconds after the network had it.
+    /// How many milliseconds it came after the network had it.
     Came(u64),
     /// It did not, and nobody can have it: the network lists no such things, and its push was lost.
     OnlyPushed,
@@ -109,8 +109,8 @@ pub(super) struct Measured<'a> {
     pub(super) unknown: Vec<String>,
 }
 
-/// Whether a version could be seen: a tick whose network answered came while it was there. What a tick asks it asks within
-/// two minutes, on a busy machine.
+/// Whether a version could be seen: a tick whose network answered came while it was there. A tick makes its calls
+/// within two minutes, on a busy machine.
 fn could_be_seen(version: &Version, ticks: &[u64], outage: &Outage) -> bool {
     let until = version.until_ms.unwrap_or(u64::MAX);
     let sees = |tick: &u64| *tick >= version.at_ms && tick + 2 * MINUTE <= until;
@@ -186,7 +186,7 @@ impl Freshness {
         self.took.get(rank - 1).copied().unwrap_or_default()
     }
 
-    /// The share that took at most so long; all of nothing.
+    /// The share that took at most this time; all of nothing.
     pub(super) fn within(&self, most_ms: u64) -> f64 {
         let within = self.took.partition_point(|took| *took <= most_ms);
         if self.took.is_empty() { 1.0 } else { within as f64 / self.took.len() as f64 }

@@ -239,8 +239,8 @@ impl Page<'_> {
     }
 }
 
-/// A page's day: what it had an hour before, and so many things in the stretch. All of it is published at once, to appear
-/// in its time; edits are to be made.
+/// A page's day: its things of the hour before, and those of the stretch. All are published at once, to appear in their
+/// time; edits are to be made.
 pub(super) fn day(
     networks: &Networks,
     network: Network,

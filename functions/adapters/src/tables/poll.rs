@@ -8,7 +8,7 @@
 //! | how long a network, or a page of it, wants no call | the same | `rest` |
 //! | units that an account spent of a limit of the app's | `spent#<network>#account#<account id>` | the limit's name |
 //! | of these, by its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
-//! | by one of these pages, of the network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
+//! | the same, of a network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
 //! | how many pages are connected | `connected` | `<shard>` |
 //!
 //! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard

@@ -13,7 +13,7 @@
 //! | `discarded` | how many items were dropped since the block began, where the webhook wants that |
 //! | `warning`, `block_notice`, `release_notice` | the ids of pending notices |
 //! | `disabled_notice` | a pending notice, on the row of a revision as a whole ([`crate::notice::disabled`]) |
-//! | `dead_…`, `dropped` | on the row of revision 0 alone: items that ended without being delivered ([`crate::tally`]) |
+//! | `dead_…`, `dropped` | on the row of revision 0 alone: items that ended undelivered ([`crate::tally`]) |
 //! | `due_at` | when the pending notices are due, in milliseconds |
 //! | `telling_until` | the end of the claim of whoever is sending them, in milliseconds |
 //! | `expires_at` | when the table may delete the row, in seconds; never on a live streak |

@@ -1,7 +1,7 @@
 //! The bounds within which the protocol is checked, and its broken variants.
 //!
-//! A check explores all worlds within its bounds. Each has its own: three functions, lost answers, time, clocks, and so
-//! on, for all at once would be too many.
+//! A check explores all worlds within its bounds. Each has its own: three functions, lost answers, time, clocks
+//! and others, for all at once would be too many.
 
 use std::{
     collections::BTreeSet,

@@ -62,7 +62,7 @@ fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }
 
-/// When a batch read that saw so many acts.
+/// When a batch read the state that saw this number of acts.
 fn seen_at(acts: u8) -> Timestamp {
     at(2 * i64::from(acts))
 }

@@ -243,9 +243,9 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> Network
     ask_of(what, path, vec![("fields", fields)])
 }
 
-/// What the answer to [`complete`] says: one event, with the key of the one that was pushed. It is to be handed on in
-/// that one's place. Where it is [gone](Verdict::Gone) (deleted, or of an account that is not public), there is none,
-/// and the push's own ids are all there will ever be.
+/// What the answer to [`complete`] says: one event, with the key of the one that was pushed. It is to be
+/// dispatched in that one's place. Where it is [gone](Verdict::Gone) (deleted, or of an account that is not public),
+/// there is none, and the push's own ids are all there will ever be.
 #[must_use]
 pub fn completed(
     wanted: &Wanted,

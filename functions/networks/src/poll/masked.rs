@@ -1,9 +1,9 @@
-//! What was heard, without the tokens that were asked with.
+//! Answers without the tokens of their calls.
 //!
-//! Networks put the token of a call into links of their answers, and quote it. What is stored and handed on is their
-//! own JSON, so a token in it would go to webhooks. It is taken out wherever it stands, as it is or percent-encoded: in
-//! names, texts and links. Where none is, the JSON stays as it came, byte for byte. [`carteiro_core::mask`] says what
-//! is looked for, and what is not guaranteed.
+//! Networks put the token of a call into links of their answers, and quote it. The stored and dispatched JSON is
+//! their own, so a token in it would go to webhooks. It is taken out wherever it stands, as it is or percent-encoded:
+//! in names, texts and links. Where none is, the JSON stays as it came, byte for byte. [`carteiro_core::mask`] says
+//! what is looked for, and what is not guaranteed.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};

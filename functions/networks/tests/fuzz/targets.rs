@@ -40,7 +40,7 @@ fn pushed(route: Network, input: &[u8]) -> String {
     for update in &updates {
         let stored = serde_json::to_string(&update.event).unwrap();
         size += stored.len();
-        // Reading is slow work for so many; the first thousand of a push are as different as all of them.
+        // Reading all is slow; the first thousand of a push are as different as all of them.
         if told.len() < 50 {
             let owner = update.owners.first().cloned();
             let owner = owner.unwrap_or_else(|| "900100200300400500".parse().unwrap());

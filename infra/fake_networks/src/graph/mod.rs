@@ -4,7 +4,7 @@
 //! Any version is answered, and none.
 //!
 //! Chosen where the documentation leaves it open: limits above an edge's most are answered with the most; `ratings`,
-//! `tagged`, `media`, `stories` and `tags` are newest first; no list but `feed` and `comments` heeds `since` and `until`;
+//! `tagged`, `media`, `stories` and `tags` are newest first; only `feed` and `comments` apply `since` and `until`;
 //! `replies` that are expanded and empty are left out.
 
 mod fields;
@@ -66,7 +66,7 @@ pub(crate) struct Edge<'a> {
     pub(crate) elements: Vec<(Place, Node<'a>)>,
     pub(crate) order: Order,
     pub(crate) most: usize,
-    /// Whether `since` and `until` are heeded.
+    /// Whether `since` and `until` have an effect.
     pub(crate) by_time: bool,
 }
 

@@ -39,8 +39,8 @@ struct Comment {
 }
 
 impl Demonstration<'_> {
-    /// Connects the pages of the networks that push, sends a push of each, runs a tick, and says how each was delivered.
-    /// Answers the pages.
+    /// Connects the pages of the networks that push, sends a push of each, runs a tick, says how each was delivered,
+    /// and answers the pages.
     pub(super) async fn run_pushes(
         &self,
         account: &DemonstrationAccount,

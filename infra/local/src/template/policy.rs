@@ -1,9 +1,9 @@
 //! Policies: what the template lets a function call on tables and queues, evaluated as IAM evaluates it.
 //!
-//! Nothing is allowed that no statement allows, and nothing that one denies. **Strict:** a statement on tables or queues
-//! that is not understood whole is an error with its path, never an allow: `NotAction`, `NotResource`, policy variables,
-//! managed policies (but for those that grant logs and traces alone), SAM's policy templates, and conditions on other
-//! keys than `dynamodb:LeadingKeys` and `dynamodb:ReturnValues`, or by other operators than `StringEquals` and
+//! A call needs a statement that allows it and none that denies it. **Strict:** a statement on tables or queues
+//! that is not understood whole is an error with its path, never an allow: `NotAction`, `NotResource`, policy
+//! variables, managed policies (but for those that grant logs and traces alone), SAM's policy templates, and conditions
+//! on other keys than `dynamodb:LeadingKeys` and `dynamodb:ReturnValues`, or by other operators than `StringEquals` and
 //! `StringLike`. Statements on other services are checked for their form, and grant nothing here.
 //!
 //! A function without a role gets what SAM adds to the one that it makes: to take messages from any queue, where a

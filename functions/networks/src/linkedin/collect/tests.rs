@@ -457,7 +457,7 @@ fn real_posts_are_read_where_they_are_given() {
     }
 }
 
-/// So many ticks, all of whose asks but those of roles are answered by their number, the word and the path.
+/// Runs `count` ticks, all of whose asks but those of roles are answered by their number, the word and the path.
 fn answered(
     count: i64,
     settings: &Settings,

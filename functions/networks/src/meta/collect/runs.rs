@@ -91,7 +91,7 @@ impl World {
         self.graph.newest(PAGE, edge, json!({"id": id, when: time(at)}));
     }
 
-    /// So many of each, the oldest first.
+    /// This number of each, the oldest first.
     fn fill(&mut self, posts: usize, each: usize, from: i64) {
         for nth in 0..posts {
             let at = from + i64::try_from(nth).unwrap() * 60;
@@ -461,8 +461,8 @@ fn a_message_that_comes_while_its_conversation_is_read_is_found() {
     assert_eq!(driver.things(), world.expected);
 }
 
-/// So many ticks, each answered by its number, what is asked and the path; says what of which path was asked in which
-/// tick, and all verdicts.
+/// Runs `count` ticks, each answered by its number, the ask and the path. Answers the asks of each tick with their
+/// paths, and all verdicts.
 fn ticks(
     count: i64,
     every: i64,
