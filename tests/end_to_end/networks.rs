@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_fake_networks::{Author, Kind, Published};
 use carteiro_networks::network::Network;
-use carteiro_networks::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_networks::push::signature::AppSecret;
+use carteiro_networks::{meta, x};
 use carteiro_tests::client::{Client, Reply};
 use carteiro_tests::{Account, Bundle, dynamodb};
 use http::Method;
@@ -28,8 +29,8 @@ pub(crate) const X_IS_AWAY: (&str, &str) = ("XBaseUrl", "http://127.0.0.1:1/x");
 pub(crate) fn signature(network: &str, secret: &str, body: &[u8]) -> (&'static str, String) {
     let secret = AppSecret::list(secret).remove(0);
     match network {
-        "x" => (X_HEADER, sign_as_x(&secret, body)),
-        _ => (META_HEADER, sign_as_meta(&secret, body)),
+        "x" => (x::signature::HEADER, x::signature::sign(&secret, body)),
+        _ => (meta::signature::HEADER, meta::signature::sign(&secret, body)),
     }
 }
 

@@ -10,9 +10,9 @@ use carteiro_fake_networks::{Fault, Kind, Networks, Thing};
 use carteiro_networks::inbox::EntryKey;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
-use carteiro_networks::poll::meta::Settings;
+use carteiro_networks::page::AccessToken;
 use carteiro_networks::poll::{
-    Auth, Collector, NetworkRequest, NetworkResponse, Scope, Stored, Verdict, facebook, instagram, x,
+    Auth, Collector, NetworkRequest, NetworkResponse, Scope, Start, Stored, Verdict,
 };
 use carteiro_tests::client::{Client, Reply};
 use http::Method;
@@ -72,27 +72,20 @@ impl Page {
     async fn tick(&mut self, most_calls: usize) {
         let (owner, now): (NetworkId, _) = (OWNER.parse().unwrap(), self.now());
         let kept = self.kept.take();
-        match self.network {
-            Network::X => {
-                let from = now - jiff::SignedDuration::from_hours(30 * 24);
-                let scope = Scope { owner, token_version: 1, from, now };
-                let kept = kept.map(|kept| serde_json::from_str(&kept).unwrap()).unwrap_or_default();
-                self.drive(x::Collection::new(scope, x::Settings::default(), kept), most_calls).await;
-            }
-            network => {
-                let kept = kept.map(|kept| serde_json::from_str(&kept).unwrap()).unwrap_or_default();
-                let settings = Settings::default();
-                let run = if network == Network::Facebook {
-                    facebook::run(&settings, &owner, 1, kept, now)
-                } else {
-                    instagram::run(&settings, instagram::Login::Facebook, &owner, 1, kept, now)
-                };
-                self.drive(run, most_calls).await;
-            }
-        }
+        let from = now - jiff::SignedDuration::from_hours(30 * 24);
+        let spec = self.network.spec();
+        let begun = (spec.collect)(Start {
+            scope: Scope { owner, token_version: 1, from, now },
+            access_token: &AccessToken::from_stored(TOKEN.to_owned()),
+            api: &spec.api,
+            sweeps: 0,
+            checkpoint: kept.as_deref(),
+        });
+        assert!(!begun.lost_checkpoint);
+        self.drive(begun.collector, most_calls).await;
     }
 
-    async fn drive<R: Collector>(&mut self, mut run: R, most_calls: usize) {
+    async fn drive(&mut self, mut run: Box<dyn Collector>, most_calls: usize) {
         let owner: NetworkId = OWNER.parse().unwrap();
         for _ in 0..most_calls {
             let Some(request) = run.next() else { break };
@@ -118,7 +111,7 @@ impl Page {
                 self.verdicts.push(heard.verdict);
             }
         }
-        self.kept = Some(serde_json::to_string(&run.checkpoint()).unwrap());
+        self.kept = Some(run.checkpoint());
     }
 
     /// The texts of all that was published.

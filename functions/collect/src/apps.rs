@@ -1,6 +1,7 @@
 //! What the deployment's own apps at the networks are: with it tokens are renewed and inspected. Nothing of it is ever
 //! printed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use carteiro_adapters::runtime::settings::SettingsReader;
@@ -25,38 +26,34 @@ impl fmt::Debug for OAuthClient {
 pub(crate) struct Apps {
     /// Meta's own token of the app, with which pages' tokens are inspected.
     pub(crate) meta: Option<AccessToken>,
-    x: Option<OAuthClient>,
-    google: Option<OAuthClient>,
-    linkedin: Option<OAuthClient>,
+    /// By the name that their environment variables begin with.
+    clients: BTreeMap<&'static str, OAuthClient>,
 }
 
 impl Apps {
     /// Reads them from what the template sets.
     pub(crate) fn read(reader: &mut SettingsReader<'_>) -> Self {
-        let mut client = |network: &str| {
+        let mut client = |app: &'static str| {
             let mut value = |name: &str| {
-                let value: Option<String> = reader.parsed(&format!("{network}_CLIENT_{name}"));
+                let value: Option<String> = reader.parsed(&format!("{app}_CLIENT_{name}"));
                 value.filter(|value| !value.is_empty())
             };
             let secret = value("SECRET");
-            value("ID").map(|id| OAuthClient { id, secret })
+            value("ID").map(|id| (app, OAuthClient { id, secret }))
         };
-        let (x, google, linkedin) = (client("X"), client("GOOGLE"), client("LINKEDIN"));
+        let mut apps: Vec<_> = Network::ALL.iter().filter_map(|network| network.spec().token.app).collect();
+        apps.dedup();
+        let clients = apps.into_iter().filter_map(&mut client).collect();
         let meta: Option<String> = reader.parsed("META_APP_TOKEN");
         let meta = meta.filter(|token| !token.is_empty());
         let meta = meta
             .and_then(|token| reader.accept("META_APP_TOKEN", AccessToken::check(&token, Network::Facebook)));
-        Self { meta, x, google, linkedin }
+        Self { meta, clients }
     }
 
     /// The app that renews a network's tokens.
     pub(crate) fn client(&self, network: Network) -> Option<&OAuthClient> {
-        match network {
-            Network::X => self.x.as_ref(),
-            Network::Youtube | Network::GooglePlay => self.google.as_ref(),
-            Network::Linkedin => self.linkedin.as_ref(),
-            Network::Facebook | Network::Instagram => None,
-        }
+        self.clients.get(network.spec().token.app?)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The function's context: its tables, queue and settings.
 
+use std::collections::BTreeMap;
+
 use carteiro_adapters::queues::deliver::DeliverQueue;
 use carteiro_adapters::runtime::settings::SettingsError;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::idempotency::IdempotencyTable;
 use carteiro_adapters::wiring::Wiring;
+use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
+use carteiro_networks::network::Network;
 use carteiro_networks::push::signature::AppSecret;
 use carteiro_services::dispatch::Dispatcher;
 use carteiro_services::page_tokens::PageNotifier;
@@ -22,12 +26,18 @@ pub(crate) struct Ingest {
     pub(crate) needs_proof: bool,
 }
 
-/// The secrets that the deployment shares with networks. Without any, no push of that network is taken.
+/// The secrets that the deployment shares with networks, by the environment variables that hold them. Without any, no
+/// push of that network is taken.
 #[derive(Debug)]
-pub(crate) struct Secrets {
-    pub(crate) meta: Vec<AppSecret>,
-    pub(crate) meta_verify: Vec<AppSecret>,
-    pub(crate) x: Vec<AppSecret>,
+pub(crate) struct Secrets(BTreeMap<&'static str, Vec<AppSecret>>);
+
+impl Secrets {
+    /// Those of a variable. That there are none is not the sender's fault: it is to come again until they are there.
+    pub(crate) fn of(&self, name: &str, network: Network) -> Result<&[AppSecret], Problem> {
+        let secrets = self.0.get(name).filter(|secrets| !secrets.is_empty());
+        let missing = || Problem::unavailable(format!("no secret for {network} is configured"));
+        secrets.map(Vec::as_slice).ok_or_else(missing)
+    }
 }
 
 impl Ingest {
@@ -36,12 +46,10 @@ impl Ingest {
         let settings = &mut wiring.settings;
         let retention = settings.retention();
         let needs_proof = settings.parsed("PUSHES_NEED_PROOF");
-        let secrets = |name: &str| AppSecret::list(&settings.optional(name).unwrap_or_default());
-        let secrets = Secrets {
-            meta: secrets("META_APP_SECRETS"),
-            meta_verify: secrets("META_VERIFY_TOKEN"),
-            x: secrets("X_CONSUMER_SECRETS"),
-        };
+        let pushes = Network::ALL.iter().filter_map(|network| network.spec().push);
+        let names = pushes.flat_map(|push| [push.secrets, push.challenge_secrets]);
+        let list = |name| (name, AppSecret::list(&settings.optional(name).unwrap_or_default()));
+        let secrets = Secrets(names.map(list).collect());
         let config: ConfigTable = wiring.table();
         let (idempotency, inbox) = (wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");

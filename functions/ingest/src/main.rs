@@ -21,6 +21,7 @@ use carteiro_adapters::wiring::Wiring;
 use carteiro_core::item::ItemType;
 use carteiro_core::problem::Problem;
 use carteiro_networks::network::Network;
+use carteiro_networks::spec::PushSpec;
 use context::Ingest;
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,12 +43,17 @@ async fn route(
         "POST /bots/{bot}/events" => bots::single(ingest, &request, ItemType::EVENT, clock).await,
         "POST /bots/{bot}/contacts" => bots::single(ingest, &request, ItemType::CONTACT, clock).await,
         "POST /bots/{bot}/items" => bots::bulk(ingest, &request, clock).await,
-        "GET /push/facebook" => push::challenge(&ingest.secrets, Network::Facebook, &request),
-        "GET /push/instagram" => push::challenge(&ingest.secrets, Network::Instagram, &request),
-        "GET /push/x" => push::challenge(&ingest.secrets, Network::X, &request),
-        "POST /push/facebook" => push::receive(ingest, Network::Facebook, &request, clock).await,
-        "POST /push/instagram" => push::receive(ingest, Network::Instagram, &request, clock).await,
-        "POST /push/x" => push::receive(ingest, Network::X, &request, clock).await,
-        route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
+        route => match pushing(route) {
+            Some(("GET", network)) => push::challenge(&ingest.secrets, network, &request),
+            Some(("POST", network)) => push::receive(ingest, network, &request, clock).await,
+            _ => Err(Problem::not_found(format!("nothing is at {route}")).into()),
+        },
     }
+}
+
+/// The method of a route of pushes, and its network.
+fn pushing(route: &str) -> Option<(&str, (Network, &'static PushSpec))> {
+    let (method, name) = route.split_once(" /push/")?;
+    let network: Network = name.parse().ok()?;
+    Some((method, (network, network.spec().push?)))
 }

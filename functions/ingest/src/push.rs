@@ -23,8 +23,9 @@ use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::page::Delivery;
-use carteiro_networks::push::signature::{self, ChallengeError};
+use carteiro_networks::push::signature::ChallengeError;
 use carteiro_networks::push::{MAX_PUSH_BYTES, split};
+use carteiro_networks::spec::PushSpec;
 use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use jiff::Timestamp;
 
@@ -49,34 +50,26 @@ const LOOKUP_ROUNDS: u8 = 3;
 /// Answers a network's check of our address.
 pub(crate) fn challenge(
     secrets: &Secrets,
-    network: Network,
+    (network, push): (Network, &PushSpec),
     request: &Request,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let of_form = |error: ChallengeError| match error {
+    let secrets = secrets.of(push.challenge_secrets, network)?;
+    let answered = (push.challenge)(secrets, &|name| request.query(name)).map_err(|error| match error {
         ChallengeError::Malformed => Problem::bad_request(error.to_string()),
         ChallengeError::Refused => Problem::forbidden(error.to_string()),
-    };
-    if network == Network::X {
-        not_configured_if(secrets.x.is_empty(), network)?;
-        let json = signature::x_challenge(&secrets.x, request.query("crc_token")).map_err(of_form)?;
-        return Ok(answer(200, "application/json", json));
-    }
-    not_configured_if(secrets.meta_verify.is_empty(), network)?;
-    let query = |name| request.query(name);
-    let (mode, token, challenge) = (query("hub.mode"), query("hub.verify_token"), query("hub.challenge"));
-    let text = signature::meta_challenge(&secrets.meta_verify, mode, token, challenge).map_err(of_form)?;
-    Ok(answer(200, "text/plain", text.to_owned()))
+    })?;
+    Ok(answer(200, answered.content_type, answered.body))
 }
 
 /// Takes a push: `200` once everything in it is in the inbox.
 pub(crate) async fn receive(
     ingest: &Ingest,
-    network: Network,
+    (network, push): (Network, &PushSpec),
     request: &Request,
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
     let body = request.body.as_slice();
-    check_signature(&ingest.secrets, network, request)?;
+    check_signature(&ingest.secrets, (network, push), request)?;
     let hop = request.hop();
     if hop.is_at_limit() {
         tracing::warn!(intake = "push", source = network.as_str(), "loop.refused");
@@ -93,21 +86,18 @@ pub(crate) async fn receive(
 }
 
 /// Nothing of the body is read before this.
-fn check_signature(secrets: &Secrets, network: Network, request: &Request) -> Result<(), Failure> {
+fn check_signature(
+    secrets: &Secrets,
+    (network, push): (Network, &PushSpec),
+    request: &Request,
+) -> Result<(), Failure> {
     if request.body.len() > MAX_PUSH_BYTES {
         let most = MAX_PUSH_BYTES;
         return Err(Problem::too_large(format!("a push has at most {most} bytes")).into());
     }
-    let (secrets, header) = match network {
-        Network::X => (&secrets.x, signature::X_HEADER),
-        _ => (&secrets.meta, signature::META_HEADER),
-    };
-    not_configured_if(secrets.is_empty(), network)?;
+    let (secrets, header) = (secrets.of(push.secrets, network)?, push.signature_header);
     let given = request.header(header);
-    let is_genuine = given.as_deref().is_some_and(|given| match network {
-        Network::X => signature::is_xs(secrets, given, &request.body),
-        _ => signature::is_metas(secrets, given, &request.body),
-    });
+    let is_genuine = given.as_deref().is_some_and(|given| (push.is_genuine)(secrets, given, &request.body));
     if is_genuine {
         return Ok(());
     }
@@ -118,14 +108,6 @@ fn check_signature(secrets: &Secrets, network: Network, request: &Request) -> Re
         "push.refused"
     );
     Err(Problem::unauthorized(format!("a valid {header} is needed")).into())
-}
-
-/// Not the sender's fault: it is to come again until the secrets are there.
-fn not_configured_if(missing: bool, network: Network) -> Result<(), Failure> {
-    if missing {
-        return Err(Problem::unavailable(format!("no secret for {network} is configured")).into());
-    }
-    Ok(())
 }
 
 /// The taking of one push.

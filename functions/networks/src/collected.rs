@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_has_every_field_of_the_form_and_the_networks_own_json_unchanged() {
+    fn an_item_has_every_field_and_the_networks_own_json() {
         let bytes = rendered(&content("olá"), r#"{"big": 12345678901234567890.10}"#);
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains(r#""raw":{"big": 12345678901234567890.10}"#), "{text}");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_would_be_too_large_leaves_the_raw_out_and_says_so() {
+    fn an_item_that_is_too_large_leaves_the_raw_out() {
         let raw = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_ITEM_BYTES));
         let item: Value = serde_json::from_slice(&rendered(&content("olá"), &raw)).unwrap();
         assert_eq!((&item["raw_omitted"], item.get("raw")), (&Value::Bool(true), None));

@@ -68,202 +68,28 @@ pub struct Coverage {
     pub asking_note: &'static str,
 }
 
-const ALL: &[Action] = &Action::ALL;
-const ONCE: &[Action] = &[Created];
-const ON_AND_OFF: &[Action] = &[Created, Deleted];
-const EDITABLE: &[Action] = &[Created, Edited, Deleted];
+/// Every action.
+pub(crate) const ALL: &[Action] = &Action::ALL;
+/// What happens once.
+pub(crate) const ONCE: &[Action] = &[Created];
+/// What is done and undone.
+pub(crate) const ON_AND_OFF: &[Action] = &[Created, Deleted];
+/// What is done, edited and undone.
+pub(crate) const EDITABLE: &[Action] = &[Created, Edited, Deleted];
 
 /// How a kind comes of a network's pages; `None` where the network has no such thing, or none that its APIs know.
 #[must_use]
 pub fn of(network: Network, kind: Kind) -> Option<Coverage> {
-    match network {
-        Network::Facebook => facebook(kind),
-        Network::Instagram => instagram(kind),
-        Network::X => x(kind),
-        Network::Youtube => youtube(kind),
-        Network::GooglePlay => google_play(kind),
-        Network::Linkedin => linkedin(kind),
-    }
+    (network.spec().coverage)(kind)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what is there stands beside what is not")]
-fn row(
+/// How a kind comes by push, and by asking.
+pub(crate) fn row(
     (push, push_note): (ByPush, &'static str),
     (asking, asking_note): (ByAsking, &'static str),
 ) -> Option<Coverage> {
     Some(Coverage { push, push_note, asking, asking_note })
-}
-
-fn facebook(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Post => row(
-            (Whole(ALL), "the page's own, and visitors' on the page; not advertisements' (dark posts)"),
-            (Asked, "about 600 posts a year are within reach"),
-        ),
-        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Asked, "")),
-        Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Asked, "")),
-        Kind::Reaction => row(
-            (Whole(EDITABLE), "to posts, comments, reviews and messages; those to messages are not edited"),
-            (NotAsked, "an answer has no time to tell a repetition by"),
-        ),
-        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
-        Kind::Review => {
-            row((Whole(EDITABLE), "newer ones say whether they recommend, mostly without stars"), (Asked, ""))
-        }
-        Kind::Share => row((Whole(ALL), "on the page; not of its posts elsewhere"), (Asked, "as posts")),
-        Kind::Follow => row(
-            (
-                NotSent,
-                "the documentation names a verb `follow`, and no push with it is known; one would be read",
-            ),
-            (NotOffered, ""),
-        ),
-        Kind::StoryInsight => None,
-        Kind::Other => row(
-            (Whole(ON_AND_OFF), "read and delivered messages, forms, permissions, and what nobody foresaw"),
-            (NotOffered, ""),
-        ),
-    }
-}
-
-fn instagram(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Post => row(
-            (NotSent, "neither the account's own nor advertisements' (dark posts)"),
-            (Asked, "not advertisements' own copies, which no list has"),
-        ),
-        Kind::Comment => row(
-            (
-                Whole(ONCE),
-                "edits and deletions are not sent; one on an advertisement has the post that is advertised as its \
-                 parent, where Instagram names it",
-            ),
-            (Asked, "not those on advertisements"),
-        ),
-        Kind::Reply => row((Whole(ONCE), "likewise"), (Asked, "likewise")),
-        Kind::Mention => row(
-            (
-                AsIds(ONCE),
-                "those in comments and captions come as ids and are [completed](collecting.md#polling); \
-                 those in stories come whole, as messages",
-            ),
-            (Asked, "tags on photos alone: of other mentions there is no list"),
-        ),
-        Kind::Reaction => row(
-            (Whole(ON_AND_OFF), "to messages; likes of posts and comments are not sent"),
-            (NotOffered, "likes are a number"),
-        ),
-        Kind::DirectMessage => row((Whole(EDITABLE), "in either direction"), (Asked, "")),
-        Kind::StoryInsight => row(
-            (
-                Whole(ONCE),
-                "about an hour after the story's end, for accounts connected through Facebook; numbers below 5 are −1",
-            ),
-            (NotAsked, "the numbers change until the end"),
-        ),
-        Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
-        Kind::Review | Kind::Share => None,
-        Kind::Other => {
-            row((Whole(ON_AND_OFF), "seen messages, permissions, and what nobody foresaw"), (NotOffered, ""))
-        }
-    }
-}
-
-fn x(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Post => row(
-            (
-                Whole(ON_AND_OFF),
-                "what is deleted is named by its id, and is a `post` whatever it was; protected accounts' are not sent",
-            ),
-            (Asked, "deletions are not answered"),
-        ),
-        Kind::Comment => row((Whole(ONCE), "in broadcasts; answers to posts are replies"), (NotOffered, "")),
-        Kind::Reply => row(
-            (Whole(ONCE), "direct answers; others' further down a conversation are not sent"),
-            (Asked, "those that name the page, and the page's own"),
-        ),
-        Kind::Mention => row((Whole(ONCE), "where the text names the page"), (Asked, "")),
-        Kind::Reaction => row(
-            (Whole(ONCE), "likes; that one was taken back is not sent"),
-            (NotAsked, "an answer has no id of a like, and no time"),
-        ),
-        Kind::DirectMessage => row(
-            (Whole(ONCE), "in either direction; encrypted ones without their text"),
-            (Asked, "15 requests in 15 minutes"),
-        ),
-        Kind::Share => row(
-            (Whole(ONCE), "reposts and quotes"),
-            (Asked, "the page's own; others' that do not name it are in no list of its posts"),
-        ),
-        Kind::Follow => {
-            row((Whole(ON_AND_OFF), ""), (NotAsked, "an answer has no time to tell a repetition by"))
-        }
-        Kind::Review | Kind::StoryInsight => None,
-        Kind::Other => row(
-            (Whole(ON_AND_OFF), "blocks, mutes, typing, reading, revoked access, and what nobody foresaw"),
-            (NotOffered, ""),
-        ),
-    }
-}
-
-fn youtube(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Asked, "public videos")),
-        Kind::Comment | Kind::Reply => row(
-            (NotSent, ""),
-            (
-                Asked,
-                "edits and answers within hours where they are on older threads, and on those of 30 days at most",
-            ),
-        ),
-        Kind::Reaction => row((NotSent, ""), (NotOffered, "likes are a number")),
-        Kind::Follow => row((NotSent, ""), (NotAsked, "")),
-        Kind::Mention
-        | Kind::DirectMessage
-        | Kind::Review
-        | Kind::Share
-        | Kind::StoryInsight
-        | Kind::Other => None,
-    }
-}
-
-fn google_play(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Review => row(
-            (NotSent, "Play's notifications are of purchases alone"),
-            (Asked, "with a text, made or changed in the last 7 days"),
-        ),
-        Kind::Reply => row((NotSent, ""), (Asked, "the developer's, with its review")),
-        Kind::Post
-        | Kind::Comment
-        | Kind::Mention
-        | Kind::Reaction
-        | Kind::DirectMessage
-        | Kind::Share
-        | Kind::Follow
-        | Kind::StoryInsight
-        | Kind::Other => None,
-    }
-}
-
-fn linkedin(kind: Kind) -> Option<Coverage> {
-    match kind {
-        Kind::Post => row((NotSent, ""), (Asked, "")),
-        Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => row(
-            (NotTaken, "LinkedIn sends those of public posts"),
-            (
-                Asked,
-                "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most",
-            ),
-        ),
-        Kind::Reaction => row(
-            (NotTaken, "LinkedIn sends likes of public posts, without their author"),
-            (NotAsked, "a like names nobody there"),
-        ),
-        Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),
-        Kind::DirectMessage | Kind::Review | Kind::StoryInsight | Kind::Other => None,
-    }
 }
 
 const INTRODUCTION: &str = "\
@@ -375,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_come_by_push_is_read_of_a_push_and_nothing_else_is() {
+    fn the_table_of_pushes_is_what_the_fixtures_hold() {
         let said: BTreeSet<_> = Network::ALL
             .into_iter()
             .flat_map(|network| Kind::ALL.map(|kind| (network, kind)))
@@ -407,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_on_an_advertisement_is_on_the_post_that_is_advertised() {
+    fn a_comment_on_an_advertisement_is_on_the_advertised_post() {
         let on: Vec<_> =
             readings().into_iter().filter(|(_, reading)| reading.thing == "comment:18003").collect();
         let parents = on.iter().map(|(_, reading)| reading.content.parent.as_ref().unwrap().id.as_str());
@@ -415,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_which_something_comes_by_push_are_those_with_an_address_for_it() {
+    fn networks_that_push_are_those_with_a_push_address() {
         let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
         for network in Network::ALL {
             let comes = |kind| of(network, kind).is_some_and(|one| !one.push.actions().is_empty());

@@ -3,8 +3,9 @@
 //! The *thing* is what the network's id names, with its kind before it, so that ids of two kinds cannot meet. The
 //! *version* of something created or edited is a digest of its text and its attachments' ids, which push and poll both
 //! carry; of something deleted, hidden and the like, the action, with its time where it can happen again (see
-//! [`normalise`](crate::normalise)). So a network's retry, and the same thing found later by polling, are the same entry, whichever came first. What has no
-//! id of its own is keyed by a digest of its value, whose order and spacing do not matter.
+//! [`normalise`](crate::normalise)). So a network's retry, and the same thing found later by polling, are the same
+//! entry, whichever came first. What has no id of its own is keyed by a digest of its value, whose order and spacing do
+//! not matter.
 //!
 //! What is stored is the network's own JSON; it is normalised again when it is handed on.
 
@@ -34,8 +35,8 @@ pub enum Shape {
     MetaMessaging,
     /// Meta: an element of `entry[].standby[]`: another app has the conversation.
     MetaStandby,
-    /// Meta's Graph API: an object, as it stands in a list that was asked for; `field` names the list, and what was asked
-    /// about stands beside it.
+    /// Meta's Graph API: an object, as it stands in a list that was asked for; `field` names the list, and what was
+    /// asked about stands beside it.
     MetaObject,
     /// X's Account Activity: an element of one of the top level's arrays, or `user_event`.
     XAccountActivity,
@@ -55,6 +56,9 @@ pub enum Shape {
     LinkedinComment,
     /// LinkedIn's API: a notification of a social action.
     LinkedinNotification,
+    /// The tests' own network's: a note.
+    #[cfg(test)]
+    Seventh,
     /// None that is known.
     Unknown,
 }
@@ -71,8 +75,8 @@ pub struct Event {
     /// What the network calls it: Meta's `field` (of messaging, the name of its part), the name of X's array, X's
     /// `event_type`.
     pub field: String,
-    /// The time of the envelope: when it was sent, which is not when it happened. Only its hour is in a key, and only of
-    /// what can happen again and has no time of its own.
+    /// The time of the envelope: when it was sent, which is not when it happened. Only its hour is in a key, and only
+    /// of what can happen again and has no time of its own.
     pub sent_at: Option<Timestamp>,
     /// The network's own JSON.
     pub raw: Box<RawValue>,
@@ -263,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_of_a_text_does_not_depend_on_the_order_of_its_attachments() {
+    fn a_version_ignores_the_order_of_attachments() {
         let version = Version::of_content(Some("a"), ["1", "2"]);
         assert_eq!(version, Version::of_content(Some("a"), ["2", "1", "2"]));
         for other in [
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entrys_item_is_another_ones_at_another_page_thing_or_version() {
+    fn an_item_id_is_of_page_thing_and_version() {
         let key = |thing: &str, text: &str| EntryKey::new(thing, &Version::of_content(Some(text), []));
         let page = PageId::from_bits(1);
         let item = key("comment:1", "a").item(&page);

@@ -7,13 +7,25 @@
 pub mod collected;
 pub mod coverage;
 pub mod dispatch;
+pub mod facebook;
+pub mod google;
+pub mod googleplay;
 pub mod inbox;
+pub mod instagram;
+pub mod linkedin;
+pub mod meta;
 pub mod network;
 pub mod normalise;
 pub mod page;
 pub mod page_notice;
 pub mod poll;
 pub mod push;
+mod registry;
+#[cfg(test)]
+mod seventh;
 pub mod signal;
+pub mod spec;
 pub mod storage_limit;
 pub mod token_state;
+pub mod x;
+pub mod youtube;

@@ -16,7 +16,7 @@ use carteiro_core::problem::FieldError;
 use carteiro_core::time;
 /// The longest name of a page, in bytes.
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
-/// The longest token, in bytes. Google Play's is the whole JSON key of a service account, about 2.4 KiB.
+/// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// When what a page's network pushes is handed on.
@@ -236,21 +236,20 @@ pub struct Page {
 pub struct AccessToken(String);
 
 impl AccessToken {
-    /// Takes a text as a token of a network's: visible ASCII, which any header carries; for Google Play also a service
-    /// account's key, a JSON object.
+    /// Takes a text as a token of a network's: visible ASCII, which any header carries; where the
+    /// network's [tokens](crate::spec::TokenSpec) may be keys of service accounts, also such a key, a JSON object.
     ///
     /// # Errors
     /// What is wrong, without the text.
     pub fn check(text: &str, network: Network) -> Result<Self, String> {
         let bounded = (1..=MAX_TOKEN_BYTES).contains(&text.len());
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
-        let key =
-            || network == Network::GooglePlay && serde_json::from_str::<Map<String, Value>>(text).is_ok();
+        let takes_key = network.spec().token.takes_service_account_key;
+        let key = || takes_key && serde_json::from_str::<Map<String, Value>>(text).is_ok();
         if bounded && (visible && !text.starts_with('{') || key()) {
             return Ok(Self(text.to_owned()));
         }
-        let or_key =
-            if network == Network::GooglePlay { ", or a service account's key in JSON," } else { "" };
+        let or_key = if takes_key { ", or a service account's key in JSON," } else { "" };
         Err(format!("1 to {MAX_TOKEN_BYTES} bytes of visible ASCII without spaces{or_key} are expected"))
     }
 
@@ -614,12 +613,12 @@ mod tests {
     }
 
     #[test]
-    fn a_service_accounts_key_is_a_token_of_google_play_alone() {
+    fn a_service_accounts_key_is_a_token_where_its_network_takes_it() {
         let key = json!({"type": "service_account", "private_key": "-----BEGIN\n"});
         let pretty = serde_json::to_string_pretty(&key).unwrap();
         for text in [key.to_string(), pretty] {
             assert!(AccessToken::check(&text, Network::GooglePlay).is_ok());
-            assert!(AccessToken::check(&text, Network::Youtube).is_err());
+            assert!(AccessToken::check(&text, Network::X).is_err());
         }
         assert!(AccessToken::check("ya29.abc", Network::GooglePlay).is_ok());
         for broken in [r#"{"type""#, "[1]\n", "{}}"] {
@@ -658,7 +657,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_token_is_one_that_nobody_looked_at_and_loses_the_old_ones_end() {
+    fn a_new_token_is_unknown_and_loses_the_old_ones_end() {
         let mut given = least();
         given["expires_at"] = json!("2026-12-01T00:00:00Z");
         let before = page(&given);
@@ -675,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_or_an_end_alone_leaves_the_rest_of_the_token_as_it_is() {
+    fn a_refresh_token_or_an_end_alone_changes_nothing_else() {
         let mut given = least();
         given["expires_at"] = json!("2026-12-01T00:00:00Z");
         let before = page(&given);
@@ -708,14 +707,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_names_the_entry_which_marked_it_is_read_without_it() {
+    fn a_row_with_the_entry_that_marked_it_is_read() {
         let mut stored = serde_json::to_value(page(&least())).unwrap();
         stored["token"]["marked_by"] = json!("revocation:1#a");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page(&least()));
     }
 
     #[test]
-    fn a_token_of_which_no_row_says_when_it_was_given_is_as_old_as_its_page() {
+    fn a_token_without_a_time_is_as_old_as_its_page() {
         let mut stored = serde_json::to_value(page(&least())).unwrap();
         stored["token"].as_object_mut().unwrap().remove("given_at");
         stored["token"]["since"] = json!(at(9));

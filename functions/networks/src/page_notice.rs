@@ -7,13 +7,12 @@
 //! | `page.token_revoked` | the network refuses it, or it is somebody else's | |
 //! | `page.permission_revoked` | a permission was taken back, or is missing | `permission`, where it is known |
 //!
-//! There is one id for each (page, kind, access token, how often that recovered), however it was found out. Nothing of a
-//! token, and no message of a network's, is in a notice: networks quote tokens in theirs.
+//! There is one id for each (page, kind, access token, how often that recovered), however it was found out. Nothing of
+//! a token, and no message of a network's, is in a notice: networks quote tokens in theirs.
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::network::Network;
 use crate::page::{Page, TokenCause, TokenState};
 use carteiro_core::id::ItemId;
 use carteiro_core::message::{Message, minute};
@@ -23,7 +22,7 @@ use carteiro_core::message::{Message, minute};
 pub enum Kind {
     /// The token's end is near.
     Expiring {
-        /// Which warning it is: of so many days.
+        /// How many days before the end the warning is due.
         days: u8,
         /// The end.
         end: Timestamp,
@@ -132,7 +131,7 @@ pub fn message(page: &Page, now: Timestamp) -> Option<Message> {
 }
 
 fn text(page: &Page, kind: Kind, now: Timestamp) -> Message {
-    let (name, network) = (&page.name, title(page.network));
+    let (name, network) = (&page.name, page.network.spec().title);
     let (portuguese, english) = match kind {
         Kind::Expiring { end, cause, .. } => expiring(page, end, cause, now),
         Kind::Expired => expired(page),
@@ -158,7 +157,7 @@ fn text(page: &Page, kind: Kind, now: Timestamp) -> Message {
 }
 
 fn expiring(page: &Page, end: Timestamp, cause: TokenCause, now: Timestamp) -> (String, String) {
-    let (name, network, at) = (&page.name, title(page.network), minute(end));
+    let (name, network, at) = (&page.name, page.network.spec().title, minute(end));
     let days = days_left(end, now);
     let (pt_days, en_days) = match days {
         1 => ("em 1 dia".to_owned(), "in 1 day".to_owned()),
@@ -189,7 +188,7 @@ fn expiring(page: &Page, end: Timestamp, cause: TokenCause, now: Timestamp) -> (
 }
 
 fn expired(page: &Page) -> (String, String) {
-    let (name, network) = (&page.name, title(page.network));
+    let (name, network) = (&page.name, page.network.spec().title);
     if page.token.cause == Some(TokenCause::Consent) {
         return (
             format!(
@@ -215,7 +214,7 @@ fn expired(page: &Page) -> (String, String) {
 }
 
 fn revoked(page: &Page) -> (String, String) {
-    let (name, network) = (&page.name, title(page.network));
+    let (name, network) = (&page.name, page.network.spec().title);
     let (pt_what, en_what) = match page.token.cause {
         Some(TokenCause::NotThePages) => (
             format!(
@@ -250,18 +249,6 @@ fn revoked(page: &Page) -> (String, String) {
     )
 }
 
-/// A network's name, as people write it.
-fn title(network: Network) -> &'static str {
-    match network {
-        Network::Facebook => "Facebook",
-        Network::Instagram => "Instagram",
-        Network::X => "X",
-        Network::Youtube => "YouTube",
-        Network::GooglePlay => "Google Play",
-        Network::Linkedin => "LinkedIn",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -278,7 +265,7 @@ mod tests {
 
     fn page(state: TokenState, cause: TokenCause) -> Page {
         let given =
-            json!({"network": "linkedin", "network_id": "1", "name": "Loja", "access_token": "planted"});
+            json!({"network": "instagram", "network_id": "1", "name": "Loja", "access_token": "planted"});
         let new = NewPage::from_json(given.as_object().unwrap()).unwrap();
         let mut page = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(0)).0;
         page.token.state = state;
@@ -289,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_told_in_words_of_its_own_in_both_languages_with_what_to_do() {
+    fn each_trouble_has_words_of_its_own_in_both_languages() {
         let mut told = BTreeSet::new();
         for (state, cause) in [
             (TokenState::Expiring, TokenCause::Time),
@@ -304,7 +291,7 @@ mod tests {
         ] {
             let Message { portuguese, english } = message(&page(state, cause), at(8)).unwrap();
             for (text, advice) in [(portuguese, "novo token"), (english, "new")] {
-                assert!(text.contains("\"Loja\"") && text.contains("LinkedIn"), "{text}");
+                assert!(text.contains("\"Loja\"") && text.contains("Instagram"), "{text}");
                 assert!(text.contains(advice) && text.ends_with('.'), "{text}");
                 assert!(told.insert(text.clone()), "twice: {text}");
             }
@@ -323,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_names_the_page_its_state_and_what_is_missing_and_nothing_of_the_token() {
+    fn a_notice_has_nothing_of_the_token() {
         let mut page = page(TokenState::Narrowed, TokenCause::Missing);
         page.token.permission = Some("r_organization_social".to_owned());
         let told = NoticeTimes { occurred_at: at(3), timestamp: at(4) };
@@ -339,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_id_for_each_page_kind_and_token_and_time_that_it_recovered() {
+    fn a_notice_id_is_of_page_kind_token_and_recovery() {
         let told = NoticeTimes { occurred_at: at(3), timestamp: at(4) };
         let expiring = |days, end| Kind::Expiring { days, end: at(end), cause: TokenCause::Time };
         let kinds = [expiring(7, 9), expiring(1, 9), Kind::Expired, Kind::Revoked, Kind::Narrowed];

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_that_is_removed_tells_no_more_than_one_notice_of_each_kind() {
+    fn a_removed_app_is_one_notice_of_each_kind() {
         let (mut page, mut kinds) = (page(), Vec::new());
         for signal in [
             Signal::PermissionRevoked,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoke_from_before_the_tokens_renewal_is_about_the_older_one() {
+    fn a_revoke_from_before_a_renewal_is_about_the_old_token() {
         for signal in [Signal::TokenRevoked, Signal::PermissionRevoked] {
             assert!(nothing(&page(), signal, 99));
             assert!(nothing(&marked(&page(), Signal::TokenRevoked, 150), signal, 99));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrowed_token_can_still_be_revoked_by_what_happened_before_it_was_marked() {
+    fn a_narrowed_token_can_be_revoked_by_an_earlier_event() {
         let narrowed = marked(&page(), Signal::PermissionRevoked, 150);
         assert_eq!((narrowed.token.state, narrowed.token.since), (TokenState::Narrowed, Some(at(200))));
         for second in [149, 150, 151, 250] {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_refresh_token_or_end_makes_no_signal_too_old_and_a_new_access_token_does() {
+    fn only_a_new_access_token_makes_a_signal_too_old() {
         let patched =
             |patch: Value| page().patched(patch.as_object().unwrap(), at(180)).unwrap().unwrap().page;
         for patch in [json!({"refresh_token": "r"}), json!({"expires_at": "2030-01-01T00:00:00Z"})] {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoke_is_of_its_own_time_else_of_the_pushs_and_without_either_it_is_none() {
+    fn a_revoke_has_its_own_time_or_the_pushs() {
         let read = |value: Value, sent_at| {
             let raw = RawValue::from_string(value.to_string()).unwrap();
             let (shape, field) = (Shape::XAccountActivity, "user_event".to_owned());
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_and_a_call_that_find_the_same_death_are_told_once_whichever_comes_first() {
+    fn a_death_found_by_push_and_call_is_told_once() {
         let refused = Observed {
             sight: TokenObservation::Refused(TokenTrouble::Revoked),
             begun_at: at(210),

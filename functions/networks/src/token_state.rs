@@ -8,23 +8,23 @@
 //! | any | the network took it | `ok`, or `expiring` |
 //!
 //! # What counts
-//! Only what was seen with the page's current [`token_version`](Page::token_version). A success counts against a trouble
-//! only where its call was begun after the trouble was marked, by a push ([`signal`](crate::signal)) as by a call: an
-//! answer that was under way when access was taken back shows nothing, and a call that was begun later and is taken
-//! shows that the token works, whatever was said of it. A missing permission is there again only where *all* that
-//! collecting asks for was answered ([`TokenObservation::Taken::complete`]). Of a dead token a further refusal changes nothing: its
-//! owner has to act, and was told so.
+//! Only what was seen with the page's current [`token_version`](Page::token_version). A success counts against a
+//! trouble only where its call was begun after the trouble was marked, by a push ([`signal`](crate::signal)) as by a
+//! call: an answer that was under way when access was taken back shows nothing, and a call that was begun later and is
+//! taken shows that the token works, whatever was said of it. A missing permission is there again only where *all* that
+//! collecting asks for was answered ([`TokenObservation::Taken::complete`]). Of a dead token a further refusal changes
+//! nothing: its owner has to act, and was told so.
 //!
-//! A token that we renew is not in trouble because its access token of an hour or two ends: of it only a refused renewal
-//! counts, and a refusal of another kind than "expired". The end of its giver's consent counts for it too.
+//! A token that we renew is not in trouble because its access token of an hour or two ends: of it only a refused
+//! renewal counts, and a refusal of another kind than "expired". The end of its giver's consent counts for it too.
 //!
-//! An end that is known and has passed is `expired` without asking. Where the network took the token after its known end
-//! and names no other, the end was wrong (its owner gave it), and is forgotten.
+//! An end that is known and has passed is `expired` without asking. Where the network took the token after its known
+//! end and names no other, the end was wrong (its owner gave it), and is forgotten.
 //!
 //! # What is told
 //! A [`Decided::notice`] is to be sent *before* the page is marked: who dies in between tells it again, under the same
-//! id. There is one id for each (page, kind, access token, how often it recovered); a warning of 7 days and one of 1 day
-//! are two kinds, and each is told once. Its bytes differ by the time of the telling.
+//! id. There is one id for each (page, kind, access token, how often it recovered); a warning of 7 days and one of 1
+//! day are two kinds, and each is told once. Its bytes differ by the time of the telling.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -7,7 +7,7 @@
 //! the week; a developer's answer that was replaced is gone; an hour of the quota is one of the clock's, and begins for
 //! each app with the first call in it.
 //!
-//! Sources: developers.google.com/android-publisher/reply-to-reviews, /api-ref/rest/v3/reviews; networks.md 2.6. The words
+//! Sources: developers.google.com/android-publisher/reply-to-reviews, /api-ref/rest/v3/reviews. The words
 //! of the refusals are from memory.
 
 use serde_json::{Value, json};

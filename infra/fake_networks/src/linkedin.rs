@@ -16,7 +16,7 @@
 //!
 //! Sources: learn.microsoft.com/linkedin (posts, comments, organization-social-action-notifications,
 //! organization-access-control-by-role, versioning, error-handling, rate-limits, programmatic-refresh-tokens);
-//! networks.md 1.4 and 2.7; a captured notification. Codes and words of errors are partly from memory.
+//! a captured notification. Codes and words of errors are partly from memory.
 
 mod notifications;
 mod refusal;

@@ -10,7 +10,7 @@
 //! video has no playlist of uploads.
 //!
 //! Sources: developers.google.com/youtube/v3/docs (channels, playlistItems, commentThreads, comments, errors),
-//! /determine_quota_cost; networks.md 2.5; captured answers.
+//! /determine_quota_cost; captured answers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

@@ -29,7 +29,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::NetworkRequest;
-use carteiro_networks::poll::instagram::Login;
 use carteiro_networks::poll::refresh::Renewal;
 use http::Request;
 use http_body_util::Full;
@@ -56,6 +55,8 @@ pub const LONGEST_CALL: Duration = Duration::from_secs(20);
 /// How much of an answer is read: a page of a hundred posts with all their fields is far below a MiB, and the function
 /// makes ten calls at once in 512 MiB.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+const NO_ADDRESS: CallError = CallError::NotMade("the network has no address");
 
 /// How long a host may take to let itself be connected to, over all of its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -172,8 +173,8 @@ impl NetworkClient {
         credentials: Credentials<'_>,
         time: CallTime,
     ) -> Result<Answered, CallError> {
-        let login = Login::of(credentials.access_token);
-        let address = self.addresses.of_page(network, login, request.to);
+        let address = self.addresses.of_page(network, credentials.access_token, request.to);
+        let address = address.ok_or(NO_ADDRESS)?;
         self.call(request::of_page(address, request, credentials)?, time).await
     }
 
@@ -189,7 +190,7 @@ impl NetworkClient {
         secrets: RenewalSecrets<'_>,
         time: CallTime,
     ) -> Result<Answered, CallError> {
-        let address = self.addresses.of_renewal(network);
+        let address = self.addresses.of_renewal(network).ok_or(NO_ADDRESS)?;
         self.call(request::of_renewal(address, renewal, secrets)?, time).await
     }
 

@@ -1,9 +1,9 @@
 //! Signs a Google service account's request for an access token: RS256 (RSASSA-PKCS1-v1_5 with SHA-256; RFC 7518, 3.3).
-//! The [rules](carteiro_networks::poll::service_account) make the signed text and its lifetime.
+//! The [rules](carteiro_networks::google::service_account) make the signed text and its lifetime.
 //!
 //! Errors show nothing of a key: one that cannot sign is [`UnusableKey`], whatever its fault.
 
-use carteiro_networks::poll::service_account::ServiceAccount;
+use carteiro_networks::google::service_account::ServiceAccount;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};

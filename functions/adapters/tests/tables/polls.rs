@@ -15,7 +15,7 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
-use carteiro_networks::poll::budget::{Admission, Limit, limits};
+use carteiro_networks::poll::budget::{Admission, Limit};
 use carteiro_networks::poll::fair::{self, Pages};
 use carteiro_networks::poll::refresh::RenewalAttempt;
 use jiff::Timestamp;
@@ -217,8 +217,8 @@ async fn all_shards_schedules_are_found_once_and_counted() {
 async fn an_account_spends_its_part_and_unproven_pages_little() {
     let tables = Tables::new().await;
     let other = Tables { account: new_account(&tables.config).await, ..tables.clone() };
-    let of_app = limits(Network::Linkedin)[1];
-    let limits = limits(Network::Linkedin);
+    let of_app = Network::Linkedin.spec().limits[1];
+    let limits = Network::Linkedin.spec().limits;
     let spend = async |schedule: &Schedule, spender: Spender, units: u32| {
         tables.polls().spend(schedule, limits, spender, ("posts", units), now()).await.unwrap()
     };
@@ -253,7 +253,7 @@ async fn many_workers_take_no_more_units_than_a_window_has() {
     let tables = Tables::new().await;
     let page = tables.connect("googleplay", "com.example").await;
     let schedule = tables.schedule(&page).await.unwrap();
-    let of_hour = limits(Network::GooglePlay)[0];
+    let of_hour = Network::GooglePlay.spec().limits[0];
     let taken_at = async |at: Timestamp, calls: u32| {
         let mut workers = JoinSet::new();
         for _ in 0..calls {

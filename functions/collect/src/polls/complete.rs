@@ -12,12 +12,11 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
 use carteiro_networks::inbox::{Event, Wanted};
-use carteiro_networks::network::Network;
 use carteiro_networks::normalise;
-use carteiro_networks::poll::instagram;
 use carteiro_networks::poll::page_poll::{
     Completion, PollEnd, completes_newest_first, completion, is_given_up, is_pushed,
 };
+use carteiro_networks::spec::CompletionSpec;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -59,9 +58,7 @@ impl PagePoll<'_> {
 
     /// Completes the entries that were pushed as ids alone, as far as the calls and the time go.
     pub(super) async fn complete(&mut self) -> Result<PollEnd, AdapterError> {
-        if self.page.network != Network::Instagram {
-            return Ok(PollEnd::Complete);
-        }
+        let Some(by) = self.page.network.spec().completion else { return Ok(PollEnd::Complete) };
         let inbox = &self.collect.dispatcher.inbox;
         let newest_first = completes_newest_first(self.schedule.last.as_ref());
         let places = inbox.some_incomplete(&self.page.id, TOGETHER, newest_first).await?;
@@ -72,7 +69,7 @@ impl PagePoll<'_> {
             if self.clock.now() > self.quota.until {
                 return Ok(PollEnd::More);
             }
-            match self.complete_one(entry, &wanted).await? {
+            match self.complete_one(entry, &wanted, by).await? {
                 Completed::Ready => completed += 1,
                 Completed::Denied(entry) => denied.push(entry),
                 Completed::NotYet => {}
@@ -89,9 +86,14 @@ impl PagePoll<'_> {
     }
 
     /// Asks for one entry.
-    async fn complete_one(&mut self, entry: Entry, wanted: &Wanted) -> Result<Completed, AdapterError> {
-        let settings = &self.collect.polls.settings.instagram;
-        let request = instagram::complete(wanted, &self.page.network_id, settings);
+    async fn complete_one(
+        &mut self,
+        entry: Entry,
+        wanted: &Wanted,
+        by: &CompletionSpec,
+    ) -> Result<Completed, AdapterError> {
+        let api = self.collect.polls.settings.api(self.page.network);
+        let request = (by.request)(wanted, &self.page.network_id, api);
         let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
@@ -102,7 +104,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(Completed::End(PollEnd::Fault)),
         };
         let now = self.clock.now();
-        let parsed = answered.told(|answer| instagram::completed(wanted, answer, settings, now));
+        let parsed = answered.told(|answer| (by.read)(wanted, answer, api, now));
         let parsed = parsed.without(&self.tokens());
         let event = parsed.events.into_iter().next();
         let completed = match completion(event, &parsed.verdict, is_given_up(entry.received_at, now)) {

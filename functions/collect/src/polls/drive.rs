@@ -32,14 +32,14 @@ pub(super) enum Called {
 
 impl PagePoll<'_> {
     /// Makes a collection's calls, as far as the quota goes, and keeps its checkpoint.
-    pub(super) async fn drive<R: Collector>(
+    pub(super) async fn drive(
         &mut self,
-        run: &mut R,
+        run: &mut dyn Collector,
         progress: &mut Progress,
     ) -> Result<PollEnd, AdapterError> {
         let end = self.call_loop(run).await;
         // Also where something of ours failed: the checkpoint names only what is stored.
-        let checkpoint = serde_json::to_string(&run.checkpoint()).unwrap_or_default();
+        let checkpoint = run.checkpoint();
         let (page, bytes) = (self.page.id.as_str(), checkpoint.len());
         if bytes > MAX_CHECKPOINT_BYTES {
             tracing::error!(page, bytes, "poll.checkpoint_too_large");
@@ -54,7 +54,7 @@ impl PagePoll<'_> {
         end
     }
 
-    async fn call_loop<R: Collector>(&mut self, run: &mut R) -> Result<PollEnd, AdapterError> {
+    async fn call_loop(&mut self, run: &mut dyn Collector) -> Result<PollEnd, AdapterError> {
         let mut history = CallHistory::default();
         while let Some(request) = run.next() {
             if !self.quota.has_room(self.clock.now(), self.clock.left()) {
@@ -62,10 +62,10 @@ impl PagePoll<'_> {
             }
             let answered = match self.call(&request).await? {
                 Called::Answered(answered) => answered,
-                Called::Limited(until) if history.tells_limit(self.page.network, request.operation) => {
-                    Answered::of_ours(429, Some(("x-rate-limit-reset", until.as_second())))
-                }
-                Called::Limited(until) => return Ok(PollEnd::Limited(until)),
+                Called::Limited(until) => match history.limit_header(self.page.network, request.operation) {
+                    Some(header) => Answered::of_ours(429, Some((header, until.as_second()))),
+                    None => return Ok(PollEnd::Limited(until)),
+                },
                 Called::Failed(CallError::NotMade(why)) => {
                     let (page, what) = (self.page.id.as_str(), request.operation);
                     tracing::error!(page, what, why, "poll.not_made");

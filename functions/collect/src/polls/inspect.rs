@@ -1,13 +1,11 @@
-//! Inspecting a token at Meta: its end, its permissions, and its owner.
+//! Inspecting a token at its network: its end, its permissions, and its owner.
 //!
 //! The call takes a token of the deployment's app. Without one, the collection's first call shows the token's owner,
 //! the other calls show missing permissions, and its end is known when it has come.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::poll::Inspected;
-use carteiro_networks::network::Network;
-use carteiro_networks::poll::meta;
-use carteiro_networks::poll::page_poll::{PollEnd, inspected_permissions, inspection_is_due};
+use carteiro_networks::poll::page_poll::{PollEnd, inspection_is_due};
 
 use super::drive::Called;
 use super::page::PagePoll;
@@ -16,17 +14,15 @@ impl PagePoll<'_> {
     /// Inspects the token where that is due. Answers the poll's end, where it ends.
     pub(super) async fn inspect(&mut self) -> Result<Option<PollEnd>, AdapterError> {
         let (network, now, polls) = (self.page.network, self.clock.now(), &self.collect.polls);
-        let Some(permissions) = inspected_permissions(network, &self.access.call_token) else {
-            return Ok(None);
-        };
+        let Some(inspection) = network.spec().token.inspection else { return Ok(None) };
+        let Some(permissions) = (inspection.permissions)(&self.access.call_token) else { return Ok(None) };
         let version = self.access.token.version;
         let last = self.inspected.filter(|last| last.version == version).map(|last| last.at);
         if polls.apps.meta.is_none() || !inspection_is_due(&self.page, last, now) {
             return Ok(None);
         }
-        let is_facebook = network == Network::Facebook;
-        let settings = if is_facebook { &polls.settings.facebook } else { &polls.settings.instagram };
-        let request = meta::inspect(settings);
+        let api = polls.settings.api(network);
+        let request = (inspection.request)(api);
         let answered = match self.call(&request).await? {
             Called::Answered(answered) => answered,
             Called::Failed(error) => {
@@ -37,7 +33,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(None),
         };
         let page = (network, &self.page.network_id);
-        let seen = answered.told(|answer| meta::inspected(answer, page, permissions, settings, now));
+        let seen = answered.told(|answer| (inspection.read)(answer, page, permissions, api, now));
         if !self.findings.inspect(&seen) {
             let page = self.page.id.as_str();
             tracing::warn!(page, status = answered.status, "poll.token_not_inspected");

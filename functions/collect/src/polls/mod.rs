@@ -29,7 +29,6 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::PollTrigger;
 use carteiro_networks::poll::page_poll;
-use carteiro_networks::poll::plan::least_calls;
 use carteiro_networks::poll::settings::NetworkSettings;
 use futures_util::stream::{self, StreamExt};
 
@@ -79,7 +78,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
                     return;
                 }
             };
-            let calls = least_calls(network).min(collect.polls.settings.calls);
+            let calls = network.spec().least_calls.min(collect.polls.settings.calls);
             let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
             PagePoll::poll(collect, &due, PollTrigger::OutOfTurn, clock).await;
         }

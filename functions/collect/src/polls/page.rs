@@ -12,8 +12,9 @@ use carteiro_adapters::tables::poll::{
 use carteiro_core::retention::after;
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult};
 use carteiro_networks::poll::page_poll::{
-    self, Access, Findings, PAGE_TIME, PollEnd, Quota, RenewalMethod, every_minutes, next_poll,
+    self, Access, Findings, PAGE_TIME, PollEnd, Quota, every_minutes, next_poll,
 };
+use carteiro_networks::poll::refresh::GrantType;
 use carteiro_networks::token_state::{self, Observed};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
@@ -233,7 +234,7 @@ impl<'a> PagePoll<'a> {
     }
 
     /// How the page's token is renewed; None where it cannot be.
-    pub(super) fn renewal_method(&self) -> Option<RenewalMethod> {
+    pub(super) fn renewal_method(&self) -> Option<GrantType> {
         let network = self.page.network;
         self.access.renewal_method(network, self.collect.polls.apps.client(network).is_some())
     }

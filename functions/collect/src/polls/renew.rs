@@ -12,14 +12,13 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials, RenewalSecrets};
 use carteiro_adapters::http::service_account_token;
 use carteiro_adapters::tables::config::Replaced;
-use carteiro_networks::network::Network;
+use carteiro_networks::google::service_account::ServiceAccount;
 use carteiro_networks::page::{AccessToken, Page, TokenChange};
 use carteiro_networks::poll::page_poll::{
-    PollEnd, Remaining, RenewalMethod, RenewalPlan, not_refreshed, not_renewed, with_new_token,
+    PollEnd, Remaining, RenewalPlan, not_refreshed, not_renewed, with_new_token,
 };
 use carteiro_networks::poll::refresh::{self, Fresh, GrantType, RenewalClaim, Renewed};
-use carteiro_networks::poll::service_account::ServiceAccount;
-use carteiro_networks::poll::{TokenTrouble, Verdict, meta};
+use carteiro_networks::poll::{TokenTrouble, Verdict};
 
 use super::drive::AFTER_CALL;
 use super::page::PagePoll;
@@ -54,7 +53,7 @@ impl PagePoll<'_> {
         let Some(method) = self.renewal_method() else {
             return Ok(Some(PollEnd::Refused(TokenTrouble::Expired)));
         };
-        if method == RenewalMethod::OAuth(GrantType::ServiceAccount) {
+        if method == GrantType::ServiceAccount {
             return self.fetch_with_key().await;
         }
         let before = self.access.attempt;
@@ -67,8 +66,8 @@ impl PagePoll<'_> {
         self.access.attempt = Some(attempt);
         self.quota.calls += 1;
         let fresh = match method {
-            RenewalMethod::Instagram => self.refresh_instagrams().await,
-            RenewalMethod::OAuth(_) => self.renew_with_refresh_token(after_loss).await?,
+            GrantType::AccessToken => self.renew_with_itself().await,
+            _ => self.renew_with_refresh_token(after_loss).await?,
         };
         match fresh {
             Ok(fresh) => self.store(fresh.over(self.access.token.version)).await,
@@ -116,29 +115,26 @@ impl PagePoll<'_> {
         })
     }
 
-    async fn refresh_instagrams(&self) -> Result<Fresh, PollEnd> {
-        let polls = &self.collect.polls;
+    async fn renew_with_itself(&self) -> Result<Fresh, PollEnd> {
+        let (polls, network) = (&self.collect.polls, self.page.network);
+        let Some(renewal) = network.spec().token.self_renewal else { return Err(PollEnd::Fault) };
         let credentials = Credentials { access_token: &self.access.call_token, app_token: None };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        let answered = polls.client.request(Network::Instagram, &meta::refresh(), credentials, time).await;
+        let answered = polls.client.request(network, &(renewal.request)(), credentials, time).await;
         let answered = answered.map_err(|error| {
             self.note_renewal_failed(error.as_str());
             PollEnd::Unavailable
         })?;
         let now = self.clock.now();
-        match answered.told(|answer| meta::refreshed(answer, &polls.settings.instagram, now)) {
-            Ok(new) => {
-                Ok(Fresh { access_token: new.access_token, refresh_token: None, expires_at: new.expires_at })
+        let fresh = answered.told(|answer| (renewal.read)(answer, polls.settings.api(network), now));
+        fresh.map_err(|verdict| {
+            let error = if verdict == Verdict::Malformed { "malformed" } else { "failed" };
+            let end = not_refreshed(verdict);
+            if end == PollEnd::Unavailable {
+                self.note_renewal_failed(error);
             }
-            Err(verdict) => {
-                let error = if verdict == Verdict::Malformed { "malformed" } else { "failed" };
-                let end = not_refreshed(verdict);
-                if end == PollEnd::Unavailable {
-                    self.note_renewal_failed(error);
-                }
-                Err(end)
-            }
-        }
+            end
+        })
     }
 
     async fn post(&self, grant: GrantType, secrets: RenewalSecrets<'_>) -> Result<Answered, CallError> {
@@ -146,7 +142,7 @@ impl PagePoll<'_> {
             return Err(CallError::NotMade("a way of renewing"));
         };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        self.collect.polls.client.renew(self.page.network, &renewal, secrets, time).await
+        self.collect.polls.client.renew(self.page.network, renewal, secrets, time).await
     }
 
     /// Reads the answer to a renewal. Where the token is not renewed, answers the poll's end.

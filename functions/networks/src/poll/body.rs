@@ -8,14 +8,14 @@ use crate::push::members::{Members, elements};
 use carteiro_core::mask::percent_encoded;
 
 /// The members of a body that is a JSON object.
-pub(super) fn members(body: &[u8]) -> Option<Members<'_>> {
+pub(crate) fn members(body: &[u8]) -> Option<Members<'_>> {
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
     Members::of(whole)
 }
 
 /// The elements of a member that is an array; of one that is not there, none. A member that is anything else is in no
 /// known form.
-pub(super) fn list<'a>(members: &Members<'a>, name: &str) -> Option<Vec<&'a RawValue>> {
+pub(crate) fn list<'a>(members: &Members<'a>, name: &str) -> Option<Vec<&'a RawValue>> {
     match members.get(name) {
         None => Some(Vec::new()),
         Some(raw) if raw.get() == "null" => Some(Vec::new()),
@@ -24,34 +24,34 @@ pub(super) fn list<'a>(members: &Members<'a>, name: &str) -> Option<Vec<&'a RawV
 }
 
 /// A value as a tree.
-pub(super) fn value(raw: &RawValue) -> Value {
+pub(crate) fn value(raw: &RawValue) -> Value {
     crate::normalise::value::parse(raw)
 }
 
 /// The whole body as a tree; null where it is no JSON.
-pub(super) fn tree(body: &[u8]) -> Value {
+pub(crate) fn tree(body: &[u8]) -> Value {
     serde_json::from_slice::<&RawValue>(body).map_or(Value::Null, value)
 }
 
 /// JSON of names and values that are JSON.
-pub(super) fn object(members: &[(&str, &str)]) -> Option<Box<RawValue>> {
+pub(crate) fn object(members: &[(&str, &str)]) -> Option<Box<RawValue>> {
     let members: Vec<String> = members.iter().map(|(name, json)| format!("\"{name}\":{json}")).collect();
     RawValue::from_string(format!("{{{}}}", members.join(","))).ok()
 }
 
 /// A text for one place of a path or a query: everything but letters, digits and `-._~` is escaped.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     percent_encoded(text, b"-._~")
 }
 
 /// A header that is a whole number.
-pub(super) fn number_header(answer: &NetworkResponse<'_>, name: &str) -> Option<i64> {
+pub(crate) fn number_header(answer: &NetworkResponse<'_>, name: &str) -> Option<i64> {
     (answer.header)(name)?.trim().parse().ok()
 }
 
 /// A network's own short word, as an error's reason: what is longer or has other characters is none, for it goes into
 /// states and logs.
-pub(super) fn word(text: &str) -> Option<String> {
+pub(crate) fn word(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     ((1..=64).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_is_not_there_is_empty_and_one_that_is_none_is_in_no_known_form() {
+    fn a_missing_list_is_empty_and_another_value_is_none() {
         let of = |body: &'static str| list(&members(body.as_bytes()).unwrap(), "a").map(|list| list.len());
         assert_eq!([of("{}"), of(r#"{"a":null}"#), of(r#"{"a":[1, {}]}"#)], [Some(0), Some(0), Some(2)]);
         assert_eq!(of(r#"{"a":{}}"#), None);

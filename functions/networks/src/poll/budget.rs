@@ -1,11 +1,14 @@
 //! The networks' limits, and what may be asked within them.
 //!
 //! Nothing here counts: who makes the calls keeps what was [`Spent`] of each [`Limit`], for the network's page or for
-//! the app, and asks [`Limit::may`] before each. [`idle_cost`] says what a page takes when little happens, and [`every`] how
-//! often it can be polled with what there is.
+//! the app, and asks [`Limit::may`] before each. [`IdleCost`] says what a page takes when little happens, and [`every`]
+//! how often it can be polled with what there is.
 //!
-//! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X opens
-//! its windows with the first call; what its answers' headers say of the end goes before this.
+//! A window is taken as one of the clock's: minutes 0, 15, 30 and 45, the whole hour, UTC's or California's day. X
+//! opens its windows with the first call; what its answers' headers say of the end goes before this.
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -13,23 +16,21 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::scope::after;
-use super::{googleplay, youtube};
-use crate::network::Network;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How rarely sweeps are made that nothing is left for.
 const SELDOM: Duration = Duration::from_secs(1000 * 24 * 3600);
 
-/// Whose calls a limit counts.
+/// The calls that a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitScope {
-    /// Those for one page of the network's, by whichever accounts it is connected.
+    /// Those for one page of the network, whichever accounts connected it.
     TheNetworkPage,
     /// All of the deployment's.
     TheApp,
 }
 
-/// In what time.
+/// The time that a limit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// A quarter of an hour.
@@ -42,53 +43,17 @@ pub enum Window {
     DayPacific,
 }
 
-/// One limit of a network's.
+/// A limit of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Which asks it counts: their [`operation`](super::NetworkRequest::operation)s; all, where empty.
+    /// The [operations](super::NetworkRequest::operation) that it counts; all where empty.
     pub operations: &'static [&'static str],
-    /// Whose.
+    /// Whether it counts for a page or for the app.
     pub of: LimitScope,
-    /// In what time.
+    /// The time that a limit is for.
     pub window: Window,
     /// How many units. A network that gives an app more has it set.
     pub units: u32,
-}
-
-const fn limit(operations: &'static [&'static str], of: LimitScope, window: Window, units: u32) -> Limit {
-    Limit { operations, of, window, units }
-}
-
-/// docs.x.com, "Rate limits" (networks.md 2.4). That of `/2/users/me`, 75, is from memory.
-const X: [Limit; 6] = [
-    limit(&["me"], LimitScope::TheNetworkPage, Window::Quarter, 75),
-    limit(&["posts"], LimitScope::TheNetworkPage, Window::Quarter, 900),
-    limit(&["posts"], LimitScope::TheApp, Window::Quarter, 10_000),
-    limit(&["mentions"], LimitScope::TheNetworkPage, Window::Quarter, 300),
-    limit(&["mentions"], LimitScope::TheApp, Window::Quarter, 450),
-    limit(&["messages"], LimitScope::TheNetworkPage, Window::Quarter, 15),
-];
-/// developers.google.com/youtube/v3/determine_quota_cost (networks.md 2.5): of a project, unless it was given more.
-const YOUTUBE: [Limit; 1] = [limit(&[], LimitScope::TheApp, Window::DayPacific, 10_000)];
-/// developers.google.com/android-publisher/reply-to-reviews (networks.md 2.6): for each app of Google Play's.
-const GOOGLE_PLAY: [Limit; 1] = [limit(&[], LimitScope::TheNetworkPage, Window::Hour, 200)];
-/// The development tier's (networks.md 2.7); the standard tier's are not published. The page stands for the member
-/// whose token it has.
-const LINKEDIN: [Limit; 2] = [
-    limit(&[], LimitScope::TheNetworkPage, Window::DayUtc, 100),
-    limit(&[], LimitScope::TheApp, Window::DayUtc, 500),
-];
-
-/// A network's limits on calls. Meta's are no numbers: its answers say how much is used.
-#[must_use]
-pub fn limits(network: Network) -> &'static [Limit] {
-    match network {
-        Network::Facebook | Network::Instagram => &[],
-        Network::X => &X,
-        Network::Youtube => &YOUTUBE,
-        Network::GooglePlay => &GOOGLE_PLAY,
-        Network::Linkedin => &LINKEDIN,
-    }
 }
 
 /// What a page takes of its network's limits when little happens: what [`share`](super::plan::share) is found from.
@@ -103,40 +68,15 @@ pub struct IdleCost {
 }
 
 /// What is kept back where a run takes little more when something happens: for checks.
-pub(super) const KEPT_BACK: u64 = 40;
-/// What is kept back where each post with new comments takes a call.
-const KEPT_BACK_FOR_COMMENTS: u64 = 250;
-
-/// What a page takes of its network's limits; of Meta's the answers say what is used.
-#[must_use]
-pub fn idle_cost(network: Network) -> Option<IdleCost> {
-    match network {
-        Network::Facebook | Network::Instagram => None,
-        // One call of each limit: posts, mentions, messages.
-        Network::X => Some(IdleCost { per_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
-        Network::GooglePlay => {
-            let sweeps = googleplay::Settings::default().sweeps();
-            Some(IdleCost { per_run: 1, sweeps, kept_back: KEPT_BACK })
-        }
-        // Videos and threads.
-        Network::Youtube => {
-            let sweeps = youtube::Settings::default().sweeps();
-            Some(IdleCost { per_run: 2, sweeps, kept_back: KEPT_BACK })
-        }
-        // Notifications, posts, and the comments of one post.
-        Network::Linkedin => Some(IdleCost { per_run: 3, sweeps: 0, kept_back: KEPT_BACK_FOR_COMMENTS }),
-    }
+pub(crate) const KEPT_BACK: u64 = 40;
+/// What a sweep of some units takes a day, in thousandths of a unit.
+pub(crate) const fn sweep_milliunits(units: u64, every: Duration) -> u64 {
+    units * 1000 * DAY.as_secs() / every.as_secs()
 }
 
-/// How many thousandths of a unit a day a sweep takes that takes so many units and is made so often.
-pub(super) fn sweeps_of(units: u32, every: Duration) -> u64 {
-    let sweeps = u128::from(units) * 1000 * DAY.as_millis() / every.as_millis().max(1);
-    u64::try_from(sweeps).unwrap_or(u64::MAX)
-}
-
-/// How often a sweep of so many units is made: as often as is wanted, or as so many thousandths of a unit a day allow. With
-/// none it is as good as never.
-pub(super) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
+/// The interval of a sweep: what is wanted, or what its daily thousandths of a unit allow. With none of them it is as
+/// good as never.
+pub(crate) fn sweep_within(wanted: Duration, units: u32, a_day: u64) -> Duration {
     let needed = u128::from(units) * 1000 * DAY.as_millis() / u128::from(a_day.max(1));
     wanted.max(Duration::from_millis(u64::try_from(needed).unwrap_or(u64::MAX)).min(SELDOM))
 }
@@ -162,6 +102,16 @@ pub enum Admission {
 }
 
 impl Limit {
+    /// A limit on some operations, or on all where none is named.
+    pub(crate) const fn new(
+        operations: &'static [&'static str],
+        of: LimitScope,
+        window: Window,
+        units: u32,
+    ) -> Self {
+        Self { operations, of, window, units }
+    }
+
     /// What it is called in settings and rows: `app` or `page`, and what it counts, where that is not all.
     #[must_use]
     pub fn name(&self) -> String {
@@ -178,7 +128,7 @@ impl Limit {
         self.operations.is_empty() || self.operations.contains(&what)
     }
 
-    /// Whether so many units may be spent now.
+    /// Whether these units may be spent now.
     #[must_use]
     pub fn may(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> Admission {
         if units > self.units {
@@ -196,7 +146,7 @@ impl Limit {
         }
     }
 
-    /// What is spent with so many units more.
+    /// What is spent with these units more.
     #[must_use]
     pub fn spend(&self, spent: Option<Spent>, units: u32, now: Timestamp) -> Spent {
         let same = spent.filter(|spent| self.window.of(spent.at) == self.window.of(now));
@@ -241,8 +191,8 @@ impl Window {
     }
 }
 
-/// The next midnight in California, when YouTube's quota is there again. The rule is the one in force since 2007 (Energy
-/// Policy Act of 2005, section 110); another one needs another version of Carteiro.
+/// The next midnight in California, when a daily quota of Google's is there again. The rule is the one in force since
+/// 2007 (Energy Policy Act of 2005, section 110); another one needs another version of Carteiro.
 #[must_use]
 pub fn midnight_pacific(now: Timestamp) -> Timestamp {
     pacific_day(now, 1)
@@ -272,114 +222,11 @@ fn pacific_day(at: Timestamp, days: i64) -> Timestamp {
     begin().unwrap_or(at)
 }
 
-/// How often a page can be polled: as often as ticks come, or as every so many ticks as its part of the day's units allows.
-/// That part is in thousandths of a unit.
+/// The interval at which a page can be polled: a tick, or as many ticks as its part of the day's units needs. That part
+/// is in thousandths of a unit.
 #[must_use]
 pub fn every(tick: Duration, units_a_run: u32, a_day: u64) -> Duration {
     let needed = u128::from(units_a_run) * 1000 * DAY.as_millis();
     let ticks = needed.div_ceil(u128::from(a_day.max(1)).saturating_mul(tick.as_millis().max(1))).max(1);
     tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn midnight_in_california_is_at_seven_or_eight_and_a_day_of_the_change_has_23_or_25_hours() {
-        for (now, midnight) in [
-            ("2026-11-22T04:00:00Z", "2026-11-22T08:00:00Z"),
-            ("2026-11-22T08:00:00Z", "2026-11-23T08:00:00Z"),
-            ("2026-07-01T06:59:59Z", "2026-07-01T07:00:00Z"),
-            ("2026-07-01T07:00:00Z", "2026-07-02T07:00:00Z"),
-            ("2026-03-08T09:00:00Z", "2026-03-09T07:00:00Z"),
-            ("2026-11-01T08:30:00Z", "2026-11-02T08:00:00Z"),
-            ("2027-03-14T08:00:00Z", "2027-03-15T07:00:00Z"),
-        ] {
-            assert_eq!(midnight_pacific(at(now)), at(midnight), "{now}");
-        }
-    }
-
-    #[test]
-    fn every_window_has_an_end_after_each_of_its_times_and_the_next_begins_there() {
-        for window in [Window::Quarter, Window::Hour, Window::DayUtc, Window::DayPacific] {
-            for now in ["2026-11-01T07:59:59.999Z", "2026-03-08T10:00:00Z", "2026-12-31T23:59:59.5Z"] {
-                let (begin, end) = (window.of(at(now)), window.end(at(now)));
-                assert!(begin <= at(now) && at(now) < end, "{window:?} {now}");
-                assert_eq!(window.of(end), end, "{window:?} {now}");
-                assert_eq!(window.of(begin), begin);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_spent_is_there_again_with_the_next_window() {
-        let messages = X[5];
-        let now = at("2026-11-22T12:14:59Z");
-        let mut spent = None;
-        for _ in 0..15 {
-            assert_eq!(messages.may(spent, 1, now), Admission::Now);
-            spent = Some(messages.spend(spent, 1, now));
-        }
-        assert_eq!(messages.may(spent, 1, now), Admission::At(at("2026-11-22T12:15:00Z")));
-        assert_eq!(messages.may(spent, 1, at("2026-11-22T12:15:00Z")), Admission::Now);
-        assert_eq!(messages.spend(spent, 1, at("2026-11-22T12:15:00Z")).units, 1);
-        assert_eq!(messages.may(spent, 16, now), Admission::Never);
-        assert!(messages.counts("messages") && !messages.counts("posts"));
-        assert!(YOUTUBE[0].counts("threads"));
-    }
-
-    #[test]
-    fn pages_are_polled_as_often_as_the_budget_allows() {
-        let minutes = |units, a_day| every(Duration::from_secs(900), units, a_day).as_secs() / 60;
-        // 96 runs of 2 units are 192.
-        assert_eq!(
-            [minutes(2, 192_000), minutes(2, 191_999), minutes(2, 48_000), minutes(2, 100)],
-            [15, 30, 60, 28_800]
-        );
-        // With nothing, as good as never.
-        assert_eq!(minutes(1, 0), 1000 * 24 * 60);
-    }
-
-    #[test]
-    fn a_sweep_takes_what_it_is_given_and_is_made_no_oftener_than_is_wanted() {
-        let hour = Duration::from_secs(3600);
-        assert_eq!(sweeps_of(20, 6 * hour), 80_000);
-        assert_eq!(sweep_within(6 * hour, 20, 80_000), 6 * hour);
-        assert_eq!(sweep_within(6 * hour, 20, 100_000), 6 * hour);
-        assert_eq!(sweep_within(6 * hour, 20, 10_000), 48 * hour);
-        assert_eq!(sweep_within(6 * hour, 20, 0), SELDOM);
-    }
-
-    proptest! {
-        #[test]
-        fn at_that_interval_the_day_suffices(units in 1_u32..20, a_day in 1_u64..2_000_000_000) {
-            let tick = Duration::from_secs(900);
-            let interval = every(tick, units, a_day);
-            prop_assert_eq!(interval.as_secs() % 900, 0);
-            let takes = |interval: Duration| u128::from(units) * 1000 * DAY.as_millis() <= u128::from(a_day) * interval.as_millis();
-            prop_assert!(takes(interval));
-            prop_assert!(interval == tick || !takes(interval.checked_sub(tick).unwrap()));
-        }
-    }
-
-    #[test]
-    fn every_network_with_numbers_has_limits_that_can_be_spent() {
-        for network in Network::ALL {
-            for limit in limits(network) {
-                assert_eq!(
-                    limit.may(None, limit.units, at("2026-11-22T12:00:00Z")),
-                    Admission::Now,
-                    "{network}"
-                );
-            }
-        }
-        assert_eq!(GOOGLE_PLAY[0].a_day(), 4800);
-    }
 }

@@ -1,9 +1,9 @@
 //! What was heard, without the tokens that were asked with.
 //!
-//! Networks put the token of a call into links of their answers, and quote it. What is stored and handed on is their own
-//! JSON, so a token in it would go to webhooks. It is taken out wherever it stands, as it is or percent-encoded: in names,
-//! texts and links. Where none is, the JSON stays as it came, byte for byte. [`carteiro_core::mask`] says what is looked for, and
-//! what is not guaranteed.
+//! Networks put the token of a call into links of their answers, and quote it. What is stored and handed on is their
+//! own JSON, so a token in it would go to webhooks. It is taken out wherever it stands, as it is or percent-encoded: in
+//! names, texts and links. Where none is, the JSON stays as it came, byte for byte. [`carteiro_core::mask`] says what
+//! is looked for, and what is not guaranteed.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_taken_out_of_names_texts_and_links_in_each_of_its_forms() {
+    fn a_token_is_masked_in_names_texts_and_links() {
         let raw = json!({
             "id": "1", TOKEN: {"a": [format!("Bearer {TOKEN}, {TOKEN}")]},
             "link": "https://a.example/?t=EAA%7Cplanted%2BToken%2F9&b=1", "small": "EAA%7cplanted%2bToken%2f9",

@@ -1,7 +1,7 @@
 //! A short memory of things and their versions.
 //!
-//! It saves calls and tells a first sight from a change; what it forgot is seen again, and the inbox knows it. No event is
-//! left out of a collection because of it: that something was seen does not say that it was told.
+//! It saves calls and tells a first sight from a change; what it forgot is seen again, and the inbox knows it. No event
+//! is left out of a collection because of it: that something was seen does not say that it was told.
 
 use std::collections::VecDeque;
 
@@ -16,11 +16,11 @@ const VERSION: usize = 8;
 /// The memory, the latest last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Remembered(VecDeque<String>);
+pub(crate) struct Remembered(VecDeque<String>);
 
 /// What the memory has of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Memory {
+pub(crate) enum Memory {
     /// Nothing.
     First,
     /// The same version.
@@ -35,13 +35,13 @@ fn short(key: &EntryKey) -> String {
 }
 
 /// The key of a number of something: of answers, say.
-pub(super) fn number_key(what: &str, number: i64) -> EntryKey {
+pub(crate) fn number_key(what: &str, number: i64) -> EntryKey {
     EntryKey::new(what, &Version::of_action([number.to_string().as_str()]))
 }
 
 impl Remembered {
     /// What is known of a key.
-    pub(super) fn recall(&self, key: &EntryKey) -> Memory {
+    pub(crate) fn recall(&self, key: &EntryKey) -> Memory {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();
         match self.0.iter().find(|kept| kept.starts_with(thing)) {
@@ -51,8 +51,8 @@ impl Remembered {
         }
     }
 
-    /// Keeps the last version of a thing, and at most so many things, those that were seen last.
-    pub(super) fn note(&mut self, key: &EntryKey, most: usize) {
+    /// Keeps the last version of a thing, and of all things the `most` that were seen last.
+    pub(crate) fn note(&mut self, key: &EntryKey, most: usize) {
         let short = short(key);
         let thing = short.get(..THING).unwrap_or_default();
         self.0.retain(|kept| !kept.starts_with(thing));
@@ -61,11 +61,6 @@ impl Remembered {
             self.0.pop_front();
         }
     }
-
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 #[cfg(test)]
@@ -73,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_is_known_by_its_last_version_until_others_took_its_place() {
+    fn a_thing_is_remembered_until_others_took_its_place() {
         let mut seen = Remembered::default();
         let key = |thing: &str, number| number_key(thing, number);
         assert_eq!(seen.recall(&key("a", 1)), Memory::First);

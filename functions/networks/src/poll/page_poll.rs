@@ -13,11 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::budget::{Limit, LimitScope};
 use super::fair::{self, ByAccount};
-use super::instagram::Login;
-use super::meta::{self, Inspection, Refresh};
 use super::plan::{calls, share, until_turn};
 use super::refresh::{self, GrantType, Remedy, RenewalAttempt, Renewed};
-use super::{CooldownScope, TokenTrouble, Verdict, facebook};
+use super::{CooldownScope, TokenInspection, TokenTrouble, Verdict};
 use crate::inbox::Event;
 use crate::network::Network;
 use crate::page::{AccessToken, Changed, LastTick, Page, Set, TickResult, Token, TokenChange, TokenStatus};
@@ -259,7 +257,7 @@ impl Findings {
 
     /// Notes an inspection of the token. False where its answer says nothing of the token: the app's own token was
     /// refused, or the network failed. The page's collection then goes on without it.
-    pub fn inspect(&mut self, seen: &Inspection) -> bool {
+    pub fn inspect(&mut self, seen: &TokenInspection) -> bool {
         if seen.verdict == Verdict::Fine {
             let (expires_at, consent_ends_at) = (seen.expires_at, seen.consent_ends_at);
             self.ends = Some(TokenEnds { expires_at, consent_ends_at });
@@ -355,11 +353,11 @@ pub struct CallHistory {
 }
 
 impl CallHistory {
-    /// Whether the collection is told that our count of a limit is used up, as its network would tell it. On X each
-    /// limit is of one operation, and the collection goes on with the others. Where it asks for the same operation
-    /// again, the poll ends.
-    pub fn tells_limit(&mut self, network: Network, operation: &'static str) -> bool {
-        network == Network::X && self.limited_operations.insert(operation)
+    /// The header in which the collection is told that our count of a limit is used up, as its network would tell it:
+    /// where each limit is of one operation, the collection goes on with the others. None where the poll ends, also
+    /// where the same operation is asked for again.
+    pub fn limit_header(&mut self, network: Network, operation: &'static str) -> Option<&'static str> {
+        network.spec().limit_header.filter(|_| self.limited_operations.insert(operation))
     }
 
     /// Notes the verdict on an answer.
@@ -424,15 +422,6 @@ pub fn next_poll(
     })
 }
 
-/// How a token is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RenewalMethod {
-    /// By one of OAuth's grants.
-    OAuth(GrantType),
-    /// By Instagram's own call, which is made with the access token itself.
-    Instagram,
-}
-
 /// For how long a token can be used while it is not renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remaining {
@@ -489,32 +478,25 @@ impl Access {
 
     /// How the token is renewed, given whether the deployment has an app at the network; None where it cannot be.
     #[must_use]
-    pub fn renewal_method(&self, network: Network, has_app: bool) -> Option<RenewalMethod> {
-        let access_token = &self.token.access_token;
-        if network == Network::Instagram && Login::of(access_token) == Login::Instagram {
-            return Some(RenewalMethod::Instagram);
-        }
-        let is_key = network == Network::GooglePlay && access_token.reveal().starts_with('{');
-        let grant = if is_key { GrantType::ServiceAccount } else { GrantType::RefreshToken };
-        refresh::renewal(network, grant)?;
-        let is_possible = is_key || self.token.refresh_token.is_some() && has_app;
-        is_possible.then_some(RenewalMethod::OAuth(grant))
+    pub fn renewal_method(&self, network: Network, has_app: bool) -> Option<GrantType> {
+        let grant = (network.spec().token.grant)(&self.token.access_token)?;
+        let is_possible = grant != GrantType::RefreshToken || self.token.refresh_token.is_some() && has_app;
+        is_possible.then_some(grant)
     }
 
     /// Whether the page's token is renewed before it is used.
     #[must_use]
-    pub fn plan_renewal(&self, page: &Page, method: Option<RenewalMethod>, now: Timestamp) -> RenewalPlan {
+    pub fn plan_renewal(&self, page: &Page, method: Option<GrantType>, now: Timestamp) -> RenewalPlan {
         let Some(method) = method else { return RenewalPlan::NotDue };
         let (network, expires_at) = (page.network, self.token.expires_at);
         let begun = self.attempt.filter(|attempt| attempt.of == self.token.version);
         let is_due = match method {
-            RenewalMethod::OAuth(GrantType::ServiceAccount) => true,
+            GrantType::ServiceAccount => true,
             // One that was begun and did not succeed comes first: the network may have refused the old token since.
-            RenewalMethod::OAuth(GrantType::RefreshToken) => {
-                begun.is_some() || refresh::is_due(network, expires_at, now)
-            }
-            RenewalMethod::Instagram => {
-                meta::refresh_is_due(page.token_given_at(), expires_at, now) == Refresh::Due
+            GrantType::RefreshToken => begun.is_some() || refresh::is_due(network, expires_at, now),
+            GrantType::AccessToken => {
+                let renewal = network.spec().token.self_renewal;
+                renewal.is_some_and(|renewal| (renewal.is_due)(page.token_given_at(), expires_at, now))
             }
         };
         if !is_due {
@@ -532,17 +514,17 @@ impl Access {
 
     /// Whether a renewal may help after the network refused the token.
     #[must_use]
-    pub fn may_renew(&self, method: Option<RenewalMethod>, trouble: &TokenTrouble) -> bool {
-        let has_refresh_token = method == Some(RenewalMethod::OAuth(GrantType::RefreshToken));
+    pub fn may_renew(&self, method: Option<GrantType>, trouble: &TokenTrouble) -> bool {
+        let has_refresh_token = method == Some(GrantType::RefreshToken);
         refresh::help(trouble, has_refresh_token, self.renewed) == Remedy::Renew
     }
 
     /// Whether the token's end is no trouble, because we renew it. It is where a renewal failed, and where the network
     /// refuses a token that was renewed in this poll.
     #[must_use]
-    pub fn is_renewable(&self, method: Option<RenewalMethod>, end: &PollEnd) -> bool {
+    pub fn is_renewable(&self, method: Option<GrantType>, end: &PollEnd) -> bool {
         let in_vain = self.renewed && matches!(end, PollEnd::Refused(_));
-        matches!(method, Some(RenewalMethod::OAuth(_))) && !in_vain && !self.renewal_failed
+        method.is_some_and(|grant| grant != GrantType::AccessToken) && !in_vain && !self.renewal_failed
     }
 
     /// Uses a new token from now on, which is stored.
@@ -558,18 +540,18 @@ impl Access {
 
 fn remaining(
     network: Network,
-    method: RenewalMethod,
+    method: GrantType,
     expires_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Remaining {
     let lasts = match method {
-        RenewalMethod::Instagram => expires_at.is_none_or(|end| end > now),
-        RenewalMethod::OAuth(_) => expires_at.is_some_and(|end| end > now),
+        GrantType::AccessToken => expires_at.is_none_or(|end| end > now),
+        _ => expires_at.is_some_and(|end| end > now),
     };
-    match network {
+    match network.spec().token.is_long_lived() {
         _ if !lasts => Remaining::Nothing,
-        Network::Instagram | Network::Linkedin => Remaining::Days,
-        _ => Remaining::Minutes,
+        true => Remaining::Days,
+        false => Remaining::Minutes,
     }
 }
 
@@ -602,16 +584,6 @@ pub fn with_new_token(page: &Page, change: &TokenChange) -> Changed {
     Changed { page, token: Some(change.clone()), rerouted: false }
 }
 
-/// The permissions that an inspection looks for. None where tokens are not inspected: Meta alone offers it.
-#[must_use]
-pub fn inspected_permissions(network: Network, token: &AccessToken) -> Option<&'static [&'static str]> {
-    match network {
-        Network::Facebook => Some(&facebook::PERMISSIONS),
-        Network::Instagram if Login::of(token) == Login::Facebook => Some(Login::Facebook.permissions()),
-        _ => None,
-    }
-}
-
 /// Whether a page's token is to be inspected, which was inspected last at a time: once a day, and where its end has
 /// come, which may have been put off since.
 #[must_use]
@@ -624,7 +596,7 @@ pub fn inspection_is_due(page: &Page, last: Option<Timestamp>, now: Timestamp) -
 /// Whether a network's pages receive pushes, which may wait for the page's proof.
 #[must_use]
 pub fn is_pushed(network: Network) -> bool {
-    matches!(network, Network::Facebook | Network::Instagram | Network::X)
+    network.spec().push.is_some()
 }
 
 /// Whether the newest of the entries that were pushed as ids is completed first. It alternates with the oldest, so that

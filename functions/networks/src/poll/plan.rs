@@ -1,20 +1,23 @@
-//! Which pages a tick asks about: in which order, and how often.
+//! Planning of polls: the order of pages, and their intervals.
 //!
 //! Accounts take turns: first a page of each, then the second of each, so that an account with a thousand pages delays
 //! nobody else's first. Within an account, and between accounts, whoever was asked about longest ago comes first, so
 //! that where a limit ends a tick's work early the same pages are not left out again and again.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, every, idle_cost};
+use super::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, every};
 use crate::network::Network;
 use carteiro_core::id::{AccountId, PageId};
 
-/// How many pages one message names: enough that a hundred thousand pages are some thousand invocations, few enough that
-/// their calls end long before the next tick.
+/// How many pages one message names: enough that a hundred thousand pages are some thousand invocations, few enough
+/// that their calls end long before the next tick.
 pub const PAGES_TOGETHER: usize = 25;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -51,19 +54,19 @@ pub fn in_turns(due: Vec<Due>) -> Vec<Due> {
 /// What each page of a network's has of its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// How often it can be asked about: at each tick, or as rarely as the limits need.
+    /// The interval at which it can be polled: a tick, or as long as the limits need.
     pub every: Duration,
     /// How many thousandths of a unit its sweeps through what is older may take a day.
     pub sweeps: u64,
 }
 
-/// What each page of a network's has of its limits, with so many of them connected.
+/// The share of each page in its network's limits, for the number of pages that are connected.
 ///
-/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four fifths
-/// are for sweeps, and a fifth for what more there is to ask where something happens.
+/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four
+/// fifths are for sweeps, and a fifth for what more there is to ask where something happens.
 #[must_use]
 pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
-    let Some(idle_cost) = idle_cost(network) else { return Share { every: tick, sweeps: u64::MAX } };
+    let Some(idle_cost) = network.spec().idle_cost else { return Share { every: tick, sweeps: u64::MAX } };
     let shares = limits.iter().map(|limit| share_of(limit, idle_cost, connected, tick));
     let least = |a: Share, b: Share| Share { every: a.every.max(b.every), sweeps: a.sweeps.min(b.sweeps) };
     shares.fold(Share { every: tick, sweeps: idle_cost.sweeps }, least)
@@ -80,12 +83,11 @@ fn share_of(limit: &Limit, idle_cost: IdleCost, connected: u64, tick: Duration) 
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.
-pub(super) fn usable(limit: &Limit, kept_back: u64) -> u64 {
+pub(crate) fn usable(limit: &Limit, kept_back: u64) -> u64 {
     limit.a_day().saturating_mul(1000 - kept_back)
 }
 
-/// How often each page of a network's can be asked about, with so many of them connected: at each tick, or as rarely as
-/// its limits need.
+/// The interval at which each of the connected pages can be polled: a tick, or as long as the limits need.
 #[must_use]
 pub fn interval(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Duration {
     share(network, limits, connected, tick).every
@@ -109,23 +111,8 @@ pub fn until_turn(page: &PageId, at: Timestamp, every: Duration, tick: Duration)
     if left <= tick / 2 { left + every } else { left }
 }
 
-/// The calls that a page has when it is asked about out of turn: what a tick takes when little happens, and some.
-#[must_use]
-pub fn least_calls(network: Network) -> u32 {
-    match network {
-        // Nothing counts them in numbers.
-        Network::Facebook | Network::Instagram => u32::MAX,
-        // Whose it is, and each list twice.
-        Network::X => 7,
-        Network::Youtube => 8,
-        Network::GooglePlay => 4,
-        Network::Linkedin => 6,
-    }
-}
-
-/// How many calls a page has in one tick, with so many of them connected that are asked about so often: its share of
-/// what the limits of all give in that time, so that one page's first collection does not use up the others' day. It is
-/// never less than a run takes, and one call with which what is older goes on.
+/// The calls that a page has in one tick: its share of what the app's limits give in its interval, so that one page's
+/// first collection does not use up the others' day. It is never less than a run takes, and one call for what is older.
 #[must_use]
 pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration, most: u32) -> u32 {
     let share = |limit: &Limit| {
@@ -133,98 +120,12 @@ pub fn calls(network: Network, limits: &[Limit], connected: u64, every: Duration
         let share = there / (1000 * DAY.as_millis()) / u128::from(connected.max(1));
         u32::try_from(share).unwrap_or(u32::MAX)
     };
-    // X's limits are each of one kind of call: what one of them gives is not all that a run may make.
-    let least = match idle_cost(network) {
-        Some(idle_cost) if network != Network::X => idle_cost.per_run + u32::from(idle_cost.sweeps > 0),
-        _ => least_calls(network),
+    // Where each limit is of one operation, what one of them gives is not all that a run may make.
+    let spec = network.spec();
+    let least = match spec.idle_cost {
+        Some(idle_cost) if spec.limit_header.is_none() => idle_cost.per_run + u32::from(idle_cost.sweeps > 0),
+        _ => spec.least_calls,
     };
     let of_all = limits.iter().filter(|limit| limit.of == LimitScope::TheApp);
     of_all.map(share).min().unwrap_or(u32::MAX).max(least).min(most)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::budget::limits;
-    use super::*;
-
-    const TICK: Duration = Duration::from_secs(900);
-
-    fn due(account: u128, page: u128, began: Option<i64>) -> Due {
-        Due {
-            page: PageId::from_bits(page),
-            account: AccountId::from_bits(account),
-            network: Network::Facebook,
-            began_at: began.map(|second| Timestamp::from_second(second).unwrap()),
-        }
-    }
-
-    #[test]
-    fn accounts_take_turns_and_who_waited_longest_comes_first() {
-        let mut given: Vec<Due> = (10..20).map(|page| due(1, page, Some(5))).collect();
-        given.push(due(2, 30, Some(9)));
-        given.push(due(2, 31, Some(7)));
-        given.push(due(3, 40, None));
-        let order: Vec<(AccountId, PageId)> =
-            in_turns(given).into_iter().map(|due| (due.account, due.page)).collect();
-        let (account, page) = (AccountId::from_bits, PageId::from_bits);
-        assert_eq!(order[..3], [(account(3), page(40)), (account(1), page(10)), (account(2), page(31))]);
-        assert_eq!(order[3..5], [(account(1), page(11)), (account(2), page(30))]);
-        assert_eq!(order.len(), 13);
-    }
-
-    #[test]
-    fn pages_are_asked_about_at_each_tick_until_a_limit_is_shared_by_too_many() {
-        let every = |network, connected| interval(network, limits(network), connected, TICK).as_secs() / 60;
-        assert_eq!(every(Network::Facebook, 100_000), 15);
-        assert_eq!((every(Network::X, 400), every(Network::X, 900)), (15, 45));
-        // 2 units 96 times, and 95 for walks through what is older and for what happens, of 9,600 a day. Where it is
-        // less, half of it is for runs.
-        assert_eq!((every(Network::Youtube, 33), every(Network::Youtube, 34)), (15, 30));
-        assert_eq!((every(Network::Youtube, 330), every(Network::Youtube, 9600)), (210, 96 * 60));
-        assert_eq!(every(Network::GooglePlay, 100_000), 15);
-        // 3 units a run, of a member's 96 a day, and from the sixth page on of the app's 480.
-        assert_eq!((every(Network::Linkedin, 1), every(Network::Linkedin, 5)), (60, 60));
-        assert_eq!((every(Network::Linkedin, 6), every(Network::Linkedin, 10)), (75, 120));
-        assert_eq!((every(Network::Linkedin, 100), every(Network::Linkedin, 480)), (1155, 5535));
-    }
-
-    #[test]
-    fn turns_are_spread_over_the_interval_and_come_once_in_each() {
-        let every = Duration::from_secs(40 * 900);
-        let begin = Timestamp::from_second(1_795_305_600).unwrap();
-        let mut first: BTreeMap<Duration, u32> = BTreeMap::new();
-        for nth in 0..400 {
-            let page = PageId::from_bits(nth);
-            assert_eq!(until_turn(&page, begin, TICK, TICK), TICK);
-            let (mut turns, mut next) = (Vec::new(), begin);
-            for tick in 0..200_u32 {
-                let at = begin.checked_add(TICK * tick).unwrap();
-                if at >= next {
-                    turns.push(TICK * tick);
-                    next = at
-                        .checked_add(until_turn(&page, at, every, TICK))
-                        .unwrap()
-                        .checked_sub(TICK / 2)
-                        .unwrap();
-                }
-            }
-            assert!(turns[1] - turns[0] <= every, "{turns:?}");
-            assert!(turns.windows(2).skip(1).all(|two| two[1] - two[0] == every), "{turns:?}");
-            *first.entry(turns[1]).or_default() += 1;
-        }
-        assert!(first.len() >= 39 && first.values().all(|count| *count < 30), "{first:?}");
-    }
-
-    #[test]
-    fn a_page_has_its_share_of_what_all_may_use_and_never_less_than_it_takes() {
-        let calls = |network, connected| {
-            let limits = limits(network);
-            calls(network, limits, connected, interval(network, limits, connected, TICK), 60)
-        };
-        assert_eq!((calls(Network::Youtube, 1), calls(Network::Youtube, 5)), (60, 20));
-        // Twice what a run takes, where half is for runs.
-        assert_eq!((calls(Network::Youtube, 1000), calls(Network::X, 1000)), (4, 7));
-        assert_eq!((calls(Network::Linkedin, 1), calls(Network::Linkedin, 100)), (20, 3));
-        assert_eq!((calls(Network::Facebook, 100_000), calls(Network::GooglePlay, 9)), (60, 60));
-    }
 }

@@ -1,21 +1,18 @@
 //! Renewing access tokens, as decisions over values. Who makes the call fills in the secrets; none is in here.
 //!
-//! | network | access token lasts | renewed with | the refresh token |
-//! |---|---|---|---|
-//! | X | 2 hours | `POST /2/oauth2/token` | is replaced with each renewal (that the old one ends is from memory) |
-//! | YouTube, Google Play (OAuth) | about 1 hour | `POST /token` | stays |
-//! | Google Play (service account) | 1 hour | a signed [assertion](super::service_account) | there is none |
-//! | LinkedIn | 60 days | `POST /oauth/v2/accessToken` | stays, to a fixed end 365 days after the first grant |
+//! How a network's tokens are renewed is in its [`TokenSpec`](crate::spec::TokenSpec).
 //!
 //! # A refresh token that is replaced
-//! An [`RenewalAttempt`] is stored, on the condition that the token is still of its version and no other attempt is under way,
-//! *before* the network is asked; what is answered is stored *before* it is used. An answer that is lost leaves an
-//! attempt behind: after [`BUSY`] it is made again with the same refresh token, which the network may still take. If it
-//! refuses, the new one was in the lost answer, and only the page's owner can help: [`Renewed::Dead`] with `lost`.
-//! Where the refresh token stays, a repetition is harmless.
+//! An [`RenewalAttempt`] is stored, on the condition that the token is still of its version and no other attempt is
+//! under way, *before* the network is asked; what is answered is stored *before* it is used. An answer that is lost
+//! leaves an attempt behind: after [`BUSY`] it is made again with the same refresh token, which the network may still
+//! take. If it refuses, the new one was in the lost answer, and only the page's owner can help: [`Renewed::Dead`] with
+//! `lost`. Where the refresh token stays, a repetition is harmless.
 //!
-//! Sources: networks.md 2.4, 2.5, 2.7; docs.x.com, "OAuth 2.0"; developers.google.com/identity/protocols/oauth2;
-//! RFC 6749, sections 5 and 6.
+//! Source: RFC 6749, sections 5 and 6.
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -49,62 +46,56 @@ pub enum Slot {
     Assertion,
 }
 
-/// How a token is renewed: one `POST` with a form to the network's `…TokenUrl`, as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The request that renews a token: one `POST` with a form to the network's `…TokenUrl`, as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// The form,
-    pub form: Vec<(&'static str, Slot)>,
-    /// and whether the app's id and secret go into `authorization: Basic` where it has a secret.
+    /// What it is renewed with.
+    pub grant: GrantType,
+    /// The form.
+    pub form: &'static [(&'static str, Slot)],
+    /// Whether the app's id and secret go into `authorization: Basic`, where it has a secret.
     pub basic: bool,
     /// Whether the refresh token is replaced.
     pub rotates: bool,
 }
 
-/// With what a token may be renewed.
+impl Renewal {
+    /// A renewal with a refresh token that stays, and the app's id and secret in the form.
+    pub(crate) const WITH_REFRESH_TOKEN: Self = Self {
+        grant: GrantType::RefreshToken,
+        form: &[
+            ("grant_type", Slot::Plain("refresh_token")),
+            ("refresh_token", Slot::RefreshToken),
+            ("client_id", Slot::ClientId),
+            ("client_secret", Slot::ClientSecret),
+        ],
+        basic: false,
+        rotates: false,
+    };
+}
+
+/// What a token is renewed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantType {
     /// A refresh token.
     RefreshToken,
     /// The key of a service account.
     ServiceAccount,
+    /// The access token itself.
+    AccessToken,
 }
 
-/// How a network's token is renewed; none where it is not, or not here (Meta's).
+/// The request that renews a network's token; none where there is no such way.
 #[must_use]
-pub fn renewal(network: Network, means: GrantType) -> Option<Renewal> {
-    let grant = ("grant_type", Slot::Plain("refresh_token"));
-    let refresh = ("refresh_token", Slot::RefreshToken);
-    let (id, secret) = (("client_id", Slot::ClientId), ("client_secret", Slot::ClientSecret));
-    let plain = |form| Renewal { form, basic: false, rotates: false };
-    match (network, means) {
-        (Network::X, GrantType::RefreshToken) => {
-            Some(Renewal { form: vec![grant, refresh, id], basic: true, rotates: true })
-        }
-        (Network::Youtube | Network::GooglePlay | Network::Linkedin, GrantType::RefreshToken) => {
-            Some(plain(vec![grant, refresh, id, secret]))
-        }
-        (Network::GooglePlay, GrantType::ServiceAccount) => {
-            let grant = ("grant_type", Slot::Plain("urn:ietf:params:oauth:grant-type:jwt-bearer"));
-            Some(plain(vec![grant, ("assertion", Slot::Assertion)]))
-        }
-        _ => None,
-    }
-}
-
-/// How long before its end an access token is renewed: where it lasts an hour or two, longer than a run takes; where it
-/// lasts months, a week, for a renewal that fails then leaves time to tell its owner.
-#[must_use]
-pub fn ahead(network: Network) -> Duration {
-    match network {
-        Network::Linkedin | Network::Facebook | Network::Instagram => Duration::from_secs(7 * 24 * 3600),
-        Network::X | Network::Youtube | Network::GooglePlay => Duration::from_secs(300),
-    }
+pub fn renewal(network: Network, grant: GrantType) -> Option<&'static Renewal> {
+    network.spec().token.renewals.iter().find(|renewal| renewal.grant == grant)
 }
 
 /// Whether an access token is to be renewed before it is used. Of one whose end is not known the network tells.
 #[must_use]
 pub fn is_due(network: Network, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
-    let ahead = i64::try_from(ahead(network).as_secs()).unwrap_or(0);
+    let ahead = network.spec().token.renew_ahead;
+    let ahead = i64::try_from(ahead.as_secs()).unwrap_or(0);
     expires_at.is_some_and(|end| end <= after(now, ahead))
 }
 
@@ -129,13 +120,13 @@ pub fn help(trouble: &TokenTrouble, can_renew: bool, renewed_in_this_run: bool) 
 /// A renewal that was begun. It stays until an answer is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewalAttempt {
-    /// Of which version of the page's token.
+    /// The version of the page's token.
     pub of: u64,
-    /// When.
+    /// When it was begun.
     pub at: Timestamp,
 }
 
-/// Whose turn it is.
+/// Whether this worker renews a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenewalClaim {
     /// Ours: store this attempt, and ask.
@@ -152,7 +143,7 @@ pub enum RenewalClaim {
     },
 }
 
-/// Whether to renew a token now, of which this attempt is stored.
+/// Whether to renew a token now, given the attempt that is stored of it.
 #[must_use]
 pub fn claim(stored: Option<RenewalAttempt>, version: u64, now: Timestamp) -> RenewalClaim {
     let attempt = RenewalAttempt { of: version, at: now };
@@ -170,7 +161,7 @@ pub fn claim(stored: Option<RenewalAttempt>, version: u64, now: Timestamp) -> Re
 /// A new access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
-    /// It.
+    /// The access token.
     pub access_token: AccessToken,
     /// The refresh token from now on, where it is another.
     pub refresh_token: Option<AccessToken>,
@@ -245,7 +236,8 @@ fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Rene
         }
         // `admin_policy_enforced`, `org_internal`: a company of Google's customers forbids the app.
         Some("invalid_grant" | "access_denied" | "admin_policy_enforced") => dead(network, after_loss),
-        // X: "Value passed for the token was invalid." LinkedIn: "The token used in the request has been revoked by the user".
+        // For example "Value passed for the token was invalid.", "The token used in the request has been revoked by the
+        // user".
         Some("invalid_request" | "revoked_token" | "expired_token") if about_the_token() => {
             dead(network, after_loss)
         }
@@ -256,102 +248,4 @@ fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Rene
 fn dead(network: Network, after_loss: bool) -> Renewed {
     let rotates = renewal(network, GrantType::RefreshToken).is_some_and(|renewal| renewal.rotates);
     Renewed::Dead { lost: after_loss && rotates }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::super::fake_network::Reply;
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn now() -> Timestamp {
-        at("2026-11-22T12:00:00Z")
-    }
-
-    fn told(network: Network, status: u16, body: &Value, after_loss: bool) -> Renewed {
-        Reply::json(status, body).told(|answer| renewed(network, answer, after_loss, now()))
-    }
-
-    #[test]
-    fn an_hours_token_is_renewed_minutes_before_its_end_and_one_of_months_a_week() {
-        let in_minutes = |minutes: i64| Some(after(now(), minutes * 60));
-        assert!(is_due(Network::X, in_minutes(5), now()) && is_due(Network::Youtube, in_minutes(-5), now()));
-        assert!(!is_due(Network::X, in_minutes(6), now()) && !is_due(Network::X, None, now()));
-        assert!(is_due(Network::Linkedin, in_minutes(6 * 24 * 60), now()));
-        assert!(!is_due(Network::Linkedin, in_minutes(8 * 24 * 60), now()));
-    }
-
-    #[test]
-    fn a_renewal_is_one_workers_and_an_attempt_without_an_answer_is_made_again() {
-        let RenewalClaim::Ours { attempt, after_loss: false } = claim(None, 3, now()) else { panic!() };
-        assert_eq!(attempt, RenewalAttempt { of: 3, at: now() });
-        let until = after(now(), 120);
-        assert_eq!(claim(Some(attempt), 3, after(now(), 119)), RenewalClaim::Theirs { until });
-        assert!(matches!(claim(Some(attempt), 3, until), RenewalClaim::Ours { after_loss: true, .. }));
-        assert!(matches!(claim(Some(attempt), 4, now()), RenewalClaim::Ours { after_loss: false, .. }));
-    }
-
-    #[test]
-    fn a_new_refresh_token_takes_the_olds_place_and_where_none_comes_the_old_stays() {
-        let body = json!({"token_type": "bearer", "expires_in": 7200, "access_token": "new", "refresh_token": "next"});
-        let Renewed::Fresh(fresh) = told(Network::X, 200, &body, false) else { panic!() };
-        assert_eq!(fresh.expires_at, Some(at("2026-11-22T14:00:00Z")));
-        assert!(!format!("{fresh:?}").contains("new"), "no token is printed");
-        let change = fresh.over(7);
-        assert_eq!(change.version, 8);
-        assert_eq!(change.refresh_token, Set::To(AccessToken::from_stored("next".to_owned())));
-        let body = json!({"access_token": "new", "expires_in": "3599", "scope": "a b"});
-        let Renewed::Fresh(fresh) = told(Network::Youtube, 200, &body, false) else { panic!() };
-        assert_eq!(fresh.over(1).refresh_token, Set::Keep);
-        for nothing in [json!({}), json!({"access_token": ""}), json!({"access_token": "a\nb"}), json!([])] {
-            assert_eq!(told(Network::X, 200, &nothing, false), Renewed::Unknown, "{nothing}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_the_owners_matter_or_the_deployments_and_after_a_lost_answer_says_so() {
-        let x = json!({"error": "invalid_request", "error_description": "Value passed for the token was invalid."});
-        assert_eq!(told(Network::X, 400, &x, false), Renewed::Dead { lost: false });
-        assert_eq!(told(Network::X, 400, &x, true), Renewed::Dead { lost: true });
-        let google =
-            json!({"error": "invalid_grant", "error_description": "Token has been expired or revoked."});
-        assert_eq!(told(Network::Youtube, 400, &google, true), Renewed::Dead { lost: false });
-        for network in [Network::X, Network::Youtube, Network::GooglePlay, Network::Linkedin] {
-            let ours = json!({"error": "invalid_client"});
-            assert_eq!(told(network, 401, &ours, false), Renewed::OurFault("client_refused"));
-            assert_eq!(told(network, 503, &json!({}), true), Renewed::Unknown);
-            assert_eq!(told(network, 400, &json!({"error": "invalid_request"}), true), Renewed::Unknown);
-            let limited = Reply::json(429, &json!({})).with("retry-after", 30);
-            let limited = limited.told(|answer| renewed(network, answer, false, now()));
-            assert_eq!(limited, Renewed::Wait(after(now(), 30)));
-        }
-    }
-
-    #[test]
-    fn forms_name_what_goes_into_them_and_hold_none_of_it() {
-        let x = renewal(Network::X, GrantType::RefreshToken).unwrap();
-        assert!(x.rotates && x.basic);
-        for network in [Network::Youtube, Network::GooglePlay, Network::Linkedin] {
-            let renewal = renewal(network, GrantType::RefreshToken).unwrap();
-            assert!(!renewal.rotates && !renewal.basic);
-            assert!(renewal.form.contains(&("refresh_token", Slot::RefreshToken)), "{network}");
-        }
-        assert_eq!(renewal(Network::Youtube, GrantType::ServiceAccount), None);
-        assert_eq!(renewal(Network::Facebook, GrantType::RefreshToken), None);
-        let play = renewal(Network::GooglePlay, GrantType::ServiceAccount).unwrap();
-        assert_eq!(play.form[1], ("assertion", Slot::Assertion));
-    }
-
-    #[test]
-    fn an_expired_token_is_renewed_once_in_a_run_and_others_are_their_owners_matter() {
-        assert_eq!(help(&TokenTrouble::Expired, true, false), Remedy::Renew);
-        assert_eq!(help(&TokenTrouble::Expired, true, true), Remedy::Owner);
-        assert_eq!(help(&TokenTrouble::Expired, false, false), Remedy::Owner);
-        assert_eq!(help(&TokenTrouble::Revoked, true, false), Remedy::Owner);
-    }
 }

@@ -1,19 +1,16 @@
 //! One request to a network.
 
-/// Which of a network's addresses is asked. Both are settings; the ask's path is below either.
-///
-/// Instagram has two hosts of an API, by the [login](super::instagram::Login) that a token is of: everything about a
-/// token of its own login is asked at Instagram's `…TokenUrl`. Tokens of Facebook's login are Facebook's, and are asked
-/// about at Facebook's.
+/// One of a network's two addresses, which are settings. A network's [route](crate::spec::TokenSpec::route) may choose
+/// another by the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `…BaseUrl`.
     Api,
-    /// `…TokenUrl`: what a token is, and, at Instagram, a new one.
+    /// `…TokenUrl`.
     Token,
 }
 
-/// How it is asked.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// GET.
@@ -22,7 +19,7 @@ pub enum Method {
     Post,
 }
 
-/// Where the page's token goes. It is put there by who makes the call, and is nowhere else.
+/// The place of the page's token in a request. The caller puts it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Auth {
     /// `authorization: Bearer <access token>`.

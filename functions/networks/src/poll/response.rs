@@ -1,8 +1,8 @@
-//! What a network answered, and what that means.
+//! A network's response, and what it means.
 
 use jiff::Timestamp;
 
-/// A network's answer.
+/// A network's response.
 #[derive(Clone, Copy)]
 pub struct NetworkResponse<'a> {
     /// Its status.
@@ -13,7 +13,7 @@ pub struct NetworkResponse<'a> {
     pub body: &'a [u8],
 }
 
-/// What an answer says of the token, the limits and the object. networks.md's table of errors, in one type.
+/// What a response says of the token, the limits and the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is what was asked for.
@@ -24,11 +24,11 @@ pub enum Verdict {
     /// The token is good, and is not the page's but somebody else's: no further call with it, and nothing that came by
     /// it is the page's.
     NotThePages,
-    /// A limit was reached, or nearly: no further call before then, by those whom it concerns.
+    /// A limit was reached, or nearly: no further call in its scope before then.
     Wait {
         /// Until when.
         until: Timestamp,
-        /// Whom it concerns.
+        /// The requests that wait.
         of: CooldownScope,
     },
     /// The network failed; the same call may succeed later. The next tick asks again.
@@ -53,14 +53,25 @@ pub enum TokenTrouble {
     Narrowed(Option<String>),
 }
 
-/// Whom a limit concerns.
+/// The requests that wait for the end of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CooldownScope {
-    /// This page's asks of the same [`operation`](super::NetworkRequest::operation) alone. The run goes on with others by itself, and the
-    /// checkpoint keeps the time.
+    /// This page's requests of the same [`operation`](super::NetworkRequest::operation) alone. The collection goes on
+    /// with others by itself, and the checkpoint keeps the time.
     ThisOperation,
     /// This page alone.
     ThePage,
     /// All pages of the deployment on the network.
     TheApp,
+}
+
+/// What a network says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInspection {
+    /// Whether it is good: also whether it is the page's, and has every permission.
+    pub verdict: Verdict,
+    /// When it ends; none where it does not, or where that is not said.
+    pub expires_at: Option<Timestamp>,
+    /// When its giver's consent ends; the token stays good, and answers nothing of theirs any more.
+    pub consent_ends_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Whose collection a run is, and how far back it goes.
+//! The page that is collected, and how far back.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::network::NetworkId;
 /// walk reached before is told however old it is.
 pub const REACH: Duration = Duration::from_secs(45 * 24 * 3600);
 
-/// Whose collection a run is.
+/// The page that is collected, and how far back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The network's id of the page.
@@ -26,32 +26,32 @@ pub struct Scope {
 
 impl Scope {
     /// Milliseconds since 1970 of [`Scope::from`].
-    pub(super) fn beginning_ms(&self) -> i64 {
+    pub(crate) fn beginning_ms(&self) -> i64 {
         self.from.as_millisecond()
     }
 
     /// Milliseconds since 1970 of [`Scope::now`].
-    pub(super) fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.now.as_millisecond()
     }
 
     /// The oldest that is told of what may have been told before.
-    pub(super) fn within_reach(&self) -> i64 {
+    pub(crate) fn within_reach(&self) -> i64 {
         self.told_after(self.now_ms().saturating_sub(ms(REACH)))
     }
 
     /// What changed at this time or before it is not told, in a walk that goes down to a time.
-    pub(super) fn told_after(&self, down_to: i64) -> i64 {
+    pub(crate) fn told_after(&self, down_to: i64) -> i64 {
         down_to.max(self.beginning_ms().saturating_sub(1))
     }
 }
 
 /// A duration in milliseconds.
-pub(super) fn ms(duration: Duration) -> i64 {
+pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `now` and so many seconds more.
-pub(super) fn after(now: Timestamp, seconds: i64) -> Timestamp {
+/// A time some seconds after `now`.
+pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_second(now.as_second().saturating_add(seconds)).unwrap_or(now)
 }

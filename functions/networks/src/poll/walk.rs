@@ -1,11 +1,11 @@
 //! Walks back through a list that a network shows newest first, over as many ticks as they take.
 //!
 //! A walk begins at the newest and goes down to what the last walks began with. Where a tick ends before that, what is
-//! left is a *gap*: where to go on (the network's cursor), and how far down. The next tick walks what is newer first, so
-//! that a long history does not delay what is new, and then goes on in the gaps, newest first.
+//! left is a *gap*: where to go on (the network's cursor), and how far down. The next tick walks what is newer first,
+//! so that a long history does not delay what is new, and then goes on in the gaps, newest first.
 //!
-//! Invariant: everything at or below the top and above a page's beginning was stored, the gaps apart. So the mark
-//! may rise with a walk's first page. A cursor that the network no longer takes is given up, and its gap is walked again
+//! Invariant: everything at or below the top and above a page's beginning was stored, the gaps apart. So the mark may
+//! rise with a walk's first page. A cursor that the network no longer takes is given up, and its gap is walked again
 //! from the newest on, which covers every newer gap as well.
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ const MAX_TRIES: u8 = 3;
 /// The walks through one list. Marks are numbers that grow with time: milliseconds, or ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Walks {
+pub(crate) struct Walks {
     /// The newest mark that was stored.
     top: Option<i64>,
     /// What is not walked yet, newest first.
@@ -35,29 +35,29 @@ pub(super) struct Walks {
 /// A part of a list that is not walked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Gap {
+pub(crate) struct Gap {
     /// Down to which mark; none: to the page's beginning.
-    pub(super) down_to: Option<i64>,
+    pub(crate) down_to: Option<i64>,
     /// Where to go on; none: at the newest.
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     tries: u8,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The newest mark on it that counts.
-    pub(super) newest: Option<i64>,
+    pub(crate) newest: Option<i64>,
     /// The mark of its last element, where a walk may end by it.
-    pub(super) last: Option<i64>,
+    pub(crate) last: Option<i64>,
     /// Where the next page begins.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 impl Walks {
-    /// Begins a walk at the newest, down to the newest mark that was stored, and at least to this one. Whether it begins:
-    /// with too many gaps it does not.
-    pub(super) fn begin(&mut self, at_least: i64) -> bool {
+    /// Begins a walk at the newest, down to the newest mark that was stored, and at least to this one. Whether it
+    /// begins: with too many gaps it does not.
+    pub(crate) fn begin(&mut self, at_least: i64) -> bool {
         let down_to = self.top.map(|top| top.min(at_least));
         let has_room = self.gaps.len() < MAX_GAPS;
         match self.gaps.first_mut() {
@@ -68,9 +68,9 @@ impl Walks {
         true
     }
 
-    /// Begins a walk through a list of times at `now`, down to what was there so long before the *last* walk began: what
-    /// the network shows late is found also after a pause.
-    pub(super) fn begin_back(&mut self, now: i64, back: i64) -> bool {
+    /// Begins a walk through a list of times at `now`, down to `back` before the *last* walk began: what the network
+    /// shows late is found also after a pause.
+    pub(crate) fn begin_back(&mut self, now: i64, back: i64) -> bool {
         let last = self.begun_at.unwrap_or(now).min(now);
         let begins = self.begin(last.saturating_sub(back));
         if begins {
@@ -80,12 +80,12 @@ impl Walks {
     }
 
     /// Where the walk stands; none where everything is walked.
-    pub(super) fn current(&self) -> Option<&Gap> {
+    pub(crate) fn current(&self) -> Option<&Gap> {
         self.gaps.first()
     }
 
     /// A page of the current gap was stored. `floor` is the page's beginning.
-    pub(super) fn walked(&mut self, step: Step, floor: i64) {
+    pub(crate) fn walked(&mut self, step: Step, floor: i64) {
         self.top = self.top.max(step.newest);
         let Some(gap) = self.gaps.first_mut() else { return };
         let down_to = gap.down_to.unwrap_or(floor).max(floor);
@@ -104,7 +104,7 @@ impl Walks {
     }
 
     /// The network no longer takes the current gap's cursor.
-    pub(super) fn give_up_cursor(&mut self) {
+    pub(crate) fn give_up_cursor(&mut self) {
         if let Some(gap) = self.gaps.first_mut() {
             (gap.cursor, gap.tries) = (None, 0);
         }
@@ -112,7 +112,7 @@ impl Walks {
 
     /// The current page could not be read. It is asked for again in the next tick, and after some times its cursor is
     /// given up.
-    pub(super) fn unreadable(&mut self) {
+    pub(crate) fn unreadable(&mut self) {
         if let Some(gap) = self.gaps.first_mut() {
             gap.tries = gap.tries.saturating_add(1);
             if gap.tries >= MAX_TRIES {
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_added_between_calls_and_wherever_ticks_end_everything_is_found(
+        fn everything_is_found_whenever_it_is_added(
             ticks in prop::collection::vec((0_usize..6, 0_usize..7, any::<bool>()), 1..20),
         ) {
             let (mut walks, mut list, mut found) = (Walks::default(), Vec::new(), Vec::new());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_late_is_found_however_long_the_pause_before_the_next_walk_was() {
+    fn what_is_shown_late_is_found_after_any_pause() {
         let mut walks = Walks::default();
         let step = |newest: i64| Step { newest: Some(newest), last: Some(newest), next: None };
         walks.begin_back(10_000, 600);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_leads_to_itself_ends_the_walk_and_an_unreadable_page_is_asked_for_three_times() {
+    fn a_looping_cursor_and_an_unreadable_page_end_the_walk() {
         let step = |next: &str| Step { next: Some(next.to_owned()), ..Step::default() };
         let mut walks = Walks::default();
         walks.begin(i64::MAX);

@@ -4,9 +4,7 @@
 //! dropped because nobody foresaw its shape.
 
 pub(crate) mod members;
-mod meta;
 pub mod signature;
-pub(crate) mod x;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,11 +21,7 @@ pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 /// Splits a push that came to a network's route into its updates. There is at least one.
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
-    let known = match route {
-        Network::Facebook | Network::Instagram => meta::split(route, body),
-        Network::X => x::split(body),
-        Network::Youtube | Network::GooglePlay | Network::Linkedin => None,
-    };
+    let known = route.spec().push.and_then(|push| (push.split)(route, body));
     known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 

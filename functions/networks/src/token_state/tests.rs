@@ -110,7 +110,7 @@ fn only_what_was_seen_with_the_pages_current_token_counts() {
 }
 
 #[test]
-fn an_end_is_warned_of_at_seven_days_and_at_one_once_each_and_has_then_passed() {
+fn an_end_is_warned_of_once_at_seven_days_and_at_one() {
     let end = 60 * DAY;
     let mut page = page(Some(end));
     page = expect(&page, taken(true), end - 8 * DAY, TokenState::Ok, None);
@@ -126,7 +126,7 @@ fn an_end_is_warned_of_at_seven_days_and_at_one_once_each_and_has_then_passed() 
 }
 
 #[test]
-fn a_warning_says_how_many_days_are_left_and_those_of_seven_and_one_are_two() {
+fn a_warning_says_how_many_days_are_left() {
     let page = page(Some(10 * DAY));
     let told = |second| {
         let notice = look(&page, TokenObservation::Time, second, false).unwrap().notice.unwrap();
@@ -141,7 +141,7 @@ fn a_warning_says_how_many_days_are_left_and_those_of_seven_and_one_are_two() {
 }
 
 #[test]
-fn a_token_that_we_renew_is_in_trouble_by_a_refused_renewal_and_not_by_its_end() {
+fn a_renewed_token_is_in_trouble_by_refusal_alone() {
     let page = page(Some(2 * HOUR));
     for (sight, second) in [
         (TokenObservation::Time, HOUR),
@@ -159,7 +159,7 @@ fn a_token_that_we_renew_is_in_trouble_by_a_refused_renewal_and_not_by_its_end()
 }
 
 #[test]
-fn the_end_of_the_consent_counts_also_where_the_token_has_none_or_is_renewed() {
+fn the_end_of_the_consent_counts_for_every_token() {
     for (page, renewable) in [(page(None), false), (page(Some(HOUR)), true)] {
         let sight =
             TokenObservation::Taken { complete: true, expires_at: None, consent_ends_at: Some(at(6 * DAY)) };
@@ -195,7 +195,7 @@ fn an_end_that_a_success_disproves_is_forgotten() {
 }
 
 #[test]
-fn a_success_that_was_under_way_when_the_trouble_was_marked_shows_nothing() {
+fn a_success_from_before_the_trouble_shows_nothing() {
     for trouble in
         [TokenObservation::Refused(TokenTrouble::Revoked), narrowed("a"), TokenObservation::NotThePages]
     {
@@ -209,7 +209,7 @@ fn a_success_that_was_under_way_when_the_trouble_was_marked_shows_nothing() {
 }
 
 #[test]
-fn a_narrowed_token_stays_so_until_all_that_collecting_needs_was_answered() {
+fn a_narrowed_token_stays_so_until_all_was_answered() {
     let (page, _) = after(&page(None), narrowed("pages_messaging"), 1);
     assert_eq!(page.token.permission.as_deref(), Some("pages_messaging"));
     let still = expect(&page, taken(false), 2, TokenState::Narrowed, None);
@@ -234,7 +234,7 @@ fn where_two_things_are_to_be_told_each_has_its_turn() {
 }
 
 #[test]
-fn a_trouble_that_comes_back_after_a_recovery_is_told_again_as_another() {
+fn a_trouble_after_a_recovery_is_another_notice() {
     let told = |page: &Page, second| {
         let decided = look(page, narrowed("a"), second, false).unwrap();
         (decided.page, decided.notice.unwrap().id)
@@ -289,8 +289,9 @@ fn sights() -> impl Strategy<Value = TokenObservation> {
 }
 
 proptest! {
-    /// Whatever is seen, in whatever order: no id is told twice with a mark between, versions count one by one, the same
-    /// look twice changes nothing the second time but a warning whose turn it is, and words stand where trouble is.
+    /// Whatever is seen, in whatever order: no id is told twice with a mark between, versions count one by one, the
+    /// same look twice changes nothing the second time but a warning whose turn it is, and words stand where trouble
+    /// is.
     #[test]
     fn no_history_tells_one_id_twice(
         looks in proptest::collection::vec((sights(), 0..DAY, any::<bool>()), 1..40),

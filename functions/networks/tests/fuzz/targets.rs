@@ -13,8 +13,8 @@ use carteiro_core::{cursor, item, ndjson};
 use carteiro_networks::collected::{By, Envelope, render};
 use carteiro_networks::inbox::{EntryKey, Event, Shape};
 use carteiro_networks::network::{Network, NetworkId};
-use carteiro_networks::push::signature::{self as networks, AppSecret};
-use carteiro_networks::{normalise, push};
+use carteiro_networks::push::signature::AppSecret;
+use carteiro_networks::{meta, normalise, push, x};
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -132,11 +132,11 @@ pub(crate) fn network_signature(input: &[u8]) -> String {
     let mut told = format!("{} ", list.len().min(3));
     for (is_theirs, sign, is_any_body_taken) in [
         (
-            networks::is_metas as fn(&[AppSecret], &str, &[u8]) -> bool,
-            networks::sign_as_meta as fn(&AppSecret, &[u8]) -> String,
+            meta::signature::is_genuine as fn(&[AppSecret], &str, &[u8]) -> bool,
+            meta::signature::sign as fn(&AppSecret, &[u8]) -> String,
             true,
         ),
-        (networks::is_xs, networks::sign_as_x, false),
+        (x::signature::is_genuine, x::signature::sign, false),
     ] {
         let right: Vec<String> = list.iter().map(|secret| sign(secret, body.as_bytes())).collect();
         let is_taken =
@@ -151,17 +151,20 @@ pub(crate) fn network_signature(input: &[u8]) -> String {
         write!(told, "{} ", right.iter().any(|right| right == header)).unwrap();
     }
     let mode = Some("subscribe").filter(|_| !body.starts_with('-'));
-    let answer = networks::meta_challenge(&list, mode, Some(header), Some(body));
+    let answer = meta::signature::challenge_answer(&list, mode, Some(header), Some(body));
     if let Ok(answer) = answer {
         assert!(answer == body && secrets.split(',').any(|secret| secret.trim() == header));
         assert!(!answer.contains(['<', '>', '&', '\n']));
     }
-    let check = networks::x_challenge(&list, Some(body));
+    let check = x::signature::challenge_answer(&list, Some(body));
     if let Ok(check) = &check {
         let check: Value = serde_json::from_str(check).unwrap();
-        let signature = networks::sign_as_x(&list[0], body.as_bytes());
+        let signature = x::signature::sign(&list[0], body.as_bytes());
         assert_eq!(check["response_token"], signature);
-        assert!(!networks::is_xs(&list, &signature, body.as_bytes()), "a stranger has a body signed");
+        assert!(
+            !x::signature::is_genuine(&list, &signature, body.as_bytes()),
+            "a stranger has a body signed"
+        );
     }
     write!(told, "{:?} {:?}", answer.map(str::is_empty), check.map(|check| check.is_empty())).unwrap();
     told

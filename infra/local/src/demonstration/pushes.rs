@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use carteiro_networks::network::Network;
-use carteiro_networks::push::signature::{AppSecret, META_HEADER, X_HEADER, sign_as_meta, sign_as_x};
+use carteiro_networks::push::signature::AppSecret;
+use carteiro_networks::{meta, x};
 use carteiro_receiver::{Delivery, SignatureCheck};
 use serde_json::{Value, json};
 
@@ -71,16 +72,16 @@ impl Demonstration<'_> {
     /// Sends a push as the network does.
     pub(super) async fn push(&self, network: Network, body: &Bytes) -> Result<(), DemonstrationError> {
         let (secrets, header) = match network {
-            Network::X => (&self.network_secrets.x, X_HEADER),
-            _ => (&self.network_secrets.meta, META_HEADER),
+            Network::X => (&self.network_secrets.x, x::signature::HEADER),
+            _ => (&self.network_secrets.meta, meta::signature::HEADER),
         };
         let Some(secret) = secrets.first() else {
             let failure = format!("no secret of {network} is set, to sign its push with");
             return Err(DemonstrationError::Items(vec![failure]));
         };
         let signature = match network {
-            Network::X => sign_as_x(secret, body),
-            _ => sign_as_meta(secret, body),
+            Network::X => x::signature::sign(secret, body),
+            _ => meta::signature::sign(secret, body),
         };
         self.api.push(&format!("/push/{network}"), (header, &signature), body.clone()).await?;
         Ok(())

@@ -1,12 +1,13 @@
 //! Where networks are: two addresses of each, which are settings.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use carteiro_networks::network::Network;
+use carteiro_networks::page::AccessToken;
 use carteiro_networks::poll::Endpoint;
-use carteiro_networks::poll::instagram::Login;
 use http::Uri;
 
 use crate::runtime::settings::SettingsReader;
@@ -77,68 +78,42 @@ pub struct Pair {
 
 /// The addresses of all networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Facebook's.
-    pub facebook: Pair,
-    /// Instagram's: `api` for pages of Facebook's login, `token` for everything of Instagram's own.
-    pub instagram: Pair,
-    /// X's.
-    pub x: Pair,
-    /// YouTube's.
-    pub youtube: Pair,
-    /// Google Play's.
-    pub google_play: Pair,
-    /// LinkedIn's.
-    pub linkedin: Pair,
-}
+pub struct Addresses(BTreeMap<Network, Pair>);
 
 impl Addresses {
     /// Reads them from the environment that the template sets: `FACEBOOK_BASE_URL`, `FACEBOOK_TOKEN_URL`, … None where
     /// one is missing or wrong, which the reader keeps.
     pub fn read(reader: &mut SettingsReader<'_>) -> Option<Self> {
-        let mut pair = |network: &str| {
-            let api = reader.parsed(&format!("{network}_BASE_URL"));
-            let token = reader.parsed(&format!("{network}_TOKEN_URL"));
-            Some(Pair { api: api?, token: token? })
+        let mut pair = |network: Network| {
+            let name = network.spec().environment;
+            let api = reader.parsed(&format!("{name}_BASE_URL"));
+            let token = reader.parsed(&format!("{name}_TOKEN_URL"));
+            Some((network, Pair { api: api?, token: token? }))
         };
         // All of them are read first, so that every error is reported.
-        let [facebook, instagram, x, youtube, google_play, linkedin] =
-            ["FACEBOOK", "INSTAGRAM", "X", "YOUTUBE", "GOOGLE_PLAY", "LINKEDIN"].map(&mut pair);
-        Some(Self {
-            facebook: facebook?,
-            instagram: instagram?,
-            x: x?,
-            youtube: youtube?,
-            google_play: google_play?,
-            linkedin: linkedin?,
+        let pairs = Network::ALL.map(&mut pair);
+        pairs.into_iter().collect::<Option<_>>().map(Self)
+    }
+
+    /// Where a network's requests with a page's token go; None of a network without addresses.
+    pub(super) fn of_page(
+        &self,
+        network: Network,
+        token: &AccessToken,
+        endpoint: Endpoint,
+    ) -> Option<&Address> {
+        let route = network.spec().token.route;
+        let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, endpoint));
+        let pair = self.0.get(&network)?;
+        Some(match endpoint {
+            Endpoint::Api => &pair.api,
+            Endpoint::Token => &pair.token,
         })
     }
 
-    /// Below which address something is asked with a token of this login; the login matters for Instagram alone.
-    pub(super) fn of_page(&self, network: Network, login: Login, endpoint: Endpoint) -> &Address {
-        match (network, login, endpoint) {
-            (Network::Instagram, Login::Instagram, _) => &self.instagram.token,
-            // It is a token of Facebook's that is asked about.
-            (Network::Instagram, Login::Facebook, Endpoint::Token) => &self.facebook.token,
-            (_, _, Endpoint::Api) => &self.of(network).api,
-            (_, _, Endpoint::Token) => &self.of(network).token,
-        }
-    }
-
     /// Where a network's renewals are posted to.
-    pub(super) fn of_renewal(&self, network: Network) -> &Address {
-        &self.of(network).token
-    }
-
-    fn of(&self, network: Network) -> &Pair {
-        match network {
-            Network::Facebook => &self.facebook,
-            Network::Instagram => &self.instagram,
-            Network::X => &self.x,
-            Network::Youtube => &self.youtube,
-            Network::GooglePlay => &self.google_play,
-            Network::Linkedin => &self.linkedin,
-        }
+    pub(super) fn of_renewal(&self, network: Network) -> Option<&Address> {
+        self.0.get(&network).map(|pair| &pair.token)
     }
 }
 
@@ -185,18 +160,20 @@ mod tests {
     #[test]
     fn each_instagram_login_has_its_own_host() {
         let addresses = addresses();
-        let of = |network, login, endpoint| addresses.of_page(network, login, endpoint).whole();
+        let of = |network, token: &str, endpoint| {
+            addresses.of_page(network, &AccessToken::from_stored(token.to_owned()), endpoint).unwrap().whole()
+        };
         let host = "https://instagram-token-url.example";
         for endpoint in [Endpoint::Api, Endpoint::Token] {
-            assert_eq!(of(Network::Instagram, Login::Instagram, endpoint), host);
+            assert_eq!(of(Network::Instagram, "IGAA", endpoint), host);
         }
-        let (facebook, api, token) = (Login::Facebook, Endpoint::Api, Endpoint::Token);
+        let (facebook, api, token) = ("EAA", Endpoint::Api, Endpoint::Token);
         assert_eq!(of(Network::Instagram, facebook, api), "https://instagram-base-url.example");
         assert_eq!(of(Network::Instagram, facebook, token), "https://facebook-token-url.example");
         assert_eq!(of(Network::Facebook, facebook, api), "https://facebook-base-url.example");
         assert_eq!(of(Network::Facebook, facebook, token), "https://facebook-token-url.example");
         assert_eq!(of(Network::GooglePlay, facebook, api), "https://google-play-base-url.example");
-        assert_eq!(addresses.of_renewal(Network::X).whole(), "https://x-token-url.example");
+        assert_eq!(addresses.of_renewal(Network::X).unwrap().whole(), "https://x-token-url.example");
     }
 
     #[test]

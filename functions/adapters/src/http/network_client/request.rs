@@ -25,8 +25,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The credentials of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    /// The page's access token. Of Instagram's pages its [login](carteiro_networks::poll::instagram::Login::of) is read
-    /// from it, and with that the host.
+    /// The page's access token. A network's [route](carteiro_networks::spec::TokenSpec::route) may choose the address
+    /// by it.
     pub access_token: &'a AccessToken,
     /// The app's own token, `<app id>|<app secret>`, with which [inspections](Auth::Inspected) are made.
     pub app_token: Option<&'a AccessToken>,
@@ -93,7 +93,7 @@ pub(super) fn of_renewal(
     secrets: RenewalSecrets<'_>,
 ) -> Result<Request<Full<Bytes>>, CallError> {
     let mut form = Vec::new();
-    for (name, slot) in &renewal.form {
+    for (name, slot) in renewal.form {
         let value = match slot {
             Slot::Plain(text) => Some(*text),
             Slot::RefreshToken => {

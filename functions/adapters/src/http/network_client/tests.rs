@@ -233,7 +233,7 @@ async fn a_renewal_posts_its_form_to_the_token_address_as_it_is() {
     ] {
         let server = Server::answering(FINE).await;
         let renewal = renewal(network, means).unwrap();
-        server.client().renew(network, &renewal, secrets, time()).await.unwrap();
+        server.client().renew(network, renewal, secrets, time()).await.unwrap();
         let request = server.only();
         assert_eq!(line(&request), format!("POST /{path} HTTP/1.1"));
         assert!(request.ends_with(&format!("\r\n\r\n{form}")), "{request}");
@@ -253,16 +253,16 @@ async fn only_an_apps_secret_may_be_missing_in_a_renewal() {
     let youtube = renewal(Network::Youtube, GrantType::RefreshToken).unwrap();
     let secrets =
         RenewalSecrets { refresh_token: Some(&refresh), client_id: Some("id"), ..RenewalSecrets::default() };
-    client.renew(Network::X, &x, secrets, time()).await.unwrap();
-    client.renew(Network::Youtube, &youtube, secrets, time()).await.unwrap();
+    client.renew(Network::X, x, secrets, time()).await.unwrap();
+    client.renew(Network::Youtube, youtube, secrets, time()).await.unwrap();
     for request in server.requests() {
         assert!(!request.contains("authorization") && !request.contains("client_secret"), "{request}");
     }
     let play = renewal(Network::GooglePlay, GrantType::ServiceAccount).unwrap();
     let without = [
-        (&x, RenewalSecrets { refresh_token: None, ..secrets }),
-        (&x, RenewalSecrets { client_id: None, ..secrets }),
-        (&play, secrets),
+        (x, RenewalSecrets { refresh_token: None, ..secrets }),
+        (x, RenewalSecrets { client_id: None, ..secrets }),
+        (play, secrets),
     ];
     for (renewal, secrets) in without {
         let error = client.renew(Network::X, renewal, secrets, time()).await.unwrap_err();

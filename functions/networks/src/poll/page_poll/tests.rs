@@ -2,8 +2,6 @@
 
 use serde_json::value::RawValue;
 
-use super::super::budget;
-use super::super::meta::TokenKind;
 use super::*;
 use crate::collected::By;
 use crate::inbox::Shape;
@@ -14,8 +12,8 @@ use carteiro_core::id::PageId;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const TICK: Duration = Duration::from_secs(900);
-const OAUTH: RenewalMethod = RenewalMethod::OAuth(GrantType::RefreshToken);
-const KEY: RenewalMethod = RenewalMethod::OAuth(GrantType::ServiceAccount);
+const OAUTH: GrantType = GrantType::RefreshToken;
+const KEY: GrantType = GrantType::ServiceAccount;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + second).unwrap()
@@ -130,11 +128,11 @@ fn pages_of_a_shared_limit_are_polled_more_rarely() {
     let allot = |network: Network, pages: u64| {
         let own = fair::Pages { proven: pages, unproven: 0 };
         let accounts = ByAccount::from([(fair::key(&account), own)]);
-        allot(network, &account, budget::limits(network), &accounts, 60, TICK)
+        allot(network, &account, network.spec().limits, &accounts, 60, TICK)
     };
     let shared = [Network::X, Network::Youtube, Network::Linkedin];
     for network in Network::ALL {
-        assert_eq!(is_shared(budget::limits(network)), shared.contains(&network), "{network}");
+        assert_eq!(is_shared(network.spec().limits), shared.contains(&network), "{network}");
     }
     let facebook = Allotment { every_minutes: 15, calls: 60, sweeps: u64::MAX, millionths: None };
     assert_eq!(allot(Network::Facebook, 100_000), facebook);
@@ -240,7 +238,7 @@ fn an_inspection_counts_unless_its_call_failed() {
         (Verdict::OurFault("withdrawn"), false, false),
     ] {
         let TokenEnds { expires_at, consent_ends_at } = ends();
-        let seen = Inspection { verdict, kind: TokenKind::Page, expires_at, consent_ends_at };
+        let seen = TokenInspection { verdict, expires_at, consent_ends_at };
         let mut findings = Findings::default();
         assert_eq!(findings.inspect(&seen), counts, "{seen:?}");
         assert_eq!(findings.ends, names_ends.then(ends), "{seen:?}");
@@ -363,7 +361,8 @@ fn a_network_that_fails_again_and_again_is_left_alone() {
 fn a_limit_of_one_operation_is_told_to_the_collection_once() {
     for network in Network::ALL {
         let mut history = CallHistory::default();
-        let told = ["posts", "messages", "posts"].map(|operation| history.tells_limit(network, operation));
+        let told = ["posts", "messages", "posts"];
+        let told = told.map(|operation| history.limit_header(network, operation).is_some());
         let is_x = network == Network::X;
         assert_eq!(told, [is_x, is_x, false], "{network}");
     }
@@ -398,7 +397,7 @@ fn the_next_poll_is_before_its_tick_and_after_a_limit() {
 fn a_token_is_renewed_by_what_its_network_and_deployment_have() {
     let key = r#"{"type":"service_account"}"#;
     for (network, text, refresh_token, has_app, method) in [
-        (Network::Instagram, "IGAA1", None, false, Some(RenewalMethod::Instagram)),
+        (Network::Instagram, "IGAA1", None, false, Some(GrantType::AccessToken)),
         (Network::Instagram, "EAAB1", Some("r"), true, None),
         (Network::Facebook, "EAAB1", Some("r"), true, None),
         (Network::X, "a", Some("r"), true, Some(OAUTH)),
@@ -420,7 +419,7 @@ fn a_renewal_is_planned_by_the_tokens_end_and_earlier_attempts() {
     let days = RenewalPlan::Due(Remaining::Days);
     let (minutes, nothing) = (RenewalPlan::Due(Remaining::Minutes), RenewalPlan::Due(Remaining::Nothing));
     let (not_due, postponed) = (RenewalPlan::NotDue, RenewalPlan::Postponed);
-    let instagram = RenewalMethod::Instagram;
+    let instagram = GrantType::AccessToken;
     for (network, method, left, attempted, expected) in [
         (Network::Facebook, None, Some(60), None, not_due),
         (Network::X, Some(OAUTH), None, None, not_due),
@@ -496,7 +495,7 @@ fn a_refused_token_is_renewed_once_if_it_expired() {
         (Some(OAUTH), true, TokenTrouble::Expired, false),
         (Some(OAUTH), false, TokenTrouble::Revoked, false),
         (Some(KEY), false, TokenTrouble::Expired, false),
-        (Some(RenewalMethod::Instagram), false, TokenTrouble::Expired, false),
+        (Some(GrantType::AccessToken), false, TokenTrouble::Expired, false),
         (None, false, TokenTrouble::Expired, false),
     ] {
         let access = Access { renewed, ..access("a", None, None) };
@@ -513,7 +512,7 @@ fn a_tokens_end_is_no_trouble_while_we_can_renew_it() {
         (Some(OAUTH), false, false, &refused, true),
         (Some(OAUTH), true, false, &refused, false),
         (Some(OAUTH), false, true, &PollEnd::Complete, false),
-        (Some(RenewalMethod::Instagram), false, false, &PollEnd::Complete, false),
+        (Some(GrantType::AccessToken), false, false, &PollEnd::Complete, false),
         (None, false, false, &PollEnd::Complete, false),
     ] {
         let access = Access { renewed, renewal_failed, ..access("a", None, None) };
@@ -550,10 +549,12 @@ fn a_renewed_token_takes_the_place_of_the_old_one() {
 #[test]
 fn a_token_of_metas_is_inspected_once_a_day_and_at_its_end() {
     for network in Network::ALL {
-        let by_facebook = inspected_permissions(network, &token("EAAB1")).is_some();
+        let inspection = network.spec().token.inspection;
+        let by_facebook = inspection.and_then(|one| (one.permissions)(&token("EAAB1"))).is_some();
         assert_eq!(by_facebook, matches!(network, Network::Facebook | Network::Instagram), "{network}");
     }
-    assert_eq!(inspected_permissions(Network::Instagram, &token("IGAA1")), None);
+    let instagram = Network::Instagram.spec().token.inspection.unwrap();
+    assert_eq!((instagram.permissions)(&token("IGAA1")), None);
     let ends = |expires_at: Option<i64>, consent_ends_at: Option<i64>| {
         let (expires_at, consent_ends_at) = (expires_at.map(at), consent_ends_at.map(at));
         let before = page(Network::Facebook);

@@ -1,0 +1,293 @@
+//! Instagram's professional accounts: media, stories, comments and answers, tags, conversations; and what was pushed as
+//! ids only.
+//!
+//! - `/{account}/media`, `/stories`, `/tags`: newest first is taken for likely; no certain `since`; stories last 24 h
+//! - `/{media}/comments`: newest first, 50 at most, top level only, not filtered by time; what is hidden or of a live
+//!   video is not listed; answers stand in `replies`, the rest of them is asked for by itself
+//! - `/me/conversations?platform=instagram`: by the time of the last message
+//! - `/{account}?fields=mentioned_comment…`: by its id alone: [`complete`]
+//!
+//! An answer to an old comment stands below it and not at the top of the list. Those to comments of the last day are
+//! found at each look at their media, and those to older ones once in six hours, when all of it is looked at.
+//!
+//! Tokens are of two kinds, with two hosts: see [`Login`]. Needed permissions: [`Login::permissions`].
+//!
+//! Not collected: comments on advertisements (no list has them; pushes do), live comments, mentions in captions and
+//! comments that no push named (there is no list of them), deletions.
+//!
+//! Sources: developers.facebook.com/docs/instagram-platform/reference/instagram-media/comments,
+//! /instagram-user/mentioned_comment, /mentioned_media, /business-login; captured answers.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::inbox::Wanted;
+use crate::meta::collect::{
+    Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Reply, Settings, ask_of, encoded, event,
+    read, scrubbed,
+};
+use crate::network::{Network, NetworkId};
+use crate::normalise::value::id;
+use crate::page::AccessToken;
+use crate::poll::settings::ApiSettings;
+use crate::poll::{Begun, NetworkRequest, NetworkResponse, ParsedResponse, Start, Verdict};
+use crate::push::members::Members;
+
+const HOUR: i64 = 3600;
+
+/// How the account was connected, which the host of the API and the token go with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Instagram's own login: `graph.instagram.com`, with a token of the account. The account's id is `user_id` of
+    /// `/me`; its `id` there is another, the app's own.
+    Instagram,
+    /// Facebook's: `graph.facebook.com`, with the token of the page that the account is connected to.
+    Facebook,
+}
+
+impl Login {
+    /// The login that a token is of. Those of Instagram's own begin with `IG` (`IGAA…`, formerly `IGQ…`), those of
+    /// Facebook's with `EAA`. It is nowhere promised: it is what the tokens are like that the documentation shows
+    /// (developers.facebook.com/docs/instagram-basic-display-api, /docs/facebook-login/guides/access-tokens), and what
+    /// public clients choose the host by.
+    #[must_use]
+    pub fn of(token: &AccessToken) -> Self {
+        if token.reveal().starts_with("IG") { Self::Instagram } else { Self::Facebook }
+    }
+
+    /// The permissions that collecting needs.
+    #[must_use]
+    pub fn permissions(self) -> &'static [&'static str] {
+        match self {
+            Self::Instagram => &[
+                "instagram_business_basic",
+                "instagram_business_manage_comments",
+                "instagram_business_manage_messages",
+            ],
+            Self::Facebook => &[
+                "instagram_basic",
+                "instagram_manage_comments",
+                "instagram_manage_messages",
+                "pages_show_list",
+                "pages_read_engagement",
+            ],
+        }
+    }
+
+    fn plan(self) -> &'static Plan {
+        match self {
+            Self::Instagram => &OF_INSTAGRAM,
+            Self::Facebook => &OF_FACEBOOK,
+        }
+    }
+}
+
+static REPLIES: Edge = Edge {
+    what: "replies",
+    of: EdgeOwner::AnObject,
+    path: "replies",
+    fields: "id,text,timestamp,username,from{id,username},parent_id,hidden",
+    query: &[],
+    time: "timestamp",
+    order: Order::NewestFirst,
+    overlap: 0,
+    page_size: 50,
+    finds: Finds::Things,
+};
+
+static COMMENTS: Edge = Edge {
+    what: "comments",
+    of: EdgeOwner::AnObject,
+    path: "comments",
+    fields: "id,text,timestamp,username,from{id,username},parent_id,hidden,\
+             replies.limit(50){id,text,timestamp,username,from{id,username},parent_id,hidden}",
+    query: &[],
+    time: "timestamp",
+    order: Order::NewestFirst,
+    overlap: 24 * HOUR,
+    page_size: 50,
+    finds: Finds::Answered(&REPLIES),
+};
+
+static MESSAGES: Edge = Edge {
+    what: "messages",
+    of: EdgeOwner::AnObject,
+    path: "messages",
+    fields: "id,created_time,from,to,message,attachments,shares,story,is_unsupported",
+    query: &[],
+    time: "created_time",
+    order: Order::NewestFirst,
+    overlap: 0,
+    page_size: 20,
+    finds: Finds::Things,
+};
+
+const MEDIA_FIELDS: &str = "id,caption,media_type,media_product_type,media_url,permalink,timestamp,username,\
+                            comments_count,children{id,media_type,media_url}";
+
+static EDGES: [Edge; 4] = [
+    Edge {
+        what: "media",
+        of: EdgeOwner::ThePage,
+        path: "media",
+        fields: MEDIA_FIELDS,
+        query: &[],
+        time: "timestamp",
+        order: Order::NewestFirst,
+        overlap: 72 * HOUR,
+        page_size: 50,
+        finds: Finds::Posts("/comments_count"),
+    },
+    Edge {
+        what: "stories",
+        of: EdgeOwner::ThePage,
+        path: "stories",
+        fields: "id,caption,media_type,media_product_type,media_url,permalink,timestamp,username",
+        query: &[],
+        time: "timestamp",
+        order: Order::NewestFirst,
+        overlap: 24 * HOUR,
+        page_size: 50,
+        finds: Finds::Things,
+    },
+    Edge {
+        what: "conversations",
+        of: EdgeOwner::Me,
+        path: "conversations",
+        fields: "id,updated_time",
+        query: &[("platform", "instagram")],
+        time: "updated_time",
+        order: Order::NewestFirst,
+        overlap: HOUR / 4,
+        page_size: 25,
+        finds: Finds::Threads(&MESSAGES),
+    },
+    Edge {
+        what: "tags",
+        of: EdgeOwner::ThePage,
+        path: "tags",
+        fields: "id,caption,media_type,media_url,permalink,timestamp,username",
+        query: &[],
+        time: "timestamp",
+        order: Order::NewestFirst,
+        overlap: 24 * HOUR,
+        page_size: 50,
+        finds: Finds::Things,
+    },
+];
+
+static OF_INSTAGRAM: Plan = Plan {
+    network: Network::Instagram,
+    me: "user_id,username",
+    is_the_pages: |me, page| Some(id(me, "user_id")? == page.as_str()),
+    edges: &EDGES,
+    comments: &COMMENTS,
+    whole_every: 6 * HOUR,
+};
+
+static OF_FACEBOOK: Plan = Plan {
+    me: "id,instagram_business_account{id}",
+    // A page without an account has no such member.
+    is_the_pages: |me, page| {
+        id(me, "id")?;
+        let account = me.get("instagram_business_account").and_then(|account| id(account, "id"));
+        Some(account.as_deref() == Some(page.as_str()))
+    },
+    network: Network::Instagram,
+    edges: &EDGES,
+    comments: &COMMENTS,
+    whole_every: 6 * HOUR,
+};
+
+/// Begins the collection of an account. Whose a new token is, is asked before all else.
+pub(super) fn begin(start: Start<'_>) -> Begun {
+    let Start { scope, api, checkpoint, access_token, .. } = start;
+    let (settings, login) = (Settings::of(api), Login::of(access_token));
+    Begun::from(checkpoint, |kept| run(&settings, login, &scope.owner, scope.token_version, kept, scope.now))
+}
+
+/// Goes on with the collection of an account from a checkpoint. `token` is the number of the page's token
+/// ([`Page::token_version`](crate::page::Page::token_version)): whose a new one is, is asked before all else.
+#[must_use]
+pub fn run(
+    settings: &Settings,
+    login: Login,
+    page: &NetworkId,
+    token: u64,
+    kept: Checkpoint,
+    now: Timestamp,
+) -> Collection {
+    Collection::begin(login.plan(), settings, page, token, kept, now)
+}
+
+/// The ask for what was pushed as ids only.
+#[must_use]
+pub fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> NetworkRequest {
+    let (what, fields) = match wanted {
+        Wanted::MentionedComment { comment, .. } => (
+            "mentioned_comment",
+            format!(
+                "mentioned_comment.comment_id({}){{id,text,timestamp,username,from,media{{id,permalink}}}}",
+                plain(comment)
+            ),
+        ),
+        Wanted::MentionedMedia { media } => (
+            "mentioned_media",
+            format!(
+                "mentioned_media.media_id({}){{id,caption,media_type,media_url,permalink,timestamp,username}}",
+                plain(media)
+            ),
+        ),
+    };
+    let path = format!("/{}/{}", api.version, encoded(page.as_str()));
+    ask_of(what, path, vec![("fields", fields)])
+}
+
+/// What the answer to [`complete`] says: one event, with the key of the one that was pushed. It is to be handed on in
+/// that one's place. Where it is [gone](Verdict::Gone) (deleted, or of an account that is not public), there is none,
+/// and the push's own ids are all there will ever be.
+#[must_use]
+pub fn completed(
+    wanted: &Wanted,
+    answer: &NetworkResponse<'_>,
+    api: &ApiSettings,
+    now: Timestamp,
+) -> ParsedResponse {
+    let (field, beside) = match wanted {
+        Wanted::MentionedComment { comment, media } => {
+            ("mentioned_comment", json!({"comment": comment, "media": media}))
+        }
+        Wanted::MentionedMedia { media } => ("mentioned_media", json!({ "media": media })),
+    };
+    let (body, near) = match read(answer, &Settings::of(api), now) {
+        Reply::Good { body, near, .. } => (body, near),
+        Reply::Bad { verdict, .. } => return ParsedResponse { events: Vec::new(), verdict },
+    };
+    let inner = Members::of(&body).and_then(|members| {
+        members.get(field).filter(|inner| inner.get().starts_with('{')).map(|inner| scrubbed(inner, &[]))
+    });
+    match inner {
+        Some(raw) => ParsedResponse {
+            events: vec![event(Network::Instagram, field, raw, beside)],
+            verdict: near.unwrap_or(Verdict::Fine),
+        },
+        None => ParsedResponse { events: Vec::new(), verdict: near.unwrap_or(Verdict::Malformed) },
+    }
+}
+
+/// An id as it may stand among fields: what is none of its characters would be read as more fields.
+fn plain(id: &str) -> String {
+    id.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokens_first_letters_tell_its_login() {
+        let login = |text: &str| Login::of(&AccessToken::from_stored(text.to_owned()));
+        assert_eq!(["IGAAx", "IGQVJx"].map(login), [Login::Instagram, Login::Instagram]);
+        assert_eq!(["EAABx", "GIG", "igaa", ""].map(login), [Login::Facebook; 4]);
+    }
+}

@@ -1,0 +1,63 @@
+//! Instagram's professional accounts. What they share with Facebook is in [`meta`].
+
+pub mod collect;
+mod coverage;
+pub(crate) mod normalise;
+
+use std::borrow::Cow;
+
+use crate::meta;
+use crate::network::Network;
+use crate::page::AccessToken;
+use crate::poll::Endpoint;
+use crate::poll::refresh::GrantType;
+use crate::poll::settings::ApiSettings;
+use crate::spec::{CompletionSpec, InspectionSpec, NetworkSpec, SelfRenewal, TokenSpec};
+pub use collect::Login;
+
+/// Everything about a token of Instagram's own login is asked at its `…TokenUrl`; what a token of Facebook's login is,
+/// Facebook says.
+fn route(token: &AccessToken, endpoint: Endpoint) -> (Network, Endpoint) {
+    match (Login::of(token), endpoint) {
+        (Login::Instagram, _) => (Network::Instagram, Endpoint::Token),
+        (Login::Facebook, Endpoint::Token) => (Network::Facebook, Endpoint::Token),
+        (Login::Facebook, Endpoint::Api) => (Network::Instagram, Endpoint::Api),
+    }
+}
+
+/// The network, as the shared parts see it.
+pub static SPEC: NetworkSpec = NetworkSpec {
+    name: "instagram",
+    title: "Instagram",
+    environment: "INSTAGRAM",
+    push: Some(&meta::PUSH),
+    read: meta::normalise::read,
+    api: ApiSettings { version: Cow::Borrowed(meta::collect::VERSION), page_size: 100, messages: true },
+    page_sizes: 1..=100,
+    collect: collect::begin,
+    limits: &[],
+    limit_header: None,
+    idle_cost: None,
+    least_calls: u32::MAX,
+    completion: Some(&CompletionSpec { request: collect::complete, read: collect::completed }),
+    token: TokenSpec {
+        grant: |token| (Login::of(token) == Login::Instagram).then_some(GrantType::AccessToken),
+        self_renewal: Some(&SelfRenewal {
+            is_due: meta::token::refresh_is_due,
+            request: meta::token::refresh,
+            read: meta::token::refreshed,
+        }),
+        inspection: Some(&InspectionSpec {
+            permissions: |token| {
+                let login = Login::of(token);
+                (login == Login::Facebook).then(|| login.permissions())
+            },
+            request: meta::token::inspect,
+            read: meta::token::inspected,
+        }),
+        route: Some(route),
+        ..TokenSpec::NOT_RENEWED
+    },
+    storage: None,
+    coverage: coverage::coverage,
+};

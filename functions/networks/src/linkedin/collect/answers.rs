@@ -1,0 +1,84 @@
+//! What LinkedIn's answers say of the token, the limits and the member's roles.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::poll::body::{number_header, tree, value, word};
+use crate::poll::budget::midnight_utc;
+use crate::poll::scope::after;
+use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+
+/// The longest wait that an answer may ask for, in seconds.
+const DAY: i64 = 24 * 3600;
+/// A role of which LinkedIn answers lists with 200 and nothing in them, by its page "Organization access control".
+const BLIND: &str = "RECRUITING_POSTER";
+
+/// What an answer of LinkedIn's says.
+#[must_use]
+pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
+    let body = || tree(answer.body);
+    match answer.status {
+        200..=299 => Verdict::Fine,
+        401 => Verdict::Token(unauthorized(&body())),
+        403 => Verdict::Token(TokenTrouble::Narrowed(body()["code"].as_str().and_then(word))),
+        404 | 410 => Verdict::Gone,
+        426 => Verdict::OurFault("version_withdrawn"),
+        400 if is_about_the_version(&body()) => Verdict::OurFault("version_withdrawn"),
+        429 => limited(answer, &body(), now),
+        408 | 500.. => Verdict::Transient,
+        _ => Verdict::Malformed,
+    }
+}
+
+fn unauthorized(body: &Value) -> TokenTrouble {
+    let revoked = body["code"].as_str() == Some("REVOKED_ACCESS_TOKEN");
+    if revoked || body["serviceErrorCode"].as_i64() == Some(65_601) {
+        TokenTrouble::Revoked
+    } else {
+        TokenTrouble::Expired
+    }
+}
+
+fn is_about_the_version(body: &Value) -> bool {
+    matches!(body["code"].as_str(), Some("NONEXISTENT_VERSION" | "VERSION_MISSING"))
+}
+
+/// Limits are of a day that ends at midnight UTC; an answer may say another time, though none is documented.
+fn limited(answer: &NetworkResponse<'_>, body: &Value, now: Timestamp) -> Verdict {
+    let requested = number_header(answer, "retry-after").map(|wait| after(now, wait.clamp(1, DAY)));
+    let until = requested.unwrap_or_else(|| midnight_utc(now));
+    // "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."
+    let of_app = body["message"].as_str().is_some_and(|message| message.contains("APPLICATION"));
+    Verdict::Wait { until, of: if of_app { CooldownScope::TheApp } else { CooldownScope::ThePage } }
+}
+
+/// What the token's member is at a company.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Something that may see what is collected.
+    Sees,
+    /// This, which may not.
+    Blind(String),
+    /// Nothing that was said.
+    None,
+}
+
+/// The member's best role at a company, of a list of roles.
+pub(super) fn role(elements: &[&RawValue], owner: &str) -> Role {
+    let ours = |entry: &Value| {
+        let names = ["organization", "organizationTarget", "organizationalTarget"];
+        let urn = names.iter().find_map(|name| entry[*name].as_str());
+        let id = urn.and_then(|urn| {
+            urn.strip_prefix("urn:li:organization:").or_else(|| urn.strip_prefix("urn:li:organizationBrand:"))
+        });
+        id == Some(owner) && entry["state"].as_str().is_none_or(|state| state == "APPROVED")
+    };
+    let roles = elements.iter().map(|raw| value(raw)).filter(ours);
+    let roles: Vec<String> =
+        roles.map(|entry| entry["role"].as_str().unwrap_or_default().to_owned()).collect();
+    match roles.iter().find(|role| *role != BLIND) {
+        Some(_) => Role::Sees,
+        None => roles.first().map_or(Role::None, |role| Role::Blind(role.clone())),
+    }
+}

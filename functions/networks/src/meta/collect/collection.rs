@@ -1,0 +1,539 @@
+//! The collection of one page of Meta's in one tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answers::{Element, Listed, parameter};
+use super::edge::{Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older};
+use super::walk::{Child, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
+use super::{Checkpoint, Reply, Settings, encoded, read};
+use crate::inbox::Event;
+use crate::network::NetworkId;
+use crate::normalise::value::id;
+use crate::poll::{
+    Collector, NetworkRequest, NetworkResponse, ParsedResponse, Stored, TokenTrouble, Verdict,
+    checkpoint_json,
+};
+
+const DAY: i64 = 24 * 3600;
+
+/// Whose walk it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Edge(usize),
+    Post(String),
+}
+
+/// What is asked next.
+#[derive(Clone)]
+enum Task {
+    Verify,
+    Page(Place),
+    Child(Place, String),
+}
+
+/// What is known of this tick alone.
+#[derive(Clone, Debug, Default)]
+struct Tick {
+    ended: bool,
+    /// Whose next page is not asked for any more.
+    done: BTreeSet<Place>,
+    /// Of whom nothing is.
+    denied: BTreeSet<Place>,
+    /// Children that failed.
+    parked: BTreeSet<String>,
+    /// Posts that were looked at.
+    visited: BTreeSet<String>,
+    no_visits: bool,
+    /// Whether anything of the page's was.
+    answered: bool,
+    /// Whose whole list had one element alone.
+    alone: BTreeSet<Place>,
+    /// What became of objects that were asked for one by one, by what was asked of them.
+    kinds: BTreeMap<&'static str, Kind>,
+}
+
+/// What became of the objects of a kind in this tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    answered: bool,
+    denied: u8,
+}
+
+/// The collection of one page. Nothing is asked of the network before the token was seen to be the page's.
+pub struct Collection {
+    plan: &'static Plan,
+    settings: Settings,
+    page: NetworkId,
+    token: u64,
+    now: i64,
+    kept: Checkpoint,
+    tick: Tick,
+    staged: Option<(Checkpoint, Tick)>,
+}
+
+impl Collection {
+    /// Goes on from a checkpoint. `token` numbers the page's tokens: whose a new one is, is asked first.
+    pub(crate) fn begin(
+        plan: &'static Plan,
+        settings: &Settings,
+        page: &NetworkId,
+        token: u64,
+        mut kept: Checkpoint,
+        now: Timestamp,
+    ) -> Self {
+        let now = now.as_second();
+        kept.halved = kept.halved.filter(|(_, at)| now - at < DAY);
+        kept.forget(now - i64::from(settings.again_days) * DAY, settings.again_posts);
+        let (settings, page) = (settings.clone(), page.clone());
+        Self { plan, settings, page, token, now, kept, tick: Tick::default(), staged: None }
+    }
+
+    fn edge(&self, place: &Place) -> &'static Edge {
+        match place {
+            Place::Edge(nth) => &self.plan.edges[*nth],
+            Place::Post(_) => self.plan.comments,
+        }
+    }
+
+    fn walk(&self, place: &Place) -> Walk {
+        match place {
+            Place::Edge(nth) => self.kept.edges.get(self.plan.edges[*nth].what).cloned(),
+            Place::Post(id) => self.post(id).map(|post| post.walk.clone()),
+        }
+        .unwrap_or_default()
+    }
+
+    fn post(&self, id: &str) -> Option<&Post> {
+        self.kept.posts.iter().find(|post| post.id == id)
+    }
+
+    fn task(&self) -> Option<Task> {
+        if self.tick.ended {
+            return None;
+        }
+        if self.kept.verified != Some(self.token) {
+            return Some(Task::Verify);
+        }
+        let mut edges = (0..self.plan.edges.len()).map(Place::Edge);
+        edges.find_map(|place| self.due(place)).or_else(|| self.visit())
+    }
+
+    /// What is to be asked of a place: first what was found there, then what comes next, then what failed before.
+    fn due(&self, place: Place) -> Option<Task> {
+        if self.tick.denied.contains(&place) {
+            return None;
+        }
+        let walk = self.walk(&place);
+        let mut open = walk.children.iter().filter(|child| !self.tick.parked.contains(&child.id));
+        let mut failed = open.clone().filter(|child| child.has_failed());
+        if let Some(child) = open.find(|child| !child.has_failed()) {
+            return Some(Task::Child(place, child.id.clone()));
+        }
+        let waiting = match place {
+            Place::Edge(_) => walk.children.len(),
+            Place::Post(_) => self.kept.children_of_posts(),
+        };
+        if waiting < MAX_CHILDREN && !self.tick.done.contains(&place) {
+            return Some(Task::Page(place));
+        }
+        failed.next().map(|child| Task::Child(place, child.id.clone()))
+    }
+
+    /// The next post to look at: one that was begun in this tick, or in another; one that had no look for six hours;
+    /// one with another number of comments than it had; the one whose last look is the longest ago. One that failed has
+    /// no precedence, and waits its turn like all others.
+    fn visit(&self) -> Option<Task> {
+        if self.tick.no_visits {
+            return None;
+        }
+        let full = self.tick.visited.len() >= self.settings.again_visits;
+        let begun = |post: &Post| self.tick.visited.contains(&post.id);
+        let may = |post: &&Post| begun(post) || !full && post.is_due(self.now, self.plan.whole_every);
+        let mut posts: Vec<&Post> = self.kept.posts.iter().filter(may).collect();
+        posts.sort_by_key(|post| {
+            let failed = post.walk.tries > 0;
+            let neglected = post.looked.is_some_and(|looked| self.now - looked > DAY / 4);
+            let cut = post.walk.started.is_some() && !failed;
+            (!begun(post), !cut, !neglected, !post.changed() || failed, post.looked)
+        });
+        posts.into_iter().find_map(|post| self.due(Place::Post(post.id.clone())))
+    }
+
+    /// Down to which time a place is walked; none where all of it is.
+    fn floor(&self, place: &Place) -> Option<i64> {
+        if let Place::Post(id) = place {
+            let post = self.post(id)?;
+            if post.walk.known.is_none() || post.looks_whole(self.now, self.plan.whole_every) {
+                return None;
+            }
+        }
+        let first = i64::from(self.settings.first_days) * DAY;
+        Some(self.walk(place).floor(self.now, self.edge(place).overlap, first))
+    }
+
+    fn child_edge(&self, place: &Place) -> Option<&'static Edge> {
+        match self.edge(place).finds {
+            Finds::Threads(edge) | Finds::Answered(edge) => Some(edge),
+            Finds::Things | Finds::Posts(_) => None,
+        }
+    }
+
+    fn request(&self, edge: &Edge, object: &str, floor: Option<i64>, after: Option<&str>) -> NetworkRequest {
+        let of = match edge.of {
+            EdgeOwner::ThePage => self.page.as_str(),
+            EdgeOwner::Me => "me",
+            EdgeOwner::AnObject => object,
+        };
+        let halved = self.kept.halved.map_or(0, |(times, _)| u32::from(times.min(4)));
+        let limit = (self.settings.page_size.clamp(1, 100).min(edge.page_size) >> halved).max(1);
+        let mut query = vec![("fields", edge.fields.to_owned()), ("limit", limit.to_string())];
+        query.extend(edge.query.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        if let (Some(floor), true) = (floor, edge.order != Order::NewestFirst) {
+            query.push(("since", floor.to_string()));
+        }
+        query.extend(after.map(parameter));
+        let path = format!("/{}/{}/{}", self.settings.version, encoded(of), edge.path);
+        ask_of(edge.what, path, query)
+    }
+
+    /// What a good answer tells; it is staged until that is stored.
+    fn good(
+        &mut self,
+        task: &Task,
+        body: &serde_json::value::RawValue,
+        value: &Value,
+    ) -> Result<Vec<Event>, Verdict> {
+        let (mut kept, mut tick) = (self.kept.clone(), self.tick.clone());
+        let events = match task {
+            Task::Verify => {
+                if !(self.plan.is_the_pages)(value, &self.page).ok_or(Verdict::Malformed)? {
+                    return Err(Verdict::NotThePages);
+                }
+                kept.verified = Some(self.token);
+                Vec::new()
+            }
+            Task::Page(place) => {
+                let walk = self.walk(place);
+                let listed = Listed::of(body, value, walk.after.as_deref()).ok_or(Verdict::Malformed)?;
+                self.page_of(place, walk, listed, &mut kept, &mut tick)
+            }
+            Task::Child(place, child) => {
+                let mut walk = self.walk(place);
+                let (Some(at), Some(edge)) =
+                    (walk.children.iter().position(|one| one.id == *child), self.child_edge(place))
+                else {
+                    return Ok(Vec::new());
+                };
+                let one = &mut walk.children[at];
+                let listed = Listed::of(body, value, one.after.as_deref()).ok_or(Verdict::Malformed)?;
+                let beside = beside(place, &one.id);
+                let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
+                let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
+                one.after = listed.after;
+                one.answered();
+                if is_over && !one.ended() {
+                    walk.children.remove(at);
+                }
+                put(&mut kept, self.plan, place, walk);
+                events
+            }
+        };
+        tick.answered |= !matches!(task, Task::Verify);
+        if let Some(kind) = self.kind(task) {
+            tick.kinds.entry(kind).or_default().answered = true;
+        }
+        self.staged = Some((kept, tick));
+        Ok(events)
+    }
+
+    /// What a page of a place's own edge tells.
+    fn page_of(
+        &self,
+        place: &Place,
+        mut walk: Walk,
+        listed: Listed,
+        kept: &mut Checkpoint,
+        tick: &mut Tick,
+    ) -> Vec<Event> {
+        let (edge, floor) = (self.edge(place), self.floor(place));
+        let object = if let Place::Post(id) = place { id.as_str() } else { "" };
+        let elements = &listed.elements;
+        let events = match edge.finds {
+            Finds::Threads(_) => Vec::new(),
+            _ => events(self.plan.network, edge, elements, floor, &beside(place, "")),
+        };
+        let answers = self.found(place, &mut walk, elements, floor, kept);
+        if walk.after.is_none() && listed.after.is_none() && elements.len() == 1 {
+            tick.alone.insert(place.clone());
+        }
+        let started = walk.started.unwrap_or(self.now);
+        let down = floor.unwrap_or(i64::MIN);
+        let is_over =
+            listed.after.is_none() || edge.order != Order::AnySince && are_older(elements, edge, down);
+        walk.tries = 0;
+        if !is_over {
+            (walk.after, walk.started) = (listed.after, Some(started));
+        } else if walk.ended(started, down, matches!(edge.finds, Finds::Threads(_))) {
+            tick.done.insert(place.clone());
+        }
+        if let Some(post) = kept.posts.iter_mut().find(|post| post.id == object) {
+            tick.visited.insert(post.id.clone());
+            post.is_whole = floor.is_none();
+            if is_over {
+                post.whole = if post.is_whole { Some(started) } else { post.whole };
+                // What the number became during the look is another number.
+                post.seen =
+                    post.said.filter(|(_, at)| *at <= started).map_or(post.seen, |(count, _)| Some(count));
+                (post.looked, post.is_whole) = (Some(self.now), false);
+            }
+        }
+        put(kept, self.plan, place, walk);
+        events.into_iter().chain(answers).collect()
+    }
+
+    /// What elements say besides themselves: posts to look at, conversations to read, answers.
+    fn found(
+        &self,
+        place: &Place,
+        walk: &mut Walk,
+        elements: &[Element],
+        floor: Option<i64>,
+        kept: &mut Checkpoint,
+    ) -> Vec<Event> {
+        let (edge, mut answers) = (self.edge(place), Vec::new());
+        for element in elements.iter().filter(|one| !is_older(one, edge, floor.unwrap_or(i64::MIN))) {
+            let Some(id) = id(&element.value, "id").filter(|id| id.len() <= MAX_ID_BYTES) else { continue };
+            match edge.finds {
+                Finds::Things => {}
+                Finds::Posts(count) => {
+                    let created = at(element, edge).unwrap_or(self.now);
+                    let count = element.value.pointer(count).and_then(Value::as_i64);
+                    kept.look_again_at(&id, created, count, self.now);
+                }
+                Finds::Threads(_) => {
+                    let down = walk.base.or(floor).unwrap_or_default();
+                    add_child(walk, id, down);
+                }
+                Finds::Answered(of) => {
+                    let nested = Listed::nested(element.value.get(of.path).unwrap_or(&Value::Null));
+                    answers.extend(events(
+                        self.plan.network,
+                        of,
+                        &nested.elements,
+                        None,
+                        &beside(place, &id),
+                    ));
+                    if nested.after.is_some() {
+                        add_child(walk, id, 0);
+                    }
+                }
+            }
+        }
+        if matches!(edge.finds, Finds::Posts(_)) {
+            let days = i64::from(self.settings.again_days);
+            kept.forget(self.now - days * DAY, self.settings.again_posts);
+        }
+        answers
+    }
+
+    /// What is asked of an object that is one of many; none of what is the page's own.
+    fn kind(&self, task: &Task) -> Option<&'static str> {
+        match task {
+            Task::Verify | Task::Page(Place::Edge(_)) => None,
+            Task::Page(place @ Place::Post(_)) => Some(self.edge(place).what),
+            Task::Child(place, _) => self.child_edge(place).map(|edge| edge.what),
+        }
+    }
+
+    /// One of many objects was denied. Whether it is the token's fault, and not the object's: two were denied in this
+    /// tick, or the only one there is, and none was answered. Then no more of them are asked for in this tick.
+    fn denied(&mut self, kind: &'static str, task: &Task) -> bool {
+        let of_kind = self.tick.kinds.entry(kind).or_default();
+        of_kind.denied = of_kind.denied.saturating_add(1);
+        let (none, many) = (!of_kind.answered, of_kind.denied > 1);
+        let is_only = match task {
+            Task::Child(place, _) => self.tick.alone.contains(place),
+            _ => self.kept.posts.len() == 1,
+        };
+        if let (true, true, Task::Page(place) | Task::Child(place, _)) = (none, many, task) {
+            match place {
+                Place::Edge(_) => drop(self.tick.denied.insert(place.clone())),
+                Place::Post(_) => self.tick.no_visits = true,
+            }
+        }
+        none && (many || is_only)
+    }
+
+    /// What an answer that is not good changes, at once: there is nothing of it to be stored. Says what it is to be
+    /// taken for: one object among others that is denied is gone, and says nothing of the token.
+    fn trouble(&mut self, task: &Task, verdict: Verdict, cursor_refused: bool) -> Verdict {
+        let is_narrowed = matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
+        let place = match (&verdict, task) {
+            // Nothing is collected with a token that nobody has seen to be the page's.
+            (_, Task::Verify) | (Verdict::Wait { .. } | Verdict::NotThePages, _) => None,
+            (Verdict::Token(_), _) if !is_narrowed => None,
+            (_, Task::Page(place) | Task::Child(place, _)) => Some(place),
+        };
+        let Some(place) = place else {
+            self.tick.ended = true;
+            return verdict;
+        };
+        match self.kind(task).filter(|_| is_narrowed) {
+            None if is_narrowed => {
+                self.tick.denied.insert(place.clone());
+                verdict
+            }
+            None => {
+                self.failed(task, place, &verdict, cursor_refused);
+                verdict
+            }
+            Some(kind) => {
+                let is_the_tokens = self.denied(kind, task);
+                self.failed(task, place, &verdict, cursor_refused);
+                if is_the_tokens { verdict } else { Verdict::Gone }
+            }
+        }
+    }
+
+    /// Whether a failure is the object's own: the network answered others in this tick, and, where it was denied,
+    /// others of its kind.
+    fn is_its_own(&self, task: &Task, verdict: &Verdict) -> bool {
+        match (verdict, self.kind(task)) {
+            (Verdict::Token(_), Some(kind)) => self.tick.kinds.get(kind).is_some_and(|kind| kind.answered),
+            _ => self.tick.answered,
+        }
+    }
+
+    /// What was asked for was not answered: the others go first.
+    fn failed(&mut self, task: &Task, place: &Place, verdict: &Verdict, cursor_refused: bool) {
+        let mut walk = self.walk(place);
+        if let Task::Child(_, id) = task {
+            let at = walk.children.iter().position(|child| child.id == *id);
+            if let Some(mut child) = at.map(|at| walk.children.remove(at)) {
+                let is_down = *verdict == Verdict::Transient;
+                let again = child.failed(cursor_refused, is_down, self.now);
+                if *verdict != Verdict::Gone && (again || !self.is_its_own(task, verdict)) {
+                    walk.children.push(child);
+                }
+            }
+            self.tick.parked.insert(id.clone());
+        } else {
+            self.tick.done.insert(place.clone());
+            walk.failed(cursor_refused);
+        }
+        if let (Place::Post(id), Task::Page(_)) = (place, task) {
+            self.tick.visited.insert(id.clone());
+            if *verdict == Verdict::Gone {
+                self.kept.posts.retain(|post| post.id != *id);
+            }
+            if let Some(post) = self.kept.posts.iter_mut().find(|post| post.id == *id) {
+                post.looked = Some(self.now);
+            }
+        }
+        put(&mut self.kept, self.plan, place, walk);
+    }
+}
+
+impl Collector for Collection {
+    fn next(&self) -> Option<NetworkRequest> {
+        Some(match self.task()? {
+            Task::Verify => {
+                let path = format!("/{}/me", self.settings.version);
+                ask_of("me", path, vec![("fields", self.plan.me.to_owned())])
+            }
+            Task::Page(place) => {
+                let object = if let Place::Post(id) = &place { id.as_str() } else { "" };
+                let walk = self.walk(&place);
+                self.request(self.edge(&place), object, self.floor(&place), walk.after.as_deref())
+            }
+            Task::Child(place, id) => {
+                let walk = self.walk(&place);
+                let child = walk.children.iter().find(|child| child.id == id)?;
+                self.request(self.child_edge(&place)?, &child.id, None, child.after.as_deref())
+            }
+        })
+    }
+
+    fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
+        self.staged = None;
+        let Some(task) = self.task() else {
+            return ParsedResponse { events: Vec::new(), verdict: Verdict::Fine };
+        };
+        let (mut verdict, mut too_much) = match read(answer, &self.settings, now) {
+            Reply::Good { body, value, near } => match self.good(&task, &body, &value) {
+                Ok(events) => {
+                    let ended = near.is_some();
+                    self.tick.ended |= ended;
+                    self.staged.iter_mut().for_each(|(_, tick)| tick.ended |= ended);
+                    return ParsedResponse { events, verdict: near.unwrap_or(Verdict::Fine) };
+                }
+                Err(verdict) => (verdict, false),
+            },
+            Reply::Bad { unknown_field: true, .. } if matches!(task, Task::Verify) => {
+                (Verdict::NotThePages, false)
+            }
+            Reply::Bad { verdict, too_much, .. } => (verdict, too_much),
+        };
+        let halved = self.kept.halved.map_or(0, |(times, _)| times);
+        too_much &= halved < 4;
+        if too_much {
+            self.kept.halved = Some((halved + 1, self.now));
+        } else {
+            let refused = verdict == Verdict::Malformed && (400..500).contains(&answer.status);
+            verdict = self.trouble(&task, verdict, refused);
+        }
+        ParsedResponse { events: Vec::new(), verdict }
+    }
+
+    fn on_stored(&mut self, _: Stored) {
+        if let Some((kept, tick)) = self.staged.take() {
+            (self.kept, self.tick) = (kept, tick);
+        }
+    }
+
+    fn checkpoint(&self) -> String {
+        checkpoint_json(&self.kept.fitting())
+    }
+}
+
+fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
+    match place {
+        Place::Edge(nth) => {
+            kept.edges.insert(plan.edges[*nth].what.to_owned(), walk);
+        }
+        Place::Post(id) => {
+            if let Some(post) = kept.posts.iter_mut().find(|post| post.id == *id) {
+                post.walk = walk;
+            }
+        }
+    }
+}
+
+/// An object to be asked for, down to a time; one that waits already goes down to the earlier of the two.
+fn add_child(walk: &mut Walk, id: String, floor: i64) {
+    match walk.children.iter_mut().find(|child| child.id == id) {
+        Some(child) => child.found_again(floor),
+        None => walk.children.push(Child {
+            id,
+            floor,
+            after: None,
+            tries: 0,
+            refused: None,
+            down: None,
+            again: None,
+        }),
+    }
+}
+
+/// What is needed to read an element and stands in the ask alone.
+fn beside(place: &Place, child: &str) -> Value {
+    match (place, child) {
+        (Place::Edge(_), "") => Value::Null,
+        (Place::Edge(_), within) => json!({"within": within}),
+        (Place::Post(on), "") => json!({"on": on}),
+        (Place::Post(on), answers) => json!({"on": on, "answers": answers}),
+    }
+}

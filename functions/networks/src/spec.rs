@@ -1,0 +1,176 @@
+//! What one network is to the parts that all networks share: its values, and functions of its own.
+//!
+//! Each network's folder declares one [`NetworkSpec`]; [`Network::spec`] finds it. The shared parts read it and never
+//! ask which network it is.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::collected::Kind;
+use crate::coverage::Coverage;
+use crate::inbox::{Event, Reading, Update, Wanted};
+use crate::network::{Network, NetworkId};
+use crate::page::AccessToken;
+use crate::poll::budget::{IdleCost, Limit};
+use crate::poll::refresh::{Fresh, GrantType, Renewal};
+use crate::poll::settings::ApiSettings;
+use crate::poll::{
+    Begun, Endpoint, NetworkRequest, NetworkResponse, ParsedResponse, Start, TokenInspection, Verdict,
+};
+use crate::push::signature::{AppSecret, ChallengeError};
+use crate::storage_limit::StorageTerm;
+
+/// A network, as the shared parts see it.
+#[derive(Debug)]
+pub struct NetworkSpec {
+    /// Its name in paths, tables, items and settings.
+    pub name: &'static str,
+    /// Its name as people write it.
+    pub title: &'static str,
+    /// The beginning of the environment variables of its addresses, `…_BASE_URL` and `…_TOKEN_URL`.
+    pub environment: &'static str,
+    /// How its pushes are checked and split; none where it pushes nothing to us.
+    pub push: Option<&'static PushSpec>,
+    /// Reads what an event says; none where the event has no form that the network is known to use.
+    pub read: fn(&Event, &NetworkId) -> Option<Reading>,
+    /// How its API is called where the deployment sets nothing else.
+    pub api: ApiSettings,
+    /// The page sizes that a deployment may set.
+    pub page_sizes: RangeInclusive<u32>,
+    /// Begins the collection of a page.
+    pub collect: fn(Start<'_>) -> Begun,
+    /// Its limits on calls; none where its answers say how much is used.
+    pub limits: &'static [Limit],
+    /// The header in which it names the end of a limit, where each of its limits is of one operation. A limit of ours
+    /// that is used up is then told to the collector as the network tells it, so that it goes on with other operations.
+    pub limit_header: Option<&'static str>,
+    /// What a page takes of the limits when little happens; none where the network has no limits in numbers.
+    pub idle_cost: Option<IdleCost>,
+    /// The calls that a page has when it is polled out of turn: what a tick takes when little happens, and some more.
+    pub least_calls: u32,
+    /// How what was pushed as ids only is completed; none where nothing is pushed so.
+    pub completion: Option<&'static CompletionSpec>,
+    /// Its tokens.
+    pub token: TokenSpec,
+    /// How long what it gave may be kept; none where no rule is known.
+    pub storage: Option<StorageTerm>,
+    /// How a kind of item comes of its pages; none where it has no such thing.
+    pub coverage: fn(Kind) -> Option<Coverage>,
+}
+
+/// How a network's pushes are checked and split.
+#[derive(Debug)]
+pub struct PushSpec {
+    /// The environment variable of the secrets that its pushes are signed with.
+    pub secrets: &'static str,
+    /// The header of the signature.
+    pub signature_header: &'static str,
+    /// Whether a signature of a body was made with one of the secrets.
+    pub is_genuine: fn(&[AppSecret], &str, &[u8]) -> bool,
+    /// The environment variable of the secrets that its check of our address is answered with.
+    pub challenge_secrets: &'static str,
+    /// Answers its check of our address, by the secrets and the parameters of its query.
+    pub challenge: fn(&[AppSecret], Query<'_>) -> Result<ChallengeAnswer, ChallengeError>,
+    /// Splits a body into updates; none where it has no known form.
+    pub split: fn(Network, &[u8]) -> Option<Vec<Update>>,
+}
+
+/// The parameters of a query, by name.
+pub type Query<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
+
+/// The answer to a network's check of our address.
+#[derive(Debug)]
+pub struct ChallengeAnswer {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its body.
+    pub body: String,
+}
+
+/// How what was pushed as ids only is completed.
+#[derive(Debug)]
+pub struct CompletionSpec {
+    /// The request for it.
+    pub request: fn(&Wanted, &NetworkId, &ApiSettings) -> NetworkRequest,
+    /// Reads the response: one event, with the key of the one that was pushed.
+    pub read: fn(&Wanted, &NetworkResponse<'_>, &ApiSettings, Timestamp) -> ParsedResponse,
+}
+
+/// A network's tokens: how they are renewed, inspected and sent.
+#[derive(Debug)]
+pub struct TokenSpec {
+    /// Whether the key of a service account is taken in an access token's place.
+    pub takes_service_account_key: bool,
+    /// How an access token is renewed; none where it is not.
+    pub grant: fn(&AccessToken) -> Option<GrantType>,
+    /// The requests of OAuth that renew one.
+    pub renewals: &'static [Renewal],
+    /// How an access token renews itself, for [`GrantType::AccessToken`].
+    pub self_renewal: Option<&'static SelfRenewal>,
+    /// How long before its end an access token is renewed: where it lasts an hour or two, longer than a run takes;
+    /// where it lasts months, a week, for a renewal that fails then leaves time to tell its owner.
+    pub renew_ahead: Duration,
+    /// The beginning of the environment variables of the app that renews them, `…_CLIENT_ID` and `…_CLIENT_SECRET`.
+    pub app: Option<&'static str>,
+    /// How the network is asked what a token is; none where it cannot be.
+    pub inspection: Option<&'static InspectionSpec>,
+    /// Which address a request with a token goes to, where that is not the network's own.
+    pub route: Option<Route>,
+}
+
+/// The network and the address that a request with a token goes to.
+pub type Route = fn(&AccessToken, Endpoint) -> (Network, Endpoint);
+
+/// How an access token renews itself.
+#[derive(Debug)]
+pub struct SelfRenewal {
+    /// Whether a token that was given at a time, and ends at another, is to be renewed now.
+    pub is_due: fn(Timestamp, Option<Timestamp>, Timestamp) -> bool,
+    /// The request.
+    pub request: fn() -> NetworkRequest,
+    /// Reads the response: the new token, or what came instead.
+    pub read: fn(&NetworkResponse<'_>, &ApiSettings, Timestamp) -> Result<Fresh, Verdict>,
+}
+
+/// How a network is asked what a token is.
+#[derive(Debug)]
+pub struct InspectionSpec {
+    /// The permissions that collecting needs; none where a token of this form cannot be inspected.
+    pub permissions: fn(&AccessToken) -> Option<&'static [&'static str]>,
+    /// The request.
+    pub request: fn(&ApiSettings) -> NetworkRequest,
+    /// Reads the response about a token of this page, which needs these permissions.
+    pub read: ReadInspection,
+}
+
+/// Reads what a response says of a page's token, which needs these permissions.
+pub type ReadInspection =
+    fn(&NetworkResponse<'_>, (Network, &NetworkId), &[&str], &ApiSettings, Timestamp) -> TokenInspection;
+
+/// A week, before which tokens that last for months are renewed.
+pub(crate) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Five minutes, before which tokens that last for an hour or two are renewed.
+pub(crate) const MINUTES: Duration = Duration::from_secs(300);
+
+impl TokenSpec {
+    /// Tokens that nothing renews.
+    pub(crate) const NOT_RENEWED: Self = Self {
+        takes_service_account_key: false,
+        grant: |_| None,
+        renewals: &[],
+        self_renewal: None,
+        renew_ahead: WEEK,
+        app: None,
+        inspection: None,
+        route: None,
+    };
+
+    /// Whether access tokens last for months, so that a failed renewal is tried again some hours later.
+    #[must_use]
+    pub fn is_long_lived(&self) -> bool {
+        self.renew_ahead >= WEEK
+    }
+}

@@ -1,0 +1,103 @@
+//! What YouTube answers: videos and comments.
+//!
+//! | what | thing | version |
+//! |---|---|---|
+//! | a video | `post:<id>` | its title and description |
+//! | a comment or an answer | `comment:<id>` | when it was updated last; without that, its text |
+//!
+//! YouTube's pushes have no comments, so that a comment's own time of update may be its version: an edit that brings
+//! back an earlier text is one more item, and a text that YouTube shows in another way (a link by a video's title) is
+//! none.
+//!
+//! What the channel itself writes is a publication. Whether a video is new or was edited is not in an answer; who asked
+//! says so beside it.
+//!
+//! Source: developers.google.com/youtube/v3/docs (playlistItems, comments).
+
+use serde_json::Value;
+
+use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
+use crate::inbox::{Event, Reading, Shape, Version};
+use crate::network::NetworkId;
+use crate::normalise::{reading_of, value};
+
+/// What an event says, where it has an id.
+pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
+    let found = value::parse(&event.raw);
+    let beside = event.beside.as_ref().unwrap_or(&Value::Null);
+    match event.shape {
+        Shape::YoutubeVideo => video(&found, beside, owner),
+        Shape::YoutubeComment => comment(&found, beside, owner),
+        _ => None,
+    }
+}
+
+fn video(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
+    let (snippet, details) = (&found["snippet"], &found["contentDetails"]);
+    let id = value::id(details, "videoId").or_else(|| value::id(&snippet["resourceId"], "videoId"))?;
+    let parts = ["title", "description"].map(|name| value::text(snippet, name));
+    let text = parts.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n\n");
+    let version = Version::of_content(Some(&text), []);
+    let action = if value::is_true(beside, "edited") { Action::Edited } else { Action::Created };
+    let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, action);
+    let content = &mut reading.content;
+    let author = Author {
+        id: value::text(snippet, "videoOwnerChannelId").or_else(|| value::text(snippet, "channelId")),
+        name: value::text(snippet, "videoOwnerChannelTitle").or_else(|| value::text(snippet, "channelTitle")),
+        username: None,
+    };
+    if author.id.as_deref().is_none_or(|id| id == owner.as_str()) {
+        content.published = Published::ByThePage;
+    }
+    content.author = (author != Author::default()).then_some(author);
+    content.occurred_at =
+        value::time(details, "videoPublishedAt").or_else(|| value::time(snippet, "publishedAt"));
+    content.text = (!text.is_empty()).then_some(text);
+    let link = watch(&id);
+    content.attachments = vec![Attachment { kind: "video".to_owned(), id: Some(id), url: link.clone() }];
+    content.link = link;
+    Some(reading)
+}
+
+fn comment(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
+    let (id, snippet) = (value::id(found, "id")?, &found["snippet"]);
+    let text = value::text(snippet, "textOriginal").or_else(|| value::text(snippet, "textDisplay"));
+    let (published, updated) = (value::time(snippet, "publishedAt"), value::time(snippet, "updatedAt"));
+    let version = match updated {
+        Some(at) => Version::of_action(["updated", &at.as_millisecond().to_string()]),
+        None => Version::of_content(text.as_deref(), []),
+    };
+    let answers = value::id(snippet, "parentId").or_else(|| value::id(beside, "parentId"));
+    let kind = if answers.is_some() { Kind::Reply } else { Kind::Comment };
+    let edited = published.zip(updated).is_some_and(|(published, updated)| updated > published);
+    let action = if edited { Action::Edited } else { Action::Created };
+    let mut reading = reading_of(format!("comment:{id}"), version, kind, action);
+    let content = &mut reading.content;
+    let author = Author {
+        id: value::id(&snippet["authorChannelId"], "value"),
+        name: value::text(snippet, "authorDisplayName"),
+        username: None,
+    };
+    if author.id.as_deref() == Some(owner.as_str()) {
+        content.published = Published::ByThePage;
+    }
+    content.author = (author != Author::default()).then_some(author);
+    content.occurred_at = updated.or(published);
+    content.text = text;
+    let video = value::id(snippet, "videoId").or_else(|| value::id(beside, "videoId"));
+    content.link = video.as_deref().and_then(|video| Some(format!("{}&lc={}", watch(video)?, plain(&id)?)));
+    // A comment on no video is on the channel itself.
+    let on = video.map(|id| Parent { id, kind: Some(Kind::Post) });
+    content.parent = answers.map(|id| Parent { id, kind: Some(Kind::Comment) }).or(on);
+    Some(reading)
+}
+
+fn watch(video: &str) -> Option<String> {
+    plain(video).map(|video| format!("https://www.youtube.com/watch?v={video}"))
+}
+
+/// An id that needs no escaping. That of an answer has a dot.
+fn plain(id: &str) -> Option<&str> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    ((1..=128).contains(&id.len()) && id.bytes().all(is_plain)).then_some(id)
+}
