@@ -123,7 +123,7 @@ async fn claim(
             // It would come due again at every tick.
             Err(error @ AdapterError::Malformed { .. }) => {
                 if collect.held.items.quarantine(&key, after(now, LEASE)).await? {
-                    tracing::error!(error = error.chain(), "held.items.quarantine");
+                    tracing::error!(error = error.chain(), "held.set_aside");
                 }
                 Ok(None)
             }
