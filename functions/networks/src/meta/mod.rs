@@ -2,17 +2,18 @@
 //!
 //! # Things and versions of Meta's
 //! A poll that is to meet what a push brought keys it the same way; what Meta's API answers is put into the push's form
-//! and read as that ([`Shape::MetaObject`]). Each line names the thing, then the version of what was created or edited:
+//! and read as that ([`MetaObject`](crate::inbox::Shape::MetaObject)). Each line names the thing, then the version of
+//! what was created or edited:
 //!
 //! - a post of Facebook's, a media of Instagram's: `post:<id>`; text, and the id of the photo or video that it is (not
 //!   of albums, links or shares, which pushes do not give)
 //! - a comment or an answer: `comment:<id>`; text
 //! - a review: `review:<open graph story>`; text, `rating:<number>` and `recommendation:<word>`
-//! - a mention: `mention:<id of the comment, post or media>`; Facebook: text; Instagram: [`mentioned`]
+//! - a mention: `mention:<id of the comment, post or media>`; Facebook: text; Instagram: the word `mentioned`
 //! - a direct message: `message:<mid>`; text
 //! - a reaction: `reaction:<on what>:<by whom>`; never polled
 //!
-//! What is gone for good has the version [`deleted`]. What can happen again is never polled, and has these versions:
+//! What is gone for good has the version [`deleted`](crate::normalise::deleted). What can happen again is never polled, and has these versions:
 //!
 //! - hiding, showing again, trashing, reactions, follows, permissions, with a time of their own: what was done, and
 //!   that time

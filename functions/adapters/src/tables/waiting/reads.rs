@@ -23,7 +23,7 @@ pub struct Span<'a> {
     pub webhook: &'a WebhookId,
     /// Of this type alone, or of all, the types in alphabetical order.
     pub item_type: Option<&'a ItemType>,
-    /// Those after this place, which [`is_place`] must know.
+    /// The rows after this key, which must be one of this kind of rows.
     pub after: Option<&'a str>,
     /// How many rows at most; at least 1.
     pub most: u16,
