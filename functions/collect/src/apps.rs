@@ -1,4 +1,4 @@
-//! What the deployment's own apps at the networks are: with it tokens are renewed and inspected. Nothing of it is ever
+//! The credentials of the deployment's own apps at the networks, which renew and inspect pages' tokens. They are never
 //! printed.
 
 use std::collections::BTreeMap;
@@ -21,12 +21,12 @@ impl fmt::Debug for OAuthClient {
     }
 }
 
-/// The deployment's apps. What is not there cannot be renewed, or inspected; the rest is collected all the same.
+/// The deployment's apps. Without its app a network's tokens are not renewed or inspected; pages are still collected.
 #[derive(Debug, Default)]
 pub(crate) struct Apps {
     /// Meta's own token of the app, with which pages' tokens are inspected.
     pub(crate) meta: Option<AccessToken>,
-    /// By the name that their environment variables begin with.
+    /// The OAuth clients, by the prefix of their environment variables.
     clients: BTreeMap<&'static str, OAuthClient>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn shard(
     loop {
         // Page by page: the index still shows entries that were dispatched a moment ago.
         let (found, next) = collect.dispatcher.inbox.ready(shard, FOUND_TOGETHER, mark).await?;
-        let out_of_time = found_entries(collect, found, &mut known, &mut done, clock).await?;
+        let out_of_time = dispatch_found(collect, found, &mut known, &mut done, clock).await?;
         mark = next;
         if out_of_time || mark.is_none() {
             let DispatchSummary { dispatched, dropped, left } = done;
@@ -51,8 +51,8 @@ pub(crate) async fn shard(
     }
 }
 
-/// Dispatches those of the entries that can be claimed. True where the time was too short.
-async fn found_entries(
+/// Claims and dispatches the entries that were found. Returns whether time ran out.
+async fn dispatch_found(
     collect: &Collect,
     found: Vec<RowKey>,
     known: &mut RoutingCache,

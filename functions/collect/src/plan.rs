@@ -27,8 +27,8 @@ use crate::context::{Collect, CollectError};
 /// How long a tick may take to plan before another may take its slot over: longer than the function runs.
 const LEASE: Duration = Duration::from_secs(900);
 
-/// The most streaks of a shard whose notices a tick sends.
-const MOST_NOTICES: u16 = 500;
+/// How many streaks of a shard have their notices sent by one tick, at most.
+const MAX_NOTICES: u16 = 500;
 
 /// How many shards are read at once.
 const CONCURRENT_LOOKS: usize = 8;
@@ -56,7 +56,7 @@ pub(crate) struct Planned {
     page_shards: usize,
 }
 
-/// Plans.
+/// Runs a tick: claims its slot, plans everything that comes due before the next one, and completes the slot.
 pub(crate) async fn tick(
     collect: &Collect,
     tick: &Tick,
@@ -98,7 +98,7 @@ async fn plan(
     });
     // The next tick finds those that there is no room for.
     let notices = stream::iter(0..streak::DUE_SHARDS).map(|shard| async move {
-        let found = collect.streaks.due(shard, until, MOST_NOTICES).await?;
+        let found = collect.streaks.due(shard, until, MAX_NOTICES).await?;
         Ok(found.into_iter().map(|found| notice(found, now)).collect())
     });
     let dead = stream::iter([()]).map(|()| async move {
@@ -154,7 +154,7 @@ struct Part<W> {
     is_complete: bool,
 }
 
-/// Plans a part by its looks. A failed look keeps none of the others.
+/// Plans one part from its looks at the tables. A failed look does not stop the others.
 async fn part<L, W>(name: &'static str, looks: impl Stream<Item = L>) -> Part<W>
 where
     L: Future<Output = Result<Vec<W>, AdapterError>>,

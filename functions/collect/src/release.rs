@@ -54,9 +54,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const CONCURRENT_ROWS: usize = 32;
 
 /// How many items are buried, or dropped with their webhook, in one pass.
-const MANY: u32 = 100;
+const ITEMS_PER_PASS: u32 = 100;
 
-/// How often a release that was touched when it was to be postponed is looked at again at once.
+/// How many times in a row a release that could not be postponed, because an item was held for it, goes on at once.
 const MAX_TOUCHED: u32 = 5;
 
 /// The next thing to do with a release.
@@ -115,7 +115,7 @@ pub(crate) async fn release(
     let Some(release) = claim(collect, &key, looks, clock).await? else { return Ok(Progress::Done) };
     let worked = Worker::new(collect, &release, clock).work(release.clone()).await;
     if worked.is_err()
-        && let Err(error) = collect.held.releases.return_to_queue(&release, clock.now()).await
+        && let Err(error) = collect.held.releases.return_to_index(&release, clock.now()).await
     {
         // A look at the end of this worker's time takes it over.
         tracing::warn!(webhook = key.webhook.as_str(), error = error.chain(), "release.not_given_back");
@@ -194,11 +194,11 @@ impl<'a> Worker<'a> {
                     if held.releases.postpone(&release, until, keep_step).await? != LeftRelease::Touched {
                         return Ok(());
                     }
-                    // By a hold, which changes little, or by somebody who wants it to go on.
+                    // It was touched by a held item, or by an owner's act, after which the count starts again.
                     let Some(ours) = self.renew(&release).await? else { return Ok(()) };
                     refused = if ours.state.expedited == release.state.expedited { refused + 1 } else { 0 };
                     if refused >= MAX_TOUCHED {
-                        held.releases.return_to_queue(&ours, self.clock.now()).await?;
+                        held.releases.return_to_index(&ours, self.clock.now()).await?;
                         return Ok(());
                     }
                     ours
@@ -231,15 +231,15 @@ impl<'a> Worker<'a> {
             }
         };
         // Items that were held since reading began may be older than the next one.
-        if release.state.touched != self.touched || self.ending(&release) == Ending::ReadAnew {
+        if release.state.touched != self.touched || self.ending_now(&release) == Ending::ReadAnew {
             self.touched = release.state.touched;
             self.read_anew(&release);
         }
-        self.next_step(release, size).await
+        self.send_next_step(release, size).await
     }
 
     /// Sends a step of this size, if the webhook may have it.
-    async fn next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
+    async fn send_next_step(&mut self, release: Release, size: u32) -> Result<Next, CollectError> {
         let Some((release, oldest)) = self.bury_expired(release).await? else { return Ok(Next::Over) };
         let Some((release, gate)) = self.opened(release, oldest.is_some()).await? else {
             return Ok(Next::Over);
@@ -254,7 +254,7 @@ impl<'a> Worker<'a> {
             self.steps += 1;
             return Ok(ours.map_or(Next::Over, Next::Step));
         }
-        match if self.is_read_anew { self.ending(&release) } else { Ending::ReadAnew } {
+        match if self.is_read_anew { self.ending_now(&release) } else { Ending::ReadAnew } {
             Ending::Now => self.end(release).await,
             Ending::ReadAnew => {
                 self.read_anew(&release);
@@ -264,7 +264,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn ending(&self, release: &Release) -> Ending {
+    fn ending_now(&self, release: &Release) -> Ending {
         ending(release.state.release_all_until, self.read_at, self.clock.now())
     }
 
@@ -368,7 +368,9 @@ impl<'a> Worker<'a> {
         &mut self,
         mut release: Release,
     ) -> Result<Option<(Release, Option<Timestamp>)>, AdapterError> {
-        if is_search_due(release.state.looked_behind_at, self.clock.now()) && self.may_hide_expired().await? {
+        if is_search_due(release.state.looked_behind_at, self.clock.now())
+            && self.oldest_may_hide_expired().await?
+        {
             let Some(ours) = self.bury_behind(release).await? else { return Ok(None) };
             release = ours;
             // They have gone from what was read.
@@ -379,8 +381,8 @@ impl<'a> Worker<'a> {
         loop {
             let now = clock.now();
             let (mut over, mut next) = (Vec::new(), None);
-            while over.len() < MANY as usize
-                && let Some(oldest) = waiting.peek(MANY).await?
+            while over.len() < ITEMS_PER_PASS as usize
+                && let Some(oldest) = waiting.peek(ITEMS_PER_PASS).await?
             {
                 if oldest.held_until(collect.retention) > now {
                     next = Some(next_expiry(oldest, collect.retention, now));
@@ -396,8 +398,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    async fn may_hide_expired(&mut self) -> Result<bool, AdapterError> {
-        let oldest = self.waiting.peek(MANY).await?;
+    async fn oldest_may_hide_expired(&mut self) -> Result<bool, AdapterError> {
+        let oldest = self.waiting.peek(ITEMS_PER_PASS).await?;
         Ok(oldest.is_some_and(|oldest| may_hide_expired(oldest, self.collect.retention, self.clock.now())))
     }
 
@@ -486,7 +488,7 @@ impl<'a> Worker<'a> {
     async fn drop_items(&mut self, release: &Release) -> Result<Option<Option<Release>>, AdapterError> {
         let held = &self.collect.held;
         let now = self.clock.now();
-        let rows = self.waiting.take_part((MANY, MAX_STEP_BYTES), now).await?;
+        let rows = self.waiting.take_part((ITEMS_PER_PASS, MAX_STEP_BYTES), now).await?;
         if rows.is_empty() {
             return Ok(None);
         }

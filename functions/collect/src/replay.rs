@@ -103,11 +103,11 @@ impl Worker<'_> {
             collect.held.replays.forget(&running.replay).await?;
             return Ok(Taking::NotOurs);
         };
-        // A former worker may have died between taking and this.
+        // An earlier worker may have died after it took items and before it planned their release.
         if running.counts.taken > 0 {
             release(collect, running, self.clock).await?;
         }
-        match self.take_all(&webhook).await? {
+        match self.take_dead(&webhook).await? {
             Taking::Over => self.take_held().await,
             other => Ok(other),
         }
@@ -149,7 +149,7 @@ impl Worker<'_> {
         Ok(Taking::Paused)
     }
 
-    async fn take_all(&mut self, webhook: &Webhook) -> Result<Taking, CollectError> {
+    async fn take_dead(&mut self, webhook: &Webhook) -> Result<Taking, CollectError> {
         let mut rows = self.collect.dead.of_replay(&self.running.replay, self.running.place.as_deref());
         loop {
             let (limits, now) = ((MAX_TAKEN, MAX_TAKEN_BYTES), self.clock.now());
@@ -161,8 +161,9 @@ impl Worker<'_> {
             let is_last = part.is_last;
             if let Some(place) = part.place {
                 // An item that the webhook does not take would be dropped on its way: it stays among the dead.
-                let taken = |row: &DeadRow| webhook.takes(&row.delivery.item_type, &row.delivery.source);
-                let rows = part.rows.into_iter().filter(taken).collect();
+                let is_accepted =
+                    |row: &DeadRow| webhook.takes(&row.delivery.item_type, &row.delivery.source);
+                let rows = part.rows.into_iter().filter(is_accepted).collect();
                 match self.take_part(rows, &place).await? {
                     Taking::Over => {}
                     other => return Ok(other),
@@ -220,7 +221,7 @@ impl Worker<'_> {
     /// Plans the release, and gives the replay back: the next tick finds it.
     async fn give_back(&self) -> Result<Progress, CollectError> {
         release(self.collect, &self.running, self.clock).await?;
-        self.collect.held.replays.return_to_queue(&self.running, self.clock.now()).await?;
+        self.collect.held.replays.return_to_index(&self.running, self.clock.now()).await?;
         Ok(Progress::Done)
     }
 

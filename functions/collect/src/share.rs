@@ -13,7 +13,7 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_adapters::tables::waiting::keys::ReplayKey;
-use carteiro_adapters::tables::waiting::reads::Glance;
+use carteiro_adapters::tables::waiting::reads::AccountAndLease;
 use carteiro_core::id::AccountId;
 use carteiro_core::work_share::{NEXT_NEEDS, RENEW_EVERY};
 use futures_util::future::{Either, select};
@@ -38,7 +38,7 @@ pub(crate) async fn work(
 ) -> Result<Progress, CollectError> {
     let glance = glance(collect, &work).await?;
     let Some(glance) = glance else { return Ok(Progress::Done) };
-    // Where another worker has it, no slot is needed to find that out; nor where its row cannot be read, to mend it.
+    // No slot is needed to find that another worker has it, or to repair a row that cannot be read.
     let is_taken = glance.lease.is_some_and(|lease| lease > clock.now());
     let Some(account) = glance.account.filter(|_| !is_taken) else { return once(collect, work, clock).await };
     let id = format!("{:032x}", random::bits128()?);
@@ -46,7 +46,7 @@ pub(crate) async fn work(
 }
 
 /// Reads who has a release or replay, and its account. None where there is no such row.
-pub(crate) async fn glance(collect: &Collect, work: &Work) -> Result<Option<Glance>, AdapterError> {
+pub(crate) async fn glance(collect: &Collect, work: &Work) -> Result<Option<AccountAndLease>, AdapterError> {
     match work {
         Work::Release { webhook, item_type, .. } => {
             let key = ReleaseKey { webhook: webhook.clone(), item_type: item_type.clone() };
@@ -90,9 +90,9 @@ impl Worker<'_> {
                 }
             } else {
                 let Some(work) = own.take() else { return outcome };
-                collect.shares.wait(account, &work, clock.now()).await?;
+                collect.shares.add_waiting(account, &work, clock.now()).await?;
                 tracing::info!(account = account.as_str(), "work.waits");
-                // A worker may have looked into the list before this was written, and freed its slot since.
+                // Try again: a worker may have read the list before this was written, and freed its slot since.
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::webhook::WhileBlocked;
 /// The shortest wait of a notice for its next attempt, because a tick moves it.
 const NOTICE_WAIT: Duration = Duration::from_secs(60);
 
-/// How long an item waits whose host was busy.
+/// The wait of an item for whose host the batch had no free place.
 const HOST_BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Where a delivery goes next.

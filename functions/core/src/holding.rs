@@ -6,7 +6,7 @@
 //! | row | attribute | meaning |
 //! |---|---|---|
 //! | held item | `due_at` | when its own time comes; missing while it waits for its release |
-//! | | `holding` | the id of this time of holding, while it waits for its release |
+//! | | `holding` | the id of this hold, while it waits for its release |
 //! | | `seen_at` | when the batch that held it began to read the state that it went by |
 //! | | `claimed_until`, `claimed_by` | the end and the id of a mover's claim |
 //! | release | `due_at` | when the next look is due |
@@ -42,7 +42,7 @@ use crate::transition::{Change, Condition, Effect, Put, Row, Value, Write};
 pub const DUE_AT: &str = "due_at";
 /// The part of the index that a row is in.
 pub const DUE_SHARD: &str = "due_shard";
-/// The id of a row's time of holding.
+/// The id of a hold. An item that is held again gets another one.
 pub const HOLDING: &str = "holding";
 const SEEN_AT: &str = "seen_at";
 const CLAIMED_UNTIL: &str = "claimed_until";

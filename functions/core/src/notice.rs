@@ -26,7 +26,7 @@ use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 use crate::webhook::DisabledBy;
 
 /// How long a row keeps the notice that its webhook was disabled. Ticks come far more often.
-const UNTOLD: Duration = Duration::from_secs(14 * 24 * 3600);
+const DISABLED_NOTICE_KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The streak that a notice is about.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
         "webhook": subject.webhook,
         "url": redacted(subject.url),
         "item_type": subject.item_type,
-        "items": tally::untold(row),
+        "items": tally::unreported(row),
         "oldest": oldest,
     })
 }
@@ -151,7 +151,7 @@ fn deaths(row: &Row, subject: &Subject<'_>) -> Json {
 /// a streak remembers its last failure.
 #[must_use]
 pub fn disabled(version: u64, last_error: &str, now: Timestamp) -> Write {
-    let forgotten = now.checked_add(UNTOLD).unwrap_or(Timestamp::MAX);
+    let forgotten = now.checked_add(DISABLED_NOTICE_KEPT).unwrap_or(Timestamp::MAX);
     Write {
         name: "disabled",
         condition: Condition::All(Vec::new()),
@@ -191,25 +191,25 @@ pub fn claim(row: &Row, now: Timestamp, until: Timestamp) -> Write {
 
 /// Whether somebody is sending a row's notices.
 #[must_use]
-pub fn is_being_told(row: &Row, now: Timestamp) -> bool {
+pub fn is_being_sent(row: &Row, now: Timestamp) -> bool {
     matches!(row.get(TELLING_UNTIL), Some(Value::Number(until)) if *until > now.as_millisecond())
 }
 
 /// Removes the notices that were sent, if no other came since the row was read. A notice that is left is due at its own
 /// time: a release at the block's end, deaths when their interval is over.
 #[must_use]
-pub fn told(row: &Row, told: &[Notice], now: Timestamp) -> Write {
-    let is_told = |attribute: &str| told.iter().any(|notice| notice.attribute == attribute);
+pub fn mark_sent(row: &Row, sent: &[Notice], now: Timestamp) -> Write {
+    let is_sent = |attribute: &str| sent.iter().any(|notice| notice.attribute == attribute);
     let mut changes = Vec::new();
-    for notice in told {
+    for notice in sent {
         match notice.attribute {
             DEAD_NOTICE => changes.extend(tally::sent(row, now)),
             attribute => changes.push(Change::Remove(attribute)),
         }
     }
-    let release = block_of(row).filter(|_| row.contains_key(RELEASE_NOTICE) && !is_told(RELEASE_NOTICE));
+    let release = block_of(row).filter(|_| row.contains_key(RELEASE_NOTICE) && !is_sent(RELEASE_NOTICE));
     let release = release.map(|(_, until)| until.as_millisecond());
-    let deaths = tally::notice_due_at(row).filter(|_| !is_told(DEAD_NOTICE));
+    let deaths = tally::notice_due_at(row).filter(|_| !is_sent(DEAD_NOTICE));
     changes.push(match release.or(deaths) {
         Some(due) => Change::Set(DUE_AT, Value::Number(due)),
         None => Change::Remove(DUE_AT),
@@ -240,7 +240,7 @@ mod tests {
     use crate::outcome::FailureKind;
     use crate::streak::{self, Counted, Over};
 
-    const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
+    const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), raises_notices: true };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -272,7 +272,7 @@ mod tests {
         };
         let before = row.clone().unwrap();
         let notices = due(&before, &subject, RULE, now);
-        told(&before, &notices, at(0)).apply(row)
+        mark_sent(&before, &notices, at(0)).apply(row)
     }
 
     fn counted(failures: u32) -> Counted {
@@ -314,7 +314,7 @@ mod tests {
         assert!(streak::start(None, &counted(6), RULE, "s", at(0)).apply(&mut row));
         let read = row.clone().unwrap();
         assert!(streak::add(None, &counted(1), RULE, "s", 6, at(1)).apply(&mut row));
-        assert!(!told(&read, &[], at(0)).apply(&mut row), "a further warning came");
+        assert!(!mark_sent(&read, &[], at(0)).apply(&mut row), "a further warning came");
         assert_eq!(kinds(row.as_ref(), at(1)).len(), 1);
     }
 
@@ -326,11 +326,11 @@ mod tests {
         assert!(claim(&read, at(1), at(61)).apply(&mut row));
         assert!(!claim(&read, at(2), at(62)).apply(&mut row));
         assert!(
-            is_being_told(row.as_ref().unwrap(), at(60)) && !is_being_told(row.as_ref().unwrap(), at(61))
+            is_being_sent(row.as_ref().unwrap(), at(60)) && !is_being_sent(row.as_ref().unwrap(), at(61))
         );
         assert!(claim(&read, at(61), at(121)).apply(&mut row));
-        assert!(told(&read, &[], at(0)).apply(&mut row));
-        assert!(!is_being_told(row.as_ref().unwrap(), at(62)));
+        assert!(mark_sent(&read, &[], at(0)).apply(&mut row));
+        assert!(!is_being_sent(row.as_ref().unwrap(), at(62)));
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
             assert!(streak::block(None, &counted(10), RULE, "e", at(0)).apply(&mut row));
             let read = row.clone().unwrap();
             assert!(end.apply(&mut row));
-            assert!(!told(&read, &[], at(0)).apply(&mut row), "{}", end.name);
+            assert!(!mark_sent(&read, &[], at(0)).apply(&mut row), "{}", end.name);
             assert_eq!(row.unwrap().get(DUE_AT), Some(&Value::Number(2000)));
         }
     }
@@ -400,7 +400,7 @@ mod tests {
                 })
             );
             ids.push(notices[0].id.clone());
-            assert!(told(&before, &notices, at(0)).apply(&mut row));
+            assert!(mark_sent(&before, &notices, at(0)).apply(&mut row));
             let left = row.as_ref().unwrap();
             assert!(due(left, &subject, RULE, at(9)).is_empty() && !left.contains_key(DUE_AT));
             assert!(left.contains_key(EXPIRES_AT));
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn streaks_of_notices_leave_nothing_to_be_told() {
-        let silent = Rule { told: false, ..RULE };
+        let silent = Rule { raises_notices: false, ..RULE };
         let mut row = None;
         assert!(streak::start(None, &counted(9), silent, "s", at(0)).apply(&mut row));
         assert!(streak::block(None, &counted(1), silent, "e", at(1)).apply(&mut row));

@@ -141,15 +141,15 @@ pub fn step_status(step: Option<&Progress>, left: Duration, now: Timestamp) -> S
     }
 }
 
-/// Whether a webhook may have its items.
+/// Whether the held items of a webhook may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It may be ended.
+    /// They may be sent.
     Open {
         /// The webhook's revision.
         revision: u64,
     },
-    /// It may not before then.
+    /// They may not be sent before this time.
     ShutUntil(Timestamp),
     /// It was deleted, so its items are dropped.
     Deleted,

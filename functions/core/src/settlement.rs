@@ -1,4 +1,5 @@
-//! The settlement of a delivery after an attempt.
+//! What a finished attempt leads to by the schedule and the retention alone. [`crate::disposition`] adds lanes, releases
+//! and storage terms.
 
 use std::time::Duration;
 

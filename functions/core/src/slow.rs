@@ -128,13 +128,13 @@ impl SlowAttempts {
         Self { entries }
     }
 
-    /// Whether what goes to a place belongs into the slow lane.
+    /// Whether deliveries to a place belong in the slow lane.
     #[must_use]
     pub fn is_slow(&self, place: &Place, now: Timestamp) -> bool {
         self.live(&place.0, now).is_some_and(Entry::is_slow) || self.is_account_slow(now)
     }
 
-    /// Whether all that goes to the account's webhooks does.
+    /// Whether deliveries to all webhooks of the account belong in the slow lane.
     #[must_use]
     pub fn is_account_slow(&self, now: Timestamp) -> bool {
         let now_ms = now.as_millisecond();
@@ -238,12 +238,12 @@ pub struct DeadHosts {
 }
 
 impl DeadHosts {
-    /// Remembers that a connection to the URL's host came about.
+    /// Notes that a connection to the URL's host was made.
     pub fn reached(&mut self, url: &WebhookUrl) {
         self.timed_out.remove(&(url.host(), url.port()));
     }
 
-    /// Remembers that none came about in time.
+    /// Notes that a connection to the URL's host timed out.
     pub fn timed_out(&mut self, url: &WebhookUrl, now: Timestamp) {
         self.timed_out.retain(|_, (_, last)| now < after(*last, DEAD_FOR));
         if self.timed_out.len() >= MAX_HOSTS {

@@ -169,7 +169,7 @@ pub(crate) fn notice_due_at(row: &Row) -> Option<i64> {
 }
 
 /// The number of deaths that no notice has reported.
-pub(crate) fn untold(row: &Row) -> i64 {
+pub(crate) fn unreported(row: &Row) -> i64 {
     number(Some(row), DEAD_COUNT).unwrap_or_default()
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn sent(row: &Row, now: Timestamp) -> [Change; 6] {
     [
         Change::Remove(DEAD_NOTICE),
         // Not removed: a death that was counted since the row was read is part of the next notice.
-        Change::Add(DEAD_COUNT, -untold(row)),
+        Change::Add(DEAD_COUNT, -unreported(row)),
         Change::Remove(DEAD_ITEM),
         Change::Remove(DEAD_ACCEPTED),
         Change::Remove(DEAD_CAUSE),
@@ -248,7 +248,7 @@ mod tests {
             url: "https://example.com/",
             item_type: &ItemType::EVENT,
         };
-        let rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
+        let rule = Rule { threshold: 10, block: Duration::from_secs(60), raises_notices: true };
         notice::due(row, &subject, rule, now)
     }
 
@@ -280,14 +280,14 @@ mod tests {
             body["data"]["oldest"],
             json!({"id": ItemId::from_bits(2), "accepted_at": crate::time::shown(at(40)), "cause": "exhausted"})
         );
-        assert!(notice::told(&row.clone().unwrap(), &first, at(102)).apply(&mut row));
+        assert!(notice::mark_sent(&row.clone().unwrap(), &first, at(102)).apply(&mut row));
 
         assert!(count_deaths(row.clone().as_ref(), &deaths(3, 60), at(200)).apply(&mut row));
         let due = 102 + 3600;
         assert_eq!(row.as_ref().unwrap().get(DUE_AT), Some(&Value::Number(due * 1000)));
         assert!(notices(row.as_ref().unwrap(), at(due - 1)).is_empty());
         // A look that comes too early leaves its time.
-        assert!(notice::told(&row.clone().unwrap(), &[], at(300)).apply(&mut row));
+        assert!(notice::mark_sent(&row.clone().unwrap(), &[], at(300)).apply(&mut row));
         assert_eq!(row.as_ref().unwrap().get(DUE_AT), Some(&Value::Number(due * 1000)));
         let second = notices(row.as_ref().unwrap(), at(due));
         assert_eq!(second.len(), 1);
@@ -301,9 +301,9 @@ mod tests {
         let read = row.clone().unwrap();
         let sent = notices(&read, at(100));
         assert!(count_deaths(row.clone().as_ref(), &deaths(2, 60), at(101)).apply(&mut row));
-        assert!(notice::told(&read, &sent, at(102)).apply(&mut row));
+        assert!(notice::mark_sent(&read, &sent, at(102)).apply(&mut row));
         assert!(count_deaths(row.clone().as_ref(), &deaths(3, 70), at(103)).apply(&mut row));
-        assert_eq!(untold(row.as_ref().unwrap()), 2);
+        assert_eq!(unreported(row.as_ref().unwrap()), 2);
     }
 
     #[test]

@@ -142,23 +142,23 @@ fn plan(deliver: &Deliver, received: Received, lane: Lane, context: &BatchContex
     let delivery = &received.delivery;
     let found = context.target(delivery);
     let (target, is_slow) = match &found {
-        read::Target::Webhook(webhook, _, before) => {
+        read::FoundWebhook::Webhook(webhook, _, before) => {
             let is_slow = context.is_slow(delivery, webhook, now)
                 || deliver.dead_hosts().is_dead(&webhook.settings.url, now);
             (Target::Webhook(webhook, before), is_slow)
         }
-        read::Target::Deleted => (Target::Deleted, false),
-        read::Target::Unreadable(_) => (Target::Unreadable, false),
+        read::FoundWebhook::Deleted => (Target::Deleted, false),
+        read::FoundWebhook::Unreadable(_) => (Target::Unreadable, false),
     };
     let waited = received.sent_at.and_then(|sent_at| now.duration_since(sent_at).try_into().ok());
     match (admit(delivery, target, lane, is_slow, waited.unwrap_or_default(), now), found) {
-        (Admission::Attempt, read::Target::Webhook(webhook, key, before)) => {
+        (Admission::Attempt, read::FoundWebhook::Webhook(webhook, key, before)) => {
             let webhook = Arc::clone(webhook);
             Plan::Attempt(Box::new(Planned { received, webhook, key, before }))
         }
         (Admission::Settle(reason), _) => Plan::Settle(Box::new(received.not_attempted(reason))),
         (Admission::Attempt | Admission::GoBack, found) => {
-            if let read::Target::Unreadable(error) = found {
+            if let read::FoundWebhook::Unreadable(error) = found {
                 tracing::error!(message = received.message, error = error.chain(), "webhook.unreadable");
             }
             Plan::GoBack(received.message)
@@ -218,7 +218,7 @@ async fn make(
     let attempt =
         WebhookRequest { url: &webhook.settings.url, headers, body: Bytes::copy_from_slice(&delivery.body) };
     let attempting = deliver.sender.attempt(attempt, now);
-    let attempted = match noticed(attempting, slow_bound(deliver.attempt), || {
+    let attempted = match with_slow_callback(attempting, slow_bound(deliver.attempt), || {
         let place = Place::of(&webhook.id, &webhook.settings.url);
         let (account, webhook) = (delivery.account.clone(), webhook.id.clone());
         // Nobody listens where the batch was given up.
@@ -257,13 +257,17 @@ async fn make(
     Ok(Processed { message, delivery, result })
 }
 
-/// Waits for an attempt, and calls `is_slow` if it is not over after `bound`.
-async fn noticed<T>(attempting: impl Future<Output = T>, bound: Duration, is_slow: impl FnOnce()) -> T {
+/// Waits for an attempt, and calls `on_slow` if it takes longer than `bound`.
+async fn with_slow_callback<T>(
+    attempting: impl Future<Output = T>,
+    bound: Duration,
+    on_slow: impl FnOnce(),
+) -> T {
     let mut attempting = pin!(attempting);
     if let Ok(attempted) = tokio::time::timeout(bound, &mut attempting).await {
         return attempted;
     }
-    is_slow();
+    on_slow();
     attempting.await
 }
 

@@ -28,7 +28,7 @@ fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
     if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
 }
 
-/// Answers the messages that could not be settled.
+/// Reads, attempts, records and settles a batch. Returns the messages that the queue is to hand out again.
 async fn deliver_all(
     deliver: &Deliver,
     batch: Vec<Received>,

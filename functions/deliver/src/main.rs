@@ -2,7 +2,7 @@
 //!
 //! A batch goes through four steps: *read* the webhooks and streaks of all its deliveries in one consistent read;
 //! *attempt* them concurrently; *record* the results for the streaks ([`carteiro_core::streak`]); *settle* each: it
-//! arrived, it goes back to the queue with a delay, it is held, or it is dead. Last, and as far as that goes, it logs
+//! arrived, it goes back to the queue with a delay, it is held, or it is dead. Last, while time is left, it logs
 //! the attempts for the webhooks' owners.
 //!
 //! Guaranteed: a message is answered as done only after its item arrived or was durably put somewhere else. What

@@ -23,7 +23,7 @@ pub(crate) struct BatchContext {
 }
 
 /// The webhook of a delivery, as it was read.
-pub(crate) enum Target<'a> {
+pub(crate) enum FoundWebhook<'a> {
     /// The webhook, and the streak of the item's type.
     Webhook(&'a Arc<Webhook>, StreakKey, State),
     /// The webhook was deleted.
@@ -45,15 +45,15 @@ impl BatchContext {
     }
 
     /// The webhook of a delivery.
-    pub(crate) fn target(&self, delivery: &Delivery) -> Target<'_> {
+    pub(crate) fn target(&self, delivery: &Delivery) -> FoundWebhook<'_> {
         match self.webhooks.get(&delivery.webhook) {
-            None => Target::Deleted,
-            Some(Err(error)) => Target::Unreadable(error),
+            None => FoundWebhook::Deleted,
+            Some(Err(error)) => FoundWebhook::Unreadable(error),
             Some(Ok(webhook)) => {
                 let key = key(delivery, webhook.revision);
                 let open = State::of(None, Timestamp::UNIX_EPOCH);
                 let state = self.states.get(&key).cloned().unwrap_or(open);
-                Target::Webhook(webhook, key, state)
+                FoundWebhook::Webhook(webhook, key, state)
             }
         }
     }

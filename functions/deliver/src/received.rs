@@ -14,7 +14,7 @@ pub(crate) struct Received {
     pub(crate) sent_at: Option<Timestamp>,
 }
 
-/// Reads the messages of an event. Also answers those that are no deliveries.
+/// Reads the messages of an event. Returns the deliveries, and the ids of messages that are not deliveries.
 pub(crate) fn read(event: SqsEvent) -> (Vec<Received>, Vec<String>) {
     let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
     for record in event.records {

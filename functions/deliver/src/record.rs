@@ -31,19 +31,23 @@ struct Group<'a> {
     succeeded: Vec<&'a str>,
 }
 
-/// Work that recording leaves.
-pub(crate) struct Unrecorded {
-    /// The messages whose success could not be recorded: they go back, and may arrive twice.
+/// What the batch has to do after recording.
+pub(crate) struct AfterRecording {
+    /// The messages to return to the queue, because their success could not be recorded. Their items may arrive twice.
     pub(crate) messages: Vec<String>,
     /// The streaks whose notices this batch sends.
     pub(crate) pending: Vec<StreakKey>,
 }
 
 /// Records a batch, whose deliveries are in the order in which they finished.
-pub(crate) async fn all(deliver: &Deliver, processed: &[Processed], clock: InvocationClock) -> Unrecorded {
+pub(crate) async fn all(
+    deliver: &Deliver,
+    processed: &[Processed],
+    clock: InvocationClock,
+) -> AfterRecording {
     let groups = groups(deliver.rule, processed);
     let recorded = join_all(groups.iter().map(|group| record(deliver, group, clock))).await;
-    let mut left = Unrecorded { messages: Vec::new(), pending: Vec::new() };
+    let mut left = AfterRecording { messages: Vec::new(), pending: Vec::new() };
     for (group, recorded) in groups.iter().zip(recorded) {
         let (webhook, item_type) = (group.key.webhook.as_str(), group.key.item_type.as_str());
         if matches!(recorded, Ok((_, true))) && group.attempt <= NOTIFYING_ATTEMPTS {
@@ -128,7 +132,7 @@ mod tests {
             attempted(event, status(500)),
             attempted(delivery(2), status(200)),
         ];
-        let deployment = Rule { threshold: 1000, block: Duration::from_secs(60), told: true };
+        let deployment = Rule { threshold: 1000, block: Duration::from_secs(60), raises_notices: true };
         let groups = groups(deployment, &processed);
         let [messages, events] = groups.as_slice() else { panic!("two streaks") };
         assert_eq!(messages.results.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);

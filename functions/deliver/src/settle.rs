@@ -90,7 +90,7 @@ pub(crate) async fn all(
     let (requeued, held) =
         (requeue(deliver, &decided, lane, clock), store(deliver, &decided, seen_at, clock));
     let (requeued, stored) = join(requeued, held).await;
-    let awaited = await_releases(deliver, &decided, clock).await;
+    let awaited = ensure_releases(deliver, &decided, clock).await;
     let uncertain: BTreeSet<_> = [requeued, stored, awaited].into_iter().flatten().collect();
     let (left, settled): (Vec<_>, Vec<_>) =
         decided.into_iter().partition(|decided| uncertain.contains(&decided.message));
@@ -113,7 +113,7 @@ fn summary(settled: &[Decided], unsettled: Vec<String>, now: Timestamp) -> Settl
     Settled { fates: fates.collect(), unsettled, deaths: Deaths::group(dead()), may_notify_deaths }
 }
 
-/// Decides where a delivery goes, and logs what its owner may miss.
+/// Decides where a delivery goes, and logs moves and drops.
 fn decide(
     deliver: &Deliver,
     processed: &Processed,
@@ -273,12 +273,12 @@ async fn write(
 
 /// Makes sure that the items that were held for a release have one: one write for each webhook and type, after the rows
 /// were written. Answers the messages for which that is not certain.
-async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
+async fn ensure_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
     let mut uncertain = Vec::new();
-    for (key, Awaited { account, due_at, messages }) in awaited(decided) {
+    for (key, HeldOfRelease { account, due_at, messages }) in awaited(decided) {
         let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        let awaiting = deliver.held.releases.ensure(&key, account, due_at);
-        match tokio::time::timeout(left, awaiting).await {
+        let ensuring = deliver.held.releases.ensure(&key, account, due_at);
+        match tokio::time::timeout(left, ensuring).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(webhook = key.webhook.as_str(), error = error.chain(), "settle.no_release");
@@ -291,19 +291,19 @@ async fn await_releases(deliver: &Deliver, decided: &[Decided], clock: Invocatio
 }
 
 /// The items of one release that a batch held.
-struct Awaited<'a> {
+struct HeldOfRelease<'a> {
     account: &'a AccountId,
-    /// The earliest time at which one of them wants the release to be looked at.
+    /// The earliest time at which the release is due for one of them.
     due_at: Timestamp,
     messages: Vec<&'a str>,
 }
 
-fn awaited(decided: &[Decided]) -> HashMap<ReleaseKey, Awaited<'_>> {
-    let mut awaited: HashMap<ReleaseKey, Awaited<'_>> = HashMap::new();
+fn awaited(decided: &[Decided]) -> HashMap<ReleaseKey, HeldOfRelease<'_>> {
+    let mut awaited: HashMap<ReleaseKey, HeldOfRelease<'_>> = HashMap::new();
     for each in decided {
         if let Disposition::HoldForRelease(_, due_at) = each.disposition {
             let account = &each.delivery.account;
-            let first = || Awaited { account, due_at, messages: Vec::new() };
+            let first = || HeldOfRelease { account, due_at, messages: Vec::new() };
             let release = awaited.entry(release_key(&each.delivery)).or_insert_with(first);
             release.due_at = release.due_at.min(due_at);
             release.messages.push(&each.message);

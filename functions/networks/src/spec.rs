@@ -50,13 +50,13 @@ pub struct NetworkSpec {
     pub idle_cost: Option<IdleCost>,
     /// The calls that a page has when it is polled out of turn: what a tick takes when little happens, and some more.
     pub least_calls: u32,
-    /// How what was pushed as ids only is completed; none where nothing is pushed so.
+    /// How a push that carries only ids is completed; None for a network without such pushes.
     pub completion: Option<&'static CompletionSpec>,
     /// Its tokens.
     pub token: TokenSpec,
-    /// How long what it gave may be kept; none where no rule is known.
+    /// The storage term of its data; None where no rule is known.
     pub storage: Option<StorageTerm>,
-    /// How a kind of item comes of its pages; none where it has no such thing.
+    /// How a kind of item is obtained, by push and by polling; None for a kind that the network does not have.
     pub coverage: fn(Kind) -> Option<Coverage>,
 }
 
@@ -89,7 +89,7 @@ pub struct ChallengeAnswer {
     pub body: String,
 }
 
-/// How what was pushed as ids only is completed.
+/// How a push that carries only ids is completed.
 #[derive(Debug)]
 pub struct CompletionSpec {
     /// The request for it.
@@ -149,11 +149,11 @@ pub struct InspectionSpec {
 pub type ReadInspection =
     fn(&NetworkResponse<'_>, (Network, &NetworkId), &[&str], &ApiSettings, Timestamp) -> TokenInspection;
 
-/// A week, before which tokens that last for months are renewed.
+/// How long before its end a token is renewed that lasts for months.
 pub(crate) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Five minutes, before which tokens that last for an hour or two are renewed.
-pub(crate) const MINUTES: Duration = Duration::from_secs(300);
+/// How long before its end a token is renewed that lasts for an hour or two.
+pub(crate) const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 impl TokenSpec {
     /// Tokens that nothing renews.

@@ -1,7 +1,7 @@
 //! Dispatch of inbox entries to every webhook of the page's account that takes them.
 //!
 //! The dispatcher works on entries that its caller claimed. It routes them, queues their deliveries, and marks an entry
-//! once all of its deliveries are certainly in the queue. Its token signal is applied first.
+//! once all of its deliveries are certainly in the queue. An entry's token signal is applied first.
 //!
 //! Guaranteed: an entry is marked only after everything that follows from it was done. If a function dies before that,
 //! the next one dispatches the entry again, under the same ids. An entry that fails stays as it is and comes again when

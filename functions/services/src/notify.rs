@@ -53,7 +53,7 @@ impl Notifier {
         for _ in 0..TRIES {
             let Some(row) = self.streaks.read(key).await? else { return Ok(0) };
             let now = clock.now();
-            if notice::is_being_told(&row, now) {
+            if notice::is_being_sent(&row, now) {
                 // The holder of the claim sees notices that are added now: its last write is refused.
                 return Ok(0);
             }
@@ -95,7 +95,7 @@ impl Notifier {
             if webhook.is_some() {
                 self.queue_all(&notices, &webhooks, clock).await?;
             }
-            match self.streaks.write(key, &notice::told(&row, &notices, clock.now()), clock).await? {
+            match self.streaks.write(key, &notice::mark_sent(&row, &notices, clock.now()), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
                 Answer::Refused(None) => return Ok(Some(0)),
                 Answer::Made | Answer::Lost | Answer::Row(_) => return Ok(Some(notices.len())),

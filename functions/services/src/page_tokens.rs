@@ -1,4 +1,4 @@
-//! Observations of pages' tokens: they change the page's state, and the account is notified.
+//! Applies observations of pages' tokens: changes the page's token state, and notifies its account.
 //!
 //! A notice is queued *before* the page is changed, on condition that the page is as it was read. So an account whose
 //! page is marked was notified. If a function dies in between, or the page changed meanwhile, it is decided again, and
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::notify::queue_notices;
 
-/// How often it is decided again when the page was changed meanwhile.
+/// How many times an observation is applied anew because the page was changed meanwhile.
 const TRIES: usize = 5;
 
 /// Changes pages and notifies accounts.
@@ -56,11 +56,11 @@ impl PageNotifier {
         &self,
         account: &AccountId,
         page: &PageId,
-        told: &TokenSignal,
+        signal: &TokenSignal,
         since: Timestamp,
         clock: InvocationClock,
     ) -> Result<Option<Page>, AdapterError> {
-        let decide = |page: &Page| signal::decide(page, told, clock.now());
+        let decide = |page: &Page| signal::decide(page, signal, clock.now());
         self.apply(account, page, since, decide).await
     }
 

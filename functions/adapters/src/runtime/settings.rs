@@ -92,7 +92,7 @@ impl<'a> SettingsReader<'a> {
     /// The deployment's rule of blocking.
     pub fn rule(&mut self) -> Rule {
         let block = self.seconds("BLOCK_SECONDS", 1, 604_800);
-        Rule { threshold: self.threshold(), block, told: true }
+        Rule { threshold: self.threshold(), block, raises_notices: true }
     }
 
     /// Takes a value that was read, or notes its error.

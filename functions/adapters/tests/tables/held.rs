@@ -325,7 +325,7 @@ async fn one_worker_at_a_time_has_a_release() {
     assert_eq!(held.releases.end(dead).await.unwrap(), LeftRelease::NotOurs);
     let postponed = held.releases.postpone(dead, later(5000), false).await.unwrap();
     assert_eq!(postponed, LeftRelease::NotOurs);
-    held.releases.return_to_queue(dead, later(5000)).await.unwrap();
+    held.releases.return_to_index(dead, later(5000)).await.unwrap();
     assert_eq!(release_due(&held).await, Some(later(WORKER_MS)), "its successor is planned");
     let key = release_of(&webhook);
     let other = held.releases.claim(&key, later(299), later(900), later(WORKER_MS)).await.unwrap();
@@ -396,7 +396,7 @@ async fn postponing_does_not_delay_items_that_came_meanwhile() {
         assert_eq!(release_due(&held).await, Some(later(500)), "hastened: {hastened}");
         let again = claim_release(&held, &webhook, 1, 100).await.expect("it was given back");
         await_release(&held, &webhook, later(90)).await;
-        held.releases.return_to_queue(&again, later(40)).await.unwrap();
+        held.releases.return_to_index(&again, later(40)).await.unwrap();
         assert_eq!(release_due(&held).await, Some(later(40)), "whoever touched it");
         held.releases.drop_row(&release_of(&webhook)).await.unwrap();
     }

@@ -71,7 +71,7 @@ async fn a_worker_recognises_what_it_did_where_answers_are_lost() {
         assert_eq!(held.releases.postpone(&release, later(5), true).await.unwrap(), LeftRelease::Done);
         let release = claim(80).await;
         assert_eq!(release.state.step, Some(step));
-        held.releases.return_to_queue(&release, later(6)).await.unwrap();
+        held.releases.return_to_index(&release, later(6)).await.unwrap();
         let release = claim(200).await;
         assert_eq!(held.releases.end(&release).await.unwrap(), LeftRelease::Done);
         let again = held.releases.claim(&key, later(300), later(400), later(900)).await.unwrap();

@@ -185,7 +185,7 @@ impl Run<'_> {
             [90, 70, 50].into_iter().find(|percent| share >= percent * i64::from(self.rule.threshold))
         };
         let (was, is) = (passed(Self::live(before)), passed(Self::live(after)));
-        if self.rule.told && is > was {
+        if self.rule.raises_notices && is > was {
             let id = format!("{}#{}", text(after, "streak").unwrap(), is.unwrap());
             assert_eq!(text(after, "warning"), Some(id.as_str()));
             assert!(number(after, "due_at").is_some());
@@ -202,7 +202,7 @@ impl Run<'_> {
         assert_eq!(until - since, i64::try_from(self.rule.block.as_millis()).unwrap());
         assert!(since <= at.as_millisecond());
         assert_eq!(number(after, "expires_at"), Some(seconds_after(until, Duration::from_secs(3600))));
-        let notice = self.rule.told.then_some(batch.id.as_str());
+        let notice = self.rule.raises_notices.then_some(batch.id.as_str());
         assert_eq!(text(after, "block_notice"), notice);
         assert_eq!(text(after, "release_notice"), notice);
         assert_eq!(text(after, "warning"), None);

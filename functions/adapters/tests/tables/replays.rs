@@ -423,10 +423,10 @@ async fn a_worker_that_lost_an_answer_can_return_its_replay() {
     let (rows, place, _) = tables.part(&running, 9).await;
     let taken = tables.take(&running, &rows, &place.unwrap()).await;
     assert!(matches!(taken, Take::Taken(_)), "it is made, and the worker does not hear of it");
-    tables.held.replays.return_to_queue(&running, later(6)).await.unwrap();
+    tables.held.replays.return_to_index(&running, later(6)).await.unwrap();
     let second = tables.claimed(&replay, 7).await.expect("nobody has it");
     assert_eq!(second.counts.taken, 1);
-    tables.held.replays.return_to_queue(&running, later(8)).await.unwrap();
+    tables.held.replays.return_to_index(&running, later(8)).await.unwrap();
     assert_eq!(
         tables.claimed(&replay, 9).await,
         None,

@@ -41,7 +41,7 @@ fn plans(faults: std::ops::Range<u64>, successes: Vec<u32>) -> impl Strategy<Val
         prop::collection::vec(batches, 8..=16)
     });
     (rule, tasks, faults, any::<u64>()).prop_map(|((threshold, ms, told), tasks, faults, seed)| Plan {
-        rule: Rule { threshold, block: Duration::from_millis(ms), told },
+        rule: Rule { threshold, block: Duration::from_millis(ms), raises_notices: told },
         tasks,
         faults,
         seed,
@@ -294,7 +294,7 @@ async fn follow(
     batches: &[(Vec<bool>, bool)],
 ) -> Result<usize, TestCaseError> {
     // Longer than a run takes, so that only the moved clock ends it.
-    let rule = Rule { threshold, block: Duration::from_secs(14_400), told: true };
+    let rule = Rule { threshold, block: Duration::from_secs(14_400), raises_notices: true };
     let (key, mut told, mut now_ms, mut blocks) = (new_streak(), Told::default(), NOW_MS, 0);
     for (results, waits) in batches {
         now_ms += if *waits { 14_500_000 } else { 10_000 };

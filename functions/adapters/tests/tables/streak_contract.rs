@@ -134,7 +134,7 @@ fn transition() -> impl Strategy<Value = Transition> {
     let rule = (1..12_u32, 0..5_u64, any::<bool>()).prop_map(|(threshold, ms, told)| Rule {
         threshold,
         block: Duration::from_millis(ms),
-        told,
+        raises_notices: told,
     });
     let counted = (1..6_u32, texts(), any::<bool>())
         .prop_map(|(failures, last_error, timeouts_only)| Counted { failures, last_error, timeouts_only });

@@ -10,7 +10,7 @@ use carteiro_core::transition::{Change, Condition, Effect, Value, Write};
 use crate::database::{NOW_MS, at, clock, new_streak};
 use crate::proxy::{Fate, Proxy};
 
-const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), told: true };
+const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), raises_notices: true };
 
 /// A write that starts a streak of two.
 fn starting() -> Write {

@@ -104,7 +104,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(Completed::End(PollEnd::Fault)),
         };
         let now = self.clock.now();
-        let parsed = answered.told(|answer| (by.read)(wanted, answer, api, now));
+        let parsed = answered.parse(|answer| (by.read)(wanted, answer, api, now));
         let parsed = parsed.without(&self.tokens());
         let event = parsed.events.into_iter().next();
         let completed = match completion(event, &parsed.verdict, is_given_up(entry.received_at, now)) {

@@ -26,7 +26,7 @@ pub(super) enum Called {
     Failed(CallError),
     /// A limit is used up until then. No call was made.
     Limited(Timestamp),
-    /// The call takes more than the limit ever is. It was not made.
+    /// The call costs more units than the whole limit has. It was not made.
     TooMuch,
 }
 
@@ -78,7 +78,7 @@ impl PagePoll<'_> {
                 Called::TooMuch => return Ok(PollEnd::Fault),
             };
             let now = self.clock.now();
-            let parsed = answered.told(|answer| run.on_response(answer, now)).without(&self.tokens());
+            let parsed = answered.parse(|answer| run.on_response(answer, now)).without(&self.tokens());
             let stored = self.ingest_events(parsed.events).await?;
             run.on_stored(stored);
             history.note(&parsed.verdict);

@@ -33,7 +33,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(None),
         };
         let page = (network, &self.page.network_id);
-        let seen = answered.told(|answer| (inspection.read)(answer, page, permissions, api, now));
+        let seen = answered.parse(|answer| (inspection.read)(answer, page, permissions, api, now));
         if !self.findings.inspect(&seen) {
             let page = self.page.id.as_str();
             tracing::warn!(page, status = answered.status, "poll.token_not_inspected");

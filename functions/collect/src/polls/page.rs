@@ -27,8 +27,8 @@ const LEASE: Duration = Duration::from_secs(300);
 /// How often it is tried to note a page's proof while others change the page.
 const PROOF_TRIES: usize = 5;
 
-/// How often a page is polled, in minutes, whose poll failed before that was known.
-const EVERY_MINUTES: u32 = 15;
+/// The interval, in minutes, of a page whose poll failed before its interval was known.
+const FALLBACK_EVERY_MINUTES: u32 = 15;
 
 /// The poll of one page.
 pub(super) struct PagePoll<'a> {
@@ -259,7 +259,7 @@ fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
     PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
-        every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(EVERY_MINUTES),
+        every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
         last,
         inspected: leased.schedule.inspected,
         denied: leased.schedule.denied.clone(),

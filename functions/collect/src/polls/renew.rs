@@ -126,7 +126,7 @@ impl PagePoll<'_> {
             PollEnd::Unavailable
         })?;
         let now = self.clock.now();
-        let fresh = answered.told(|answer| (renewal.read)(answer, polls.settings.api(network), now));
+        let fresh = answered.parse(|answer| (renewal.read)(answer, polls.settings.api(network), now));
         fresh.map_err(|verdict| {
             let error = if verdict == Verdict::Malformed { "malformed" } else { "failed" };
             let end = not_refreshed(verdict);
@@ -155,7 +155,7 @@ impl PagePoll<'_> {
         let renewed = match answered {
             Ok(answered) => {
                 let now = self.clock.now();
-                answered.told(|answer| refresh::renewed(network, answer, after_loss, now))
+                answered.parse(|answer| refresh::renewed(network, answer, after_loss, now))
             }
             Err(error) => {
                 self.note_renewal_failed(error.as_str());

@@ -193,7 +193,7 @@ impl Recording {
             // began, or the streak is still to be ended. The leading failures count as counted, once.
             (Answer::Lost, Stage::Success) => {
                 self.results.leading.failures = 0;
-                self.again(Step::Read)
+                self.retry_or_give_up(Step::Read)
             }
             (Answer::Made, _) if self.blocking => Step::Done(Recorded::Blocked),
             // It counts as made, but only the row tells whether there is a block to report.
@@ -211,12 +211,12 @@ impl Recording {
                     // The streak was ended by somebody else: at that moment the success found none.
                     Stage::Success => self.trailing(&state, now),
                 };
-                self.again(step)
+                self.retry_or_give_up(step)
             }
         }
     }
 
-    fn again(&mut self, step: Step) -> Step {
+    fn retry_or_give_up(&mut self, step: Step) -> Step {
         self.refusals += 1;
         if self.refusals > MAX_REFUSALS { Step::Done(Recorded::Contended) } else { step }
     }

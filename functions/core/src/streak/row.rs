@@ -62,11 +62,11 @@ pub const ATTRIBUTES: [&str; 22] = [
 pub struct State {
     /// The fence.
     pub epoch: Option<String>,
-    /// Open or blocked.
+    /// The phase.
     pub phase: Phase,
 }
 
-/// Open or blocked.
+/// The phase of an item type at a webhook: open, failing or blocked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Attempts may be made, and the last one succeeded, or there was none.

@@ -1,4 +1,5 @@
-//! The rule of blocking as numbers: threshold, duration and warnings.
+//! The rule of blocking as numbers: threshold, duration and warnings. [`block`](super::block) is the write that applies
+//! it.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ pub struct Rule {
     pub threshold: u32,
     /// How long a block lasts.
     pub block: Duration,
-    /// Whether it raises notices. Streaks of notices raise none, or notices would trigger each other.
-    pub told: bool,
+    /// Whether streaks raise notices. Streaks of notices raise none, or notices would trigger each other.
+    pub raises_notices: bool,
 }
 
 impl Rule {
@@ -27,7 +28,7 @@ impl Rule {
         Self {
             threshold: settings.threshold.unwrap_or(self.threshold),
             block: block.unwrap_or(self.block),
-            told: *item_type != ItemType::NOTICE,
+            raises_notices: *item_type != ItemType::NOTICE,
         }
     }
 }

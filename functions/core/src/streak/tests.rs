@@ -19,7 +19,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn rule(threshold: u32) -> Rule {
-    Rule { threshold, block: Duration::from_secs(4 * 3600), told: true }
+    Rule { threshold, block: Duration::from_secs(4 * 3600), raises_notices: true }
 }
 
 /// A live streak, not of time-outs alone.
@@ -130,7 +130,7 @@ fn a_webhook_sets_its_own_numbers_and_notices_raise_no_notice() {
     let of = |settings, item_type| rule(1000).of_webhook(&webhook(settings).settings, &item_type);
     assert_eq!(of(json!({}), ItemType::MESSAGE), rule(1000));
     let own = of(json!({"threshold": 7, "block_seconds": 60}), ItemType::NOTICE);
-    assert_eq!(own, Rule { threshold: 7, block: Duration::from_secs(60), told: false });
+    assert_eq!(own, Rule { threshold: 7, block: Duration::from_secs(60), raises_notices: false });
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn the_record_that_passes_warnings_leaves_the_highest_one() {
 
 #[test]
 fn what_is_not_told_leaves_no_notice_in_any_transition() {
-    let mut table = Table::new(Rule { told: false, ..rule(10) });
+    let mut table = Table::new(Rule { raises_notices: false, ..rule(10) });
     for pattern in ["FFFFF", "FFFF", "F"] {
         table.record(pattern);
         for notice in [WARNING, BLOCK_NOTICE, RELEASE_NOTICE, DUE_AT] {
@@ -531,9 +531,9 @@ fn one_of_two_retirings_fits_each_row_and_leaves_a_dated_fence() {
                 assert_eq!(made, [expected], "{pattern}");
                 assert_eq!(table.state(), State { epoch: Some(RETIRED.into()), phase: Phase::Open });
                 assert_eq!(table.get(EXPIRES_AT), Some(&Value::Number(START + blocks_ago + 7 + HOUR)));
-                let told = expected == Over::ReplacedWithRelease;
-                assert_eq!(table.get(DUE_AT).is_some(), told, "{pattern}");
-                assert_eq!(table.get(RELEASE_NOTICE).is_some(), told, "{pattern}");
+                let raises_notices = expected == Over::ReplacedWithRelease;
+                assert_eq!(table.get(DUE_AT).is_some(), raises_notices, "{pattern}");
+                assert_eq!(table.get(RELEASE_NOTICE).is_some(), raises_notices, "{pattern}");
             }
         }
     }
@@ -748,7 +748,7 @@ proptest! {
     ) {
         let mut table = Table::new(rule(threshold));
         let mut old = table.state();
-        let mut told = Vec::new();
+        let mut raises_notices = Vec::new();
         for (failures, is_old) in batches {
             let total = table.failures() + failures;
             if total >= threshold {
@@ -760,17 +760,17 @@ proptest! {
             prop_assert_eq!(due, None);
             prop_assert_eq!(table.record_after(&before, &"F".repeat(failures as usize)), Recorded::Yes);
             if let Some(Value::Text(id)) = table.row.as_mut().and_then(|row| row.remove(WARNING)) {
-                told.push(id);
+                raises_notices.push(id);
             }
             let streak = match table.state().phase {
                 Phase::Failing { streak, .. } => streak,
                 phase => panic!("{phase:?}"),
             };
             let highest = WARNINGS.into_iter().rfind(|percent| total * 100 >= threshold * percent);
-            prop_assert_eq!(told.last().cloned(), highest.map(|percent| format!("{streak}#{percent}")));
+            prop_assert_eq!(raises_notices.last().cloned(), highest.map(|percent| format!("{streak}#{percent}")));
         }
-        let mut once = told.clone();
+        let mut once = raises_notices.clone();
         once.dedup();
-        prop_assert_eq!(once, told);
+        prop_assert_eq!(once, raises_notices);
     }
 }

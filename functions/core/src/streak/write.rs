@@ -125,7 +125,7 @@ pub fn block(fence: Option<&str>, counted: &Counted, rule: Rule, epoch: &str, no
         Change::Remove(DISCARDED),
         Change::Remove(WARNING),
     ];
-    if rule.told {
+    if rule.raises_notices {
         changes.extend([
             Change::Set(BLOCK_NOTICE, Value::Text(epoch.to_owned())),
             Change::Set(RELEASE_NOTICE, Value::Text(epoch.to_owned())),
@@ -242,7 +242,7 @@ fn expiry(at: Timestamp) -> i64 {
 
 fn warning(streak: &str, known: u32, more: u32, rule: Rule, now: Timestamp) -> Vec<Change> {
     let after = warnings_passed(known.saturating_add(more), rule);
-    if !rule.told || after <= warnings_passed(known, rule) {
+    if !rule.raises_notices || after <= warnings_passed(known, rule) {
         return Vec::new();
     }
     let id = format!("{streak}#{}", WARNINGS[after - 1]);

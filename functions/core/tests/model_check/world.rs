@@ -535,7 +535,7 @@ impl Setting {
 
     fn rule(&self) -> Rule {
         let block = Duration::from_secs(FENCE.as_secs() / self.fence.unsigned_abs());
-        Rule { threshold: THRESHOLD, block, told: self.told }
+        Rule { threshold: THRESHOLD, block, raises_notices: self.told }
     }
 
     fn begin(&self, world: &mut World, index: usize) -> Option<()> {

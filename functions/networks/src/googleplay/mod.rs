@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal, Slot};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{MINUTES, NetworkSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, TokenSpec};
 
 /// A renewal with an [assertion](crate::google::service_account) that a service account's key signs.
 const WITH_ASSERTION: Renewal = Renewal {
@@ -47,7 +47,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
             Some(if is_key { GrantType::ServiceAccount } else { GrantType::RefreshToken })
         },
         renewals: &[Renewal::WITH_REFRESH_TOKEN, WITH_ASSERTION],
-        renew_ahead: MINUTES,
+        renew_ahead: FIVE_MINUTES,
         app: Some("GOOGLE"),
         ..TokenSpec::NOT_RENEWED
     },

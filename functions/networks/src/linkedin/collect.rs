@@ -56,15 +56,15 @@ pub const OVERLAP: u32 = 5;
 const NOTIFICATIONS_MS: i64 = 60 * DAY_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 const HOUR_MS: i64 = 3_600_000;
-/// How often in a row a time is refused until it is begun anew.
+/// After how many refusals in a row a range is opened anew.
 const MAX_REFUSALS: u8 = 3;
-/// How late a notification may appear in a time that was asked for.
+/// How late a notification may become visible: the overlap of two ranges.
 const LATE_MS: i64 = 600_000;
 /// The longest URN that is asked about, in bytes.
 pub(crate) const MAX_URN_BYTES: usize = 128;
-/// How often the comments of one thing may fail to be listed, in as many ticks, until they are left for the next time.
+/// How often listing the comments of a post or comment may fail, at most once a tick, before it is given up.
 const MAX_TRIES: u8 = 8;
-/// How often in a row a post is to be gone until it has no more turns.
+/// After how many answers in a row that its comments are gone a post gets no more turns.
 const MAX_GONE: u8 = 3;
 const REMEMBERED: usize = 200;
 
@@ -105,7 +105,7 @@ pub(super) fn begin(start: Start<'_>) -> Begun {
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
-/// A time of which notifications are asked for, in milliseconds.
+/// A range of time whose notifications are asked for, in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Range {
@@ -122,7 +122,7 @@ struct Range {
 struct Post {
     urn: String,
     published: i64,
-    /// How often in a row its comments were answered to be gone: so it may be with a post that is new.
+    /// How often in a row LinkedIn answered that its comments are gone, which also happens to new posts.
     gone: u8,
 }
 
@@ -139,7 +139,7 @@ pub struct Checkpoint {
     has_posts: bool,
     recent: Vec<Post>,
     waiting: VecDeque<Waiting>,
-    /// The post whose turn it was last; none before the first list of posts, all of whose comments are listed.
+    /// The post that had the last turn; None until the first list of posts is complete, whose comments are all listed.
     turn: Option<String>,
     seen: Remembered,
 }
@@ -168,10 +168,10 @@ pub struct Collection {
     kept: Checkpoint,
     /// Where the list of the member's roles goes on.
     roles_from: u32,
-    /// Whether what the token may see is looked at, since nothing was answered.
+    /// Whether the member's roles are to be checked, because a list of posts was unexpectedly empty.
     doubts: bool,
     done: Vec<Part>,
-    /// Whose comments could not be listed in this tick.
+    /// The posts and comments whose comments could not be listed in this tick.
     parked: Vec<String>,
     /// Whether a request about the page was answered.
     answered: bool,
@@ -208,12 +208,12 @@ impl Collection {
         run
     }
 
-    /// From when on notifications are asked for: what LinkedIn keeps for a day more at least.
+    /// The earliest start of a range: LinkedIn keeps its notifications for at least another day.
     fn oldest_kept(&self) -> i64 {
         self.scope.beginning_ms().max(self.scope.now_ms() - NOTIFICATIONS_MS + DAY_MS)
     }
 
-    /// What LinkedIn keeps no longer is not asked for: all of the time would be refused.
+    /// Cuts or drops a range that begins before what LinkedIn keeps, because LinkedIn refuses such a range whole.
     fn forget_range(&mut self) {
         let (oldest, kept_from) = (self.oldest_kept(), self.scope.now_ms() - NOTIFICATIONS_MS);
         let range = self.kept.range.take();
@@ -240,7 +240,7 @@ impl Collection {
         }
     }
 
-    /// Opens the time since the last notifications, where none is open.
+    /// Opens the range since the last notifications, if none is open.
     fn open_range(&mut self) {
         let end = self.scope.now_ms();
         let oldest = self.oldest_kept();
@@ -251,7 +251,7 @@ impl Collection {
         }
     }
 
-    /// The next of the newest posts has its comments listed, and after the last the first.
+    /// Gives the next of the newest posts its turn to have its comments listed; after the last comes the first.
     fn take_turns(&mut self) {
         let Some(last) = &self.kept.turn else { return };
         let recent = &self.kept.recent;
@@ -322,8 +322,8 @@ impl Collection {
         gap.and_then(|gap| gap.cursor.as_ref()?.parse().ok()).unwrap_or(0)
     }
 
-    /// The answer to "of which companies is the token's member what?".
-    fn heard_roles(&mut self, body: &[u8]) -> Verdict {
+    /// Reads a page of the companies at which the token's member has a role.
+    fn read_roles(&mut self, body: &[u8]) -> Verdict {
         let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
             return Verdict::Malformed;
         };
@@ -347,7 +347,7 @@ impl Collection {
         }
     }
 
-    fn heard_part(&mut self, part: Part, body: &[u8]) -> ParsedResponse {
+    fn read_part(&mut self, part: Part, body: &[u8]) -> ParsedResponse {
         let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         let Some(found) = members(body).and_then(|body| Found::of(&body)) else {
             return ParsedResponse { events: self.unreadable(part), verdict: Verdict::Malformed };
@@ -403,7 +403,7 @@ impl Collection {
                 for (urn, told) in prompts {
                     self.kept.wait_for_told(urn, told);
                 }
-                self.kept.deleted(&deleted);
+                self.kept.forget_deleted(&deleted);
                 let Some(range) = &mut self.kept.range else { return };
                 match next.filter(|&next| next > range.offset) {
                     Some(next) => (range.offset, range.refused) = (next, 0),
@@ -418,12 +418,12 @@ impl Collection {
                 self.kept.posts.walked(step, self.scope.beginning_ms());
                 self.remember(posts);
             }
-            Some(Pending::Comments(next, answered, met)) => self.count_comments(next, answered, &met),
+            Some(Pending::Comments(next, answered, met)) => self.apply_comments(next, answered, &met),
             Some(Pending::GivenUp) => drop(self.kept.waiting.pop_front()),
         }
     }
 
-    fn count_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>, met: &[String]) {
+    fn apply_comments(&mut self, next: Option<u32>, answered: Vec<Waiting>, met: &[String]) {
         let Some(front) = self.kept.waiting.front_mut() else { return };
         self.kept.recent.iter_mut().filter(|post| post.urn == front.urn).for_each(|post| post.gone = 0);
         front.told.retain(|told| comment_of(told).is_none_or(|urn| !met.contains(&urn)));
@@ -463,7 +463,7 @@ impl Collection {
         }
     }
 
-    /// What cannot be read is passed over: until the next tick, or of one thing until its turn comes again.
+    /// Passes over an answer that cannot be read: a part until the next tick, a post or comment until its next turn.
     fn unreadable(&mut self, part: Part) -> Vec<Event> {
         match part {
             Part::Check => self.over = true,
@@ -570,11 +570,11 @@ impl Collector for Collection {
         match self.part() {
             None => nothing(verdict),
             Some(Part::Check) if verdict == Verdict::Fine => {
-                let verdict = self.heard_roles(answer.body);
+                let verdict = self.read_roles(answer.body);
                 self.over |= verdict != Verdict::Fine;
                 nothing(verdict)
             }
-            Some(part) if verdict == Verdict::Fine => self.heard_part(part, answer.body),
+            Some(part) if verdict == Verdict::Fine => self.read_part(part, answer.body),
             Some(part) => self.failed(part, verdict),
         }
     }

@@ -1,4 +1,4 @@
-//! What comes of LinkedIn's pages.
+//! Which kinds of items LinkedIn's pages give, and how.
 
 use crate::collected::Kind;
 use crate::coverage::ByAsking::{Asked, NotAsked, NotOffered};

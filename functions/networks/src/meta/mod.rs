@@ -13,7 +13,8 @@
 //! - a direct message: `message:<mid>`; text
 //! - a reaction: `reaction:<on what>:<by whom>`; never polled
 //!
-//! What is gone for good has the version [`deleted`](crate::normalise::deleted). What can happen again is never polled, and has these versions:
+//! What is gone for good has the version [`deleted`](crate::normalise::deleted). What can happen again is never polled,
+//! and has these versions:
 //!
 //! - hiding, showing again, trashing, reactions, follows, permissions, with a time of their own: what was done, and
 //!   that time

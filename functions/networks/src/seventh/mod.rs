@@ -37,7 +37,7 @@ use crate::coverage::{ONCE, row};
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{MINUTES, NetworkSpec, PushSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec};
 use crate::storage_limit::StorageTerm;
 
 /// The network, as the shared parts see it.
@@ -65,7 +65,7 @@ pub(crate) static SPEC: NetworkSpec = NetworkSpec {
     token: TokenSpec {
         grant: |_| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
-        renew_ahead: MINUTES,
+        renew_ahead: FIVE_MINUTES,
         app: Some("SEVENTH"),
         ..TokenSpec::NOT_RENEWED
     },

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal, Slot};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{MINUTES, NetworkSpec, PushSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec};
 
 /// The network, as the shared parts see it.
 pub static SPEC: NetworkSpec = NetworkSpec {
@@ -59,7 +59,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
             rotates: true,
             ..Renewal::WITH_REFRESH_TOKEN
         }],
-        renew_ahead: MINUTES,
+        renew_ahead: FIVE_MINUTES,
         app: Some("X"),
         ..TokenSpec::NOT_RENEWED
     },

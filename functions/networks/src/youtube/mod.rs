@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{MINUTES, NetworkSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, TokenSpec};
 use crate::storage_limit::StorageTerm;
 
 /// How long authorised data may be kept.
@@ -38,7 +38,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     token: TokenSpec {
         grant: |_| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
-        renew_ahead: MINUTES,
+        renew_ahead: FIVE_MINUTES,
         app: Some("GOOGLE"),
         ..TokenSpec::NOT_RENEWED
     },

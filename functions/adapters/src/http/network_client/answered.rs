@@ -45,8 +45,8 @@ impl Answered {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Passes the answer to its reader: `answered.told(|answer| run.heard(answer, now))`.
-    pub fn told<T>(&self, read: impl FnOnce(&NetworkResponse<'_>) -> T) -> T {
+    /// Parses the answer with a network's reader.
+    pub fn parse<T>(&self, read: impl FnOnce(&NetworkResponse<'_>) -> T) -> T {
         let header = |name: &str| self.header(name);
         read(&NetworkResponse { status: self.status, header: &header, body: &self.body })
     }

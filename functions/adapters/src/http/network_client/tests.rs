@@ -277,8 +277,9 @@ async fn every_status_is_an_answer_that_prints_none_of_its_content() {
     let server = Server::answering(answer).await;
     let answered = request(&server.client(), Network::Facebook, &ask_with(Auth::None)).await.unwrap();
     assert_eq!(answered.header("x-app-usage"), Some("{\"a\":1}"));
-    let told = answered
-        .told(|answer| (answer.status, (answer.header)("retry-after").map(str::to_owned), answer.body.len()));
+    let told = answered.parse(|answer| {
+        (answer.status, (answer.header)("retry-after").map(str::to_owned), answer.body.len())
+    });
     assert_eq!(told, (429, Some("7".to_owned()), 14));
     assert_eq!(format!("{answered:?}"), "Answered(429, 14 bytes)");
 }

@@ -11,7 +11,7 @@ use crate::tables::row::Row;
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::held::HeldRows;
 use crate::tables::waiting::keys::{HeldKey, ReleaseKey, TABLE, new_id, read_delivery};
-use crate::tables::waiting::merged_rows::{MergedRows, Reading};
+use crate::tables::waiting::merged_rows::{MergedRows, RowQuery};
 use crate::tables::waiting::reads::part_of_shard;
 
 /// The items of a release, in the order of their acceptance, as they are read.
@@ -46,7 +46,7 @@ impl HeldCursor {
         release_all_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        let reading = Reading {
+        let reading = RowQuery {
             webhook: key.webhook.clone(),
             item_type: Some(key.item_type.clone()),
             only: Some(holding::is_of_release(release_all_until, now)),

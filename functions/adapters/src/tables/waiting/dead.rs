@@ -15,7 +15,7 @@ use crate::error::AdapterError;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
 use crate::tables::waiting::keys::{HeldKey, Replay, delivery_row, read_delivery, type_and_acceptance};
-use crate::tables::waiting::merged_rows::{MergedRows, Reading};
+use crate::tables::waiting::merged_rows::{MergedRows, RowQuery};
 use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page, part_of_shard};
 
 const TABLE: &str = "dead";
@@ -25,7 +25,7 @@ const IS_SAME_DEATH: &str = "died_at = :died_at AND attribute_not_exists(replay)
 /// Likewise, of one that had been replayed before.
 const IS_SAME_LATER_DEATH: &str = "died_at = :died_at AND replay = :replay";
 
-/// The table may delete a row late.
+/// The row has not expired. The table may delete an expired row late.
 const IS_NOT_FORGOTTEN: &str = "expires_at > :now";
 
 /// Every cause that a row may name.
@@ -212,7 +212,7 @@ impl DeadRows {
     /// The dead items that a replay asks for, after a place.
     #[must_use]
     pub fn of_replay(&self, replay: &Replay, after: Option<&str>) -> DeadCursor {
-        let reading = Reading {
+        let reading = RowQuery {
             webhook: replay.key.webhook.clone(),
             item_type: Some(replay.item_type.clone()),
             only: None,

@@ -3,13 +3,13 @@
 //! A row's `pk` is `<webhook>#<shard>`: one webhook's rows are spread over several partitions, and no partition is
 //! shared by all webhooks. Its `sk` is `<type>#<accepted at>#<item>`: a shard's rows of a type are read in the order of
 //! acceptance, and an item that is held again keeps its place. The index `due` finds rows that come due. It has shards
-//! of its own, chosen by item.
+//! of its own, chosen by item. `keys::delivery_row` has the attributes.
 //!
 //! A row that waits for its release (the end of a block, or its webhook being enabled) has no due time. One row for all
 //! of a (webhook, type) has it: see [`release`](super::release). Replays, which bring dead items here, have rows of
 //! their own: see [`replay`](super::replay).
 //!
-//! The conditional writes are values of the core ([`carteiro_core::holding`]), which this makes.
+//! The core describes the conditional writes as values ([`carteiro_core::holding`]); this module makes them.
 //!
 //! A mover *claims* a row (a conditional write with a lease, which returns the row), sends the item, and deletes the
 //! row if the claim still stands. Guaranteed: a row is deleted only after its item was sent or buried. Not guaranteed:
@@ -43,7 +43,7 @@ const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
 /// The claim is the one that this mover made.
 const IS_CLAIMED_BY_US: &str = "claimed_until = :claim";
 
-/// Items that wait.
+/// The rows of held items.
 #[derive(Clone, Debug)]
 pub struct HeldRows {
     pub(crate) client: Client,
@@ -57,14 +57,14 @@ pub enum Due {
     Item(HeldKey),
     /// The release of held items of a webhook and type.
     Release {
-        /// Which.
+        /// The key of the release.
         release: ReleaseKey,
         /// When.
         due_at: Timestamp,
     },
     /// A replay that has not taken all its dead items yet.
     Replay {
-        /// Which.
+        /// The key of the replay.
         replay: ReplayKey,
         /// When.
         due_at: Timestamp,

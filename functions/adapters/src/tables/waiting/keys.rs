@@ -39,7 +39,7 @@ pub(crate) const REPLAYS: &str = "#replay";
 pub struct HeldKey {
     pub(crate) pk: String,
     pub(crate) sk: String,
-    /// Which time of holding this is, where the row was read; an index does not say.
+    /// The id of the hold; empty where the key was read from an index.
     pub(crate) holding: String,
 }
 

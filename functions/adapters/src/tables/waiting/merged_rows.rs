@@ -17,13 +17,13 @@ use crate::tables::expression::Expressions;
 use crate::tables::row::{Row, text};
 use crate::tables::waiting::keys::{SHARDS, pk, shard_of_id};
 
-/// Which rows are read.
+/// A query for a webhook's rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct RowQuery {
     pub(crate) webhook: WebhookId,
     /// Of this type alone, or of all.
     pub(crate) item_type: Option<ItemType>,
-    /// Only those of which this holds.
+    /// Only rows that satisfy this condition.
     pub(crate) only: Option<Condition>,
     /// Only the shard of this item.
     pub(crate) item: Option<ItemId>,
@@ -32,7 +32,7 @@ pub(crate) struct Reading {
 /// Rows in order, as they are read.
 #[derive(Debug)]
 pub(crate) struct MergedRows {
-    reading: Reading,
+    reading: RowQuery,
     shards: Vec<ShardRows>,
 }
 
@@ -47,7 +47,7 @@ struct ShardRows {
 
 impl MergedRows {
     /// Those after a place, or all.
-    pub(crate) fn new(reading: Reading, after: Option<&str>) -> Self {
+    pub(crate) fn new(reading: RowQuery, after: Option<&str>) -> Self {
         let shard = |shard| {
             let pk = pk(&reading.webhook, shard);
             let start = after.map(|place| {
@@ -93,7 +93,7 @@ impl ShardRows {
         &mut self,
         client: &Client,
         table: &str,
-        reading: &Reading,
+        reading: &RowQuery,
         rows: i32,
     ) -> Result<(), AdapterError> {
         while self.read.is_empty()

@@ -14,7 +14,7 @@ use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, text};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::keys::{HeldKey, SHARDS, TABLE, pk};
-use crate::tables::waiting::merged_rows::{MergedRows, Reading};
+use crate::tables::waiting::merged_rows::{MergedRows, RowQuery};
 
 /// Which rows of a webhook a page shows.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +61,12 @@ pub(crate) async fn page<T>(
     span: Span<'_>,
     read: impl Fn(&Row) -> Result<T, AdapterError>,
 ) -> Result<ListPage<T>, AdapterError> {
-    let reading =
-        Reading { webhook: span.webhook.clone(), item_type: span.item_type.cloned(), only: None, item: None };
+    let reading = RowQuery {
+        webhook: span.webhook.clone(),
+        item_type: span.item_type.cloned(),
+        only: None,
+        item: None,
+    };
     let mut rows = MergedRows::new(reading, span.after);
     let (mut data, mut bytes, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.peek(client, table, part_of_shard(u32::from(span.most))).await? {
@@ -152,19 +156,19 @@ pub(crate) async fn drop_part(
     Ok(count)
 }
 
-/// Who works on a release or a replay.
+/// The account of a release or a replay, and the lease of its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glance {
+pub struct AccountAndLease {
     /// Its account, where that can be read.
     pub account: Option<AccountId>,
-    /// Until when a worker has it, where one does.
+    /// The end of the lease, if a worker has one.
     pub lease: Option<Timestamp>,
 }
 
 pub(crate) async fn glance(
     (client, table): (&Client, &str),
     key: Row,
-) -> Result<Option<Glance>, AdapterError> {
+) -> Result<Option<AccountAndLease>, AdapterError> {
     let call = client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
     let answer: GetItemOutput = call
         .projection_expression("account, lease_until")
@@ -173,6 +177,6 @@ pub(crate) async fn glance(
         .map_err(|error| AdapterError::of_call("glancing at work", error))?;
     Ok(answer.item.map(|row| {
         let row = Reader { table: TABLE, row: &row };
-        Glance { account: row.parsed("account").ok(), lease: row.milliseconds("lease_until").ok() }
+        AccountAndLease { account: row.parsed("account").ok(), lease: row.milliseconds("lease_until").ok() }
     }))
 }

@@ -28,16 +28,17 @@ use crate::tables::row::{Reader, Row, milliseconds, seconds, text};
 use crate::tables::waiting::keys::{
     DUE_SHARDS, RELEASES, ReleaseKey, TABLE, due_shard_name, new_id, shard_of_id,
 };
-use crate::tables::waiting::reads::{Glance, glance};
+use crate::tables::waiting::reads::{AccountAndLease, glance};
 
-/// The release is there, and no look is to come, or this very call asked for it.
-const IS_UNLOOKED: &str =
+/// The release exists, and no look is planned, or an earlier try of this call planned it.
+const NO_LOOK_IS_PLANNED: &str =
     "attribute_exists(pk) AND (attribute_not_exists(look_at) OR look_at <= :now OR look_by = :look)";
 
 /// Looks were not requested recently, or this call requested them.
-const IS_UNASKED: &str = "attribute_not_exists(asked_at) OR asked_at <= :before OR asked_by = :ask";
-/// The latest looks that were asked for have come, or this very call asked for the next.
-const IS_BEHIND: &str = "asked_at < :before OR asked_by = :ask";
+const NOT_REQUESTED_RECENTLY: &str =
+    "attribute_not_exists(asked_at) OR asked_at <= :before OR asked_by = :ask";
+/// The last requested looks are past, or an earlier try of this call requested the next ones.
+const LAST_REQUEST_IS_PAST: &str = "asked_at < :before OR asked_by = :ask";
 
 /// When the table forgets that looks were asked for.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -108,7 +109,7 @@ impl ReleaseRows {
         for _ in 0..MAX_REFUSALS {
             // Mostly there is one by then, and one call will do.
             for (is_new, write) in [(false, holding::touch(due_at)), (true, holding::plan(due_at))] {
-                if self.write_of_all(key, account, &write).await? {
+                if self.write_with_account(key, account, &write).await? {
                     return Ok(is_new);
                 }
             }
@@ -131,7 +132,7 @@ impl ReleaseRows {
         let until = released_until(now);
         for _ in 0..MAX_REFUSALS {
             for write in [holding::release_all(now, until), holding::expedite(now, until)] {
-                if self.write_of_all(key, account, &write).await? {
+                if self.write_with_account(key, account, &write).await? {
                     return Ok(());
                 }
             }
@@ -139,8 +140,8 @@ impl ReleaseRows {
         Err(AdapterError::Contended { operation: "releasing all that is held" })
     }
 
-    /// Makes a write that may make a release. Answers whether it was made.
-    async fn write_of_all(
+    /// Makes a write that creates the release if it is missing. Returns whether the write was made.
+    async fn write_with_account(
         &self,
         key: &ReleaseKey,
         account: &AccountId,
@@ -325,7 +326,7 @@ impl ReleaseRows {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn return_to_queue(&self, release: &Release, due_at: Timestamp) -> Result<(), AdapterError> {
+    pub async fn return_to_index(&self, release: &Release, due_at: Timestamp) -> Result<(), AdapterError> {
         let write = holding::give_back(&release.worker, due_at);
         self.write(&release.key, &write, &[], Answer::Outcome).await.map(|_| ())
     }
@@ -361,7 +362,7 @@ impl ReleaseRows {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn glance(&self, key: &ReleaseKey) -> Result<Option<Glance>, AdapterError> {
+    pub async fn glance(&self, key: &ReleaseKey) -> Result<Option<AccountAndLease>, AdapterError> {
         glance((&self.client, &self.name), key.row()).await
     }
 
@@ -381,7 +382,7 @@ impl ReleaseRows {
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.row()))
-            .condition_expression(IS_UNLOOKED)
+            .condition_expression(NO_LOOK_IS_PLANNED)
             .update_expression("SET look_at = :at, look_by = :look")
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":at", milliseconds(at))
@@ -403,7 +404,8 @@ impl ReleaseRows {
         now: Timestamp,
     ) -> Result<Option<Duration>, AdapterError> {
         let long_ago = now.checked_sub(ASK_GAP).unwrap_or(now);
-        for (condition, before, delay) in [(IS_UNASKED, long_ago, Duration::ZERO), (IS_BEHIND, now, ASK_GAP)]
+        for (condition, before, delay) in
+            [(NOT_REQUESTED_RECENTLY, long_ago, Duration::ZERO), (LAST_REQUEST_IS_PAST, now, ASK_GAP)]
         {
             let call = self
                 .client

@@ -38,7 +38,7 @@ use crate::tables::waiting::keys::{
     DUE_SHARDS, HAS_NO_TIME, REPLAYS, Replay, ReplayKey, TABLE, due_shard_name, held_row, new_id, row_key,
     shard_of_id,
 };
-use crate::tables::waiting::reads::{Glance, drop_part, glance};
+use crate::tables::waiting::reads::{AccountAndLease, drop_part, glance};
 
 const COUNTS: &str = "#counts";
 
@@ -47,7 +47,7 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 /// The row still has the due time that was read, and is not claimed, or its claim expired.
 const WAITS_FOR_ITS_TIME: &str =
     "due_at = :due AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)";
-/// The replay has not taken all yet,
+/// The replay has not taken all its dead items yet.
 const IS_RUNNING: &str = "attribute_exists(due_at)";
 /// No worker has the replay, or its lease expired.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
@@ -401,7 +401,7 @@ impl ReplayRows {
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn glance(&self, key: &ReplayKey) -> Result<Option<Glance>, AdapterError> {
+    pub async fn glance(&self, key: &ReplayKey) -> Result<Option<AccountAndLease>, AdapterError> {
         glance((&self.client, &self.name), key.row()).await
     }
 
@@ -410,7 +410,7 @@ impl ReplayRows {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn return_to_queue(
+    pub async fn return_to_index(
         &self,
         running: &RunningReplay,
         due_at: Timestamp,

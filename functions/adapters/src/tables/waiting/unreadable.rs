@@ -53,7 +53,7 @@ impl HeldTable {
             return Ok(made(call.send().await, OPERATION)?.is_some());
         };
         let shard = due_shard_name(shard_of_id(key.webhook.as_str(), DUE_SHARDS));
-        // A worker that read another count neither ends nor postpones by it; so it is one that none has read.
+        // Ending and postponing compare this count. An unreadable one is replaced by a count that no worker has read.
         let count = |name| reader.number::<u64>(name).unwrap_or_else(|_| now.as_millisecond().unsigned_abs());
         let mut anew = key.row();
         anew.extend([

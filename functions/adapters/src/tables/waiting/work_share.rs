@@ -139,11 +139,16 @@ impl WorkShare {
         made(call.send().await, "freeing a slot of an account").map(|_| ())
     }
 
-    /// Has work wait for a slot. Work that waits already keeps its place.
+    /// Adds work to the account's list of waiting work. Work that is in the list keeps its place.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn wait(&self, account: &AccountId, work: &Work, now: Timestamp) -> Result<(), AdapterError> {
+    pub async fn add_waiting(
+        &self,
+        account: &AccountId,
+        work: &Work,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
         const OPERATION: &str = "having work wait for a slot";
         let Some(name) = work.name() else { return Ok(()) };
         let json =

@@ -53,14 +53,14 @@ fn limited(answer: &NetworkResponse<'_>, body: &Value, now: Timestamp) -> Verdic
     Verdict::Wait { until, of: if of_app { CooldownScope::TheApp } else { CooldownScope::ThePage } }
 }
 
-/// What the token's member is at a company.
+/// The role of the token's member at a company.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Something that may see what is collected.
+    /// A role that may see what is collected.
     Sees,
-    /// This, which may not.
+    /// This role, which may not see it.
     Blind(String),
-    /// Nothing that was said.
+    /// No role in the list that was read.
     None,
 }
 

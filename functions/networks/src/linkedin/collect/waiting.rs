@@ -1,4 +1,4 @@
-//! What waits for its comments to be listed, and the notifications that it waits for.
+//! The posts and comments whose comments are still to be listed, with the notifications that wait for that.
 //!
 //! A notification of a comment without its text waits here until the comment is listed. One that finds no room, or
 //! whose post is given up or listed without it, is stored itself: the ids arrive, and nothing is left out silently.
@@ -24,10 +24,10 @@ const MAX_TOLD_BYTES: usize = 320;
 pub(super) struct Waiting {
     pub(super) urn: String,
     pub(super) offset: u32,
-    /// Of a comment: how many answers it was said to have.
+    /// For a comment: how many replies the list said that it has.
     pub(super) answers: Option<i64>,
     pub(super) tries: u8,
-    /// Whether it is listed once more from its beginning: there was a word of more while it was listed.
+    /// Whether its list is read again from the beginning, because a notification came while it was being read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) again: bool,
     /// The notifications without texts that are to be found in the list.
@@ -40,13 +40,13 @@ pub(super) struct Waiting {
 pub(super) struct Prompt {
     /// The post.
     pub(super) urn: String,
-    /// What of the notification is needed.
+    /// The members of the notification that are kept.
     pub(super) told: Value,
-    /// All of it.
+    /// The whole notification, as an event.
     pub(super) event: Event,
 }
 
-/// The comment that a notification is of.
+/// The URN of the comment that a notification is about.
 pub(super) fn comment_of(told: &Value) -> Option<String> {
     told["generatedActivity"].as_str().map(spelled_out)
 }
@@ -61,7 +61,7 @@ impl Waiting {
         self.told.iter().filter_map(comment_of).collect()
     }
 
-    /// It could not be listed. Whether that is to be tried again.
+    /// Notes a failed try to list it. Returns whether to try again.
     pub(super) fn failed(&mut self, counts: bool) -> bool {
         self.tries = self.tries.saturating_add(u8::from(counts));
         self.tries <= MAX_TRIES
@@ -117,8 +117,8 @@ impl Checkpoint {
         }
     }
 
-    /// What was deleted is not looked for.
-    pub(super) fn deleted(&mut self, comments: &[String]) {
+    /// Removes the notifications of comments that were deleted.
+    pub(super) fn forget_deleted(&mut self, comments: &[String]) {
         let is_there = |told: &Value| comment_of(told).is_none_or(|urn| !comments.contains(&urn));
         self.waiting.iter_mut().for_each(|one| one.told.retain(is_there));
     }
