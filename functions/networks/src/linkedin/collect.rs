@@ -13,9 +13,9 @@
 //! between two calls. A notification of a comment without its text is done with once the comment was listed; where its
 //! post is given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids
 //! arrive, and the text as another version where it is found later. A time that is refused again and again is begun
-//! anew, and made shorter where a deep page of it was, with an overlap of ten minutes only. An empty list of posts where there were posts is not believed
-//! before the token's role was looked at: a `RECRUITING_POSTER` is answered 200 with nothing in it ("Organization
-//! access control").
+//! anew, and made shorter where a deep page of it was, with an overlap of ten minutes only. An empty list of posts
+//! where there were posts is not believed before the token's role was looked at: a `RECRUITING_POSTER` is answered 200
+//! with nothing in it ("Organization access control").
 //!
 //! # What is not
 //! Likes are not asked for: a notification of one names nobody. Comments on older posts than the last
