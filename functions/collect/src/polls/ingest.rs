@@ -11,6 +11,7 @@ use carteiro_core::retention::after;
 use carteiro_networks::inbox::{EntryKey, Event};
 use carteiro_networks::normalise;
 use carteiro_networks::poll::Stored;
+use carteiro_networks::versions::Sighting;
 use jiff::Timestamp;
 
 use super::page::PagePoll;
@@ -36,11 +37,10 @@ impl PagePoll<'_> {
             }
         }
         let inbox = &self.collect.dispatcher.inbox;
-        let stored = inbox.store(&entries, now).await?;
+        let stored = inbox.store_versions(entries, now).await?;
         let all = stored.len();
-        let new = entries.into_iter().zip(of_entry).zip(stored);
-        let new = new.filter(|(_, stored)| *stored == Insertion::New);
-        let claimed: Vec<_> = new.map(|((entry, event), _)| entry.into_claimed(event, now)).collect();
+        let new = stored.into_iter().zip(of_entry).filter(|(one, _)| one.stored == Insertion::New);
+        let claimed: Vec<_> = new.map(|(one, event)| one.into_claimed(event, now)).collect();
         let stored = Stored { new: claimed.len(), known: all - claimed.len() };
         self.findings.add_new(stored.new);
         if !claimed.is_empty() {
@@ -53,10 +53,12 @@ impl PagePoll<'_> {
     fn entry(&self, event: &Event, claim: &Claim) -> NewEntry {
         let owner = self.page.network_id.clone();
         let reading = normalise::read(event, &owner);
+        let key = EntryKey::new(&reading.thing, &reading.version);
         NewEntry {
             page: self.page.id.clone(),
             account: self.page.account.clone(),
-            key: EntryKey::new(&reading.thing, &reading.version),
+            sighting: Sighting::of(event, &reading, &key),
+            key,
             event: PackedEvent::of(event),
             says: reading.says(),
             hop: Hop::default(),

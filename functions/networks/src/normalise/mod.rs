@@ -3,6 +3,7 @@
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
 
+pub(crate) mod media_url;
 pub(crate) mod value;
 
 use crate::collected::{Action, Content, Kind, Published};
@@ -13,7 +14,11 @@ use crate::network::NetworkId;
 #[must_use]
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     let read = event.network.spec().read;
-    read(event, owner).unwrap_or_else(|| other(event))
+    let mut reading = read(event, owner).unwrap_or_else(|| other(event));
+    if let Some(state) = &mut reading.state {
+        state.complete(&reading.content.attachments, event);
+    }
+    reading
 }
 
 /// An event that no rule knows: told as it is.
@@ -25,6 +30,7 @@ pub(crate) fn other(event: &Event) -> Reading {
         Action::Created,
     );
     reading.content.occurred_at = event.sent_at;
+    reading.nameless = true;
     reading
 }
 
@@ -47,5 +53,5 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         link: None,
         attachments: Vec::new(),
     };
-    Reading { thing, version, content, wanted: None, signal: None }
+    Reading { thing, version, content, state: None, nameless: false, wanted: None, signal: None }
 }
