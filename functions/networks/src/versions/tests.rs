@@ -330,7 +330,9 @@ fn the_last_delivered_is_the_last_and_nothing_comes_twice() {
             let all: Vec<Said> = edits.iter().map(|edit| edit.said).collect();
             let about = format!("{case:?}, seed {seed}: {edits:?}, {delivered:?}");
             assert_eq!(delivered.last(), all.last(), "{about}");
-            assert!(delivered.windows(2).all(|two| two[0] != two[1]), "{about}");
+            // Where the network's time is the version, an edit back of which only the end was seen is one, too.
+            let by_time = matches!(case, Case::YoutubeComment | Case::PlayReview);
+            assert!(by_time || delivered.windows(2).all(|two| two[0] != two[1]), "{about}");
             let mut left = all.iter();
             assert!(delivered.iter().all(|said| left.any(|one| one == said)), "in their order: {about}");
             if !loses && case.told(edits[1]).is_some() {
