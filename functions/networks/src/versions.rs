@@ -16,7 +16,8 @@
 //!   is a push of something *created*, which happens once
 //! - for an answer without a time, a repetition until the last version is two hours old: lists may show an earlier
 //!   state for a while ([`STALE_LISTS`])
-//! - else an edit back, and a version.
+//! - else an edit back, and a version: that of an answer, too, whose collector saw another version since (YouTube's
+//!   videos)
 //!
 //! One that says what none did is a version always.
 //!
@@ -322,6 +323,8 @@ fn is_repetition(known: &[Known], last: &Known, sighting: &Sighting, now: Timest
     match (sighting.by, sighting.at, last.at) {
         (By::Push, ..) => !sighting.edited,
         (By::Poll, Some(at), Some(last)) => at <= last,
+        // Its collector remembers that it saw another version since.
+        (By::Poll, None, _) if sighting.edited => false,
         (By::Poll, ..) => now.duration_since(last.arrived).unsigned_abs() < STALE_LISTS || now < last.arrived,
     }
 }

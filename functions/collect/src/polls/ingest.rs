@@ -19,6 +19,10 @@ use super::page::PagePoll;
 /// How long new entries are claimed: longer than dispatching them takes, with all repeats of its calls.
 pub(super) const DISPATCH_LEASE: Duration = Duration::from_secs(120);
 
+fn told_at(entry: &NewEntry) -> Option<Timestamp> {
+    entry.sighting.as_ref().and_then(|sighting| sighting.at)
+}
+
 impl PagePoll<'_> {
     /// Stores events and dispatches the new ones. Those that cannot be dispatched now are ready for a tick.
     pub(super) async fn ingest_events(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
@@ -27,15 +31,14 @@ impl PagePoll<'_> {
         }
         let now = self.clock.now();
         let claim = Claim::new(after(now, DISPATCH_LEASE))?;
-        let (mut entries, mut of_entry, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-        for event in events {
-            let entry = self.entry(&event, &claim);
-            // One answer may have the same thing twice.
-            if seen.insert(entry.key.clone()) {
-                entries.push(entry);
-                of_entry.push(event);
-            }
-        }
+        let mut seen = HashSet::new();
+        let found = events.into_iter().map(|event| (self.entry(&event, &claim), event));
+        // One answer may have the same version twice.
+        let found = found.filter(|(entry, _)| seen.insert((entry.key.clone(), told_at(entry))));
+        let mut found: Vec<_> = found.collect();
+        // Versions are compared in the order in which they were made; lists mostly begin with the newest.
+        found.sort_by_key(|(entry, _)| told_at(entry));
+        let (entries, of_entry): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let inbox = &self.collect.dispatcher.inbox;
         let stored = inbox.store_versions(entries, now).await?;
         let all = stored.len();

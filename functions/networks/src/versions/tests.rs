@@ -395,6 +395,8 @@ fn an_earlier_state_is_an_edit_back_by_time_push_or_age() {
             _ => assert!(!is_new, "{case}"),
         }
     }
+    let remembered = Sighting { edited: true, ..sighting("a", By::Poll, None, None) };
+    assert!(matches!(decide(&none, &remembered, at(1006)), Verdict::New(_)), "its collector saw `b` since");
     let created = Sighting { edited: false, ..sighting("a", By::Push, Some(2000), Some(9)) };
     assert_eq!(decide(&times, &created, at(2005)), Verdict::Repetition, "what is created is so once");
 }
