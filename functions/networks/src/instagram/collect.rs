@@ -23,8 +23,8 @@ use serde_json::json;
 
 use crate::inbox::Wanted;
 use crate::meta::collect::{
-    Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Reply, Settings, ask_of, encoded, event,
-    read, scrubbed,
+    Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Reply, Settings, ask_of,
+    encoded, event, read, scrubbed,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -158,7 +158,7 @@ static EDGES: [Edge; 4] = [
         query: &[("platform", "instagram")],
         time: "updated_time",
         order: Order::NewestFirst,
-        overlap: HOUR / 4,
+        overlap: LATE_SECONDS,
         page_size: 25,
         finds: Finds::Threads(&MESSAGES),
     },
