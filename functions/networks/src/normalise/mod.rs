@@ -10,10 +10,18 @@ use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
 
 /// What an event says, to the page whose it is.
+///
+/// Whatever the page itself did is its publication, on every network and of every kind: its replies, messages and
+/// reactions too. A network's reader adds what the author's id does not tell.
 #[must_use]
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     let read = event.network.spec().read;
-    read(event, owner).unwrap_or_else(|| other(event))
+    let mut reading = read(event, owner).unwrap_or_else(|| other(event));
+    let by = reading.content.author.as_ref().and_then(|author| author.id.as_deref());
+    if by == Some(owner.as_str()) {
+        reading.content.published = Published::ByThePage;
+    }
+    reading
 }
 
 /// An event that no rule knows: told as it is.
@@ -46,6 +54,9 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         parent: None,
         link: None,
         attachments: Vec::new(),
+        rating: None,
+        reaction: None,
+        location: None,
     };
     Reading { thing, version, content, wanted: None, signal: None }
 }

@@ -351,7 +351,7 @@ fn an_activitys_follow_is_told_apart_by_its_uuid() {
         ("block.unblock", Kind::Other, Action::Deleted),
     ] {
         let reading = activity(event_type, &payload, &Value::Null);
-        assert_eq!(kind_of(&reading), (INTERACTION, kind, action), "{event_type}");
+        assert_eq!(kind_of(&reading), (PUBLISHED, kind, action), "{event_type}");
         assert_eq!((author(&reading)[2], parent(&reading), at(&reading)), ("loja", "44", String::new()));
         let later = one(&json!({"data": {"event_uuid": "9", "filter": {"user_id": PAGE},
             "event_type": event_type, "payload": payload}}));
