@@ -373,6 +373,35 @@ fn bytes_of(form: &Form<'_>) -> Vec<u8> {
 }
 
 #[cfg(test)]
+pub(crate) mod test_support {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::inbox::Reading;
+
+    /// What an item of a reading says, but for what every item has.
+    fn item_of(reading: &Reading) -> Value {
+        let envelope = Envelope {
+            id: &ItemId::from_bits(1),
+            network: Network::Facebook,
+            page: &PageId::from_bits(1),
+            thing: reading.network_id(),
+            collected_at: Timestamp::UNIX_EPOCH,
+            by: By::Push,
+        };
+        serde_json::from_slice(&render(&reading.content, &envelope, RawValue::NULL)).unwrap()
+    }
+
+    /// The names of the fields in which the items of two readings differ.
+    pub(crate) fn differing(one: &Reading, other: &Reading) -> Vec<String> {
+        let (one, other) = (item_of(one), item_of(other));
+        let names = one.as_object().unwrap().keys().chain(other.as_object().unwrap().keys());
+        let differing = names.filter(|name| one.get(*name) != other.get(*name)).cloned();
+        differing.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 
