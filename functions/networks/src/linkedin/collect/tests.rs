@@ -468,7 +468,7 @@ fn both_spellings_of_a_comment_are_one_thing() {
     let read = |shape, body: &Value| {
         let raw = serde_json::value::to_raw_value(body).unwrap();
         let event = Event {
-            network: crate::network::Network::Linkedin,
+            network: Network::Linkedin,
             by: crate::collected::By::Poll,
             shape,
             field: String::new(),
