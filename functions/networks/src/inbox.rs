@@ -157,6 +157,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The network's id of the thing, the same in all of its versions. What has no id of its own (a reaction, a follow)
+    /// is named by the ids of what it is made of, with colons between them; what nothing names, not at all.
+    #[must_use]
+    pub fn network_id(&self) -> Option<&str> {
+        let (kind, id) = self.thing.split_once(':')?;
+        // A review without an id is known by whose it is.
+        let id = id.strip_prefix("by:").filter(|_| kind == "review").unwrap_or(id).trim_matches(':');
+        (kind != "other" && !id.is_empty()).then_some(id)
+    }
+
     /// Whether it is a version of what the thing says, and not something that was done with it.
     #[must_use]
     pub fn says(&self) -> bool {
@@ -305,6 +315,23 @@ mod tests {
             Version::of_action(["a", "1", "2"]),
         ] {
             assert_ne!(version, other);
+        }
+    }
+
+    #[test]
+    fn a_thing_is_told_by_the_networks_id_of_it() {
+        for (thing, id) in [
+            ("comment:77_88", Some("77_88")),
+            ("comment:urn:li:comment:(urn:li:share:1,2)", Some("urn:li:comment:(urn:li:share:1,2)")),
+            ("reaction:501_77:9001", Some("501_77:9001")),
+            ("reaction:501_77:", Some("501_77")),
+            ("review:by:9001", Some("9001")),
+            ("follow:", None),
+            ("other:feed", None),
+        ] {
+            let (version, kind) = (Version::of_action(["a"]), crate::collected::Kind::Other);
+            let reading = crate::normalise::reading_of(thing.to_owned(), version, kind, Action::Created);
+            assert_eq!(reading.network_id(), id, "{thing}");
         }
     }
 

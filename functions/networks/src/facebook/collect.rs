@@ -35,6 +35,7 @@ use crate::poll::{Begun, Start};
 macro_rules! post_fields {
     () => {
         "id,message,created_time,updated_time,permalink_url,is_published,from{id,name},\
+         place{id,name,location{latitude,longitude}},\
          attachments{media_type,type,url,unshimmed_url,media,target,subattachments{media_type,type,media,target}}"
     };
 }

@@ -9,15 +9,15 @@
 //! be its version: stars that go from five to one and back are three items. Whether a review is new or edited is not in
 //! an answer; who asked says so beside it.
 //!
-//! A review's text is its title, a tabulator and its body, as Google Play gives it; the stars are in `raw` alone. The
-//! developer's answer is a publication, a reply to the review.
+//! A review's text is its title, a tabulator and its body, as Google Play gives it. The developer's answer is a
+//! publication, a reply to the review.
 //!
 //! Source: developers.google.com/android-publisher/api-ref/rest/v3/reviews.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Author, Kind, Parent, Published};
+use crate::collected::{Action, Author, Kind, Parent, Published, Rating};
 use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
@@ -52,6 +52,7 @@ fn review(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
         value::text(found, "authorName").map(|name| Author { name: Some(name), ..Author::default() });
     content.occurred_at = changed(said);
     content.text = text;
+    content.rating = Rating::new(value::number(said, "starRating"), None);
     content.link = link(owner, &id);
     Some(reading)
 }

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Kind, Parent};
+use crate::collected::{Action, Kind, Parent, Published};
 use crate::inbox::{Reading, Version, Wanted};
 use crate::meta::fields::{action_of, author, generic, mentioned, occurred_at, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
@@ -44,6 +44,11 @@ pub(crate) fn comment(field: &str, value: &Value, sent_at: Option<Timestamp>) ->
                 repeatable(&[verb.as_str()], time.as_deref(), value, sent_at)
             }
         };
+    }
+    // The account's own id as a person's: it stands only in what the account itself wrote
+    // (developers.facebook.com/docs/graph-api/webhooks/reference/instagram).
+    if value.get("from").and_then(|from| value::id(from, "self_ig_scoped_id")).is_some() {
+        reading.content.published = Published::ByThePage;
     }
     reading.content.kind = kind;
     reading.content.parent = on.or_else(|| media.map(|id| Parent { id, kind: Some(Kind::Post) }));

@@ -11,7 +11,8 @@
 //! LinkedIn writes a comment's URN with the post as `activity:1` or as `urn:li:activity:1`; both are one thing
 //! ([`spelled_out`]). A comment is found as a notification and in a list: whichever comes first, the text is the same.
 //!
-//! What the page itself posts and comments is a publication. Names of people are in no answer: an author is a URN.
+//! What the page itself posts and comments is a publication, an `ADMIN_COMMENT` too, whoever wrote it for the page. Names
+//! of people are in no answer: an author is a URN.
 //!
 //! Source: learn.microsoft.com/linkedin (Posts, Comments, Organization Social Action Notifications).
 
@@ -153,16 +154,27 @@ fn comment(found: &Value, owner: &NetworkId) -> Option<Reading> {
     reading.state = Some(State { at: changed.or(created), ..State::compared(Compared::ById) });
     content.text = text;
     content.link = on.as_deref().and_then(link);
-    let images = found["content"].as_array().into_iter().flatten();
-    let images = images.filter_map(|one| {
-        let id = value::id(&one["entity"], "image").or_else(|| value::id(one, "entity"))?;
-        Some(Attachment { kind: "image".to_owned(), id: Some(id), url: value::text(one, "url") })
-    });
-    content.attachments = images.collect();
+    content.attachments = images(&found["content"]);
     let on = on.map(|id| Parent { id, kind: Some(Kind::Post) });
     content.parent = answers.map(|id| Parent { id, kind: Some(Kind::Comment) }).or(on);
     of_page(&mut reading, owner);
     Some(reading)
+}
+
+/// The images of a comment: by the image's URN, by that of an asset, which versions before 2022 have, or by its URL
+/// alone.
+///
+/// Source: learn.microsoft.com/linkedin/marketing/community-management/shares/comments-api.
+fn images(content: &Value) -> Vec<Attachment> {
+    let image = |one: &Value| {
+        let entity = &one["entity"];
+        let of_entity = ["image", "digitalmediaAsset"].into_iter().find_map(|name| value::id(entity, name));
+        let (id, url) = (of_entity.or_else(|| value::id(one, "entity")), value::text(one, "url"));
+        let kind = value::text(one, "type").filter(|kind| kind.len() <= 64);
+        let kind = kind.map_or_else(|| "image".to_owned(), |kind| kind.to_ascii_lowercase());
+        (id.is_some() || url.is_some()).then_some(Attachment { kind, id, url })
+    };
+    content.as_array().into_iter().flatten().filter_map(image).collect()
 }
 
 fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
@@ -194,6 +206,10 @@ fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
     let by = ["comment", "share"].iter().find_map(|name| value::id(&written[*name], "owner"));
     let content = &mut reading.content;
     content.author = author(by);
+    content.reaction = (kind == Kind::Reaction).then(|| verb.to_ascii_lowercase());
+    if verb == "ADMIN_COMMENT" {
+        content.published = Published::ByThePage;
+    }
     content.occurred_at = value::time(told, "lastModifiedAt");
     // A notification says nothing of images.
     reading.state = says.then(|| State { at: content.occurred_at, ..State::default() });
@@ -271,6 +287,7 @@ mod tests {
                     id: &ItemId::from_bits(1),
                     network,
                     page: &PageId::from_bits(1),
+                    thing: reading.network_id(),
                     collected_at: jiff::Timestamp::UNIX_EPOCH,
                     by: By::Poll,
                 };

@@ -1,14 +1,14 @@
 //! Messages of Messenger's form, which Instagram uses too: an element of `messaging[]` or `standby[]`, or the value of
 //! a change.
 //!
-//! Messages, in either direction, are interactions: they are between the page and one person.
+//! What people write to the page is an interaction, what the page writes to them (an echo) a publication.
 //!
 //! Source: developers.facebook.com/docs/messenger-platform/reference/webhook-events, and captured pushes.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Kind, Parent};
+use crate::collected::{Action, Attachment, Kind, Location, Parent, Published};
 use crate::inbox::{Reading, Version};
 use crate::meta::fields::{action_of, author, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
@@ -87,8 +87,13 @@ fn message(element: &Value, told: &Value) -> Reading {
         }
         None => nameless(element, "message", kind, action),
     };
+    // `is_self`: the account wrote to itself (developers.facebook.com/docs/instagram-platform/self-messaging).
+    if value::is_true(told, "is_echo") || value::is_true(told, "is_self") {
+        reading.content.published = Published::ByThePage;
+    }
     reading.content.text = text;
     reading.content.attachments = attachments;
+    reading.content.location = location(told);
     let answered = told.get("reply_to").unwrap_or(&Value::Null);
     let story = answered.get("story").unwrap_or(&Value::Null);
     if let Some(id) = value::id(answered, "mid") {
@@ -113,6 +118,15 @@ fn attachment(value: &Value) -> Option<Attachment> {
     let url = urls.into_iter().find_map(|name| value::text(payload, name));
     let url = url.or_else(|| value::text(value, "url")).or_else(|| value::text(value, "URL"));
     value.is_object().then_some(Attachment { kind, id, url })
+}
+
+/// The place that somebody shared.
+fn location(told: &Value) -> Option<Location> {
+    let mut attachments = told.get("attachments").and_then(Value::as_array)?.iter();
+    attachments.find_map(|one| {
+        let at = one.get("payload")?.get("coordinates").filter(|at| at.is_object())?;
+        value::location(None, value::text(one, "title"), (&at["lat"], &at["long"]))
+    })
 }
 
 fn edit(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
@@ -155,7 +169,9 @@ fn reaction(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Readin
     let done = word(told.get("action"));
     let action = if done == "unreact" { Action::Deleted } else { Action::Created };
     let Some(mid) = value::id(told, "mid") else {
-        return nameless(element, "reaction", Kind::Reaction, action);
+        let mut reading = nameless(element, "reaction", Kind::Reaction, action);
+        reading.content.reaction = reacted(told);
+        return reading;
     };
     let what = value::text(told, "reaction").or_else(|| value::text(told, "emoji")).unwrap_or_default();
     let time = value::id(element, "timestamp");
@@ -165,7 +181,17 @@ fn reaction(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Readin
     let mut reading = reading_of(thing, version, Kind::Reaction, action);
     reading.nameless = by.is_empty();
     reading.content.parent = Some(Parent { id: mid, kind: Some(Kind::DirectMessage) });
+    reading.content.reaction = reacted(told);
     reading
+}
+
+/// Which reaction it is. `other` says less than the emoji beside it.
+fn reacted(told: &Value) -> Option<String> {
+    let (named, emoji) = (word(told.get("reaction")), value::text(told, "emoji"));
+    match named.as_str() {
+        "" | "other" => emoji.or_else(|| value::text(told, "reaction")),
+        _ => Some(named),
+    }
 }
 
 /// What was delivered, or read: all up to a time, or one message.

@@ -84,6 +84,7 @@ fn post(object: &Value) -> Value {
         ("from", "from"),
         ("created_time", "created_time"),
         ("permalink_url", "permalink_url"),
+        ("place", "place"),
     ];
     let mut value = renamed(object, &names);
     let with = listed(object, "attachments").next().unwrap_or(&Value::Null);

@@ -11,12 +11,19 @@ use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
 
 /// What an event says, to the page whose it is.
+///
+/// Whatever the page itself did is its publication, on every network and of every kind: its replies, messages and
+/// reactions too. A network's reader adds what the author's id does not tell.
 #[must_use]
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     let read = event.network.spec().read;
     let mut reading = read(event, owner).unwrap_or_else(|| other(event));
     if let Some(state) = &mut reading.state {
         state.complete(&reading.content.attachments, event);
+    }
+    let by = reading.content.author.as_ref().and_then(|author| author.id.as_deref());
+    if by == Some(owner.as_str()) {
+        reading.content.published = Published::ByThePage;
     }
     reading
 }
@@ -52,6 +59,9 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         parent: None,
         link: None,
         attachments: Vec::new(),
+        rating: None,
+        reaction: None,
+        location: None,
     };
     Reading { thing, version, content, state: None, nameless: false, wanted: None, signal: None }
 }

@@ -28,7 +28,7 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     let beside = event.beside.as_ref().unwrap_or(&Value::Null);
     match event.shape {
         Shape::YoutubeVideo => video(&found, beside, owner),
-        Shape::YoutubeComment => comment(&found, beside, owner),
+        Shape::YoutubeComment => comment(&found, beside),
         _ => None,
     }
 }
@@ -61,7 +61,7 @@ fn video(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     Some(reading)
 }
 
-fn comment(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
+fn comment(found: &Value, beside: &Value) -> Option<Reading> {
     let (id, snippet) = (value::id(found, "id")?, &found["snippet"]);
     let text = value::text(snippet, "textOriginal").or_else(|| value::text(snippet, "textDisplay"));
     let (published, updated) = (value::time(snippet, "publishedAt"), value::time(snippet, "updatedAt"));
@@ -81,12 +81,13 @@ fn comment(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> 
         name: value::text(snippet, "authorDisplayName"),
         username: None,
     };
-    if author.id.as_deref() == Some(owner.as_str()) {
-        content.published = Published::ByThePage;
-    }
     content.author = (author != Author::default()).then_some(author);
     content.occurred_at = updated.or(published);
     content.text = text;
+    // Comments may have an image or a GIF, and then no text (API revision history, 2026-09-30).
+    let image = value::text(snippet, "imageUrl");
+    let image = image.map(|url| Attachment { kind: "image".to_owned(), id: None, url: Some(url) });
+    content.attachments = image.into_iter().collect();
     let video = value::id(snippet, "videoId").or_else(|| value::id(beside, "videoId"));
     content.link = video.as_deref().and_then(|video| Some(format!("{}&lc={}", watch(video)?, plain(&id)?)));
     // A comment on no video is on the channel itself.

@@ -153,6 +153,14 @@ fn an_answer_to_an_older_review_is_found_within_hours() {
 }
 
 #[test]
+fn a_reviews_stars_are_its_rating() {
+    let network = FakeNetwork(vec![(1, START_MS, Some(START_MS))]);
+    let told = readings(&network.events(), &page());
+    let stars = told.iter().map(|one| (one.network_id(), one.content.rating.and_then(|rating| rating.stars)));
+    assert_eq!(stars.collect::<Vec<_>>(), [(Some("r1"), Some(5)), (Some("r1"), None)]);
+}
+
+#[test]
 fn a_quiet_app_is_one_call_a_tick() {
     let (first, checkpoint) = FakeNetwork::default().tick(Checkpoint::default(), START_MS);
     let (second, _) = FakeNetwork::default().tick(checkpoint, START_MS + 900_000);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::collected::{Action, Kind, Published};
 use crate::inbox::{Event, Shape};
-use crate::network::NetworkId;
+use crate::network::{Network, NetworkId};
 use crate::normalise;
 use crate::poll::test_support::{
     self, Fault, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, keys, query, readings, samples,
@@ -402,11 +402,82 @@ fn an_answers_errors_are_told_apart() {
 }
 
 #[test]
+fn a_comments_images_are_told_by_image_asset_or_address() {
+    let comment = |content: Value| {
+        let found = json!({"id": "2", "commentUrn": "urn:li:comment:(urn:li:share:1,2)", "actor": "urn:li:person:a",
+            "object": "urn:li:share:1", "message": {"text": "a"}, "content": content});
+        let raw = serde_json::value::to_raw_value(&found).unwrap();
+        let event = Event {
+            network: Network::Linkedin,
+            by: crate::collected::By::Poll,
+            shape: Shape::LinkedinComment,
+            field: "comment".into(),
+            sent_at: None,
+            raw,
+            beside: None,
+        };
+        let all = normalise::read(&event, &page()).content.attachments;
+        all.into_iter().map(|one| (one.kind, one.id, one.url)).collect::<Vec<_>>()
+    };
+    let image = |id: Option<&str>, url: Option<&str>| {
+        ("image".to_owned(), id.map(str::to_owned), url.map(str::to_owned))
+    };
+    let asset = "urn:li:digitalmediaAsset:B";
+    assert_eq!(
+        comment(json!([
+            {"entity": {"image": "urn:li:image:A"}},
+            {"entity": {"digitalmediaAsset": asset}, "type": "IMAGE", "url": "https://media.test/2.png"},
+            {"entity": asset, "type": "IMAGE"},
+            {"url": "https://media.test/3.png", "type": "IMAGE"},
+            {"type": "IMAGE"},
+            "odd",
+        ])),
+        [
+            image(Some("urn:li:image:A"), None),
+            image(Some(asset), Some("https://media.test/2.png")),
+            image(Some(asset), None),
+            image(None, Some("https://media.test/3.png")),
+        ]
+    );
+    assert_eq!(comment(json!({"of": "another form"})), []);
+}
+
+#[test]
+fn an_administrators_comment_is_the_pages_publication() {
+    let told = |action: &str, owner: Option<&str>| {
+        let found = json!({"action": action, "notificationId": 7, "generatedActivity": "urn:li:comment:(activity:1,2)",
+            "decoratedGeneratedActivity": {"comment": {"owner": owner, "text": "obrigado"}}});
+        let raw = serde_json::value::to_raw_value(&found).unwrap();
+        let event = Event {
+            network: Network::Linkedin,
+            by: crate::collected::By::Poll,
+            shape: Shape::LinkedinNotification,
+            field: "notification".into(),
+            sent_at: None,
+            raw,
+            beside: None,
+        };
+        normalise::read(&event, &page()).content
+    };
+    for (action, owner, published) in [
+        ("ADMIN_COMMENT", None, Published::ByThePage),
+        ("ADMIN_COMMENT", Some("urn:li:person:a"), Published::ByThePage),
+        ("COMMENT", Some("urn:li:organization:1337"), Published::ByThePage),
+        ("COMMENT", Some("urn:li:person:a"), Published::Interaction),
+        ("LIKE", None, Published::Interaction),
+    ] {
+        let content = told(action, owner);
+        assert_eq!(content.published, published, "{action} by {owner:?}");
+        assert_eq!(content.reaction.as_deref(), (action == "LIKE").then_some("like"));
+    }
+}
+
+#[test]
 fn both_spellings_of_a_comment_are_one_thing() {
     let read = |shape, body: &Value| {
         let raw = serde_json::value::to_raw_value(body).unwrap();
         let event = Event {
-            network: crate::network::Network::Linkedin,
+            network: Network::Linkedin,
             by: crate::collected::By::Poll,
             shape,
             field: String::new(),

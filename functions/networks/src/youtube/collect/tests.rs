@@ -242,6 +242,27 @@ fn an_edit_on_an_old_thread_is_found_within_hours() {
 }
 
 #[test]
+fn a_comments_image_is_told_with_and_without_a_text() {
+    let found = |text: &str| {
+        let mut one = thread(&made("t1".into(), START_MS));
+        one["snippet"]["topLevelComment"]["snippet"]["textOriginal"] = json!(text);
+        one["snippet"]["topLevelComment"]["snippet"]["textDisplay"] = json!(text);
+        one["snippet"]["topLevelComment"]["snippet"]["imageUrl"] = json!("https://i.example/1.gif");
+        let body = json!({"items": [one]}).to_string();
+        let body = members(body.as_bytes()).unwrap();
+        let (events, _, _) = Found::of(&body).unwrap().threads(i64::MIN, START_MS);
+        crate::normalise::read(&events[0], &page()).content
+    };
+    for text in ["", "oi"] {
+        let content = found(text);
+        assert_eq!(content.text.as_deref(), (!text.is_empty()).then_some(text));
+        let image = &content.attachments[..];
+        assert_eq!((image.len(), image[0].kind.as_str()), (1, "image"));
+        assert_eq!(image[0].url.as_deref(), Some("https://i.example/1.gif"));
+    }
+}
+
+#[test]
 fn a_private_video_is_a_publication_when_it_is_public() {
     let mut hidden = made("v1".into(), START_MS - HOUR_MS);
     hidden.public = false;
