@@ -24,7 +24,9 @@
 
 use jiff::Timestamp;
 
-use crate::meta::collect::{Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Settings};
+use crate::meta::collect::{
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Settings,
+};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
 use crate::poll::{Begun, Start};
@@ -73,6 +75,7 @@ static PLAN: Plan = Plan {
     network: Network::Facebook,
     me: "id,name",
     is_the_pages: |me, page| Some(id(me, "id")? == page.as_str()),
+    account: AccountCheck::Never,
     edges: &[
         Edge {
             what: "posts",
