@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carteiro_clock::testing;
-use carteiro_fake_networks::{Connection, Fault, Kind, Login, Thing};
+use carteiro_fake_networks::{Connection, Fault, Login, Thing};
 use carteiro_networks::network::Network;
 use carteiro_tests::{ADMIN_KEY, Account, Bundle, assert_problem};
 use serde_json::{Value, json};
@@ -245,11 +245,7 @@ async fn an_account_of_the_unified_login_is_collected_whoever_says_so() {
         case.publish(text);
         case.bundle
             .networks
-            .publish(
-                Network::Instagram,
-                id,
-                Thing::new(Kind::DirectMessage, format!("dm {text}")).by("7", "Ana"),
-            )
+            .publish(Network::Instagram, id, Thing::direct_message("7", format!("dm {text}")))
             .unwrap();
         case.tick().await;
         assert_eq!(

@@ -227,7 +227,7 @@ mod tests {
                 "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
                 // Networks sign, or are asked nothing.
                 path if path.starts_with("/push/") => None,
-                path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
+                path if path.starts_with("/accounts") || path == "/networks" => Some("adminKey".to_owned()),
                 _ => Some("accountKey".to_owned()),
             };
             assert_eq!((scheme, security.len() <= 1), (expected, true), "{route}");
