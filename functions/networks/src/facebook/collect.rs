@@ -25,7 +25,7 @@
 use jiff::Timestamp;
 
 use crate::meta::collect::{
-    Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Settings,
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Settings,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -76,6 +76,7 @@ static PLAN: Plan = Plan {
     network: Network::Facebook,
     me: "id,name",
     is_the_pages: |me, page| Some(id(me, "id")? == page.as_str()),
+    account: AccountCheck::Never,
     edges: &[
         Edge {
             what: "posts",

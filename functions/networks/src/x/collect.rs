@@ -298,6 +298,7 @@ impl Collection {
             | Verdict::Fine
             | Verdict::Transient
             | Verdict::Gone => {}
+            Verdict::OurFault(fault) if fault.spares_others() => {}
             Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
                 self.over = true;
             }

@@ -179,7 +179,7 @@ fn refusals_are_the_tokens_and_limits_end_with_the_hour() {
     };
     let denied = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission"}});
     let narrowed = |word: Option<&str>| Verdict::Token(TokenTrouble::Narrowed(word.map(str::to_owned)));
-    assert_eq!(said(403, denied), narrowed(Some("PERMISSION_DENIED")));
+    assert_eq!(said(403, denied), narrowed(None));
     assert_eq!(said(404, json!({})), narrowed(None));
     assert_eq!(said(401, json!({})), Verdict::Token(TokenTrouble::Expired));
     let quota = json!({"error": {"code": 403, "errors": [{"reason": "quotaExceeded"}]}});
