@@ -256,9 +256,8 @@ fn a_quiet_list_answers_nothing_that_is_to_be_paid() {
 
 #[test]
 fn a_checkpoint_of_before_is_read_and_nothing_is_skipped() {
-    let mut network = FakeNetwork::default();
-    network.posts = vec![id(START_MS - 600_000, 0)];
-    let top = network.posts[0];
+    let top = id(START_MS - 600_000, 0);
+    let mut network = FakeNetwork { posts: vec![top], ..FakeNetwork::default() };
     let old = format!(r#"{{"checked":1,"posts":{{"walks":{{"top":{top},"gaps":[]}},"rests_until":null}}}}"#);
     network.posts.insert(0, id(START_MS - 1000, 0));
     network.posts.push(id(START_MS - 1_200_000, 0));
