@@ -317,7 +317,7 @@ fn delivered_of_post(case: &Case) -> Vec<(String, String)> {
 #[tokio::test]
 async fn an_edit_back_that_polling_alone_finds_is_delivered() {
     for (network, soon) in [(Network::Facebook, false), (Network::Linkedin, true)] {
-        let mut case = Case::new(network, "{}").await;
+        let case = Case::new(network, "{}").await;
         case.tick_now().await;
         case.until_all(8).await;
         let post = case.posts[0].clone();
