@@ -8,6 +8,7 @@
 //! | `POST edit` `{"network","id","text"}` | edits it, and answers its `id` |
 //! | `POST remove` `{"network","id"}` | removes it |
 //! | `POST token` `{"network","token","state"}` | sets the state of a token |
+//! | `POST app_secret` `{"network","secret","required"?}` | names the secret of Meta's app, which calls are proven with |
 //! | `POST fault` `{"network","fault","on"?,"page"?,"after"?,"times"?,"seconds"?}` | plans a fault |
 //! | `DELETE fault?network=` | lifts all faults |
 //! | `POST usage` `{"network","page"?,"percent","regain_minutes","code"?}` | Meta's headers |
@@ -76,6 +77,13 @@ struct Remove {
 struct SetToken {
     token: String,
     state: TokenState,
+}
+
+#[derive(Deserialize)]
+struct SetAppSecret {
+    secret: String,
+    #[serde(default)]
+    required: bool,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +200,10 @@ fn post(shared: &Shared, verb: &str, body: &Bytes) -> Result<Value, Refused> {
             let On::<SetToken> { network, what } = read(body)?;
             let known = state.shelf(network).tokens.set(&what.token, what.state);
             known.then_some(()).ok_or(NotDone::NoSuchToken)?;
+        }
+        "app_secret" => {
+            let On::<SetAppSecret> { network, what } = read(body)?;
+            state.shelf(network).app_secret = Some((what.secret, what.required));
         }
         "fault" => {
             let On::<Plan> { network, what } = read(body)?;

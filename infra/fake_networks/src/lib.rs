@@ -3,7 +3,7 @@
 //! They are written from the networks' documentation and from captured answers, and not from what Carteiro reads of
 //! them, so that they are a witness of their own: nothing of the crate that asks networks is used here.
 //!
-//! One port serves all of them, each below its name (`/facebook/v26.0/me`); below `…/token` is the address where a
+//! One port serves all of them, each below its name (`/facebook/v27.0/me`); below `…/token` is the address where a
 //! network deals with its tokens. What is there is told by [`Networks`], in the process, or over HTTP below `/control/`
 //! (see the module `control`): pages are connected, people publish, tokens die, calls fail, and all calls are recorded.
 //!
@@ -231,6 +231,12 @@ impl Networks {
     /// Names an app, with its secret, that may ask for tokens, or inspect them. Until one is named, any may.
     pub fn client(&self, network: Network, id: &str, secret: &str) {
         self.on(network, |shelf, _| shelf.clients.push((id.to_owned(), secret.to_owned())));
+    }
+
+    /// Names the secret of the app that a network of Meta's gave its tokens to: from now on a wrong `appsecret_proof` is
+    /// refused, and, where it is required, a call without one.
+    pub fn app_secret(&self, network: Network, secret: &str, is_required: bool) {
+        self.on(network, |shelf, _| shelf.app_secret = Some((secret.to_owned(), is_required)));
     }
 
     /// Plans that something goes wrong.

@@ -73,6 +73,8 @@ pub(crate) struct Shelf {
     pub(crate) assertions: BTreeSet<String>,
     /// The apps that may ask for tokens, with their secrets; where there is none, any may.
     pub(crate) clients: Vec<(String, String)>,
+    /// The secret of the app that Meta's tokens are of, where that is known, and whether calls must be proven with it.
+    pub(crate) app_secret: Option<(String, bool)>,
     windows: Windows,
     /// Limits that are not the network's own: of whom, and of which kind of call.
     pub(crate) limits: HashMap<(LimitOf, String), u64>,
@@ -102,6 +104,7 @@ impl Shelf {
             tokens: Tokens::default(),
             assertions: BTreeSet::new(),
             clients: Vec::new(),
+            app_secret: None,
             windows: Windows::default(),
             limits: HashMap::new(),
             usage: HashMap::new(),

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::google::answers as google;
+use crate::google::service_account::SCOPE;
 use crate::inbox::EntryKey;
 use crate::poll::body::{encoded, members};
 use crate::poll::budget::{Sweeps, next_hour, sweep_milliunits};
@@ -160,7 +161,7 @@ impl Collector for Collection {
 
     fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
-        let mut verdict = google::verdict(answer, now, next_hour(now), false);
+        let mut verdict = google::verdict(answer, now, next_hour(now), (SCOPE, false));
         if self.next().is_some() && verdict == Verdict::Fine {
             return self.heard_reviews(answer);
         }

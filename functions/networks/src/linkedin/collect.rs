@@ -71,8 +71,17 @@ const REMEMBERED: usize = 200;
 /// How many notifications of the last ranges are remembered.
 const REMEMBERED_TOLD: usize = 200;
 
-/// The version of the API unless it is set.
-pub(super) const VERSION: &str = "202610";
+/// The version of the API unless it is set: the newest that is known to be out (mid-September 2026).
+pub(super) const VERSION: &str = "202609";
+
+/// When a version ends, by its name (`YYYYMM`, or with a patch's number after it): a year after it came out, on the 15th
+/// or a day or two later. The first of these days is taken
+/// (learn.microsoft.com/linkedin/marketing/integrations/migrations: 202601 ends on 2027-01-15, 202603 on 2027-03-16).
+pub(super) fn version_ends(version: &str) -> Option<Timestamp> {
+    let (year, month) = (version.get(..4)?.parse::<i16>().ok()?, version.get(4..6)?.parse::<i8>().ok()?);
+    let end = jiff::civil::Date::new(year.checked_add(1)?, month, 15).ok()?;
+    Some(end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,13 +356,17 @@ impl Collection {
                 self.doubts = false;
                 Verdict::Fine
             }
-            Role::Blind(role) => Verdict::Token(TokenTrouble::Narrowed(Some(role))),
-            Role::None => match next.filter(|&next| next > self.roles_from) {
+            // A role is no permission, so none is named.
+            Role::Blind => Verdict::Token(TokenTrouble::Narrowed(None)),
+            Role::None { others } => match next.filter(|&next| next > self.roles_from) {
                 Some(next) => {
                     self.roles_from = next;
                     Verdict::Fine
                 }
-                None => Verdict::NotThePages,
+                // Only an answer that names another company shows that the token is somebody else's. A page of the list
+                // that follows others was reached because they have some.
+                None if others || self.roles_from > 0 => Verdict::NotThePages,
+                None => Verdict::Token(TokenTrouble::Narrowed(None)),
             },
         }
     }

@@ -77,6 +77,7 @@ impl Simulated<'_> {
                 let (owner, from) = ("1337".parse().unwrap(), begin().checked_sub(DAY * 30).unwrap());
                 let scope = Scope { owner, token_version: 1, from, now };
                 let begun = (self.network.spec().collect)(Start {
+                    login: None,
                     scope,
                     access_token: &AccessToken::from_stored("token".to_owned()),
                     api: self.settings.api(self.network),

@@ -45,11 +45,12 @@ pub use answers::verdict;
 const EPOCH_MS: i64 = 1_288_834_974_657;
 
 const TWEET_FIELDS: &str = "attachments,author_id,conversation_id,created_at,edit_history_tweet_ids,entities,\
-    in_reply_to_user_id,note_tweet,public_metrics,referenced_tweets";
-const EXPANSIONS: &str = "attachments.media_keys,author_id,entities.mentions.username,in_reply_to_user_id,\
-    referenced_tweets.id,referenced_tweets.id.author_id";
+    geo,in_reply_to_user_id,note_tweet,public_metrics,referenced_tweets";
+const EXPANSIONS: &str = "attachments.media_keys,author_id,entities.mentions.username,geo.place_id,\
+    in_reply_to_user_id,referenced_tweets.id,referenced_tweets.id.author_id";
 const USER_FIELDS: &str = "id,name,username";
 const MEDIA_FIELDS: &str = "media_key,preview_image_url,type,url,variants";
+const PLACE_FIELDS: &str = "full_name,id,name";
 const MESSAGE_FIELDS: &str = "attachments,created_at,dm_conversation_id,event_type,id,sender_id,text";
 
 /// The version of the API unless it is set.
@@ -181,7 +182,11 @@ impl Collection {
                 ("expansions", "attachments.media_keys,sender_id".to_owned()),
             ],
             _ => {
-                vec![("tweet.fields", TWEET_FIELDS.to_owned()), ("expansions", EXPANSIONS.to_owned())]
+                vec![
+                    ("tweet.fields", TWEET_FIELDS.to_owned()),
+                    ("expansions", EXPANSIONS.to_owned()),
+                    ("place.fields", PLACE_FIELDS.to_owned()),
+                ]
             }
         };
         query.push(("user.fields", USER_FIELDS.to_owned()));
@@ -293,6 +298,7 @@ impl Collection {
             | Verdict::Fine
             | Verdict::Transient
             | Verdict::Gone => {}
+            Verdict::OurFault(fault) if fault.spares_others() => {}
             Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
                 self.over = true;
             }

@@ -156,6 +156,11 @@ enum Pending {
     Answers(Option<String>),
 }
 
+/// The scope that shows a channel and its videos (developers.google.com/youtube/v3/docs/channels/list).
+const READING_SCOPE: &str = "https://www.googleapis.com/auth/youtube.readonly";
+/// The scope that comments take (developers.google.com/youtube/v3/docs/commentThreads/list).
+const COMMENTS_SCOPE: &str = "https://www.googleapis.com/auth/youtube.force-ssl";
+
 /// A tick's collection of a channel.
 #[derive(Debug)]
 pub struct Collection {
@@ -265,7 +270,10 @@ impl Collection {
         if !body.is_object() {
             return Verdict::Malformed;
         }
-        // A user without a channel has no `items`.
+        if body["items"].as_array().is_none_or(Vec::is_empty) {
+            // A user without a channel has no `items`, and so no other channel is named.
+            return Verdict::Token(TokenTrouble::Narrowed(None));
+        }
         let mut channels = body["items"].as_array().into_iter().flatten();
         let Some(channel) = channels.find(|channel| channel["id"].as_str() == Some(owner)) else {
             return Verdict::NotThePages;
@@ -423,7 +431,11 @@ impl Collector for Collection {
         self.pending = None;
         let part = self.part();
         let object = part == Some(Part::Answers);
-        let verdict = google::verdict(answer, now, midnight_pacific(now), object);
+        let scope = match part {
+            Some(Part::Threads | Part::Answers) => COMMENTS_SCOPE,
+            _ => READING_SCOPE,
+        };
+        let verdict = google::verdict(answer, now, midnight_pacific(now), (scope, object));
         let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         match part {
             None => nothing(verdict),

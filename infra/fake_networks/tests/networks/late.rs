@@ -90,6 +90,7 @@ impl Polled {
         let begun = (self.network.spec().collect)(Start {
             scope: Scope { owner, token_version: 1, from: self.from, now: timestamp(now_ms) },
             access_token: &AccessToken::from_stored(token.to_owned()),
+            login: None,
             api: settings.api(self.network),
             sweeps: u64::MAX,
             checkpoint: Some(&self.checkpoint),

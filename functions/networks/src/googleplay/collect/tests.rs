@@ -153,6 +153,14 @@ fn an_answer_to_an_older_review_is_found_within_hours() {
 }
 
 #[test]
+fn a_reviews_stars_are_its_rating() {
+    let network = FakeNetwork(vec![(1, START_MS, Some(START_MS))]);
+    let told = readings(&network.events(), &page());
+    let stars = told.iter().map(|one| (one.network_id(), one.content.rating.and_then(|rating| rating.stars)));
+    assert_eq!(stars.collect::<Vec<_>>(), [(Some("r1"), Some(5)), (Some("r1"), None)]);
+}
+
+#[test]
 fn a_quiet_app_is_one_call_a_tick() {
     let (first, checkpoint) = FakeNetwork::default().tick(Checkpoint::default(), START_MS);
     let (second, _) = FakeNetwork::default().tick(checkpoint, START_MS + 900_000);
@@ -171,7 +179,7 @@ fn refusals_are_the_tokens_and_limits_end_with_the_hour() {
     };
     let denied = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission"}});
     let narrowed = |word: Option<&str>| Verdict::Token(TokenTrouble::Narrowed(word.map(str::to_owned)));
-    assert_eq!(said(403, denied), narrowed(Some("PERMISSION_DENIED")));
+    assert_eq!(said(403, denied), narrowed(None));
     assert_eq!(said(404, json!({})), narrowed(None));
     assert_eq!(said(401, json!({})), Verdict::Token(TokenTrouble::Expired));
     let quota = json!({"error": {"code": 403, "errors": [{"reason": "quotaExceeded"}]}});

@@ -404,7 +404,8 @@ fn a_limit_that_is_near_ends_the_run_and_what_came_is_kept() {
 
 #[test]
 fn a_facebook_logins_account_is_its_pages_own() {
-    use crate::instagram::collect::{Login, run};
+    use crate::instagram::collect::run;
+    use crate::page::Login;
     let now = jiff::Timestamp::from_second(NOW).unwrap();
     let told = |status: u16, body: &str| {
         let page = PAGE.parse().unwrap();
@@ -417,16 +418,82 @@ fn a_facebook_logins_account_is_its_pages_own() {
         (heard.verdict, run.next().map(|request| request.path))
     };
     let of_it = told(200, r#"{"id":"9","instagram_business_account":{"id":501}}"#);
-    assert_eq!(of_it, (Verdict::Fine, Some("/v26.0/501/media".to_owned())));
+    assert_eq!(of_it, (Verdict::Fine, Some("/v27.0/501/media".to_owned())));
     assert_eq!(
         told(200, r#"{"id":"9","instagram_business_account":{"id":"502"}}"#),
         (Verdict::NotThePages, None)
     );
-    assert_eq!(told(200, r#"{"id":"9"}"#), (Verdict::NotThePages, None));
-    assert_eq!(told(200, "{}"), (Verdict::Malformed, None));
+    // What names no account names no other one: the account itself is asked for.
+    let account = Some("/v27.0/501".to_owned());
+    assert_eq!(told(200, r#"{"id":"9"}"#), (Verdict::Gone, account.clone()));
+    assert_eq!(told(200, "{}"), (Verdict::Gone, account.clone()));
     // A user has no such field.
     let user = r#"{"error":{"code":100,"message":"(#100) Tried accessing nonexisting field (instagram_business_account)"}}"#;
-    assert_eq!(told(400, user), (Verdict::NotThePages, None));
+    assert_eq!(told(400, user), (Verdict::Gone, account));
+}
+
+#[test]
+fn an_account_that_a_system_user_sees_is_collected_by_its_id() {
+    use crate::instagram::collect::run;
+    use crate::page::Login;
+    let now = jiff::Timestamp::from_second(NOW).unwrap();
+    let user = json!({"error": {"code": 100,
+        "message": "(#100) Tried accessing nonexisting field (instagram_business_account) on node type (User)"}});
+    let hidden = json!({"error": {"code": 100, "error_subcode": 33, "message": "Unsupported get request."}});
+    let other = json!({"error": {"code": 100,
+        "message": "(#100) Tried accessing nonexisting field (username) on node type (Page)"}});
+    let seen = json!({"id": PAGE, "username": "loja"});
+    let denied = json!({"error": {"code": 10, "message": "requires instagram_basic"}});
+    let verified = (vec![Verdict::Gone, Verdict::Fine], Some("/v27.0/501/media".to_owned()));
+    let narrowed = |name: Option<&str>| {
+        let named = Verdict::Token(TokenTrouble::Narrowed(name.map(str::to_owned)));
+        (vec![Verdict::Gone, named], None)
+    };
+    for (login, of_account, expected) in [
+        (Login::Facebook, (200, &seen), verified.clone()),
+        (Login::Unified, (200, &seen), (vec![Verdict::Fine], verified.1.clone())),
+        (Login::Facebook, (400, &hidden), narrowed(None)),
+        (Login::Facebook, (400, &other), narrowed(None)),
+        (Login::Facebook, (403, &denied), narrowed(Some("instagram_basic"))),
+    ] {
+        let page = PAGE.parse().unwrap();
+        let mut run = run(&super::Settings::default(), login, &page, 1, super::Checkpoint::default(), now);
+        let mut verdicts = Vec::new();
+        while let Some(request) = run.next().filter(|request| ["me", "account"].contains(&request.operation))
+        {
+            let (status, body) = if request.operation == "me" { (400, &user) } else { of_account };
+            let body = body.to_string();
+            let answer = NetworkResponse { status, header: &|_| None, body: body.as_bytes() };
+            verdicts.push(run.on_response(&answer, now).verdict);
+            run.on_stored(crate::poll::Stored::default());
+        }
+        assert_eq!((verdicts, run.next().map(|request| request.path)), expected, "{login:?}");
+        let kept: super::Checkpoint = serde_json::from_str(&run.checkpoint()).unwrap();
+        assert_eq!(kept.of_the_account, kept.verified.is_some());
+    }
+}
+
+#[test]
+fn what_the_app_may_not_ask_holds_up_nothing_else() {
+    let post =
+        json!({"id": "P", "created_time": time(NOW - 3600), "comments": {"summary": {"total_count": 1}}});
+    for what in ["conversations", "comments"] {
+        let (requested, verdicts) = ticks(12, TICK, |tick, asked, _| match asked {
+            "posts" => (200, json!({"data": [post]})),
+            _ if asked == what && tick < 10 => denied(3),
+            _ => ok(asked),
+        });
+        let fault = Verdict::OurFault(crate::poll::OperatorFault::AppAccess);
+        assert!(verdicts.iter().filter(|verdict| **verdict == fault).count() >= 10, "{what}");
+        assert!(of(&requested, "/ratings").len() >= 12, "{what}");
+        assert!(of(&requested, &format!("/{what}")).iter().any(|tick| *tick >= 10), "{what} once it may");
+    }
+    let (requested, _) = ticks(3, TICK, |_, asked, _| if asked == "posts" { denied(101) } else { ok(asked) });
+    assert_eq!(
+        (of(&requested, "/feed").len(), of(&requested, "/ratings").len()),
+        (3, 0),
+        "nothing more is asked"
+    );
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub struct Checkpoint {
     /// The token that was seen to be the page's.
     #[serde(rename = "v", skip_serializing_if = "Option::is_none")]
     pub(crate) verified: Option<u64>,
+    /// Whether that token is not a page's own, so that what it lists of `/me` is asked of the page.
+    #[serde(rename = "u", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_the_account: bool,
     /// How often, and when last, pages were halved that the network found too large.
     #[serde(rename = "z", skip_serializing_if = "Option::is_none")]
     pub(crate) halved: Option<(u8, i64)>,
@@ -366,6 +369,7 @@ mod tests {
             |created| Post { id: "p".repeat(MAX_ID_BYTES), created, walk: walk.clone(), ..Post::default() };
         let kept = Checkpoint {
             verified: Some(1),
+            of_the_account: false,
             edges: [("posts".to_owned(), walk.clone())].into(),
             posts: (0..60).map(post).collect(),
             ..Checkpoint::default()

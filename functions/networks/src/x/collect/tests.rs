@@ -5,6 +5,7 @@ use super::*;
 use crate::collected::{Kind, Published};
 use crate::inbox::EntryKey;
 use crate::network::{Network, NetworkId};
+use crate::poll::OperatorFault;
 use crate::poll::test_support::{
     self, Driven, Fault, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, keys, query, readings,
     samples, things, ticks,
@@ -278,11 +279,47 @@ fn each_error_has_its_verdict() {
     let gone = json!({"errors": [{"type": problem("resource-not-found"), "title": "Not Found Error"}]});
     assert_eq!(said(200, gone, &[]), Verdict::Gone);
     assert_eq!(said(401, json!({"title": "Unauthorized"}), &[]), Verdict::Token(TokenTrouble::Expired));
-    let narrowed = |word: &str| Verdict::Token(TokenTrouble::Narrowed(Some(word.to_owned())));
+    let narrowed = Verdict::Token(TokenTrouble::Narrowed(None));
     let forbidden = json!({"type": problem("not-authorized-for-resource"), "status": 403});
-    assert_eq!(said(403, forbidden, &[]), narrowed("not-authorized-for-resource"));
+    assert_eq!(said(403, forbidden, &[]), narrowed);
     let plan = json!({"type": problem("client-forbidden"), "reason": "client-not-enrolled"});
-    assert_eq!(said(403, plan, &[]), Verdict::OurFault("client_not_enrolled"));
+    for (status, body, fault) in [
+        (403, plan, OperatorFault::AppAccess),
+        (
+            403,
+            json!({"type": problem("client-forbidden"), "title": "Client Forbidden"}),
+            OperatorFault::AppAccess,
+        ),
+        (403, json!({"type": problem("oauth1-permissions")}), OperatorFault::AppAccess),
+        (
+            403,
+            json!({"errors": [{"code": 453, "message": "a subset of X API V2"}]}),
+            OperatorFault::AppAccess,
+        ),
+        (
+            401,
+            json!({"errors": [{"code": 416, "message": "Invalid / suspended application"}]}),
+            OperatorFault::AppRejected,
+        ),
+        (
+            402,
+            json!({"title": "CreditsDepleted", "type": problem("credits")}),
+            OperatorFault::CreditsDepleted,
+        ),
+        (
+            429,
+            json!({"type": problem("usage-capped"), "title": "UsageCapExceeded", "period": "Daily"}),
+            OperatorFault::UsageCapped,
+        ),
+    ] {
+        assert_eq!(said(status, body.clone(), &[]), Verdict::OurFault(fault), "{body}");
+    }
+    let user = json!({"type": problem("client-forbidden"), "reason": "user-not-enrolled"});
+    assert_eq!(
+        said(403, user, &[]),
+        Verdict::Token(TokenTrouble::Narrowed(None)),
+        "the page's owner has to act"
+    );
     let second = START_MS / 1000;
     let wait = |seconds, of| Verdict::Wait { until: Timestamp::from_second(second + seconds).unwrap(), of };
     let limited = |headers: &[(&'static str, i64)]| said(429, json!({"title": "Too Many Requests"}), headers);
@@ -295,11 +332,6 @@ fn each_error_has_its_verdict() {
         ("x-app-limit-24hour-reset", second + 5000),
     ];
     assert_eq!(limited(&day), wait(5000, CooldownScope::TheApp));
-    let capped = json!({"type": problem("usage-capped"), "title": "UsageCapExceeded", "period": "Daily"});
-    assert_eq!(
-        said(429, capped, &[("x-rate-limit-reset", second + 60)]),
-        wait(12 * 3600, CooldownScope::TheApp)
-    );
     assert_eq!(said(500, json!({}), &[]), Verdict::Transient);
     assert_eq!(said(200, json!([]), &[]), Verdict::Malformed);
 }
