@@ -77,6 +77,7 @@ impl Page {
         let begun = (spec.collect)(Start {
             scope: Scope { owner, token_version: 1, from, now },
             access_token: &AccessToken::from_stored(TOKEN.to_owned()),
+            login: None,
             api: &spec.api,
             sweeps: 0,
             checkpoint: kept.as_deref(),

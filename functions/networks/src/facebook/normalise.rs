@@ -10,6 +10,7 @@ use crate::inbox::{Reading, Version};
 use crate::meta::fields::{action_of, author, generic, location, occurred_at, repeatable, text, word};
 use crate::network::NetworkId;
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What the page or somebody else publishes, as `feed` calls it.
 const PUBLICATIONS: [&str; 14] = [
@@ -119,28 +120,35 @@ impl<'a> Change<'a> {
         repeatable(&[self.verb.as_str()], self.time.as_deref(), self.value, self.sent_at)
     }
 
-    /// The version of something with a text. `ids` stand for what is with it.
-    fn version(&self, ids: &[&str]) -> Version {
-        match self.verb.as_str() {
-            "" | "add" => Version::of_content(self.text.as_deref(), ids.iter().copied()),
-            // An edit of nothing that can be compared is known by when it was made.
-            "edit" | "edited" | "update" if self.text.is_some() || !ids.is_empty() => {
-                Version::of_content(self.text.as_deref(), ids.iter().copied())
-            }
-            "remove" | "delete" => deleted(),
-            _ => self.again(),
-        }
-    }
-
     fn reading(&self, thing: String, kind: Kind, ids: &[&str]) -> Reading {
-        let mut reading = reading_of(thing, self.version(ids), kind, self.action);
+        let mut reading = reading_of(thing, deleted(), kind, self.action);
         reading.content.author = author(self.value);
         reading.content.text.clone_from(&self.text);
         reading.content.occurred_at = occurred_at(self.value);
         reading.content.link = self.link();
         reading.content.attachments = attachments(self.value, &self.item);
         reading.content.location = location(self.value);
+        // An edit of nothing that can be compared is known by when it was made.
+        let says_something =
+            self.text.is_some() || !ids.is_empty() || !reading.content.attachments.is_empty();
+        match self.verb.as_str() {
+            "remove" | "delete" => {}
+            "" | "add" => self.content_of(&mut reading, ids),
+            "edit" | "edited" | "update" if says_something => self.content_of(&mut reading, ids),
+            _ => reading.version = self.again(),
+        }
         reading
+    }
+
+    /// The version of something with a text. `ids` stand for what is with it.
+    fn content_of(&self, reading: &mut Reading, ids: &[&str]) {
+        reading.version = Version::of_content(self.text.as_deref(), ids.iter().copied());
+        // Of other items a push need not name the picture or the link.
+        let complete = matches!(self.item.as_str(), "comment" | "status");
+        let in_key = ids.iter().map(|&id| id.to_owned()).collect();
+        let mut state = State::compared(Compared::ByAddress { in_key, complete });
+        state.at = value::time(self.value, "edited_time");
+        reading.state = Some(state);
     }
 
     /// Where people see it: what the push says or, as it mostly says nothing, the address of which the API's
@@ -172,7 +180,8 @@ impl<'a> Change<'a> {
     fn nameless(&self, kind: Kind) -> Reading {
         let thing = format!("other:{}", self.item);
         let mut reading = self.reading(thing, kind, &[]);
-        reading.version = Version::of_value(self.value);
+        reading.key_alone(Version::of_value(self.value));
+        reading.nameless = true;
         reading
     }
 }
@@ -215,7 +224,7 @@ fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
         (None, Some((item, id))) => {
             let mut reading = change.reading(format!("{item}:{id}"), kind, &[]);
             if is_content(change) {
-                reading.version = change.again();
+                reading.key_alone(change.again());
             }
             reading
         }
@@ -225,7 +234,7 @@ fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
         reading.content.action = Action::Deleted;
         reading.content.link = None;
         // It can be brought back, and is deleted for good later, which is told as `remove`.
-        reading.version = repeatable(&["trashed"], change.time.as_deref(), change.value, change.sent_at);
+        reading.key_alone(repeatable(&["trashed"], change.time.as_deref(), change.value, change.sent_at));
     }
     reading.content.published = published(&reading.content, change, owner);
     reading
@@ -288,7 +297,8 @@ fn reaction(change: &Change<'_>, owner: &NetworkId, on: Kind) -> Reading {
     let mut reading = change.reading(format!("reaction:{id}:{by}"), Kind::Reaction, &[]);
     let what = word(change.value.get("reaction_type"));
     let verb = if change.verb.is_empty() { "add" } else { &change.verb };
-    reading.version = repeatable(&[verb, &what], change.time.as_deref(), change.value, change.sent_at);
+    reading.key_alone(repeatable(&[verb, &what], change.time.as_deref(), change.value, change.sent_at));
+    reading.nameless = by.is_empty();
     // A text or a place here would be the publication's.
     let content = &mut reading.content;
     (content.text, content.location) = (None, None);
@@ -324,7 +334,8 @@ fn review(change: &Change<'_>) -> Reading {
 fn follow(change: &Change<'_>, owner: &NetworkId) -> Reading {
     let by = author(change.value).and_then(|author| author.id).unwrap_or_default();
     let mut reading = change.reading(format!("follow:{by}"), Kind::Follow, &[]);
-    reading.version = change.again();
+    reading.key_alone(change.again());
+    reading.nameless = by.is_empty();
     reading.content.parent = Some(Parent { id: owner.to_string(), kind: None });
     reading
 }

@@ -21,6 +21,7 @@ use crate::collected::{Action, Author, Kind, Parent, Published, Rating};
 use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
+use crate::versions::State;
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -45,6 +46,7 @@ fn review(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     };
     let action = if value::is_true(beside, "edited") { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("review:{id}"), version, Kind::Review, action);
+    reading.state = changed(said).is_none().then(State::default);
     let content = &mut reading.content;
     content.author =
         value::text(found, "authorName").map(|name| Author { name: Some(name), ..Author::default() });
@@ -64,6 +66,7 @@ fn reply(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
         None => Version::of_content(text.as_deref(), []),
     };
     let mut reading = reading_of(format!("review_reply:{review}"), version, Kind::Reply, Action::Created);
+    reading.state = changed(said).is_none().then(State::default);
     let content = &mut reading.content;
     content.published = Published::ByThePage;
     content.author = Some(Author { id: Some(owner.to_string()), ..Author::default() });

@@ -21,7 +21,9 @@ use serde_json::Value;
 use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
+use crate::normalise::media_url::lasting_part;
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -84,8 +86,9 @@ fn post(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let shared = &found["specificContent"]["com.linkedin.ugc.ShareContent"];
     let text = value::text(found, "commentary").or_else(|| value::text(&shared["shareCommentary"], "text"));
     let attachments = attachments(&found["content"], shared);
-    let ids = attachments.iter().filter_map(|one| one.id.as_deref().or(one.url.as_deref()));
-    let version = Version::of_content(text.as_deref(), ids);
+    let id = |one: &Attachment| one.id.clone().or_else(|| one.url.as_deref().map(lasting_part));
+    let ids: Vec<String> = attachments.iter().filter_map(id).collect();
+    let version = Version::of_content(text.as_deref(), ids.iter().map(String::as_str));
     let context = &found["reshareContext"];
     let parent = value::id(context, "parent").or_else(|| value::id(context, "root"));
     let kind = if parent.is_some() { Kind::Share } else { Kind::Post };
@@ -99,6 +102,7 @@ fn post(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let changed =
         value::time(found, "lastModifiedAt").or_else(|| value::time(&found["lastModified"], "time"));
     content.occurred_at = if edited { changed } else { published.or(changed) };
+    reading.state = Some(State { at: changed.or(published), ..State::default() });
     content.text = text;
     content.parent = parent.map(|id| Parent { id, kind: Some(Kind::Post) });
     content.link = link(&urn);
@@ -147,6 +151,7 @@ fn comment(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let by = value::id(found, "actor").or_else(|| value::id(&found["created"], "actor"));
     content.author = author(by);
     content.occurred_at = changed.or(created);
+    reading.state = Some(State { at: changed.or(created), ..State::compared(Compared::ById) });
     content.text = text;
     content.link = on.as_deref().and_then(link);
     content.attachments = images(&found["content"]);
@@ -189,6 +194,7 @@ fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
         "LIKE" => (None, of_text(), Kind::Reaction, Action::Created),
         _ => (None, of_text(), Kind::Other, Action::Created),
     };
+    let says = thing.is_some() && action != Action::Deleted;
     let (thing, version) = match thing {
         Some(thing) => (thing, version),
         None => {
@@ -205,6 +211,8 @@ fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
         content.published = Published::ByThePage;
     }
     content.occurred_at = value::time(told, "lastModifiedAt");
+    // A notification says nothing of images.
+    reading.state = says.then(|| State { at: content.occurred_at, ..State::default() });
     content.text = text;
     let on = value::id(told, "sourcePost");
     content.link = on.as_deref().and_then(link);

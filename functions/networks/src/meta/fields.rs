@@ -14,6 +14,9 @@ pub(crate) fn generic(field: &str, value: &Value, verb: &str) -> Reading {
     reading.content.author = author(value);
     reading.content.text = text(value);
     reading.content.occurred_at = occurred_at(value);
+    let is_id = |name: &String| name == "id" || name == "mid" || name.ends_with("_id");
+    let has_id = value.as_object().is_some_and(|members| members.keys().any(is_id));
+    reading.nameless = reading.content.author.is_none() && !has_id;
     reading
 }
 

@@ -12,6 +12,7 @@ use crate::collected::{Action, Attachment, Kind, Location, Parent, Published};
 use crate::inbox::{Reading, Version};
 use crate::meta::fields::{action_of, author, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What stands in an element beside what it tells.
 const FRAME: [&str; 6] = ["sender", "recipient", "timestamp", "prior_message", "hop_context", "is_standby"];
@@ -51,7 +52,14 @@ fn by(element: &Value) -> String {
 
 /// The element without an id: by all of it. It holds nothing of the batch that it came in.
 fn nameless(element: &Value, name: &str, kind: Kind, action: Action) -> Reading {
-    reading_of(format!("other:{name}"), Version::of_value(element), kind, action)
+    let mut reading = reading_of(format!("other:{name}"), Version::of_value(element), kind, action);
+    reading.nameless = by(element).is_empty();
+    reading
+}
+
+/// The state of a message, which may be edited. The time of what was asked for is that of its first version.
+fn state(element: &Value, compared: Compared) -> State {
+    State { at: value::time(element, "timestamp"), ..State::compared(compared) }
 }
 
 fn message(element: &Value, told: &Value) -> Reading {
@@ -73,7 +81,9 @@ fn message(element: &Value, told: &Value) -> Reading {
         Some(mid) if gone => reading_of(format!("message:{mid}"), deleted(), kind, action),
         Some(mid) => {
             let version = Version::of_content(text.as_deref(), []);
-            reading_of(format!("message:{mid}"), version, kind, action)
+            let mut reading = reading_of(format!("message:{mid}"), version, kind, action);
+            reading.state = Some(state(element, Compared::OneWay));
+            reading
         }
         None => nameless(element, "message", kind, action),
     };
@@ -127,7 +137,10 @@ fn edit(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
                 Some(text) => Version::of_content(Some(text), []),
                 None => repeatable(&["edited"], value::id(told, "num_edit").as_deref(), element, sent_at),
             };
-            reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Edited)
+            let mut reading =
+                reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Edited);
+            reading.state = text.is_some().then(|| state(element, Compared::Never));
+            reading
         }
         None => nameless(element, "message_edit", Kind::DirectMessage, Action::Edited),
     };
@@ -141,7 +154,10 @@ fn postback(element: &Value, told: &Value) -> Reading {
     let mut reading = match value::id(told, "mid") {
         Some(mid) => {
             let version = Version::of_content(title.as_deref(), []);
-            reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Created)
+            let mut reading =
+                reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Created);
+            reading.state = Some(state(element, Compared::Never));
+            reading
         }
         None => nameless(element, "postback", Kind::DirectMessage, Action::Created),
     };
@@ -160,8 +176,10 @@ fn reaction(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Readin
     let what = value::text(told, "reaction").or_else(|| value::text(told, "emoji")).unwrap_or_default();
     let time = value::id(element, "timestamp");
     let version = repeatable(&[done.as_str(), &what], time.as_deref(), element, sent_at);
-    let thing = format!("reaction:{mid}:{}", by(element));
+    let by = by(element);
+    let thing = format!("reaction:{mid}:{by}");
     let mut reading = reading_of(thing, version, Kind::Reaction, action);
+    reading.nameless = by.is_empty();
     reading.content.parent = Some(Parent { id: mid, kind: Some(Kind::DirectMessage) });
     reading.content.reaction = reacted(told);
     reading

@@ -3,6 +3,7 @@
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
 
+pub(crate) mod media_url;
 pub(crate) mod value;
 
 use crate::collected::{Action, Content, Kind, Published};
@@ -17,6 +18,9 @@ use crate::network::NetworkId;
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     let read = event.network.spec().read;
     let mut reading = read(event, owner).unwrap_or_else(|| other(event));
+    if let Some(state) = &mut reading.state {
+        state.complete(&reading.content.attachments, event);
+    }
     let by = reading.content.author.as_ref().and_then(|author| author.id.as_deref());
     if by == Some(owner.as_str()) {
         reading.content.published = Published::ByThePage;
@@ -33,6 +37,7 @@ pub(crate) fn other(event: &Event) -> Reading {
         Action::Created,
     );
     reading.content.occurred_at = event.sent_at;
+    reading.nameless = true;
     reading
 }
 
@@ -58,5 +63,5 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         reaction: None,
         location: None,
     };
-    Reading { thing, version, content, wanted: None, signal: None }
+    Reading { thing, version, content, state: None, nameless: false, wanted: None, signal: None }
 }

@@ -167,6 +167,7 @@ fn other(event_type: &str, uuid: Option<&str>, payload: &Value) -> Reading {
     };
     let mut reading = plain(Kind::Other, format!("other:{event_type}"), version);
     let person = ["user", "author", "source"].into_iter().find_map(|name| author(&payload[name]));
+    reading.nameless = uuid.is_none() && person.is_none();
     reading.content.author = person;
     let mut at = ["event_timestamp_ms", "created_at", "updated_at"].into_iter();
     reading.content.occurred_at = at.find_map(|name| time(&payload[name]));

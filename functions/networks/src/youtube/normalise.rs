@@ -20,6 +20,7 @@ use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
+use crate::versions::State;
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -40,6 +41,7 @@ fn video(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     let version = Version::of_content(Some(&text), []);
     let action = if value::is_true(beside, "edited") { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, action);
+    reading.state = Some(State::default());
     let content = &mut reading.content;
     let author = Author {
         id: value::text(snippet, "videoOwnerChannelId").or_else(|| value::text(snippet, "channelId")),
@@ -72,6 +74,7 @@ fn comment(found: &Value, beside: &Value) -> Option<Reading> {
     let edited = published.zip(updated).is_some_and(|(published, updated)| updated > published);
     let action = if edited { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("comment:{id}"), version, kind, action);
+    reading.state = updated.is_none().then(State::default);
     let content = &mut reading.content;
     let author = Author {
         id: value::id(&snippet["authorChannelId"], "value"),

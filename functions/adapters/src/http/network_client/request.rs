@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use carteiro_networks::page::AccessToken;
+use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::refresh::{Renewal, Slot};
 use carteiro_networks::poll::{Auth, Method, NetworkRequest};
 use http::header::{
@@ -30,6 +30,18 @@ pub struct Credentials<'a> {
     pub access_token: &'a AccessToken,
     /// The app's own token, `<app id>|<app secret>`, with which [inspections](Auth::Inspected) are made.
     pub app_token: Option<&'a AccessToken>,
+    /// How the page was connected, where its owner said so: the address may depend on it.
+    pub login: Option<Login>,
+    /// The parameter of the query that proves that the call comes from the token's app, and its value.
+    pub proof: Option<(&'static str, &'a AccessToken)>,
+}
+
+impl<'a> Credentials<'a> {
+    /// A page's access token alone.
+    #[must_use]
+    pub fn of(access_token: &'a AccessToken) -> Self {
+        Self { access_token, app_token: None, login: None, proof: None }
+    }
 }
 
 /// The credentials of a token's renewal, as far as they are set. It prints none of them.
@@ -67,10 +79,11 @@ pub(super) fn of_page(
         }
         Auth::None => (None, None),
     };
+    let proof = credentials.proof.map(|(name, proof)| (name, proof.reveal()));
     let own = request.query.iter().map(|(name, value)| (*name, value.as_str()));
     let (query, form): (Vec<_>, _) = match request.method {
-        Method::Get => (own.chain(in_query).collect(), None),
-        Method::Post => (in_query.into_iter().collect(), Some(own.collect::<Vec<_>>())),
+        Method::Get => (own.chain(in_query).chain(proof).collect(), None),
+        Method::Post => (in_query.into_iter().chain(proof).collect(), Some(own.collect::<Vec<_>>())),
     };
     let mut http = http_request(url(address, &request.path, &query)?, form.as_deref());
     for (name, value) in &request.headers {

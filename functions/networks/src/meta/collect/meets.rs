@@ -441,7 +441,7 @@ fn a_mention_pushed_as_ids_is_completed_under_its_key() {
 fn a_completion_asks_by_the_ids_and_tells_what_is_gone_or_odd() {
     let wanted = Wanted::MentionedComment { comment: "8){access_token}8".into(), media: None };
     let request = instagram::complete(&wanted, &owner(), &crate::instagram::SPEC.api);
-    assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v26.0/501"));
+    assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v27.0/501"));
     let expected =
         "mentioned_comment.comment_id(8access_token8){id,text,timestamp,username,from,media{id,permalink}}";
     assert_eq!(request.query, [("fields", expected.to_owned())]);
