@@ -12,7 +12,8 @@
 //! | `POST fault` `{"network","fault","on"?,"page"?,"after"?,"times"?,"seconds"?}` | plans a fault |
 //! | `DELETE fault?network=` | lifts all faults |
 //! | `POST usage` `{"network","page"?,"percent","regain_minutes","code"?}` | Meta's headers |
-//! | `POST cap` `{"network","most"}` | the most elements of one answer; null: as the network has it |
+//! | `POST cap` `{"network","most","on"?}` | the most elements of one answer; null: as the network has it |
+//! | `POST late` `{"network","kind"?,"seconds"}` | lists show what is published from now on so late |
 //! | `GET things?network=&page=`, `GET calls?network=` | what was published, and what was called |
 //!
 //! A `state` is `"good"`, `"expired"`, `"revoked"`, `{"narrowed":"permission"}` or `{"somebody_elses":"id"}`. A `fault`
@@ -36,7 +37,7 @@ use crate::fault::{Fault, Planned};
 use crate::limit::{Usage, Used};
 use crate::request::Reply;
 use crate::shelf::Shelf;
-use crate::{Connection, NotDone, Shared, Thing, TokenState};
+use crate::{Connection, Kind, NotDone, Shared, Thing, TokenState};
 
 /// What the control's paths begin with.
 pub(crate) const PREFIX: &str = "/control/";
@@ -88,6 +89,14 @@ struct SetAppSecret {
 #[derive(Deserialize)]
 struct Cap {
     most: Option<usize>,
+    /// Calls of this kind alone.
+    on: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Late {
+    kind: Option<Kind>,
+    seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +217,16 @@ fn post(shared: &Shared, verb: &str, body: &Bytes) -> Result<Value, Refused> {
         }
         "cap" => {
             let On::<Cap> { network, what } = read(body)?;
-            state.shelf(network).cap = what.most;
+            let shelf = state.shelf(network);
+            match (what.on, what.most) {
+                (None, most) => shelf.cap = most,
+                (Some(kind), Some(most)) => drop(shelf.caps.insert(kind, most)),
+                (Some(kind), None) => drop(shelf.caps.remove(&kind)),
+            }
+        }
+        "late" => {
+            let On::<Late> { network, what } = read(body)?;
+            state.shelf(network).late.insert(what.kind, what.seconds.saturating_mul(1000));
         }
         _ => return Err(Refused(404, format!("there is no {verb}"))),
     }

@@ -41,6 +41,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use carteiro_clock::Clock;
 use carteiro_networks::network::Network;
@@ -251,6 +252,19 @@ impl Networks {
     /// Limits the elements of one answer, however many are asked for; at least one.
     pub fn cap_pages(&self, network: Network, most: impl Into<Option<usize>>) {
         self.on(network, |shelf, _| shelf.cap = most.into());
+    }
+
+    /// Limits the elements of one answer to calls of a kind, on YouTube and Google Play: YouTube answers 20 threads where
+    /// 100 are asked for. Kinds are those of [`Call::kind`].
+    pub fn cap_pages_of(&self, network: Network, kind: &str, most: usize) {
+        self.on(network, |shelf, _| shelf.caps.insert(kind.to_owned(), most));
+    }
+
+    /// Makes lists show things of a kind, or (None) of all kinds that are not named, this long after their own time. It
+    /// holds for what is published from now on; by its id a thing is there at once.
+    pub fn list_late(&self, network: Network, kind: impl Into<Option<Kind>>, late: Duration) {
+        let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.on(network, |shelf, _| shelf.late.insert(kind.into(), late_ms));
     }
 
     /// How much of Meta's limits is used: of a page, or (None) of the app. It holds until the usage's minutes are over.

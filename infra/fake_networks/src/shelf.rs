@@ -84,6 +84,10 @@ pub(crate) struct Shelf {
     pub(crate) calls: Vec<Call>,
     /// The most elements of one answer.
     pub(crate) cap: Option<usize>,
+    /// The same of calls of a kind.
+    pub(crate) caps: HashMap<String, usize>,
+    /// How late lists show things of a kind, or (None) all others, in milliseconds.
+    pub(crate) late: HashMap<Option<Kind>, u64>,
     things: Vec<Published>,
     by_id: HashMap<String, usize>,
     by_page: HashMap<String, Vec<usize>>,
@@ -107,6 +111,8 @@ impl Shelf {
             faults: Faults::default(),
             calls: Vec::new(),
             cap: None,
+            caps: HashMap::new(),
+            late: HashMap::new(),
             things: Vec::new(),
             by_id: HashMap::new(),
             by_page: HashMap::new(),
@@ -158,6 +164,8 @@ impl Shelf {
             _ => {}
         }
         let at_ms = thing.at_ms.unwrap_or(now_ms);
+        let late = self.late.get(&Some(thing.kind)).or_else(|| self.late.get(&None));
+        let listed_ms = at_ms.saturating_add(late.copied().unwrap_or(0));
         let sequence = u64::try_from(self.things.len()).unwrap_or(u64::MAX);
         let id = thing.id.clone().unwrap_or_else(|| self.new_id(page, &thing, at_ms, sequence));
         if self.by_id.contains_key(&id) {
@@ -172,7 +180,7 @@ impl Shelf {
             author: thing.author.filter(|author| author.id != page),
             to: thing.to,
             at_ms,
-            shown_from_ms: thing.shown_from_ms.unwrap_or(at_ms).max(at_ms),
+            shown_from_ms: thing.shown_from_ms.unwrap_or(listed_ms).max(at_ms),
             edited_ms: None,
             removed_ms: None,
             rating: thing.rating,
@@ -249,13 +257,13 @@ impl Shelf {
 
     /// What is in lists of a page's.
     pub(crate) fn listed_of<'a>(&'a self, page: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
-        self.all_of(page).filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        self.all_of(page).filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// What is in lists directly below a thing.
     pub(crate) fn listed_below<'a>(&'a self, id: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
         let below = self.by_parent.get(id).into_iter().flatten().filter_map(|index| self.things.get(*index));
-        below.filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        below.filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// The same at any depth.

@@ -25,7 +25,7 @@
 use jiff::Timestamp;
 
 use crate::meta::collect::{
-    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Settings,
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Settings,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -35,6 +35,7 @@ use crate::poll::{Begun, Start};
 macro_rules! post_fields {
     () => {
         "id,message,created_time,updated_time,permalink_url,is_published,from{id,name},\
+         place{id,name,location{latitude,longitude}},\
          attachments{media_type,type,url,unshimmed_url,media,target,subattachments{media_type,type,media,target}}"
     };
 }
@@ -97,7 +98,7 @@ static PLAN: Plan = Plan {
             query: &[("platform", "messenger")],
             time: "updated_time",
             order: Order::NewestFirst,
-            overlap: HOUR / 4,
+            overlap: LATE_SECONDS,
             page_size: 25,
             finds: Finds::Threads(&MESSAGES),
         },

@@ -25,8 +25,8 @@ use serde_json::json;
 
 use crate::inbox::Wanted;
 use crate::meta::collect::{
-    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Reply, Settings, ask_of,
-    encoded, event, read, scrubbed,
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Reply, Settings,
+    ask_of, encoded, event, read, scrubbed,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -155,7 +155,7 @@ static EDGES: [Edge; 4] = [
         query: &[("platform", "instagram")],
         time: "updated_time",
         order: Order::NewestFirst,
-        overlap: HOUR / 4,
+        overlap: LATE_SECONDS,
         page_size: 25,
         finds: Finds::Threads(&MESSAGES),
     },

@@ -7,6 +7,8 @@
 //! - What is known is a time: all that was there when the last finished walk began. A walk goes down to that, less an
 //!   overlap in which edits and what shows late are found. Nothing is taken for known because it is in the inbox:
 //!   pushes may have brought the newest of it alone.
+//! - What is [shown late](crate::poll::walk) is found: each overlap is at least two hours. A conversation is read when
+//!   the list gives it another time, and again half an hour, an hour and two hours after its last message.
 //! - A walk that is cut goes on at its cursor; where the network refuses the cursor, it begins again. Its end is
 //!   recorded once its last answer is stored. What appears meanwhile is the next walk's.
 //! - Comments are asked for of each post that is looked at again ([`Settings::again_days`], the newest
@@ -46,6 +48,7 @@ pub(crate) use answers::event;
 pub(crate) use classify::{Reply, read};
 pub(crate) use edge::{AccountCheck, Edge, EdgeOwner, Finds, Order, Plan, ask_of};
 pub(crate) use scrub::scrubbed;
+pub(crate) use walk::LATE_SECONDS;
 
 pub use classify::verdict;
 pub use collection::Collection;

@@ -85,8 +85,14 @@ fn a_push_and_a_poll_of_one_note_are_one_entry_and_one_item() {
     assert_eq!(keys(&pushed), keys(&polled.events));
     let (key, id) = (&keys(&pushed)[0], PageId::from_bits(1));
     let reading = normalise::read(&pushed[0], &owner());
-    let envelope =
-        Envelope { id: &key.item(&id), network: NETWORK, page: &id, collected_at: now(), by: pushed[0].by };
+    let envelope = Envelope {
+        id: &key.item(&id),
+        network: NETWORK,
+        page: &id,
+        thing: None,
+        collected_at: now(),
+        by: pushed[0].by,
+    };
     let item: Value = serde_json::from_slice(&render(&reading.content, &envelope, &pushed[0].raw)).unwrap();
     assert_eq!((&item["network"], &item["text"]), (&json!("seventh"), &json!("note 1")));
     assert_eq!(push::split(NETWORK, b"[]")[0].owners, []);

@@ -125,7 +125,7 @@ fn a_changed_review_is_one_more_item_and_a_repeated_one_is_none() {
     let mut network = FakeNetwork(vec![(1, START_MS - 3_000_000, None)]);
     let (first, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     let (again, checkpoint) = network.tick(checkpoint, START_MS + 900_000);
-    assert!(again.events.is_empty());
+    assert_eq!(keys(&again.events, &page()), keys(&first.events, &page()), "told again, and known");
     network.0[0].1 = START_MS + 1_000_000;
     let (changed, _) = network.tick(checkpoint, START_MS + 1_800_000);
     let (old, new) = (&readings(&first.events, &page())[0], &readings(&changed.events, &page())[0]);
@@ -150,6 +150,14 @@ fn an_answer_to_an_older_review_is_found_within_hours() {
     assert_eq!((reply.content.published, reply.content.kind), (Published::ByThePage, Kind::Reply));
     assert_eq!(reply.content.parent.as_ref().unwrap().id, "r19");
     assert_eq!(reply.content.text.as_deref(), Some("Obrigado"));
+}
+
+#[test]
+fn a_reviews_stars_are_its_rating() {
+    let network = FakeNetwork(vec![(1, START_MS, Some(START_MS))]);
+    let told = readings(&network.events(), &page());
+    let stars = told.iter().map(|one| (one.network_id(), one.content.rating.and_then(|rating| rating.stars)));
+    assert_eq!(stars.collect::<Vec<_>>(), [(Some("r1"), Some(5)), (Some("r1"), None)]);
 }
 
 #[test]

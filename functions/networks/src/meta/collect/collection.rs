@@ -290,18 +290,25 @@ impl Collection {
             Finds::Threads(_) => Vec::new(),
             _ => events(self.plan.network, edge, elements, floor, &beside(place, "")),
         };
+        let waited = walk.children.clone();
         let answers = self.found(place, &mut walk, elements, floor, kept);
+        let is_thread_list = matches!(edge.finds, Finds::Threads(_));
+        // Of conversations of which none is to be read, the last says by itself that those behind it are known.
+        let nothing_new = is_thread_list
+            && waited == walk.children
+            && elements.last().is_some_and(|last| is_older(last, edge, floor.unwrap_or(i64::MIN)));
         if walk.after.is_none() && listed.after.is_none() && elements.len() == 1 {
             tick.alone.insert(place.clone());
         }
         let started = walk.started.unwrap_or(self.now);
         let down = floor.unwrap_or(i64::MIN);
-        let is_over =
-            listed.after.is_none() || edge.order != Order::AnySince && are_older(elements, edge, down);
+        let is_over = listed.after.is_none()
+            || nothing_new
+            || edge.order != Order::AnySince && are_older(elements, edge, down);
         walk.tries = 0;
         if !is_over {
             (walk.after, walk.started) = (listed.after, Some(started));
-        } else if walk.ended(started, down, matches!(edge.finds, Finds::Threads(_))) {
+        } else if walk.ended(started, down, is_thread_list) {
             tick.done.insert(place.clone());
         }
         if let Some(post) = kept.posts.iter_mut().find(|post| post.id == object) {
@@ -340,7 +347,10 @@ impl Collection {
                 }
                 Finds::Threads(_) => {
                     let down = walk.base.or(floor).unwrap_or_default();
-                    add_child(walk, id, down);
+                    let updated = at(element, edge).unwrap_or(self.now);
+                    if let Some(down_to) = walk.reads(&id, updated, down, self.now) {
+                        add_child(walk, id, down_to);
+                    }
                 }
                 Finds::Answered(of) => {
                     let nested = Listed::nested(element.value.get(of.path).unwrap_or(&Value::Null));

@@ -659,3 +659,67 @@ fn an_outage_of_days_loses_no_conversation() {
     let mut child: super::walk::Child = serde_json::from_value(old).unwrap();
     assert!(child.failed(false, false, NOW));
 }
+
+/// How many calls of a kind there were.
+fn count(graph: &Graph, operation: &str) -> usize {
+    graph.calls.iter().filter(|request| request.operation == operation).count()
+}
+
+#[test]
+fn a_message_that_is_listed_late_is_found_on_both_networks() {
+    for network in [Network::Facebook, Network::Instagram] {
+        for late in [5, 30, 60, 119] {
+            let mut world = World::new(network, 100);
+            let mut driver = Driver::new();
+            // A conversation that nothing changes but the late message, and one whose only message is late.
+            world.message("t_1", NOW - 600);
+            driver.tick(&mut world.graph, 100, &[]);
+            let sent = NOW - 900;
+            let id = world.id("message");
+            let older = json!({"id": id, "created_time": time(sent), "message": "d", "from": {"id": "7"}});
+            while world.graph.now < sent + late * 60 {
+                world.graph.now += TICK;
+                driver.tick(&mut world.graph, 100, &[]);
+            }
+            let listed = world.graph.now;
+            world.graph.list("t_1", "messages").push(older);
+            let id = world.id("message");
+            let only = json!({"id": id, "created_time": time(sent), "message": "d", "from": {"id": "8"}});
+            world.graph.newest("t_2", "messages", only);
+            world.graph.list("me", "conversations").push(json!({"id": "t_2", "updated_time": time(sent)}));
+            driver.tick(&mut world.graph, 100, &[]);
+            assert!(driver.things().contains(&format!("message:{id}")), "{network}, {late} minutes");
+            while world.graph.now < listed + 8000 {
+                world.graph.now += TICK;
+                driver.tick(&mut world.graph, 100, &[]);
+            }
+            assert_eq!(driver.things(), world.expected, "{network}, {late} minutes");
+            assert!(count(&world.graph, "messages") <= 4 + 4, "{network}: a few reads each");
+            let calls = count(&world.graph, "conversations");
+            driver.tick(&mut world.graph, 100, &[]);
+            assert_eq!(count(&world.graph, "conversations"), calls + 1);
+        }
+    }
+}
+
+#[test]
+fn conversations_of_the_last_hours_take_one_call_while_nothing_changes() {
+    let mut world = World::new(Network::Facebook, 25);
+    let mut driver = Driver::new();
+    for nth in 0..60 {
+        world.message(&format!("t_{nth}"), NOW - 100_000 + nth);
+    }
+    for nth in 0..10 {
+        world.message(&format!("t_{nth}"), NOW - 60 + nth);
+    }
+    world.settle(&mut driver);
+    let before = driver.things();
+    world.message("t_30", world.graph.now - 60);
+    driver.tick(&mut world.graph, 1000, &[]);
+    let (lists, messages) = (count(&world.graph, "conversations"), count(&world.graph, "messages"));
+    world.graph.now += TICK;
+    driver.tick(&mut world.graph, 1000, &[]);
+    assert_eq!(count(&world.graph, "conversations"), lists + 1, "one call, though it has more than a page");
+    assert_eq!(count(&world.graph, "messages"), messages, "what was read is not read again at each tick");
+    assert_eq!(driver.things().len(), before.len() + 1);
+}

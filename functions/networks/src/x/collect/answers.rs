@@ -118,6 +118,7 @@ pub(super) struct Includes<'a> {
     users: HashMap<String, &'a RawValue>,
     tweets: HashMap<String, (&'a RawValue, Option<String>)>,
     media: HashMap<String, &'a RawValue>,
+    places: HashMap<String, &'a RawValue>,
 }
 
 impl<'a> Includes<'a> {
@@ -135,6 +136,7 @@ impl<'a> Includes<'a> {
             users: elements("users").filter_map(|raw| Some((id(raw, "id")?, raw))).collect(),
             tweets: elements("tweets").filter_map(tweet).collect(),
             media: elements("media").filter_map(|raw| Some((id(raw, "media_key")?, raw))).collect(),
+            places: elements("places").filter_map(|raw| Some((id(raw, "id")?, raw))).collect(),
         }
     }
 
@@ -159,7 +161,10 @@ impl<'a> Includes<'a> {
         let users = array(users.iter().filter_map(|id| Some(self.users.get(id)?.get())).collect());
         let posts = array(posts.iter().filter_map(|id| Some(self.tweets.get(id)?.0.get())).collect());
         let media: Vec<&str> = keys.filter_map(|key| Some(self.media.get(&key)?.get())).collect();
-        format!(r#"{{"users":{users},"tweets":{posts},"media":{}}}"#, array(media))
+        // Few posts name a place: those that do not are stored as before.
+        let place = element["geo"]["place_id"].as_str().and_then(|id| self.places.get(id));
+        let place = place.map(|raw| format!(r#","places":[{}]"#, raw.get())).unwrap_or_default();
+        format!(r#"{{"users":{users},"tweets":{posts},"media":{}{place}}}"#, array(media))
     }
 }
 
