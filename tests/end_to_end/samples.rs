@@ -19,7 +19,12 @@ async fn report(folder: &Path) -> Report {
         lambda: addresses.lambda.clone(),
         admin_key: ADMIN_KEY.to_owned(),
     };
-    let secrets = Secrets { meta: META_SECRET.to_owned(), x: X_SECRET.to_owned() };
+    let secrets = Secrets {
+        meta: META_SECRET.to_owned(),
+        x: X_SECRET.to_owned(),
+        linkedin: LINKEDIN_SECRET.to_owned(),
+        youtube: YOUTUBE_SECRET.to_owned(),
+    };
     let report = run(addresses, &secrets, &samples, no_pushes).await.unwrap();
     bundle.stop().await;
     report

@@ -8,6 +8,7 @@ use crate::NotDone;
 use crate::assertion;
 use crate::call::Call;
 use crate::fault::Faults;
+use crate::hub::Subscription;
 use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::request::{Reply, Request};
 use crate::thing::{Kind, Published, Thing};
@@ -82,6 +83,7 @@ pub(crate) struct Shelf {
     pub(crate) calls: Vec<Call>,
     /// The most elements of one answer.
     pub(crate) cap: Option<usize>,
+    pub(crate) subscriptions: Vec<Subscription>,
     things: Vec<Published>,
     by_id: HashMap<String, usize>,
     by_page: HashMap<String, Vec<usize>>,
@@ -104,6 +106,7 @@ impl Shelf {
             faults: Faults::default(),
             calls: Vec::new(),
             cap: None,
+            subscriptions: Vec::new(),
             things: Vec::new(),
             by_id: HashMap::new(),
             by_page: HashMap::new(),
@@ -135,6 +138,12 @@ impl Shelf {
         if let Some(token) = refresh_token {
             self.tokens.put(&token, one(Role::Refresh, None));
         }
+    }
+
+    /// Takes a subscription, in the place of one of the same page and address.
+    pub(crate) fn subscribe(&mut self, new: Subscription) {
+        self.subscriptions.retain(|one| one.page != new.page || one.callback != new.callback);
+        self.subscriptions.push(new);
     }
 
     pub(crate) fn publish(&mut self, page: &str, thing: Thing, now_ms: u64) -> Result<String, NotDone> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
+use carteiro_core::hop::Hop;
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
 use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
@@ -79,7 +80,7 @@ impl PagePoll<'_> {
             };
             let now = self.clock.now();
             let parsed = answered.parse(|answer| run.on_response(answer, now)).without(&self.tokens());
-            let stored = self.ingest_events(parsed.events).await?;
+            let stored = self.ingest_events(parsed.events, Hop::default()).await?;
             run.on_stored(stored);
             history.note(&parsed.verdict);
             if let Some(end) = self.follow(&request, answered.status, parsed.verdict).await? {
@@ -97,7 +98,12 @@ impl PagePoll<'_> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
         let (spender, taken) = (self.spender(), (request.operation, request.units));
-        match polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await? {
+        let admission = if request.units == 0 {
+            Admission::Now
+        } else {
+            polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await?
+        };
+        match admission {
             Admission::Now => {}
             Admission::At(until) => return Ok(Called::Limited(until)),
             Admission::Never => {
@@ -108,7 +114,9 @@ impl PagePoll<'_> {
         }
         self.quota.calls += 1;
         let app_token = polls.apps.meta.as_ref();
-        let credentials = Credentials { access_token: &self.access.call_token, app_token };
+        let push_secret = polls.pushes.secret(self.page.network, &self.page.network_id);
+        let (access_token, push_secret) = (&self.access.call_token, push_secret.as_ref());
+        let credentials = Credentials { access_token, app_token, push_secret };
         let time = CallTime::of(self.clock, AFTER_CALL);
         Ok(match polls.client.request(self.page.network, request, credentials, time).await {
             Ok(answered) => Called::Answered(answered),

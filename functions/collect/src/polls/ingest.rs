@@ -19,8 +19,12 @@ use super::page::PagePoll;
 pub(super) const DISPATCH_LEASE: Duration = Duration::from_secs(120);
 
 impl PagePoll<'_> {
-    /// Stores events and dispatches the new ones. Those that cannot be dispatched now are ready for a tick.
-    pub(super) async fn ingest_events(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
+    /// Stores events that passed through Carteiro so often before, and dispatches the new ones. Those that cannot be dispatched now are ready for a tick.
+    pub(super) async fn ingest_events(
+        &mut self,
+        events: Vec<Event>,
+        hop: Hop,
+    ) -> Result<Stored, AdapterError> {
         if events.is_empty() {
             return Ok(Stored::default());
         }
@@ -28,7 +32,7 @@ impl PagePoll<'_> {
         let claim = Claim::new(after(now, DISPATCH_LEASE))?;
         let (mut entries, mut of_entry, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for event in events {
-            let entry = self.entry(&event, &claim);
+            let entry = self.entry(&event, hop, &claim);
             // One answer may have the same thing twice.
             if seen.insert(entry.key.clone()) {
                 entries.push(entry);
@@ -50,7 +54,7 @@ impl PagePoll<'_> {
         Ok(stored)
     }
 
-    fn entry(&self, event: &Event, claim: &Claim) -> NewEntry {
+    fn entry(&self, event: &Event, hop: Hop, claim: &Claim) -> NewEntry {
         let owner = self.page.network_id.clone();
         let reading = normalise::read(event, &owner);
         NewEntry {
@@ -59,7 +63,7 @@ impl PagePoll<'_> {
             key: EntryKey::new(&reading.thing, &reading.version),
             event: PackedEvent::of(event),
             says: reading.says(),
-            hop: Hop::default(),
+            hop,
             owner,
             waiting: EntryState::Claimed(claim.clone()),
         }

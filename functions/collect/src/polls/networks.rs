@@ -26,6 +26,7 @@ impl PagePoll<'_> {
             scope,
             access_token: &self.access.call_token,
             api: self.collect.polls.settings.api(network),
+            is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,
             checkpoint: progress.checkpoint.as_deref(),
         });

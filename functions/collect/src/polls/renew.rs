@@ -118,7 +118,8 @@ impl PagePoll<'_> {
     async fn renew_with_itself(&self) -> Result<Fresh, PollEnd> {
         let (polls, network) = (&self.collect.polls, self.page.network);
         let Some(renewal) = network.spec().token.self_renewal else { return Err(PollEnd::Fault) };
-        let credentials = Credentials { access_token: &self.access.call_token, app_token: None };
+        let credentials =
+            Credentials { access_token: &self.access.call_token, app_token: None, push_secret: None };
         let time = CallTime::of(self.clock, AFTER_CALL);
         let answered = polls.client.request(network, &(renewal.request)(), credentials, time).await;
         let answered = answered.map_err(|error| {

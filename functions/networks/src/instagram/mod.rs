@@ -21,7 +21,7 @@ fn route(token: &AccessToken, endpoint: Endpoint) -> (Network, Endpoint) {
     match (Login::of(token), endpoint) {
         (Login::Instagram, _) => (Network::Instagram, Endpoint::Token),
         (Login::Facebook, Endpoint::Token) => (Network::Facebook, Endpoint::Token),
-        (Login::Facebook, Endpoint::Api) => (Network::Instagram, Endpoint::Api),
+        (Login::Facebook, endpoint) => (Network::Instagram, endpoint),
     }
 }
 
@@ -39,7 +39,11 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     limit_header: None,
     idle_cost: None,
     least_calls: u32::MAX,
-    completion: Some(&CompletionSpec { request: collect::complete, read: collect::completed }),
+    completion: Some(&CompletionSpec {
+        request: collect::complete,
+        read: collect::completed,
+        keeps_key: true,
+    }),
     token: TokenSpec {
         grant: |token| (Login::of(token) == Login::Instagram).then_some(GrantType::AccessToken),
         self_renewal: Some(&SelfRenewal {

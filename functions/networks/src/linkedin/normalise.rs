@@ -17,8 +17,9 @@
 
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
-use crate::inbox::{Event, Reading, Shape, Version};
+use crate::collected::{Action, Attachment, Author, By, Kind, Parent, Published};
+use crate::inbox::{Event, Reading, Shape, Version, Wanted};
+use crate::linkedin::collect::MAX_URN_BYTES;
 use crate::network::NetworkId;
 use crate::normalise::{deleted, reading_of, value};
 
@@ -28,7 +29,15 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     match event.shape {
         Shape::LinkedinPost => post(&found, owner),
         Shape::LinkedinComment => comment(&found, owner),
-        Shape::LinkedinNotification => notification(&found, owner),
+        Shape::LinkedinNotification => {
+            let mut reading = notification(&found, owner)?;
+            // One that was polled had its post's comments listed by then.
+            let is_pushed = event.by == By::Push && is_comment(&found) && reading.content.text.is_none();
+            let comment = reading.thing.strip_prefix("comment:").filter(|urn| urn.len() <= MAX_URN_BYTES);
+            reading.wanted =
+                comment.filter(|_| is_pushed).map(|urn| Wanted::Comment { comment: urn.to_owned() });
+            Some(reading)
+        }
         _ => None,
     }
 }

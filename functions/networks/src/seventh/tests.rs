@@ -41,7 +41,8 @@ fn note(id: i64) -> Value {
 fn begin(settings: &NetworkSettings, checkpoint: Option<&str>) -> Begun {
     let scope = Scope { owner: owner(), token_version: 1, from: now(), now: now() };
     let access_token = &AccessToken::from_stored("token".to_owned());
-    (NETWORK.spec().collect)(Start { scope, access_token, api: settings.api(NETWORK), sweeps: 0, checkpoint })
+    let api = settings.api(NETWORK);
+    (NETWORK.spec().collect)(Start { scope, access_token, api, is_pushed: false, sweeps: 0, checkpoint })
 }
 
 /// Polls a shop that has notes up to this one.
