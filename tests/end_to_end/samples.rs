@@ -5,6 +5,8 @@ use std::path::Path;
 use carteiro_samples::{Addresses, Report, Secrets, read_folder, run};
 use carteiro_tests::{ADMIN_KEY, Bundle, tools, workspace};
 
+use crate::networks::{LINKEDIN_SECRET, YOUTUBE_SECRET};
+
 const META_SECRET: &str = "a-meta-secret";
 const X_SECRET: &str = "an-x-secret";
 

@@ -15,7 +15,7 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
         Kind::Comment => row(
             (
                 AsIds(EDITABLE),
-                "where the collector [subscribes](receiving.md#subscriptions), on public posts; answers to comments \
+                "where the collector [subscribes](collecting.md#subscriptions), on public posts; answers to comments \
                  too; those that come without their text are completed",
             ),
             (Asked, ASKED),

@@ -10,7 +10,7 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
         Kind::Post => row(
             (
                 AsIds(ON_AND_OFF),
-                "where the collector [subscribes](receiving.md#subscriptions); new and changed videos come with their \
+                "where the collector [subscribes](collecting.md#subscriptions); new and changed videos come with their \
                  titles alone, and are completed; deleted ones, and ones made private, come whole",
             ),
             (Asked, "public videos"),
