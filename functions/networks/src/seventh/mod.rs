@@ -11,7 +11,7 @@
 //!
 //! Outside of it, which tests of the documents and of the template tell of:
 //! - `template.yaml`: the parameters and environment variables of its two addresses, of its app and of its secrets, and
-//!   its routes under `/push/`;
+//!   its routes under `/push/`, with what subscribing takes where the collector does that;
 //! - `functions/manage/src/openapi.json`: its name in the lists of networks;
 //! - `tests/fixtures/pushes/<network>/`: bodies that it pushes;
 //! - `infra/fake_networks/`: a stand-in of its API;
