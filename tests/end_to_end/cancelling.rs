@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::blocks::until;
+use carteiro_tests::blocks::until_held;
 use carteiro_tests::{Account, Bundle, SOON, Webhook, assert_problem, dynamodb};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
@@ -24,10 +24,6 @@ async fn delete(bundle: &Bundle, account: &Account, path: &str) -> (u16, Value) 
     let headers = [("authorization", authorization.as_str())];
     let reply = bundle.client.request(Method::DELETE, path, &headers, "").await;
     (reply.status, reply.json())
-}
-
-async fn until_held(bundle: &Bundle, account: &Account, webhook: &Webhook, item_type: &str, count: u64) {
-    until(&bundle.client, account, webhook, item_type, |status| status["held"] == count).await;
 }
 
 async fn until_done(bundle: &Bundle, account: &Account, webhook: &Webhook, replay: &Value) -> Value {
@@ -62,7 +58,7 @@ async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
     bundle.receiver.set_behaviour("/later", come_back_in_two_hours());
     let item = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
     let other = bundle.send(&account, "/bots/b/messages", r#"{"n":2}"#).await;
-    until_held(&bundle, &account, &webhook, "message", 2).await;
+    until_held(&bundle.client, &account, &webhook, "message", 2).await;
     bundle.receiver.set_behaviour("/later", Behaviour::default());
     let asked = replay(&bundle, &account, &webhook, &item).await;
     let arrived = bundle.receiver.wait_for_count("/later", 3, SOON).await.unwrap();
@@ -72,7 +68,7 @@ async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
     let done = until_done(&bundle, &account, &webhook, &asked).await;
     assert_eq!(counts(&done), [1, 1, 0, 1, 0, 0], "{done}");
     // The other one goes on waiting for its time, and neither comes twice.
-    until_held(&bundle, &account, &webhook, "message", 1).await;
+    until_held(&bundle.client, &account, &webhook, "message", 1).await;
     let listed = bundle.client.get(&format!("/webhooks/{}/held", webhook.id), &account.key).await.json();
     assert_eq!(listed["data"][0]["id"], other, "{listed}");
     bundle.tick().await;
@@ -88,9 +84,9 @@ async fn a_replay_of_a_blocked_item_leaves_it_to_the_blocks_end() {
     let webhook = bundle.webhook(&account, "/blocked", &["message"]).await;
     bundle.receiver.set_behaviour("/blocked", come_back_in_two_hours());
     let first = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
-    until_held(&bundle, &account, &webhook, "message", 1).await;
+    until_held(&bundle.client, &account, &webhook, "message", 1).await;
     let second = bundle.send(&account, "/bots/b/messages", r#"{"n":2}"#).await;
-    until_held(&bundle, &account, &webhook, "message", 2).await;
+    until_held(&bundle.client, &account, &webhook, "message", 2).await;
     bundle.receiver.set_behaviour("/blocked", Behaviour::default());
     // The second never had a time of its own: it is found, and waits as before.
     let of_second = replay(&bundle, &account, &webhook, &second).await;
@@ -98,7 +94,7 @@ async fn a_replay_of_a_blocked_item_leaves_it_to_the_blocks_end() {
     let of_first = replay(&bundle, &account, &webhook, &first).await;
     assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
     assert_eq!(bundle.receiver.deliveries().len(), 1, "nothing goes to a blocked type");
-    until_held(&bundle, &account, &webhook, "message", 2).await;
+    until_held(&bundle.client, &account, &webhook, "message", 2).await;
     let unblock = format!("/webhooks/{}/unblock", webhook.id);
     assert_eq!(bundle.client.post(&unblock, &account.key, "").await.status, 200);
     bundle.receiver.wait_for_count("/blocked", 3, SOON).await.unwrap();
@@ -116,8 +112,8 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
     bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.send(&account, "/bots/b/messages", "{}").await;
     let event = bundle.send(&account, "/bots/b/events", "{}").await;
-    until_held(&bundle, &account, &webhook, "message", 3).await;
-    until_held(&bundle, &account, &webhook, "event", 1).await;
+    until_held(&bundle.client, &account, &webhook, "message", 3).await;
+    until_held(&bundle.client, &account, &webhook, "event", 1).await;
     let path = format!("/webhooks/{}/held", webhook.id);
     for path in [format!("{path}/{item}"), format!("{path}?type=message")] {
         let (status, problem) = delete(&bundle, &stranger, &path).await;
@@ -136,7 +132,7 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
     assert_eq!(rest, (200, json!({"dropped": 2, "dropped_more": false})));
     let none = delete(&bundle, &account, &format!("{path}?type=message")).await;
     assert_eq!(none, (200, json!({"dropped": 0, "dropped_more": false})));
-    until_held(&bundle, &account, &webhook, "message", 0).await;
+    until_held(&bundle.client, &account, &webhook, "message", 0).await;
     // Only the event waits, and only it arrives when its time comes.
     bundle.receiver.set_behaviour("/gone", Behaviour::default());
     for _ in 0..10 {
@@ -161,7 +157,7 @@ async fn a_cancelled_item_of_a_replay_is_counted_as_dropped() {
     };
     bundle.receiver.set_behaviour("/off", come_back_in_two_hours());
     let item = bundle.send(&account, "/bots/b/events", "{}").await;
-    until_held(&bundle, &account, &webhook, "event", 1).await;
+    until_held(&bundle.client, &account, &webhook, "event", 1).await;
     assert_eq!(patch(false).await.status, 200);
     let asked = replay(&bundle, &account, &webhook, &item).await;
     // The replay's item waits for its webhook to be enabled.
@@ -188,14 +184,14 @@ async fn what_a_mover_has_claimed_is_not_cancelled_and_arrives() {
     let webhook = bundle.webhook(&account, "/moved", &["message"]).await;
     bundle.receiver.set_behaviour("/moved", come_back_in_two_hours());
     let item = bundle.send(&account, "/bots/b/messages", "{}").await;
-    until_held(&bundle, &account, &webhook, "message", 1).await;
+    until_held(&bundle.client, &account, &webhook, "message", 1).await;
     bundle.receiver.set_behaviour("/moved", Behaviour::default());
     // A tick moves it to the queue, delayed to its time, which is some minutes away.
     bundle.advance(Duration::from_secs(100 * 60)).await;
     bundle.tick().await;
     bundle.advance(Duration::from_secs(10 * 60)).await;
     bundle.tick().await;
-    until_held(&bundle, &account, &webhook, "message", 0).await;
+    until_held(&bundle.client, &account, &webhook, "message", 0).await;
     let path = format!("/webhooks/{}/held", webhook.id);
     assert_eq!(delete(&bundle, &account, &format!("{path}/{item}")).await.0, 404);
     let none = delete(&bundle, &account, &format!("{path}?type=message")).await;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use carteiro_core::item::ItemType;
 use carteiro_core::work_share::SLOTS;
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::blocks::until;
+use carteiro_tests::blocks::until_held;
 use carteiro_tests::client::Client;
 use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb, sqs};
 use http::StatusCode;
 use serde_json::json;
+use tokio::time::Instant;
 
 /// How many items a neighbour's release has: two steps, of 10 and of 20.
 const ITEMS: usize = 30;
@@ -30,33 +31,29 @@ pub(crate) async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &We
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-pub(crate) async fn until_held(
-    bundle: &Bundle,
-    account: &Account,
-    webhook: &Webhook,
-    item_type: &str,
-    count: usize,
-) {
-    until(&bundle.client, account, webhook, item_type, |status| status["held"] == count).await;
-}
-
-/// Releases what a neighbour has, and answers in how many steps, without a tick.
-pub(crate) async fn neighbours_release(
+/// Has items of a webhook held and released, and waits until they arrived. Returns how long that took.
+pub(crate) async fn hold_and_release(
     bundle: &Bundle,
     account: &Account,
     webhook: &Webhook,
     path: &str,
-) -> String {
+) -> Duration {
     set_enabled(bundle, account, webhook, false).await;
-    let before = bundle.receiver.count(path);
-    let ended = |line: &String| line.contains("release.ended") && line.contains(&webhook.id);
-    let ends = bundle.logs.of("CollectFunction").iter().filter(|line| ended(line)).count();
+    let all = bundle.receiver.count(path) + ITEMS as u64;
     bundle.send_many(account, "event", ITEMS).await;
-    until_held(bundle, account, webhook, "event", ITEMS).await;
+    until_held(&bundle.client, account, webhook, "event", ITEMS).await;
+    let began = Instant::now();
     set_enabled(bundle, account, webhook, true).await;
-    let all = before + ITEMS as u64;
     let arrived = bundle.receiver.wait_for_count(path, all, SOON * 6).await;
     assert!(arrived.is_ok(), "{}: {:#?}", bundle.receiver.count(path), bundle.complaints());
+    began.elapsed()
+}
+
+/// Releases items of a neighbour's webhook, and returns in how many steps, without a tick.
+async fn neighbours_release(bundle: &Bundle, account: &Account, webhook: &Webhook, path: &str) -> String {
+    let ended = |line: &String| line.contains("release.ended") && line.contains(&webhook.id);
+    let ends = bundle.logs.of("CollectFunction").iter().filter(|line| ended(line)).count();
+    hold_and_release(bundle, account, webhook, path).await;
     for _ in 0..900 {
         let lines = bundle.logs.of("CollectFunction");
         if let Some(line) = lines.iter().filter(|line| ended(line)).nth(ends) {
@@ -88,7 +85,7 @@ async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
     let alone = neighbours_release(&bundle, &neighbour, &webhook, "/neighbour").await;
     bundle.receiver.set_behaviour("/hole", Behaviour::from(Answer::hang()));
     bundle.send_many(&attacker, "event", 20).await;
-    until_held(&bundle, &attacker, &hole, "event", 20).await;
+    until_held(&bundle.client, &attacker, &hole, "event", 20).await;
     set_enabled(&bundle, &attacker, &hole, true).await;
     bundle.receiver.wait_for_count("/hole", 1, SOON).await.unwrap();
     let go_on = Arc::new(AtomicBool::new(true));
@@ -143,7 +140,7 @@ async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
     }
     for (hole, _) in &holes {
         for item_type in TYPES {
-            until_held(&bundle, &attacker, hole, item_type, 1).await;
+            until_held(&bundle.client, &attacker, hole, item_type, 1).await;
         }
     }
     for (hole, _) in &holes {
@@ -173,19 +170,14 @@ async fn acts_that_follow_each_other_fast_send_the_work_of_a_few() {
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
     bundle.send_many(&account, "event", 1).await;
-    until_held(&bundle, &account, &webhook, "event", 1).await;
+    until_held(&bundle.client, &account, &webhook, "event", 1).await;
     let path = format!("/webhooks/{}/unblock", webhook.id);
     let (began, mut last) = (bundle.stack.clock().now_ms(), 0);
     for _ in 0..30 {
         assert_eq!(bundle.client.post(&path, &account.key, "").await.status, 200);
         last = bundle.stack.clock().now_ms();
     }
-    let url = format!("{}/000000000000/WorkQueue", bundle.stack.addresses().sqs);
-    let names = json!(["ApproximateNumberOfMessagesDelayed"]);
-    let asked = json!({"QueueUrl": url, "AttributeNames": names});
-    let counted = sqs::call(&bundle, "GetQueueAttributes", &asked).await;
-    let delayed: u64 =
-        counted["Attributes"]["ApproximateNumberOfMessagesDelayed"].as_str().unwrap().parse().unwrap();
+    let delayed = bundle.stack.queues().describe_queue("WorkQueue").await.unwrap().counts.delayed as u64;
     // Two looks at each of six types, every two seconds: the looks at once are not delayed.
     let most = 12 * ((last - began) / 2000 + 2);
     assert!(delayed <= most, "{delayed} messages of 30 acts in {} ms", last - began);
@@ -201,7 +193,7 @@ async fn a_release_whose_worker_died_goes_on_after_its_lease() {
     let account = bundle.account().await;
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
     bundle.send_many(&account, "event", 3).await;
-    until_held(&bundle, &account, &webhook, "event", 3).await;
+    until_held(&bundle.client, &account, &webhook, "event", 3).await;
     assert!(bundle.rest(SOON * 3).await);
     // A worker claimed it, and died.
     let lease = bundle.stack.clock().now_ms() + 6_000;
@@ -231,7 +223,7 @@ async fn a_release_seconds_before_a_blocks_end_waits_for_it() {
     bundle.receiver.wait_for_count("/x", 1, SOON).await.unwrap();
     bundle.receiver.set_behaviour("/x", Behaviour::default());
     bundle.send_many(&account, "event", 1).await;
-    until_held(&bundle, &account, &webhook, "event", 1).await;
+    until_held(&bundle.client, &account, &webhook, "event", 1).await;
     // Whoever planned it has a clock that is ahead. Older versions do not say whose work it is.
     let url = format!("{}/000000000000/WorkQueue", bundle.stack.addresses().sqs);
     let work = json!({"work": "release", "webhook": webhook.id, "item_type": "event"}).to_string();

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use carteiro_networks::network::Network;
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, SOON, Webhook, sqs};
+use carteiro_tests::blocks::until_held;
+use carteiro_tests::{Account, Bundle, SOON};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -119,12 +120,9 @@ async fn until_moved(bundle: &Bundle, items: &[String], least: usize) {
 
 /// Waits until the first wave is over: no message of the usual lane waits or is under way.
 async fn until_the_usual_lane_is_empty(bundle: &Bundle) {
-    let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-    let url = format!("{}/000000000000/DeliverQueue", bundle.stack.addresses().sqs);
-    let asked = json!({"QueueUrl": url, "AttributeNames": names});
     for _ in 0..600 {
-        let counted = sqs::call(bundle, "GetQueueAttributes", &asked).await;
-        if names.iter().all(|name| counted["Attributes"][name] == "0") {
+        let counts = bundle.stack.queues().describe_queue("DeliverQueue").await.unwrap().counts;
+        if counts.visible + counts.in_flight == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -264,19 +262,6 @@ async fn checked(bundle: &Bundle, account: &Account, page: &str) -> Duration {
     began.elapsed()
 }
 
-/// Has 30 items held and released, and answers how long the release took. The log of its end may be among too many.
-async fn released(bundle: &Bundle, account: &Account, webhook: &Webhook) -> Duration {
-    const ITEMS: usize = 30;
-    release_neighbours::set_enabled(bundle, account, webhook, false).await;
-    let before = bundle.receiver.count("/held");
-    bundle.send_many(account, "event", ITEMS).await;
-    release_neighbours::until_held(bundle, account, webhook, "event", ITEMS).await;
-    let began = Instant::now();
-    release_neighbours::set_enabled(bundle, account, webhook, true).await;
-    bundle.receiver.wait_for_count("/held", before + ITEMS as u64, SOON * 6).await.unwrap();
-    began.elapsed()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes four minutes and a quiet machine"]
 async fn all_attacks_at_once_leave_a_neighbour_its_service() {
@@ -290,7 +275,7 @@ async fn all_attacks_at_once_leave_a_neighbour_its_service() {
     bundle.until_rest().await;
     bundle.advance(CHECK_PAUSE).await;
     let alone = measured(&bundle, &neighbour, "alone", 40).await;
-    let release_alone = released(&bundle, &neighbour, &held).await;
+    let release_alone = release_neighbours::hold_and_release(&bundle, &neighbour, &held, "/held").await;
     let check_alone = checked(&bundle, &neighbour, &page).await;
     bundle.until_rest().await;
     bundle.advance(CHECK_PAUSE).await;
@@ -309,7 +294,7 @@ async fn all_attacks_at_once_leave_a_neighbour_its_service() {
     bundle.receiver.set_behaviour("/hole", Behaviour::from(Answer::hang()));
     bundle.receiver.set_behaviour("/tested", Behaviour::from(Answer::hang()));
     bundle.send_many(&unblocking, "event", 20).await;
-    release_neighbours::until_held(&bundle, &unblocking, &hole, "event", 20).await;
+    until_held(&bundle.client, &unblocking, &hole, "event", 20).await;
     release_neighbours::set_enabled(&bundle, &unblocking, &hole, true).await;
 
     let stop = AtomicBool::new(false);
@@ -344,7 +329,7 @@ async fn all_attacks_at_once_leave_a_neighbour_its_service() {
         let (mut times, mut releases) = (Vec::new(), Vec::new());
         while began.elapsed() < ATTACK {
             times.extend(measured(&bundle, &neighbour, "beside all", 60).await.0);
-            releases.push(released(&bundle, &neighbour, &held).await);
+            releases.push(release_neighbours::hold_and_release(&bundle, &neighbour, &held, "/held").await);
         }
         stop.store(true, Ordering::Relaxed);
         times.sort_unstable();

@@ -49,6 +49,17 @@ pub async fn until(
     panic!("the status did not become as wanted: {shown}");
 }
 
+/// Waits until as many items of a type are held.
+pub async fn until_held(
+    client: &Client,
+    account: &Account,
+    webhook: &Webhook,
+    item_type: &str,
+    count: usize,
+) {
+    until(client, account, webhook, item_type, |status| status["held"] == count).await;
+}
+
 /// Whether a status says that its type is blocked.
 #[must_use]
 pub fn is_blocked(status: &Value) -> bool {

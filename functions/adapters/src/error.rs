@@ -29,6 +29,21 @@ pub enum AdapterError {
         #[source]
         source: Source,
     },
+    /// A call lacks a part that it needs: a fault of this code. A repeat does not help.
+    #[error("{operation} could not be built")]
+    NotBuilt {
+        /// The operation.
+        operation: &'static str,
+        /// The part.
+        #[source]
+        source: BuildError,
+    },
+    /// It did not end within the invocation's time; whether it was done all the same is not known.
+    #[error("{operation} did not end in time")]
+    OutOfTime {
+        /// The operation.
+        operation: &'static str,
+    },
     /// A row is not as this version writes it.
     #[error("a row of the {table} table cannot be read: {attribute}")]
     Malformed {
@@ -64,8 +79,8 @@ impl AdapterError {
     }
 
     /// A call lacks a part that it needs.
-    pub(crate) fn not_built(source: BuildError) -> Self {
-        Self::unavailable("building a write", source)
+    pub(crate) fn not_built(operation: &'static str) -> impl FnOnce(BuildError) -> Self {
+        move |source| Self::NotBuilt { operation, source }
     }
 
     /// Others changed the same row again and again.
@@ -77,7 +92,7 @@ impl AdapterError {
     /// Whether a repeat may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::Malformed { .. })
+        !matches!(self, Self::Refused { .. } | Self::NotBuilt { .. } | Self::Malformed { .. })
     }
 
     /// Sorts an AWS call's error: a request that a service certainly refused will be refused again; any other failure

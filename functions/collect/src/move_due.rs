@@ -194,7 +194,8 @@ async fn bury(collect: &Collect, over: &[Claimed], clock: InvocationClock) {
 async fn finish(collect: &Collect, claimed: &Claimed) {
     if let Err(error) = collect.held.items.finish(&claimed.key, &claimed.claim).await {
         // The row is moved once more when its claim has run out: a duplicate, not a loss.
-        tracing::warn!(error = error.chain(), "held.not_deleted");
+        let place = claimed.key.place();
+        tracing::warn!(place, error = error.chain(), "held.not_deleted");
     }
 }
 

@@ -26,10 +26,10 @@ use carteiro_adapters::tables::waiting::cursor::HeldCursor;
 use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_adapters::tables::waiting::keys::{HeldKey, SHARDS};
 use carteiro_adapters::tables::waiting::release::{Release, ReleaseClaim};
-use carteiro_core::delivery::Delivery;
+use carteiro_core::delivery::{Delivery, StepTag};
 use carteiro_core::holding::{LeftRelease, NewStep};
 use carteiro_core::release::{
-    Ending, FIRST_STEP, Gate, MAX_STEP_BYTES, Move, NextStep, STEP_TIME, StepStatus, StepTag, ending, grown,
+    Ending, FIRST_STEP, Gate, MAX_STEP_BYTES, Move, NextStep, STEP_TIME, StepStatus, ending, grown,
     is_search_due, may_hide_expired, next_expiry, next_move, next_step, step_status,
 };
 use carteiro_core::retention::after;
@@ -478,7 +478,8 @@ impl<'a> Worker<'a> {
     async fn delete(&self, rows: Vec<HeldKey>) {
         let deleting = stream::iter(rows).map(|key| async move {
             if let Err(error) = self.collect.held.items.delete_released(&key).await {
-                tracing::warn!(error = error.chain(), "held.not_deleted");
+                let place = key.place();
+                tracing::warn!(place, error = error.chain(), "held.not_deleted");
             }
         });
         deleting.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;

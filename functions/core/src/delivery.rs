@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use crate::hop::Hop;
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::{ItemType, Source};
-use crate::release::StepTag;
 use crate::replay::Replayed;
 use crate::retention::Retention;
 
@@ -289,12 +288,67 @@ pub fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
     batches
 }
 
+/// The place of a delivery in a step of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepTag {
+    /// The step's id, of random hexadecimal digits.
+    pub id: String,
+    /// Whether it is the first step.
+    pub first: bool,
+    /// The item's index in the step. An older version has none, and such an item is not counted.
+    pub index: Option<u32>,
+}
+
+/// A text that names no step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a step of a release")]
+pub struct InvalidStep;
+
+impl fmt::Display for StepTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", if self.first { "first" } else { "later" }, self.id)?;
+        self.index.map_or(Ok(()), |index| write!(f, "#{index}"))
+    }
+}
+
+impl FromStr for StepTag {
+    type Err = InvalidStep;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStep> {
+        let (kind, rest) = text.split_once('#').ok_or(InvalidStep)?;
+        let (id, index) = match rest.split_once('#') {
+            Some((id, index)) => (id, Some(index.parse().map_err(|_| InvalidStep)?)),
+            None => (rest, None),
+        };
+        let first = match kind {
+            "first" => true,
+            "later" => false,
+            _ => return Err(InvalidStep),
+        };
+        if id.is_empty() || id.len() > 64 {
+            return Err(InvalidStep);
+        }
+        Ok(Self { id: id.to_owned(), first, index })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::id::ReplayId;
+
+    #[test]
+    fn a_step_survives_its_text() {
+        let tag = |id: &str, first, index| StepTag { id: id.to_owned(), first, index };
+        for tag in [tag("ab", true, Some(0)), tag("cd", false, Some(999)), tag("ef", true, None)] {
+            assert_eq!(tag.to_string().parse::<StepTag>().unwrap(), tag);
+        }
+        for text in ["", "first", "first#", "middle#a", "first#a#", "first#a#x", "first#a#1#2", "first##1"] {
+            assert!(text.parse::<StepTag>().is_err(), "{text}");
+        }
+    }
 
     fn delivery(body: &[u8]) -> Delivery {
         Delivery {

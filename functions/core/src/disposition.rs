@@ -157,7 +157,7 @@ pub fn without_attempt(
         // The next tick begins a new chain, and its first message is moved.
         Unattempted::SlowAtChainsEnd => (look_again(now), true),
         Unattempted::Overdue => (look_again(after(now, OVERDUE_WAIT)), true),
-        Unattempted::HostBusy => match lane::retry(delivery.chain) {
+        Unattempted::HostBusy => match lane::short_wait(delivery.chain) {
             ShortWait::InQueue => (Disposition::Resend(here, HOST_BUSY_WAIT), false),
             ShortWait::Held => (look_again(after(now, HOST_BUSY_WAIT)), true),
         },
@@ -198,7 +198,7 @@ pub fn after_attempt(
             // A delivery at the end of a chain may have sent it.
             Disposition::HoldUntil(after(now, wait.max(NOTICE_WAIT)).min(end))
         }
-        (Settlement::RetrySoon { wait }, None) => match lane::retry(delivery.chain) {
+        (Settlement::RetrySoon { wait }, None) => match lane::short_wait(delivery.chain) {
             ShortWait::InQueue => Disposition::Requeue(wait),
             ShortWait::Held => Disposition::HoldUntil(after(now, wait).min(end)),
         },

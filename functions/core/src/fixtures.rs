@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::address::PrivateTargets;
 use crate::credentials::Fresh;
 use crate::delivery::Delivery;
+use crate::delivery::StepTag;
 use crate::hop::Hop;
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
-use crate::release::StepTag;
 use crate::webhook::{NewWebhook, Webhook};
 
 /// A time, in seconds after 1970 began.

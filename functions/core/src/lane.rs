@@ -12,7 +12,7 @@
 //! # How long a chain of invocations gets
 //! A delivery's message may lead to another one, by a short retry or a move, and that to a third. Such a chain may have
 //! at most [`MAX_CHAIN`] messages, so a delivery carries the number of messages before it. At its chain's end it is not
-//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`retry`]), with which a tick begins a
+//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`short_wait`]), with which a tick begins a
 //! new chain. A retry stays in the lane of its attempt; messages in the slow lane whose webhook recovered are attempted
 //! there.
 //!
@@ -91,7 +91,7 @@ pub enum ShortWait {
 
 /// Decides where the short wait after a failed attempt is spent, by the messages before it in its chain.
 #[must_use]
-pub fn retry(chain: u32) -> ShortWait {
+pub fn short_wait(chain: u32) -> ShortWait {
     if has_room(chain) { ShortWait::InQueue } else { ShortWait::Held }
 }
 
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn three_short_retries_fit_into_a_chain_without_a_move() {
-        assert_eq!([0, 1, 2, 3].map(retry)[..3], [ShortWait::InQueue; 3]);
-        assert_eq!(retry(3), ShortWait::Held);
-        assert_eq!(retry(u32::MAX), ShortWait::Held);
+        assert_eq!([0, 1, 2, 3].map(short_wait)[..3], [ShortWait::InQueue; 3]);
+        assert_eq!(short_wait(3), ShortWait::Held);
+        assert_eq!(short_wait(u32::MAX), ShortWait::Held);
     }
 
     proptest! {
@@ -161,7 +161,7 @@ mod tests {
                 prop_assert!(lane == Lane::Slow || !slow || choice != LaneChoice::Here, "a slow one is never attempted here");
                 match choice {
                     LaneChoice::ToSlowLane => lane = Lane::Slow,
-                    LaneChoice::Here if is_short(attempt) && retry(chain) == ShortWait::InQueue => attempt += 1,
+                    LaneChoice::Here if is_short(attempt) && short_wait(chain) == ShortWait::InQueue => attempt += 1,
                     LaneChoice::Here | LaneChoice::Overdue | LaneChoice::ToSlowLaneByRow => break,
                 }
                 chain += 1;

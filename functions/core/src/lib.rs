@@ -3,6 +3,20 @@
 //! Nothing here does I/O, reads a clock or draws randomness: `now` and random words are arguments, so that every
 //! decision can be tested exactly. No AWS crate, no async runtime and no HTTP crate is in its dependency tree; CI
 //! checks that. The adapters do what these functions decide, and the handlers wire the two.
+//!
+//! # Where to begin
+//! - **An item on its way**: [`item`], [`delivery`], [`webhook`]; [`admission`] decides whether it is attempted,
+//!   [`disposition`] where it goes afterwards, [`retry`] when it is attempted again, [`lane`] and [`slow`] in which
+//!   queue.
+//! - **An attempt**: [`message`] is the request, [`signature`] and [`credentials`] sign it, [`address`] and
+//!   [`own_hosts`] say whom it may reach, [`outcome`] and [`cause`] what came of it, [`attempt_log`] and
+//!   [`attempt_order`] what its owner sees.
+//! - **Blocking**: [`streak`] is the rule, [`transition`] the form of its conditional writes, [`notice`] what is said
+//!   of it, [`tally`] what is counted of the dead and the dropped.
+//! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
+//!   [`retention`] how long.
+//! - **Shares and limits**: [`account_limit`], [`work_share`], [`test_share`], [`hop`].
+//! - **The API's forms**: [`id`], [`key`], [`idempotency`], [`field`], [`problem`], [`ndjson`], [`cursor`], [`mask`].
 
 pub mod account_limit;
 pub mod address;

@@ -59,7 +59,7 @@ async fn deliver_all(
     let unrecorded = left.messages;
     let processed = processed.into_iter().filter(|each| !unrecorded.contains(&each.message)).collect();
     let settled = settle::all(deliver, processed, lane, seen_at, clock).await;
-    let dead = tally::count_deaths(deliver, &settled, clock).await;
+    let dead = tally::count_deaths(deliver, &settled.deaths, settled.may_notify_deaths, clock).await;
     let notifying = notify(deliver, left.pending.iter().chain(&disabled).chain(&dead), clock);
     join(notifying, log::write(deliver, attempts, &settled, clock)).await;
     failed.extend(settled.unsettled);

@@ -98,7 +98,7 @@ pub(crate) async fn write(
 #[cfg(test)]
 mod tests {
     use carteiro_core::delivery::Delivery;
-    use carteiro_core::release::StepTag;
+    use carteiro_core::delivery::StepTag;
 
     use super::*;
     use crate::fixtures::{attempted, delivery, status};

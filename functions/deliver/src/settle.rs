@@ -14,11 +14,11 @@ use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::admission::Unattempted;
 use carteiro_core::attempt_log::ItemFate;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::delivery::StepTag;
 use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attempt, without_attempt};
 use carteiro_core::holding::HeldFor;
 use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;
-use carteiro_core::release::StepTag;
 use carteiro_core::streak;
 use carteiro_core::tally::Deaths;
 use carteiro_core::webhook::WhileBlocked;
@@ -207,16 +207,29 @@ async fn send(
         return Vec::new();
     }
     let (decided, outgoing): (Vec<_>, Vec<_>) = outgoing.into_iter().unzip();
-    let left = clock.left().saturating_sub(ANSWER_RESERVE);
-    match tokio::time::timeout(left, queue.send(&outgoing)).await {
+    let sending = async { Ok(queue.send(&outgoing).await) };
+    match in_time(clock, "queueing deliveries", sending).await {
         Ok(sent) => decided
             .into_iter()
             .zip(sent)
             .filter(|(_, sent)| sent.is_err())
             .map(|(decided, _)| decided.message.clone())
             .collect(),
-        Err(_) => decided.into_iter().map(|decided| decided.message.clone()).collect(),
+        Err(error) => {
+            tracing::error!(items = decided.len(), error = error.chain(), "settle.not_queued");
+            decided.into_iter().map(|decided| decided.message.clone()).collect()
+        }
     }
+}
+
+/// Awaits a call for as long as the batch has time.
+async fn in_time<T>(
+    clock: InvocationClock,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, AdapterError>>,
+) -> Result<T, AdapterError> {
+    let left = clock.left().saturating_sub(ANSWER_RESERVE);
+    tokio::time::timeout(left, call).await.unwrap_or(Err(AdapterError::OutOfTime { operation }))
 }
 
 /// Writes the rows of held and dead items. Answers the messages whose row is not certainly written.
@@ -227,15 +240,10 @@ async fn store(
     clock: InvocationClock,
 ) -> Vec<String> {
     let writing = stream::iter(decided).map(|decided| async move {
-        let left = clock.left().saturating_sub(ANSWER_RESERVE);
-        match tokio::time::timeout(left, write(deliver, decided, seen_at, clock.now())).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => {
-                tracing::error!(message = decided.message, error = error.chain(), "settle.not_stored");
-                Some(decided.message.clone())
-            }
-            Err(_) => Some(decided.message.clone()),
-        }
+        let writing = write(deliver, decided, seen_at, clock.now());
+        let error = in_time(clock, "storing an item", writing).await.err()?;
+        tracing::error!(message = decided.message, error = error.chain(), "settle.not_stored");
+        Some(decided.message.clone())
     });
     writing.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
 }
@@ -276,15 +284,10 @@ async fn write(
 async fn ensure_releases(deliver: &Deliver, decided: &[Decided], clock: InvocationClock) -> Vec<String> {
     let mut uncertain = Vec::new();
     for (key, HeldOfRelease { account, due_at, messages }) in awaited(decided) {
-        let left = clock.left().saturating_sub(ANSWER_RESERVE);
         let ensuring = deliver.held.releases.ensure(&key, account, due_at);
-        match tokio::time::timeout(left, ensuring).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(webhook = key.webhook.as_str(), error = error.chain(), "settle.no_release");
-                uncertain.extend(messages.into_iter().map(str::to_owned));
-            }
-            Err(_) => uncertain.extend(messages.into_iter().map(str::to_owned)),
+        if let Err(error) = in_time(clock, "writing a release", ensuring).await {
+            tracing::error!(webhook = key.webhook.as_str(), error = error.chain(), "settle.no_release");
+            uncertain.extend(messages.into_iter().map(str::to_owned));
         }
     }
     uncertain
@@ -323,11 +326,10 @@ type FinishedIndices = (BTreeSet<i64>, BTreeSet<i64>);
 /// takes it over.
 async fn finish_steps(deliver: &Deliver, settled: &[Decided], clock: InvocationClock) {
     for ((key, step), (finished, failed)) in finished_indices(settled) {
-        let left = clock.left().saturating_sub(ANSWER_RESERVE);
         let counting = deliver.held.releases.count_finished(&key, step, &finished, &failed);
-        if !matches!(tokio::time::timeout(left, counting).await, Ok(Ok(()))) {
-            let items = finished.len();
-            tracing::warn!(webhook = key.webhook.as_str(), items, "release.step_not_counted");
+        if let Err(error) = in_time(clock, "counting a step's items", counting).await {
+            let (webhook, items) = (key.webhook.as_str(), finished.len());
+            tracing::warn!(webhook, items, error = error.chain(), "release.step_not_counted");
         }
     }
 }

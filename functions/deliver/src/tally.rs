@@ -6,11 +6,10 @@ use std::collections::HashMap;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::admission::Unattempted;
-use carteiro_core::tally;
+use carteiro_core::tally::{self, Deaths};
 
 use crate::attempt::{AttemptResult, Processed};
 use crate::context::Deliver;
-use crate::settle::Settled;
 
 /// Counts the items that were dropped because their webhook no longer takes them.
 pub(crate) async fn count_dropped(deliver: &Deliver, processed: &[Processed], clock: InvocationClock) {
@@ -31,18 +30,19 @@ pub(crate) async fn count_dropped(deliver: &Deliver, processed: &[Processed], cl
     }
 }
 
-/// Counts the deaths of a batch. Answers the tallies whose due notice this batch sends: none if one of the dead came
-/// through a chain of messages, which a notice would make longer. A tick sends the others.
+/// Counts the deaths of a batch. Returns the tallies whose due notice this batch sends: none unless it may notify. A
+/// tick sends the others.
 pub(crate) async fn count_deaths(
     deliver: &Deliver,
-    settled: &Settled,
+    all: &[Deaths],
+    may_notify: bool,
     clock: InvocationClock,
 ) -> Vec<StreakKey> {
     let mut due = Vec::new();
-    for deaths in &settled.deaths {
+    for deaths in all {
         let key = StreakKey::tally(deaths.account.clone(), deaths.webhook.clone(), deaths.item_type.clone());
         match deliver.streaks.count_deaths(&key, deaths, clock).await {
-            Ok(is_due) => due.extend((is_due && settled.may_notify_deaths).then_some(key)),
+            Ok(is_due) => due.extend((is_due && may_notify).then_some(key)),
             Err(error) => {
                 let (webhook, items) = (key.webhook.as_str(), deaths.items);
                 tracing::warn!(webhook, items, error = error.chain(), "tally.not_counted");

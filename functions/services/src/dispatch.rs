@@ -271,7 +271,8 @@ impl Dispatcher {
         match self.inbox.drop_entry(entry, claim).await {
             Ok(()) => DispatchSummary::DROPPED,
             Err(error) => {
-                tracing::error!(error = error.chain(), "inbox.not_dropped");
+                let (page, entry) = (entry.page.as_str(), entry.key.as_str());
+                tracing::error!(page, entry, error = error.chain(), "inbox.not_dropped");
                 DispatchSummary::LEFT
             }
         }
@@ -291,15 +292,14 @@ impl Dispatcher {
         let (queued, left): (Vec<_>, Vec<_>) = step.entries.into_iter().partition(is_sent);
         let (dispatched, left) = (queued.len(), left.len());
         let now = clock.now();
-        let marks =
-            stream::iter(queued).map(|(entry, _)| async move { self.inbox.mark(&entry, claim, now).await });
-        let mut marks = marks.buffer_unordered(CONCURRENT_ROWS);
-        while let Some(marked) = marks.next().await {
-            if let Err(error) = marked {
+        let marks = stream::iter(queued).map(|(entry, _)| async move {
+            if let Err(error) = self.inbox.mark(&entry, claim, now).await {
                 // It is dispatched once more when its claim ends: a duplicate, not a loss.
-                tracing::warn!(error = error.chain(), "inbox.not_marked");
+                let (page, entry) = (entry.page.as_str(), entry.key.as_str());
+                tracing::warn!(page, entry, error = error.chain(), "inbox.not_marked");
             }
-        }
+        });
+        marks.buffer_unordered(CONCURRENT_ROWS).collect::<()>().await;
         DispatchSummary { dispatched, left, dropped: 0 }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn send_json<T: Serialize>(
                 .set_message_group_id(message.group.map(str::to_owned))
                 .set_delay_seconds(message.delay.map(delay_seconds))
                 .build();
-            call = call.entries(entry.map_err(|error| AdapterError::unavailable(operation, error))?);
+            call = call.entries(entry.map_err(AdapterError::not_built(operation))?);
         }
         let answer = call.send().await.map_err(|error| AdapterError::of_call(operation, error))?;
         if !answer.failed.is_empty() {

@@ -166,7 +166,7 @@ impl ConfigTable {
             Some(read) => update.expression_attribute_values(":read", number(read)),
             None => update,
         };
-        let update = update.build().map_err(AdapterError::not_built)?;
+        let update = update.build().map_err(AdapterError::not_built("building a write"))?;
         let corrected = self
             .transact(vec![TransactWriteItem::builder().update(update).build()], "correcting a count")
             .await;
@@ -185,7 +185,9 @@ impl ConfigTable {
             .condition_expression("attribute_exists(pk) AND attribute_not_exists(closing) AND #count < :most")
             .expression_attribute_values(":one", number(1_i64))
             .expression_attribute_values(":most", number(most));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
+        Ok(TransactWriteItem::builder()
+            .update(update.build().map_err(AdapterError::not_built("building a write"))?)
+            .build())
     }
 
     fn one_less(&self, account: &AccountId, limited: Limited) -> Result<TransactWriteItem, AdapterError> {
@@ -195,7 +197,9 @@ impl ConfigTable {
             .condition_expression("attribute_exists(#count)")
             .expression_attribute_values(":less", number(-1_i64))
             .expression_attribute_values(":one", number(1_i64));
-        Ok(TransactWriteItem::builder().update(update.build().map_err(AdapterError::not_built)?).build())
+        Ok(TransactWriteItem::builder()
+            .update(update.build().map_err(AdapterError::not_built("building a write"))?)
+            .build())
     }
 
     fn count_update(

@@ -287,14 +287,14 @@ impl ConfigTable {
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(wanted.iter().map(key).collect()))
             .consistent_read(true);
-        let keys = keys.build().map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let keys = keys.build().map_err(AdapterError::not_built(OPERATION))?;
         let mut left = HashMap::from([(self.name.clone(), keys)]);
         let accounts: BTreeSet<&AccountId> = wanted.iter().map(|(account, _)| account).collect();
         let (streak_table, mut streak_rows) = streaks.keys(streak_keys);
         streak_rows.extend(accounts.iter().map(|account| slow_row::key(account)));
         if !streak_rows.is_empty() {
             let keys = KeysAndAttributes::builder().set_keys(Some(streak_rows)).consistent_read(true).build();
-            left.insert(streak_table, keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?);
+            left.insert(streak_table, keys.map_err(AdapterError::not_built(OPERATION))?);
         }
         let (mut webhooks, mut streak_rows) = (HashMap::new(), Vec::new());
         for _ in 0..5 {
@@ -376,7 +376,7 @@ impl ConfigTable {
             .condition_expression(IS_AS_READ)
             .expression_attribute_values(":read", number(changed.version - 1))
             .build();
-        let put = put.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let put = put.map_err(AdapterError::not_built(OPERATION))?;
         let writes =
             vec![TransactWriteItem::builder().put(put).build(), streaks.in_transaction(key, notice)?];
         let disabled = self.transact(writes, OPERATION).await?;
@@ -464,14 +464,14 @@ impl ConfigTable {
             .key("sk", text(sk))
             .set_condition_expression(condition.map(str::to_owned))
             .build();
-        let delete = delete.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let delete = delete.map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     pub(crate) fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
         let put =
             Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW).build();
-        let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let put = put.map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 

@@ -174,7 +174,7 @@ impl ConfigTable {
             .set_item(Some(page_row(page)))
             .condition_expression(IS_AS_READ)
             .expression_attribute_values(":read", number(page.version - 1));
-        let put = put.build().map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let put = put.build().map_err(AdapterError::not_built("building a write"))?;
         let mut writes = vec![TransactWriteItem::builder().put(put).build()];
         if changed.rerouted {
             writes.push(self.overwrite(route_row(page))?);
@@ -214,7 +214,7 @@ impl ConfigTable {
             .set_item(Some(page_row(marked)))
             .condition_expression(IS_AS_READ)
             .expression_attribute_values(":read", number(marked.version - 1));
-        let put = put.build().map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let put = put.build().map_err(AdapterError::not_built("building a write"))?;
         let writes = vec![TransactWriteItem::builder().put(put).build(), self.overwrite(route_row(marked))?];
         match self.transact(writes, "noting whose a page is").await {
             Ok(true) => Ok(Replaced::Done),
@@ -243,7 +243,7 @@ impl ConfigTable {
     fn overwrite(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
         // The route of a page that is there is there: a page's own condition stands for both.
         let put = Put::builder().table_name(&self.name).set_item(Some(row)).build();
-        let put = put.map_err(|error| AdapterError::unavailable("building a write", error))?;
+        let put = put.map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 }

@@ -288,7 +288,7 @@ impl PollTable {
             .expression_attribute_values(":network_id", text(page.network_id.as_str()))
             .expression_attribute_values(":version", number(page.token_version))
             .expression_attribute_values(":now", milliseconds(now));
-        let update = update.build().map_err(AdapterError::not_built)?;
+        let update = update.build().map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
@@ -296,7 +296,9 @@ impl PollTable {
     pub(crate) fn forget(&self, page: &PageId) -> Result<Vec<TransactWriteItem>, AdapterError> {
         let delete = |key| {
             let delete = Delete::builder().table_name(&self.name).set_key(Some(key)).build();
-            Ok(TransactWriteItem::builder().delete(delete.map_err(AdapterError::not_built)?).build())
+            Ok(TransactWriteItem::builder()
+                .delete(delete.map_err(AdapterError::not_built("building a write"))?)
+                .build())
         };
         Ok(vec![delete(schedule_key(page))?, delete(checkpoint_key(page))?])
     }
@@ -731,7 +733,8 @@ impl PollTable {
             return Ok(Vec::new());
         }
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
-        let mut left = HashMap::from([(self.name.clone(), keys.map_err(AdapterError::not_built)?)]);
+        let mut left =
+            HashMap::from([(self.name.clone(), keys.map_err(AdapterError::not_built("building a write"))?)]);
         let (mut rows, mut pause) = (Vec::new(), READ_PAUSE);
         for round in 1..=READ_ROUNDS {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;

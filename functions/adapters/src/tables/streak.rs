@@ -130,7 +130,7 @@ impl StreakTable {
             return Ok(HashMap::new());
         }
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-        let keys = keys.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let keys = keys.map_err(AdapterError::not_built(OPERATION))?;
         let mut left = HashMap::from([(name, keys)]);
         let mut rows: Vec<Row> = Vec::new();
         for _ in 0..5 {
@@ -296,7 +296,7 @@ impl StreakTable {
                     .update_expression(expressions.update(changes, &index(key, changes)))
                     .set_expression_attribute_names(Some(expressions.names()))
                     .set_expression_attribute_values(expressions.values());
-                item.update(update.build().map_err(|error| AdapterError::unavailable(write.name, error))?)
+                item.update(update.build().map_err(AdapterError::not_built(write.name))?)
             }
             Effect::Delete => {
                 let delete = Delete::builder()
@@ -305,7 +305,7 @@ impl StreakTable {
                     .set_expression_attribute_names(condition.as_ref().map(|_| expressions.names()))
                     .set_condition_expression(condition)
                     .set_expression_attribute_values(expressions.values());
-                item.delete(delete.build().map_err(|error| AdapterError::unavailable(write.name, error))?)
+                item.delete(delete.build().map_err(AdapterError::not_built(write.name))?)
             }
         };
         Ok(item.build())

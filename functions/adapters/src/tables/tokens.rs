@@ -120,7 +120,7 @@ impl TokenTable {
             row.insert("expires_at".to_owned(), milliseconds(at));
         }
         let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
-        let put = put.build().map_err(AdapterError::not_built)?;
+        let put = put.build().map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
@@ -161,14 +161,17 @@ impl TokenTable {
             expression.push_str(" REMOVE ");
             expression.push_str(&remove.join(", "));
         }
-        let update = update.update_expression(expression).build().map_err(AdapterError::not_built)?;
+        let update = update
+            .update_expression(expression)
+            .build()
+            .map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
     /// The part of a transaction that deletes a page's token, if it is there.
     pub(crate) fn delete(&self, page: &PageId) -> Result<TransactWriteItem, AdapterError> {
         let delete = Delete::builder().table_name(&self.name).key("pk", text(page.as_str()));
-        let delete = delete.build().map_err(AdapterError::not_built)?;
+        let delete = delete.build().map_err(AdapterError::not_built("building a write"))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 }

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{Asynchronous, Function, Template};
+use super::model::{Asynchronous, Function, Template, queue_arn};
+use super::policy::{Access, Policy};
 use super::properties::Properties;
 use super::{TemplateError, events, policy};
 
 /// Lambda's default timeout and memory size.
 const DEFAULT_TIMEOUT_SECONDS: u32 = 3;
 const DEFAULT_MEMORY_MB: u32 = 128;
+
+/// What Lambda does with a queue that wakes a function, by the function's role.
+const TAKE_MESSAGES: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+
+const SEND: &str = "sqs:SendMessage";
 
 pub(crate) fn read(
     name: &str,
@@ -177,4 +183,46 @@ fn read_dead_letter_queue(properties: &mut Properties) -> Result<Option<String>,
     let name = events::queue_name(&mut queue, "TargetArn")?;
     queue.finish()?;
     Ok(Some(name))
+}
+
+impl Template {
+    /// Gives each function what its role grants, and refuses a role that Lambda could not use for its events.
+    pub(crate) fn grant(&mut self, roles: &BTreeMap<String, Policy>) -> Result<(), TemplateError> {
+        for function in self.functions.values_mut() {
+            let path = format!("Resources.{}.Properties", function.name);
+            let queues: Vec<_> =
+                self.queue_mappings.iter().filter(|mapping| mapping.function == function.name).collect();
+            match &function.role {
+                Some(arn) => {
+                    function.policy = roles.get(arn).cloned().ok_or_else(|| {
+                        TemplateError::at(&format!("{path}.Role"), "is not the ARN of a role of the template")
+                    })?;
+                }
+                None => {
+                    if !queues.is_empty() {
+                        function.policy.allow(&TAKE_MESSAGES, "*".to_owned());
+                    }
+                    for queue in failed_events(function) {
+                        function.policy.allow(&[SEND], queue_arn(&queue));
+                    }
+                }
+            }
+            let taken =
+                queues.iter().flat_map(|mapping| TAKE_MESSAGES.map(|action| (action, &mapping.queue)));
+            let sent_to = failed_events(function);
+            for (action, queue) in taken.chain(sent_to.iter().map(|queue| (SEND, queue))) {
+                if !function.policy.allows(&Access::new(action, queue_arn(queue))) {
+                    let why = format!("does not allow {action} on {queue}, which its events need");
+                    return Err(TemplateError::at(&format!("{path}.Role"), &why));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The queues to which Lambda sends the function's failed events, by its role.
+fn failed_events(function: &Function) -> Vec<String> {
+    let asynchronous = &function.asynchronous;
+    asynchronous.on_failure.iter().chain(&asynchronous.dead_letter).cloned().collect()
 }

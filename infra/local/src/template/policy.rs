@@ -9,19 +9,11 @@
 //! A function without a role gets what SAM adds to the one that it makes: to take messages from any queue, where a
 //! queue wakes it (`AWSLambdaSQSQueueExecutionRole`), and to send to where its failed events go.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::TemplateError;
 use super::evaluate::scalar_text;
-use super::model::{Function, Template, queue_arn};
 use super::properties::Properties;
-
-/// What Lambda does with a queue that wakes a function, by the function's role.
-const TAKE_MESSAGES: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
-
-const SEND: &str = "sqs:SendMessage";
 
 /// Managed policies that grant nothing on tables and queues, by the last part of their ARN.
 const WITHOUT_DATA: [&str; 2] = ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess"];
@@ -94,7 +86,7 @@ impl Policy {
         holds(Effect::Allow, false) && !holds(Effect::Deny, true)
     }
 
-    fn allow(&mut self, actions: &[&str], resource: String) {
+    pub(super) fn allow(&mut self, actions: &[&str], resource: String) {
         self.statements.push(Statement {
             effect: Effect::Allow,
             actions: actions.iter().map(|action| action.to_ascii_lowercase()).collect(),
@@ -316,48 +308,6 @@ fn read_operator(operator: &str, key: &str, path: &str) -> Result<(ConditionKey,
         ("dynamodb:ReturnValues", false) => Ok((ConditionKey::ReturnValues { if_exists }, like)),
         _ => Err(TemplateError::at(path, &format!("{operator} on {key} is not understood"))),
     }
-}
-
-impl Template {
-    /// Gives each function what its role grants, and refuses a role that Lambda could not use for its events.
-    pub(crate) fn grant(&mut self, roles: &BTreeMap<String, Policy>) -> Result<(), TemplateError> {
-        for function in self.functions.values_mut() {
-            let path = format!("Resources.{}.Properties", function.name);
-            let queues: Vec<_> =
-                self.queue_mappings.iter().filter(|mapping| mapping.function == function.name).collect();
-            match &function.role {
-                Some(arn) => {
-                    function.policy = roles.get(arn).cloned().ok_or_else(|| {
-                        TemplateError::at(&format!("{path}.Role"), "is not the ARN of a role of the template")
-                    })?;
-                }
-                None => {
-                    if !queues.is_empty() {
-                        function.policy.allow(&TAKE_MESSAGES, "*".to_owned());
-                    }
-                    for queue in failed_events(function) {
-                        function.policy.allow(&[SEND], queue_arn(&queue));
-                    }
-                }
-            }
-            let taken =
-                queues.iter().flat_map(|mapping| TAKE_MESSAGES.map(|action| (action, &mapping.queue)));
-            let sent_to = failed_events(function);
-            for (action, queue) in taken.chain(sent_to.iter().map(|queue| (SEND, queue))) {
-                if !function.policy.allows(&Access::new(action, queue_arn(queue))) {
-                    let why = format!("does not allow {action} on {queue}, which its events need");
-                    return Err(TemplateError::at(&format!("{path}.Role"), &why));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The queues to which Lambda sends the function's failed events, by its role.
-fn failed_events(function: &Function) -> Vec<String> {
-    let asynchronous = &function.asynchronous;
-    asynchronous.on_failure.iter().chain(&asynchronous.dead_letter).cloned().collect()
 }
 
 #[cfg(test)]

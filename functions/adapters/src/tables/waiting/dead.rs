@@ -293,7 +293,7 @@ impl DeadRows {
                 .condition_expression(IS_SAME_LATER_DEATH)
                 .expression_attribute_values(":replay", text(replayed.replay.as_str())),
         };
-        let delete = delete.build().map_err(|error| AdapterError::unavailable(operation, error))?;
+        let delete = delete.build().map_err(AdapterError::not_built(operation))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 

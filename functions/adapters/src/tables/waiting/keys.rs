@@ -44,6 +44,12 @@ pub struct HeldKey {
 }
 
 impl HeldKey {
+    /// The row's key, as logs name it.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{} {}", self.pk, self.sk)
+    }
+
     pub(crate) fn of_row(row: &Row) -> Result<Self, AdapterError> {
         let row = Reader { table: TABLE, row };
         let holding = row.text(holding::HOLDING).unwrap_or_default().to_owned();

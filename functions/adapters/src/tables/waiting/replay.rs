@@ -163,7 +163,7 @@ impl ReplayRows {
             running.insert("expires_at".to_owned(), seconds(replay.expires_at));
             let writes = [put_new(&self.name, replay_row(&replay)), put_new(&self.name, running)];
             let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
-            let writes = writes.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+            let writes = writes.map_err(AdapterError::not_built(OPERATION))?;
             match transact_patiently(&self.client, &writes, OPERATION).await? {
                 Transacted::Done => return Ok(CreatedReplay::Done),
                 Transacted::Refused(_) if replay.item.is_none() => {
@@ -350,7 +350,7 @@ impl ReplayRows {
         let update = update
             .update_expression(format!("{set} REMOVE due_at, due_shard, claimed_until, claimed_by"))
             .build();
-        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        let update = update.map_err(AdapterError::not_built(operation))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
@@ -373,7 +373,7 @@ impl ReplayRows {
             .expression_attribute_values(":found", number(next.counts.found))
             .expression_attribute_values(":taken", number(next.counts.taken))
             .build();
-        let update = update.map_err(|error| AdapterError::unavailable(operation, error))?;
+        let update = update.map_err(AdapterError::not_built(operation))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
@@ -393,7 +393,7 @@ impl ReplayRows {
             .set_item(Some(held_row(&delivery, HeldFor::Replay, own, expires_at)))
             .condition_expression(HAS_NO_TIME)
             .build();
-        let put = put.map_err(|error| AdapterError::unavailable(operation, error))?;
+        let put = put.map_err(AdapterError::not_built(operation))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
@@ -442,7 +442,7 @@ impl ReplayRows {
             .expression_attribute_values(":worker", text(running.worker.as_str()))
             .expression_attribute_values(":now", milliseconds(now))
             .build();
-        let update = update.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
+        let update = update.map_err(AdapterError::not_built(OPERATION))?;
         let update = TransactWriteItem::builder().update(update).build();
         let writes = [update, self.free_running(running, OPERATION)?];
         match transact_patiently(&self.client, &writes, OPERATION).await? {
@@ -463,7 +463,7 @@ impl ReplayRows {
             .set_key(Some(row_key(&key.webhook, &running_sk(&running.replay))))
             .condition_expression(IS_THIS);
         let delete = delete.expression_attribute_values(":replay", text(key.replay.as_str())).build();
-        let delete = delete.map_err(|error| AdapterError::unavailable(operation, error))?;
+        let delete = delete.map_err(AdapterError::not_built(operation))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
