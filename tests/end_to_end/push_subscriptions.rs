@@ -8,7 +8,9 @@ use bytes::Bytes;
 use carteiro_fake_networks::{Connection, Fault, Thing};
 use carteiro_networks::linkedin::push as linkedin;
 use carteiro_networks::network::Network;
+use carteiro_networks::push::address;
 use carteiro_networks::push::signature::AppSecret;
+use carteiro_networks::youtube::push as youtube;
 use carteiro_tests::client::Reply;
 use carteiro_tests::{Account, Bundle, assert_problem};
 use http::Method;
@@ -195,9 +197,19 @@ async fn a_hubs_push_without_its_signature_is_taken_for_nothing() {
         let reply = case.to_callback(Method::POST, "", headers, &feed).await;
         assert_eq!((reply.status, &*reply.text()), (200, ""));
     }
+    let secrets = AppSecret::list(YOUTUBE_SECRET);
+    let own = address::secrets_of(&secrets, Network::Youtube, &CHANNEL.parse().unwrap());
+    let good = youtube::sign(&own[0], feed.as_bytes());
+    let looping = [(youtube::HEADER, good.as_str()), ("carteiro-hop", "3")];
+    assert_problem(&case.to_callback(Method::POST, "", &looping, &feed).await, 508, "loop-detected");
+    // Another channel's secret signs nothing here.
+    let other = address::secrets_of(&secrets, Network::Youtube, &"UCanother".parse().unwrap());
+    let signature = youtube::sign(&other[0], feed.as_bytes());
+    let reply = case.to_callback(Method::POST, "", &[(youtube::HEADER, &signature)], &feed).await;
+    assert_eq!(reply.status, 200);
     assert_eq!(inbox(&case.bundle).await, Inbox::default());
     let refused = case.bundle.logs.of("IngestFunction");
-    assert_eq!(refused.iter().filter(|line| line.contains("push.refused")).count(), 3);
+    assert_eq!(refused.iter().filter(|line| line.contains("push.refused")).count(), 4);
     case.bundle.stop().await;
 }
 
@@ -240,6 +252,9 @@ async fn linkedins_notifications_are_checked_and_ten_are_stored() {
         let reply = case.to_callback(Method::POST, "", &[(linkedin::HEADER, &signature)], &body).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
+    let looping = [(linkedin::HEADER, good.as_str()), ("carteiro-hop", "3")];
+    let reply = case.to_callback(Method::POST, "", &looping, &body).await;
+    assert_problem(&reply, 508, "loop-detected");
     let of_nobody = batch(&[notification(99, "COMMENT", "oi")]).replace(COMPANY, "404");
     let signature = linkedin::sign(&AppSecret::list(LINKEDIN_SECRET)[0], of_nobody.as_bytes());
     let reply = case.to_callback(Method::POST, "", &[(linkedin::HEADER, &signature)], &of_nobody).await;
