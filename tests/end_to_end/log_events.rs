@@ -109,6 +109,8 @@ const EVENTS: &[Event] = &[
      "the collection of the page begins anew; known things are not delivered again"),
     ("poll.checkpoint_written_meanwhile", Warn, "collect", "page",
      "two workers polled one page; the other's checkpoint stays"),
+    ("poll.fault_not_noted", Error, "collect", "network, error",
+     "what the operator has to mend could not be noted; the next poll notes it"),
     ("poll.failed", Error, "collect", "page, error",
      "Carteiro failed in the middle; what was stored stays, and the next tick continues"),
     ("poll.no_time", Warn, "collect", "page", "the invocation's time is short; the next tick polls it"),
@@ -121,8 +123,8 @@ const EVENTS: &[Event] = &[
     ("poll.not_planned", Error, "collect", "shard, error", "its pages are still due, and the next tick plans them"),
     ("poll.not_renewed", Warn, "collect", "page, network, error", "a renewal failed, and is tried again"),
     ("poll.our_fault", Error, "collect", "network, why",
-     "the deployment is at fault, not the page: a withdrawn version, an app that is not enrolled, a refused \
-      client. Its operator has to act"),
+     "only the operator can mend it: an app that must prove itself or is not enrolled, used-up credit, a withdrawn \
+      version, a refused client. Once when it begins, and once a day while it lasts, however many pages meet it"),
     ("poll.over_any_limit", Error, "collect", "network, what",
      "a limit in `NetworkSettings` is lower than one call takes"),
     ("poll.planned", Info, "collect", "shard, pages, planned",
@@ -139,6 +141,8 @@ const EVENTS: &[Event] = &[
       low for the number of pages"),
     ("poll.trouble", Warn, "collect", "page, network, what, status, verdict",
      "a network's answer was not the expected one, and what that means"),
+    ("poll.version_ending", Warn, "collect", "network, version, ends_at",
+     "the configured version of a network's API ends within 60 days; once a day"),
     ("push.handed_on", Info, "ingest", "network, entries, handed_on, left",
      "entries of pages with immediate delivery were dispatched; a tick does the rest"),
     ("push.handing_on_cut_short", Warn, "ingest", "network, entries",

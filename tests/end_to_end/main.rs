@@ -31,6 +31,7 @@ mod log_events;
 mod loops;
 mod neighbours;
 mod networks;
+mod operator_faults;
 mod page_tokens;
 mod pages;
 mod permissions;

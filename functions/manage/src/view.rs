@@ -64,6 +64,8 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         json!({
             "at": time::shown(last.at), "result": last.result, "new": last.new, "calls": last.calls,
             "more": last.result == TickResult::More,
+            "cause": last.cause,
+            "message": last.cause.map(|cause| cause.message(page.network)),
         })
     });
     json!({
@@ -72,6 +74,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "network_id": page.network_id,
         "name": page.name,
         "delivery": page.delivery,
+        "login": page.login,
         "proven": page.proven,
         "token": {
             "state": token.state,

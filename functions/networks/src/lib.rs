@@ -27,5 +27,6 @@ pub mod signal;
 pub mod spec;
 pub mod storage_limit;
 pub mod token_state;
+pub mod versions;
 pub mod x;
 pub mod youtube;

@@ -12,7 +12,7 @@ use crate::collected::Kind;
 use crate::coverage::Coverage;
 use crate::inbox::{Event, Reading, Update, Wanted};
 use crate::network::{Network, NetworkId};
-use crate::page::AccessToken;
+use crate::page::{AccessToken, Login};
 use crate::poll::budget::{IdleCost, Limit};
 use crate::poll::refresh::{Fresh, GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
@@ -38,6 +38,8 @@ pub struct NetworkSpec {
     pub read: fn(&Event, &NetworkId) -> Option<Reading>,
     /// How its API is called where the deployment sets nothing else.
     pub api: ApiSettings,
+    /// When a version of its API ends, by the version's name; none where no rule is known.
+    pub version_ends: Option<fn(&str) -> Option<Timestamp>>,
     /// The page sizes that a deployment may set.
     pub page_sizes: RangeInclusive<u32>,
     /// Begins the collection of a page.
@@ -143,7 +145,7 @@ pub struct TokenSpec {
     /// Whether the key of a service account is taken in an access token's place.
     pub takes_service_account_key: bool,
     /// How an access token is renewed; none where it is not.
-    pub grant: fn(&AccessToken) -> Option<GrantType>,
+    pub grant: fn(&AccessToken, Option<Login>) -> Option<GrantType>,
     /// The requests of OAuth that renew one.
     pub renewals: &'static [Renewal],
     /// How an access token renews itself, for [`GrantType::AccessToken`].
@@ -157,10 +159,41 @@ pub struct TokenSpec {
     pub inspection: Option<&'static InspectionSpec>,
     /// Which address a request with a token goes to, where that is not the network's own.
     pub route: Option<Route>,
+    /// The ways of connecting a page that its owner may name, where the token does not tell them apart.
+    pub logins: &'static [Login],
+    /// How a call proves that it comes from the token's app; none where the network takes no such proof.
+    pub proof: Option<&'static ProofSpec>,
 }
 
-/// The network and the address that a request with a token goes to.
-pub type Route = fn(&AccessToken, Endpoint) -> (Network, Endpoint);
+/// How a call proves that it comes from the app that its token was given to.
+#[derive(Debug)]
+pub struct ProofSpec {
+    /// The environment variable of the apps' secrets.
+    pub secrets: &'static str,
+    /// The parameter of the query.
+    pub parameter: &'static str,
+    /// Whether a call carries a proof from the first one on, and not only where the network asks for it.
+    pub is_sent_first: fn(&AccessToken, Option<Login>) -> bool,
+    /// The proof of a token by a secret.
+    pub of: fn(&AppSecret, &AccessToken) -> Option<AccessToken>,
+    /// What a response says of the proof.
+    pub read: fn(&NetworkResponse<'_>) -> ProofReply,
+}
+
+/// What a response says of a call's proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofReply {
+    /// Nothing is wrong with it.
+    Accepted,
+    /// The proof is wrong: it is of another app than the token.
+    Refused,
+    /// The token's app requires a proof, and the call has none.
+    Required,
+}
+
+/// The network and the address that a request with a token goes to, given how its owner says that the page was
+/// connected.
+pub type Route = fn(&AccessToken, Option<Login>, Endpoint) -> (Network, Endpoint);
 
 /// How an access token renews itself.
 #[derive(Debug)]
@@ -177,7 +210,7 @@ pub struct SelfRenewal {
 #[derive(Debug)]
 pub struct InspectionSpec {
     /// The permissions that collecting needs; none where a token of this form cannot be inspected.
-    pub permissions: fn(&AccessToken) -> Option<&'static [&'static str]>,
+    pub permissions: fn(&AccessToken, Option<Login>) -> Option<&'static [&'static str]>,
     /// The request.
     pub request: fn(&ApiSettings) -> NetworkRequest,
     /// Reads the response about a token of this page, which needs these permissions.
@@ -198,13 +231,15 @@ impl TokenSpec {
     /// Tokens that nothing renews.
     pub(crate) const NOT_RENEWED: Self = Self {
         takes_service_account_key: false,
-        grant: |_| None,
+        grant: |_, _| None,
         renewals: &[],
         self_renewal: None,
         renew_ahead: WEEK,
         app: None,
         inspection: None,
         route: None,
+        logins: &[],
+        proof: None,
     };
 
     /// Whether access tokens last for months, so that a failed renewal is tried again some hours later.

@@ -1,4 +1,4 @@
-//! Facebook Pages, Graph API v26.0: `/me`, `/{page}/feed` (with `posts` and `published_posts`), `/{post}/comments`,
+//! Facebook Pages, Graph API v27.0: `/me`, `/{page}/feed` (with `posts` and `published_posts`), `/{post}/comments`,
 //! `/{page}/ratings`, `/{page}/tagged`, `/{page}/conversations` and `/{conversation}/messages`, objects by their ids,
 //! `debug_token`.
 //!

@@ -74,6 +74,8 @@ pub(crate) struct Shelf {
     pub(crate) assertions: BTreeSet<String>,
     /// The apps that may ask for tokens, with their secrets; where there is none, any may.
     pub(crate) clients: Vec<(String, String)>,
+    /// The secret of the app that Meta's tokens are of, where that is known, and whether calls must be proven with it.
+    pub(crate) app_secret: Option<(String, bool)>,
     windows: Windows,
     /// Limits that are not the network's own: of whom, and of which kind of call.
     pub(crate) limits: HashMap<(LimitOf, String), u64>,
@@ -84,6 +86,10 @@ pub(crate) struct Shelf {
     /// The most elements of one answer.
     pub(crate) cap: Option<usize>,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// The same of calls of a kind.
+    pub(crate) caps: HashMap<String, usize>,
+    /// How late lists show things of a kind, or (None) all others, in milliseconds.
+    pub(crate) late: HashMap<Option<Kind>, u64>,
     things: Vec<Published>,
     by_id: HashMap<String, usize>,
     by_page: HashMap<String, Vec<usize>>,
@@ -100,6 +106,7 @@ impl Shelf {
             tokens: Tokens::default(),
             assertions: BTreeSet::new(),
             clients: Vec::new(),
+            app_secret: None,
             windows: Windows::default(),
             limits: HashMap::new(),
             usage: HashMap::new(),
@@ -107,6 +114,8 @@ impl Shelf {
             calls: Vec::new(),
             cap: None,
             subscriptions: Vec::new(),
+            caps: HashMap::new(),
+            late: HashMap::new(),
             things: Vec::new(),
             by_id: HashMap::new(),
             by_page: HashMap::new(),
@@ -164,6 +173,8 @@ impl Shelf {
             _ => {}
         }
         let at_ms = thing.at_ms.unwrap_or(now_ms);
+        let late = self.late.get(&Some(thing.kind)).or_else(|| self.late.get(&None));
+        let listed_ms = at_ms.saturating_add(late.copied().unwrap_or(0));
         let sequence = u64::try_from(self.things.len()).unwrap_or(u64::MAX);
         let id = thing.id.clone().unwrap_or_else(|| self.new_id(page, &thing, at_ms, sequence));
         if self.by_id.contains_key(&id) {
@@ -178,7 +189,7 @@ impl Shelf {
             author: thing.author.filter(|author| author.id != page),
             to: thing.to,
             at_ms,
-            shown_from_ms: thing.shown_from_ms.unwrap_or(at_ms).max(at_ms),
+            shown_from_ms: thing.shown_from_ms.unwrap_or(listed_ms).max(at_ms),
             edited_ms: None,
             removed_ms: None,
             rating: thing.rating,
@@ -255,13 +266,13 @@ impl Shelf {
 
     /// What is in lists of a page's.
     pub(crate) fn listed_of<'a>(&'a self, page: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
-        self.all_of(page).filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        self.all_of(page).filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// What is in lists directly below a thing.
     pub(crate) fn listed_below<'a>(&'a self, id: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
         let below = self.by_parent.get(id).into_iter().flatten().filter_map(|index| self.things.get(*index));
-        below.filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        below.filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// The same at any depth.

@@ -96,7 +96,9 @@ fn route(path: &Path, body: &[u8]) -> Option<Network> {
     let by_shape = if is_meta { Network::Facebook } else { Network::X };
     let pushing = |network: &Network| network.spec().push.is_some();
     let route = by_object.or_else(|| by_folder.find(pushing)).unwrap_or(by_shape);
-    let known = push::split(route, body).iter().any(|update| update.event.shape != Shape::Unknown);
+    let updates = push::split(route, body);
+    // A push whose lists are empty has no update, and is one all the same.
+    let known = updates.is_empty() || updates.iter().any(|update| update.event.shape != Shape::Unknown);
     known.then_some(route)
 }
 
@@ -115,6 +117,7 @@ mod tests {
         let entry = r#"{"entry":[{"id":"7","time":1,"changes":[{"field":"comments","value":{"id":"1","text":"a"}}]}]}"#;
         write("instagram/deep/comment.json", entry);
         write("any.json", &entry.replace(r#"{"entry""#, r#"{"object":"page","entry""#));
+        write("x/nothing.json", r#"{"for_user_id":"7","follow_events":[]}"#);
         write("x/favorite.json", r#"{"for_user_id":"7","favorite_events":[{"id":"a"}]}"#);
         write("x/api-answer.json", r#"{"data":[{"id":"1","text":"a"}]}"#);
         write("README.md", "no JSON");
@@ -127,6 +130,7 @@ mod tests {
             ("any.json", Network::Facebook),
             ("instagram/deep/comment.json", Network::Instagram),
             ("x/favorite.json", Network::X),
+            ("x/nothing.json", Network::X),
             ("youtube/deleted.xml", Network::Youtube),
         ];
         assert_eq!(found, expected);

@@ -69,7 +69,7 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 fn finished(next: Next) -> PollOutcome {
-    let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4 };
+    let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4, cause: None };
     PollOutcome {
         next,
         every_minutes: 15,

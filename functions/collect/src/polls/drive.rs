@@ -82,7 +82,7 @@ impl PagePoll<'_> {
             let parsed = answered.parse(|answer| run.on_response(answer, now)).without(&self.tokens());
             let stored = self.ingest_events(parsed.events, Hop::default()).await?;
             run.on_stored(stored);
-            history.note(&parsed.verdict);
+            history.note(&parsed.verdict, answered.status);
             if let Some(end) = self.follow(&request, answered.status, parsed.verdict).await? {
                 return Ok(end);
             }
@@ -93,8 +93,19 @@ impl PagePoll<'_> {
         Ok(history.end(&self.findings))
     }
 
-    /// Makes one call, if the limits have room for it.
+    /// Makes one call, if the limits have room for it; and once more with another proof of the app, or without one,
+    /// where the network refuses the proof.
     pub(super) async fn call(&mut self, request: &NetworkRequest) -> Result<Called, AdapterError> {
+        loop {
+            let called = self.call_once(request).await?;
+            let Called::Answered(answered) = &called else { return Ok(called) };
+            if !self.chooses_another_proof(request.auth, answered) {
+                return Ok(called);
+            }
+        }
+    }
+
+    async fn call_once(&mut self, request: &NetworkRequest) -> Result<Called, AdapterError> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
         let (spender, taken) = (self.spender(), (request.operation, request.units));
@@ -113,10 +124,15 @@ impl PagePoll<'_> {
             }
         }
         self.quota.calls += 1;
-        let app_token = polls.apps.meta.as_ref();
+        let proof = self.prove_call(request.auth);
         let push_secret = polls.pushes.secret(self.page.network, &self.page.network_id);
-        let (access_token, push_secret) = (&self.access.call_token, push_secret.as_ref());
-        let credentials = Credentials { access_token, app_token, push_secret };
+        let credentials = Credentials {
+            app_token: polls.apps.meta.as_ref(),
+            push_secret: push_secret.as_ref(),
+            login: self.page.login,
+            proof: proof.as_ref().map(|(name, proof)| (*name, proof)),
+            ..Credentials::of(&self.access.call_token)
+        };
         let time = CallTime::of(self.clock, AFTER_CALL);
         Ok(match polls.client.request(self.page.network, request, credentials, time).await {
             Ok(answered) => Called::Answered(answered),
@@ -140,9 +156,6 @@ impl PagePoll<'_> {
         if verdict != Verdict::Fine {
             let told = tracing::field::debug(&verdict);
             tracing::warn!(page, network, what, status, verdict = told, "poll.trouble");
-        }
-        if let Verdict::OurFault(why) = verdict {
-            tracing::error!(network, why, "poll.our_fault");
         }
         Ok(match self.findings.follow(what, verdict, self.page.proven) {
             FollowUp::GoOn => None,

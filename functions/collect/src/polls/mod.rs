@@ -17,8 +17,10 @@ mod drive;
 mod ingest;
 mod inspect;
 mod networks;
+mod operator;
 mod page;
 mod plan;
+mod proof;
 mod renew;
 mod subscribe;
 

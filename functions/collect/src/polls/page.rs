@@ -20,6 +20,7 @@ use carteiro_networks::token_state::{self, Observed};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
 
+use super::proof::Proofs;
 use crate::Collect;
 
 /// How long a page is leased: longer than it is polled, with a last call and the storing of its results.
@@ -49,6 +50,8 @@ pub(super) struct PagePoll<'a> {
     pub(super) quota: Quota,
     /// The findings so far.
     pub(super) findings: Findings,
+    /// The proofs of the app that calls carry.
+    pub(super) proofs: Proofs,
     /// The routing that dispatching has read of the account and the page.
     pub(super) known: RoutingCache,
 }
@@ -120,10 +123,11 @@ impl<'a> PagePoll<'a> {
             inspected: schedule.inspected,
             push: schedule.push.clone(),
             schedule,
+            access: Access::new(stored.token, stored.renewal).by(page.login),
             page,
-            access: Access::new(stored.token, stored.renewal),
             quota,
             findings: Findings::default(),
+            proofs: Proofs::default(),
             known,
         }))
     }
@@ -133,6 +137,7 @@ impl<'a> PagePoll<'a> {
         let began_at = self.clock.now();
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
+        let cause = self.tell_operator(&end).await;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         let shown = tracing::field::debug(result);
@@ -147,7 +152,7 @@ impl<'a> PagePoll<'a> {
         Ok(PollOutcome {
             next: next.map_or(Next::WithANewToken, Next::At),
             every_minutes,
-            last: LastTick { at: began_at, result, new, calls },
+            last: LastTick { at: began_at, result, new, calls, cause },
             inspected: self.inspected,
             push: self.push,
             denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
@@ -259,13 +264,14 @@ impl<'a> PagePoll<'a> {
         let app = self.collect.polls.apps.meta.as_ref();
         let token = &self.access.token;
         let of_page = [&self.access.call_token, &token.access_token];
-        of_page.into_iter().chain(&token.refresh_token).chain(app).collect()
+        of_page.into_iter().chain(&token.refresh_token).chain(app).chain(self.made_proofs()).collect()
     }
 }
 
 /// The outcome of a poll that failed by an error of ours. The page is due at the next tick.
 fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
-    let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
+    let cause = leased.schedule.last.as_ref().and_then(|last| last.cause);
+    let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0, cause };
     PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),

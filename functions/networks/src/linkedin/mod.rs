@@ -23,6 +23,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     push: Some(&push::PUSH),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: Some(collect::version_ends),
     page_sizes: collect::OVERLAP + 1..=100,
     collect: collect::begin,
     // learn.microsoft.com/linkedin, "Rate limits", the development tier's; the standard tier's are not published. The
@@ -44,7 +45,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // learn.microsoft.com/linkedin, "Refresh tokens": an access token lasts 60 days; the refresh token stays, to a
     // fixed end 365 days after the first grant.
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
         renew_ahead: WEEK,
         app: Some("LINKEDIN"),

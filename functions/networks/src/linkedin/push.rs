@@ -72,12 +72,11 @@ fn challenge(secrets: &[AppSecret], query: Query<'_>) -> Result<ChallengeAnswer,
     Ok(ChallengeAnswer::new("application/json", body))
 }
 
-/// Splits a body into its notifications, if it has any.
+/// Splits a body into its notifications, if it has a list of them.
 pub(super) fn split(body: &[u8]) -> Option<Vec<Update>> {
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
     let notifications = elements(Members::of(whole)?.get("notifications")?)?;
-    let is_known = (1..=MAX_NOTIFICATIONS).contains(&notifications.len());
-    is_known.then(|| notifications.into_iter().map(update).collect())
+    (notifications.len() <= MAX_NOTIFICATIONS).then(|| notifications.into_iter().map(update).collect())
 }
 
 fn update(notification: &RawValue) -> Update {

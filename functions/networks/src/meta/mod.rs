@@ -32,6 +32,7 @@ pub(crate) mod fields;
 mod messaging;
 pub(crate) mod normalise;
 mod objects;
+pub mod proof;
 mod push;
 #[cfg(test)]
 mod pushes_tests;

@@ -1,7 +1,7 @@
 //! Pushes: a network's request, split into its updates.
 //!
 //! Splitting is total: whatever bytes arrive, each part of them is in some update, for what was validly signed is not
-//! dropped because nobody foresaw its shape.
+//! dropped because nobody foresaw its shape. A list that says that nothing happened (`"changes": []`) is no part.
 
 pub mod address;
 pub(crate) mod members;
@@ -20,7 +20,8 @@ use crate::network::{Network, NetworkId};
 /// The largest push, in bytes.
 pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
 
-/// Splits a push that came to a network's route into its updates. There is at least one.
+/// Splits a push that came to a network's route into its updates. There is none only where the body is in a form of the
+/// network's, and its lists are empty.
 #[must_use]
 pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
     let known = route.spec().push.and_then(|push| (push.split)(route, body));
@@ -58,6 +59,36 @@ pub(crate) fn unknown(network: Network, body: &[u8]) -> Update {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_push_whose_lists_are_empty_has_no_update() {
+        for (route, body) in [
+            (Network::Facebook, r#"{"object":"page","entry":[]}"#),
+            (Network::Facebook, r#"{"object":"page","entry":[{"id":"1","time":1,"changes":[ ]}]}"#),
+            (
+                Network::Instagram,
+                r#"{"object":"instagram","entry":[{"id":"1","messaging":[]},{"id":"2","standby":[]}]}"#,
+            ),
+            (
+                Network::X,
+                r#"{"for_user_id":"1","follow_events":[],"tweet_create_events":null,"users":{"1":{}}}"#,
+            ),
+            (Network::X, r#"{"data":[]}"#),
+        ] {
+            assert_eq!(split(route, body.as_bytes()).len(), 0, "{body}");
+        }
+        for (route, body) in [
+            (Network::Facebook, r#"{"object":"page","entry":[{"id":"1","time":1}]}"#),
+            (Network::Facebook, r#"{"object":"page","entry":[{"id":"1","changes":[],"said":"a"}]}"#),
+            (Network::Facebook, r#"{"object":"page","entry":[],"said":"a"}"#),
+            (Network::Facebook, r#"[{"object":"page","entry":[]},{"object":"page"}]"#),
+            (Network::X, r#"{"for_user_id":"1","follow_events":null}"#),
+            (Network::X, r#"{"for_user_id":"1","follow_events":[],"said":"a"}"#),
+            (Network::X, "[]"),
+        ] {
+            assert_eq!(split(route, body.as_bytes()).len(), 1, "{body}");
+        }
+    }
 
     #[test]
     fn a_body_of_no_known_shape_is_one_update_of_nobodys_and_whole() {

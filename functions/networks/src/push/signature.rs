@@ -1,8 +1,7 @@
 //! How networks prove that a push is theirs, and how they check that an address is ours.
 //!
 //! Signatures are over the body's bytes as they arrived, and are compared in constant time with the text that we would
-//! have sent: so no second spelling of a signature passes. Meta's bodies arrive with their escapes already made; what
-//! parses and writes them again computes another signature.
+//! have sent: so no second spelling of a signature passes.
 
 use std::fmt;
 
@@ -120,43 +119,51 @@ pub enum ChallengeError {
 }
 
 #[cfg(test)]
-pub(crate) mod test_support {
+mod tests {
     use proptest::prelude::*;
-    use proptest::sample::Index;
-    use proptest::test_runner::TestCaseError;
 
-    use super::AppSecret;
+    use super::*;
+    use crate::{linkedin, meta, x, youtube};
 
     /// How a network signs, and how that is checked.
     type Scheme = (fn(&AppSecret, &[u8]) -> String, fn(&[AppSecret], &str, &[u8]) -> bool);
 
-    /// Checks that a signed body is taken, and refused once a byte of it or of its signature is altered.
-    pub(crate) fn assert_only_unaltered_is_taken(
-        (sign, is_genuine): Scheme,
-        secrets: &[AppSecret],
-        body: &[u8],
-        at: Index,
-        other: u8,
-    ) -> Result<(), TestCaseError> {
-        let mut altered = body.to_vec();
-        altered[at.index(body.len())] ^= other;
-        for secret in secrets {
-            let signature = sign(secret, body);
-            prop_assert!(is_genuine(secrets, &signature, body));
-            prop_assert!(!is_genuine(secrets, &signature, &altered));
-            let mut bytes = signature.into_bytes();
-            let at = at.index(bytes.len());
-            bytes[at] = (bytes[at] ^ other) & 0x7f;
-            let altered = String::from_utf8(bytes).unwrap();
-            prop_assert_eq!(is_genuine(secrets, &altered, body), other & 0x7f == 0);
-        }
-        Ok(())
-    }
-}
+    /// Those of the networks that sign in a way of their own.
+    const SCHEMES: [Scheme; 4] = [
+        (meta::signature::sign, meta::signature::is_genuine),
+        (x::signature::sign, x::signature::is_genuine),
+        (linkedin::push::sign, linkedin::push::is_genuine),
+        (youtube::push::sign, youtube::push::is_genuine),
+    ];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    proptest! {
+        #[test]
+        fn one_altered_byte_of_body_or_signature_is_refused(
+            content in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..200),
+                "\\PC{0,60}".prop_map(String::into_bytes),
+            ],
+            at in any::<proptest::sample::Index>(),
+            other in 1_u8..,
+        ) {
+            let secrets = AppSecret::list("a,b");
+            let body = [b"{".as_slice(), &content].concat();
+            let mut altered = body.clone();
+            altered[at.index(body.len())] ^= other;
+            for ((sign, is_genuine), secret) in
+                SCHEMES.into_iter().flat_map(|scheme| secrets.iter().map(move |secret| (scheme, secret)))
+            {
+                let signature = sign(secret, &body);
+                prop_assert!(is_genuine(&secrets, &signature, &body));
+                prop_assert!(!is_genuine(&secrets, &signature, &altered));
+                let mut bytes = signature.into_bytes();
+                let at = at.index(bytes.len());
+                bytes[at] = (bytes[at] ^ other) & 0x7f;
+                let altered = String::from_utf8(bytes).unwrap();
+                prop_assert_eq!(is_genuine(&secrets, &altered, &body), other & 0x7f == 0);
+            }
+        }
+    }
 
     #[test]
     fn a_secret_is_never_printed() {

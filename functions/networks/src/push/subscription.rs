@@ -164,6 +164,7 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::poll::operator_fault::OperatorFault;
     use crate::poll::{CooldownScope, TokenTrouble};
 
     fn at(hours: i64) -> Timestamp {
@@ -200,7 +201,7 @@ mod tests {
         let wait = |hours| Verdict::Wait { until: at(hours), of: CooldownScope::ThePage };
         for (verdict, hours, state) in [
             (narrowed, 24, SubscriptionState::Refused),
-            (Verdict::OurFault("a"), 24, SubscriptionState::Refused),
+            (Verdict::OurFault(OperatorFault::RequestRefused), 24, SubscriptionState::Refused),
             (Verdict::Transient, 1, SubscriptionState::Off),
             (wait(9), 9, SubscriptionState::Off),
         ] {

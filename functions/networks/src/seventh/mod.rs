@@ -58,6 +58,7 @@ pub(crate) static SPEC: NetworkSpec = NetworkSpec {
     }),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed("v1"), page_size: 50, messages: true },
+    version_ends: None,
     page_sizes: 1..=50,
     collect: collect::begin,
     limits: &[Limit::new(&[], LimitScope::TheApp, Window::Hour, 100)],
@@ -66,7 +67,7 @@ pub(crate) static SPEC: NetworkSpec = NetworkSpec {
     least_calls: 2,
     completion: None,
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
         renew_ahead: FIVE_MINUTES,
         app: Some("SEVENTH"),

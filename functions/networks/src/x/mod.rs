@@ -31,6 +31,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     }),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 5..=100,
     collect: collect::begin,
     // docs.x.com, "Rate limits". That of `/2/users/me`, 75, is from memory.
@@ -51,7 +52,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // docs.x.com, "OAuth 2.0": an access token lasts 2 hours. The refresh token is replaced with each renewal; that the
     // old one ends is from memory.
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal {
             form: &[
                 ("grant_type", Slot::Plain("refresh_token")),

@@ -29,6 +29,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     push: Some(&push::PUSH),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 1..=100,
     collect: collect::begin,
     // developers.google.com/youtube/v3/determine_quota_cost: of a project, unless it was given more.
@@ -45,7 +46,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // developers.google.com/identity/protocols/oauth2: an access token lasts about an hour, and the refresh token
     // stays.
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
         renew_ahead: FIVE_MINUTES,
         app: Some("GOOGLE"),

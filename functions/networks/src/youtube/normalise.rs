@@ -17,12 +17,17 @@
 //!
 //! Source: developers.google.com/youtube/v3/docs (playlistItems, comments).
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
 use crate::inbox::{Event, Reading, Shape, Version, Wanted};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
+use crate::versions::State;
+
+/// How long after its publication a video is pushed as updated all the same: the hub sends it within minutes.
+const NEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -32,7 +37,7 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
         Shape::YoutubeVideo => video(&found, beside, owner),
         Shape::YoutubeEntry => pushed(&found),
         Shape::YoutubeDeletedEntry => taken_away(&found),
-        Shape::YoutubeComment => comment(&found, beside, owner),
+        Shape::YoutubeComment => comment(&found, beside),
         _ => None,
     }
 }
@@ -45,6 +50,7 @@ fn video(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     let version = Version::of_content(Some(&text), []);
     let action = if value::is_true(beside, "edited") { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, action);
+    reading.state = Some(State::default());
     let content = &mut reading.content;
     let author = Author {
         id: value::text(snippet, "videoOwnerChannelId").or_else(|| value::text(snippet, "channelId")),
@@ -82,7 +88,9 @@ fn pushed(found: &Value) -> Option<Reading> {
     content.link = watch(&id);
     let url = content.link.clone();
     content.attachments = vec![Attachment { kind: "video".to_owned(), id: Some(id.clone()), url }];
-    reading.wanted = plain(&id).map(|id| Wanted::Video { video: id.to_owned() });
+    let changed = content.occurred_at.zip(value::time(found, "updated"));
+    let edited = changed.is_some_and(|(published, updated)| updated.duration_since(published) >= NEW);
+    reading.wanted = plain(&id).map(|id| Wanted::Video { video: id.to_owned(), edited });
     Some(reading)
 }
 
@@ -103,7 +111,7 @@ fn video_of(urn: &str) -> Option<String> {
     urn.strip_prefix("yt:video:").filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
-fn comment(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
+fn comment(found: &Value, beside: &Value) -> Option<Reading> {
     let (id, snippet) = (value::id(found, "id")?, &found["snippet"]);
     let text = value::text(snippet, "textOriginal").or_else(|| value::text(snippet, "textDisplay"));
     let (published, updated) = (value::time(snippet, "publishedAt"), value::time(snippet, "updatedAt"));
@@ -116,18 +124,20 @@ fn comment(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> 
     let edited = published.zip(updated).is_some_and(|(published, updated)| updated > published);
     let action = if edited { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("comment:{id}"), version, kind, action);
+    reading.state = updated.is_none().then(State::default);
     let content = &mut reading.content;
     let author = Author {
         id: value::id(&snippet["authorChannelId"], "value"),
         name: value::text(snippet, "authorDisplayName"),
         username: None,
     };
-    if author.id.as_deref() == Some(owner.as_str()) {
-        content.published = Published::ByThePage;
-    }
     content.author = (author != Author::default()).then_some(author);
     content.occurred_at = updated.or(published);
     content.text = text;
+    // Comments may have an image or a GIF, and then no text (API revision history, 2026-09-30).
+    let image = value::text(snippet, "imageUrl");
+    let image = image.map(|url| Attachment { kind: "image".to_owned(), id: None, url: Some(url) });
+    content.attachments = image.into_iter().collect();
     let video = value::id(snippet, "videoId").or_else(|| value::id(beside, "videoId"));
     content.link = video.as_deref().and_then(|video| Some(format!("{}&lc={}", watch(video)?, plain(&id)?)));
     // A comment on no video is on the channel itself.

@@ -98,14 +98,14 @@ fn challenge(secrets: &[AppSecret], query: Query<'_>) -> Result<ChallengeAnswer,
     Ok(ChallengeAnswer { only_if: Some(only_if), ..ChallengeAnswer::new("text/plain", text.to_owned()) })
 }
 
-/// Splits a feed into its entries, if it is one and has any.
+/// Splits a feed into its entries, if it is one.
 pub(super) fn split(body: &[u8]) -> Option<Vec<Update>> {
     let text = std::str::from_utf8(body).ok()?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).ok()?;
     let root = document.root_element();
     let entries: Vec<Update> = root.children().filter_map(update).take(MAX_ENTRIES + 1).collect();
-    let is_feed = root.has_tag_name((ATOM, "feed")) && (1..=MAX_ENTRIES).contains(&entries.len());
+    let is_feed = root.has_tag_name((ATOM, "feed")) && entries.len() <= MAX_ENTRIES;
     is_feed.then_some(entries)
 }
 

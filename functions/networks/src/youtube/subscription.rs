@@ -12,6 +12,7 @@ use carteiro_core::retention::after;
 use jiff::Timestamp;
 
 use super::push::topic;
+use crate::poll::operator_fault::OperatorFault;
 use crate::poll::{Auth, Endpoint, Method, NetworkRequest, NetworkResponse, Verdict};
 use crate::push::subscription::{Step, Subscribing, SubscriptionSpec};
 
@@ -51,7 +52,7 @@ fn read(answer: &NetworkResponse<'_>, now: Timestamp) -> Step {
     match answer.status {
         200..=299 => Step::Until(after(now, LEASE)),
         408 | 429 | 500.. => Step::Failed(Verdict::Transient),
-        _ => Step::Failed(Verdict::OurFault("hub_refused")),
+        _ => Step::Failed(Verdict::OurFault(OperatorFault::RequestRefused)),
     }
 }
 
@@ -71,6 +72,6 @@ mod tests {
         let told = |status| Reply::json(status, &serde_json::json!({})).told(|answer| read(answer, now));
         assert_eq!(told(204), Step::Until("2026-11-27T12:00:00Z".parse().unwrap()));
         assert_eq!(told(503), Step::Failed(Verdict::Transient));
-        assert_eq!(told(409), Step::Failed(Verdict::OurFault("hub_refused")));
+        assert_eq!(told(409), Step::Failed(Verdict::OurFault(OperatorFault::RequestRefused)));
     }
 }

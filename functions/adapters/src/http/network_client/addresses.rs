@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use carteiro_networks::network::Network;
-use carteiro_networks::page::AccessToken;
+use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::Endpoint;
 use http::Uri;
 
@@ -108,11 +108,11 @@ impl Addresses {
     pub(super) fn of_page(
         &self,
         network: Network,
-        token: &AccessToken,
+        (token, login): (&AccessToken, Option<Login>),
         endpoint: Endpoint,
     ) -> Option<&Address> {
         let route = network.spec().token.route;
-        let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, endpoint));
+        let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, login, endpoint));
         let pair = self.pairs.get(&network);
         match endpoint {
             Endpoint::Api => pair.map(|pair| &pair.api),
@@ -171,7 +171,8 @@ mod tests {
     fn each_instagram_login_has_its_own_host() {
         let addresses = addresses();
         let of = |network, token: &str, endpoint| {
-            addresses.of_page(network, &AccessToken::from_stored(token.to_owned()), endpoint).unwrap().whole()
+            let token = AccessToken::from_stored(token.to_owned());
+            addresses.of_page(network, (&token, None), endpoint).unwrap().whole()
         };
         let host = "https://instagram-token-url.example";
         for endpoint in [Endpoint::Api, Endpoint::Token] {
@@ -183,6 +184,10 @@ mod tests {
         assert_eq!(of(Network::Facebook, facebook, api), "https://facebook-base-url.example");
         assert_eq!(of(Network::Facebook, facebook, token), "https://facebook-token-url.example");
         assert_eq!(of(Network::GooglePlay, facebook, api), "https://google-play-base-url.example");
+        let token = AccessToken::from_stored(facebook.to_owned());
+        let told = |login| addresses.of_page(Network::Instagram, (&token, Some(login)), api).unwrap().whole();
+        assert_eq!(told(Login::Instagram), host, "what its owner says comes before the token's letters");
+        assert_eq!(told(Login::Unified), "https://instagram-base-url.example");
         assert_eq!(addresses.of_renewal(Network::X).unwrap().whole(), "https://x-token-url.example");
     }
 

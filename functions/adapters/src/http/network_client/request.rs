@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use carteiro_networks::page::AccessToken;
+use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::refresh::{Renewal, Slot};
 use carteiro_networks::poll::{Auth, Method, NetworkRequest};
 use carteiro_networks::push::signature::AppSecret;
@@ -34,6 +34,18 @@ pub struct Credentials<'a> {
     pub app_token: Option<&'a AccessToken>,
     /// The secret that the page's pushes are to be signed with, which a [hub](Auth::PushSecret) is told.
     pub push_secret: Option<&'a AppSecret>,
+    /// How the page was connected, where its owner said so: the address may depend on it.
+    pub login: Option<Login>,
+    /// The parameter of the query that proves that the call comes from the token's app, and its value.
+    pub proof: Option<(&'static str, &'a AccessToken)>,
+}
+
+impl<'a> Credentials<'a> {
+    /// A page's access token alone.
+    #[must_use]
+    pub fn of(access_token: &'a AccessToken) -> Self {
+        Self { access_token, app_token: None, push_secret: None, login: None, proof: None }
+    }
 }
 
 /// The credentials of a token's renewal, as far as they are set. It prints none of them.
@@ -78,18 +90,20 @@ pub(super) fn of_page(
         }
         _ => None,
     };
+    let proof = credentials.proof.map(|(name, proof)| (name, proof.reveal()));
     let own = request.query.iter().map(|(name, value)| (*name, value.as_str()));
     let (query, body): (Vec<_>, _) = match request.method {
-        Method::Get => (own.chain(in_query).collect(), None),
+        Method::Get => (own.chain(in_query).chain(proof).collect(), None),
         Method::Post => {
             let form: Vec<_> = own.chain(in_form).collect();
-            (in_query.into_iter().collect(), Some((http::Method::POST, FORM, joined(&form))))
+            let query = in_query.into_iter().chain(proof).collect();
+            (query, Some((http::Method::POST, FORM, joined(&form))))
         }
         Method::Put => {
             let members: serde_json::Map<_, _> =
                 own.map(|(name, value)| (name.to_owned(), value.into())).collect();
             let body = serde_json::Value::Object(members).to_string();
-            (in_query.into_iter().collect(), Some((http::Method::PUT, JSON, body)))
+            (in_query.into_iter().chain(proof).collect(), Some((http::Method::PUT, JSON, body)))
         }
     };
     let mut http = http_request(url(address, &request.path, &query)?, body);

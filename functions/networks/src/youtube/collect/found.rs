@@ -73,10 +73,11 @@ impl<'a> Found<'a> {
     }
 
     /// A public video of a playlist, by its id.
-    pub(super) fn video(self, id: &str) -> Option<Event> {
+    pub(super) fn video(self, id: &str, edited: bool) -> Option<Event> {
         let is_it = |raw: &&&RawValue| value(raw)["contentDetails"]["videoId"].as_str() == Some(id);
         let raw = self.items.iter().find(is_it).filter(|raw| is_public(&value(raw)))?;
-        Some(Event { beside: None, ..event(Shape::YoutubeVideo, "video", raw, Value::Null) })
+        let beside = edited.then(|| json!({"edited": true}));
+        Some(Event { beside, ..event(Shape::YoutubeVideo, "video", raw, Value::Null) })
     }
 
     /// The public videos of a page of a playlist that are new or have changed, and the keys of all of them.
