@@ -77,6 +77,7 @@ fn finished(next: Next) -> PollOutcome {
         last,
         inspected: None,
         denied: Some("comments".into()),
+        push: None,
         proven: true,
         used: 1,
     }
