@@ -37,6 +37,7 @@ mod pages;
 mod permissions;
 mod price;
 mod push_bursts;
+mod push_subscriptions;
 mod pushes;
 mod release;
 mod release_neighbours;

@@ -5,6 +5,8 @@ use std::path::Path;
 use carteiro_samples::{Addresses, Report, Secrets, read_folder, run};
 use carteiro_tests::{ADMIN_KEY, Bundle, tools, workspace};
 
+use crate::networks::{LINKEDIN_SECRET, YOUTUBE_SECRET};
+
 const META_SECRET: &str = "a-meta-secret";
 const X_SECRET: &str = "an-x-secret";
 
@@ -19,7 +21,12 @@ async fn report(folder: &Path) -> Report {
         lambda: addresses.lambda.clone(),
         admin_key: ADMIN_KEY.to_owned(),
     };
-    let secrets = Secrets { meta: META_SECRET.to_owned(), x: X_SECRET.to_owned() };
+    let secrets = Secrets {
+        meta: META_SECRET.to_owned(),
+        x: X_SECRET.to_owned(),
+        linkedin: LINKEDIN_SECRET.to_owned(),
+        youtube: YOUTUBE_SECRET.to_owned(),
+    };
     let report = run(addresses, &secrets, &samples, no_pushes).await.unwrap();
     bundle.stop().await;
     report

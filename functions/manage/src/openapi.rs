@@ -65,6 +65,7 @@ mod tests {
     use carteiro_networks::poll::OperatorFault;
     use carteiro_networks::push::MAX_PUSH_BYTES;
     use carteiro_networks::push::signature::MAX_CHALLENGE_BYTES;
+    use carteiro_networks::push::subscription::SubscriptionState;
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
     use serde_json::{Map, Value, json};
@@ -582,6 +583,7 @@ mod tests {
             every_minutes: None,
             last,
             inspected: None,
+            push: None,
             denied: None,
             proven: false,
         }
@@ -635,6 +637,8 @@ mod tests {
         }
         let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
         assert_eq!(states, json!(TokenState::ALL));
+        let pushes = schema(&document, "PagePush")["properties"]["state"]["enum"].clone();
+        assert_eq!(pushes, json!(SubscriptionState::ALL));
         let results = schema(&document, "LastTick")["properties"]["result"]["enum"].clone();
         assert_eq!(results, json!(TickResult::ALL));
         for name in ["PageRequest", "PagePatch", "Page"] {

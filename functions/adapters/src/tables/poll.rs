@@ -53,6 +53,7 @@ use carteiro_networks::page::{LastTick, Page, TickResult};
 use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
+use carteiro_networks::push::subscription::Subscription;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -164,6 +165,8 @@ pub struct Schedule {
     pub inspected: Option<Inspected>,
     /// The operation that its token was not allowed in the last poll.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes, where the collector asked for one.
+    pub push: Option<Subscription>,
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
     pub proven: bool,
@@ -210,6 +213,8 @@ pub struct PollOutcome {
     pub inspected: Option<Inspected>,
     /// The operation that its token is not allowed.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes.
+    pub push: Option<Subscription>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
     /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
@@ -568,6 +573,11 @@ impl PollTable {
                 set.push_str(", inspected = :inspected");
                 let inspected = serde_json::to_string(&inspected).unwrap_or_default();
                 call = call.expression_attribute_values(":inspected", text(inspected));
+            }
+            if let Some(push) = &finished.push {
+                set.push_str(", push = :push");
+                let push = serde_json::to_string(push).unwrap_or_default();
+                call = call.expression_attribute_values(":push", text(push));
             }
             match &finished.denied {
                 Some(what) => {
@@ -929,6 +939,7 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         last,
         proven,
         inspected: reader.json("inspected").ok(),
+        push: reader.json("push").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

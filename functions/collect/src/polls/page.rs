@@ -15,6 +15,7 @@ use carteiro_networks::poll::page_poll::{
     self, Access, Findings, PAGE_TIME, PollEnd, Quota, every_minutes, next_poll,
 };
 use carteiro_networks::poll::refresh::GrantType;
+use carteiro_networks::push::subscription::Subscription;
 use carteiro_networks::token_state::{self, Observed};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
@@ -43,6 +44,8 @@ pub(super) struct PagePoll<'a> {
     pub(super) access: Access,
     /// The token's last inspection, in this poll or before it.
     pub(super) inspected: Option<Inspected>,
+    /// The page's subscription to its network's pushes.
+    pub(super) push: Option<Subscription>,
     /// The calls and the time that the poll may use.
     pub(super) quota: Quota,
     /// The findings so far.
@@ -118,6 +121,7 @@ impl<'a> PagePoll<'a> {
             collect,
             clock,
             inspected: schedule.inspected,
+            push: schedule.push.clone(),
             schedule,
             access: Access::new(stored.token, stored.renewal).by(page.login),
             page,
@@ -150,6 +154,7 @@ impl<'a> PagePoll<'a> {
             every_minutes,
             last: LastTick { at: began_at, result, new, calls, cause },
             inspected: self.inspected,
+            push: self.push,
             denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
             proven: self.page.proven,
             used: self.access.token.version,
@@ -180,10 +185,14 @@ impl<'a> PagePoll<'a> {
         if !end.allows_calls() {
             return Ok(end);
         }
-        match self.complete().await? {
-            PollEnd::Complete => Ok(end),
-            other => Ok(other),
+        let end = match self.complete().await? {
+            PollEnd::Complete => end,
+            other => other,
+        };
+        if end.allows_calls() {
+            self.subscribe().await?;
         }
+        Ok(end)
     }
 
     /// Runs the page's collection, and once more with a new token where the old one's time is over.
@@ -268,6 +277,7 @@ fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
         last,
         inspected: leased.schedule.inspected,
+        push: leased.schedule.push.clone(),
         denied: leased.schedule.denied.clone(),
         proven: leased.schedule.proven,
         used: leased.schedule.token_version,
