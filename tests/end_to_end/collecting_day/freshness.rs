@@ -125,6 +125,12 @@ pub(super) struct Measured<'a> {
 /// within two minutes, on a busy machine.
 fn could_be_seen(version: &Version, ticks: &[u64], outage: &Outage) -> bool {
     let until = version.until_ms.unwrap_or(u64::MAX);
+    // Edits of comments are found when the comments of a post are looked at again, once an hour where no number of them
+    // changed; of what was undone before, nobody can know.
+    let is_comment = matches!(version.kind, Kind::Comment | Kind::Reply);
+    if version.is_edit && is_comment && until < version.listed_ms + 75 * MINUTE {
+        return false;
+    }
     let sees = |tick: &u64| *tick >= version.listed_ms && tick + 2 * MINUTE <= until;
     ticks.iter().any(|tick| sees(tick) && !outage.has(version.network, *tick))
 }

@@ -175,6 +175,7 @@ struct Page<'a> {
     networks: &'a Networks,
     network: Network,
     id: &'a str,
+    ends_ms: u64,
     deeds: Vec<Deed>,
 }
 
@@ -224,6 +225,8 @@ impl Page<'_> {
         let parent = thing.parent.clone();
         // Three in ten are listed up to an hour late, on whichever list.
         let late_ms = if chance.per_cent(30) { chance.below(HOUR) } else { 0 };
+        // Not after the stretch, when ticks come more rarely.
+        let late_ms = late_ms.min(self.ends_ms.saturating_sub(at_ms));
         thing.shown_from_ms = Some(at_ms + late_ms);
         let above = self.deeds.iter().find(|deed| Some(&deed.id) == parent.as_ref());
         let above_ms = above.filter(|_| self.network != Network::X).map_or(0, |deed| deed.listed_ms);
@@ -265,7 +268,7 @@ pub(super) fn day(
     things: usize,
     chance: &mut Chance,
 ) -> Vec<Deed> {
-    let mut page = Page { networks, network, id, deeds: Vec::new() };
+    let mut page = Page { networks, network, id, ends_ms: stretch.ends_ms(), deeds: Vec::new() };
     let before = stretch.begins_ms.saturating_sub(HOUR);
     let first = if network == Network::GooglePlay { Kind::Review } else { Kind::Post };
     page.happens(Does::Publishes(first), before, chance);
