@@ -554,7 +554,8 @@ async fn a_revoke_marks_the_token_but_an_older_one_no_renewed_token() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    // Whoever took the access back is the page itself.
+    bundle.webhook(&account, "/all", &["publication"]).await;
     let page = connect(&bundle, &account, "x", "9").await;
     let later = "2099-01-01T00:00:00+00:00";
     pushed(&bundle, "x", &revoke("9", later)).await;

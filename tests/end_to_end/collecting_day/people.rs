@@ -7,7 +7,7 @@ pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 
 /// Whether half of the edits are taken back later: A, B, A.
-const EDITS_BACK: bool = false;
+const EDITS_BACK: bool = true;
 
 /// Chances from a seed: SplitMix64, whose constants are those of its publication (Steele, Lea, Flood, 2014).
 #[derive(Clone)]
