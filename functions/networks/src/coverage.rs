@@ -98,8 +98,8 @@ made from [networks/coverage](../functions/networks/src/coverage.rs) by
 `cargo run -p carteiro-networks --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
 column *by push* to a push that is read so.
 
-- **By push**: what the network sends, with its [actions](collecting.md#collected-items). *Not sent*: the network has it,
-  and sends no push of it.
+- **By push**: what the network sends, with its [actions](collecting.md#collected-items). *Not sent*: the network has
+  it, and sends no push of it.
 - **By asking**: what the network's API answers, and [polling](collecting.md#polling) asks for. *Not asked for*: mostly
   because its answer does not distinguish a repetition. *Not offered*: the API does not answer it.
 - **—**: the network has no such thing, or none that its APIs know.
