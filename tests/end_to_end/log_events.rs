@@ -140,7 +140,7 @@ const EVENTS: &[Event] = &[
     ("poll.trouble", Warn, "collect", "page, network, what, status, verdict",
      "a network's answer was not the expected one, and what that means"),
     ("push.handed_on", Info, "ingest", "network, entries, handed_on, left",
-     "entries of pages with immediate delivery were dispatched; a tick does the rest"),
+     "entries that are delivered at once were dispatched; a tick does the rest"),
     ("push.handing_on_cut_short", Warn, "ingest", "network, entries",
      "a dispatch did not end in the function's time; a tick does the rest, some of it again"),
     ("push.not_connected", Info, "ingest", "network, updates", "updates of pages that nobody connected"),

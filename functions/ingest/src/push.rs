@@ -293,14 +293,13 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
 }
 
 fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> EntryState {
-    match page.delivery {
-        _ if reading.wanted.is_some() => EntryState::Incomplete,
-        // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
-        _ if needs_proof && !page.proven => EntryState::Incomplete,
-        // The tick applies a signal about a token, because that may change the page.
-        Delivery::Immediate if reading.signal.is_none() => EntryState::Claimed(claim.clone()),
-        Delivery::Immediate | Delivery::Scheduled => EntryState::Ready,
+    // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
+    if reading.wanted.is_some() || needs_proof && !page.proven {
+        return EntryState::Incomplete;
     }
+    // The tick applies a signal about a token, because that may change the page.
+    let at_once = reading.signal.is_none() && page.delivery.is_immediate(&reading.content);
+    if at_once { EntryState::Claimed(claim.clone()) } else { EntryState::Ready }
 }
 
 #[cfg(test)]

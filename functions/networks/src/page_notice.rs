@@ -2,7 +2,7 @@
 //!
 //! | `type` | when | `data`, beside `page`, `network`, `network_id`, `name`, `token`, `occurred_at`, `message` |
 //! |---|---|---|
-//! | `page.token_expiring` | 7 days before the token's end, and 1 day | `days_left` |
+//! | `page.token_expiring` | 30, 15, 7 days and 1 day before the token's end | `days_left` |
 //! | `page.token_expired` | its time is over | |
 //! | `page.token_revoked` | the network refuses it, or it is somebody else's | |
 //! | `page.permission_revoked` | a permission was taken back, or is missing | `permission`, where it is known |
