@@ -31,6 +31,7 @@ mod log_events;
 mod loops;
 mod neighbours;
 mod networks;
+mod page_freshness;
 mod page_tokens;
 mod pages;
 mod permissions;

@@ -15,6 +15,7 @@ use carteiro_core::field::{Field, choice, unknown};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::FieldError;
 use carteiro_core::time;
+
 /// The longest name of a page, in bytes.
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
 /// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
@@ -791,8 +792,8 @@ mod tests {
         for (published, kind, at_once) in [
             (Published::Interaction, Kind::DirectMessage, true),
             (Published::Interaction, Kind::Reply, true),
-            (Published::Publication, Kind::DirectMessage, false),
-            (Published::Publication, Kind::Reply, false),
+            (Published::ByThePage, Kind::DirectMessage, false),
+            (Published::ByThePage, Kind::Reply, false),
             (Published::Interaction, Kind::Comment, false),
             (Published::Interaction, Kind::Reaction, false),
         ] {

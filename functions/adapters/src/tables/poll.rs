@@ -47,6 +47,7 @@ use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::page::{LastTick, Page, TickResult};
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
+use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -148,6 +149,8 @@ pub struct Schedule {
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
     pub proven: bool,
+    /// That it is silent against its habit, as of the last time.
+    pub silence: Option<Silence>,
 }
 
 /// When a token was asked about.
@@ -193,6 +196,8 @@ pub struct PollOutcome {
     pub denied: Option<String>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
+    /// That it is silent against its habit.
+    pub silence: Option<Silence>,
     /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
     /// stands.
     pub used: u64,
@@ -453,6 +458,14 @@ impl PollTable {
                     call = call.expression_attribute_values(":denied", text(what.as_str()));
                 }
                 None => remove.push_str(", denied"),
+            }
+            match &finished.silence {
+                Some(silence) => {
+                    set.push_str(", silence = :silence");
+                    let silence = serde_json::to_string(silence).unwrap_or_default();
+                    call = call.expression_attribute_values(":silence", text(silence));
+                }
+                None => remove.push_str(", silence"),
             }
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
@@ -798,6 +811,7 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         last,
         proven,
         inspected: reader.json("inspected").ok(),
+        silence: reader.json("silence").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

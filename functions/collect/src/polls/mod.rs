@@ -20,6 +20,7 @@ mod networks;
 mod page;
 mod plan;
 mod renew;
+mod silence;
 
 use std::time::Duration;
 
