@@ -273,11 +273,12 @@ mod tests {
 
     #[test]
     fn only_a_new_thing_with_a_time_has_occurred() {
+        const SECOND: i64 = 1_795_000_000;
         let owner = "1".parse().unwrap();
         let (item, page) = (ItemId::from_bits(1), PageId::from_bits(2));
         for (by, edited, time, expected) in [
-            (By::Poll, false, Some(50), Some((Kind::Comment, at(50)))),
-            (By::Poll, true, Some(50), None),
+            (By::Poll, false, Some(SECOND), Some((Kind::Comment, at(SECOND)))),
+            (By::Poll, true, Some(SECOND), None),
             (By::Push, false, None, None),
         ] {
             let mut event = comment(Network::Facebook, by);

@@ -1,8 +1,8 @@
 //! Freshness: how long a page's things take from the network having them to their dispatch, counted by kind.
 //!
-//! Each hour of a page has a [`Counts`]: a histogram with 24 bounds for each kind. So its space is bounded, however much
-//! a page brings, and a percentile is exact to a bound. [`Gathered`] collects counts in memory until they are written,
-//! so that no item costs a write of its own.
+//! Each hour of a page has a [`Counts`]: a histogram with 24 bounds for each kind. So its space is bounded, however
+//! much a page brings, and a percentile is exact to a bound. [`Gathered`] collects counts in memory until they are
+//! written, so that no item costs a write of its own.
 //!
 //! Counted is what is new: an edit or a deletion is not, because not every network says when it was made. Not counted
 //! is what nobody could have dispatched in time: things from before the page was connected, or from a time in which its

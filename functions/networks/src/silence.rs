@@ -227,9 +227,9 @@ mod tests {
     const HABITS: [(&str, Habit, u32); 6] = [
         ("each hour", |hour| if (8..23).contains(&(hour % 24)) { 900 } else { 200 }, 0),
         ("office hours", |hour| if hour < 120 && (9..18).contains(&(hour % 24)) { 700 } else { 0 }, 0),
-        ("five a day", |_| 208, 60),
-        ("two a day, by day", |hour| if (8..22).contains(&(hour % 24)) { 143 } else { 0 }, 120),
-        ("three in two days", |_| 62, 240),
+        ("five a day", |_| 208, 10),
+        ("two a day, by day", |hour| if (8..22).contains(&(hour % 24)) { 143 } else { 0 }, 20),
+        ("three in two days", |_| 62, 40),
         ("one day a week", |hour| if hour < 24 { 300 } else { 0 }, 0),
     ];
 

@@ -99,8 +99,9 @@ pub fn decide(page: &Page, token_version: u64, seen: &Observed, now: Timestamp) 
     let warning = pass(&mut token, seen.renewable, now);
     let kind = trouble(before.state, token.state);
     if kind.is_some() && warning.is_some() {
-        // One thing at a time: the warning's turn comes with the next look.
-        token.warned_days = before.warned_days;
+        // One thing at a time: the warning's turn comes with the next look. Of a later end nobody was warned yet.
+        let due = token.warned_days;
+        token.warned_days = before.warned_days.filter(|warned| due.is_some_and(|days| *warned >= days));
     }
     if token.state != before.state {
         token.since = Some(now);

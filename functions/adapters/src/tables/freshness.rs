@@ -5,8 +5,8 @@
 //! | `<page>#fresh` | the hour, counted since 1970, in eight digits | `<kind>.<bucket>`: how many; `expires_at` |
 //!
 //! A write adds to what is there, and is repeated where its answer was lost: counts are for people, and decide nothing.
-//! That a row exists shows that something came in its hour, which is what a page's habit is read from; so it is kept for
-//! [`REMEMBERED_HOURS`].
+//! That a row exists shows that something came in its hour, which is what a page's habit is read from; so it is kept
+//! for [`REMEMBERED_HOURS`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
