@@ -304,6 +304,42 @@ async fn all_that_linkedin_has_is_delivered_once_whatever_goes_wrong() {
     everything_is_delivered_once(Network::Linkedin, r#"{"calls": 9}"#).await;
 }
 
+/// What was delivered of a post, in its order: texts and actions.
+fn delivered_of_post(case: &Case) -> Vec<(String, String)> {
+    let deliveries = case.bundle.receiver.deliveries_to("/collected");
+    let items = deliveries.iter().map(|delivery| serde_json::from_slice::<Value>(&delivery.body).unwrap());
+    let posts = items.filter(|item| item["kind"] == "post");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    posts.map(|item| (text(&item["text"]), text(&item["action"]))).collect()
+}
+
+/// LinkedIn says when a post was edited; Facebook does not, and its lists may be late.
+#[tokio::test]
+async fn an_edit_back_that_polling_alone_finds_is_delivered() {
+    for (network, soon) in [(Network::Facebook, false), (Network::Linkedin, true)] {
+        let case = Case::new(network, "{}").await;
+        case.tick_now().await;
+        case.until_all(8).await;
+        let post = case.posts[0].clone();
+        let first = case.texts.iter().find(|text| text.ends_with("post")).unwrap().clone();
+        for (text, count) in [("another", 2), (first.as_str(), if soon { 3 } else { 2 })] {
+            case.bundle.networks.edit(network, &post, text).unwrap();
+            for _ in 0..3 {
+                case.tick().await;
+            }
+            assert_eq!(delivered_of_post(&case).len(), count, "{network}: {:?}", delivered_of_post(&case));
+        }
+        for _ in 0..10 {
+            case.tick().await;
+        }
+        let delivered = delivered_of_post(&case);
+        let expected = [(first.as_str(), "created"), ("another", "edited"), (first.as_str(), "edited")];
+        let expected = expected.map(|(text, action)| (text.to_owned(), action.to_owned()));
+        assert_eq!(delivered, expected, "{network}");
+        case.bundle.stop().await;
+    }
+}
+
 /// Bodies that no network documents, and some that are none.
 const UNKNOWN: [&str; 9] = [
     "",

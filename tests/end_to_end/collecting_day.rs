@@ -2,8 +2,12 @@
 //!
 //! People publish, answer, write and edit on two pages of each network, which belong to three accounts (two of the
 //! pages to two accounts each), more by day than by night. Facebook, Instagram and X push in their own ways: one push
-//! in ten is lost, one in twenty comes twice, one in twenty up to three hours late. One network, by the seed, is down
-//! for an hour, and pushes nothing in it. Ticks come each quarter of an hour.
+//! in ten is lost, one in twenty comes twice, one in twenty up to three hours late. Lists show three things in ten up to
+//! an hour late, each at the place of its own time. One network, by the seed, is down for an hour, and pushes nothing in
+//! it. Ticks come each quarter of an hour.
+//!
+//! **From when it is measured.** From when a thing could be had: when its push arrived, or when its list and that of what
+//! it is on showed it, whichever was first.
 //!
 //! **What the fifteen minutes mean.** With a period of fifteen minutes, what appears just after its page was asked
 //! waits for the next tick: then it takes fifteen minutes and what the tick takes. So the share within fifteen minutes
@@ -58,7 +62,7 @@ fn identities(network: Network) -> [(&'static str, &'static str); 2] {
 enum Event {
     Tick,
     Push { network: Network, body: Value },
-    Edit { deed: usize },
+    Edit { deed: usize, nth: usize },
     Outage,
 }
 
@@ -83,6 +87,8 @@ impl Day {
         let bundle = Bundle::start_with(SECRETS.into_iter().chain([("NetworkSettings", SETTINGS)])).await;
         bundle.networks.limit(Network::Linkedin, LimitOf::Page, "", LINKEDIN.0);
         bundle.networks.limit(Network::Linkedin, LimitOf::App, "", LINKEDIN.1);
+        // As YouTube lists threads by time.
+        bundle.networks.cap_pages_of(Network::Youtube, "commentThreads", 20);
         let pages = connect(&bundle).await;
         let mut chance = Chance(seed);
         let now_ms = bundle.stack.clock().now_ms();
@@ -127,36 +133,39 @@ impl Day {
         self.at(self.outage.begins_ms, Event::Outage);
         for index in 0..self.deeds.len() {
             let deed = self.deeds[index].clone();
-            if let Some((at_ms, _)) = deed.edit {
-                self.at(at_ms, Event::Edit { deed: index });
+            for (nth, (at_ms, _)) in deed.edits.iter().enumerate() {
+                self.at(*at_ms, Event::Edit { deed: index, nth });
             }
-            self.happened(&deed, deed.text.clone(), deed.at_ms, false);
+            self.happened(index, None, deed.at_ms);
         }
     }
 
-    /// A thing, or an edit of it, is there from a time on, and is pushed, if luck has it.
-    fn happened(&mut self, deed: &Deed, text: String, at_ms: u64, is_edit: bool) {
+    /// A thing, or one of its edits, is there from a time on, and is pushed, if luck has it.
+    fn happened(&mut self, index: usize, edit: Option<usize>, at_ms: u64) {
+        let deed = self.deeds[index].clone();
+        let text = edit.map_or(&deed.text, |nth| &deed.edits[nth].1).clone();
+        let next = deed.edits.get(edit.map_or(0, |nth| nth + 1));
         let things = self.bundle.networks.things(deed.network, &deed.page);
         let thing = things.iter().find(|thing| thing.text == text).unwrap();
         let is_older = at_ms < self.stretch.begins_ms;
         let is_of_others = thing.author.is_some();
         let body = push_of(deed.network, thing, &things).filter(|_| !is_older);
         let pushed_ms = body.and_then(|body| self.push(deed.network, &body, at_ms));
+        let listed_ms = deed.listed_ms.max(at_ms);
         self.versions.push(Version {
             network: deed.network,
             page: deed.page.clone(),
+            deed: index,
             kind: deed.kind,
             text,
             at_ms,
-            until_ms: if is_edit {
-                None
-            } else {
-                deed.edit.as_ref().map(|(at_ms, _)| *at_ms).or(deed.replaced_ms)
-            },
-            is_edit,
-            not_pushed: pushed_ms.is_none(),
+            listed_ms,
+            had_ms: pushed_ms.map_or(listed_ms, |pushed_ms| pushed_ms.min(listed_ms)),
+            until_ms: next.map(|(at_ms, _)| *at_ms).or(deed.replaced_ms),
             is_of_others,
-            is_pushed_in_time: pushed_ms.is_some_and(|pushed_ms| pushed_ms < at_ms + MINUTE / 2),
+            is_edit: edit.is_some(),
+            not_pushed: pushed_ms.is_none(),
+            late_push: pushed_ms.is_some_and(|pushed_ms| pushed_ms > at_ms + MINUTE),
             is_older,
         });
     }
@@ -190,7 +199,7 @@ impl Day {
                     self.pushes += 1;
                     pushed(&self.bundle, network.as_str(), &body).await;
                 }
-                Event::Edit { deed } => self.edit(deed),
+                Event::Edit { deed, nth } => self.edit(deed, nth),
                 Event::Outage => {
                     let down = Fault::Unavailable(503).lasting(Duration::from_millis(HOUR));
                     self.bundle.networks.fault(self.outage.network, down);
@@ -212,12 +221,11 @@ impl Day {
         self.bundle.until_rest().await;
     }
 
-    fn edit(&mut self, index: usize) {
+    fn edit(&mut self, index: usize, nth: usize) {
         let deed = self.deeds[index].clone();
-        let Some((_, text)) = &deed.edit else { return };
-        self.bundle.networks.edit(deed.network, &deed.id, text).unwrap();
+        self.deeds[index].id = self.bundle.networks.edit(deed.network, &deed.id, &deed.edits[nth].1).unwrap();
         let now_ms = self.bundle.stack.clock().now_ms();
-        self.happened(&deed, text.clone(), now_ms, true);
+        self.happened(index, Some(nth), now_ms);
     }
 
     fn measured(&self) -> Measured<'_> {
@@ -296,6 +304,11 @@ async fn all_arrives_fresh_and_once(hours: u64, first_hour: u64, things: usize, 
     assert!(lost.is_empty(), "lost: {lost:#?}\n{complaints:#?}");
     assert!(measured.twice.is_empty(), "twice: {:#?}\n{complaints:#?}", measured.twice);
     assert!(measured.unknown.is_empty(), "nobody's: {:#?}", measured.unknown);
+    assert!(
+        measured.outdated.is_empty(),
+        "not the network's last: {:#?}\n{complaints:#?}",
+        measured.outdated
+    );
     for network in Network::ALL {
         assert_eq!(day.bundle.networks.over_limit(network), 0, "{network}");
         assert_eq!(day.bundle.networks.with_dead_tokens(network), 0, "{network}");

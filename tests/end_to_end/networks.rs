@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 pub(crate) const META_SECRET: &str = "a-meta-secret";
 pub(crate) const META_VERIFY: &str = "a-verify-token";
 pub(crate) const X_SECRET: &str = "an-x-secret";
+pub(crate) const LINKEDIN_SECRET: &str = "a-linkedin-secret";
+pub(crate) const YOUTUBE_SECRET: &str = "a-youtube-secret";
 
 /// The parameters of a deployment that takes pushes.
 pub(crate) const SECRETS: [(&str, &str); 3] =

@@ -207,6 +207,82 @@ async fn the_same_updates_in_other_batches_and_encodings_add_nothing() {
     bundle.stop().await;
 }
 
+/// A comment of Facebook's with a text, a picture and a verb, at a second.
+fn comment_told(verb: &str, text: &str, photo: &str, second: i64) -> Value {
+    let mut change = comment(1, text);
+    change["value"]["verb"] = verb.into();
+    change["value"]["photo"] = photo.into();
+    change["value"]["created_time"] = second.into();
+    change
+}
+
+/// A recommendation with the same text.
+fn review_told(verb: &str, word: &str) -> Value {
+    json!({"field": "ratings", "value": {"item": "rating", "verb": verb, "open_graph_story_id": 901,
+        "reviewer_id": 9, "reviewer_name": "Ana", "recommendation_type": word, "review_text": "ok",
+        "created_time": 1_795_000_000}})
+}
+
+#[tokio::test]
+async fn an_edit_back_arrives_and_a_repeated_push_does_not() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    connect(&bundle, &account, "facebook", "1").await;
+    let one = |change: Value| facebook(&[("1", vec![change])]);
+    let told = [
+        comment_told("add", "A", "https://e.test/1.jpg", 1_795_000_000),
+        comment_told("edited", "B", "https://e.test/1.jpg", 1_795_000_005),
+        comment_told("edited", "A", "https://e.test/1.jpg", 1_795_000_009),
+        // The same text with another picture.
+        comment_told("edited", "A", "https://e.test/2.jpg", 1_795_000_012),
+        review_told("add", "POSITIVE"),
+        review_told("edit", "NEGATIVE"),
+        review_told("edit", "POSITIVE"),
+    ];
+    for (number, change) in told.iter().enumerate() {
+        pushed(&bundle, "facebook", &one(change.clone())).await;
+        assert_eq!(hand_on(&bundle).await.handed_on, number + 1, "{change}");
+    }
+    for change in told.iter().rev().chain(&told) {
+        pushed(&bundle, "facebook", &one(change.clone())).await;
+    }
+    assert_eq!(hand_on(&bundle).await.handed_on, 7);
+    let items = arrived(&bundle, "/all", 7).await;
+    let edited = items.values().filter(|item| item["action"] == "edited").count();
+    assert_eq!((items.len(), edited), (7, 5));
+    // The same picture from another host, in another size and with another signature is the same.
+    let cdn = |address: &str| comment_told("edited", "C", address, 1_795_000_020);
+    let signed = "https://scontent.xx.fbcdn.net/v/t1/9_n.jpg?oh=1&oe=2";
+    pushed(&bundle, "facebook", &one(cdn(signed))).await;
+    let again = "https://scontent-gru1-1.xx.fbcdn.net/v/t1/p40x40/9_n.jpg?stp=s&oh=3&oe=4";
+    pushed(&bundle, "facebook", &one(cdn(again))).await;
+    assert_eq!(hand_on(&bundle).await.handed_on, 8);
+    nothing_more_arrives(&bundle, "/all", 8).await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn reactions_without_a_sender_are_as_many_as_are_pushed() {
+    let bundle = Bundle::start_with(SECRETS).await;
+    let account = bundle.account().await;
+    bundle.webhook(&account, "/all", &["interaction"]).await;
+    connect(&bundle, &account, "facebook", "1").await;
+    let love = json!({"field": "feed", "value": {"item": "reaction", "verb": "add", "post_id": "1_5",
+        "reaction_type": "love", "created_time": 1_795_000_000}});
+    let edits = ["add", "edited", "edited"].into_iter().zip(["A", "B", "A"]).zip(0..);
+    let edits = edits.map(|((verb, text), number)| comment_told(verb, text, "", 1_795_000_000 + number));
+    let changes = [love.clone(), love.clone()].into_iter().chain(edits).collect();
+    let push = facebook(&[("1", changes)]);
+    for _ in 0..2 {
+        pushed(&bundle, "facebook", &push).await;
+        assert_eq!(hand_on(&bundle).await.handed_on, 5, "two reactions, and a text with two edits");
+    }
+    assert_eq!(arrived(&bundle, "/all", 5).await.len(), 5);
+    nothing_more_arrives(&bundle, "/all", 5).await;
+    bundle.stop().await;
+}
+
 #[tokio::test]
 async fn pushes_of_no_page_are_counted_and_unknown_ones_kept_raw() {
     let bundle = Bundle::start_with(SECRETS).await;
@@ -511,7 +587,8 @@ async fn a_revoke_marks_the_token_but_an_older_one_no_renewed_token() {
     let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    // Whoever took the access back is the page itself.
+    bundle.webhook(&account, "/all", &["publication"]).await;
     let page = connect(&bundle, &account, "x", "9").await;
     let later = "2099-01-01T00:00:00+00:00";
     pushed(&bundle, "x", &revoke("9", later)).await;

@@ -5,6 +5,8 @@ use std::path::Path;
 use carteiro_samples::{Addresses, Report, Secrets, read_folder, run};
 use carteiro_tests::{ADMIN_KEY, Bundle, tools, workspace};
 
+use crate::networks::{LINKEDIN_SECRET, YOUTUBE_SECRET};
+
 const META_SECRET: &str = "a-meta-secret";
 const X_SECRET: &str = "an-x-secret";
 
@@ -19,7 +21,12 @@ async fn report(folder: &Path) -> Report {
         lambda: addresses.lambda.clone(),
         admin_key: ADMIN_KEY.to_owned(),
     };
-    let secrets = Secrets { meta: META_SECRET.to_owned(), x: X_SECRET.to_owned() };
+    let secrets = Secrets {
+        meta: META_SECRET.to_owned(),
+        x: X_SECRET.to_owned(),
+        linkedin: LINKEDIN_SECRET.to_owned(),
+        youtube: YOUTUBE_SECRET.to_owned(),
+    };
     let report = run(addresses, &secrets, &samples, no_pushes).await.unwrap();
     bundle.stop().await;
     report
@@ -33,11 +40,13 @@ fn is_good_but_for_the_time(report: &Report) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fixture_is_delivered_once_and_a_repeat_adds_nothing() {
-    let report = report(&workspace().join("tests/fixtures/pushes")).await;
+    let folder = workspace().join("tests/fixtures/pushes");
+    let files = read_folder(&folder).unwrap().0.len();
+    let report = report(&folder).await;
     println!("{report}");
     assert!(is_good_but_for_the_time(&report));
     let sum = |of: fn(&carteiro_samples::Row) -> usize| report.rows.iter().map(of).sum::<usize>();
-    assert_eq!((report.rows.len(), report.no_pushes.len()), (27, 0));
+    assert_eq!((report.rows.len(), report.no_pushes.len()), (files, 0));
     let (updates, distinct) = (sum(|row| row.updates), sum(|row| row.first));
     assert!(updates == distinct && distinct > 60, "{distinct} distinct of {updates}: each is another thing");
     assert_eq!((sum(|row| row.incomplete), sum(|row| row.nobodys)), (1, 0), "a mention came as ids only");

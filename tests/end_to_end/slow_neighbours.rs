@@ -50,8 +50,10 @@ impl Times {
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
     }
 
-    fn assert_within_the_factor_of(&self, alone: &Self) {
-        for percent in [50, 99] {
+    /// The slowest of a few dozen is what one pause of a busy machine makes it, so these are compared up to their 90th
+    /// percentile; the many of the combined attack, which needs a quiet machine, up to the 99th.
+    fn assert_within_the_factor_of(&self, alone: &Self, highest: usize) {
+        for percent in [50, highest] {
             let (with, without) = (self.percentile(percent), alone.percentile(percent));
             let most = FACTOR * without + u64::try_from(NOISE.as_millis()).unwrap();
             assert!(with <= most, "percentile {percent}: {with} ms beside the flood, {without} ms alone");
@@ -151,7 +153,7 @@ async fn a_flood_of_a_url_that_answers_200_late_delays_no_neighbour() {
     let more = bundle.send_many(&flooding, "message", 400).await;
     let beside = measured(&bundle, &neighbour, "beside the flood", 60).await;
     until_moved(&bundle, &more, 400).await;
-    beside.assert_within_the_factor_of(&alone);
+    beside.assert_within_the_factor_of(&alone, 90);
     bundle.stop().await;
 }
 
@@ -182,7 +184,7 @@ async fn sixty_webhooks_at_one_dead_host_delay_no_neighbour() {
     let more = bundle.send_many(&flooding, "message", 5).await;
     let beside = measured(&bundle, &neighbour, "beside the flood", 60).await;
     until_moved(&bundle, &more, more.len()).await;
-    beside.assert_within_the_factor_of(&alone);
+    beside.assert_within_the_factor_of(&alone, 90);
     bundle.stop().await;
 }
 
@@ -349,7 +351,7 @@ async fn all_attacks_at_once_leave_a_neighbour_its_service() {
         releases.len(),
         releases.iter().max(),
     );
-    beside.assert_within_the_factor_of(&alone);
+    beside.assert_within_the_factor_of(&alone, 99);
     let most = check_alone * u32::try_from(FACTOR).unwrap() + NOISE;
     assert!(check <= most, "{check:?}, alone {check_alone:?}");
     let most = release_alone * u32::try_from(FACTOR).unwrap() + NOISE;

@@ -7,6 +7,7 @@ use std::fmt;
 use carteiro_adapters::runtime::settings::SettingsReader;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::AccessToken;
+use carteiro_networks::push::signature::AppSecret;
 
 /// An app at a network, as OAuth names it.
 pub(crate) struct OAuthClient {
@@ -26,6 +27,8 @@ impl fmt::Debug for OAuthClient {
 pub(crate) struct Apps {
     /// Meta's own token of the app, with which pages' tokens are inspected.
     pub(crate) meta: Option<AccessToken>,
+    /// The secrets that calls are proven with, by their environment variable.
+    proofs: BTreeMap<&'static str, Vec<AppSecret>>,
     /// The OAuth clients, by the prefix of their environment variables.
     clients: BTreeMap<&'static str, OAuthClient>,
 }
@@ -48,7 +51,16 @@ impl Apps {
         let meta = meta.filter(|token| !token.is_empty());
         let meta = meta
             .and_then(|token| reader.accept("META_APP_TOKEN", AccessToken::check(&token, Network::Facebook)));
-        Self { meta, clients }
+        let variables = Network::ALL.iter().filter_map(|network| network.spec().token.proof);
+        let secrets = |variable| AppSecret::list(&reader.optional(variable).unwrap_or_default());
+        let proofs = variables.map(|proof| (proof.secrets, secrets(proof.secrets))).collect();
+        Self { meta, proofs, clients }
+    }
+
+    /// The secrets that calls of a network are proven with; none where it takes no proof.
+    pub(crate) fn secrets(&self, network: Network) -> &[AppSecret] {
+        let proof = network.spec().token.proof;
+        proof.and_then(|proof| self.proofs.get(proof.secrets)).map_or(&[], Vec::as_slice)
     }
 
     /// The app that renews a network's tokens.
@@ -66,7 +78,7 @@ mod tests {
         let lookup = |name: &str| {
             Some(match name {
                 "X_CLIENT_ID" => "id".to_owned(),
-                "X_CLIENT_SECRET" | "META_APP_TOKEN" => "planted|secret".to_owned(),
+                "X_CLIENT_SECRET" | "META_APP_TOKEN" | "META_APP_SECRETS" => "planted|secret".to_owned(),
                 _ => String::new(),
             })
         };
@@ -75,6 +87,7 @@ mod tests {
         assert!(reader.finish(Some(())).is_ok());
         assert!(apps.client(Network::X).is_some_and(|client| client.secret.is_some()));
         assert!(apps.client(Network::Youtube).is_none() && apps.client(Network::Linkedin).is_none());
+        assert_eq!((apps.secrets(Network::Instagram).len(), apps.secrets(Network::X).len()), (1, 0));
         assert!(!format!("{apps:?}").contains("planted"));
     }
 

@@ -23,7 +23,7 @@ use carteiro_services::notify::Notifier;
 use carteiro_services::page_tokens::PageNotifier;
 
 use crate::apps::Apps;
-use crate::polls::Polls;
+use crate::polls::{Polls, Pushes};
 
 /// Tables, queues and settings of the function.
 pub(crate) struct Collect {
@@ -53,6 +53,7 @@ impl Collect {
         let networks = settings.parsed("NETWORK_SETTINGS");
         let addresses = Addresses::read(settings);
         let apps = Apps::read(settings);
+        let pushes = Pushes::read(settings);
         let minutes = u8::try_from(settings.number("COLLECT_MINUTES", 1, 15)).unwrap_or(15);
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
@@ -72,6 +73,7 @@ impl Collect {
             client: NetworkClient::new(addresses)?,
             settings: networks,
             apps,
+            pushes,
             tick: Duration::from_secs(u64::from(minutes) * 60),
         };
         let queue = deliveries.clone();

@@ -1,12 +1,14 @@
 //! Pushes of networks: their check of our address, and their updates.
 //!
 //! A push is answered `200` only after everything in it is in the inbox. Any other push comes again, whole, and stores
-//! the missing updates: every update has a key of its own. Nothing of a body is parsed before its signature was
-//! checked, and nothing of one is logged.
+//! the missing updates: every update has a key of its own, those too that stand in it twice and are two. Nothing of a
+//! body is parsed before its signature was checked, and nothing of one is logged.
 //!
-//! The check of our address is answered from the environment alone: no table is read for it.
+//! The check of our address is answered from the environment alone, and no table is read for it; but that of a hub,
+//! which asks whether a page's pushes are wanted, and waits longer.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -17,6 +19,7 @@ use carteiro_adapters::tables::inbox::{Claim, Entry, EntryState, NewEntry, Store
 use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_adapters::tables::pages::ConnectedPage;
 use carteiro_core::hop::Hop;
+use carteiro_core::id::PageId;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::after;
 use carteiro_networks::freshness::{Counted, Due};
@@ -24,8 +27,9 @@ use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
 use carteiro_networks::push::signature::ChallengeError;
-use carteiro_networks::push::{MAX_PUSH_BYTES, split};
-use carteiro_networks::spec::PushSpec;
+use carteiro_networks::push::{MAX_PUSH_BYTES, address, split, split_of_page};
+use carteiro_networks::spec::{PageIs, PushSpec, Unsigned};
+use carteiro_networks::versions::Sighting;
 use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use jiff::Timestamp;
 
@@ -52,17 +56,33 @@ const COUNTING_TIME: Duration = Duration::from_secs(1);
 const LOOKUP_ROUNDS: u8 = 3;
 
 /// Answers a network's check of our address.
-pub(crate) fn challenge(
-    secrets: &Secrets,
+pub(crate) async fn challenge(
+    ingest: &Ingest,
     (network, push): (Network, &PushSpec),
     request: &Request,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let secrets = secrets.of(push.challenge_secrets, network)?;
+    let secrets = ingest.secrets.of(push.challenge_secrets, network)?;
     let answered = (push.challenge)(secrets, &|name| request.query(name)).map_err(|error| match error {
         ChallengeError::Malformed => Problem::bad_request(error.to_string()),
         ChallengeError::Refused => Problem::forbidden(error.to_string()),
+        ChallengeError::Unwanted => Problem::not_found(error.to_string()),
     })?;
+    if let Some(condition) = &answered.only_if
+        && !holds(ingest, network, condition).await?
+    {
+        tracing::info!(network = network.as_str(), "push.not_wanted");
+        return Err(Problem::not_found(ChallengeError::Unwanted.to_string()).into());
+    }
     Ok(answer(200, answered.content_type, answered.body))
+}
+
+async fn holds(ingest: &Ingest, network: Network, condition: &PageIs) -> Result<bool, AdapterError> {
+    let (page, is_connected) = match condition {
+        PageIs::Connected(page) => (page, true),
+        PageIs::NotConnected(page) => (page, false),
+    };
+    let found = ingest.dispatcher.config.find_pages(network, std::slice::from_ref(page)).await?;
+    Ok(found.is_empty() != is_connected)
 }
 
 /// Takes a push: `200` once everything in it is in the inbox.
@@ -72,8 +92,14 @@ pub(crate) async fn receive(
     request: &Request,
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let body = request.body.as_slice();
-    check_signature(&ingest.secrets, (network, push), request)?;
+    let page = match check_signature(&ingest.secrets, (network, push), request)? {
+        Checked::Genuine(page) => page,
+        Checked::Ignored => return Ok(empty(200)),
+    };
+    let updates = match &page {
+        Some(page) => split_of_page(network, page, &request.body),
+        None => split(network, &request.body),
+    };
     let hop = request.hop();
     if hop.is_at_limit() {
         tracing::warn!(intake = "push", source = network.as_str(), "loop.refused");
@@ -81,7 +107,7 @@ pub(crate) async fn receive(
     }
     let taking = Taking { ingest, network, hop, clock, began_at: clock.now() };
     let left = clock.left().saturating_sub(RESERVE);
-    let Ok(stored) = tokio::time::timeout(left, taking.store(split(network, body))).await else {
+    let Ok(stored) = tokio::time::timeout(left, taking.store(updates)).await else {
         tracing::warn!(network = network.as_str(), "push.out_of_time");
         return Err(Problem::unavailable("not all of it is stored; send it again").into());
     };
@@ -89,21 +115,37 @@ pub(crate) async fn receive(
     Ok(empty(200))
 }
 
+/// What the check of a signature came to.
+enum Checked {
+    /// It is the network's, and came to this page's own address, where pages have addresses of their own.
+    Genuine(Option<NetworkId>),
+    /// It is not, and the network is not to know.
+    Ignored,
+}
+
 /// Nothing of the body is read before this.
 fn check_signature(
     secrets: &Secrets,
     (network, push): (Network, &PushSpec),
     request: &Request,
-) -> Result<(), Failure> {
+) -> Result<Checked, Failure> {
     if request.body.len() > MAX_PUSH_BYTES {
         let most = MAX_PUSH_BYTES;
         return Err(Problem::too_large(format!("a push has at most {most} bytes")).into());
     }
     let (secrets, header) = (secrets.of(push.secrets, network)?, push.signature_header);
     let given = request.header(header);
-    let is_genuine = given.as_deref().is_some_and(|given| (push.is_genuine)(secrets, given, &request.body));
-    if is_genuine {
-        return Ok(());
+    let page = address::page(push, &|name| request.query(name));
+    // An address without its page has no secret that anything could be signed with.
+    let secrets = match (push.page_parameter, &page) {
+        (None, _) => Cow::Borrowed(secrets),
+        (Some(_), page) => {
+            let of = |page| address::secrets_of(secrets, network, page);
+            Cow::Owned(page.as_ref().map(of).unwrap_or_default())
+        }
+    };
+    if given.as_deref().is_some_and(|given| (push.is_genuine)(&secrets, given, &request.body)) {
+        return Ok(Checked::Genuine(page));
     }
     tracing::warn!(
         network = network.as_str(),
@@ -111,7 +153,10 @@ fn check_signature(
         bytes = request.body.len(),
         "push.refused"
     );
-    Err(Problem::unauthorized(format!("a valid {header} is needed")).into())
+    match push.unsigned {
+        Unsigned::Refused => Err(Problem::unauthorized(format!("a valid {header} is needed")).into()),
+        Unsigned::Ignored => Ok(Checked::Ignored),
+    }
 }
 
 /// The taking of one push.
@@ -149,34 +194,31 @@ impl Taking<'_> {
         let received_at = self.clock.now();
         let claim = Claim::new(after(received_at, IMMEDIATE_LEASE))?;
         let routes = self.routes(&updates).await?;
-        let (mut entries, mut of_update, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut entries, mut of_update, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
         let (mut not_connected, mut unrecognised) = (0_usize, Vec::new());
         for (index, update) in updates.iter().enumerate() {
             match whose(update, &routes) {
                 Whose::NotConnected => not_connected += 1,
                 Whose::Unrecognised => unrecognised.push(update),
                 Whose::Pages(owner, pages) => {
-                    let new = self.entries_of(update, owner, pages, &claim);
-                    // The same thing may stand twice in one push.
-                    let new = new.into_iter().filter(|new| seen.insert((new.page.clone(), new.key.clone())));
-                    entries.extend(new);
+                    entries.extend(self.entries_of(update, owner, pages, &claim, &mut seen));
                     of_update.resize(entries.len(), index);
                 }
             }
         }
-        let stored = self.ingest.dispatcher.inbox.store(&entries, received_at).await?;
+        let stored = self.ingest.dispatcher.inbox.store_versions(entries, received_at).await?;
         self.keep(&unrecognised, received_at).await?;
-        let new = stored.iter().filter(|stored| **stored == Stored::New).count();
+        let (entries, new) = (stored.len(), stored.iter().filter(|one| one.stored == Stored::New).count());
         let network = self.network.as_str();
         if not_connected > 0 {
             tracing::info!(network, updates = not_connected, "push.not_connected");
         }
-        tracing::info!(network, updates = updates.len(), entries = entries.len(), new, "push.stored");
-        let immediate = entries.into_iter().zip(of_update).zip(stored).filter(|((entry, _), stored)| {
-            *stored == Stored::New && matches!(entry.waiting, EntryState::Claimed(_))
+        tracing::info!(network, updates = updates.len(), entries, new, "push.stored");
+        let immediate = stored.into_iter().zip(of_update).filter(|(one, _)| {
+            one.stored == Stored::New && matches!(one.entry.waiting, EntryState::Claimed(_))
         });
         let immediate = immediate
-            .map(|((entry, index), _)| entry.into_claimed(updates[index].event.clone(), received_at))
+            .map(|(one, index)| one.into_claimed(updates[index].event.clone(), received_at))
             .collect();
         Ok(InInbox { immediate, claim })
     }
@@ -219,28 +261,43 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// The entries of an update, one for each page that it is of.
+    /// The entries of an update, one for each page that it is of. `seen` counts the same versions of the push: the
+    /// same thing may stand in it twice, which is one, or was edited and edited back, which the inbox tells; what has
+    /// no id and no sender is as many as there are.
     fn entries_of(
         &self,
         update: &Update,
         owner: &NetworkId,
         pages: &[ConnectedPage],
         claim: &Claim,
+        seen: &mut HashMap<(PageId, EntryKey), u32>,
     ) -> Vec<NewEntry> {
         let reading = normalise::read(&update.event, owner);
-        let key = EntryKey::new(&reading.thing, &reading.version);
+        let first = EntryKey::new(&reading.thing, &reading.version);
+        let sighting = Sighting::of(&update.event, &reading, &first);
         let event = PackedEvent::of(&update.event);
-        let entry = |page: &ConnectedPage| NewEntry {
-            page: page.page.clone(),
-            account: page.account.clone(),
-            owner: owner.clone(),
-            key: key.clone(),
-            event: event.clone(),
-            says: reading.says(),
-            hop: self.hop,
-            waiting: waiting(&reading, page, self.ingest.needs_proof, claim),
+        let entry = |page: &ConnectedPage| {
+            let before = seen.entry((page.page.clone(), first.clone())).or_default();
+            let number = std::mem::replace(before, before.saturating_add(1));
+            let key = match number {
+                0 => first.clone(),
+                _ if sighting.is_some() => first.clone(),
+                _ if reading.nameless => EntryKey::new(&reading.thing, &reading.version.numbered(number)),
+                _ => return None,
+            };
+            Some(NewEntry {
+                page: page.page.clone(),
+                account: page.account.clone(),
+                owner: owner.clone(),
+                key,
+                event: event.clone(),
+                says: reading.says(),
+                sighting: sighting.clone(),
+                hop: self.hop,
+                waiting: waiting(&reading, page, self.ingest.needs_proof, claim),
+            })
         };
-        pages.iter().map(entry).collect()
+        pages.iter().filter_map(entry).collect()
     }
 
     /// Dispatches the immediate entries, as far as it comes in a short time. A tick dispatches the rest.

@@ -14,6 +14,7 @@ mod console;
 mod context;
 mod held_and_dead;
 mod lists;
+mod networks;
 mod openapi;
 mod pages;
 mod read_only;
@@ -60,6 +61,7 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "DELETE /accounts/{account}" => accounts::delete(call).await,
         "POST /accounts/{account}/keys" => accounts::create_key(call).await,
         "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(call).await,
+        "GET /networks" => networks::list(call).await,
         "POST /webhooks" => webhooks::create(call).await,
         "GET /webhooks" => webhooks::list(call).await,
         "GET /webhooks/{webhook}" => webhooks::read(call).await,

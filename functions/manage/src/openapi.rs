@@ -22,7 +22,7 @@ mod tests {
     use aws_lambda_events::encodings::Body;
     use carteiro_adapters::http::sender::{Attempted, MAX_RESPONSE_BYTES, USER_AGENT};
     use carteiro_adapters::runtime::http_api::{self, Request};
-    use carteiro_adapters::tables::poll::Schedule;
+    use carteiro_adapters::tables::poll::{Schedule, StoredFault};
     use carteiro_adapters::tables::waiting::keys::Replay;
     use carteiro_adapters::tables::waiting::keys::ReplayKey;
     use carteiro_adapters::tables::waiting::replay::ReplayProgress;
@@ -63,8 +63,10 @@ mod tests {
     use carteiro_networks::page::{
         self, LastTick, MAX_PAGE_NAME_BYTES, MAX_TOKEN_BYTES, NewPage, Page, TickResult, TokenState,
     };
+    use carteiro_networks::poll::OperatorFault;
     use carteiro_networks::push::MAX_PUSH_BYTES;
     use carteiro_networks::push::signature::MAX_CHALLENGE_BYTES;
+    use carteiro_networks::push::subscription::SubscriptionState;
     use carteiro_networks::silence::Silence;
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
@@ -72,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::held_and_dead::{self, MAX_PAGE_ITEM_BYTES};
-    use crate::{attempts, body, pages, replays, test_attempt, view, webhooks};
+    use crate::{attempts, body, networks, pages, replays, test_attempt, view, webhooks};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
 
@@ -228,7 +230,7 @@ mod tests {
                 "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
                 // Networks sign, or are asked nothing.
                 path if path.starts_with("/push/") => None,
-                path if path.starts_with("/accounts") => Some("adminKey".to_owned()),
+                path if path.starts_with("/accounts") || path == "/networks" => Some("adminKey".to_owned()),
                 _ => Some("accountKey".to_owned()),
             };
             assert_eq!((scheme, security.len() <= 1), (expected, true), "{route}");
@@ -583,6 +585,7 @@ mod tests {
             every_minutes: None,
             last,
             inspected: None,
+            push: None,
             denied: None,
             proven: false,
             silence: None,
@@ -605,7 +608,8 @@ mod tests {
             view::page(&example_page(), Some(&example_schedule(None)), None, Timestamp::UNIX_EPOCH);
         let read_only = names(&answered).difference(&taken).cloned().collect::<BTreeSet<_>>();
         assert_eq!(BTreeSet::from(pages::READ_ONLY.map(|(field, _)| field.to_owned())), read_only);
-        let last = LastTick { at: Timestamp::UNIX_EPOCH, result: TickResult::More, new: 1, calls: 2 };
+        let last =
+            LastTick { at: Timestamp::UNIX_EPOCH, result: TickResult::More, new: 1, calls: 2, cause: None };
         let mut schedule = example_schedule(Some(last));
         schedule.silence = Some(Silence { since: Timestamp::UNIX_EPOCH, usual_hours: 8 });
         let counts = example_counts();
@@ -665,8 +669,36 @@ mod tests {
         }
         let states = schema(&document, "PageToken")["properties"]["state"]["enum"].clone();
         assert_eq!(states, json!(TokenState::ALL));
+        let pushes = schema(&document, "PagePush")["properties"]["state"]["enum"].clone();
+        assert_eq!(pushes, json!(SubscriptionState::ALL));
         let results = schema(&document, "LastTick")["properties"]["result"]["enum"].clone();
         assert_eq!(results, json!(TickResult::ALL));
+        for name in ["PageRequest", "PagePatch", "Page"] {
+            let mut logins = schema(&document, name)["properties"]["login"]["enum"].clone();
+            logins.as_array_mut().unwrap().retain(|login| !login.is_null());
+            assert_eq!(logins, json!(page::Login::ALL), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_must_mend_is_described_as_it_is_answered() {
+        let document = parsed();
+        let described = schema(&document, "NetworkFault");
+        let causes = described["properties"]["cause"]["enum"].clone();
+        assert_eq!(causes, json!(OperatorFault::ALL));
+        let mut causes = causes.as_array().unwrap().clone();
+        causes.push(Value::Null);
+        assert_eq!(schema(&document, "LastTick")["properties"]["cause"]["enum"], json!(causes));
+        let at = "2026-11-21T12:00:00Z".parse().unwrap();
+        let fault = OperatorFault::CreditsDepleted;
+        let stored = StoredFault { network: Network::X, fault, since: at, seen_at: at };
+        let shown = networks::view(&stored, 3);
+        assert_eq!(names(&described["properties"]), names(&shown));
+        assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(&shown));
+        let listed = document
+            .pointer("/paths/~1networks/get/responses/200/content/application~1json/example/data")
+            .unwrap();
+        assert_eq!(*listed, json!([shown]));
     }
 
     #[test]

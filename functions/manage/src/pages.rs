@@ -29,11 +29,13 @@ use crate::{body, lists, view};
 const STEP: u16 = 50;
 
 /// The fields of a page that its owner reads and does not set.
-pub(crate) const READ_ONLY: [(&str, Compared); 10] = [
+pub(crate) const READ_ONLY: [(&str, Compared); 11] = [
     ("id", Compared::Whole),
     ("proven", Compared::Whole),
     // Its message counts the days that are left.
     ("token", Compared::Without("message")),
+    // It is renewed by itself.
+    ("push", Compared::Not),
     ("every_minutes", Compared::Whole),
     ("created_at", Compared::Whole),
     ("updated_at", Compared::Whole),

@@ -13,6 +13,7 @@ use carteiro_core::webhook::Webhook;
 use carteiro_networks::freshness::Counts;
 use carteiro_networks::page::{Page, TickResult};
 use carteiro_networks::page_notice;
+use carteiro_networks::push::subscription::SubscriptionState;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -69,6 +70,8 @@ pub(crate) fn page(
         json!({
             "at": time::shown(last.at), "result": last.result, "new": last.new, "calls": last.calls,
             "more": last.result == TickResult::More,
+            "cause": last.cause,
+            "message": last.cause.map(|cause| cause.message(page.network)),
         })
     });
     let silence = schedule.and_then(|schedule| schedule.silence.as_ref());
@@ -78,6 +81,7 @@ pub(crate) fn page(
         "network_id": page.network_id,
         "name": page.name,
         "delivery": page.delivery,
+        "login": page.login,
         "proven": page.proven,
         "token": {
             "state": token.state,
@@ -88,6 +92,7 @@ pub(crate) fn page(
             "why": token.why,
             "message": page_notice::message(page, now),
         },
+        "push": push(page, schedule, now),
         "last_tick": last_tick,
         "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
         "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
@@ -98,6 +103,17 @@ pub(crate) fn page(
         "created_at": time::shown(page.created_at),
         "updated_at": time::shown(page.updated_at),
     })
+}
+
+/// The page's subscription to its network's pushes; null where the network is not asked for any page by page.
+fn push(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
+    if page.network.spec().push.and_then(|push| push.subscription).is_none() {
+        return Value::Null;
+    }
+    let known = schedule.and_then(|schedule| schedule.push.as_ref());
+    let state = known.map_or(SubscriptionState::Off, |known| known.state(now));
+    let until = known.and_then(|known| known.in_force_until(now)).map(time::shown);
+    json!({"state": state, "until": until})
 }
 
 /// A webhook with the state of each item type that it takes.

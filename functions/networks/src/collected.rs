@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::network::Network;
@@ -162,6 +163,38 @@ pub struct Attachment {
     pub url: Option<String>,
 }
 
+/// How somebody rates the page or its app. At least one of the fields is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rating {
+    /// From 1 to 5.
+    pub stars: Option<u8>,
+    /// Whether they recommend it: Facebook asks this in the place of stars.
+    pub recommends: Option<bool>,
+}
+
+impl Rating {
+    /// A rating; None where neither is given, or the stars are not from 1 to 5.
+    #[must_use]
+    pub fn new(stars: Option<i64>, recommends: Option<bool>) -> Option<Self> {
+        let stars = stars.and_then(|stars| u8::try_from(stars).ok()).filter(|stars| (1..=5).contains(stars));
+        let rating = Self { stars, recommends };
+        (rating != Self::default()).then_some(rating)
+    }
+}
+
+/// Where a thing was made, or the place that it shares. At least one of the fields is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The network's id of the place, where it is a place of the network's.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Degrees north of the equator, with the network's digits. It is there together with the longitude.
+    pub latitude: Option<Number>,
+    /// Degrees east of Greenwich.
+    pub longitude: Option<Number>,
+}
+
 /// What a normaliser reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -183,14 +216,20 @@ pub struct Content {
     pub link: Option<String>,
     /// What is with it.
     pub attachments: Vec<Attachment>,
+    /// Of a review: how good it is.
+    pub rating: Option<Rating>,
+    /// Of a reaction: which, in the network's own word, or as an emoji where that says more.
+    pub reaction: Option<String>,
+    /// Where it was made, or the place that it shares.
+    pub location: Option<Location>,
 }
 
 /// Whose doing it is: what makes the item's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The page published it: `publication`.
+    /// The page itself made it, its own replies, messages and reactions too: `publication`.
     ByThePage,
-    /// Somebody did something with the page or its publications: `interaction`.
+    /// Somebody else made it, or nobody knows who: `interaction`.
     Interaction,
 }
 
@@ -214,6 +253,8 @@ pub struct Envelope<'a> {
     pub network: Network,
     /// The page.
     pub page: &'a PageId,
+    /// The network's id of the thing ([`Reading::network_id`](crate::inbox::Reading::network_id)).
+    pub thing: Option<&'a str>,
     /// When it was stored.
     pub collected_at: Timestamp,
     /// How it was found.
@@ -237,6 +278,13 @@ struct Form<'a> {
     parent: Option<&'a Parent>,
     link: Option<&'a str>,
     attachments: Vec<&'a Attachment>,
+    thing: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating: Option<Rating>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reaction: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Location>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -282,13 +330,25 @@ fn form<'a>(content: &'a Content, envelope: &Envelope<'a>, raw: &'a RawValue, lo
         parent: content.parent.as_ref().filter(|parent| parent.id.len() <= MAX_FIELD_BYTES),
         link: content.link.as_deref().filter(|link| link.len() <= MAX_FIELD_BYTES),
         attachments: content.attachments.iter().filter(|one| is_bounded(one)).take(MAX_ATTACHMENTS).collect(),
+        thing: envelope.thing.filter(|thing| thing.len() <= MAX_FIELD_BYTES),
+        rating: content.rating,
+        reaction: content.reaction.as_deref().filter(|reaction| reaction.len() <= MAX_FIELD_BYTES),
+        location: content.location.as_ref().and_then(bounded_location),
         raw: Some(raw),
         raw_omitted: false,
     }
 }
 
+fn bounded(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| text.len() <= MAX_FIELD_BYTES)
+}
+
+fn bounded_location(location: &Location) -> Option<Location> {
+    let location = Location { id: bounded(&location.id), name: bounded(&location.name), ..location.clone() };
+    (location != Location::default()).then_some(location)
+}
+
 fn bounded_author(author: &Author) -> Option<Author> {
-    let bounded = |text: &Option<String>| text.clone().filter(|text| text.len() <= MAX_FIELD_BYTES);
     let author =
         Author { id: bounded(&author.id), name: bounded(&author.name), username: bounded(&author.username) };
     (author != Author::default()).then_some(author)
@@ -313,6 +373,35 @@ fn bytes_of(form: &Form<'_>) -> Vec<u8> {
 }
 
 #[cfg(test)]
+pub(crate) mod test_support {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::inbox::Reading;
+
+    /// What an item of a reading says, but for what every item has.
+    fn item_of(reading: &Reading) -> Value {
+        let envelope = Envelope {
+            id: &ItemId::from_bits(1),
+            network: Network::Facebook,
+            page: &PageId::from_bits(1),
+            thing: reading.network_id(),
+            collected_at: Timestamp::UNIX_EPOCH,
+            by: By::Push,
+        };
+        serde_json::from_slice(&render(&reading.content, &envelope, RawValue::NULL)).unwrap()
+    }
+
+    /// The names of the fields in which the items of two readings differ.
+    pub(crate) fn differing(one: &Reading, other: &Reading) -> Vec<String> {
+        let (one, other) = (item_of(one), item_of(other));
+        let names = one.as_object().unwrap().keys().chain(other.as_object().unwrap().keys());
+        let differing = names.filter(|name| one.get(*name) != other.get(*name)).cloned();
+        differing.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 
@@ -330,6 +419,9 @@ mod tests {
             parent: Some(Parent { id: "1_2".into(), kind: Some(Kind::Post) }),
             link: None,
             attachments: Vec::new(),
+            rating: None,
+            reaction: None,
+            location: None,
         }
     }
 
@@ -338,6 +430,7 @@ mod tests {
             id: &ItemId::from_bits(1),
             network: Network::Facebook,
             page: &PageId::from_bits(2),
+            thing: Some("2_3"),
             collected_at: "2026-11-21T12:00:01Z".parse().unwrap(),
             by: By::Push,
         };
@@ -367,6 +460,7 @@ mod tests {
             id: &item,
             network: update.event.network,
             page: &page,
+            thing: reading.network_id(),
             collected_at: example["collected_at"].as_str().unwrap().parse().unwrap(),
             by: update.event.by,
         };
@@ -387,6 +481,29 @@ mod tests {
         }
         assert_eq!((&item["type"], &item["kind"]), (&"interaction".into(), &"comment".into()));
         assert!(item.get("raw_omitted").is_none());
+        assert_eq!(item["thing"], "2_3");
+        for field in ["rating", "reaction", "location"] {
+            assert!(item.get(field).is_none(), "{field} stands only where there is such: {text}");
+        }
+    }
+
+    #[test]
+    fn a_rating_a_reaction_and_a_location_stand_where_there_is_such() {
+        let mut content = content("a");
+        content.rating = Rating::new(Some(4), None);
+        content.reaction = Some("love".into());
+        let number = |text: &str| Some(text.parse().unwrap());
+        let (latitude, longitude) = (number("-23.5505199"), number("-46.6333"));
+        content.location = Some(Location { name: Some("Loja".into()), latitude, longitude, id: None });
+        let text = String::from_utf8(rendered(&content, "{}")).unwrap();
+        assert!(text.contains(
+            r#""rating":{"stars":4,"recommends":null},"reaction":"love","location":{"id":null,"name":"Loja","latitude":-23.5505199,"longitude":-46.6333}"#
+        ), "{text}");
+        for (stars, recommends, is_one) in
+            [(None, None, false), (Some(0), None, false), (Some(6), None, false), (None, Some(false), true)]
+        {
+            assert_eq!(Rating::new(stars, recommends).is_some(), is_one);
+        }
     }
 
     #[test]

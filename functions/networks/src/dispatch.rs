@@ -131,7 +131,8 @@ impl Plan<'_> {
             return Decision::Deliver(Vec::new());
         }
         let (network, by) = (event.network, event.by);
-        let envelope = Envelope { id: item, network, page, collected_at: received_at, by };
+        let thing = self.reading.network_id();
+        let envelope = Envelope { id: item, network, page, thing, collected_at: received_at, by };
         let body = collected::render(content, &envelope, &event.raw);
         let delivery = |webhook: &Webhook| Delivery {
             account: webhook.account.clone(),

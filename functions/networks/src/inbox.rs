@@ -4,8 +4,11 @@
 //! *version* of something created or edited is a digest of its text and its attachments' ids, which push and poll both
 //! carry; of something deleted, hidden and the like, the action, with its time where it can happen again (see
 //! [`normalise`](crate::normalise)). So a network's retry, and the same thing found later by polling, are the same
-//! entry, whichever came first. What has no id of its own is keyed by a digest of its value, whose order and spacing do
-//! not matter.
+//! entry, whichever came first. An edit back, and other attachments under the same text, are told by comparison with
+//! the versions that are known, and have keys that are derived of them ([`versions`](crate::versions)).
+//!
+//! What has no id of its own is keyed by a digest of its value, whose order and spacing do not matter. Two of the same
+//! value in one push are two, each with its number; a repeat of the push has the same numbers.
 //!
 //! What is stored is the network's own JSON; it is normalised again when it is dispatched.
 
@@ -18,6 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::collected::{Action, By, Content};
 use crate::network::{Network, NetworkId};
+use crate::versions::State;
 use carteiro_core::id::{ItemId, PageId, digest, half};
 
 /// How long a dispatched entry is remembered, without its content: 60 days. A network repeats a push for at
@@ -42,6 +46,10 @@ pub enum Shape {
     XAccountActivity,
     /// X's Activity: the body's `data`.
     XActivity,
+    /// YouTube's hub: an `entry` of a feed, as JSON.
+    YoutubeEntry,
+    /// YouTube's hub: a `deleted-entry` of a feed, as JSON.
+    YoutubeDeletedEntry,
     /// YouTube's API: an item of a playlist.
     YoutubeVideo,
     /// YouTube's API: a comment or an answer.
@@ -131,6 +139,18 @@ pub enum Wanted {
         /// The media.
         media: String,
     },
+    /// YouTube: a video that is new or was changed, whose description is not told.
+    Video {
+        /// The video.
+        video: String,
+        /// Whether it was changed a while after it was published.
+        edited: bool,
+    },
+    /// LinkedIn: a comment that was made or edited, whose text is not told.
+    Comment {
+        /// The comment's URN, spelled out.
+        comment: String,
+    },
 }
 
 /// What a normaliser reads of an event. Every event gives one: what nobody foresaw is of the kind `other`.
@@ -142,6 +162,10 @@ pub struct Reading {
     pub version: Version,
     /// What it says.
     pub content: Content,
+    /// What tells it apart from other versions of the same key; None where the key alone decides.
+    pub state: Option<State>,
+    /// Whether neither an id nor a sender tells it apart from another of the same value.
+    pub nameless: bool,
     /// What must be asked for first, where it came as ids only.
     pub wanted: Option<Wanted>,
     /// What it says of the page's token.
@@ -149,10 +173,26 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether it is a version of what the thing says, and not something that was done with it.
+    /// The network's id of the thing, the same in all of its versions. What has no id of its own (a reaction, a follow)
+    /// is named by the ids of what it is made of, with colons between them; what nothing names, not at all.
+    #[must_use]
+    pub fn network_id(&self) -> Option<&str> {
+        let (kind, id) = self.thing.split_once(':')?;
+        // A review without an id is known by whose it is.
+        let id = id.strip_prefix("by:").filter(|_| kind == "review").unwrap_or(id).trim_matches(':');
+        (kind != "other" && !id.is_empty()).then_some(id)
+    }
+
+    /// Whether it is a version of what the thing says, and not something that was done with it, or a mere sign that
+    /// there is a version to ask for.
     #[must_use]
     pub fn says(&self) -> bool {
-        matches!(self.content.action, Action::Created | Action::Edited)
+        matches!(self.content.action, Action::Created | Action::Edited) && self.wanted.is_none()
+    }
+
+    /// Gives it a version whose key alone decides.
+    pub(crate) fn key_alone(&mut self, version: Version) {
+        (self.version, self.state) = (version, None);
     }
 }
 
@@ -183,6 +223,15 @@ impl Version {
         // Maps are sorted by their keys.
         let canonical = serde_json::to_vec(value).unwrap_or_default();
         Self(digest([b"value".as_slice(), &canonical]))
+    }
+
+    /// One of several of the same version in a push, by its number from zero on. The first is the version itself.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        match number {
+            0 => self.clone(),
+            _ => Self(digest([b"numbered".as_slice(), &self.0, &number.to_be_bytes()])),
+        }
     }
 }
 
@@ -216,6 +265,12 @@ impl EntryKey {
     pub fn new(thing: &str, version: &Version) -> Self {
         let thing = digest([b"carteiro thing 1".as_slice(), thing.as_bytes()]);
         Self(format!("{:032x}#{:032x}", half(&thing), half(&version.0)))
+    }
+
+    /// The key of another version of the same thing, by its part of the key; None where that is none.
+    #[must_use]
+    pub fn of_version(&self, version: &str) -> Option<Self> {
+        Self::from_stored(&format!("{}#{version}", self.thing()))
     }
 
     /// The key as text.
@@ -277,6 +332,23 @@ mod tests {
             Version::of_action(["a", "1", "2"]),
         ] {
             assert_ne!(version, other);
+        }
+    }
+
+    #[test]
+    fn a_thing_is_told_by_the_networks_id_of_it() {
+        for (thing, id) in [
+            ("comment:77_88", Some("77_88")),
+            ("comment:urn:li:comment:(urn:li:share:1,2)", Some("urn:li:comment:(urn:li:share:1,2)")),
+            ("reaction:501_77:9001", Some("501_77:9001")),
+            ("reaction:501_77:", Some("501_77")),
+            ("review:by:9001", Some("9001")),
+            ("follow:", None),
+            ("other:feed", None),
+        ] {
+            let (version, kind) = (Version::of_action(["a"]), crate::collected::Kind::Other);
+            let reading = crate::normalise::reading_of(thing.to_owned(), version, kind, Action::Created);
+            assert_eq!(reading.network_id(), id, "{thing}");
         }
     }
 

@@ -29,5 +29,6 @@ pub mod silence;
 pub mod spec;
 pub mod storage_limit;
 pub mod token_state;
+pub mod versions;
 pub mod x;
 pub mod youtube;

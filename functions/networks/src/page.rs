@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::collected::{Content, Kind, Published};
 use crate::network::{Network, NetworkId};
+use crate::poll::OperatorFault;
 use carteiro_core::field::{Field, choice, unknown};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::FieldError;
@@ -100,6 +101,24 @@ mod stored_delivery {
         let read = Delivery::from_stored(&stored.delivery, stored.by_kind);
         read.ok_or_else(|| D::Error::custom("not a way of delivery"))
     }
+}
+
+/// How a page was connected, on a network with several ways, which the host of its API and the token go with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// Facebook's: `graph.facebook.com`, with the token of the Facebook page that the account is connected to.
+    Facebook,
+    /// Instagram's own login: `graph.instagram.com`, with a token of the account. The account's id is `user_id` of
+    /// `/me`; its `id` there is another, the app's own.
+    Instagram,
+    /// Meta's unified login: `graph.facebook.com`, with the token of a Business Integration System User.
+    Unified,
+}
+
+impl Login {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Facebook, Self::Instagram, Self::Unified];
 }
 
 /// What is known of a page's token.
@@ -244,14 +263,16 @@ pub enum TickResult {
     Token,
     /// The network failed; the next tick asks again.
     Unavailable,
+    /// Only the deployment's operator can mend it; the next tick asks again.
+    Operator,
     /// Something of ours failed, or of the deployment's; its log says what.
     Fault,
 }
 
 impl TickResult {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Ok, Self::More, Self::Limited, Self::Token, Self::Unavailable, Self::Fault];
+    pub const ALL: [Self; 7] =
+        [Self::Ok, Self::More, Self::Limited, Self::Token, Self::Unavailable, Self::Operator, Self::Fault];
 }
 
 /// The last tick that collected a page, and what came of it.
@@ -265,6 +286,9 @@ pub struct LastTick {
     pub new: u32,
     /// How many calls it made.
     pub calls: u32,
+    /// What the operator has to mend, where that is why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<OperatorFault>,
 }
 
 /// An account's connection to a page of its own.
@@ -283,6 +307,9 @@ pub struct Page {
     /// When pushes are dispatched.
     #[serde(flatten, with = "stored_delivery")]
     pub delivery: Delivery,
+    /// How it was connected, where its owner said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
     /// Whether its network took a token of its account's as this page's. Until then nobody knows that it is theirs.
     #[serde(default)]
     pub proven: bool,
@@ -388,6 +415,8 @@ pub struct NewPage {
     pub name: String,
     /// When pushes are dispatched.
     pub delivery: Delivery,
+    /// How it was connected, where its owner says so.
+    pub login: Option<Login>,
     /// What calls carry.
     pub access_token: AccessToken,
     /// What a new one is fetched with.
@@ -408,8 +437,8 @@ pub struct Changed {
 }
 
 /// The fields that a page is given with.
-pub const FIELDS: [&str; 7] =
-    ["network", "network_id", "name", "access_token", "refresh_token", "expires_at", "delivery"];
+pub const FIELDS: [&str; 8] =
+    ["network", "network_id", "name", "access_token", "refresh_token", "expires_at", "delivery", "login"];
 
 impl NewPage {
     /// Reads what an owner gave, and reports everything that is wrong with it.
@@ -428,6 +457,7 @@ impl NewPage {
         let refresh_token = field("refresh_token").optional(&mut errors, refresh_token);
         let expires_at = field("expires_at").optional(&mut errors, time);
         let delivery = field("delivery").optional(&mut errors, delivery());
+        let login = field("login").optional(&mut errors, |value| login(value, of));
         let needed = network.zip(network_id).zip(name).zip(access_token).filter(|_| errors.is_empty());
         let (((network, network_id), name), access_token) = needed.ok_or(errors)?;
         Ok(Self {
@@ -435,6 +465,7 @@ impl NewPage {
             network_id,
             name,
             delivery: delivery.unwrap_or_default(),
+            login,
             access_token,
             refresh_token,
             expires_at,
@@ -451,6 +482,7 @@ impl NewPage {
             network_id: self.network_id,
             name: self.name,
             delivery: self.delivery,
+            login: self.login,
             proven: false,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
@@ -496,7 +528,9 @@ impl Page {
         }
         let name = kept(patch, "name", &mut errors, name);
         let delivery = Field::of(patch, "delivery").optional(&mut errors, delivery());
-        let token = self.token_patched(patch, &mut errors);
+        let login = Field::of(patch, "login").optional(&mut errors, |value| login(value, self.network));
+        let login = if patch.contains_key("login") { login } else { self.login };
+        let token = self.token_patched(patch, login != self.login, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -507,6 +541,7 @@ impl Page {
         if patch.contains_key("delivery") {
             page.delivery = delivery.unwrap_or_default();
         }
+        page.login = login;
         if let Some(token) = &token {
             let given_at = if token.access_token.is_some() { now } else { self.token_given_at() };
             page.token = TokenStatus::unknown(token.expires_at, given_at, now);
@@ -521,7 +556,14 @@ impl Page {
         Ok(Some(Changed { page, token, rerouted }))
     }
 
-    fn token_patched(&self, patch: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<TokenChange> {
+    /// What changes of the token. Where the page is said to be connected in another way, nobody knows the state of the
+    /// same token in that way: it counts as a new one.
+    fn token_patched(
+        &self,
+        patch: &Map<String, Value>,
+        another_login: bool,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<TokenChange> {
         let access_token = kept(patch, "access_token", errors, |value| token(value, self.network));
         let refresh_token = Field::of(patch, "refresh_token").optional(errors, refresh_token);
         let refresh_token = match refresh_token {
@@ -536,7 +578,7 @@ impl Page {
         };
         let same =
             access_token.is_none() && refresh_token == Set::Keep && expires_at == self.token.expires_at;
-        (!same).then_some(TokenChange {
+        (!same || another_login).then_some(TokenChange {
             access_token,
             refresh_token,
             expires_at,
@@ -561,6 +603,14 @@ fn text(value: &Value) -> Result<&str, String> {
 
 fn network(value: &Value) -> Result<Network, String> {
     text(value)?.parse().map_err(|error: crate::network::InvalidNetwork| error.to_string())
+}
+
+fn login(value: &Value, network: Network) -> Result<Login, String> {
+    let logins = network.spec().token.logins;
+    if logins.is_empty() {
+        return Err(format!("a page on {network} is connected in one way; leave it out"));
+    }
+    choice(&["facebook", "instagram", "unified"])(value)
 }
 
 fn network_id(value: &Value) -> Result<NetworkId, String> {

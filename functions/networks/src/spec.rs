@@ -12,7 +12,7 @@ use crate::collected::Kind;
 use crate::coverage::Coverage;
 use crate::inbox::{Event, Reading, Update, Wanted};
 use crate::network::{Network, NetworkId};
-use crate::page::AccessToken;
+use crate::page::{AccessToken, Login};
 use crate::poll::budget::{IdleCost, Limit};
 use crate::poll::refresh::{Fresh, GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
@@ -20,6 +20,7 @@ use crate::poll::{
     Begun, Endpoint, NetworkRequest, NetworkResponse, ParsedResponse, Start, TokenInspection, Verdict,
 };
 use crate::push::signature::{AppSecret, ChallengeError};
+use crate::push::subscription::SubscriptionSpec;
 use crate::storage_limit::StorageTerm;
 
 /// A network, as the shared parts see it.
@@ -37,6 +38,8 @@ pub struct NetworkSpec {
     pub read: fn(&Event, &NetworkId) -> Option<Reading>,
     /// How its API is called where the deployment sets nothing else.
     pub api: ApiSettings,
+    /// When a version of its API ends, by the version's name; none where no rule is known.
+    pub version_ends: Option<fn(&str) -> Option<Timestamp>>,
     /// The page sizes that a deployment may set.
     pub page_sizes: RangeInclusive<u32>,
     /// Begins the collection of a page.
@@ -69,12 +72,28 @@ pub struct PushSpec {
     pub signature_header: &'static str,
     /// Whether a signature of a body was made with one of the secrets.
     pub is_genuine: fn(&[AppSecret], &str, &[u8]) -> bool,
+    /// How a push without a valid signature is answered.
+    pub unsigned: Unsigned,
+    /// The parameter that names the page in the query, where each page's pushes come to an
+    /// [address](crate::push::address) of its own, signed with a secret of its own. None where one address takes all.
+    pub page_parameter: Option<&'static str>,
     /// The environment variable of the secrets that its check of our address is answered with.
     pub challenge_secrets: &'static str,
     /// Answers its check of our address, by the secrets and the parameters of its query.
     pub challenge: fn(&[AppSecret], Query<'_>) -> Result<ChallengeAnswer, ChallengeError>,
     /// Splits a body into updates; none where it has no known form.
     pub split: fn(Network, &[u8]) -> Option<Vec<Update>>,
+    /// How the collector subscribes to a page's pushes; None where a person does so at the network.
+    pub subscription: Option<&'static SubscriptionSpec>,
+}
+
+/// How a push without a valid signature is answered. Nothing of it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// With 401.
+    Refused,
+    /// With 200, as if it had been taken: WebSub asks for that (W3C, "WebSub", section 8).
+    Ignored,
 }
 
 /// The parameters of a query, by name.
@@ -87,6 +106,25 @@ pub struct ChallengeAnswer {
     pub content_type: &'static str,
     /// Its body.
     pub body: String,
+    /// The condition on which it is given, else 404. None where the query alone decides.
+    pub only_if: Option<PageIs>,
+}
+
+/// A condition on a page of the network's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageIs {
+    /// Somebody has connected it.
+    Connected(NetworkId),
+    /// Nobody has.
+    NotConnected(NetworkId),
+}
+
+impl ChallengeAnswer {
+    /// An answer that the query alone decides.
+    #[must_use]
+    pub fn new(content_type: &'static str, body: String) -> Self {
+        Self { content_type, body, only_if: None }
+    }
 }
 
 /// How a push that carries only ids is completed.
@@ -94,8 +132,11 @@ pub struct ChallengeAnswer {
 pub struct CompletionSpec {
     /// The request for it.
     pub request: fn(&Wanted, &NetworkId, &ApiSettings) -> NetworkRequest,
-    /// Reads the response: one event, with the key of the one that was pushed.
+    /// Reads the response: one event, or none with [`Verdict::Fine`] where there is nothing to tell.
     pub read: fn(&Wanted, &NetworkResponse<'_>, &ApiSettings, Timestamp) -> ParsedResponse,
+    /// Whether the event takes the place of the one that was pushed, under that one's key. Else it is stored under its
+    /// own, which is that of the same thing in a list.
+    pub keeps_key: bool,
 }
 
 /// A network's tokens: how they are renewed, inspected and sent.
@@ -104,7 +145,7 @@ pub struct TokenSpec {
     /// Whether the key of a service account is taken in an access token's place.
     pub takes_service_account_key: bool,
     /// How an access token is renewed; none where it is not.
-    pub grant: fn(&AccessToken) -> Option<GrantType>,
+    pub grant: fn(&AccessToken, Option<Login>) -> Option<GrantType>,
     /// The requests of OAuth that renew one.
     pub renewals: &'static [Renewal],
     /// How an access token renews itself, for [`GrantType::AccessToken`].
@@ -118,10 +159,41 @@ pub struct TokenSpec {
     pub inspection: Option<&'static InspectionSpec>,
     /// Which address a request with a token goes to, where that is not the network's own.
     pub route: Option<Route>,
+    /// The ways of connecting a page that its owner may name, where the token does not tell them apart.
+    pub logins: &'static [Login],
+    /// How a call proves that it comes from the token's app; none where the network takes no such proof.
+    pub proof: Option<&'static ProofSpec>,
 }
 
-/// The network and the address that a request with a token goes to.
-pub type Route = fn(&AccessToken, Endpoint) -> (Network, Endpoint);
+/// How a call proves that it comes from the app that its token was given to.
+#[derive(Debug)]
+pub struct ProofSpec {
+    /// The environment variable of the apps' secrets.
+    pub secrets: &'static str,
+    /// The parameter of the query.
+    pub parameter: &'static str,
+    /// Whether a call carries a proof from the first one on, and not only where the network asks for it.
+    pub is_sent_first: fn(&AccessToken, Option<Login>) -> bool,
+    /// The proof of a token by a secret.
+    pub of: fn(&AppSecret, &AccessToken) -> Option<AccessToken>,
+    /// What a response says of the proof.
+    pub read: fn(&NetworkResponse<'_>) -> ProofReply,
+}
+
+/// What a response says of a call's proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofReply {
+    /// Nothing is wrong with it.
+    Accepted,
+    /// The proof is wrong: it is of another app than the token.
+    Refused,
+    /// The token's app requires a proof, and the call has none.
+    Required,
+}
+
+/// The network and the address that a request with a token goes to, given how its owner says that the page was
+/// connected.
+pub type Route = fn(&AccessToken, Option<Login>, Endpoint) -> (Network, Endpoint);
 
 /// How an access token renews itself.
 #[derive(Debug)]
@@ -138,7 +210,7 @@ pub struct SelfRenewal {
 #[derive(Debug)]
 pub struct InspectionSpec {
     /// The permissions that collecting needs; none where a token of this form cannot be inspected.
-    pub permissions: fn(&AccessToken) -> Option<&'static [&'static str]>,
+    pub permissions: fn(&AccessToken, Option<Login>) -> Option<&'static [&'static str]>,
     /// The request.
     pub request: fn(&ApiSettings) -> NetworkRequest,
     /// Reads the response about a token of this page, which needs these permissions.
@@ -159,13 +231,15 @@ impl TokenSpec {
     /// Tokens that nothing renews.
     pub(crate) const NOT_RENEWED: Self = Self {
         takes_service_account_key: false,
-        grant: |_| None,
+        grant: |_, _| None,
         renewals: &[],
         self_renewal: None,
         renew_ahead: WEEK,
         app: None,
         inspection: None,
         route: None,
+        logins: &[],
+        proof: None,
     };
 
     /// Whether access tokens last for months, so that a failed renewal is tried again some hours later.

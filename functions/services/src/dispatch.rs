@@ -238,7 +238,11 @@ impl Dispatcher {
         };
         let page = entry.page.as_str();
         if plan.needs_history() {
-            match self.inbox.says_something_new(entry).await {
+            let read = match entry.is_later {
+                Some(is_later) => Ok(is_later),
+                None => self.inbox.says_something_new(entry).await,
+            };
+            match read {
                 Ok(true) => plan.note_edit(),
                 Ok(false) => {}
                 Err(error) => {

@@ -8,10 +8,12 @@
 //! | `POST edit` `{"network","id","text"}` | edits it, and answers its `id` |
 //! | `POST remove` `{"network","id"}` | removes it |
 //! | `POST token` `{"network","token","state"}` | sets the state of a token |
+//! | `POST app_secret` `{"network","secret","required"?}` | names the secret of Meta's app, which calls are proven with |
 //! | `POST fault` `{"network","fault","on"?,"page"?,"after"?,"times"?,"seconds"?}` | plans a fault |
 //! | `DELETE fault?network=` | lifts all faults |
 //! | `POST usage` `{"network","page"?,"percent","regain_minutes","code"?}` | Meta's headers |
-//! | `POST cap` `{"network","most"}` | the most elements of one answer; null: as the network has it |
+//! | `POST cap` `{"network","most","on"?}` | the most elements of one answer; null: as the network has it |
+//! | `POST late` `{"network","kind"?,"seconds"}` | lists show what is published from now on so late |
 //! | `GET things?network=&page=`, `GET calls?network=` | what was published, and what was called |
 //!
 //! A `state` is `"good"`, `"expired"`, `"revoked"`, `{"narrowed":"permission"}` or `{"somebody_elses":"id"}`. A `fault`
@@ -35,7 +37,7 @@ use crate::fault::{Fault, Planned};
 use crate::limit::{Usage, Used};
 use crate::request::Reply;
 use crate::shelf::Shelf;
-use crate::{Connection, NotDone, Shared, Thing, TokenState};
+use crate::{Connection, Kind, NotDone, Shared, Thing, TokenState};
 
 /// What the control's paths begin with.
 pub(crate) const PREFIX: &str = "/control/";
@@ -78,8 +80,23 @@ struct SetToken {
 }
 
 #[derive(Deserialize)]
+struct SetAppSecret {
+    secret: String,
+    #[serde(default)]
+    required: bool,
+}
+
+#[derive(Deserialize)]
 struct Cap {
     most: Option<usize>,
+    /// Calls of this kind alone.
+    on: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Late {
+    kind: Option<Kind>,
+    seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +201,10 @@ fn post(shared: &Shared, verb: &str, body: &Bytes) -> Result<Value, Refused> {
             let known = state.shelf(network).tokens.set(&what.token, what.state);
             known.then_some(()).ok_or(NotDone::NoSuchToken)?;
         }
+        "app_secret" => {
+            let On::<SetAppSecret> { network, what } = read(body)?;
+            state.shelf(network).app_secret = Some((what.secret, what.required));
+        }
         "fault" => {
             let On::<Plan> { network, what } = read(body)?;
             state.shelf(network).faults.plan(planned(what), now_ms);
@@ -196,7 +217,16 @@ fn post(shared: &Shared, verb: &str, body: &Bytes) -> Result<Value, Refused> {
         }
         "cap" => {
             let On::<Cap> { network, what } = read(body)?;
-            state.shelf(network).cap = what.most;
+            let shelf = state.shelf(network);
+            match (what.on, what.most) {
+                (None, most) => shelf.cap = most,
+                (Some(kind), Some(most)) => drop(shelf.caps.insert(kind, most)),
+                (Some(kind), None) => drop(shelf.caps.remove(&kind)),
+            }
+        }
+        "late" => {
+            let On::<Late> { network, what } = read(body)?;
+            state.shelf(network).late.insert(what.kind, what.seconds.saturating_mul(1000));
         }
         _ => return Err(Refused(404, format!("there is no {verb}"))),
     }

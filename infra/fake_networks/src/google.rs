@@ -134,7 +134,8 @@ pub(crate) fn page_size(
     };
     let asked = request.query("maxResults");
     let asked = asked.map(|text| text.parse().ok().filter(|size| *size <= most).ok_or_else(|| refuse(text)));
-    Ok(shelf.size(asked.transpose()?, usual, most))
+    let of_kind = shelf.caps.get(&shelf.api.kind(request)).copied().unwrap_or(usize::MAX).max(1);
+    Ok(shelf.size(asked.transpose()?, usual, most).min(of_kind))
 }
 
 /// The answer of the token address.

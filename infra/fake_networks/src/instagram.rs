@@ -1,11 +1,12 @@
-//! Instagram's professional accounts, Graph API v26.0, on both hosts: `/{account}/media`, `/stories`, `/tags`,
+//! Instagram's professional accounts, Graph API v27.0, on both hosts: `/{account}/media`, `/stories`, `/tags`,
 //! `/{media}/comments` with `replies` expanded, `/{comment}/replies`, `/me/conversations` and
 //! `/{conversation}/messages`, `mentioned_comment` and `mentioned_media` by field expansion, objects by their ids,
 //! `debug_token`, and `/refresh_access_token`.
 //!
 //! Tokens of Instagram's own login are taken at the token address alone (graph.instagram.com), and those of Facebook
 //! Login at the other (graph.facebook.com), where `me` is the Facebook page that the account is connected to: its id is
-//! the account's with a 9 before it.
+//! the account's with a 9 before it. Those of the unified login are taken there, too; their `me` is a system user, which
+//! names no account, and the account's conversations are its own.
 //!
 //! A [`Mention`](Kind::Mention) is a comment of somebody else's on the media that is its parent, or without one media
 //! of somebody else's with the name in its caption; both are found by their ids alone. A [`Tag`](Kind::Tag) is somebody
@@ -36,7 +37,7 @@ const MESSAGES: [&str; 2] = ["instagram_manage_messages", "instagram_business_ma
 
 fn permission(of: [&'static str; 2], login: Login) -> &'static str {
     match login {
-        Login::Facebook => of[0],
+        Login::Facebook | Login::Unified => of[0],
         Login::Instagram => of[1],
     }
 }
@@ -84,6 +85,9 @@ impl Shape for Instagram {
         let refuse = || Refusal::no_such_field(&field.name, self.type_name(node));
         match node {
             Node::Page if field.name.starts_with("mentioned_") => mentioned(graph, field)?.ok_or_else(refuse),
+            Node::Owner if graph.holder.login == Login::Unified => {
+                of_system_user(graph, &field.name).ok_or_else(|| Refusal::no_such_field(&field.name, "User"))
+            }
             Node::Owner => of_owner(graph, &field.name).ok_or_else(refuse),
             Node::Page => of_account(graph, &field.name).ok_or_else(refuse),
             Node::Thread(thread) => of_thread(graph, thread, &field.name).ok_or_else(refuse),
@@ -117,7 +121,9 @@ impl Shape for Instagram {
             }
             (Node::Page, "tags") => Some(Edge::of(comments, order, of_kind(Kind::Tag))),
             (Node::Page | Node::Owner, "conversations") => {
-                let me = if self.me_is_the_page(graph.holder) { Node::Page } else { Node::Owner };
+                // The conversations of an account that a system user sees are its own.
+                let of_the_account = login == Login::Unified || self.me_is_the_page(graph.holder);
+                let me = if of_the_account { Node::Page } else { Node::Owner };
                 let is_here = std::mem::discriminant(&me) == std::mem::discriminant(node);
                 is_here.then(|| graph.conversations(messages, how))
             }
@@ -160,6 +166,7 @@ impl Shape for Instagram {
     fn permission(&self, graph: &Graph<'_>, node: &Node<'_>) -> &'static str {
         let login = graph.holder.login;
         match node {
+            Node::Owner if login == Login::Unified => permission(BASIC, login),
             Node::Owner => "pages_show_list",
             Node::Thread(_) => permission(MESSAGES, login),
             Node::Thing(thing) if is_comment(thing) => permission(COMMENTS, login),
@@ -190,6 +197,7 @@ impl Shape for Instagram {
 
     fn permissions(&self, login: Login) -> &'static [&'static str] {
         match login {
+            Login::Unified => &[BASIC[0], COMMENTS[0], MESSAGES[0]],
             Login::Facebook => {
                 &[BASIC[0], COMMENTS[0], MESSAGES[0], "pages_show_list", "pages_read_engagement"]
             }
@@ -242,6 +250,15 @@ fn of_owner(graph: &Graph<'_>, name: &str) -> Known {
         "id" => some(graph.owner_id()),
         "name" => some(graph.page_name()),
         "instagram_business_account" | "connected_instagram_account" => some(json!({"id": graph.holder.id})),
+        _ => None,
+    }
+}
+
+/// The system user whose token a unified login gives: no page, and no account is named by it.
+fn of_system_user(graph: &Graph<'_>, name: &str) -> Known {
+    match name {
+        "id" => some(format!("7{}", graph.holder.id)),
+        "name" => some("A system user"),
         _ => None,
     }
 }

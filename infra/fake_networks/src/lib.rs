@@ -3,7 +3,7 @@
 //! They are written from the networks' documentation and from captured answers, and not from what Carteiro reads of
 //! them, so that they are a witness of their own: nothing of the crate that asks networks is used here.
 //!
-//! One port serves all of them, each below its name (`/facebook/v26.0/me`); below `…/token` is the address where a
+//! One port serves all of them, each below its name (`/facebook/v27.0/me`); below `…/token` is the address where a
 //! network deals with its tokens. What is there is told by [`Networks`], in the process, or over HTTP below `/control/`
 //! (see the module `control`): pages are connected, people publish, tokens die, calls fail, and all calls are recorded.
 //!
@@ -25,6 +25,7 @@ mod fault;
 mod google;
 mod googleplay;
 mod graph;
+mod hub;
 mod instagram;
 mod limit;
 mod linkedin;
@@ -41,6 +42,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use carteiro_clock::Clock;
 use carteiro_networks::network::Network;
@@ -232,6 +234,12 @@ impl Networks {
         self.on(network, |shelf, _| shelf.clients.push((id.to_owned(), secret.to_owned())));
     }
 
+    /// Names the secret of the app that a network of Meta's gave its tokens to: from now on a wrong `appsecret_proof` is
+    /// refused, and, where it is required, a call without one.
+    pub fn app_secret(&self, network: Network, secret: &str, is_required: bool) {
+        self.on(network, |shelf, _| shelf.app_secret = Some((secret.to_owned(), is_required)));
+    }
+
     /// Plans that something goes wrong.
     pub fn fault(&self, network: Network, fault: impl Into<Planned>) {
         self.on(network, |shelf, now_ms| shelf.faults.plan(fault.into(), now_ms));
@@ -245,6 +253,19 @@ impl Networks {
     /// Limits the elements of one answer, however many are asked for; at least one.
     pub fn cap_pages(&self, network: Network, most: impl Into<Option<usize>>) {
         self.on(network, |shelf, _| shelf.cap = most.into());
+    }
+
+    /// Limits the elements of one answer to calls of a kind, on YouTube and Google Play: YouTube answers 20 threads where
+    /// 100 are asked for. Kinds are those of [`Call::kind`].
+    pub fn cap_pages_of(&self, network: Network, kind: &str, most: usize) {
+        self.on(network, |shelf, _| shelf.caps.insert(kind.to_owned(), most));
+    }
+
+    /// Makes lists show things of a kind, or (None) of all kinds that are not named, this long after their own time. It
+    /// holds for what is published from now on; by its id a thing is there at once.
+    pub fn list_late(&self, network: Network, kind: impl Into<Option<Kind>>, late: Duration) {
+        let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.on(network, |shelf, _| shelf.late.insert(kind.into(), late_ms));
     }
 
     /// How much of Meta's limits is used: of a page, or (None) of the app. It holds until the usage's minutes are over.
@@ -285,6 +306,29 @@ impl Networks {
         self.on(network, |shelf, _| shelf.calls.iter().filter(|call| call.dead_token).count())
     }
 
+    /// Pushes a thing as it is now, or that it was removed, to everybody who subscribed to its page: YouTube's hub and
+    /// LinkedIn do. Answers the statuses.
+    ///
+    /// # Errors
+    /// When there never was such a thing.
+    pub async fn push(&self, network: Network, id: &str) -> Result<Vec<u16>, NotDone> {
+        let pushes = self.on(network, |shelf, now_ms| hub::pushes(shelf, id, now_ms))?;
+        let mut statuses = Vec::new();
+        for push in pushes {
+            statuses.push(hub::send(push).await);
+        }
+        Ok(statuses)
+    }
+
+    /// The addresses that pushes of a page go to, as they were subscribed to.
+    #[must_use]
+    pub fn subscribed(&self, network: Network, page: &str) -> Vec<String> {
+        self.on(network, |shelf, now_ms| {
+            let live = shelf.subscriptions.iter().filter(|one| one.page == page && one.ends_ms > now_ms);
+            live.map(|one| one.callback.clone()).collect()
+        })
+    }
+
     /// Stops listening, closes every connection, and returns when that is done.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
@@ -301,8 +345,8 @@ impl Networks {
     }
 }
 
-/// Every parameter of the template that is an address of a network's API or tokens, with the path of its stand-in.
-pub const ADDRESSES: [(&str, &str); 12] = [
+/// Every parameter of the template that is an address of a network's API, tokens or hub, with the path of its stand-in.
+pub const ADDRESSES: [(&str, &str); 13] = [
     ("FacebookBaseUrl", "/facebook"),
     ("FacebookTokenUrl", "/facebook/token"),
     ("InstagramBaseUrl", "/instagram"),
@@ -311,6 +355,7 @@ pub const ADDRESSES: [(&str, &str); 12] = [
     ("XTokenUrl", "/x/token"),
     ("YoutubeBaseUrl", "/youtube"),
     ("YoutubeTokenUrl", "/youtube/token"),
+    ("YoutubeHubUrl", "/youtube/hub"),
     ("GooglePlayBaseUrl", "/googleplay"),
     ("GooglePlayTokenUrl", "/googleplay/token"),
     ("LinkedinBaseUrl", "/linkedin"),

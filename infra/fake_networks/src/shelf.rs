@@ -8,6 +8,7 @@ use crate::NotDone;
 use crate::assertion;
 use crate::call::Call;
 use crate::fault::Faults;
+use crate::hub::Subscription;
 use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::request::{Reply, Request};
 use crate::thing::{Kind, Published, Thing};
@@ -73,6 +74,8 @@ pub(crate) struct Shelf {
     pub(crate) assertions: BTreeSet<String>,
     /// The apps that may ask for tokens, with their secrets; where there is none, any may.
     pub(crate) clients: Vec<(String, String)>,
+    /// The secret of the app that Meta's tokens are of, where that is known, and whether calls must be proven with it.
+    pub(crate) app_secret: Option<(String, bool)>,
     windows: Windows,
     /// Limits that are not the network's own: of whom, and of which kind of call.
     pub(crate) limits: HashMap<(LimitOf, String), u64>,
@@ -82,6 +85,11 @@ pub(crate) struct Shelf {
     pub(crate) calls: Vec<Call>,
     /// The most elements of one answer.
     pub(crate) cap: Option<usize>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// The same of calls of a kind.
+    pub(crate) caps: HashMap<String, usize>,
+    /// How late lists show things of a kind, or (None) all others, in milliseconds.
+    pub(crate) late: HashMap<Option<Kind>, u64>,
     things: Vec<Published>,
     by_id: HashMap<String, usize>,
     by_page: HashMap<String, Vec<usize>>,
@@ -98,12 +106,16 @@ impl Shelf {
             tokens: Tokens::default(),
             assertions: BTreeSet::new(),
             clients: Vec::new(),
+            app_secret: None,
             windows: Windows::default(),
             limits: HashMap::new(),
             usage: HashMap::new(),
             faults: Faults::default(),
             calls: Vec::new(),
             cap: None,
+            subscriptions: Vec::new(),
+            caps: HashMap::new(),
+            late: HashMap::new(),
             things: Vec::new(),
             by_id: HashMap::new(),
             by_page: HashMap::new(),
@@ -137,6 +149,12 @@ impl Shelf {
         }
     }
 
+    /// Takes a subscription, in the place of one of the same page and address.
+    pub(crate) fn subscribe(&mut self, new: Subscription) {
+        self.subscriptions.retain(|one| one.page != new.page || one.callback != new.callback);
+        self.subscriptions.push(new);
+    }
+
     pub(crate) fn publish(&mut self, page: &str, thing: Thing, now_ms: u64) -> Result<String, NotDone> {
         if !self.pages.contains_key(page) {
             return Err(NotDone::NoSuchPage(page.to_owned()));
@@ -155,6 +173,8 @@ impl Shelf {
             _ => {}
         }
         let at_ms = thing.at_ms.unwrap_or(now_ms);
+        let late = self.late.get(&Some(thing.kind)).or_else(|| self.late.get(&None));
+        let listed_ms = at_ms.saturating_add(late.copied().unwrap_or(0));
         let sequence = u64::try_from(self.things.len()).unwrap_or(u64::MAX);
         let id = thing.id.clone().unwrap_or_else(|| self.new_id(page, &thing, at_ms, sequence));
         if self.by_id.contains_key(&id) {
@@ -169,7 +189,7 @@ impl Shelf {
             author: thing.author.filter(|author| author.id != page),
             to: thing.to,
             at_ms,
-            shown_from_ms: thing.shown_from_ms.unwrap_or(at_ms).max(at_ms),
+            shown_from_ms: thing.shown_from_ms.unwrap_or(listed_ms).max(at_ms),
             edited_ms: None,
             removed_ms: None,
             rating: thing.rating,
@@ -246,13 +266,13 @@ impl Shelf {
 
     /// What is in lists of a page's.
     pub(crate) fn listed_of<'a>(&'a self, page: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
-        self.all_of(page).filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        self.all_of(page).filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// What is in lists directly below a thing.
     pub(crate) fn listed_below<'a>(&'a self, id: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
         let below = self.by_parent.get(id).into_iter().flatten().filter_map(|index| self.things.get(*index));
-        below.filter(move |thing| thing.is_there(now_ms) && !thing.unlisted)
+        below.filter(move |thing| thing.is_listed(now_ms))
     }
 
     /// The same at any depth.

@@ -219,9 +219,14 @@ pub struct Published {
 }
 
 impl Published {
-    /// Whether it is there at a time.
+    /// Whether it is there at a time, for who asks by its id.
     pub(crate) fn is_there(&self, now_ms: u64) -> bool {
-        self.removed_ms.is_none() && self.shown_from_ms <= now_ms
+        self.removed_ms.is_none() && self.at_ms <= now_ms
+    }
+
+    /// Whether it is in lists at a time, which may be later.
+    pub(crate) fn is_listed(&self, now_ms: u64) -> bool {
+        self.is_there(now_ms) && self.shown_from_ms <= now_ms && !self.unlisted
     }
 
     /// Whom the page writes with.

@@ -30,6 +30,8 @@ pub enum Login {
     Instagram,
     /// With Facebook's: the token is that of the Facebook page, at graph.facebook.com.
     Facebook,
+    /// With Meta's unified login: the token is that of a system user, at graph.facebook.com.
+    Unified,
 }
 
 /// A page and a token of it.

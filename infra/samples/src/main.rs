@@ -1,4 +1,4 @@
-//! `samples`: sends a folder of sample pushes through a running stack, and prints what became of each.
+//! `samples`: sends folders of sample pushes through a running stack, and prints what became of each.
 
 use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
@@ -9,7 +9,7 @@ use carteiro_samples::{Addresses, FolderError, RunError, Secrets, read_folder, r
 use clap::Parser;
 use serde_json::json;
 
-const ABOUT: &str = "Sends a folder of sample pushes through a running stack, signed as the network would, and prints \
+const ABOUT: &str = "Sends folders of sample pushes through a running stack, signed as the network would, and prints \
 what became of each: stored, delivered, valid against the schema. Ends with 1 if anything did not become of one that \
 should.";
 
@@ -17,8 +17,9 @@ should.";
 #[derive(Debug, Parser)]
 #[command(name = "samples", version, about = ABOUT)]
 struct Cli {
-    /// The folder: bodies of pushes, a file each, in folders named for their network where the body does not tell it
-    folder: PathBuf,
+    /// The folders: bodies of pushes, a file each, in folders named for their network where the body does not tell it
+    #[arg(required = true, value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
     /// The first of the stack's ports
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=65_530))]
     port_base: u16,
@@ -34,6 +35,12 @@ struct Cli {
     /// X's consumer secret
     #[arg(long, value_name = "SECRET", default_value = "local-x-secret")]
     x_secret: String,
+    /// LinkedIn's client secret
+    #[arg(long, value_name = "SECRET", default_value = "local-linkedin-secret")]
+    linkedin_secret: String,
+    /// The secret of which those of YouTube's channels are derived
+    #[arg(long, value_name = "SECRET", default_value = "local-youtube-secret")]
+    youtube_secret: String,
     /// Prints the report as JSON
     #[arg(long)]
     json: bool,
@@ -50,7 +57,7 @@ enum Failed {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("there is no push in {0}")]
+    #[error("there is no push in {}", .0.display())]
     NoPush(PathBuf),
     #[error("the runtime does not start: {0}")]
     Runtime(io::Error),
@@ -70,11 +77,27 @@ fn main() -> ExitCode {
 
 fn work(cli: &Cli) -> Result<bool, Failed> {
     let addresses = addresses(cli)?;
-    let (samples, no_pushes) = read_folder(&cli.folder)?;
-    if samples.is_empty() {
-        return Err(Failed::NoPush(cli.folder.clone()));
+    let (mut samples, mut no_pushes) = (Vec::new(), Vec::new());
+    for folder in &cli.folders {
+        let (mut found, mut others) = read_folder(folder)?;
+        if found.is_empty() {
+            return Err(Failed::NoPush(folder.clone()));
+        }
+        if cli.folders.len() > 1 {
+            // Two folders may have files of one name.
+            let whole = |name: &str| folder.join(name).display().to_string();
+            found.iter_mut().for_each(|sample| sample.name = whole(&sample.name));
+            others.iter_mut().for_each(|name| *name = whole(name));
+        }
+        samples.append(&mut found);
+        no_pushes.append(&mut others);
     }
-    let secrets = Secrets { meta: cli.meta_secret.clone(), x: cli.x_secret.clone() };
+    let secrets = Secrets {
+        meta: cli.meta_secret.clone(),
+        x: cli.x_secret.clone(),
+        linkedin: cli.linkedin_secret.clone(),
+        youtube: cli.youtube_secret.clone(),
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failed::Runtime)?;
     let report = runtime.block_on(run(addresses, &secrets, &samples, no_pushes))?;

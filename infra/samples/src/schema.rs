@@ -16,7 +16,8 @@ mod tests {
     use carteiro_core::id::{ItemId, PageId};
     use carteiro_core::item::MAX_ITEM_BYTES;
     use carteiro_networks::collected::{
-        Action, Attachment, Author, By, Content, Envelope, Kind, MAX_ATTACHMENTS, Parent, Published, render,
+        Action, Attachment, Author, By, Content, Envelope, Kind, Location, MAX_ATTACHMENTS, Parent,
+        Published, Rating, render,
     };
     use carteiro_networks::network::Network;
     use serde_json::value::RawValue;
@@ -29,6 +30,7 @@ mod tests {
             id: &ItemId::from_bits(1),
             network,
             page: &PageId::from_bits(2),
+            thing: (content.kind != Kind::Other).then_some("1_2"),
             collected_at: "2026-11-21T12:00:01.5Z".parse().unwrap(),
             by,
         };
@@ -47,6 +49,14 @@ mod tests {
             parent: Some(Parent { id: "1".into(), kind: Some(kind) }),
             link: Some("https://example.com/1".into()),
             attachments: vec![Attachment { kind: "photo".into(), id: None, url: None }; MAX_ATTACHMENTS + 1],
+            rating: Rating::new(Some(5), Some(true)),
+            reaction: Some("love".into()),
+            location: Some(Location {
+                id: Some("7".into()),
+                name: None,
+                latitude: Some("-90".parse().unwrap()),
+                longitude: Some("180.0".parse().unwrap()),
+            }),
         }
     }
 
@@ -61,6 +71,9 @@ mod tests {
             parent: None,
             link: None,
             attachments: Vec::new(),
+            rating: None,
+            reaction: None,
+            location: None,
         }
     }
 
@@ -107,6 +120,9 @@ mod tests {
             with("page", json!("1234")),
             with("author", json!({"id": "1"})),
             with("raw_omitted", json!(true)),
+            with("rating", json!({"stars": 6, "recommends": null})),
+            with("reaction", json!(null)),
+            with("location", json!({"id": "1"})),
             with("surprise", json!(1)),
         ] {
             assert!(!validator.is_valid(&wrong), "{wrong}");

@@ -18,10 +18,16 @@ pub(super) struct Version {
     pub(super) network: Network,
     /// The network's id of the page.
     pub(super) page: String,
+    /// Which of the day's things it is of.
+    pub(super) deed: usize,
     pub(super) kind: Kind,
     pub(super) text: String,
     /// When the network had it.
     pub(super) at_ms: u64,
+    /// When lists showed it.
+    pub(super) listed_ms: u64,
+    /// When it could be had: pushed or listed.
+    pub(super) had_ms: u64,
     /// Until when: then it was edited, or another took its place.
     pub(super) until_ms: Option<u64>,
     pub(super) is_edit: bool,
@@ -29,8 +35,8 @@ pub(super) struct Version {
     pub(super) not_pushed: bool,
     /// Whether somebody else than the page did it.
     pub(super) is_of_others: bool,
-    /// Whether its push came within half a minute.
-    pub(super) is_pushed_in_time: bool,
+    /// Whether its push came so late that an edit may have been before it.
+    pub(super) late_push: bool,
     /// Whether it was there before the pages were connected.
     pub(super) is_older: bool,
 }
@@ -84,8 +90,10 @@ pub(super) fn arrived(bundle: &Bundle, pages: &[Connected]) -> Arrived {
 /// What became of a version at a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Became {
-    /// How many milliseconds it came after the network had it.
+    /// How many milliseconds it came after it could be had.
     Came(u64),
+    /// An edit back that nobody could tell from no edit: what was between was never told.
+    Unchanged,
     /// It did not, and nobody can have it: the network lists no such things, and its push was lost.
     OnlyPushed,
     /// It did not: it was edited or replaced before the network was asked.
@@ -111,13 +119,15 @@ pub(super) struct Measured<'a> {
     pub(super) twice: Vec<String>,
     /// What nobody published.
     pub(super) unknown: Vec<String>,
+    /// Things of which something else was told last than what the network has.
+    pub(super) outdated: Vec<String>,
 }
 
-/// Whether a version could be seen: a tick whose network answered came while it was there. A tick makes its calls
+/// Whether a version could be seen in a list: a tick whose network answered came while it was there. A tick makes its calls
 /// within two minutes, on a busy machine.
 fn could_be_seen(version: &Version, ticks: &[u64], outage: &Outage) -> bool {
     let until = version.until_ms.unwrap_or(u64::MAX);
-    let sees = |tick: &u64| *tick >= version.at_ms && tick + 2 * MINUTE <= until;
+    let sees = |tick: &u64| *tick >= version.listed_ms && tick + 2 * MINUTE <= until;
     ticks.iter().any(|tick| sees(tick) && !outage.has(version.network, *tick))
 }
 
@@ -128,28 +138,44 @@ pub(super) fn measure<'a>(
     ticks: &[u64],
     outage: &Outage,
 ) -> Measured<'a> {
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut outdated) = (Vec::new(), Vec::new());
     for version in versions {
         let of = |page: &&Connected| page.network == version.network && page.network_id == version.page;
         for page in pages.iter().filter(of) {
             let came = arrived.get(&(page.id.clone(), version.text.clone()));
-            let first = came.and_then(|came| came.iter().map(|(at, _)| *at).min());
+            let since = came.into_iter().flatten().map(|(at, _)| *at).filter(|at| *at >= version.at_ms);
+            let first = since.min();
+            let told = versions.iter().filter(|other| other.deed == version.deed);
+            let told_last = last_told(told.clone(), page, arrived);
+            // An edit back comes again only where what was between was told.
+            let is_back = version.is_edit
+                && told.clone().any(|other| other.at_ms < version.at_ms && other.text == version.text);
+            let is_last = told.clone().all(|other| other.at_ms <= version.at_ms);
+            if is_last
+                && told.clone().all(|other| !other.late_push)
+                && told_last.is_some_and(|text| text != version.text)
+            {
+                outdated.push(format!("{} {:?}: {told_last:?}", page.id, version.text));
+            }
             let is_listed = !(version.network == Network::Instagram && version.kind == Kind::Mention);
             let became = match first {
-                Some(at) => Became::Came(at.saturating_sub(version.at_ms)),
+                Some(at) => Became::Came(at.saturating_sub(version.had_ms)),
+                None if is_back && told_last == Some(version.text.as_str()) => Became::Unchanged,
                 None if !is_listed && version.not_pushed => Became::OnlyPushed,
                 None if !could_be_seen(version, ticks, outage) => Became::Overwritten,
                 None => Became::Lost,
             };
             let from = outage.begins_ms.saturating_sub(15 * MINUTE);
-            let in_outage = Outage { begins_ms: from, ..*outage }.has(version.network, version.at_ms);
+            let in_outage = Outage { begins_ms: from, ..*outage }.has(version.network, version.had_ms);
             outcomes.push(Outcome { version, page, became, in_outage });
         }
     }
     let mut by_id: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut twice = Vec::new();
     for ((page, text), came) in arrived {
-        if came.len() > 1 {
+        let network_id = pages.iter().find(|one| one.id == *page).map(|one| one.network_id.as_str());
+        let is_it = |version: &&Version| version.text == *text && Some(version.page.as_str()) == network_id;
+        if came.len() > versions.iter().filter(is_it).count().max(1) {
             twice.push(format!("{page} {text}: {came:?}"));
         }
         for (_, id) in came {
@@ -161,7 +187,20 @@ pub(super) fn measure<'a>(
         outcomes.iter().map(|one| (one.page.id.as_str(), one.version.text.as_str())).collect();
     let unknown = arrived.keys().filter(|(page, text)| !known.contains(&(page.as_str(), text.as_str())));
     let unknown = unknown.map(|(page, text)| format!("{page} {text}")).collect();
-    Measured { outcomes, twice, unknown }
+    Measured { outcomes, twice, unknown, outdated }
+}
+
+/// What a page was told last of a thing.
+fn last_told<'a>(
+    versions: impl Iterator<Item = &'a Version>,
+    page: &Connected,
+    arrived: &Arrived,
+) -> Option<&'a str> {
+    let last = |version: &'a Version| {
+        let came = arrived.get(&(page.id.clone(), version.text.clone()))?;
+        Some((came.iter().map(|(at, _)| *at).max()?, version.text.as_str()))
+    };
+    versions.filter_map(last).max().map(|(_, text)| text)
 }
 
 /// How long something took, of things that came; what was there before the pages were is not among them.
@@ -235,7 +274,7 @@ impl Measured<'_> {
         let is_part = |one: &&Outcome<'_>| {
             let version = one.version;
             let is_message = version.kind == Kind::DirectMessage && version.is_of_others;
-            is_message && version.is_pushed_in_time
+            is_message && !version.not_pushed && !version.late_push
         };
         Freshness::of(self.outcomes.iter().filter(is_part))
     }
@@ -269,12 +308,13 @@ impl Measured<'_> {
         println!("{}", self.messages_pushed_in_time().row("people's messages, pushed in time"));
         println!(
             "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited or replaced \
-             before the network was asked: {}",
+             before the network was asked: {}; edited back before it was asked: {}",
             self.count(Became::Lost),
             self.twice.len(),
             self.unknown.len(),
             self.count(Became::OnlyPushed),
-            self.count(Became::Overwritten)
+            self.count(Became::Overwritten),
+            self.count(Became::Unchanged)
         );
         for one in &self.outcomes {
             let late =

@@ -6,6 +6,9 @@ use carteiro_networks::network::Network;
 pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 
+/// Whether half of the edits are taken back later: A, B, A.
+const EDITS_BACK: bool = true;
+
 /// Chances from a seed: SplitMix64, whose constants are those of its publication (Steele, Lea, Flood, 2014).
 #[derive(Clone)]
 pub(super) struct Chance(pub(super) u64);
@@ -158,8 +161,10 @@ pub(super) struct Deed {
     pub(super) id: String,
     pub(super) text: String,
     pub(super) at_ms: u64,
+    /// From when lists show it: its own list, and that of what it is on.
+    pub(super) listed_ms: u64,
     /// When it is edited, and what it says then.
-    pub(super) edit: Option<(u64, String)>,
+    pub(super) edits: Vec<(u64, String)>,
     /// When another takes its place: a review has one answer of its app's developer.
     pub(super) replaced_ms: Option<u64>,
     parent: Option<String>,
@@ -217,13 +222,20 @@ impl Page<'_> {
         }
         thing.text.clone_from(&text);
         let parent = thing.parent.clone();
+        // Three in ten are listed up to an hour late, on whichever list.
+        let late_ms = if chance.per_cent(30) { chance.below(HOUR) } else { 0 };
+        thing.shown_from_ms = Some(at_ms + late_ms);
+        let above = self.deeds.iter().find(|deed| Some(&deed.id) == parent.as_ref());
+        let above_ms = above.filter(|_| self.network != Network::X).map_or(0, |deed| deed.listed_ms);
+        let listed_ms = above_ms.max(at_ms + late_ms);
         if self.network == Network::GooglePlay && kind == Kind::Reply {
             let before = self.deeds.iter_mut().rev().find(|deed| deed.parent == parent);
             before.into_iter().for_each(|deed| deed.replaced_ms = Some(at_ms));
         }
         let id = self.networks.publish(self.network, self.id, thing).unwrap();
         let (network, page) = (self.network, self.id.to_owned());
-        self.deeds.push(Deed { network, page, kind, id, text, at_ms, edit: None, replaced_ms: None, parent });
+        let (edits, replaced_ms) = (Vec::new(), None);
+        self.deeds.push(Deed { network, page, kind, id, text, at_ms, listed_ms, edits, replaced_ms, parent });
     }
 
     /// One in ten is edited: some at once, for a slip of the pen, most within hours.
@@ -233,7 +245,11 @@ impl Page<'_> {
                 if chance.per_cent(25) { chance.between(2, 14) } else { chance.between(30, 5 * 60) } * MINUTE;
             let chosen = chance.per_cent(10) && can_be_edited(deed.network, deed.kind);
             if chosen && deed.at_ms + after < ends_ms {
-                deed.edit = Some((deed.at_ms + after, format!("{} edited", deed.text)));
+                deed.edits.push((deed.at_ms + after, format!("{} edited", deed.text)));
+                let back_ms = deed.at_ms + after + chance.between(20, 90) * MINUTE;
+                if EDITS_BACK && chance.per_cent(50) && back_ms < ends_ms {
+                    deed.edits.push((back_ms, deed.text.clone()));
+                }
             }
         }
     }

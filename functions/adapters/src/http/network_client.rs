@@ -173,7 +173,8 @@ impl NetworkClient {
         credentials: Credentials<'_>,
         time: CallTime,
     ) -> Result<Answered, CallError> {
-        let address = self.addresses.of_page(network, credentials.access_token, request.to);
+        let whose = (credentials.access_token, credentials.login);
+        let address = self.addresses.of_page(network, whose, request.to);
         let address = address.ok_or(NO_ADDRESS)?;
         self.call(request::of_page(address, request, credentials)?, time).await
     }

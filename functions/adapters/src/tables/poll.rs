@@ -10,6 +10,7 @@
 //! | of these, by its pages that are not proven | `spent#<network>#unproven#<account id>` | the limit's name |
 //! | the same, of a network page's limit | `spent#<network>#<network's id>#unproven#<account id>` | the limit's name |
 //! | how many pages are connected | `connected` | `<shard>` |
+//! | what the operator has to mend of a network | `fault#<network>` | the [fault](OperatorFault)'s name |
 //!
 //! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
 //! in a few pages of a query, and no index is written for it.
@@ -28,6 +29,10 @@
 //! token may belong to another app than the deployment's. So it applies to that account alone until a second account is
 //! told the same.
 //!
+//! **What the operator has to mend** has one row for each (network, fault), which each poll that meets it renews, and a
+//! poll of a page deletes that met it before and meets it no more. Another page that still meets it writes it anew.
+//! Rows that nobody renews count for nothing after [`FAULT_FRESH`].
+//!
 //! **A dead token pauses its page**, on condition that no newer token was given meanwhile. A newer token resumes the
 //! page by the write that stores it.
 
@@ -45,8 +50,10 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::page::{LastTick, Page, TickResult};
+use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
+use carteiro_networks::push::subscription::Subscription;
 use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,6 +85,15 @@ const PART_PAUSE: Duration = Duration::from_secs(3600);
 /// How often a read of several rows is repeated for those that were not answered.
 const READ_ROUNDS: u32 = 5;
 
+/// For how long a fault counts that no poll met again: longer than the pause between two polls of any page.
+pub const FAULT_FRESH: Duration = Duration::from_secs(25 * 3600);
+
+/// How long a fault's row is kept after it was met last.
+const FAULT_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// How often the operator is told of a fault while it lasts.
+const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600);
+
 /// The pause before the first such repeat; it doubles.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
@@ -100,6 +116,10 @@ const IS_OURS: &str = "lease = :lease";
 const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
 /// The checkpoint is the one that was read.
 const IS_AS_READ: &str = "version = :read";
+/// The operator was not told of it in the last day.
+const IS_UNTOLD: &str = "attribute_not_exists(told_at) OR told_at <= :told_before";
+/// Nobody met it for so long that it is another occurrence.
+const IS_STALE: &str = "attribute_not_exists(seen_at) OR seen_at < :fresh_since";
 /// There is none yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
 /// The window is the current one, and enough units are left.
@@ -146,6 +166,8 @@ pub struct Schedule {
     pub inspected: Option<Inspected>,
     /// The operation that its token was not allowed in the last poll.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes, where the collector asked for one.
+    pub push: Option<Subscription>,
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
     pub proven: bool,
@@ -194,6 +216,8 @@ pub struct PollOutcome {
     pub inspected: Option<Inspected>,
     /// The operation that its token is not allowed.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes.
+    pub push: Option<Subscription>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
     /// That it is silent against its habit.
@@ -247,6 +271,21 @@ pub struct Connected {
     pub pages: BTreeMap<Network, u64>,
     /// By account, for networks whose quotas the accounts share.
     pub accounts: BTreeMap<Network, ByAccount>,
+    /// Of each network whose last poll ended by what the operator has to mend.
+    pub faults: BTreeMap<Network, BTreeMap<OperatorFault, u64>>,
+}
+
+/// What the operator has to mend of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFault {
+    /// The network.
+    pub network: Network,
+    /// What it is.
+    pub fault: OperatorFault,
+    /// When it was met first.
+    pub since: Timestamp,
+    /// When it was met last.
+    pub seen_at: Timestamp,
 }
 
 /// The scope of a cooldown.
@@ -342,10 +381,12 @@ impl PollTable {
     pub async fn note_connected(&self, shard: u8, counted: &Connected) -> Result<(), AdapterError> {
         let counts = serde_json::to_string(&counted.pages).unwrap_or_default();
         let accounts = serde_json::to_string(&counted.accounts).unwrap_or_default();
+        let faults = serde_json::to_string(&counted.faults).unwrap_or_default();
         let key = [("pk".to_owned(), text("connected")), ("sk".to_owned(), text(format!("{shard:02}")))];
         let mut row = Row::from(key);
         row.insert("counts".to_owned(), text(counts));
         row.insert("accounts".to_owned(), text(accounts));
+        row.insert("faults".to_owned(), text(faults));
         let put = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
         put.map(|_| ()).map_err(|error| AdapterError::of_call("noting how many pages there are", error))
     }
@@ -376,6 +417,92 @@ impl PollTable {
             }
         }
         Ok(all)
+    }
+
+    /// Notes that a poll met what only the operator can mend. True where the operator is to be told of it: it is new, or
+    /// goes on for another day.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then the next poll notes it.
+    pub async fn note_fault(
+        &self,
+        network: Network,
+        fault: OperatorFault,
+        now: Timestamp,
+    ) -> Result<bool, AdapterError> {
+        const OPERATION: &str = "noting what the operator has to mend";
+        let before = |span: Duration| now.saturating_sub(span).unwrap_or(Timestamp::MIN);
+        let update = || {
+            let call = self.client.update_item().table_name(&self.name);
+            call.set_key(Some(fault_key(network, fault)))
+                .expression_attribute_values(":now", milliseconds(now))
+                .expression_attribute_values(":expires", seconds(after(now, FAULT_KEPT)))
+        };
+        // An occurrence that is over had its day, too: its row is another one's from now on.
+        let first = update()
+            .condition_expression(IS_STALE)
+            .update_expression("SET since = :now, seen_at = :now, told_at = :now, expires_at = :expires")
+            .expression_attribute_values(":fresh_since", milliseconds(before(FAULT_FRESH)));
+        if made(first.send().await, OPERATION)?.is_some() {
+            return Ok(true);
+        }
+        let again = update()
+            .condition_expression(IS_UNTOLD)
+            .update_expression("SET seen_at = :now, told_at = :now, expires_at = :expires")
+            .expression_attribute_values(":told_before", milliseconds(before(TOLD_EVERY)));
+        if made(again.send().await, OPERATION)?.is_some() {
+            return Ok(true);
+        }
+        let seen = update().condition_expression(IS_THERE);
+        let seen = seen.update_expression("SET seen_at = :now, expires_at = :expires");
+        made(seen.send().await, OPERATION).map(|_| false)
+    }
+
+    /// Forgets what the operator mended.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it counts until nobody met it for [`FAULT_FRESH`].
+    pub async fn clear_fault(&self, network: Network, fault: OperatorFault) -> Result<(), AdapterError> {
+        let key = fault_key(network, fault);
+        let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
+        sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting what the operator mended", error))
+    }
+
+    /// What the operator has to mend now, in the order of the networks, each with how many pages met it when they were
+    /// last planned.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn faults(&self, now: Timestamp) -> Result<Vec<(StoredFault, u64)>, AdapterError> {
+        let each = |network: Network| OperatorFault::ALL.map(|fault| fault_key(network, fault));
+        let keys = Network::ALL.into_iter().flat_map(each);
+        let mut found = Vec::new();
+        for row in self.read_together(keys.collect(), true).await? {
+            let row = Reader { table: TABLE, row: &row };
+            let name = serde_json::Value::from(row.text("sk")?);
+            let network = row.text("pk")?.trim_start_matches("fault#").parse();
+            // A row of another version of the program, with a fault that this one does not know, is left out.
+            if let (Ok(network), Ok(fault)) = (network, serde_json::from_value(name)) {
+                let (since, seen_at) = (row.milliseconds("since")?, row.milliseconds("seen_at")?);
+                found.push(StoredFault { network, fault, since, seen_at });
+            }
+        }
+        found.retain(|one| after(one.seen_at, fresh(one.fault)) >= now);
+        found.sort_by_key(|one| (one.network, one.fault));
+        let shards = (0..SHARDS).map(|shard| key("connected", format!("{shard:02}")));
+        let mut pages: BTreeMap<(Network, OperatorFault), u64> = BTreeMap::new();
+        for row in self.read_together(shards.collect(), false).await? {
+            let row = Reader { table: TABLE, row: &row };
+            let faults: BTreeMap<Network, BTreeMap<OperatorFault, u64>> =
+                row.json("faults").unwrap_or_default();
+            for (network, of_network) in faults {
+                for (fault, count) in of_network {
+                    *pages.entry((network, fault)).or_default() += count;
+                }
+            }
+        }
+        let count = |one: StoredFault| (one, pages.get(&(one.network, one.fault)).copied().unwrap_or(0));
+        Ok(found.into_iter().map(count).collect())
     }
 
     /// Leases a page for a poll, until `until`. None where it is not due, another worker has or had it, it is paused,
@@ -451,6 +578,11 @@ impl PollTable {
                 set.push_str(", inspected = :inspected");
                 let inspected = serde_json::to_string(&inspected).unwrap_or_default();
                 call = call.expression_attribute_values(":inspected", text(inspected));
+            }
+            if let Some(push) = &finished.push {
+                set.push_str(", push = :push");
+                let push = serde_json::to_string(push).unwrap_or_default();
+                call = call.expression_attribute_values(":push", text(push));
             }
             match &finished.denied {
                 Some(what) => {
@@ -780,6 +912,15 @@ fn rest_key(pk: String) -> Row {
     key(pk, "rest")
 }
 
+/// For how long a fault counts that nobody met again. That a version ends is noted in each tick.
+fn fresh(fault: OperatorFault) -> Duration {
+    if fault == OperatorFault::VersionEnding { Duration::from_secs(3600) } else { FAULT_FRESH }
+}
+
+fn fault_key(network: Network, fault: OperatorFault) -> Row {
+    key(format!("fault#{network}"), fault.as_str())
+}
+
 fn spent_pk(network: Network, network_id: Option<&NetworkId>) -> String {
     match network_id {
         Some(id) => format!("spent#{network}#{id}"),
@@ -811,6 +952,7 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         last,
         proven,
         inspected: reader.json("inspected").ok(),
+        push: reader.json("push").ok(),
         silence: reader.json("silence").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })

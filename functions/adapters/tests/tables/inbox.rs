@@ -12,9 +12,11 @@ use carteiro_adapters::tables::inbox::{
 use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, PageId};
+use carteiro_networks::collected::By;
 use carteiro_networks::inbox::{EntryKey, Event, Version};
 use carteiro_networks::network::Network;
 use carteiro_networks::push::{self, MAX_PUSH_BYTES};
+use carteiro_networks::versions::Sighting;
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -43,6 +45,7 @@ fn entry(page: &PageId, thing: &str, waiting: EntryState) -> NewEntry {
         key: EntryKey::new(thing, &Version::of_content(Some("a"), [])),
         event: PackedEvent::of(&event(&json!({"thing": thing}))),
         says: true,
+        sighting: None,
         hop: Hop::default(),
         waiting,
     }
@@ -376,4 +379,100 @@ async fn a_later_version_of_a_things_text_is_found() {
     let other =
         NewEntry { key: EntryKey::new("comment:11", &Version::of_content(None, [])), ..version("a", true) };
     assert!(!stored(other, 3).await);
+}
+
+/// A sighting of a comment that says a text, told at a second by the push of a number, or by an answer.
+fn told(page: &PageId, text: &str, push: Option<u64>, second: i64) -> NewEntry {
+    let key = EntryKey::new("comment:1", &Version::of_content(Some(text), []));
+    let sighting = Sighting {
+        of: key.thing_and_version().1.to_owned(),
+        with: None,
+        at: push.map(|_| at(NOW_MS + second * 1000)),
+        push,
+        by: if push.is_some() { By::Push } else { By::Poll },
+        edited: push.is_some_and(|push| push > 0),
+    };
+    let state = if push.is_some() {
+        EntryState::Ready
+    } else {
+        EntryState::Claimed(Claim::new(at(NOW_MS + 60_000)).unwrap())
+    };
+    NewEntry { key, sighting: Some(sighting), ..entry(page, "comment:1", state) }
+}
+
+#[tokio::test]
+async fn an_edit_back_is_a_row_and_its_repeats_are_none() {
+    let (table, page) = (table("InboxEditsBack"), page());
+    let store = async |entries: Vec<NewEntry>, second: i64| {
+        let stored = table.store_versions(entries, at(NOW_MS + second * 1000)).await.unwrap();
+        stored.iter().map(|one| one.stored == Stored::New).collect::<Vec<_>>()
+    };
+    let (a, b, a_again) =
+        (told(&page, "a", Some(0), 1), told(&page, "b", Some(1), 2), told(&page, "a", Some(2), 3));
+    assert_eq!(store(vec![a.clone()], 1).await, [true]);
+    assert_eq!(store(vec![b.clone()], 2).await, [true]);
+    assert_eq!(store(vec![a_again.clone()], 3).await, [true]);
+    for late in [&a_again, &b, &a, &b] {
+        assert_eq!(store(vec![late.clone()], 9).await, [false], "a repeat");
+    }
+    assert_eq!(store(vec![told(&page, "a", None, 0)], 10).await, [false], "an answer that has the last");
+    assert_eq!(store(vec![told(&page, "b", None, 0)], 7200).await, [false], "a list that is late");
+    let two_hours_later =
+        table.store_versions(vec![told(&page, "b", None, 0)], at(NOW_MS + 7_203_000)).await.unwrap();
+    assert_eq!((two_hours_later[0].stored, two_hours_later[0].is_later), (Stored::New, Some(true)));
+    let keys: HashSet<_> = ready(&table).await.into_iter().map(|place| place.sk().to_owned()).collect();
+    assert_eq!(keys.len(), 4);
+    let thing = a.key.thing();
+    assert!(keys.iter().all(|key| key.starts_with(thing)));
+    assert!(keys.contains(two_hours_later[0].entry.key.as_str()));
+}
+
+#[tokio::test]
+async fn one_push_may_edit_and_edit_back_and_come_twice() {
+    let (table, page) = (table("InboxOnePush"), page());
+    let all =
+        || vec![told(&page, "a", Some(0), 1), told(&page, "b", Some(1), 1), told(&page, "a", Some(2), 1)];
+    let stored = table.store_versions(all(), at(NOW_MS)).await.unwrap();
+    let keys: HashSet<_> = stored.iter().map(|one| one.entry.key.clone()).collect();
+    assert!(stored.iter().all(|one| one.stored == Stored::New));
+    assert_eq!(keys.len(), 3);
+    let again = table.store_versions(all(), at(NOW_MS + 5000)).await.unwrap();
+    assert!(again.iter().all(|one| one.stored == Stored::Known));
+    let again = table.store_versions(all().split_off(1), at(NOW_MS + 6000)).await.unwrap();
+    assert!(again.iter().all(|one| one.stored == Stored::Known), "in another batch");
+    // What was cut short after two of three.
+    let cut = told(&self::page(), "a", Some(0), 1).page;
+    let of_cut = |entry: NewEntry| NewEntry { page: cut.clone(), ..entry };
+    let all_of_cut = || all().into_iter().map(of_cut).collect::<Vec<_>>();
+    table.store_versions(all_of_cut()[..2].to_vec(), at(NOW_MS)).await.unwrap();
+    let stored = table.store_versions(all_of_cut(), at(NOW_MS + 5000)).await.unwrap();
+    let new: Vec<_> = stored.iter().map(|one| one.stored == Stored::New).collect();
+    assert_eq!(new, [false, false, true]);
+}
+
+#[tokio::test]
+async fn rows_of_an_older_build_are_versions() {
+    let (table, page) = (table("InboxOlderBuild"), page());
+    let old = |text: &str| NewEntry { sighting: None, ..told(&page, text, Some(0), 0) };
+    table.store(&[old("a")], at(NOW_MS)).await.unwrap();
+    table.store(&[old("b")], at(NOW_MS + 600_000)).await.unwrap();
+    let known = async |entry: NewEntry, ms: i64| {
+        table.store_versions(vec![entry], at(NOW_MS + ms)).await.unwrap()[0].stored == Stored::Known
+    };
+    assert!(known(told(&page, "b", None, 0), 700_000).await);
+    assert!(known(told(&page, "a", Some(1), 1), 700_000).await, "a push from before `b`");
+    assert!(!known(told(&page, "a", Some(1), 700), 710_000).await, "one from after it");
+    assert!(known(told(&page, "a", Some(1), 700), 720_000).await);
+    let claim = Claim::new(at(NOW_MS + 900_000)).unwrap();
+    let claimed = claim_all(&table, &claim, NOW_MS + 720_000).await;
+    assert_eq!(claimed.len(), 3);
+    for entry in &claimed {
+        table.mark(entry, &claim, at(NOW_MS + 720_001)).await.unwrap();
+    }
+    assert!(known(told(&page, "a", Some(1), 700), 730_000).await, "a marker is compared likewise");
+    assert_eq!(
+        table.store(&[old("a")], at(NOW_MS + 740_000)).await.unwrap(),
+        [Stored::Known],
+        "by the older build"
+    );
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
+use carteiro_core::hop::Hop;
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
 use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
@@ -79,9 +80,9 @@ impl PagePoll<'_> {
             };
             let now = self.clock.now();
             let parsed = answered.parse(|answer| run.on_response(answer, now)).without(&self.tokens());
-            let stored = self.ingest_events(parsed.events).await?;
+            let stored = self.ingest_events(parsed.events, Hop::default()).await?;
             run.on_stored(stored);
-            history.note(&parsed.verdict);
+            history.note(&parsed.verdict, answered.status);
             if let Some(end) = self.follow(&request, answered.status, parsed.verdict).await? {
                 return Ok(end);
             }
@@ -92,12 +93,28 @@ impl PagePoll<'_> {
         Ok(history.end(&self.findings))
     }
 
-    /// Makes one call, if the limits have room for it.
+    /// Makes one call, if the limits have room for it; and once more with another proof of the app, or without one,
+    /// where the network refuses the proof.
     pub(super) async fn call(&mut self, request: &NetworkRequest) -> Result<Called, AdapterError> {
+        loop {
+            let called = self.call_once(request).await?;
+            let Called::Answered(answered) = &called else { return Ok(called) };
+            if !self.chooses_another_proof(request.auth, answered) {
+                return Ok(called);
+            }
+        }
+    }
+
+    async fn call_once(&mut self, request: &NetworkRequest) -> Result<Called, AdapterError> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
         let (spender, taken) = (self.spender(), (request.operation, request.units));
-        match polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await? {
+        let admission = if request.units == 0 {
+            Admission::Now
+        } else {
+            polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await?
+        };
+        match admission {
             Admission::Now => {}
             Admission::At(until) => return Ok(Called::Limited(until)),
             Admission::Never => {
@@ -107,8 +124,15 @@ impl PagePoll<'_> {
             }
         }
         self.quota.calls += 1;
-        let app_token = polls.apps.meta.as_ref();
-        let credentials = Credentials { access_token: &self.access.call_token, app_token };
+        let proof = self.prove_call(request.auth);
+        let push_secret = polls.pushes.secret(self.page.network, &self.page.network_id);
+        let credentials = Credentials {
+            app_token: polls.apps.meta.as_ref(),
+            push_secret: push_secret.as_ref(),
+            login: self.page.login,
+            proof: proof.as_ref().map(|(name, proof)| (*name, proof)),
+            ..Credentials::of(&self.access.call_token)
+        };
         let time = CallTime::of(self.clock, AFTER_CALL);
         Ok(match polls.client.request(self.page.network, request, credentials, time).await {
             Ok(answered) => Called::Answered(answered),
@@ -132,9 +156,6 @@ impl PagePoll<'_> {
         if verdict != Verdict::Fine {
             let told = tracing::field::debug(&verdict);
             tracing::warn!(page, network, what, status, verdict = told, "poll.trouble");
-        }
-        if let Verdict::OurFault(why) = verdict {
-            tracing::error!(network, why, "poll.our_fault");
         }
         Ok(match self.findings.follow(what, verdict, self.page.proven) {
             FollowUp::GoOn => None,

@@ -5,6 +5,7 @@
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::poll::Inspected;
+use carteiro_networks::poll::Verdict;
 use carteiro_networks::poll::page_poll::{PollEnd, inspection_is_due};
 
 use super::drive::Called;
@@ -15,7 +16,9 @@ impl PagePoll<'_> {
     pub(super) async fn inspect(&mut self) -> Result<Option<PollEnd>, AdapterError> {
         let (network, now, polls) = (self.page.network, self.clock.now(), &self.collect.polls);
         let Some(inspection) = network.spec().token.inspection else { return Ok(None) };
-        let Some(permissions) = (inspection.permissions)(&self.access.call_token) else { return Ok(None) };
+        let Some(permissions) = (inspection.permissions)(&self.access.call_token, self.page.login) else {
+            return Ok(None);
+        };
         let version = self.access.token.version;
         let last = self.inspected.filter(|last| last.version == version).map(|last| last.at);
         if polls.apps.meta.is_none() || !inspection_is_due(&self.page, last, now) {
@@ -35,6 +38,9 @@ impl PagePoll<'_> {
         let page = (network, &self.page.network_id);
         let seen = answered.parse(|answer| (inspection.read)(answer, page, permissions, api, now));
         if !self.findings.inspect(&seen) {
+            if let Verdict::OurFault(fault) = seen.verdict {
+                self.findings.app = Some(fault);
+            }
             let page = self.page.id.as_str();
             tracing::warn!(page, status = answered.status, "poll.token_not_inspected");
             return Ok(None);

@@ -25,7 +25,9 @@ impl PagePoll<'_> {
         let begun = (network.spec().collect)(Start {
             scope,
             access_token: &self.access.call_token,
+            login: self.page.login,
             api: self.collect.polls.settings.api(network),
+            is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,
             checkpoint: progress.checkpoint.as_deref(),
         });

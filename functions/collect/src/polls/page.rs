@@ -16,10 +16,12 @@ use carteiro_networks::poll::page_poll::{
     self, Access, Findings, PAGE_TIME, PollEnd, Quota, every_minutes, next_poll,
 };
 use carteiro_networks::poll::refresh::GrantType;
+use carteiro_networks::push::subscription::Subscription;
 use carteiro_networks::token_state::{self, Observed};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
 
+use super::proof::Proofs;
 use crate::Collect;
 
 /// How long a page is leased: longer than it is polled, with a last call and the storing of its results.
@@ -43,10 +45,14 @@ pub(super) struct PagePoll<'a> {
     pub(super) access: Access,
     /// The token's last inspection, in this poll or before it.
     pub(super) inspected: Option<Inspected>,
+    /// The page's subscription to its network's pushes.
+    pub(super) push: Option<Subscription>,
     /// The calls and the time that the poll may use.
     pub(super) quota: Quota,
     /// The findings so far.
     pub(super) findings: Findings,
+    /// The proofs of the app that calls carry.
+    pub(super) proofs: Proofs,
     /// The routing that dispatching has read of the account and the page.
     pub(super) known: RoutingCache,
 }
@@ -117,11 +123,13 @@ impl<'a> PagePoll<'a> {
             collect,
             clock,
             inspected: schedule.inspected,
+            push: schedule.push.clone(),
             schedule,
+            access: Access::new(stored.token, stored.renewal).by(page.login),
             page,
-            access: Access::new(stored.token, stored.renewal),
             quota,
             findings: Findings::default(),
+            proofs: Proofs::default(),
             known,
         }))
     }
@@ -131,6 +139,7 @@ impl<'a> PagePoll<'a> {
         let began_at = self.clock.now();
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
+        let cause = self.tell_operator(&end).await;
         let silence = self.silence(&end).await;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
@@ -146,8 +155,9 @@ impl<'a> PagePoll<'a> {
         Ok(PollOutcome {
             next: next.map_or(Next::WithANewToken, Next::At),
             every_minutes,
-            last: LastTick { at: began_at, result, new, calls },
+            last: LastTick { at: began_at, result, new, calls, cause },
             inspected: self.inspected,
+            push: self.push,
             denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
             proven: self.page.proven,
             silence,
@@ -179,10 +189,14 @@ impl<'a> PagePoll<'a> {
         if !end.allows_calls() {
             return Ok(end);
         }
-        match self.complete().await? {
-            PollEnd::Complete => Ok(end),
-            other => Ok(other),
+        let end = match self.complete().await? {
+            PollEnd::Complete => end,
+            other => other,
+        };
+        if end.allows_calls() {
+            self.subscribe().await?;
         }
+        Ok(end)
     }
 
     /// Runs the page's collection, and once more with a new token where the old one's time is over.
@@ -254,18 +268,20 @@ impl<'a> PagePoll<'a> {
         let app = self.collect.polls.apps.meta.as_ref();
         let token = &self.access.token;
         let of_page = [&self.access.call_token, &token.access_token];
-        of_page.into_iter().chain(&token.refresh_token).chain(app).collect()
+        of_page.into_iter().chain(&token.refresh_token).chain(app).chain(self.made_proofs()).collect()
     }
 }
 
 /// The outcome of a poll that failed by an error of ours. The page is due at the next tick.
 fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
-    let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0 };
+    let cause = leased.schedule.last.as_ref().and_then(|last| last.cause);
+    let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0, cause };
     PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
         last,
         inspected: leased.schedule.inspected,
+        push: leased.schedule.push.clone(),
         denied: leased.schedule.denied.clone(),
         proven: leased.schedule.proven,
         silence: leased.schedule.silence.clone(),

@@ -13,6 +13,7 @@ use carteiro_networks::poll::page_poll::{Allotment, allot, is_due, is_shared};
 use carteiro_networks::poll::plan::{Due, PAGES_TOGETHER, in_turns};
 use jiff::Timestamp;
 
+use super::operator;
 use crate::Collect;
 
 /// How many messages are built and sent at once.
@@ -50,6 +51,7 @@ pub(super) async fn shard(
     let polls = &collect.polls.tables.polls;
     polls.note_connected(shard, &counted).await?;
     let connected = polls.connected().await?;
+    operator::tell_of_versions(collect, &counted, clock.now()).await?;
     let mut allotments: BTreeMap<(Network, AccountId), Allotment> = BTreeMap::new();
     for due in &due {
         let allotment = || allotment(collect, due.network, &due.account, &connected);
@@ -70,9 +72,13 @@ pub(super) async fn shard(
     Ok(())
 }
 
-/// Counts a page for its network, and for its account where accounts share a limit of the network's.
+/// Counts a page for its network, for its account where accounts share a limit of the network's, and for what the
+/// operator has to mend of it.
 fn count(collect: &Collect, counted: &mut Connected, schedule: &Schedule) {
     *counted.pages.entry(schedule.network).or_default() += 1;
+    if let Some(fault) = schedule.last.as_ref().and_then(|last| last.cause) {
+        *counted.faults.entry(schedule.network).or_default().entry(fault).or_default() += 1;
+    }
     if is_shared(collect.polls.settings.limits(schedule.network)) {
         let accounts = counted.accounts.entry(schedule.network).or_default();
         let pages = accounts.entry(fair::key(&schedule.account)).or_default();

@@ -42,7 +42,11 @@ impl PagePoll<'_> {
             }
             RenewalPlan::Due(remaining) => {
                 let failed = self.renew().await?;
-                self.access.renewal_failed = failed.is_some() && remaining == Remaining::Days;
+                let by_operator = failed.as_ref().and_then(PollEnd::operator_fault);
+                self.findings.app = by_operator.or(self.findings.app);
+                // What the operator has to mend is not told to the page's owner.
+                self.access.renewal_failed =
+                    failed.is_some() && by_operator.is_none() && remaining == Remaining::Days;
                 Ok(remaining.end_after(failed))
             }
         }
@@ -94,7 +98,13 @@ impl PagePoll<'_> {
             // Nothing was sent, so no answer was lost.
             self.collect.polls.tables.tokens.end_renewal(&self.page.id, attempt).await?;
         }
-        Ok(self.read_renewal(answered, after_loss))
+        let renewed = self.read_renewal(answered, after_loss);
+        if let (Err(PollEnd::Operator(_)), Some(attempt), false) = (&renewed, self.access.attempt, after_loss)
+        {
+            // The app was refused, and its refresh token stays good: the next poll asks again.
+            self.collect.polls.tables.tokens.end_renewal(&self.page.id, attempt).await?;
+        }
+        Ok(renewed)
     }
 
     async fn fetch_with_key(&mut self) -> Result<Option<PollEnd>, AdapterError> {
@@ -115,12 +125,16 @@ impl PagePoll<'_> {
         })
     }
 
-    async fn renew_with_itself(&self) -> Result<Fresh, PollEnd> {
+    async fn renew_with_itself(&mut self) -> Result<Fresh, PollEnd> {
         let (polls, network) = (&self.collect.polls, self.page.network);
         let Some(renewal) = network.spec().token.self_renewal else { return Err(PollEnd::Fault) };
-        let credentials = Credentials { access_token: &self.access.call_token, app_token: None };
+        let request = (renewal.request)();
+        let proof = self.prove_call(request.auth);
+        let proof = proof.as_ref().map(|(name, proof)| (*name, proof));
+        let login = self.page.login;
+        let credentials = Credentials { login, proof, ..Credentials::of(&self.access.call_token) };
         let time = CallTime::of(self.clock, AFTER_CALL);
-        let answered = polls.client.request(network, &(renewal.request)(), credentials, time).await;
+        let answered = polls.client.request(network, &request, credentials, time).await;
         let answered = answered.map_err(|error| {
             self.note_renewal_failed(error.as_str());
             PollEnd::Unavailable
@@ -162,9 +176,7 @@ impl PagePoll<'_> {
                 Renewed::Unknown
             }
         };
-        if let Renewed::OurFault(why) = renewed {
-            tracing::error!(network = network.as_str(), why, "poll.our_fault");
-        } else if renewed == Renewed::Unknown {
+        if renewed == Renewed::Unknown {
             self.note_renewal_failed("unknown");
         }
         let end = not_renewed(&renewed);

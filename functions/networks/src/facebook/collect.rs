@@ -24,7 +24,9 @@
 
 use jiff::Timestamp;
 
-use crate::meta::collect::{Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Settings};
+use crate::meta::collect::{
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Settings,
+};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
 use crate::poll::{Begun, Start};
@@ -33,6 +35,7 @@ use crate::poll::{Begun, Start};
 macro_rules! post_fields {
     () => {
         "id,message,created_time,updated_time,permalink_url,is_published,from{id,name},\
+         place{id,name,location{latitude,longitude}},\
          attachments{media_type,type,url,unshimmed_url,media,target,subattachments{media_type,type,media,target}}"
     };
 }
@@ -73,6 +76,7 @@ static PLAN: Plan = Plan {
     network: Network::Facebook,
     me: "id,name",
     is_the_pages: |me, page| Some(id(me, "id")? == page.as_str()),
+    account: AccountCheck::Never,
     edges: &[
         Edge {
             what: "posts",
@@ -94,7 +98,7 @@ static PLAN: Plan = Plan {
             query: &[("platform", "messenger")],
             time: "updated_time",
             order: Order::NewestFirst,
-            overlap: HOUR / 4,
+            overlap: LATE_SECONDS,
             page_size: 25,
             finds: Finds::Threads(&MESSAGES),
         },

@@ -18,6 +18,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     push: Some(&meta::PUSH),
     read: meta::normalise::read,
     api: ApiSettings { version: Cow::Borrowed(meta::collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 1..=100,
     collect: collect::begin,
     limits: &[],
@@ -27,10 +28,11 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     completion: None,
     token: TokenSpec {
         inspection: Some(&InspectionSpec {
-            permissions: |_| Some(&collect::PERMISSIONS),
+            permissions: |_, _| Some(&collect::PERMISSIONS),
             request: meta::token::inspect,
             read: meta::token::inspected,
         }),
+        proof: Some(&meta::proof::PROOF),
         ..TokenSpec::NOT_RENEWED
     },
     storage: None,

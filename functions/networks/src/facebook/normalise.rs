@@ -5,11 +5,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Content, Kind, Parent, Published};
+use crate::collected::{Action, Attachment, Content, Kind, Parent, Published, Rating};
 use crate::inbox::{Reading, Version};
-use crate::meta::fields::{action_of, author, generic, occurred_at, repeatable, text, word};
+use crate::meta::fields::{action_of, author, generic, location, occurred_at, repeatable, text, word};
 use crate::network::NetworkId;
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What the page or somebody else publishes, as `feed` calls it.
 const PUBLICATIONS: [&str; 14] = [
@@ -119,34 +120,68 @@ impl<'a> Change<'a> {
         repeatable(&[self.verb.as_str()], self.time.as_deref(), self.value, self.sent_at)
     }
 
-    /// The version of something with a text. `ids` stand for what is with it.
-    fn version(&self, ids: &[&str]) -> Version {
-        match self.verb.as_str() {
-            "" | "add" => Version::of_content(self.text.as_deref(), ids.iter().copied()),
-            // An edit of nothing that can be compared is known by when it was made.
-            "edit" | "edited" | "update" if self.text.is_some() || !ids.is_empty() => {
-                Version::of_content(self.text.as_deref(), ids.iter().copied())
-            }
-            "remove" | "delete" => deleted(),
-            _ => self.again(),
-        }
-    }
-
     fn reading(&self, thing: String, kind: Kind, ids: &[&str]) -> Reading {
-        let mut reading = reading_of(thing, self.version(ids), kind, self.action);
+        let mut reading = reading_of(thing, deleted(), kind, self.action);
         reading.content.author = author(self.value);
         reading.content.text.clone_from(&self.text);
         reading.content.occurred_at = occurred_at(self.value);
-        reading.content.link = permalink(self.value);
+        reading.content.link = self.link();
         reading.content.attachments = attachments(self.value, &self.item);
+        reading.content.location = location(self.value);
+        // An edit of nothing that can be compared is known by when it was made.
+        let says_something =
+            self.text.is_some() || !ids.is_empty() || !reading.content.attachments.is_empty();
+        match self.verb.as_str() {
+            "remove" | "delete" => {}
+            "" | "add" => self.content_of(&mut reading, ids),
+            "edit" | "edited" | "update" if says_something => self.content_of(&mut reading, ids),
+            _ => reading.version = self.again(),
+        }
         reading
+    }
+
+    /// The version of something with a text. `ids` stand for what is with it.
+    fn content_of(&self, reading: &mut Reading, ids: &[&str]) {
+        reading.version = Version::of_content(self.text.as_deref(), ids.iter().copied());
+        // Of other items a push need not name the picture or the link.
+        let complete = matches!(self.item.as_str(), "comment" | "status");
+        let in_key = ids.iter().map(|&id| id.to_owned()).collect();
+        let mut state = State::compared(Compared::ByAddress { in_key, complete });
+        state.at = value::time(self.value, "edited_time");
+        reading.state = Some(state);
+    }
+
+    /// Where people see it: what the push says or, as it mostly says nothing, the address of which the API's
+    /// `permalink_url` is made. What is gone is nowhere.
+    fn link(&self) -> Option<String> {
+        let post = || value::text(self.value.get("post")?, "permalink_url");
+        let said = value::text(self.value, "permalink_url").or_else(post);
+        let derived = || (self.action != Action::Deleted).then(|| self.permalink()).flatten();
+        said.or_else(derived)
+    }
+
+    /// `https://www.facebook.com/<page>/posts/<post>`, for a comment with `comment_id`, for an answer to one with
+    /// `reply_comment_id` too. Ids of posts and comments begin with the id of what they are on.
+    fn permalink(&self) -> Option<String> {
+        let is_number = |id: &str| (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_digit());
+        let last = |id: &str| id.rsplit('_').next().filter(|id| is_number(id)).map(str::to_owned);
+        let post = self.post.as_deref()?;
+        let (page, own) = post.split_once('_').filter(|(page, own)| is_number(page) && is_number(own))?;
+        let link = format!("https://www.facebook.com/{page}/posts/{own}");
+        let Some(comment) = self.comment.as_deref().and_then(last) else { return Some(link) };
+        let above = value::id(self.value, "parent_id").filter(|above| above != post);
+        Some(match above.as_deref().and_then(last).filter(|above| *above != comment) {
+            Some(above) => format!("{link}?comment_id={above}&reply_comment_id={comment}"),
+            None => format!("{link}?comment_id={comment}"),
+        })
     }
 
     /// What has none of the ids that its item promises: by all that it says.
     fn nameless(&self, kind: Kind) -> Reading {
         let thing = format!("other:{}", self.item);
         let mut reading = self.reading(thing, kind, &[]);
-        reading.version = Version::of_value(self.value);
+        reading.key_alone(Version::of_value(self.value));
+        reading.nameless = true;
         reading
     }
 }
@@ -189,7 +224,7 @@ fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
         (None, Some((item, id))) => {
             let mut reading = change.reading(format!("{item}:{id}"), kind, &[]);
             if is_content(change) {
-                reading.version = change.again();
+                reading.key_alone(change.again());
             }
             reading
         }
@@ -197,8 +232,9 @@ fn publication(change: &Change<'_>, owner: &NetworkId, kind: Kind) -> Reading {
     };
     if is_trashed(change, &reading.content) {
         reading.content.action = Action::Deleted;
+        reading.content.link = None;
         // It can be brought back, and is deleted for good later, which is told as `remove`.
-        reading.version = repeatable(&["trashed"], change.time.as_deref(), change.value, change.sent_at);
+        reading.key_alone(repeatable(&["trashed"], change.time.as_deref(), change.value, change.sent_at));
     }
     reading.content.published = published(&reading.content, change, owner);
     reading
@@ -234,7 +270,7 @@ fn own_id(change: &Change<'_>) -> Option<(&'static str, String)> {
     found.next()
 }
 
-/// Whose it is: whoever is named; where nobody is (the app may not see who), the page's whose id the post's begins
+/// Whose a publication is: whoever is named; where nobody is (the app may not see who), the page's whose id the post's begins
 /// with.
 fn published(content: &Content, change: &Change<'_>, owner: &NetworkId) -> Published {
     if content.kind == Kind::Other {
@@ -261,9 +297,13 @@ fn reaction(change: &Change<'_>, owner: &NetworkId, on: Kind) -> Reading {
     let mut reading = change.reading(format!("reaction:{id}:{by}"), Kind::Reaction, &[]);
     let what = word(change.value.get("reaction_type"));
     let verb = if change.verb.is_empty() { "add" } else { &change.verb };
-    reading.version = repeatable(&[verb, &what], change.time.as_deref(), change.value, change.sent_at);
-    // A text here would be the publication's.
-    reading.content.text = None;
+    reading.key_alone(repeatable(&[verb, &what], change.time.as_deref(), change.value, change.sent_at));
+    reading.nameless = by.is_empty();
+    // A text or a place here would be the publication's.
+    let content = &mut reading.content;
+    (content.text, content.location) = (None, None);
+    // A `like` has no type of its own.
+    content.reaction = Some(if what.is_empty() { "like".to_owned() } else { what });
     reading.content.parent = Some(Parent { id, kind });
     reading
 }
@@ -271,27 +311,33 @@ fn reaction(change: &Change<'_>, owner: &NetworkId, on: Kind) -> Reading {
 fn review(change: &Change<'_>) -> Reading {
     let by = author(change.value).and_then(|author| author.id);
     let of_story = change.story.as_ref().map(|id| format!("review:{id}"));
+    let recommends = match word(change.value.get("recommendation_type")).as_str() {
+        "positive" => Some(true),
+        "negative" => Some(false),
+        _ => None,
+    };
+    let rating = Rating::new(value::number(change.value, "rating"), recommends);
     let Some(thing) = of_story.or_else(|| by.map(|by| format!("review:by:{by}"))) else {
-        return change.nameless(Kind::Review);
+        let mut reading = change.nameless(Kind::Review);
+        reading.content.rating = rating;
+        return reading;
     };
     let stars = value::id(change.value, "rating").map(|rating| format!("rating:{rating}"));
     let word = word(change.value.get("recommendation_type"));
     let recommends = (!word.is_empty()).then(|| format!("recommendation:{word}"));
     let ids: Vec<&str> = [&stars, &recommends].into_iter().flatten().map(String::as_str).collect();
-    change.reading(thing, Kind::Review, &ids)
+    let mut reading = change.reading(thing, Kind::Review, &ids);
+    reading.content.rating = rating;
+    reading
 }
 
 fn follow(change: &Change<'_>, owner: &NetworkId) -> Reading {
     let by = author(change.value).and_then(|author| author.id).unwrap_or_default();
     let mut reading = change.reading(format!("follow:{by}"), Kind::Follow, &[]);
-    reading.version = change.again();
+    reading.key_alone(change.again());
+    reading.nameless = by.is_empty();
     reading.content.parent = Some(Parent { id: owner.to_string(), kind: None });
     reading
-}
-
-fn permalink(value: &Value) -> Option<String> {
-    let post = || value::text(value.get("post")?, "permalink_url");
-    value::text(value, "permalink_url").or_else(post)
 }
 
 fn attachments(value: &Value, item: &str) -> Vec<Attachment> {
@@ -307,15 +353,41 @@ fn attachments(value: &Value, item: &str) -> Vec<Attachment> {
         "reaction" | "like" | "comment" => (photo, video, None),
         _ => (photo, video, link),
     };
-    let listed = value.get("photos").and_then(Value::as_array).into_iter().flatten().filter_map(|photo| {
-        let url = photo.as_str().map(str::to_owned).or_else(|| value::text(photo, "url"));
-        one("photo", value::id(photo, "id"), url)
-    });
     let named = [
         one("photo", value::id(value, "photo_id"), of_photo),
         one("video", value::id(value, "video_id"), of_video),
         one("link", None, of_other),
         one("sticker", value::id(value, "sticker_id"), value::text(value, "sticker")),
     ];
-    named.into_iter().flatten().chain(listed).collect()
+    let mut all: Vec<Attachment> = named.into_iter().flatten().collect();
+    let is_told = |one: &Attachment| one.id.is_some() && all.iter().any(|told| told.id == one.id);
+    let listed: Vec<Attachment> = photos(value).into_iter().filter(|photo| !is_told(photo)).collect();
+    all.extend(listed);
+    all
+}
+
+/// The photos of an album, or of a post with several: `photos`, as addresses or objects, and `photo_ids`, which are of
+/// the same photos where there are as many.
+fn photos(value: &Value) -> Vec<Attachment> {
+    let elements = |name: &str| value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (photos, ids) = (elements("photos"), elements("photo_ids"));
+    let address = |photo: &Value| {
+        let names = ["url", "link", "src", "source", "picture"];
+        let named = || names.into_iter().find_map(|name| value::text(photo, name));
+        photo.as_str().filter(|url| !url.is_empty()).map(str::to_owned).or_else(named)
+    };
+    let own_id = |photo: &Value| value::id(photo, "id").or_else(|| value::id(photo, "photo_id"));
+    let mut all: Vec<(Option<String>, Option<String>)> =
+        photos.iter().map(|photo| (own_id(photo), address(photo))).collect();
+    if photos.len() == ids.len() {
+        for ((id, _), own) in all.iter_mut().zip(ids) {
+            *id = id.take().or_else(|| value::id_of(own));
+        }
+    } else {
+        let others = ids.iter().filter_map(value::id_of).map(|id| (Some(id), None));
+        let others: Vec<_> = others.filter(|(id, _)| all.iter().all(|(told, _)| told != id)).collect();
+        all.extend(others);
+    }
+    let told = all.into_iter().filter(|(id, url)| id.is_some() || url.is_some());
+    told.map(|(id, url)| Attachment { kind: "photo".to_owned(), id, url }).collect()
 }

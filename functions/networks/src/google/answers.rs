@@ -6,9 +6,9 @@
 
 use jiff::Timestamp;
 
-use crate::poll::body::{number_header, tree, word};
+use crate::poll::body::{number_header, tree};
 use crate::poll::scope::after;
-use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, OperatorFault, TokenTrouble, Verdict};
 
 /// How long to wait where an answer says nothing of it: Google's shorter quotas are of a minute.
 const PAUSE: i64 = 60;
@@ -37,29 +37,61 @@ impl Refusal {
         self.reasons.iter().any(|reason| any.contains(&reason.as_str()))
     }
 
-    fn missing(&self) -> Option<String> {
-        self.reasons.first().and_then(|reason| word(reason))
+    /// What the operator has to mend of the app's project, where that is why.
+    fn operator_fault(&self) -> Option<OperatorFault> {
+        let any = |reasons: &[&str]| self.is(reasons);
+        match () {
+            () if any(&["accessNotConfigured", "SERVICE_DISABLED", "SERVICE_NOT_VISIBLE"]) => {
+                Some(OperatorFault::ApiNotEnabled)
+            }
+            () if any(&["BILLING_DISABLED", "billingNotEnabled"]) => Some(OperatorFault::CreditsDepleted),
+            () if any(&REJECTED) => Some(OperatorFault::AppRejected),
+            () => None,
+        }
     }
 }
 
-/// What an answer of Google's says. `quota_ends` is when a spent daily quota is there again; `object` whether one
+/// Reasons that are about the app's project or key. Sources: google.api.ErrorReason (`google/api/error_reason.proto`),
+/// and the "global" domain of developers.google.com/youtube/v3/docs/core_errors.
+const REJECTED: [&str; 16] = [
+    "API_KEY_INVALID",
+    "API_KEY_SERVICE_BLOCKED",
+    "API_KEY_HTTP_REFERRER_BLOCKED",
+    "API_KEY_IP_ADDRESS_BLOCKED",
+    "CONSUMER_INVALID",
+    "CONSUMER_SUSPENDED",
+    "GCP_SUSPENDED",
+    "PROJECT_DELETED",
+    "RESOURCE_PROJECT_INVALID",
+    "USER_PROJECT_DENIED",
+    "keyExpired",
+    "keyInvalid",
+    "ipRefererBlocked",
+    "projectInvalid",
+    "projectNotLinked",
+    "unregistered",
+];
+
+/// What an answer of Google's says. `scope` is the one that the call needs; `quota_ends` is when a spent daily quota is there again; `object` whether one
 /// object was asked about, whose refusal says nothing of the token.
 pub(crate) fn verdict(
     answer: &NetworkResponse<'_>,
     now: Timestamp,
     quota_ends: Timestamp,
-    object: bool,
+    (scope, object): (&str, bool),
 ) -> Verdict {
-    let refusal = || Refusal::of(answer.body);
+    if (200..300).contains(&answer.status) {
+        return Verdict::Fine;
+    }
+    let refusal = Refusal::of(answer.body);
+    if let (400..=403, Some(fault)) = (answer.status, refusal.operator_fault()) {
+        return Verdict::OurFault(fault);
+    }
     match answer.status {
-        200..=299 => Verdict::Fine,
-        401 => match refusal() {
-            refusal if refusal.is(&["youtubeSignupRequired"]) => {
-                Verdict::Token(TokenTrouble::Narrowed(refusal.missing()))
-            }
-            _ => Verdict::Token(TokenTrouble::Expired),
-        },
-        403 | 429 => refused(answer, &refusal(), now, quota_ends, object),
+        // Its user has no channel.
+        401 if refusal.is(&["youtubeSignupRequired"]) => Verdict::Token(TokenTrouble::Narrowed(None)),
+        401 => Verdict::Token(TokenTrouble::Expired),
+        403 | 429 => refused(answer, &refusal, now, quota_ends, (scope, object)),
         404 | 410 => Verdict::Gone,
         408 | 500.. => Verdict::Transient,
         _ => Verdict::Malformed,
@@ -71,7 +103,7 @@ fn refused(
     refusal: &Refusal,
     now: Timestamp,
     quota_ends: Timestamp,
-    object: bool,
+    (needed, object): (&str, bool),
 ) -> Verdict {
     if refusal.is(&["quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"]) {
         return Verdict::Wait { until: quota_ends, of: CooldownScope::TheApp };
@@ -81,13 +113,12 @@ fn refused(
         let wait = number_header(answer, "retry-after").unwrap_or(PAUSE).clamp(1, DAY);
         return Verdict::Wait { until: after(now, wait), of: CooldownScope::TheApp };
     }
-    if refusal.is(&["accessNotConfigured", "SERVICE_DISABLED"]) {
-        return Verdict::OurFault("api_not_enabled");
-    }
     let scope = ["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientScopes"];
     let gone = ["commentsDisabled", "channelClosed", "channelSuspended", "accountClosed", "accountSuspended"];
     if refusal.is(&gone) || object && !refusal.is(&scope) {
         return Verdict::Gone;
     }
-    Verdict::Token(TokenTrouble::Narrowed(refusal.missing()))
+    // Google's reason is no permission's name: what is needed is named where the token lacks a scope, and else nothing.
+    let named = refusal.is(&scope).then(|| needed.to_owned());
+    Verdict::Token(TokenTrouble::Narrowed(named))
 }

@@ -1,9 +1,9 @@
 //! Google Play: the reviews of an app, and its developer's answers.
 //!
 //! Reviews come newest-modified first, 100 a call, and only those of the last week. Each tick walks down to what the
-//! last one began with, and through all of the last hour; every [`Settings::sweep_every`] the whole week, for it is not
-//! documented that an answer of the developer's moves its review up. A review's answer is an item of its own, a
-//! publication.
+//! last one began with, and from time to time through all of the [last two hours](crate::poll::walk); every
+//! [`Settings::sweep_every`] the whole week, for it is not documented that an answer of the developer's moves its review
+//! up. A review's answer is an item of its own, a publication.
 //!
 //! The app is named in each call's path, so that what comes is the app's or nothing: a token of another's is refused.
 //!
@@ -23,9 +23,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::google::answers as google;
+use crate::google::service_account::SCOPE;
 use crate::inbox::EntryKey;
 use crate::poll::body::{encoded, members};
-use crate::poll::budget::{next_hour, sweep_milliunits, sweep_within};
+use crate::poll::budget::{Sweeps, next_hour, sweep_milliunits};
 use crate::poll::memory::Remembered;
 use crate::poll::scope::ms;
 use crate::poll::walk::{Step, Walks};
@@ -34,8 +35,6 @@ use crate::poll::{
     Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
 };
 
-/// How much of the past is walked again.
-const SLACK_MS: i64 = 2_700_000;
 /// How long Google Play shows a review after its last change, and a day more.
 const WINDOW: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How many reviews are remembered, to tell new ones from edited ones.
@@ -60,22 +59,21 @@ pub struct Settings {
     pub page_size: u32,
     /// How often the whole week is looked at again.
     pub sweep_every: Duration,
+    /// What that may take a day, in thousandths of a unit.
+    pub sweeps: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { version: VERSION.to_owned(), page_size: 100, sweep_every: SWEEP_EVERY }
+        Self { version: VERSION.to_owned(), page_size: 100, sweep_every: SWEEP_EVERY, sweeps: u64::MAX }
     }
 }
 
 /// Begins the collection of an app's reviews.
 pub(super) fn begin(start: Start<'_>) -> Begun {
     let Start { scope, api, sweeps, checkpoint, .. } = start;
-    let settings = Settings {
-        version: api.version.to_string(),
-        page_size: api.page_size,
-        sweep_every: sweep_within(SWEEP_EVERY, SWEEP_UNITS, sweeps),
-    };
+    let (version, page_size) = (api.version.to_string(), api.page_size);
+    let settings = Settings { version, page_size, sweeps, ..Settings::default() };
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
@@ -84,7 +82,9 @@ pub(super) fn begin(start: Start<'_>) -> Begun {
 #[serde(default)]
 pub struct Checkpoint {
     reviews: Walks,
-    swept_at: Option<Timestamp>,
+    /// The walks through the whole week.
+    #[serde(flatten)]
+    sweeps: Sweeps,
     seen: Remembered,
 }
 
@@ -102,18 +102,20 @@ impl Collection {
     /// Begins where the last tick ended.
     #[must_use]
     pub fn new(scope: Scope, settings: Settings, mut kept: Checkpoint) -> Self {
-        let every = ms(settings.sweep_every);
-        let is_due = kept.swept_at.is_none_or(|at| scope.now_ms() - at.as_millisecond() >= every);
-        let back = if is_due { ms(WINDOW) } else { SLACK_MS };
-        if kept.reviews.begin_back(scope.now_ms(), back) && is_due {
-            kept.swept_at = Some(scope.now);
+        let now = scope.now_ms();
+        if kept.sweeps.is_due(scope.now, settings.sweep_every, SWEEP_UNITS, settings.sweeps) {
+            if kept.reviews.begin_back(now, ms(WINDOW)) {
+                kept.sweeps.began(scope.now);
+            }
+        } else {
+            kept.reviews.begin_late(now, |ms| ms);
         }
         Self { scope, settings, kept, over: false, pending: None }
     }
 
     fn heard_reviews(&mut self, answer: &NetworkResponse<'_>) -> ParsedResponse {
-        let down_to = self.kept.reviews.current().and_then(|gap| gap.down_to).unwrap_or(i64::MIN);
-        let after = self.scope.told_after(down_to);
+        let told_to = self.kept.reviews.current().and_then(|gap| gap.told_to()).unwrap_or(i64::MIN);
+        let after = self.scope.told_after(told_to);
         // An answer without reviews is `{}`.
         let body = members(answer.body);
         let found = body.and_then(|body| found::reviews(&body, after, &self.scope, &self.kept.seen));
@@ -131,6 +133,8 @@ impl Collection {
 
     fn count(&mut self) {
         if let Some((step, keys)) = self.pending.take() {
+            let gap = self.kept.reviews.current();
+            self.kept.sweeps.answered(gap.is_none_or(|gap| gap.cursor.is_none()));
             self.kept.reviews.walked(step, self.scope.beginning_ms());
             keys.iter().rev().for_each(|key| self.kept.seen.note(key, REMEMBERED));
         }
@@ -157,7 +161,7 @@ impl Collector for Collection {
 
     fn on_response(&mut self, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
         self.pending = None;
-        let mut verdict = google::verdict(answer, now, next_hour(now), false);
+        let mut verdict = google::verdict(answer, now, next_hour(now), (SCOPE, false));
         if self.next().is_some() && verdict == Verdict::Fine {
             return self.heard_reviews(answer);
         }

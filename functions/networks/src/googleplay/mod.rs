@@ -30,6 +30,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     push: None,
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 1..=100,
     collect: collect::begin,
     // developers.google.com/android-publisher/reply-to-reviews: for each app of Google Play's.
@@ -42,7 +43,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // stays.
     token: TokenSpec {
         takes_service_account_key: true,
-        grant: |token| {
+        grant: |token, _| {
             let is_key = token.reveal().starts_with('{');
             Some(if is_key { GrantType::ServiceAccount } else { GrantType::RefreshToken })
         },

@@ -9,18 +9,19 @@
 //! be its version: stars that go from five to one and back are three items. Whether a review is new or edited is not in
 //! an answer; who asked says so beside it.
 //!
-//! A review's text is its title, a tabulator and its body, as Google Play gives it; the stars are in `raw` alone. The
-//! developer's answer is a publication, a reply to the review.
+//! A review's text is its title, a tabulator and its body, as Google Play gives it. The developer's answer is a
+//! publication, a reply to the review.
 //!
 //! Source: developers.google.com/android-publisher/api-ref/rest/v3/reviews.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Author, Kind, Parent, Published};
+use crate::collected::{Action, Author, Kind, Parent, Published, Rating};
 use crate::inbox::{Event, Reading, Shape, Version};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
+use crate::versions::State;
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -45,11 +46,13 @@ fn review(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     };
     let action = if value::is_true(beside, "edited") { Action::Edited } else { Action::Created };
     let mut reading = reading_of(format!("review:{id}"), version, Kind::Review, action);
+    reading.state = changed(said).is_none().then(State::default);
     let content = &mut reading.content;
     content.author =
         value::text(found, "authorName").map(|name| Author { name: Some(name), ..Author::default() });
     content.occurred_at = changed(said);
     content.text = text;
+    content.rating = Rating::new(value::number(said, "starRating"), None);
     content.link = link(owner, &id);
     Some(reading)
 }
@@ -63,6 +66,7 @@ fn reply(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
         None => Version::of_content(text.as_deref(), []),
     };
     let mut reading = reading_of(format!("review_reply:{review}"), version, Kind::Reply, Action::Created);
+    reading.state = changed(said).is_none().then(State::default);
     let content = &mut reading.content;
     content.published = Published::ByThePage;
     content.author = Some(Author { id: Some(owner.to_string()), ..Author::default() });

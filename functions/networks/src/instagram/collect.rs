@@ -10,7 +10,9 @@
 //! An answer to an old comment stands below it and not at the top of the list. Those to comments of the last day are
 //! found at each look at their media, and those to older ones once in six hours, when all of it is looked at.
 //!
-//! Tokens are of two kinds, with two hosts: see [`Login`]. Needed permissions: [`Login::permissions`].
+//! Tokens are of three kinds, with two hosts: see [`Login`]. Needed permissions: [`Login::permissions`]. Of the unified
+//! login's (a Business Integration System User's, at `graph.facebook.com`) the account itself is asked for by its id, and
+//! so are its conversations, as with Instagram's own login; that edge is by analogy.
 //!
 //! Not collected: comments on advertisements (no list has them; pushes do), live comments, mentions in captions and
 //! comments that no push named (there is no list of them), deletions.
@@ -23,36 +25,28 @@ use serde_json::json;
 
 use crate::inbox::Wanted;
 use crate::meta::collect::{
-    Checkpoint, Collection, Edge, EdgeOwner, Finds, Order, Plan, Reply, Settings, ask_of, encoded, event,
-    read, scrubbed,
+    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Reply, Settings,
+    ask_of, encoded, event, read, scrubbed,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
-use crate::page::AccessToken;
+use crate::page::{AccessToken, Login};
 use crate::poll::settings::ApiSettings;
 use crate::poll::{Begun, NetworkRequest, NetworkResponse, ParsedResponse, Start, Verdict};
 use crate::push::members::Members;
 
 const HOUR: i64 = 3600;
 
-/// How the account was connected, which the host of the API and the token go with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Login {
-    /// Instagram's own login: `graph.instagram.com`, with a token of the account. The account's id is `user_id` of
-    /// `/me`; its `id` there is another, the app's own.
-    Instagram,
-    /// Facebook's: `graph.facebook.com`, with the token of the page that the account is connected to.
-    Facebook,
-}
-
 impl Login {
-    /// The login that a token is of. Those of Instagram's own begin with `IG` (`IGAA…`, formerly `IGQ…`), those of
-    /// Facebook's with `EAA`. It is nowhere promised: it is what the tokens are like that the documentation shows
-    /// (developers.facebook.com/docs/instagram-basic-display-api, /docs/facebook-login/guides/access-tokens), and what
-    /// public clients choose the host by.
+    /// The login that a token is of: what the page's owner said, else by its first letters. Those of Instagram's own
+    /// begin with `IG` (`IGAA…`, formerly `IGQ…`), those of `graph.facebook.com` with `EAA`. It is nowhere promised: it
+    /// is what the tokens are like that the documentation shows (developers.facebook.com/docs/instagram-basic-display-api,
+    /// /docs/facebook-login/guides/access-tokens), and what public clients choose the host by. Facebook's and the unified
+    /// login begin alike; a collection by [`Login::Facebook`] finds out which it is.
     #[must_use]
-    pub fn of(token: &AccessToken) -> Self {
-        if token.reveal().starts_with("IG") { Self::Instagram } else { Self::Facebook }
+    pub fn of(token: &AccessToken, told: Option<Self>) -> Self {
+        let guess = if token.reveal().starts_with("IG") { Self::Instagram } else { Self::Facebook };
+        told.unwrap_or(guess)
     }
 
     /// The permissions that collecting needs.
@@ -71,6 +65,8 @@ impl Login {
                 "pages_show_list",
                 "pages_read_engagement",
             ],
+            // No public page lists them; a call that lacks one says so.
+            Self::Unified => &[],
         }
     }
 
@@ -78,6 +74,7 @@ impl Login {
         match self {
             Self::Instagram => &OF_INSTAGRAM,
             Self::Facebook => &OF_FACEBOOK,
+            Self::Unified => &UNIFIED,
         }
     }
 }
@@ -158,7 +155,7 @@ static EDGES: [Edge; 4] = [
         query: &[("platform", "instagram")],
         time: "updated_time",
         order: Order::NewestFirst,
-        overlap: HOUR / 4,
+        overlap: LATE_SECONDS,
         page_size: 25,
         finds: Finds::Threads(&MESSAGES),
     },
@@ -180,6 +177,7 @@ static OF_INSTAGRAM: Plan = Plan {
     network: Network::Instagram,
     me: "user_id,username",
     is_the_pages: |me, page| Some(id(me, "user_id")? == page.as_str()),
+    account: AccountCheck::Never,
     edges: &EDGES,
     comments: &COMMENTS,
     whole_every: 6 * HOUR,
@@ -187,12 +185,25 @@ static OF_INSTAGRAM: Plan = Plan {
 
 static OF_FACEBOOK: Plan = Plan {
     me: "id,instagram_business_account{id}",
-    // A page without an account has no such member.
+    // A page without an account has no such member, and a token that may not see it is answered without it.
     is_the_pages: |me, page| {
-        id(me, "id")?;
         let account = me.get("instagram_business_account").and_then(|account| id(account, "id"));
-        Some(account.as_deref() == Some(page.as_str()))
+        Some(account?.as_str() == page.as_str())
     },
+    account: AccountCheck::AfterMe(ACCOUNT_FIELDS),
+    network: Network::Instagram,
+    edges: &EDGES,
+    comments: &COMMENTS,
+    whole_every: 6 * HOUR,
+};
+
+/// The account's own media are shown to its own tokens alone, so that who sees them may see the account.
+const ACCOUNT_FIELDS: &str = "id,username,media.limit(1){id}";
+
+static UNIFIED: Plan = Plan {
+    me: "id",
+    is_the_pages: |_, _| None,
+    account: AccountCheck::First(ACCOUNT_FIELDS),
     network: Network::Instagram,
     edges: &EDGES,
     comments: &COMMENTS,
@@ -201,8 +212,8 @@ static OF_FACEBOOK: Plan = Plan {
 
 /// Begins the collection of an account. Whose a new token is, is asked before all else.
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let Start { scope, api, checkpoint, access_token, .. } = start;
-    let (settings, login) = (Settings::of(api), Login::of(access_token));
+    let Start { scope, api, checkpoint, access_token, login, .. } = start;
+    let (settings, login) = (Settings::of(api), Login::of(access_token, login));
     Begun::from(checkpoint, |kept| run(&settings, login, &scope.owner, scope.token_version, kept, scope.now))
 }
 
@@ -231,7 +242,9 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> Network
                 plain(comment)
             ),
         ),
-        Wanted::MentionedMedia { media } => (
+        Wanted::MentionedMedia { media }
+        | Wanted::Video { video: media, .. }
+        | Wanted::Comment { comment: media } => (
             "mentioned_media",
             format!(
                 "mentioned_media.media_id({}){{id,caption,media_type,media_url,permalink,timestamp,username}}",
@@ -257,7 +270,10 @@ pub fn completed(
         Wanted::MentionedComment { comment, media } => {
             ("mentioned_comment", json!({"comment": comment, "media": media}))
         }
-        Wanted::MentionedMedia { media } => ("mentioned_media", json!({ "media": media })),
+        // No push of Instagram's wants another network's things.
+        Wanted::MentionedMedia { media }
+        | Wanted::Video { video: media, .. }
+        | Wanted::Comment { comment: media } => ("mentioned_media", json!({ "media": media })),
     };
     let (body, near) = match read(answer, &Settings::of(api), now) {
         Reply::Good { body, near, .. } => (body, near),
@@ -286,8 +302,12 @@ mod tests {
 
     #[test]
     fn a_tokens_first_letters_tell_its_login() {
-        let login = |text: &str| Login::of(&AccessToken::from_stored(text.to_owned()));
+        let token = |text: &str| AccessToken::from_stored(text.to_owned());
+        let login = |text: &str| Login::of(&token(text), None);
         assert_eq!(["IGAAx", "IGQVJx"].map(login), [Login::Instagram, Login::Instagram]);
         assert_eq!(["EAABx", "GIG", "igaa", ""].map(login), [Login::Facebook; 4]);
+        for told in Login::ALL {
+            assert_eq!(Login::of(&token("EAABx"), Some(told)), told);
+        }
     }
 }

@@ -8,10 +8,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Kind, Parent};
+use crate::collected::{Action, Kind, Parent, Published};
 use crate::inbox::{Reading, Version, Wanted};
 use crate::meta::fields::{action_of, author, generic, mentioned, occurred_at, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::State;
 
 /// A comment, on a live video too. Of a comment on an advertisement the parent is the publication that is advertised:
 /// `media.id` is the advertisement's own copy, which no list of the account's has.
@@ -31,14 +32,23 @@ pub(crate) fn comment(field: &str, value: &Value, sent_at: Option<Timestamp>) ->
     let mut reading = generic(field, value, &verb);
     if let Some(id) = id {
         reading.thing = format!("comment:{id}");
+        reading.nameless = false;
         reading.version = match action_of(&verb) {
-            Action::Created | Action::Edited => Version::of_content(text.as_deref(), []),
+            Action::Created | Action::Edited => {
+                reading.state = Some(State::default());
+                Version::of_content(text.as_deref(), [])
+            }
             Action::Deleted => deleted(),
             Action::Hidden | Action::Unhidden => {
                 let time = value::id(value, "created_time").or_else(|| value::id(value, "timestamp"));
                 repeatable(&[verb.as_str()], time.as_deref(), value, sent_at)
             }
         };
+    }
+    // The account's own id as a person's: it stands only in what the account itself wrote
+    // (developers.facebook.com/docs/graph-api/webhooks/reference/instagram).
+    if value.get("from").and_then(|from| value::id(from, "self_ig_scoped_id")).is_some() {
+        reading.content.published = Published::ByThePage;
     }
     reading.content.kind = kind;
     reading.content.parent = on.or_else(|| media.map(|id| Parent { id, kind: Some(Kind::Post) }));
@@ -53,6 +63,7 @@ pub(crate) fn mention(value: &Value) -> Reading {
     if let Some(id) = comment.as_ref().or(media.as_ref()) {
         reading.thing = format!("mention:{id}");
         reading.version = mentioned();
+        reading.nameless = false;
     }
     let on = comment.as_ref().and(media.clone());
     reading.content.parent = on.map(|id| Parent { id, kind: Some(Kind::Post) });

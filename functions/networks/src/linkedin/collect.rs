@@ -4,17 +4,19 @@
 //! time since the last. A notification of a comment has its text mostly; where it has not, the post's comments are
 //! listed. Posts are listed by their last change at each tick, and the comments of one of the newest posts, which take
 //! turns: for what no notification told of. A steady tick is three calls, however many posts there are, so that a day's
-//! calls are known from how often ticks come: with the development tier's few, all of it is asked for more rarely.
+//! calls are known from how often ticks come: where LinkedIn [pushes](super::push) notifications they are asked for
+//! once an hour, and with the development tier's few, all of it is asked for more rarely.
 //!
 //! # What is guaranteed
-//! A range of time is done with when its last page was stored, and the next one begins ten minutes before its end.
+//! A range of time is done with when its last page was stored, and the next one begins two hours before its end: what
+//! LinkedIn [lists late](crate::poll::walk) is found. What was told of it already is remembered, and left out.
 //! Lists are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish
 //! between two calls. A notification of a comment without its text is done with once the comment was listed; where its
 //! post is given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids
 //! arrive, and the text as another version where it is found later. A time that is refused again and again is begun
-//! anew, and made shorter where a deep page of it was. An empty list of posts where there were posts is not believed
-//! before the token's role was looked at: a `RECRUITING_POSTER` is answered 200 with nothing in it ("Organization
-//! access control").
+//! anew, and made shorter where a deep page of it was, with an overlap of ten minutes only. An empty list of posts
+//! where there were posts is not believed before the token's role was looked at: a `RECRUITING_POSTER` is answered 200
+//! with nothing in it ("Organization access control").
 //!
 //! # What is not
 //! Likes are not asked for: a notification of one names nobody. Comments on older posts than the last
@@ -31,15 +33,18 @@ mod tests;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::inbox::Event;
+use crate::inbox::{EntryKey, Event, Wanted};
 use crate::poll::body::{encoded, members};
 use crate::poll::memory::{Memory, Remembered, number_key};
-use crate::poll::walk::{Step, Walks};
+use crate::poll::scope::ms;
+use crate::poll::settings::ApiSettings;
+use crate::poll::walk::{LATE_MS, Step, Walks};
 use crate::poll::{
     Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
     NetworkResponse, ParsedResponse, Scope, Start, Stored, TokenTrouble, Verdict, checkpoint_json,
@@ -58,8 +63,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const HOUR_MS: i64 = 3_600_000;
 /// After how many refusals in a row a range is opened anew.
 const MAX_REFUSALS: u8 = 3;
-/// How late a notification may become visible: the overlap of two ranges.
-const LATE_MS: i64 = 600_000;
+/// The overlap of two ranges of which the first was too long for LinkedIn.
+const LEAST_OVERLAP_MS: i64 = 600_000;
+/// How often notifications that LinkedIn pushes are polled for, less half a tick.
+const PUSHED_EVERY: Duration = Duration::from_secs(3600 - 450);
 /// The longest URN that is asked about, in bytes.
 pub(crate) const MAX_URN_BYTES: usize = 128;
 /// How often listing the comments of a post or comment may fail, at most once a tick, before it is given up.
@@ -67,9 +74,20 @@ const MAX_TRIES: u8 = 8;
 /// After how many answers in a row that its comments are gone a post gets no more turns.
 const MAX_GONE: u8 = 3;
 const REMEMBERED: usize = 200;
+/// How many notifications of the last ranges are remembered.
+const REMEMBERED_TOLD: usize = 200;
 
-/// The version of the API unless it is set.
-pub(super) const VERSION: &str = "202610";
+/// The version of the API unless it is set: the newest that is known to be out (mid-September 2026).
+pub(super) const VERSION: &str = "202609";
+
+/// When a version ends, by its name (`YYYYMM`, or with a patch's number after it): a year after it came out, on the 15th
+/// or a day or two later. The first of these days is taken
+/// (learn.microsoft.com/linkedin/marketing/integrations/migrations: 202601 ends on 2027-01-15, 202603 on 2027-03-16).
+pub(super) fn version_ends(version: &str) -> Option<Timestamp> {
+    let (year, month) = (version.get(..4)?.parse::<i16>().ok()?, version.get(4..6)?.parse::<i8>().ok()?);
+    let end = jiff::civil::Date::new(year.checked_add(1)?, month, 15).ok()?;
+    Some(end.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
 
 /// What may differ between deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +100,9 @@ pub struct Settings {
     pub actions: Vec<String>,
     /// How many of the newest posts take turns at having their comments listed, one a tick.
     pub recent_posts: usize,
+    /// How long after notifications were asked for they are asked for again. Where LinkedIn pushes them, polling is
+    /// only for what a push lost.
+    pub notified_every: Duration,
 }
 
 impl Default for Settings {
@@ -93,16 +114,51 @@ impl Default for Settings {
             page_size: 100,
             actions: actions.map(str::to_owned).to_vec(),
             recent_posts: 20,
+            notified_every: Duration::ZERO,
         }
     }
 }
 
 /// Begins the collection of a company's page.
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let Start { scope, api, checkpoint, .. } = start;
-    let settings =
-        Settings { version: api.version.to_string(), page_size: api.page_size, ..Settings::default() };
+    let Start { scope, api, checkpoint, is_pushed, .. } = start;
+    let settings = Settings {
+        version: api.version.to_string(),
+        page_size: api.page_size,
+        notified_every: if is_pushed { PUSHED_EVERY } else { Duration::ZERO },
+        ..Settings::default()
+    };
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
+}
+
+/// The headers of every call.
+pub(super) fn rest_headers(version: &str) -> Vec<(&'static str, String)> {
+    vec![("linkedin-version", version.to_owned()), ("x-restli-protocol-version", "2.0.0".to_owned())]
+}
+
+/// Asks for a comment that was pushed without its text.
+pub(super) fn complete(wanted: &Wanted, api: &ApiSettings) -> NetworkRequest {
+    let urn = if let Wanted::Comment { comment } = wanted { comment.as_str() } else { "" };
+    let parts = urn.strip_prefix("urn:li:comment:(").and_then(|rest| rest.strip_suffix(')'));
+    let (on, id) = parts.and_then(|parts| parts.rsplit_once(',')).unwrap_or((urn, ""));
+    let path = format!("/rest/socialActions/{}/comments/{}", encoded(on), encoded(id));
+    let (operation, to, method, auth) = ("comment", Endpoint::Api, Method::Get, Auth::Bearer);
+    let headers = rest_headers(&api.version);
+    NetworkRequest { operation, to, method, path, query: Vec::new(), headers, auth, units: 1 }
+}
+
+/// Reads the answer: the comment, as lists have it. One that is gone is told by the notification of its deletion.
+pub(super) fn completed(wanted: &Wanted, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
+    let verdict = verdict(answer, now);
+    let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
+    if verdict == Verdict::Gone {
+        return nothing(Verdict::Fine);
+    }
+    let (Verdict::Fine, Wanted::Comment { comment }) = (&verdict, wanted) else { return nothing(verdict) };
+    match found::comment(answer.body, comment) {
+        Some(event) => ParsedResponse { events: vec![event], verdict },
+        None => nothing(Verdict::Malformed),
+    }
 }
 
 /// A range of time whose notifications are asked for, in milliseconds.
@@ -142,6 +198,8 @@ pub struct Checkpoint {
     /// The post that had the last turn; None until the first list of posts is complete, whose comments are all listed.
     turn: Option<String>,
     seen: Remembered,
+    /// The notifications that were stored, or whose comments wait to be listed.
+    told: Remembered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +212,12 @@ enum Part {
 
 #[derive(Debug)]
 enum Pending {
-    Notifications(Option<u32>, Vec<(String, Option<Value>)>, Vec<String>),
+    Notifications {
+        next: Option<u32>,
+        prompts: Vec<(String, Option<Value>)>,
+        deleted: Vec<String>,
+        keys: Vec<EntryKey>,
+    },
     Posts(Step, Vec<Post>),
     Comments(Option<u32>, Vec<Waiting>, Vec<String>),
     GivenUp,
@@ -202,8 +265,8 @@ impl Collection {
             pending: None,
         };
         run.forget_range();
-        run.open_range();
-        run.kept.posts.begin_back(run.scope.now_ms(), LATE_MS);
+        run.open_range(LATE_MS);
+        run.kept.posts.begin_late(run.scope.now_ms(), |ms| ms);
         run.take_turns();
         run
     }
@@ -234,18 +297,20 @@ impl Collection {
         }
         let half = (range.offset > 0).then(|| ((range.end - range.start) / 2).max(HOUR_MS));
         self.kept.range = None;
-        self.open_range();
+        // A shorter time has to end after what is stored, or it would never get on.
+        self.open_range(if half.is_some() { LEAST_OVERLAP_MS } else { LATE_MS });
         if let (Some(range), Some(half)) = (&mut self.kept.range, half) {
             range.end = range.end.min(range.start + half);
         }
     }
 
-    /// Opens the range since the last notifications, if none is open.
-    fn open_range(&mut self) {
+    /// Opens the range since the last notifications, less an overlap, if none is open.
+    fn open_range(&mut self, overlap_ms: i64) {
         let end = self.scope.now_ms();
         let oldest = self.oldest_kept();
-        let start = self.kept.notified_to.map_or(oldest, |to| oldest.max(to - LATE_MS));
-        let is_new = self.kept.notified_to.is_none_or(|to| to < end) && start < end;
+        let start = self.kept.notified_to.map_or(oldest, |to| oldest.max(to - overlap_ms));
+        let pause = ms(self.settings.notified_every);
+        let is_new = self.kept.notified_to.is_none_or(|to| to + pause < end) && start < end;
         if self.kept.range.is_none() && is_new {
             self.kept.range = Some(Range { start, end, ..Range::default() });
         }
@@ -336,13 +401,17 @@ impl Collection {
                 self.doubts = false;
                 Verdict::Fine
             }
-            Role::Blind(role) => Verdict::Token(TokenTrouble::Narrowed(Some(role))),
-            Role::None => match next.filter(|&next| next > self.roles_from) {
+            // A role is no permission, so none is named.
+            Role::Blind => Verdict::Token(TokenTrouble::Narrowed(None)),
+            Role::None { others } => match next.filter(|&next| next > self.roles_from) {
                 Some(next) => {
                     self.roles_from = next;
                     Verdict::Fine
                 }
-                None => Verdict::NotThePages,
+                // Only an answer that names another company shows that the token is somebody else's. A page of the list
+                // that follows others was reached because they have some.
+                None if others || self.roles_from > 0 => Verdict::NotThePages,
+                None => Verdict::Token(TokenTrouble::Narrowed(None)),
             },
         }
     }
@@ -359,10 +428,11 @@ impl Collection {
             Part::Notifications => {
                 let offset = self.kept.range.as_ref().map_or(0, |range| range.offset);
                 let next = found.next(offset, count);
-                let Notifications { mut events, prompts, deleted } = found.notifications();
+                let is_known = |key: &EntryKey| self.kept.told.recall(key) == Memory::Same;
+                let Notifications { mut events, prompts, deleted, keys } = found.notifications(is_known);
                 let (prompts, without) = self.kept.room_for(prompts);
                 events.extend(without);
-                (events, Some(Pending::Notifications(next, prompts, deleted)))
+                (events, Some(Pending::Notifications { next, prompts, deleted, keys }))
             }
             Part::Posts => {
                 let offset = self.posts_from();
@@ -372,8 +442,8 @@ impl Collection {
                     return nothing(Verdict::Fine);
                 }
                 let next = found.next(offset, count).map(|next| next.to_string());
-                let down_to = self.kept.posts.current().and_then(|gap| gap.down_to);
-                let after = self.scope.told_after(down_to.unwrap_or(i64::MIN));
+                let told_to = self.kept.posts.current().and_then(|gap| gap.told_to());
+                let after = self.scope.told_after(told_to.unwrap_or(i64::MIN));
                 let Posts { events, step, posts } = found.posts(after, self.scope.now_ms());
                 (events, Some(Pending::Posts(Step { next, ..step }, posts)))
             }
@@ -399,7 +469,8 @@ impl Collection {
     fn count(&mut self) {
         match self.pending.take() {
             None => {}
-            Some(Pending::Notifications(next, prompts, deleted)) => {
+            Some(Pending::Notifications { next, prompts, deleted, keys }) => {
+                keys.iter().rev().for_each(|key| self.kept.told.note(key, REMEMBERED_TOLD));
                 for (urn, told) in prompts {
                     self.kept.wait_for_told(urn, told);
                 }
@@ -410,7 +481,7 @@ impl Collection {
                     None => {
                         self.kept.notified_to = Some(range.end);
                         self.kept.range = None;
-                        self.open_range();
+                        self.open_range(LATE_MS);
                     }
                 }
             }
@@ -552,10 +623,7 @@ impl Collector for Collection {
     fn next(&self) -> Option<NetworkRequest> {
         let part = self.part()?;
         let (operation, path) = self.target(part);
-        let mut headers = vec![
-            ("linkedin-version", self.settings.version.clone()),
-            ("x-restli-protocol-version", "2.0.0".to_owned()),
-        ];
+        let mut headers = rest_headers(&self.settings.version);
         if part != Part::Comments {
             headers.push(("x-restli-method", "FINDER".to_owned()));
         }
@@ -589,6 +657,7 @@ impl Collector for Collection {
             return kept;
         }
         // What is remembered saves calls only; where to go on is needed.
-        checkpoint_json(&Checkpoint { seen: Remembered::default(), ..self.kept.clone() })
+        let (seen, told) = (Remembered::default(), Remembered::default());
+        checkpoint_json(&Checkpoint { seen, told, ..self.kept.clone() })
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a post | `post:<urn>` | its text and its media's ids |
 //! | a comment or an answer, listed or notified | `comment:<urn>`, in one spelling | its text |
+//! | a comment that was pushed without its text, until it is asked for | the same | `pushed`, and when |
 //! | a comment that was deleted | the same | `deleted` |
 //! | a post that shares the page's, or names it | `post:<urn>` | its text |
 //! | any other notification | `notification:<id>` | `created` |
@@ -11,16 +12,20 @@
 //! LinkedIn writes a comment's URN with the post as `activity:1` or as `urn:li:activity:1`; both are one thing
 //! ([`spelled_out`]). A comment is found as a notification and in a list: whichever comes first, the text is the same.
 //!
-//! What the page itself posts and comments is a publication. Names of people are in no answer: an author is a URN.
+//! What the page itself posts and comments is a publication, an `ADMIN_COMMENT` too, whoever wrote it for the page. Names
+//! of people are in no answer: an author is a URN.
 //!
 //! Source: learn.microsoft.com/linkedin (Posts, Comments, Organization Social Action Notifications).
 
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
-use crate::inbox::{Event, Reading, Shape, Version};
+use crate::collected::{Action, Attachment, Author, By, Kind, Parent, Published};
+use crate::inbox::{Event, Reading, Shape, Version, Wanted};
+use crate::linkedin::collect::MAX_URN_BYTES;
 use crate::network::NetworkId;
+use crate::normalise::media_url::lasting_part;
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -28,7 +33,20 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     match event.shape {
         Shape::LinkedinPost => post(&found, owner),
         Shape::LinkedinComment => comment(&found, owner),
-        Shape::LinkedinNotification => notification(&found, owner),
+        Shape::LinkedinNotification => {
+            let mut reading = notification(&found, owner)?;
+            // One that was polled had its post's comments listed by then.
+            let is_pushed = event.by == By::Push && is_comment(&found) && reading.content.text.is_none();
+            let comment = reading.thing.strip_prefix("comment:").filter(|urn| urn.len() <= MAX_URN_BYTES);
+            let wanted = comment.filter(|_| is_pushed).map(|urn| Wanted::Comment { comment: urn.to_owned() });
+            if wanted.is_some() {
+                // Each edit without its text is one more to ask for.
+                let at = value::id(&found, "lastModifiedAt").unwrap_or_default();
+                reading.key_alone(Version::of_action(["pushed", &at]));
+            }
+            reading.wanted = wanted;
+            Some(reading)
+        }
         _ => None,
     }
 }
@@ -83,8 +101,9 @@ fn post(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let shared = &found["specificContent"]["com.linkedin.ugc.ShareContent"];
     let text = value::text(found, "commentary").or_else(|| value::text(&shared["shareCommentary"], "text"));
     let attachments = attachments(&found["content"], shared);
-    let ids = attachments.iter().filter_map(|one| one.id.as_deref().or(one.url.as_deref()));
-    let version = Version::of_content(text.as_deref(), ids);
+    let id = |one: &Attachment| one.id.clone().or_else(|| one.url.as_deref().map(lasting_part));
+    let ids: Vec<String> = attachments.iter().filter_map(id).collect();
+    let version = Version::of_content(text.as_deref(), ids.iter().map(String::as_str));
     let context = &found["reshareContext"];
     let parent = value::id(context, "parent").or_else(|| value::id(context, "root"));
     let kind = if parent.is_some() { Kind::Share } else { Kind::Post };
@@ -98,6 +117,7 @@ fn post(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let changed =
         value::time(found, "lastModifiedAt").or_else(|| value::time(&found["lastModified"], "time"));
     content.occurred_at = if edited { changed } else { published.or(changed) };
+    reading.state = Some(State { at: changed.or(published), ..State::default() });
     content.text = text;
     content.parent = parent.map(|id| Parent { id, kind: Some(Kind::Post) });
     content.link = link(&urn);
@@ -146,18 +166,30 @@ fn comment(found: &Value, owner: &NetworkId) -> Option<Reading> {
     let by = value::id(found, "actor").or_else(|| value::id(&found["created"], "actor"));
     content.author = author(by);
     content.occurred_at = changed.or(created);
+    reading.state = Some(State { at: changed.or(created), ..State::compared(Compared::ById) });
     content.text = text;
     content.link = on.as_deref().and_then(link);
-    let images = found["content"].as_array().into_iter().flatten();
-    let images = images.filter_map(|one| {
-        let id = value::id(&one["entity"], "image").or_else(|| value::id(one, "entity"))?;
-        Some(Attachment { kind: "image".to_owned(), id: Some(id), url: value::text(one, "url") })
-    });
-    content.attachments = images.collect();
+    content.attachments = images(&found["content"]);
     let on = on.map(|id| Parent { id, kind: Some(Kind::Post) });
     content.parent = answers.map(|id| Parent { id, kind: Some(Kind::Comment) }).or(on);
     of_page(&mut reading, owner);
     Some(reading)
+}
+
+/// The images of a comment: by the image's URN, by that of an asset, which versions before 2022 have, or by its URL
+/// alone.
+///
+/// Source: learn.microsoft.com/linkedin/marketing/community-management/shares/comments-api.
+fn images(content: &Value) -> Vec<Attachment> {
+    let image = |one: &Value| {
+        let entity = &one["entity"];
+        let of_entity = ["image", "digitalmediaAsset"].into_iter().find_map(|name| value::id(entity, name));
+        let (id, url) = (of_entity.or_else(|| value::id(one, "entity")), value::text(one, "url"));
+        let kind = value::text(one, "type").filter(|kind| kind.len() <= 64);
+        let kind = kind.map_or_else(|| "image".to_owned(), |kind| kind.to_ascii_lowercase());
+        (id.is_some() || url.is_some()).then_some(Attachment { kind, id, url })
+    };
+    content.as_array().into_iter().flatten().filter_map(image).collect()
 }
 
 fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
@@ -177,6 +209,7 @@ fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
         "LIKE" => (None, of_text(), Kind::Reaction, Action::Created),
         _ => (None, of_text(), Kind::Other, Action::Created),
     };
+    let says = thing.is_some() && action != Action::Deleted;
     let (thing, version) = match thing {
         Some(thing) => (thing, version),
         None => {
@@ -188,7 +221,13 @@ fn notification(told: &Value, owner: &NetworkId) -> Option<Reading> {
     let by = ["comment", "share"].iter().find_map(|name| value::id(&written[*name], "owner"));
     let content = &mut reading.content;
     content.author = author(by);
+    content.reaction = (kind == Kind::Reaction).then(|| verb.to_ascii_lowercase());
+    if verb == "ADMIN_COMMENT" {
+        content.published = Published::ByThePage;
+    }
     content.occurred_at = value::time(told, "lastModifiedAt");
+    // A notification says nothing of images.
+    reading.state = says.then(|| State { at: content.occurred_at, ..State::default() });
     content.text = text;
     let on = value::id(told, "sourcePost");
     content.link = on.as_deref().and_then(link);
@@ -263,6 +302,7 @@ mod tests {
                     id: &ItemId::from_bits(1),
                     network,
                     page: &PageId::from_bits(1),
+                    thing: reading.network_id(),
                     collected_at: jiff::Timestamp::UNIX_EPOCH,
                     by: By::Poll,
                 };

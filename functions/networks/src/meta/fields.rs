@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Author, Kind};
+use crate::collected::{Action, Author, Kind, Location};
 use crate::inbox::{Reading, Version};
 use crate::normalise::{reading_of, value};
 
@@ -14,6 +14,9 @@ pub(crate) fn generic(field: &str, value: &Value, verb: &str) -> Reading {
     reading.content.author = author(value);
     reading.content.text = text(value);
     reading.content.occurred_at = occurred_at(value);
+    let is_id = |name: &String| name == "id" || name == "mid" || name.ends_with("_id");
+    let has_id = value.as_object().is_some_and(|members| members.keys().any(is_id));
+    reading.nameless = reading.content.author.is_none() && !has_id;
     reading
 }
 
@@ -59,6 +62,15 @@ pub(crate) fn author(value: &Value) -> Option<Author> {
 /// What it says.
 pub(crate) fn text(value: &Value) -> Option<String> {
     ["message", "text", "review_text"].into_iter().find_map(|name| value::text(value, name))
+}
+
+/// The place that a post names.
+///
+/// Source: developers.facebook.com/docs/graph-api/reference/post, `place`.
+pub(crate) fn location(value: &Value) -> Option<Location> {
+    let place = value.get("place").filter(|place| place.is_object())?;
+    let at = place.get("location").unwrap_or(&Value::Null);
+    value::location(value::id(place, "id"), value::text(place, "name"), (&at["latitude"], &at["longitude"]))
 }
 
 /// When it happened, by the value's own word.

@@ -1,17 +1,18 @@
 //! Messages of Messenger's form, which Instagram uses too: an element of `messaging[]` or `standby[]`, or the value of
 //! a change.
 //!
-//! Messages, in either direction, are interactions: they are between the page and one person.
+//! What people write to the page is an interaction, what the page writes to them (an echo) a publication.
 //!
 //! Source: developers.facebook.com/docs/messenger-platform/reference/webhook-events, and captured pushes.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Kind, Parent};
+use crate::collected::{Action, Attachment, Kind, Location, Parent, Published};
 use crate::inbox::{Reading, Version};
 use crate::meta::fields::{action_of, author, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
+use crate::versions::{Compared, State};
 
 /// What stands in an element beside what it tells.
 const FRAME: [&str; 6] = ["sender", "recipient", "timestamp", "prior_message", "hop_context", "is_standby"];
@@ -51,7 +52,14 @@ fn by(element: &Value) -> String {
 
 /// The element without an id: by all of it. It holds nothing of the batch that it came in.
 fn nameless(element: &Value, name: &str, kind: Kind, action: Action) -> Reading {
-    reading_of(format!("other:{name}"), Version::of_value(element), kind, action)
+    let mut reading = reading_of(format!("other:{name}"), Version::of_value(element), kind, action);
+    reading.nameless = by(element).is_empty();
+    reading
+}
+
+/// The state of a message, which may be edited. The time of what was asked for is that of its first version.
+fn state(element: &Value, compared: Compared) -> State {
+    State { at: value::time(element, "timestamp"), ..State::compared(compared) }
 }
 
 fn message(element: &Value, told: &Value) -> Reading {
@@ -73,12 +81,19 @@ fn message(element: &Value, told: &Value) -> Reading {
         Some(mid) if gone => reading_of(format!("message:{mid}"), deleted(), kind, action),
         Some(mid) => {
             let version = Version::of_content(text.as_deref(), []);
-            reading_of(format!("message:{mid}"), version, kind, action)
+            let mut reading = reading_of(format!("message:{mid}"), version, kind, action);
+            reading.state = Some(state(element, Compared::OneWay));
+            reading
         }
         None => nameless(element, "message", kind, action),
     };
+    // `is_self`: the account wrote to itself (developers.facebook.com/docs/instagram-platform/self-messaging).
+    if value::is_true(told, "is_echo") || value::is_true(told, "is_self") {
+        reading.content.published = Published::ByThePage;
+    }
     reading.content.text = text;
     reading.content.attachments = attachments;
+    reading.content.location = location(told);
     let answered = told.get("reply_to").unwrap_or(&Value::Null);
     let story = answered.get("story").unwrap_or(&Value::Null);
     if let Some(id) = value::id(answered, "mid") {
@@ -105,6 +120,15 @@ fn attachment(value: &Value) -> Option<Attachment> {
     value.is_object().then_some(Attachment { kind, id, url })
 }
 
+/// The place that somebody shared.
+fn location(told: &Value) -> Option<Location> {
+    let mut attachments = told.get("attachments").and_then(Value::as_array)?.iter();
+    attachments.find_map(|one| {
+        let at = one.get("payload")?.get("coordinates").filter(|at| at.is_object())?;
+        value::location(None, value::text(one, "title"), (&at["lat"], &at["long"]))
+    })
+}
+
 fn edit(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
     let text = value::text(told, "text");
     let mut reading = match value::id(told, "mid") {
@@ -113,7 +137,10 @@ fn edit(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Reading {
                 Some(text) => Version::of_content(Some(text), []),
                 None => repeatable(&["edited"], value::id(told, "num_edit").as_deref(), element, sent_at),
             };
-            reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Edited)
+            let mut reading =
+                reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Edited);
+            reading.state = text.is_some().then(|| state(element, Compared::Never));
+            reading
         }
         None => nameless(element, "message_edit", Kind::DirectMessage, Action::Edited),
     };
@@ -127,7 +154,10 @@ fn postback(element: &Value, told: &Value) -> Reading {
     let mut reading = match value::id(told, "mid") {
         Some(mid) => {
             let version = Version::of_content(title.as_deref(), []);
-            reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Created)
+            let mut reading =
+                reading_of(format!("message:{mid}"), version, Kind::DirectMessage, Action::Created);
+            reading.state = Some(state(element, Compared::Never));
+            reading
         }
         None => nameless(element, "postback", Kind::DirectMessage, Action::Created),
     };
@@ -139,15 +169,29 @@ fn reaction(element: &Value, told: &Value, sent_at: Option<Timestamp>) -> Readin
     let done = word(told.get("action"));
     let action = if done == "unreact" { Action::Deleted } else { Action::Created };
     let Some(mid) = value::id(told, "mid") else {
-        return nameless(element, "reaction", Kind::Reaction, action);
+        let mut reading = nameless(element, "reaction", Kind::Reaction, action);
+        reading.content.reaction = reacted(told);
+        return reading;
     };
     let what = value::text(told, "reaction").or_else(|| value::text(told, "emoji")).unwrap_or_default();
     let time = value::id(element, "timestamp");
     let version = repeatable(&[done.as_str(), &what], time.as_deref(), element, sent_at);
-    let thing = format!("reaction:{mid}:{}", by(element));
+    let by = by(element);
+    let thing = format!("reaction:{mid}:{by}");
     let mut reading = reading_of(thing, version, Kind::Reaction, action);
+    reading.nameless = by.is_empty();
     reading.content.parent = Some(Parent { id: mid, kind: Some(Kind::DirectMessage) });
+    reading.content.reaction = reacted(told);
     reading
+}
+
+/// Which reaction it is. `other` says less than the emoji beside it.
+fn reacted(told: &Value) -> Option<String> {
+    let (named, emoji) = (word(told.get("reaction")), value::text(told, "emoji"));
+    match named.as_str() {
+        "" | "other" => emoji.or_else(|| value::text(told, "reaction")),
+        _ => Some(named),
+    }
 }
 
 /// What was delivered, or read: all up to a time, or one message.

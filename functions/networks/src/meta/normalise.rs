@@ -44,6 +44,8 @@ fn change(event: &Event, element: &Value, owner: &NetworkId) -> Reading {
         // "Include values" is off: only that it changed.
         let mut reading = other(event);
         reading.version = repeatable(&["changed"], None, element, sent_at);
+        // Two of them say no more than one.
+        reading.nameless = false;
         return reading;
     };
     if let Some(reading) = permission(&event.field, value, sent_at) {

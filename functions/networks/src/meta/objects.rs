@@ -17,24 +17,50 @@ use crate::inbox::{Event, Reading, Version};
 use crate::instagram::normalise as instagram;
 use crate::network::{Network, NetworkId};
 use crate::normalise::{other, reading_of, value};
+use crate::versions::{Compared, State};
 
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Reading {
     let object = value::parse(&event.raw);
+    let mut reading = read_object(event, &object, owner);
+    if let Some(state) = &mut reading.state {
+        // An object's times are of its first version, or move with more than edits.
+        state.at = None;
+        if event.network == Network::Facebook && has_unsaid_attachments(&object) {
+            state.compared = Compared::Never;
+        }
+    }
+    reading
+}
+
+/// Whether an object of Facebook's has attachments that no push of it names, or not all that it has: what a comment's
+/// text links to is shown beside it, and a long album is listed in parts.
+fn has_unsaid_attachments(object: &Value) -> bool {
+    let of_comment = object.get("attachment").map(|with| fields::word(with.get("type")));
+    let is_shown = of_comment.is_some_and(|kind| {
+        let is_file = kind == "sticker" || kind.starts_with("photo") || kind.starts_with("video_inline");
+        !is_file
+    });
+    let of_post = listed(object, "attachments").next();
+    let goes_on = of_post.and_then(|with| with.get("subattachments")?.get("paging")?.get("next"));
+    is_shown || goes_on.is_some()
+}
+
+fn read_object(event: &Event, object: &Value, owner: &NetworkId) -> Reading {
     let beside = event.beside.as_ref().unwrap_or(&Value::Null);
     match (event.network, event.field.as_str()) {
-        (Network::Facebook, "posts") => facebook::feed(&post(&object), owner, None),
-        (Network::Facebook, "comments") => facebook::feed(&comment(&object, beside), owner, None),
-        (Network::Facebook, "tagged") => facebook::mention(&tagged(&object), None),
-        (Network::Facebook, "ratings") => facebook::rating(&rating(&object), owner, None),
+        (Network::Facebook, "posts") => facebook::feed(&post(object), owner, None),
+        (Network::Facebook, "comments") => facebook::feed(&comment(object, beside), owner, None),
+        (Network::Facebook, "tagged") => facebook::mention(&tagged(object), None),
+        (Network::Facebook, "ratings") => facebook::rating(&rating(object), owner, None),
         (Network::Facebook | Network::Instagram, "messages") => {
-            messaging::read(&message(&object, owner), None)
+            messaging::read(&message(object, owner), None)
         }
-        (Network::Instagram, "media" | "stories") => media(event, &object),
+        (Network::Instagram, "media" | "stories") => media(event, object),
         (Network::Instagram, "comments" | "replies") => {
-            instagram::comment("comments", &instagram_comment(&object, beside), None)
+            instagram::comment("comments", &instagram_comment(object, beside), None)
         }
-        (Network::Instagram, "tags") => mention(event, &object, &Value::Null),
-        (Network::Instagram, "mentioned_comment" | "mentioned_media") => mention(event, &object, beside),
+        (Network::Instagram, "tags") => mention(event, object, &Value::Null),
+        (Network::Instagram, "mentioned_comment" | "mentioned_media") => mention(event, object, beside),
         _ => other(event),
     }
 }
@@ -58,6 +84,7 @@ fn post(object: &Value) -> Value {
         ("from", "from"),
         ("created_time", "created_time"),
         ("permalink_url", "permalink_url"),
+        ("place", "place"),
     ];
     let mut value = renamed(object, &names);
     let with = listed(object, "attachments").next().unwrap_or(&Value::Null);
@@ -204,6 +231,7 @@ fn media(event: &Event, object: &Value) -> Reading {
     let text = value::text(object, "caption");
     let version = Version::of_content(text.as_deref(), []);
     let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, Action::Created);
+    reading.state = Some(State::compared(Compared::ById));
     reading.content.published = Published::ByThePage;
     fill(&mut reading, object, text);
     reading

@@ -2,11 +2,12 @@
 //!
 //! Documentation and reality differ on the envelope, so what decides is which member is there: `changes`,
 //! `messaging`, `standby`, `changed_fields`, or `field` with `value` in the entry itself. `object` says only which
-//! network it is, and where it is missing or another, the route does.
+//! network it is, and where it is missing or another, the route does. A `value` that is a list, as Instagram's
+//! documentation has it of comments, is a change for each of its elements.
 //!
 //! Every array and object of the body is in some update, unchanged. What an envelope or an entry says of its own
 //! sending (`object`, `id`, `uid`, `time`, `hop_context` and other members that are neither) is in none, unless there
-//! is nothing else. The time taken grows with the body's length alone.
+//! is nothing else. Of a list that is empty (`"changes": []`) there is no update. The time taken grows with the body's length alone.
 
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -16,7 +17,7 @@ use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::{id_of, parse, time_of};
-use crate::push::members::{Members, elements, text};
+use crate::push::members::{Members, elements, is_empty_list, text};
 
 /// The most updates that a body is split into, ten times what Meta puts into one. One of more is kept whole.
 const MAX_UPDATES: usize = 10_000;
@@ -34,21 +35,30 @@ const TEST_ENTRY: &str = "0";
 const OWNED_BY_ENTRY: [&str; 7] =
     ["feed", "mention", "ratings", "comments", "live_comments", "mentions", "story_insights"];
 
+/// The lists of an entry.
+const LISTS: [&str; 4] = ["changes", "messaging", "standby", "changed_fields"];
+
+/// What an entry says of its own sending.
+const OF_THE_SENDING: [&str; 4] = ["id", "uid", "time", "hop_context"];
+
 /// Splits a body. `None` where nothing in it has a form that Meta gives.
 pub(crate) fn split(route: Network, body: &[u8]) -> Option<Vec<Update>> {
     let text = std::str::from_utf8(body).ok()?.trim_ascii();
-    let mut splitter = Splitter { route, updates: Vec::new(), full: false };
+    let mut splitter = Splitter { route, updates: Vec::new(), empty: 0, full: false };
     // An envelope, as all of Meta's are, is not first looked through as a whole.
     match serde_json::from_str(text) {
         Ok(members) => splitter.members(text, &members),
         Err(_) => splitter.envelope(serde_json::from_str(text).ok()?, 0),
     }
-    (!splitter.full && !splitter.updates.is_empty()).then_some(splitter.updates)
+    let is_told = splitter.empty > 0 || !splitter.updates.is_empty();
+    (!splitter.full && is_told).then_some(splitter.updates)
 }
 
 struct Splitter {
     route: Network,
     updates: Vec<Update>,
+    /// How many envelopes and entries said that there is nothing in them.
+    empty: usize,
     full: bool,
 }
 
@@ -76,10 +86,11 @@ impl Splitter {
     fn members(&mut self, whole: &str, members: &Members<'_>) {
         let object = members.text("object").unwrap_or_default();
         let nobodys = self.nobodys(self.network(&object));
-        let before = self.updates.len();
+        let before = self.told();
         let has_entries = members.get("entry").is_some();
         for (name, value) in &members.0 {
             match name.as_str() {
+                "entry" if is_empty_list(value) => {}
                 "entry" => self.entries(&object, value),
                 "object" => {}
                 _ if has_entries => self.unforeseen(&nobodys, name, value),
@@ -87,8 +98,27 @@ impl Splitter {
                 _ => return self.entry_of(&object, whole, members),
             }
         }
-        if self.updates.len() == before {
-            self.whole(&nobodys, whole);
+        if self.told() == before {
+            let is_empty = has_entries
+                && members.0.iter().all(|(name, raw)| match name.as_str() {
+                    "entry" => is_empty_list(raw),
+                    name => name == "object",
+                });
+            self.nothing_in(&nobodys, whole, is_empty);
+        }
+    }
+
+    /// How much was told so far.
+    fn told(&self) -> usize {
+        self.updates.len() + self.empty
+    }
+
+    /// An envelope or an entry of which nothing was told: its lists are empty, or it is kept whole.
+    fn nothing_in(&mut self, entry: &Entry, text: &str, is_empty: bool) {
+        if is_empty {
+            self.empty += 1;
+        } else {
+            self.whole(entry, text);
         }
     }
 
@@ -115,17 +145,19 @@ impl Splitter {
             id: id.and_then(|id| id.parse().ok()),
             sent_at: members.get("time").map(parse).as_ref().and_then(time_of),
         };
-        let before = self.updates.len();
+        let before = self.told();
         // The first of a name alone: what is put together of them would else be as often there as a name is repeated.
         let (field, of_field) = (members.get("field"), members.get("value"));
         let is = |first: Option<&RawValue>, raw| first.is_some_and(|first| std::ptr::eq(first, raw));
         for (name, value) in &members.0 {
             match name.as_str() {
-                "changes" => self.each(value, |this, one| this.change(&entry, one)),
+                "changes" => self.each_told(value, |this, one| this.change(&entry, one)),
                 "messaging" => {
-                    self.each(value, |this, one| this.messaging(&entry, Shape::MetaMessaging, one));
+                    self.each_told(value, |this, one| this.messaging(&entry, Shape::MetaMessaging, one));
                 }
-                "standby" => self.each(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one)),
+                "standby" => {
+                    self.each_told(value, |this, one| this.messaging(&entry, Shape::MetaStandby, one));
+                }
                 "changed_fields" => self.each(value, |this, one| this.changed_field(&entry, one)),
                 "field" if is(field, *value) => self.flat(&entry, members),
                 "value" if field.is_some() && is(of_field, *value) => {}
@@ -133,8 +165,13 @@ impl Splitter {
                 _ => self.unforeseen(&entry, name, value),
             }
         }
-        if self.updates.len() == before {
-            self.whole(&entry, whole);
+        if self.told() == before {
+            let is_list = |name: &str| LISTS.contains(&name);
+            let is_empty = members.0.iter().any(|(name, _)| is_list(name))
+                && members.0.iter().all(|(name, raw)| {
+                    OF_THE_SENDING.contains(&name.as_str()) || is_list(name) && is_empty_list(raw)
+                });
+            self.nothing_in(&entry, whole, is_empty);
         }
     }
 
@@ -147,6 +184,14 @@ impl Splitter {
         }
     }
 
+    /// The elements of a list of updates. A list in it, which no documentation has, is of updates too.
+    fn each_told(&mut self, raw: &RawValue, mut take: impl FnMut(&mut Self, &RawValue)) {
+        self.each(raw, |this, one| match elements(one).filter(|inner| holds_objects(inner)) {
+            Some(inner) => inner.into_iter().for_each(|one| take(this, one)),
+            None => take(this, one),
+        });
+    }
+
     fn change(&mut self, entry: &Entry, raw: &RawValue) {
         let Some(members) = Members::of(raw) else {
             // The name alone, as in `changed_fields`.
@@ -155,6 +200,33 @@ impl Splitter {
                 None => self.unknown(entry, "changes", raw),
             };
         };
+        let list = members.get("value").and_then(elements).filter(|list| holds_objects(list));
+        match list {
+            Some(list) => self.change_of_each(entry, &members, list),
+            None => self.one_change(entry, &members, raw),
+        }
+    }
+
+    /// A change whose value is a list: one of each element, and what else stands in it once.
+    fn change_of_each(&mut self, entry: &Entry, members: &Members<'_>, list: Vec<&RawValue>) {
+        let word = |name: &str| members.text(name).map(|word| json!(cut(&word)));
+        let (field, verb) = (word("field").unwrap_or_default(), word("verb"));
+        let verb = verb.map(|verb| format!(r#","verb":{verb}"#)).unwrap_or_default();
+        for one in list {
+            let alone = format!(r#"{{"field":{field},"value":{}{verb}}}"#, one.get());
+            let Ok(alone) = RawValue::from_string(alone) else { continue };
+            if let Some(members) = Members::of(&alone) {
+                self.one_change(entry, &members, &alone);
+            }
+        }
+        let parts = ["field", "value", "verb"].map(|name| members.get(name));
+        let is_part = |raw: &RawValue| parts.into_iter().flatten().any(|part| std::ptr::eq(part, raw));
+        for (name, raw) in members.0.iter().filter(|(_, raw)| !is_part(raw)) {
+            self.unforeseen(entry, name, raw);
+        }
+    }
+
+    fn one_change(&mut self, entry: &Entry, members: &Members<'_>, raw: &RawValue) {
         let field = members.text("field").unwrap_or_default();
         let mut owners = entry.owners();
         let is_plain = OWNED_BY_ENTRY.contains(&field.as_str());
@@ -289,6 +361,10 @@ impl Entry {
     fn owners(&self) -> Vec<NetworkId> {
         self.id.iter().cloned().collect()
     }
+}
+
+fn holds_objects(list: &[&RawValue]) -> bool {
+    list.iter().any(|one| one.get().starts_with('{'))
 }
 
 /// The page is who receives, or, of an echo, who sends; which it is only matters where the entry's own id is nobody's.

@@ -19,7 +19,9 @@ use crate::normalise::value::{id, id_of, number, text, time};
 use crate::page::AccessToken;
 use crate::poll::refresh::Fresh;
 use crate::poll::settings::ApiSettings;
-use crate::poll::{Auth, Endpoint, NetworkRequest, NetworkResponse, TokenInspection, TokenTrouble, Verdict};
+use crate::poll::{
+    Auth, Endpoint, NetworkRequest, NetworkResponse, OperatorFault, TokenInspection, TokenTrouble, Verdict,
+};
 
 /// The youngest token that Instagram refreshes.
 const YOUNGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -46,8 +48,8 @@ pub fn inspect(api: &ApiSettings) -> NetworkRequest {
 }
 
 /// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as
-/// a limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, and told as
-/// [`Verdict::Malformed`].
+/// a limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, which only the
+/// operator can mend.
 #[must_use]
 pub fn inspected(
     answer: &NetworkResponse<'_>,
@@ -59,7 +61,10 @@ pub fn inspected(
     let unknown = |verdict| TokenInspection { verdict, expires_at: None, consent_ends_at: None };
     let value = match read(answer, &Settings::of(api), now) {
         Reply::Good { value, .. } => value,
-        Reply::Bad { verdict: Verdict::Token(_), .. } => return unknown(Verdict::Malformed),
+        // The app's own token is refused, and nothing is said of the page's.
+        Reply::Bad { verdict: Verdict::Token(_), .. } => {
+            return unknown(Verdict::OurFault(OperatorFault::ClientRefused));
+        }
         Reply::Bad { verdict, .. } => return unknown(verdict),
     };
     let Some(data) = value.get("data").filter(|data| data.get("is_valid").is_some()) else {
@@ -71,15 +76,18 @@ pub fn inspected(
         _ => TokenKind::Other,
     };
     // Facebook's token of an account of Instagram's is that of the page that it is connected to: another id.
-    let of_the_page = match (id(data, "profile_id"), page.0, &kind) {
-        (_, Network::Facebook, TokenKind::User) => false,
-        (Some(profile), Network::Facebook, _) => profile == page.1.as_str(),
-        _ => true,
-    };
-    let verdict = match (dead(data), of_the_page) {
+    let names_another = match (page.0, &kind) {
+        (Network::Facebook, TokenKind::User) => id(data, "profile_id").or_else(|| id(data, "user_id")),
+        (Network::Facebook, _) => id(data, "profile_id"),
+        _ => None,
+    }
+    .is_some_and(|named| named != page.1.as_str());
+    // A user's or system user's token may see an account of Instagram's by permissions of other names; the calls tell.
+    let permissions = if page.0 == Network::Instagram && kind == TokenKind::User { &[] } else { permissions };
+    let verdict = match (dead(data), names_another) {
         (Some(trouble), _) => Verdict::Token(trouble),
-        (None, false) => Verdict::NotThePages,
-        (None, true) => missing(data, permissions, page)
+        (None, true) => Verdict::NotThePages,
+        (None, false) => missing(data, permissions, page)
             .map_or(Verdict::Fine, |name| Verdict::Token(TokenTrouble::Narrowed(Some(name.to_owned())))),
     };
     let (expires_at, consent_ends_at) = (time(data, "expires_at"), time(data, "data_access_expires_at"));
@@ -177,20 +185,26 @@ mod tests {
         };
         let narrowed = |name: &str| Verdict::Token(TokenTrouble::Narrowed(Some(name.to_owned())));
         assert_eq!(with("/data/profile_id", json!("502")), Verdict::NotThePages);
-        assert_eq!(with("/data/type", json!("USER")), Verdict::NotThePages);
+        let mut user = good.clone();
+        user["data"]["type"] = json!("USER");
+        (user["data"]["profile_id"], user["data"]["user_id"]) = (Value::Null, json!("77"));
+        assert_eq!(look(&user).verdict, Verdict::NotThePages);
+        user["data"]["user_id"] = Value::Null;
+        assert_eq!(look(&user).verdict, Verdict::Fine, "no other page is named");
         assert_eq!(with("/data/is_valid", json!(false)), Verdict::Token(TokenTrouble::Revoked));
         assert_eq!(with("/data/scopes", json!(["pages_read_engagement"])), narrowed("pages_messaging"));
         let elsewhere = with("/data/granular_scopes/0/target_ids", json!(["7"]));
         assert_eq!(elsewhere, narrowed("pages_read_engagement"));
         let expired = json!({"data": {"is_valid": false, "error": {"code": 190, "subcode": 463}}});
         assert_eq!(look(&expired).verdict, Verdict::Token(TokenTrouble::Expired));
-        assert_eq!(look(&json!({"error": {"code": 190}})).verdict, Verdict::Malformed);
+        let refused = Verdict::OurFault(OperatorFault::ClientRefused);
+        assert_eq!(look(&json!({"error": {"code": 190}})).verdict, refused);
         assert_eq!(look(&json!({"data": []})).verdict, Verdict::Malformed);
     }
 
     #[test]
     fn a_permissions_targets_do_not_name_instagrams_account() {
-        let needed = crate::instagram::Login::Facebook.permissions();
+        let needed = crate::page::Login::Facebook.permissions();
         let body = json!({"data": {"type": "PAGE", "is_valid": true, "expires_at": 0, "profile_id": "501",
             "scopes": needed, "granular_scopes": [
                 {"scope": "pages_show_list", "target_ids": ["501"]},

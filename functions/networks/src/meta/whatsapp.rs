@@ -45,6 +45,9 @@ fn message(value: &Value, told: &Value) -> Option<Reading> {
     let file = value::id(part, "id");
     let attachment = |id| Attachment { kind, id: Some(id), url: value::text(part, "link") };
     reading.content.attachments = file.map(attachment).into_iter().collect();
+    reading.content.location = told
+        .get("location")
+        .and_then(|at| value::location(None, value::text(at, "name"), (&at["latitude"], &at["longitude"])));
     let answered = told.get("context").and_then(|context| value::id(context, "id"));
     reading.content.parent = answered.map(|id| Parent { id, kind: Some(Kind::DirectMessage) });
     Some(reading)

@@ -3,6 +3,7 @@
 //! Reading is total: every event gives a [`Reading`]. What nobody foresaw is of the kind `other`, keyed by a digest of
 //! its value, and delivered with the network's own JSON.
 
+pub(crate) mod media_url;
 pub(crate) mod value;
 
 use crate::collected::{Action, Content, Kind, Published};
@@ -10,10 +11,21 @@ use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
 
 /// What an event says, to the page whose it is.
+///
+/// Whatever the page itself did is its publication, on every network and of every kind: its replies, messages and
+/// reactions too. A network's reader adds what the author's id does not tell.
 #[must_use]
 pub fn read(event: &Event, owner: &NetworkId) -> Reading {
     let read = event.network.spec().read;
-    read(event, owner).unwrap_or_else(|| other(event))
+    let mut reading = read(event, owner).unwrap_or_else(|| other(event));
+    if let Some(state) = &mut reading.state {
+        state.complete(&reading.content.attachments, event);
+    }
+    let by = reading.content.author.as_ref().and_then(|author| author.id.as_deref());
+    if by == Some(owner.as_str()) {
+        reading.content.published = Published::ByThePage;
+    }
+    reading
 }
 
 /// An event that no rule knows: told as it is.
@@ -25,6 +37,7 @@ pub(crate) fn other(event: &Event) -> Reading {
         Action::Created,
     );
     reading.content.occurred_at = event.sent_at;
+    reading.nameless = true;
     reading
 }
 
@@ -46,6 +59,9 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         parent: None,
         link: None,
         attachments: Vec::new(),
+        rating: None,
+        reaction: None,
+        location: None,
     };
-    Reading { thing, version, content, wanted: None, signal: None }
+    Reading { thing, version, content, state: None, nameless: false, wanted: None, signal: None }
 }

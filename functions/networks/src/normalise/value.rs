@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
+use crate::collected::Location;
 use crate::push::members::{Members, elements};
 
 /// How deep JSON is read; what is deeper is taken as its text. The same as `serde_json`'s own limit or less.
@@ -119,6 +120,25 @@ pub(crate) fn is_true(value: &Value, name: &str) -> bool {
     }
 }
 
+/// A place, where anything of it is known. Coordinates are taken together, and only such as are on Earth.
+pub(crate) fn location(
+    id: Option<String>,
+    name: Option<String>,
+    (latitude, longitude): (&Value, &Value),
+) -> Option<Location> {
+    let degrees = |value: &Value, most: f64| {
+        let number = match value {
+            Value::Number(number) => Some(number.clone()),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        number.filter(|number: &Number| number.as_f64().is_some_and(|degrees| degrees.abs() <= most))
+    };
+    let (latitude, longitude) = degrees(latitude, 90.0).zip(degrees(longitude, 180.0)).unzip();
+    let location = Location { id, name, latitude, longitude };
+    (location != Location::default()).then_some(location)
+}
+
 /// The time in a member.
 pub(crate) fn time(value: &Value, name: &str) -> Option<Timestamp> {
     value.get(name).and_then(time_of)
@@ -195,6 +215,25 @@ mod tests {
         assert_eq!(id(&value, "c").as_deref(), Some("1e999"));
         assert_eq!(id(&value, "d").as_deref(), Some("17841405309211844"));
         assert_eq!(id(&value, "e").as_deref(), Some("1.5"));
+    }
+
+    #[test]
+    fn coordinates_are_a_place_together_and_on_earth() {
+        let at = |latitude: Value, longitude: Value| location(None, None, (&latitude, &longitude));
+        let place = at(json!(-23.55), json!("-46.6333")).unwrap();
+        assert_eq!(
+            (place.latitude.unwrap().to_string(), place.longitude.unwrap().to_string()),
+            ("-23.55".into(), "-46.6333".into())
+        );
+        for (latitude, longitude) in [
+            (json!(1), json!(null)),
+            (json!(90.5), json!(0)),
+            (json!(0), json!(-181)),
+            (json!("x"), json!({})),
+        ] {
+            assert_eq!(at(latitude, longitude), None);
+        }
+        assert!(location(Some("7".into()), None, (&Value::Null, &Value::Null)).is_some());
     }
 
     #[test]

@@ -49,13 +49,6 @@ pub(crate) fn number_header(answer: &NetworkResponse<'_>, name: &str) -> Option<
     (answer.header)(name)?.trim().parse().ok()
 }
 
-/// A network's own short word, as an error's reason: what is longer or has other characters is none, for it goes into
-/// states and logs.
-pub(crate) fn word(text: &str) -> Option<String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    ((1..=64).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use super::scope::after;
 
@@ -72,6 +73,41 @@ pub(crate) const KEPT_BACK: u64 = 40;
 /// What a sweep of some units takes a day, in thousandths of a unit.
 pub(crate) const fn sweep_milliunits(units: u64, every: Duration) -> u64 {
     units * 1000 * DAY.as_secs() / every.as_secs()
+}
+
+/// When a list was last swept: walked through all that is older. Sweeps stay within what they may take a day, by the
+/// pages that were answered, and not by how many elements were asked for: a network may give fewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Sweeps {
+    /// When a sweep began last.
+    swept_at: Option<Timestamp>,
+    /// How many pages of the list were answered since then, beyond the first of each walk.
+    #[serde(rename = "swept_pages", skip_serializing_if = "Option::is_none")]
+    pages: Option<u32>,
+}
+
+impl Sweeps {
+    /// Whether one is due. It is wanted this often; a sweep of `units` fits into the thousandths of a unit for a day,
+    /// and one that takes more comes as much later.
+    pub(crate) fn is_due(&self, now: Timestamp, wanted: Duration, units: u32, a_day: u64) -> bool {
+        let Some(swept_at) = self.swept_at else { return true };
+        let taken = self.pages.unwrap_or(0).max(units);
+        Duration::try_from(now.duration_since(swept_at))
+            .is_ok_and(|passed| passed >= sweep_within(wanted, taken, a_day))
+    }
+
+    /// A sweep began.
+    pub(crate) fn began(&mut self, now: Timestamp) {
+        (self.swept_at, self.pages) = (Some(now), None);
+    }
+
+    /// A page of a walk was answered.
+    pub(crate) fn answered(&mut self, is_first: bool) {
+        if !is_first {
+            self.pages = Some(self.pages.unwrap_or(0).saturating_add(1));
+        }
+    }
 }
 
 /// The interval of a sweep: what is wanted, or what its daily thousandths of a unit allow. With none of them it is as

@@ -19,8 +19,10 @@ pub mod budget;
 pub mod fair;
 mod masked;
 pub(crate) mod memory;
+pub mod operator_fault;
 pub mod page_poll;
 pub mod plan;
+pub mod proof;
 pub mod refresh;
 mod request;
 mod response;
@@ -32,6 +34,7 @@ mod simulated_days_tests;
 pub(crate) mod test_support;
 pub(crate) mod walk;
 
+pub use operator_fault::OperatorFault;
 pub use request::{Auth, Endpoint, Method, NetworkRequest};
 pub use response::{CooldownScope, NetworkResponse, TokenInspection, TokenTrouble, Verdict};
 pub use scope::{REACH, Scope};
@@ -41,7 +44,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::inbox::Event;
-use crate::page::AccessToken;
+use crate::page::{AccessToken, Login};
 use settings::ApiSettings;
 
 /// The longest checkpoint, in bytes of JSON.
@@ -90,8 +93,12 @@ pub struct Start<'a> {
     pub scope: Scope,
     /// What calls carry.
     pub access_token: &'a AccessToken,
+    /// How the page was connected, where its owner said so and the network has several ways.
+    pub login: Option<Login>,
     /// How the API is called.
     pub api: &'a ApiSettings,
+    /// Whether the network pushes what happens on the page: a subscription is in force.
+    pub is_pushed: bool,
     /// What sweeps through what is older may take a day, in thousandths of a unit.
     pub sweeps: u64,
     /// What the last collection left, in this version's form or an older one's.

@@ -15,10 +15,12 @@ use super::budget::{Limit, LimitScope};
 use super::fair::{self, ByAccount};
 use super::plan::{calls, share, until_turn};
 use super::refresh::{self, GrantType, Remedy, RenewalAttempt, Renewed};
-use super::{CooldownScope, TokenInspection, TokenTrouble, Verdict};
+use super::{CooldownScope, OperatorFault, TokenInspection, TokenTrouble, Verdict};
 use crate::inbox::Event;
 use crate::network::Network;
-use crate::page::{AccessToken, Changed, LastTick, Page, Set, TickResult, Token, TokenChange, TokenStatus};
+use crate::page::{
+    AccessToken, Changed, LastTick, Login, Page, Set, TickResult, Token, TokenChange, TokenStatus,
+};
 use crate::token_state::{self, TokenObservation};
 
 /// The longest time for which a page is polled in one tick.
@@ -67,6 +69,8 @@ pub enum PollEnd {
     Dead,
     /// The network failed.
     Unavailable,
+    /// Only the deployment's operator can mend it.
+    Operator(OperatorFault),
     /// The deployment is at fault.
     Fault,
 }
@@ -83,14 +87,27 @@ impl PollEnd {
                 TickResult::Token
             }
             Self::Unavailable => TickResult::Unavailable,
+            Self::Operator(_) => TickResult::Operator,
             Self::Fault => TickResult::Fault,
+        }
+    }
+
+    /// What the operator has to mend, where that is why the poll ended.
+    #[must_use]
+    pub fn operator_fault(&self) -> Option<OperatorFault> {
+        match self {
+            Self::Operator(fault) => Some(*fault),
+            _ => None,
         }
     }
 
     /// Whether further calls may be made after the page's collection ended so.
     #[must_use]
     pub fn allows_calls(&self) -> bool {
-        matches!(self, Self::Complete | Self::More | Self::Unavailable)
+        match self {
+            Self::Operator(fault) => fault.spares_others(),
+            _ => matches!(self, Self::Complete | Self::More | Self::Unavailable),
+        }
     }
 }
 
@@ -217,6 +234,17 @@ pub enum FollowUp {
     },
 }
 
+/// What a poll shows of what the operator has to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorNews {
+    /// What it met.
+    pub met: Option<OperatorFault>,
+    /// What is mended.
+    pub mended: Option<OperatorFault>,
+    /// What is known of the page from now on.
+    pub known: Option<OperatorFault>,
+}
+
 /// The findings of one poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -224,6 +252,10 @@ pub struct Findings {
     pub answered: BTreeSet<&'static str>,
     /// The first operation that the token may not do, and the missing permission, where the network names it.
     pub denied: Option<(&'static str, Option<String>)>,
+    /// What the operator has to mend of some operations, where the others were asked for.
+    pub operator: Option<OperatorFault>,
+    /// What the operator has to mend of the app that renews and inspects tokens, where the collection went on.
+    pub app: Option<OperatorFault>,
     /// The ends that an inspection named of a good token.
     pub ends: Option<TokenEnds>,
     /// How many items were new.
@@ -251,7 +283,11 @@ impl Findings {
             Verdict::Wait { until, of } if self.is_proven(is_proven) => FollowUp::CoolDown { of, until },
             // A limit that is told to a token that no network took yet holds back no other page.
             Verdict::Wait { until, .. } => FollowUp::End(PollEnd::Limited(until)),
-            Verdict::OurFault(_) => FollowUp::End(PollEnd::Fault),
+            Verdict::OurFault(fault) if fault.spares_others() => {
+                self.operator.get_or_insert(fault);
+                FollowUp::GoOn
+            }
+            Verdict::OurFault(fault) => FollowUp::End(PollEnd::Operator(fault)),
         }
     }
 
@@ -266,6 +302,19 @@ impl Findings {
             seen.verdict,
             Verdict::Malformed | Verdict::Transient | Verdict::OurFault(_) | Verdict::Gone
         )
+    }
+
+    /// What the poll shows of what the operator has to mend, given what was last known of it for this page.
+    #[must_use]
+    pub fn operator_news(&self, end: &PollEnd, before: Option<OperatorFault>) -> OperatorNews {
+        let met = end.operator_fault().or(self.operator).or(self.app);
+        // Where the network answered nothing, nobody knows whether it is mended.
+        let is_over = |fault: &OperatorFault| Some(*fault) != met && (self.was_taken() || met.is_some());
+        OperatorNews {
+            met,
+            mended: before.filter(is_over),
+            known: met.or(before.filter(|one| !is_over(one))),
+        }
     }
 
     /// Counts new items.
@@ -349,6 +398,7 @@ pub struct CallHistory {
     failures: u32,
     is_troubled: bool,
     is_limited: bool,
+    is_refused: bool,
     limited_operations: BTreeSet<&'static str>,
 }
 
@@ -360,10 +410,12 @@ impl CallHistory {
         network.spec().limit_header.filter(|_| self.limited_operations.insert(operation))
     }
 
-    /// Notes the verdict on an answer.
-    pub fn note(&mut self, verdict: &Verdict) {
+    /// Notes the verdict on an answer with this status.
+    pub fn note(&mut self, verdict: &Verdict, status: u16) {
         self.failures = if *verdict == Verdict::Transient { self.failures + 1 } else { 0 };
         self.is_troubled |= matches!(verdict, Verdict::Transient | Verdict::Malformed);
+        // Limits, tokens and what is gone have verdicts of their own, whatever their status.
+        self.is_refused |= *verdict == Verdict::Malformed && (400..500).contains(&status);
         self.is_limited |= matches!(verdict, Verdict::Wait { of: CooldownScope::ThisOperation, .. });
     }
 
@@ -379,6 +431,11 @@ impl CallHistory {
         if self.is_limited {
             // The checkpoint has the time of the limited operation. All others were asked for.
             PollEnd::More
+        } else if let Some(fault) = findings.operator {
+            PollEnd::Operator(fault)
+        } else if self.is_refused && !findings.was_taken() {
+            // Nothing of the page's own was asked yet, so it is the request that the network does not take.
+            PollEnd::Operator(OperatorFault::RequestRefused)
         } else if self.is_troubled || findings.answered.is_empty() {
             PollEnd::Unavailable
         } else {
@@ -460,6 +517,8 @@ pub struct Access {
     pub token: Token,
     /// The token that calls carry: the stored access token, or one that was fetched with a service account's key.
     pub call_token: AccessToken,
+    /// How the page was connected, where its owner said so.
+    pub login: Option<Login>,
     /// A renewal of the token that was begun.
     pub attempt: Option<RenewalAttempt>,
     /// Whether a new token was fetched in this poll.
@@ -473,13 +532,19 @@ impl Access {
     #[must_use]
     pub fn new(token: Token, attempt: Option<RenewalAttempt>) -> Self {
         let call_token = token.access_token.clone();
-        Self { token, call_token, attempt, renewed: false, renewal_failed: false }
+        Self { token, call_token, login: None, attempt, renewed: false, renewal_failed: false }
+    }
+
+    /// The same, for a page whose owner said how it was connected.
+    #[must_use]
+    pub fn by(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
     }
 
     /// How the token is renewed, given whether the deployment has an app at the network; None where it cannot be.
     #[must_use]
     pub fn renewal_method(&self, network: Network, has_app: bool) -> Option<GrantType> {
-        let grant = (network.spec().token.grant)(&self.token.access_token)?;
+        let grant = (network.spec().token.grant)(&self.token.access_token, self.login)?;
         let is_possible = grant != GrantType::RefreshToken || self.token.refresh_token.is_some() && has_app;
         is_possible.then_some(grant)
     }
@@ -561,7 +626,7 @@ pub fn not_renewed(renewed: &Renewed) -> PollEnd {
     match renewed {
         Renewed::Dead { lost } => PollEnd::RenewalRefused { lost: *lost },
         Renewed::Wait(until) => PollEnd::Limited(*until),
-        Renewed::OurFault(_) => PollEnd::Fault,
+        Renewed::OurFault(fault) => PollEnd::Operator(*fault),
         Renewed::Unknown | Renewed::Fresh(_) => PollEnd::Unavailable,
     }
 }
@@ -572,6 +637,7 @@ pub fn not_refreshed(verdict: Verdict) -> PollEnd {
     match verdict {
         Verdict::Token(trouble) => PollEnd::Refused(trouble),
         Verdict::Wait { until, .. } => PollEnd::Limited(until),
+        Verdict::OurFault(fault) => PollEnd::Operator(fault),
         _ => PollEnd::Unavailable,
     }
 }
@@ -612,6 +678,8 @@ pub enum Completion {
     /// It is ready to be dispatched, with this event in the place of the pushed one. Without an event it is dispatched
     /// as it was pushed.
     Ready(Option<Event>),
+    /// There is nothing to tell.
+    Nothing,
     /// The token may not see it, where it may see others.
     Denied,
     /// It waits for the next poll.
@@ -631,6 +699,7 @@ pub fn completion(event: Option<Event>, verdict: &Verdict, is_given_up: bool) ->
         // The answer is about this entry alone, for example about an author whose account is not public.
         (_, Verdict::Token(TokenTrouble::Narrowed(_))) => Completion::Denied,
         (Some(event), _) => Completion::Ready(Some(event)),
+        (None, Verdict::Fine) => Completion::Nothing,
         (None, Verdict::Gone) => Completion::Ready(None),
         (None, Verdict::Malformed) if is_given_up => Completion::Ready(None),
         (None, _) => Completion::Waits,

@@ -62,14 +62,15 @@ pub struct Share {
 
 /// The share of each page in its network's limits, for the number of pages that are connected.
 ///
-/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, four
-/// fifths are for sweeps, and a fifth for what more there is to ask where something happens.
+/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, and of what
+/// they leave, four fifths are for sweeps, and a fifth for what more there is to ask where something happens.
 #[must_use]
 pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
     let Some(idle_cost) = network.spec().idle_cost else { return Share { every: tick, sweeps: u64::MAX } };
     let shares = limits.iter().map(|limit| share_of(limit, idle_cost, connected, tick));
     let least = |a: Share, b: Share| Share { every: a.every.max(b.every), sweeps: a.sweeps.min(b.sweeps) };
-    shares.fold(Share { every: tick, sweeps: idle_cost.sweeps }, least)
+    let wanted = if idle_cost.sweeps > 0 { u64::MAX } else { 0 };
+    shares.fold(Share { every: tick, sweeps: wanted }, least)
 }
 
 fn share_of(limit: &Limit, idle_cost: IdleCost, connected: u64, tick: Duration) -> Share {
@@ -79,7 +80,11 @@ fn share_of(limit: &Limit, idle_cost: IdleCost, connected: u64, tick: Duration) 
     let sweeps = idle_cost.sweeps.min(apart / 5 * 4);
     // Rounding takes nothing of what is wanted where there is enough.
     let sweeps = if apart < there / 2 { idle_cost.sweeps } else { sweeps };
-    Share { every: every(tick, idle_cost.per_run, there - apart), sweeps }
+    let every = every(tick, idle_cost.per_run, there - apart);
+    // What the runs leave is for sweeps too, which take more where a network answers shorter pages than were asked for.
+    let runs = DAY.as_millis() / every.as_millis().max(1) * u128::from(idle_cost.per_run) * 1000;
+    let left = there.saturating_sub(u64::try_from(runs).unwrap_or(u64::MAX)) / 5 * 4;
+    Share { every, sweeps: if sweeps < idle_cost.sweeps { sweeps } else { sweeps.max(left) } }
 }
 
 /// How many thousandths of a unit a limit has a day for planned runs.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::OperatorFault;
 use super::body::{number_header, tree};
 use super::response::{NetworkResponse, TokenTrouble};
 use super::scope::after;
@@ -198,7 +199,7 @@ pub enum Renewed {
     /// attempt stays.
     Unknown,
     /// The app's id or secret is refused: the deployment's matter, and no page's.
-    OurFault(&'static str),
+    OurFault(OperatorFault),
 }
 
 /// What an answer to a renewal says.
@@ -230,17 +231,29 @@ fn fresh(network: Network, body: &serde_json::Value, now: Timestamp) -> Option<F
 fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Renewed {
     let about_the_token =
         || body["error_description"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("token"));
+    let about_the_client = || {
+        body["error_description"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("client"))
+    };
     match body["error"].as_str() {
-        Some("invalid_client" | "unauthorized_client" | "deleted_client" | "disabled_client") => {
-            Renewed::OurFault("client_refused")
-        }
-        // `admin_policy_enforced`, `org_internal`: a company of Google's customers forbids the app.
+        // `org_internal`: the app's consent screen is for its own organization alone.
+        Some(
+            "invalid_client"
+            | "unauthorized_client"
+            | "deleted_client"
+            | "disabled_client"
+            | "org_internal"
+            | "invalid_scope"
+            | "unsupported_grant_type",
+        ) => Renewed::OurFault(OperatorFault::ClientRefused),
+        // `admin_policy_enforced`: a company of Google's customers forbids the app.
         Some("invalid_grant" | "access_denied" | "admin_policy_enforced") => dead(network, after_loss),
         // For example "Value passed for the token was invalid.", "The token used in the request has been revoked by the
         // user".
         Some("invalid_request" | "revoked_token" | "expired_token") if about_the_token() => {
             dead(network, after_loss)
         }
+        // For example "client_secret is missing." (Google), "A required parameter \"client_secret\" is missing" (LinkedIn).
+        Some("invalid_request") if about_the_client() => Renewed::OurFault(OperatorFault::ClientRefused),
         _ => Renewed::Unknown,
     }
 }

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::OperatorFault;
+
 /// A network's response.
 #[derive(Clone, Copy)]
 pub struct NetworkResponse<'a> {
@@ -37,9 +39,8 @@ pub enum Verdict {
     Gone,
     /// The answer is not in any known form.
     Malformed,
-    /// The deployment is at fault, not the page: a version that was withdrawn, an app that is not enrolled. No call
-    /// helps until its operator acts. In one word, for logs.
-    OurFault(&'static str),
+    /// The deployment is at fault, not the page: only its operator can mend it, and nothing is said of the token.
+    OurFault(OperatorFault),
 }
 
 /// What is wrong with a token.

@@ -1,7 +1,7 @@
 //! What a deployment may set of how networks are asked: the template's parameter `NetworkSettings`, JSON.
 //!
 //! ```json
-//! {"facebook": {"version": "v26.0", "page_size": 100},
+//! {"facebook": {"version": "v27.0", "page_size": 100},
 //!  "x": {"messages": false, "limits": {"app/mentions": 450}}}
 //! ```
 //!

@@ -77,9 +77,11 @@ impl Simulated<'_> {
                 let (owner, from) = ("1337".parse().unwrap(), begin().checked_sub(DAY * 30).unwrap());
                 let scope = Scope { owner, token_version: 1, from, now };
                 let begun = (self.network.spec().collect)(Start {
+                    login: None,
                     scope,
                     access_token: &AccessToken::from_stored("token".to_owned()),
                     api: self.settings.api(self.network),
+                    is_pushed: false,
                     sweeps: share.sweeps,
                     checkpoint: Some(&checkpoints[page]),
                 });
@@ -167,33 +169,38 @@ fn linkedin_days(settings: &NetworkSettings, pages: u64, days: u32) -> Days {
     days
 }
 
-/// A channel with 5 pages of threads of the last 30 days, 10 a page.
-fn youtube_answer(request: &NetworkRequest) -> Reply {
-    let from: i64 = query(request, "pageToken").map_or(0, |from| from.parse().unwrap());
-    match request.operation {
-        "channel" => Reply::json(
-            200,
-            &json!({"items": [{"id": "1337",
-            "contentDetails": {"relatedPlaylists": {"uploads": "UU1337"}}}]}),
-        ),
-        "videos" => Reply::json(200, &json!({"items": []})),
-        _ => {
-            let thread = |nth: i64| {
-                let at = Timestamp::from_millisecond(START_MS - HOUR_MS * (nth + 1)).unwrap().to_string();
-                let top = json!({"id": format!("t{nth}"), "snippet": {"textDisplay": "oi",
-                    "authorChannelId": {"value": "UCana"}, "publishedAt": at, "updatedAt": at}});
-                json!({"id": format!("t{nth}"), "snippet": {"videoId": "v", "totalReplyCount": 0, "topLevelComment": top}})
-            };
-            let items: Vec<Value> = (from..from + 10).map(thread).collect();
-            let next = (from < 40).then(|| (from + 10).to_string());
-            Reply::json(200, &json!({"items": items, "nextPageToken": next}))
+/// A channel with so many threads of the last 30 days, which are answered so many at once, whatever is asked for.
+fn youtube_answer(threads: i64, at_once: i64) -> impl Fn(&NetworkRequest) -> Reply {
+    move |request| {
+        let from: i64 = query(request, "pageToken").map_or(0, |from| from.parse().unwrap());
+        match request.operation {
+            "channel" => Reply::json(
+                200,
+                &json!({"items": [{"id": "1337",
+                "contentDetails": {"relatedPlaylists": {"uploads": "UU1337"}}}]}),
+            ),
+            "videos" => Reply::json(200, &json!({"items": []})),
+            _ => {
+                let thread = |nth: i64| {
+                    let at = Timestamp::from_millisecond(START_MS - HOUR_MS * (nth + 1)).unwrap().to_string();
+                    let top = json!({"id": format!("t{nth}"), "snippet": {"textDisplay": "oi",
+                        "authorChannelId": {"value": "UCana"}, "publishedAt": at, "updatedAt": at}});
+                    json!({"id": format!("t{nth}"),
+                        "snippet": {"videoId": "v", "totalReplyCount": 0, "topLevelComment": top}})
+                };
+                let items: Vec<Value> = (from..(from + at_once).min(threads)).map(thread).collect();
+                let next = (from + at_once < threads).then(|| (from + at_once).to_string());
+                Reply::json(200, &json!({"items": items, "nextPageToken": next}))
+            }
         }
     }
 }
 
-fn youtube_days(settings: &NetworkSettings, pages: u64, days: u32) -> Days {
-    let simulated = Simulated { network: Network::Youtube, settings, pages, days, fresh: "threads" };
-    let days = simulated.run(youtube_answer);
+fn youtube_days(pages: u64, days: u32, threads: i64, at_once: i64) -> Days {
+    let settings = NetworkSettings::default();
+    let simulated =
+        Simulated { network: Network::Youtube, settings: &settings, pages, days, fresh: "threads" };
+    let days = simulated.run(youtube_answer(threads, at_once));
     simulated.assert_even(&days);
     days
 }
@@ -220,9 +227,19 @@ fn pages_take_turns_over_days_where_a_run_a_day_is_too_much() {
 
 #[test]
 fn youtubes_units_last_the_day_for_any_number_of_channels() {
-    let settings: NetworkSettings = r#"{"youtube": {"page_size": 10}}"#.parse().unwrap();
     for (pages, minutes, days) in [(1, 15, 2), (2, 15, 2), (10, 15, 2), (100, 60, 2), (330, 210, 3)] {
-        let found = youtube_days(&settings, pages, days);
+        let found = youtube_days(pages, days, 50, 10);
         assert_eq!(found.share.every.as_secs() / 60, minutes, "{pages} channels");
+    }
+}
+
+#[test]
+fn youtubes_units_last_where_20_threads_are_answered_for_100() {
+    // 35 pages each: with pages of 100 they were 7.
+    for (pages, minutes, days) in [(1, 15, 3), (33, 15, 3), (100, 60, 3)] {
+        let found = youtube_days(pages, days, 700, 20);
+        assert_eq!(found.share.every.as_secs() / 60, minutes, "{pages} channels");
+        let sweeps = found.requested["threads"] / 34;
+        assert!(sweeps >= pages * u64::from(days), "each day everything is looked at: {sweeps}");
     }
 }

@@ -42,6 +42,12 @@ pub(crate) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
     raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
 }
 
+/// Whether a value is a list with nothing in it.
+pub(crate) fn is_empty_list(raw: &RawValue) -> bool {
+    let inside = raw.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inside.is_some_and(|inside| inside.bytes().all(|b| b.is_ascii_whitespace()))
+}
+
 struct MembersVisitor;
 
 impl<'de> Visitor<'de> for MembersVisitor {

@@ -4,6 +4,7 @@ use crate::collected::{Action, Author, Kind};
 use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
+use crate::versions::State;
 
 pub(super) fn read(event: &Event, _: &NetworkId) -> Option<Reading> {
     let note = value::parse(&event.raw);
@@ -14,5 +15,6 @@ pub(super) fn read(event: &Event, _: &NetworkId) -> Option<Reading> {
     reading.content.author = name.map(|name| Author { name: Some(name), ..Author::default() });
     reading.content.occurred_at = value::time(&note, "at");
     reading.content.text = text;
+    reading.state = Some(State::default());
     Some(reading)
 }

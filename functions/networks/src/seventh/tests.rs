@@ -41,7 +41,15 @@ fn note(id: i64) -> Value {
 fn begin(settings: &NetworkSettings, checkpoint: Option<&str>) -> Begun {
     let scope = Scope { owner: owner(), token_version: 1, from: now(), now: now() };
     let access_token = &AccessToken::from_stored("token".to_owned());
-    (NETWORK.spec().collect)(Start { scope, access_token, api: settings.api(NETWORK), sweeps: 0, checkpoint })
+    (NETWORK.spec().collect)(Start {
+        scope,
+        access_token,
+        login: None,
+        api: settings.api(NETWORK),
+        is_pushed: false,
+        sweeps: 0,
+        checkpoint,
+    })
 }
 
 /// Polls a shop that has notes up to this one.
@@ -78,8 +86,14 @@ fn a_push_and_a_poll_of_one_note_are_one_entry_and_one_item() {
     assert_eq!(keys(&pushed), keys(&polled.events));
     let (key, id) = (&keys(&pushed)[0], PageId::from_bits(1));
     let reading = normalise::read(&pushed[0], &owner());
-    let envelope =
-        Envelope { id: &key.item(&id), network: NETWORK, page: &id, collected_at: now(), by: pushed[0].by };
+    let envelope = Envelope {
+        id: &key.item(&id),
+        network: NETWORK,
+        page: &id,
+        thing: None,
+        collected_at: now(),
+        by: pushed[0].by,
+    };
     let item: Value = serde_json::from_slice(&render(&reading.content, &envelope, &pushed[0].raw)).unwrap();
     assert_eq!((&item["network"], &item["text"]), (&json!("seventh"), &json!("note 1")));
     assert_eq!(push::split(NETWORK, b"[]")[0].owners, []);

@@ -1,13 +1,18 @@
 //! X API v2: a user's posts, the posts that name them, and their direct messages.
 //!
-//! Each tick asks for what is newer than the last: `since_id` for posts and mentions; direct messages have no *since*,
-//! and are walked back to the last one known. A walk that a tick does not finish goes on at its `pagination_token`
-//! (`crate::poll::walk`). What is found is wrapped as X's Activity API pushes it, so that the same post is the same
-//! entry.
+//! Each tick asks for what is newer than the last, and for what the last two hours may show late: `start_time` for posts
+//! and mentions; direct messages have no *since*, and are walked back to the last one known. A walk that a tick does not
+//! finish goes on at its `pagination_token` (`crate::poll::walk`). What is found is wrapped as X's Activity API pushes
+//! it, so that the same post is the same entry.
 //!
 //! # What is guaranteed
-//! Everything that the lists have since the last completed part of a walk is found, whatever was cut short. Posts of
-//! the last minute are asked for once more, for X's ids are given by several machines and may appear out of order.
+//! Everything that the lists have since the last completed part of a walk is found, whatever was cut short, and what
+//! they show up to [two hours late](crate::poll::walk).
+//!
+//! # What it costs
+//! X charges for each resource that an answer has, once in a day of UTC ("Usage and Billing", "Daily deduplication"). So
+//! a post that is read again within two hours is paid again only where midnight UTC is between. Where the last two hours
+//! had nothing, nothing is answered and nothing is paid.
 //!
 //! # What is not
 //! Lists end at 3,200 posts, 800 mentions and 30 days of messages (docs.x.com). Quotes and reposts by others are in no
@@ -39,15 +44,13 @@ pub use answers::verdict;
 /// The first millisecond of X's ids.
 const EPOCH_MS: i64 = 1_288_834_974_657;
 
-/// How long an id may still be preceded by one that is not shown yet. (An estimate; nothing of X's says a time.)
-const SETTLES_MS: i64 = 60_000;
-
 const TWEET_FIELDS: &str = "attachments,author_id,conversation_id,created_at,edit_history_tweet_ids,entities,\
-    in_reply_to_user_id,note_tweet,public_metrics,referenced_tweets";
-const EXPANSIONS: &str = "attachments.media_keys,author_id,entities.mentions.username,in_reply_to_user_id,\
-    referenced_tweets.id,referenced_tweets.id.author_id";
+    geo,in_reply_to_user_id,note_tweet,public_metrics,referenced_tweets";
+const EXPANSIONS: &str = "attachments.media_keys,author_id,entities.mentions.username,geo.place_id,\
+    in_reply_to_user_id,referenced_tweets.id,referenced_tweets.id.author_id";
 const USER_FIELDS: &str = "id,name,username";
 const MEDIA_FIELDS: &str = "media_key,preview_image_url,type,url,variants";
+const PLACE_FIELDS: &str = "full_name,id,name";
 const MESSAGE_FIELDS: &str = "attachments,created_at,dm_conversation_id,event_type,id,sender_id,text";
 
 /// The version of the API unless it is set.
@@ -154,7 +157,7 @@ impl Collection {
             if rests || part == Part::Messages && !run.settings.messages {
                 run.done.push(part);
             } else {
-                list.walks.begin(i64::MAX);
+                list.walks.begin_late(run.scope.now_ms(), first_id);
             }
         }
         run
@@ -179,7 +182,11 @@ impl Collection {
                 ("expansions", "attachments.media_keys,sender_id".to_owned()),
             ],
             _ => {
-                vec![("tweet.fields", TWEET_FIELDS.to_owned()), ("expansions", EXPANSIONS.to_owned())]
+                vec![
+                    ("tweet.fields", TWEET_FIELDS.to_owned()),
+                    ("expansions", EXPANSIONS.to_owned()),
+                    ("place.fields", PLACE_FIELDS.to_owned()),
+                ]
             }
         };
         query.push(("user.fields", USER_FIELDS.to_owned()));
@@ -187,10 +194,9 @@ impl Collection {
         query.push(("max_results", self.settings.page_size.to_string()));
         let gap = self.kept.list(part).walks.current();
         if part != Part::Messages {
-            query.push(match gap.and_then(|gap| gap.down_to) {
-                Some(id) => ("since_id", id.to_string()),
-                None => ("start_time", whole_seconds(self.scope.from)),
-            });
+            // The first id of a time is no post's own, so that it is not given as `since_id`.
+            let since = gap.and_then(|gap| at_ms(time_of(gap.told_to()?)));
+            query.push(("start_time", whole_seconds(since.unwrap_or(self.scope.from).max(self.scope.from))));
         }
         if let Some(cursor) = gap.and_then(|gap| gap.cursor.clone()) {
             query.push(("pagination_token", cursor));
@@ -252,7 +258,7 @@ impl Collection {
         let elements = list(body, "data")?;
         let includes = Includes::of(body);
         let meta = body.get("meta").map_or(Value::Null, value);
-        let down_to = self.kept.list(part).walks.current().and_then(|gap| gap.down_to);
+        let told_to = self.kept.list(part).walks.current().and_then(|gap| gap.told_to());
         let mut step = Step { next: text(&meta["next_token"]), ..Step::default() };
         let mut events = Vec::new();
         for raw in elements {
@@ -260,23 +266,19 @@ impl Collection {
             let at = element["created_at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
             let id = text(&element["id"]).and_then(|id| id.parse::<i64>().ok());
             if let Some(id) = id {
-                step.newest = step.newest.max(self.is_settled(id).then_some(id));
-                step.last = (part == Part::Messages).then_some(id);
+                // A clock ahead of ours is no reason to pass by what is newer by ours.
+                step.newest = step.newest.max((time_of(id) <= self.scope.now_ms()).then_some(id));
+                step.last = Some(id);
             }
-            let known = part == Part::Messages && id.zip(down_to).is_some_and(|(id, down_to)| id <= down_to);
+            let known = id.zip(told_to).is_some_and(|(id, told_to)| id <= told_to);
             if at.is_some_and(|at| at < self.scope.from) {
-                // The page's beginning ends a first walk through messages.
-                step.last = (part == Part::Messages).then_some(i64::MIN);
+                // The page's beginning ends a first walk through messages; of posts no older ones are asked for.
+                step.last = if part == Part::Messages { Some(i64::MIN) } else { step.last };
             } else if !known {
                 events.extend(wrapped(part, &element, raw.get(), &includes));
             }
         }
         Some((events, step))
-    }
-
-    /// Whether no lower id is to be expected any more.
-    fn is_settled(&self, id: i64) -> bool {
-        (id >> 22).saturating_add(EPOCH_MS) <= self.scope.now_ms() - SETTLES_MS
     }
 
     /// What the last answer brought counts as seen.
@@ -296,6 +298,7 @@ impl Collection {
             | Verdict::Fine
             | Verdict::Transient
             | Verdict::Gone => {}
+            Verdict::OurFault(fault) if fault.spares_others() => {}
             Verdict::Wait { .. } | Verdict::OurFault(_) | Verdict::NotThePages | Verdict::Token(_) => {
                 self.over = true;
             }
@@ -315,6 +318,20 @@ fn wrapped(part: Part, element: &Value, raw: &str, includes: &Includes<'_>) -> O
         _ => "post.create",
     };
     answers::event(event_type, element, raw, includes)
+}
+
+/// The first id of a millisecond.
+fn first_id(ms: i64) -> i64 {
+    ms.saturating_sub(EPOCH_MS).max(0) << 22
+}
+
+/// The millisecond of an id.
+fn time_of(id: i64) -> i64 {
+    (id >> 22).saturating_add(EPOCH_MS)
+}
+
+fn at_ms(ms: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(ms).ok()
 }
 
 fn text(value: &Value) -> Option<String> {

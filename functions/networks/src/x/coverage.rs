@@ -32,9 +32,13 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
             (Whole(ONCE), "reposts and quotes"),
             (Asked, "the page's own; others' that do not name it are in no list of its posts"),
         ),
-        Kind::Follow => {
-            row((Whole(ON_AND_OFF), ""), (NotAsked, "an answer has no time to tell a repetition by"))
-        }
+        Kind::Follow => row(
+            (
+                Whole(ON_AND_OFF),
+                "twice while both [generations](collecting.md#xs-two-generations-of-pushes) are subscribed",
+            ),
+            (NotAsked, "an answer has no time to tell a repetition by"),
+        ),
         Kind::Review | Kind::StoryInsight => None,
         Kind::Other => row(
             (Whole(ON_AND_OFF), "blocks, mutes, typing, reading, revoked access, and what nobody foresaw"),

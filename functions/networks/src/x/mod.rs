@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal, Slot};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec, Unsigned};
 
 /// The network, as the shared parts see it.
 pub static SPEC: NetworkSpec = NetworkSpec {
@@ -22,12 +22,16 @@ pub static SPEC: NetworkSpec = NetworkSpec {
         secrets: "X_CONSUMER_SECRETS",
         signature_header: signature::HEADER,
         is_genuine: signature::is_genuine,
+        unsigned: Unsigned::Refused,
+        page_parameter: None,
         challenge_secrets: "X_CONSUMER_SECRETS",
         challenge: signature::challenge,
         split: |_, body| push::split(body),
+        subscription: None,
     }),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 5..=100,
     collect: collect::begin,
     // docs.x.com, "Rate limits". That of `/2/users/me`, 75, is from memory.
@@ -48,7 +52,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // docs.x.com, "OAuth 2.0": an access token lasts 2 hours. The refresh token is replaced with each renewal; that the
     // old one ends is from memory.
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal {
             form: &[
                 ("grant_type", Slot::Plain("refresh_token")),

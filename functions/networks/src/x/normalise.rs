@@ -6,7 +6,9 @@
 //! - a post's end: `post:<id>`; `deleted`
 //! - a like: `like:<id>`; `created`; there is no event for a like that is taken back
 //! - follow, block, mute and their ends: `<verb>:<source>:<target>`; what was done, and the push's time or, where it
-//!   has none, its `event_uuid`
+//!   has none, its `event_uuid`. So the same one by both generations is two entries of one thing: the newer one has
+//!   neither the older one's time nor another id of it, and a window of time would make a person who follows again
+//!   within it, whose end of following was told in between, seem not to follow
 //! - a direct message: `message:<id>`; its text and its media's ids
 //! - an encrypted one: `chat:<id>`; `created`
 //! - typing, reading: `typing:` or `read:<sender>:<recipient>`; the time, or the last message read
@@ -25,8 +27,7 @@
 //! [`Shape::XActivity`]; a direct message as `dm.received`. It must ask for `attachments`, `note_tweet`, `entities`,
 //! `referenced_tweets`, `in_reply_to_user_id`, `author_id`, `created_at` and `edit_history_tweet_ids`.
 //!
-//! What the page itself posts, replies and shares is a publication. All else is an interaction: direct messages too,
-//! in either direction, for they are published to nobody.
+//! What the page itself does is a publication, its direct messages, likes and follows too. All else is an interaction.
 //!
 //! Not guaranteed: texts are X's own, with `&amp;`, `&lt;`, `&gt;` and `t.co` links. Who liked a post is known where X
 //! says so, which of the X Activity API's events it does through `includes` only.
@@ -41,7 +42,7 @@ mod value;
 use serde_json::Value;
 
 use super::push::MESSAGE_ARRAYS;
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
+use crate::collected::{Action, Attachment, Author, Kind, Location, Parent};
 use crate::inbox::{Event, Reading, Shape, Signal, Version};
 use crate::network::NetworkId;
 
@@ -63,7 +64,7 @@ fn account_activity(event: &Event, value: &Value, owner: &str) -> Option<Reading
         "tweet_create_events" => Some(post::of_account_activity(value)?.reading(owner)),
         "tweet_delete_events" => {
             let status = &value["status"];
-            Some(deleted(&id(status, "id")?, id(status, "user_id"), time(&value["timestamp_ms"]), owner))
+            Some(deleted(&id(status, "id")?, id(status, "user_id"), time(&value["timestamp_ms"])))
         }
         "favorite_events" => {
             let liked = &value["favorited_status"];
@@ -103,7 +104,7 @@ fn known_activity(event_type: &str, value: &Value, uuid: Option<String>, owner: 
     match event_type {
         "post.delete" => {
             let by = id(payload, "author_id").or_else(|| Some(owner.to_owned()));
-            let mut reading = deleted(&id(payload, "id")?, by.clone(), None, owner);
+            let mut reading = deleted(&id(payload, "id")?, by.clone(), None);
             reading.content.author = by.map(|id| known_author(&id, &includes["users"]));
             Some(reading)
         }
@@ -128,7 +129,7 @@ fn known_activity(event_type: &str, value: &Value, uuid: Option<String>, owner: 
             reading.content.occurred_at = time(&payload["created_at_msec"]);
             Some(reading)
         }
-        "broadcast.chat" => broadcast_comment(payload, owner),
+        "broadcast.chat" => broadcast_comment(payload),
         "oauth.revoke" => {
             Some(revocation(id(payload, "user_id")?, id(payload, "app_id"), &payload["date_time"]))
         }
@@ -166,18 +167,16 @@ fn other(event_type: &str, uuid: Option<&str>, payload: &Value) -> Reading {
     };
     let mut reading = plain(Kind::Other, format!("other:{event_type}"), version);
     let person = ["user", "author", "source"].into_iter().find_map(|name| author(&payload[name]));
+    reading.nameless = uuid.is_none() && person.is_none();
     reading.content.author = person;
     let mut at = ["event_timestamp_ms", "created_at", "updated_at"].into_iter();
     reading.content.occurred_at = at.find_map(|name| time(&payload[name]));
     reading
 }
 
-fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>, owner: &str) -> Reading {
+fn deleted(id: &str, by: Option<String>, at: Option<jiff::Timestamp>) -> Reading {
     let mut reading = plain(Kind::Post, format!("post:{id}"), crate::normalise::deleted());
     let content = &mut reading.content;
-    if by.as_deref() == Some(owner) {
-        content.published = Published::ByThePage;
-    }
     content.action = Action::Deleted;
     content.occurred_at = at;
     content.author = by.map(|id| Author { id: Some(id), ..Author::default() });
@@ -194,6 +193,7 @@ fn like(
     let mut reading = plain(Kind::Reaction, format!("like:{id}"), Version::of_action(["created"]));
     let content = &mut reading.content;
     content.author = by;
+    content.reaction = Some("like".to_owned());
     content.occurred_at = at;
     content.link = liked.as_deref().and_then(|liked| link(liked_author, liked));
     content.parent = liked.map(|id| Parent { id, kind: Some(Kind::Post) });
@@ -260,7 +260,17 @@ fn message(event: &Value, users: &Value) -> Option<Reading> {
     let data = &created["message_data"];
     let attachments = value::message_attachments(&data["attachment"]);
     let by = id(created, "sender_id").map(|id| known_author(&id, users));
-    Some(direct_message(&id(event, "id")?, text(&data["text"]), attachments, by, at))
+    let mut reading = direct_message(&id(event, "id")?, text(&data["text"]), attachments, by, at);
+    reading.content.location = shared_location(&data["attachment"]["location"]);
+    Some(reading)
+}
+
+/// The place that a message shares: a point, or a place of X's.
+///
+/// Source: developer.x.com, "Message create object", `location`.
+fn shared_location(shared: &Value) -> Option<Location> {
+    let coordinates = &shared["shared_coordinate"]["coordinates"];
+    value::location(coordinates, &shared["shared_place"]["place"])
 }
 
 /// A direct message, as API v2 answers it.
@@ -308,15 +318,12 @@ fn between(event: &Value, what: &str, version: Version, users: &Value) -> Option
     Some(reading)
 }
 
-fn broadcast_comment(payload: &Value, owner: &str) -> Option<Reading> {
+fn broadcast_comment(payload: &Value) -> Option<Reading> {
     let said = text(&payload["message"]);
     let thing = format!("broadcast_comment:{}", id(payload, "message_id")?);
     let mut reading = plain(Kind::Comment, thing, Version::of_content(said.as_deref(), []));
     let content = &mut reading.content;
     content.author = author(&payload["author"]);
-    if content.author.as_ref().and_then(|author| author.id.as_deref()) == Some(owner) {
-        content.published = Published::ByThePage;
-    }
     content.text = said;
     content.parent = id(payload, "broadcast_id").map(|id| Parent { id, kind: None });
     Some(reading)

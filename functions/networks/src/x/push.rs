@@ -7,7 +7,7 @@
 //! Guaranteed: every element of every array, known or not, and every object is in some update. Not kept are nulls,
 //! empty arrays, and of `users` and `apps` what no element speaks of; of a user or an app, what names it is put
 //! beside the elements concerned, the rest of its profile is not. Where that alone is what a body holds, the whole
-//! body is an update of nobody's.
+//! body is an update of nobody's; but there is none of a body whose arrays are there and empty.
 //!
 //! Sources: docs.x.com, "Account Activity API" and "X Activity API: event payloads" (2026-08).
 
@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
 use crate::network::{Network, NetworkId};
-use crate::push::members::{Members, elements};
+use crate::push::members::{Members, elements, is_empty_list};
 
 /// The most updates that are made of one body, beyond what X can put in [`crate::push::MAX_PUSH_BYTES`] of real events.
 /// What is left is one update more, so that an array of empty objects does not take a hundred times its room.
@@ -53,13 +53,15 @@ pub(crate) const MESSAGE_ARRAYS: [&str; 3] =
 
 /// Splits a body of X's, if it is JSON and there is anything in it.
 pub(crate) fn split(body: &[u8]) -> Option<Vec<Update>> {
-    let mut updates = Updates { list: Vec::new(), left: Vec::new(), besides: 8 * body.len() + 4096 };
+    let besides = 8 * body.len() + 4096;
+    let mut updates = Updates { list: Vec::new(), left: Vec::new(), is_empty: false, besides };
     let whole: &RawValue = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     match elements(whole) {
         Some(bodies) => bodies.into_iter().for_each(|body| updates.take_body(body)),
         None => updates.take_body(whole),
     }
-    Some(updates.done()).filter(|updates| !updates.is_empty())
+    let is_empty = updates.is_empty;
+    Some(updates.done()).filter(|updates| is_empty || !updates.is_empty())
 }
 
 /// The updates found so far.
@@ -67,6 +69,8 @@ struct Updates<'a> {
     list: Vec<Update>,
     /// What came after the last that there was room for.
     left: Vec<&'a RawValue>,
+    /// Whether a body's arrays were all empty.
+    is_empty: bool,
     /// How many bytes may still be put beside elements, so that a profile is not repeated without end.
     besides: usize,
 }
@@ -110,7 +114,9 @@ impl<'a> Updates<'a> {
             return;
         }
         let known = |name: &str| name == "for_user_id" || ACCOUNT_ACTIVITY.contains(&name);
-        if members.iter().any(|(name, _)| known(name)) {
+        if !members.is_empty() && members.iter().all(|(name, raw)| name == "data" && is_empty_list(raw)) {
+            self.is_empty = true;
+        } else if members.iter().any(|(name, _)| known(name)) {
             self.take_account_activity(body, &members);
         } else {
             self.push_unknown(&[], body);
@@ -174,6 +180,10 @@ impl<'a> Updates<'a> {
         }
         if self.list.len() + self.left.len() == before {
             let told = beside.scalars.is_empty();
+            if told && members.iter().any(|(_, raw)| is_empty_list(raw)) {
+                self.is_empty = true;
+                return;
+            }
             self.push_unknown(if told { &[] } else { &owners }, body);
         }
     }
@@ -425,12 +435,7 @@ fn bounded_name(name: &str) -> &str {
 }
 
 fn is_empty(raw: &RawValue) -> bool {
-    let text = raw.get();
-    text == "null" || text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(is_blank)
-}
-
-fn is_blank(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_whitespace())
+    raw.get() == "null" || is_empty_list(raw)
 }
 
 fn is_short_scalar(raw: &RawValue) -> bool {
@@ -574,7 +579,7 @@ mod tests {
             json!({}),
             json!([]),
             json!({"for_user_id": "1"}),
-            json!({"for_user_id": "1", "tweet_create_events": null, "follow_events": [], "users": {"1": {}}}),
+            json!({"for_user_id": "1", "tweet_create_events": null, "users": {"1": {}}}),
             json!({"data": {"id": "1", "text": "a filtered stream's"}, "matching_rules": [{"id": "1"}]}),
         ] {
             let updates = split_value(&body);

@@ -1,16 +1,18 @@
 //! YouTube Data v3: a channel's new videos, and the comments on them and their answers.
 //!
-//! Videos are those of the uploads playlist, 50 a call; comment threads come newest first, 100 a call, with some of
-//! their answers; where there are more answers than the thread shows, and their number has changed, they are listed.
-//! Each call is 1 unit of the day's 10,000 (developers.google.com/youtube/v3/determine_quota_cost).
+//! Videos are those of the uploads playlist, 50 a call; comment threads come newest first, with some of their answers;
+//! where there are more answers than the thread shows, and their number has changed, they are listed. Of threads 100
+//! are asked for, and in this order about 20 are answered, with a next page (github.com/sameerdash2/comment-viewer,
+//! issue 10). Each call is 1 unit of the day's 10,000 (developers.google.com/youtube/v3/determine_quota_cost).
 //!
 //! # How deep it looks
 //! There is no `publishedAfter`, and threads are in the order of their own publication: an answer to an older thread,
 //! an edit, or a comment that was held for review does not move a thread up. So each tick walks down to what the last
-//! one began with, through all of the last hour, and through at least the first 100 threads; every
-//! [`Settings::sweep_every`] a walk goes down [`Settings::sweep_depth`]. What happens on older threads is found while
-//! the thread is that young, and later no more. Of videos, the first 50 are looked at each tick, for changes of their
-//! titles and descriptions too.
+//! one began with, through the first page of threads, and through all of the [last two hours](crate::poll::walk) from
+//! time to time; every [`Settings::sweep_every`] a sweep goes down [`Settings::sweep_depth`], or more rarely where its
+//! pages are more than [`Settings::sweeps`] allows. What happens on older threads is found while the thread is that
+//! young, and later no more. Of videos, the first 50 are looked at each tick, for changes of their titles and
+//! descriptions too.
 //!
 //! # What is not guaranteed
 //! Private and unlisted videos are no publications, until they are public. What was deleted is not answered. In which
@@ -29,11 +31,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::google::answers::{self as google, Refusal};
-use crate::inbox::{EntryKey, Event};
+use crate::inbox::{EntryKey, Event, Wanted};
+use crate::network::NetworkId;
 use crate::poll::body::{members, tree};
-use crate::poll::budget::{midnight_pacific, sweep_milliunits, sweep_within};
+use crate::poll::budget::{Sweeps, midnight_pacific, sweep_milliunits};
 use crate::poll::memory::Remembered;
 use crate::poll::scope::ms;
+use crate::poll::settings::ApiSettings;
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
     Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
@@ -41,8 +45,6 @@ use crate::poll::{
 };
 use found::Found;
 
-/// How much of the past is walked again: what was held for review for less is found at once.
-const SLACK_MS: i64 = 2_700_000;
 /// How many videos and threads with many answers are remembered.
 const REMEMBERED_VIDEOS: usize = 60;
 const REMEMBERED_THREADS: usize = 200;
@@ -63,6 +65,9 @@ pub(super) const SWEEPS: u64 = sweep_milliunits(SWEEP_UNITS as u64, SWEEP_EVERY)
 /// The most videos that an answer holds.
 const MAX_VIDEOS: u32 = 50;
 
+/// What is asked of a video.
+const VIDEO_PARTS: &str = "snippet,contentDetails,status";
+
 /// The version of the API unless it is set.
 pub(super) const VERSION: &str = "v3";
 
@@ -77,6 +82,8 @@ pub struct Settings {
     pub comments: u32,
     /// How often older threads are looked at again.
     pub sweep_every: Duration,
+    /// What that may take a day, in thousandths of a unit.
+    pub sweeps: u64,
     /// How old these may be.
     pub sweep_depth: Duration,
 }
@@ -88,6 +95,7 @@ impl Default for Settings {
             videos: MAX_VIDEOS,
             comments: 100,
             sweep_every: SWEEP_EVERY,
+            sweeps: u64::MAX,
             sweep_depth: Duration::from_secs(30 * 24 * 3600),
         }
     }
@@ -100,10 +108,37 @@ pub(super) fn begin(start: Start<'_>) -> Begun {
         version: api.version.to_string(),
         videos: api.page_size.min(MAX_VIDEOS),
         comments: api.page_size,
-        sweep_every: sweep_within(SWEEP_EVERY, SWEEP_UNITS, sweeps),
+        sweeps,
         ..Settings::default()
     };
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
+}
+
+/// The playlist of a channel's uploads: it has the channel's id with `UU` for `UC`.
+fn uploads_of(channel: &str) -> Option<String> {
+    channel.strip_prefix("UC").map(|rest| format!("UU{rest}"))
+}
+
+/// Asks for a video that was pushed, as it stands in the list of the channel's uploads.
+pub(super) fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> NetworkRequest {
+    let video = if let Wanted::Video { video, .. } = wanted { video.clone() } else { String::new() };
+    let playlist = uploads_of(page.as_str()).unwrap_or_else(|| page.to_string());
+    let query = vec![("part", VIDEO_PARTS.to_owned()), ("playlistId", playlist), ("videoId", video)];
+    request(&api.version, "video", "playlistItems", query, MAX_VIDEOS)
+}
+
+/// Reads the answer. A video that is private or unlisted, or in the list no more, is not told: where it is shown
+/// later, it is pushed again, or found by polling.
+pub(super) fn completed(wanted: &Wanted, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
+    let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
+    let verdict = google::verdict(answer, now, midnight_pacific(now), (READING_SCOPE, true));
+    let (Verdict::Fine, Wanted::Video { video, edited }) = (&verdict, wanted) else {
+        return nothing(verdict);
+    };
+    match members(answer.body).and_then(|body| Found::of(&body)) {
+        Some(found) => ParsedResponse { events: found.video(video, *edited).into_iter().collect(), verdict },
+        None => nothing(Verdict::Malformed),
+    }
 }
 
 /// A thread whose answers are to be listed.
@@ -119,6 +154,26 @@ struct Thread {
     tries: u8,
 }
 
+fn request(
+    version: &str,
+    what: &'static str,
+    name: &str,
+    mut query: Vec<(&'static str, String)>,
+    most: u32,
+) -> NetworkRequest {
+    query.push(("maxResults", most.to_string()));
+    NetworkRequest {
+        operation: what,
+        to: Endpoint::Api,
+        method: Method::Get,
+        path: format!("/youtube/{}/{name}", crate::poll::body::encoded(version)),
+        query,
+        headers: Vec::new(),
+        auth: Auth::Bearer,
+        units: 1,
+    }
+}
+
 /// What is kept between ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -130,8 +185,9 @@ pub struct Checkpoint {
     threads: Walks,
     /// The threads of the last page whose answers are not all listed yet.
     waiting: VecDeque<Thread>,
-    /// When a walk through older threads began last.
-    swept_at: Option<Timestamp>,
+    /// The walks through older threads.
+    #[serde(flatten)]
+    sweeps: Sweeps,
     seen_videos: Remembered,
     seen_threads: Remembered,
 }
@@ -152,6 +208,11 @@ enum Pending {
     Answers(Option<String>),
 }
 
+/// The scope that shows a channel and its videos (developers.google.com/youtube/v3/docs/channels/list).
+const READING_SCOPE: &str = "https://www.googleapis.com/auth/youtube.readonly";
+/// The scope that comments take (developers.google.com/youtube/v3/docs/commentThreads/list).
+const COMMENTS_SCOPE: &str = "https://www.googleapis.com/auth/youtube.force-ssl";
+
 /// A tick's collection of a channel.
 #[derive(Debug)]
 pub struct Collection {
@@ -167,12 +228,14 @@ impl Collection {
     /// Begins where the last tick ended.
     #[must_use]
     pub fn new(scope: Scope, settings: Settings, mut kept: Checkpoint) -> Self {
-        kept.videos.begin_back(scope.now_ms(), SLACK_MS);
-        let every = ms(settings.sweep_every);
-        let is_due = kept.swept_at.is_none_or(|at| scope.now_ms() - at.as_millisecond() >= every);
-        let back = if is_due { ms(settings.sweep_depth) } else { SLACK_MS };
-        if kept.threads.begin_back(scope.now_ms(), back) && is_due {
-            kept.swept_at = Some(scope.now);
+        let now = scope.now_ms();
+        kept.videos.begin_late(now, |ms| ms);
+        if kept.sweeps.is_due(scope.now, settings.sweep_every, SWEEP_UNITS, settings.sweeps) {
+            if kept.threads.begin_back(now, ms(settings.sweep_depth)) {
+                kept.sweeps.began(scope.now);
+            }
+        } else {
+            kept.threads.begin_late(now, |ms| ms);
         }
         Self { scope, settings, kept, done: Vec::new(), over: false, pending: None }
     }
@@ -194,26 +257,6 @@ impl Collection {
         parts.filter(|part| !self.done.contains(part)).find(open)
     }
 
-    fn request(
-        &self,
-        what: &'static str,
-        name: &str,
-        mut query: Vec<(&'static str, String)>,
-        most: u32,
-    ) -> NetworkRequest {
-        query.push(("maxResults", most.to_string()));
-        NetworkRequest {
-            operation: what,
-            to: Endpoint::Api,
-            method: Method::Get,
-            path: format!("/youtube/{}/{name}", crate::poll::body::encoded(&self.settings.version)),
-            query,
-            headers: Vec::new(),
-            auth: Auth::Bearer,
-            units: 1,
-        }
-    }
-
     fn ask_part(&self, part: Part) -> NetworkRequest {
         let own = |text: &str| text.to_owned();
         let (videos, comments) = (self.settings.videos, self.settings.comments);
@@ -230,7 +273,7 @@ impl Collection {
             }
             Part::Videos => {
                 let playlist = self.kept.uploads.clone().unwrap_or_default();
-                let query = vec![("part", own("snippet,contentDetails,status")), ("playlistId", playlist)];
+                let query = vec![("part", own(VIDEO_PARTS)), ("playlistId", playlist)];
                 ("videos", "playlistItems", query, videos)
             }
             Part::Threads => {
@@ -250,7 +293,7 @@ impl Collection {
             }
         };
         query.extend(cursor.map(|cursor| ("pageToken", cursor)));
-        self.request(what, name, query, most)
+        request(&self.settings.version, what, name, query, most)
     }
 
     fn heard_check(&mut self, body: &[u8]) -> Verdict {
@@ -259,15 +302,18 @@ impl Collection {
         if !body.is_object() {
             return Verdict::Malformed;
         }
-        // A user without a channel has no `items`.
+        if body["items"].as_array().is_none_or(Vec::is_empty) {
+            // A user without a channel has no `items`, and so no other channel is named.
+            return Verdict::Token(TokenTrouble::Narrowed(None));
+        }
         let mut channels = body["items"].as_array().into_iter().flatten();
         let Some(channel) = channels.find(|channel| channel["id"].as_str() == Some(owner)) else {
             return Verdict::NotThePages;
         };
         let uploads = channel["contentDetails"]["relatedPlaylists"]["uploads"].as_str();
-        // Each channel's uploads have the channel's id with `UU` for `UC`.
-        let derived = || owner.strip_prefix("UC").map(|rest| format!("UU{rest}"));
-        let Some(uploads) = uploads.map(str::to_owned).or_else(derived) else { return Verdict::Malformed };
+        let Some(uploads) = uploads.map(str::to_owned).or_else(|| uploads_of(owner)) else {
+            return Verdict::Malformed;
+        };
         self.kept.uploads = Some(uploads);
         self.kept.checked = Some(self.scope.token_version);
         Verdict::Fine
@@ -293,15 +339,15 @@ impl Collection {
     }
 
     fn videos(&self, found: Found<'_>) -> Option<(Vec<Event>, Pending)> {
-        let down_to = self.kept.videos.current()?.down_to.unwrap_or(i64::MIN);
-        let after = self.scope.told_after(down_to);
+        let told_to = self.kept.videos.current()?.told_to().unwrap_or(i64::MIN);
+        let after = self.scope.told_after(told_to);
         let (events, keys, step) = found.videos(after, &self.scope, &self.kept.seen_videos);
         Some((events, Pending::Videos(step, keys)))
     }
 
     fn threads(&self, found: Found<'_>) -> Option<(Vec<Event>, Pending)> {
-        let down_to = self.kept.threads.current()?.down_to.unwrap_or(i64::MIN);
-        let after = self.scope.told_after(down_to);
+        let told_to = self.kept.threads.current()?.told_to().unwrap_or(i64::MIN);
+        let after = self.scope.told_after(told_to);
         let (events, threads, step) = found.threads(after, self.scope.now_ms());
         let waiting = threads.into_iter().filter(|thread| {
             let key = found::answers_key(&thread.id, thread.answers);
@@ -329,6 +375,8 @@ impl Collection {
                 keys.iter().rev().for_each(|key| self.kept.seen_videos.note(key, REMEMBERED_VIDEOS));
             }
             Some(Pending::Threads(step, waiting)) => {
+                let gap = self.kept.threads.current();
+                self.kept.sweeps.answered(gap.is_none_or(|gap| gap.cursor.is_none()));
                 self.kept.threads.walked(step, floor);
                 self.kept.waiting.extend(waiting);
             }
@@ -415,7 +463,11 @@ impl Collector for Collection {
         self.pending = None;
         let part = self.part();
         let object = part == Some(Part::Answers);
-        let verdict = google::verdict(answer, now, midnight_pacific(now), object);
+        let scope = match part {
+            Some(Part::Threads | Part::Answers) => COMMENTS_SCOPE,
+            _ => READING_SCOPE,
+        };
+        let verdict = google::verdict(answer, now, midnight_pacific(now), (scope, object));
         let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
         match part {
             None => nothing(verdict),

@@ -3,6 +3,8 @@
 pub mod collect;
 mod coverage;
 mod normalise;
+pub mod push;
+mod subscription;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,8 +12,11 @@ use std::time::Duration;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{FIVE_MINUTES, NetworkSpec, TokenSpec};
+use crate::spec::{CompletionSpec, FIVE_MINUTES, NetworkSpec, TokenSpec};
 use crate::storage_limit::StorageTerm;
+
+/// The parameter that names the channel in the address of its pushes.
+const PUSH_PARAMETER: &str = "channel";
 
 /// How long authorised data may be kept.
 const STORAGE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -21,9 +26,10 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     name: "youtube",
     title: "YouTube",
     environment: "YOUTUBE",
-    push: None,
+    push: Some(&push::PUSH),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
+    version_ends: None,
     page_sizes: 1..=100,
     collect: collect::begin,
     // developers.google.com/youtube/v3/determine_quota_cost: of a project, unless it was given more.
@@ -32,11 +38,15 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // Videos and threads.
     idle_cost: Some(IdleCost { per_run: 2, sweeps: collect::SWEEPS, kept_back: KEPT_BACK }),
     least_calls: 8,
-    completion: None,
+    completion: Some(&CompletionSpec {
+        request: collect::complete,
+        read: |wanted, answer, _, now| collect::completed(wanted, answer, now),
+        keeps_key: false,
+    }),
     // developers.google.com/identity/protocols/oauth2: an access token lasts about an hour, and the refresh token
     // stays.
     token: TokenSpec {
-        grant: |_| Some(GrantType::RefreshToken),
+        grant: |_, _| Some(GrantType::RefreshToken),
         renewals: &[Renewal::WITH_REFRESH_TOKEN],
         renew_ahead: FIVE_MINUTES,
         app: Some("GOOGLE"),

@@ -20,7 +20,7 @@ pub(crate) fn answers(input: &[u8]) -> String {
         if choice % 2 == 0 {
             facebook::run(&settings, &page, 1, kept, now)
         } else {
-            instagram::run(&settings, instagram::Login::Instagram, &page, 1, kept, now)
+            instagram::run(&settings, carteiro_networks::page::Login::Instagram, &page, 1, kept, now)
         }
     };
     let status = [200, 400, 500][usize::from(choice / 2) % 3];
@@ -32,7 +32,7 @@ pub(crate) fn answers(input: &[u8]) -> String {
     for _ in 0..MOST_CALLS {
         let Some(request) = run.next() else { break };
         assert!(
-            request.path.starts_with("/v26.0/") && request.path.is_ascii() && !request.path.contains(' ')
+            request.path.starts_with("/v27.0/") && request.path.is_ascii() && !request.path.contains(' ')
         );
         let heard = run.on_response(&NetworkResponse { status, header: &|_| header, body }, now);
         for event in heard.events.iter().take(20) {

@@ -60,7 +60,11 @@ fn good(shape: &dyn Shape, app: &str, holder: &Holder, known: &Token, expires_at
         scopes.iter().map(|scope| json!({"scope": scope, "target_ids": [profile, holder.id]})).collect();
     let issued_at = known.issued_ms / 1000;
     json!({
-        "app_id": app, "type": if holder.is_the_page { "PAGE" } else { "USER" }, "application": "An app", "is_valid": true,
+        "app_id": app, "type": match holder.login {
+            Login::Unified => "SYSTEM_USER",
+            _ if holder.is_the_page => "PAGE",
+            _ => "USER",
+        }, "application": "An app", "is_valid": true,
         "expires_at": expires_at, "data_access_expires_at": (known.issued_ms + CONSENT_MS) / 1000,
         "issued_at": issued_at, "profile_id": profile, "user_id": "100000000000001",
         "scopes": scopes, "granular_scopes": granular,

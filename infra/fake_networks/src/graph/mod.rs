@@ -1,6 +1,6 @@
 //! Meta's Graph API: nodes with fields, edges with pages, and what both networks of it share.
 //!
-//! Sources: developers.facebook.com/docs/graph-api (overview, paginated results, error handling, rate limiting), v26.0.
+//! Sources: developers.facebook.com/docs/graph-api (overview, paginated results, error handling, rate limiting), v27.0.
 //! Any version is answered, and none.
 //!
 //! Chosen where the documentation leaves it open: limits above an edge's most are answered with the most; `ratings`,
@@ -202,6 +202,9 @@ pub(crate) fn answer(shape: &dyn Shape, shelf: &mut Shelf, request: &Request) ->
         Ok(found) => found,
         Err(refusal) => return refusal.reply(&trace),
     };
+    if let Some(refusal) = unproven(shelf, request, &token) {
+        return refusal.reply(&trace);
+    }
     let page = shelf.tokens.page_of(&token).unwrap_or_default();
     let (limited, over_limit) = spent(shape, shelf, &page);
     let answered = match limited {
@@ -216,6 +219,19 @@ pub(crate) fn answer(shape: &dyn Shape, shelf: &mut Shelf, request: &Request) ->
         Err(refusal) => refusal.reply(&trace),
     };
     with_usage(shape, shelf, &page, request, reply).over_limit(over_limit)
+}
+
+/// The refusal of a call that is not proven with the app's secret, or wrongly.
+fn unproven(shelf: &Shelf, request: &Request, token: &str) -> Option<Refusal> {
+    let (secret, is_required) = shelf.app_secret.as_ref()?;
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let code = ring::hmac::sign(&key, token.as_bytes());
+    let right: String = code.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    match request.query("appsecret_proof") {
+        Some(proof) if proof == right => None,
+        Some(_) => Some(Refusal::wrong_proof()),
+        None => is_required.then(Refusal::no_proof),
+    }
 }
 
 /// How the network says that a limit is spent, from now on until then.
@@ -286,7 +302,7 @@ fn with_usage(shape: &dyn Shape, shelf: &Shelf, page: &str, request: &Request, r
         "estimated_time_to_regain_access": regain,
     }]});
     let of_app = json!({"call_count": app, "total_time": app / 2, "total_cputime": app / 2});
-    let version = below_version(request).0.unwrap_or("v26.0");
+    let version = below_version(request).0.unwrap_or("v27.0");
     reply
         .with("x-app-usage", &of_app)
         .with("x-business-use-case-usage", &of_page)

@@ -85,6 +85,18 @@ impl Refusal {
         Self::new(400, 100, format!("(#100) {message}"))
     }
 
+    /// The proof is not the token's by the app's secret.
+    pub(crate) fn wrong_proof() -> Self {
+        let message = "Invalid appsecret_proof provided in the API argument";
+        Self { kind: "GraphMethodException", ..Self::new(400, 100, message) }
+    }
+
+    /// The app requires a proof.
+    pub(crate) fn no_proof() -> Self {
+        let message = "API calls from the server require an appsecret_proof argument";
+        Self { kind: "GraphMethodException", ..Self::new(400, 100, message) }
+    }
+
     pub(crate) fn syntax(at: usize) -> Self {
         Self::new(400, 2500, format!("Syntax error \"Expected name.\" at character {at}."))
     }

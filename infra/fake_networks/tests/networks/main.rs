@@ -4,6 +4,7 @@
 
 mod faults;
 mod googleplay;
+mod late;
 mod linkedin;
 mod meta;
 mod support;

@@ -121,6 +121,25 @@ async fn reviews_tags_and_conversations_have_lists_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_wrong_proof_is_refused_and_a_missing_one_where_it_is_required() {
+    let world = page().await;
+    let me = "/facebook/v27.0/me";
+    let wrong = format!("{me}?appsecret_proof=00");
+    assert_eq!(world.get(&wrong, TOKEN).await.status, 200, "no secret is known");
+    world.networks.app_secret(Facebook, "secret", false);
+    assert_eq!(world.get(me, TOKEN).await.status, 200);
+    assert_eq!(error(&world.get(&wrong, TOKEN).await), (400, 100, None));
+    world.networks.app_secret(Facebook, "secret", true);
+    let refused = world.get(me, TOKEN).await.json();
+    assert_eq!(refused["error"]["message"], "API calls from the server require an appsecret_proof argument");
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"secret");
+    let code = ring::hmac::sign(&key, TOKEN.as_bytes());
+    let proof: String = code.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(world.get(&format!("{me}?appsecret_proof={proof}"), TOKEN).await.status, 200);
+    assert!(!world.networks.calls(Facebook).iter().any(|call| call.query.contains(&proof)));
+}
+
+#[tokio::test]
 async fn a_token_is_refused_in_the_networks_words_and_each_call_noted() {
     let world = page().await;
     let networks = &world.networks;

@@ -78,7 +78,7 @@ impl Demonstration<'_> {
         Ok(())
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         let now_ms = i64::try_from(self.clock.now_ms()).unwrap_or_default();
         Timestamp::from_millisecond(now_ms).unwrap_or_default()
     }

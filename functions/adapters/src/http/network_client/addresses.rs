@@ -1,4 +1,4 @@
-//! Where networks are: two addresses of each, which are settings.
+//! Where networks are: two addresses of each, and the hubs that push for some, which are settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use carteiro_networks::network::Network;
-use carteiro_networks::page::AccessToken;
+use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::Endpoint;
 use http::Uri;
 
@@ -78,7 +78,10 @@ pub struct Pair {
 
 /// The addresses of all networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses(BTreeMap<Network, Pair>);
+pub struct Addresses {
+    pairs: BTreeMap<Network, Pair>,
+    hubs: BTreeMap<Network, Address>,
+}
 
 impl Addresses {
     /// Reads them from the environment that the template sets: `FACEBOOK_BASE_URL`, `FACEBOOK_TOKEN_URL`, … None where
@@ -92,28 +95,35 @@ impl Addresses {
         };
         // All of them are read first, so that every error is reported.
         let pairs = Network::ALL.map(&mut pair);
-        pairs.into_iter().collect::<Option<_>>().map(Self)
+        let mut hub = |network: Network| {
+            let name = network.spec().push?.subscription?.hub?;
+            Some(reader.parsed(name).map(|hub| (network, hub)))
+        };
+        let hubs: Vec<_> = Network::ALL.into_iter().filter_map(&mut hub).collect();
+        let pairs = pairs.into_iter().collect::<Option<_>>();
+        pairs.zip(hubs.into_iter().collect::<Option<_>>()).map(|(pairs, hubs)| Self { pairs, hubs })
     }
 
     /// Where a network's requests with a page's token go; None of a network without addresses.
     pub(super) fn of_page(
         &self,
         network: Network,
-        token: &AccessToken,
+        (token, login): (&AccessToken, Option<Login>),
         endpoint: Endpoint,
     ) -> Option<&Address> {
         let route = network.spec().token.route;
-        let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, endpoint));
-        let pair = self.0.get(&network)?;
-        Some(match endpoint {
-            Endpoint::Api => &pair.api,
-            Endpoint::Token => &pair.token,
-        })
+        let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, login, endpoint));
+        let pair = self.pairs.get(&network);
+        match endpoint {
+            Endpoint::Api => pair.map(|pair| &pair.api),
+            Endpoint::Token => pair.map(|pair| &pair.token),
+            Endpoint::Hub => self.hubs.get(&network),
+        }
     }
 
     /// Where a network's renewals are posted to.
     pub(super) fn of_renewal(&self, network: Network) -> Option<&Address> {
-        self.0.get(&network).map(|pair| &pair.token)
+        self.pairs.get(&network).map(|pair| &pair.token)
     }
 }
 
@@ -161,7 +171,8 @@ mod tests {
     fn each_instagram_login_has_its_own_host() {
         let addresses = addresses();
         let of = |network, token: &str, endpoint| {
-            addresses.of_page(network, &AccessToken::from_stored(token.to_owned()), endpoint).unwrap().whole()
+            let token = AccessToken::from_stored(token.to_owned());
+            addresses.of_page(network, (&token, None), endpoint).unwrap().whole()
         };
         let host = "https://instagram-token-url.example";
         for endpoint in [Endpoint::Api, Endpoint::Token] {
@@ -173,6 +184,10 @@ mod tests {
         assert_eq!(of(Network::Facebook, facebook, api), "https://facebook-base-url.example");
         assert_eq!(of(Network::Facebook, facebook, token), "https://facebook-token-url.example");
         assert_eq!(of(Network::GooglePlay, facebook, api), "https://google-play-base-url.example");
+        let token = AccessToken::from_stored(facebook.to_owned());
+        let told = |login| addresses.of_page(Network::Instagram, (&token, Some(login)), api).unwrap().whole();
+        assert_eq!(told(Login::Instagram), host, "what its owner says comes before the token's letters");
+        assert_eq!(told(Login::Unified), "https://instagram-base-url.example");
         assert_eq!(addresses.of_renewal(Network::X).unwrap().whole(), "https://x-token-url.example");
     }
 

@@ -126,7 +126,14 @@ async fn request(
     request: &NetworkRequest,
 ) -> Result<Answered, CallError> {
     let (access_token, app) = (&token(), AccessToken::from_stored("1|app".to_owned()));
-    client.request(network, request, Credentials { access_token, app_token: Some(&app) }, time()).await
+    client
+        .request(
+            network,
+            request,
+            Credentials { app_token: Some(&app), ..Credentials::of(access_token) },
+            time(),
+        )
+        .await
 }
 
 fn line(request: &str) -> &str {
@@ -182,7 +189,7 @@ async fn tokens_of_instagrams_own_login_go_to_its_own_host() {
     let client = server.client();
     for text in ["IGAAx", "EAAx"] {
         let access_token = &AccessToken::from_stored(text.to_owned());
-        let credentials = Credentials { access_token, app_token: None };
+        let credentials = Credentials::of(access_token);
         client.request(Network::Instagram, &ask_with(Auth::Bearer), credentials, time()).await.unwrap();
     }
     let requests = server.requests();
@@ -191,12 +198,23 @@ async fn tokens_of_instagrams_own_login_go_to_its_own_host() {
 }
 
 #[tokio::test]
+async fn a_proof_goes_into_the_query_beside_the_token() {
+    let server = Server::answering(FINE).await;
+    let client = server.client();
+    let (token, proof) = (token(), AccessToken::from_stored("0a1b".to_owned()));
+    let credentials = Credentials { proof: Some(("appsecret_proof", &proof)), ..Credentials::of(&token) };
+    client.request(Network::Facebook, &ask_with(Auth::Bearer), credentials, time()).await.unwrap();
+    assert!(line(&server.only()).contains("&appsecret_proof=0a1b HTTP/1.1"), "{}", line(&server.only()));
+    assert!(!format!("{credentials:?}").contains("0a1b"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_request_is_not_sent() {
     let server = Server::answering(FINE).await;
     let client = server.client();
     let refused = async |request: NetworkRequest, token: &str| {
         let access_token = &AccessToken::from_stored(token.to_owned());
-        let credentials = Credentials { access_token, app_token: None };
+        let credentials = Credentials::of(access_token);
         let error = client.request(Network::Facebook, &request, credentials, time()).await.unwrap_err();
         assert!(matches!(error, CallError::NotMade(_)) && error.is_unsent() && !error.is_transient());
         assert!(!format!("{error:?}{}", chain(&error)).contains("Secret"), "{error:?}");
@@ -343,7 +361,8 @@ async fn an_answer_above_the_bound_is_not_read_to_its_end() {
 async fn a_call_ends_in_time_and_none_begins_without_time() {
     let nothing_yet = Server::answering("").await;
     let half = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
-    let credentials = Credentials { access_token: &token(), app_token: None };
+    let token = token();
+    let credentials = Credentials::of(&token);
     for server in [&nothing_yet, &half] {
         let time = CallTime { now: now(), within: Duration::from_millis(300) };
         let stopwatch = crate::runtime::clock::Stopwatch::start();
@@ -373,7 +392,8 @@ fn no_call_may_take_longer_than_the_longest() {
 async fn a_connection_is_kept_but_not_through_a_long_sleep() {
     let server = Server::answering(FINE).await;
     let client = server.client();
-    let credentials = Credentials { access_token: &token(), app_token: None };
+    let token = token();
+    let credentials = Credentials::of(&token);
     for (seconds, connections) in [(0, 1), (1, 1), (14, 1), (900, 2), (901, 2)] {
         let now = now() + Duration::from_secs(seconds);
         let time = CallTime { now, within: LONG };
@@ -429,6 +449,7 @@ async fn no_error_has_anything_of_a_token_or_a_url_in_it() {
             assert!(!told.contains(secret), "{told}");
         }
     }
-    let credentials = Credentials { access_token: &token(), app_token: None };
+    let token = token();
+    let credentials = Credentials::of(&token);
     assert!(!format!("{credentials:?}").contains(SECRET));
 }

@@ -125,7 +125,7 @@ fn a_changed_review_is_one_more_item_and_a_repeated_one_is_none() {
     let mut network = FakeNetwork(vec![(1, START_MS - 3_000_000, None)]);
     let (first, checkpoint) = network.tick(Checkpoint::default(), START_MS);
     let (again, checkpoint) = network.tick(checkpoint, START_MS + 900_000);
-    assert!(again.events.is_empty());
+    assert_eq!(keys(&again.events, &page()), keys(&first.events, &page()), "told again, and known");
     network.0[0].1 = START_MS + 1_000_000;
     let (changed, _) = network.tick(checkpoint, START_MS + 1_800_000);
     let (old, new) = (&readings(&first.events, &page())[0], &readings(&changed.events, &page())[0]);
@@ -153,6 +153,14 @@ fn an_answer_to_an_older_review_is_found_within_hours() {
 }
 
 #[test]
+fn a_reviews_stars_are_its_rating() {
+    let network = FakeNetwork(vec![(1, START_MS, Some(START_MS))]);
+    let told = readings(&network.events(), &page());
+    let stars = told.iter().map(|one| (one.network_id(), one.content.rating.and_then(|rating| rating.stars)));
+    assert_eq!(stars.collect::<Vec<_>>(), [(Some("r1"), Some(5)), (Some("r1"), None)]);
+}
+
+#[test]
 fn a_quiet_app_is_one_call_a_tick() {
     let (first, checkpoint) = FakeNetwork::default().tick(Checkpoint::default(), START_MS);
     let (second, _) = FakeNetwork::default().tick(checkpoint, START_MS + 900_000);
@@ -171,7 +179,7 @@ fn refusals_are_the_tokens_and_limits_end_with_the_hour() {
     };
     let denied = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission"}});
     let narrowed = |word: Option<&str>| Verdict::Token(TokenTrouble::Narrowed(word.map(str::to_owned)));
-    assert_eq!(said(403, denied), narrowed(Some("PERMISSION_DENIED")));
+    assert_eq!(said(403, denied), narrowed(None));
     assert_eq!(said(404, json!({})), narrowed(None));
     assert_eq!(said(401, json!({})), Verdict::Token(TokenTrouble::Expired));
     let quota = json!({"error": {"code": 403, "errors": [{"reason": "quotaExceeded"}]}});

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::poll::body::{number_header, tree, value, word};
+use crate::poll::body::{number_header, tree, value};
 use crate::poll::budget::midnight_utc;
 use crate::poll::scope::after;
-use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, OperatorFault, TokenTrouble, Verdict};
 
 /// The longest wait that an answer may ask for, in seconds.
 const DAY: i64 = 24 * 3600;
@@ -21,10 +21,12 @@ pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     match answer.status {
         200..=299 => Verdict::Fine,
         401 => Verdict::Token(unauthorized(&body())),
-        403 => Verdict::Token(TokenTrouble::Narrowed(body()["code"].as_str().and_then(word))),
+        403 if is_about_the_app(&body()) => Verdict::OurFault(OperatorFault::AppAccess),
+        // Its code says that access is denied, and names no permission.
+        403 => Verdict::Token(TokenTrouble::Narrowed(None)),
         404 | 410 => Verdict::Gone,
-        426 => Verdict::OurFault("version_withdrawn"),
-        400 if is_about_the_version(&body()) => Verdict::OurFault("version_withdrawn"),
+        426 => Verdict::OurFault(OperatorFault::VersionWithdrawn),
+        400 if is_about_the_version(&body()) => Verdict::OurFault(OperatorFault::VersionWithdrawn),
         429 => limited(answer, &body(), now),
         408 | 500.. => Verdict::Transient,
         _ => Verdict::Malformed,
@@ -41,7 +43,16 @@ fn unauthorized(body: &Value) -> TokenTrouble {
 }
 
 fn is_about_the_version(body: &Value) -> bool {
-    matches!(body["code"].as_str(), Some("NONEXISTENT_VERSION" | "VERSION_MISSING"))
+    matches!(body["code"].as_str(), Some("NONEXISTENT_VERSION" | "VERSION_MISSING" | "INVALID_VERSION"))
+}
+
+/// Whether a refusal speaks of the application, which lacks a product. A member's missing scope or role is told without
+/// that word ("Not enough permissions to access: …").
+fn is_about_the_app(body: &Value) -> bool {
+    let said = body["message"].as_str().unwrap_or_default().to_ascii_lowercase();
+    ["this application", "your application", "application is not", "application does not"]
+        .iter()
+        .any(|part| said.contains(part))
 }
 
 /// Limits are of a day that ends at midnight UTC; an answer may say another time, though none is documented.
@@ -58,10 +69,13 @@ fn limited(answer: &NetworkResponse<'_>, body: &Value, now: Timestamp) -> Verdic
 pub(super) enum Role {
     /// A role that may see what is collected.
     Sees,
-    /// This role, which may not see it.
-    Blind(String),
+    /// A role that may not see it.
+    Blind,
     /// No role in the list that was read.
-    None,
+    None {
+        /// Whether the list has roles at other companies.
+        others: bool,
+    },
 }
 
 /// The member's best role at a company, of a list of roles.
@@ -79,6 +93,7 @@ pub(super) fn role(elements: &[&RawValue], owner: &str) -> Role {
         roles.map(|entry| entry["role"].as_str().unwrap_or_default().to_owned()).collect();
     match roles.iter().find(|role| *role != BLIND) {
         Some(_) => Role::Sees,
-        None => roles.first().map_or(Role::None, |role| Role::Blind(role.clone())),
+        None if roles.is_empty() => Role::None { others: !elements.is_empty() },
+        None => Role::Blind,
     }
 }

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::waiting::{Prompt, Waiting, comment_of};
 use super::{OVERLAP, Post};
 use crate::collected::By;
-use crate::inbox::{Event, Shape};
+use crate::inbox::{EntryKey, Event, Shape, Version};
 use crate::linkedin::normalise::{is_comment, said, spelled_out};
 use crate::network::Network;
 use crate::poll::body::{list, value};
+use crate::poll::memory::number_key;
 use crate::poll::walk::Step;
 use crate::push::members::Members;
 
@@ -27,6 +28,8 @@ pub(super) struct Notifications {
     pub(super) prompts: Vec<Prompt>,
     /// The comments that were deleted.
     pub(super) deleted: Vec<String>,
+    /// The keys of all of them, of the known ones too.
+    pub(super) keys: Vec<EntryKey>,
 }
 
 /// A page of posts.
@@ -59,6 +62,24 @@ fn event(shape: Shape, field: &str, raw: &RawValue) -> Event {
 /// A notification, of what was kept of it.
 pub(super) fn notified(told: &Value) -> Option<Event> {
     Some(event(Shape::LinkedinNotification, "notification", &to_raw_value(told).ok()?))
+}
+
+/// A comment that was asked for by its URN.
+pub(super) fn comment(body: &[u8], urn: &str) -> Option<Event> {
+    let raw: &RawValue = serde_json::from_slice(body).ok()?;
+    let comment = value(raw);
+    let own = comment["commentUrn"].as_str().or_else(|| comment["$URN"].as_str());
+    let is_it = own.map_or(comment["id"].is_string(), |own| spelled_out(own) == urn);
+    is_it.then(|| event(Shape::LinkedinComment, "comment", raw))
+}
+
+/// The key of a notification: what happened to what, and when; all that it says, where it does not say that.
+fn key_of(told: &Value, raw: &RawValue) -> EntryKey {
+    let text = |name: &str| told[name].as_str();
+    match (text("action"), text("generatedActivity"), told["lastModifiedAt"].as_i64()) {
+        (Some(action), Some(activity), Some(at)) => number_key(&format!("told:{action}:{activity}"), at),
+        _ => EntryKey::new("told", &Version::of_action([raw.get()])),
+    }
 }
 
 /// The first of these members that is a time, in milliseconds.
@@ -97,12 +118,19 @@ impl<'a> Found<'a> {
         more.then(|| end.saturating_sub(OVERLAP).max(offset.saturating_add(1)))
     }
 
-    /// Notifications, but for those of comments without a text: such a comment's post is to be looked at instead.
-    pub(super) fn notifications(self) -> Notifications {
-        let mut found = Notifications { events: Vec::new(), prompts: Vec::new(), deleted: Vec::new() };
+    /// Notifications that are not known yet, but for those of comments without a text: such a comment's post is to be
+    /// looked at instead.
+    pub(super) fn notifications(self, is_known: impl Fn(&EntryKey) -> bool) -> Notifications {
+        let mut found =
+            Notifications { events: Vec::new(), prompts: Vec::new(), deleted: Vec::new(), keys: Vec::new() };
         for raw in self.elements {
             let told = value(raw);
             if !told.is_object() {
+                continue;
+            }
+            let key = key_of(&told, raw);
+            found.keys.push(key.clone());
+            if is_known(&key) {
                 continue;
             }
             let event = event(Shape::LinkedinNotification, "notification", raw);

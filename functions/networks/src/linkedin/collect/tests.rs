@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::collected::{Action, Kind, Published};
 use crate::inbox::{Event, Shape};
-use crate::network::NetworkId;
+use crate::network::{Network, NetworkId};
 use crate::normalise;
+use crate::poll::OperatorFault;
 use crate::poll::test_support::{
     self, Fault, InMemory, Reply, START_MS, Tick, any_body, at, drive, kept, keys, query, readings, samples,
     things, ticks,
@@ -299,7 +300,7 @@ fn a_token_of_who_has_no_role_at_the_company_brings_in_nothing() {
     let network = FakeNetwork { role: "RECRUITING_POSTER", ..FakeNetwork::default() };
     let mut run = Collection::new(scope(START_MS), settings(), Checkpoint::default());
     let driven = drive(&mut run, at(START_MS), 10, false, |request| network.answer(request));
-    let narrowed = Verdict::Token(TokenTrouble::Narrowed(Some("RECRUITING_POSTER".to_owned())));
+    let narrowed = Verdict::Token(TokenTrouble::Narrowed(None));
     assert_eq!(driven.verdicts.last(), Some(&narrowed));
 }
 
@@ -313,7 +314,7 @@ fn an_empty_list_is_believed_once_the_role_was_checked() {
     let mut run = Collection::new(scope(now), settings(), checkpoint.clone());
     let driven = drive(&mut run, at(now), 10, false, |request| network.answer(request));
     assert_eq!(driven.operations(), ["notifications", "posts", "roles", "roles"]);
-    let narrowed = Verdict::Token(TokenTrouble::Narrowed(Some("RECRUITING_POSTER".to_owned())));
+    let narrowed = Verdict::Token(TokenTrouble::Narrowed(None));
     assert_eq!(driven.verdicts.last(), Some(&narrowed));
     // An administrator whose posts are gone is believed, and not asked about again.
     let empty = FakeNetwork::default();
@@ -344,9 +345,18 @@ fn a_comment_without_its_text_has_its_post_listed() {
     // The post, which has its turn in this tick too, is listed once.
     assert_eq!(driven.operations(), ["notifications", "posts", "comments"]);
     let readings = readings(&driven.events, &page());
-    let found: Vec<_> =
-        readings.iter().map(|reading| (reading.content.kind, reading.content.action)).collect();
-    assert_eq!(found, [(Kind::Comment, Action::Deleted), (Kind::Comment, Action::Created)]);
+    let comments = readings.iter().filter(|reading| reading.content.kind == Kind::Comment);
+    let found: Vec<_> = comments.map(|reading| reading.content.action).collect();
+    assert_eq!(found, [Action::Deleted, Action::Created]);
+    // Within two hours both are listed again, and neither is told or looked for once more.
+    let now = now + 4 * 900_000;
+    let mut run = Collection::new(scope(now), settings(), kept(&run));
+    let again = drive(&mut run, at(now), 10, false, |request| match request.operation {
+        "notifications" => Reply::json(200, &told),
+        _ => network.answer(request),
+    });
+    assert_eq!(again.operations(), ["notifications", "posts", "comments"], "the post has its turn");
+    assert!(again.events.iter().all(|event| event.field != "notification"));
 }
 
 #[test]
@@ -371,6 +381,20 @@ fn a_dead_token_or_a_vanished_thing_loses_nothing_else() {
 }
 
 #[test]
+fn a_version_ends_a_year_after_its_month() {
+    for (version, end) in [
+        ("202609", Some("2027-09-15T00:00:00Z")),
+        ("202612", Some("2027-12-15T00:00:00Z")),
+        ("202508.02", Some("2026-08-15T00:00:00Z")),
+        ("202613", None),
+        ("v27.0", None),
+        ("", None),
+    ] {
+        assert_eq!(version_ends(version), end.map(|end| end.parse().unwrap()), "{version}");
+    }
+}
+
+#[test]
 fn an_answers_errors_are_told_apart() {
     let now = at(START_MS);
     let said = |status, body: Value| Reply::json(status, &body).told(|answer| verdict(answer, now));
@@ -378,9 +402,14 @@ fn an_answers_errors_are_told_apart() {
     assert_eq!(said(401, revoked), Verdict::Token(TokenTrouble::Revoked));
     assert_eq!(said(401, json!({"code": "EXPIRED_ACCESS_TOKEN"})), Verdict::Token(TokenTrouble::Expired));
     let denied = json!({"status": 403, "code": "ACCESS_DENIED", "message": "Not enough permissions"});
-    let narrowed = Verdict::Token(TokenTrouble::Narrowed(Some("ACCESS_DENIED".to_owned())));
+    let narrowed = Verdict::Token(TokenTrouble::Narrowed(None));
     assert_eq!(said(403, denied), narrowed);
-    assert_eq!(said(426, json!({"code": "NONEXISTENT_VERSION"})), Verdict::OurFault("version_withdrawn"));
+    let withdrawn = Verdict::OurFault(OperatorFault::VersionWithdrawn);
+    assert_eq!(said(426, json!({"code": "NONEXISTENT_VERSION"})), withdrawn);
+    assert_eq!(said(400, json!({"code": "VERSION_MISSING"})), withdrawn);
+    let product =
+        json!({"code": "ACCESS_DENIED", "message": "This application is not allowed to access: posts"});
+    assert_eq!(said(403, product), Verdict::OurFault(OperatorFault::AppAccess));
     let midnight = "2026-11-23T00:00:00Z".parse().unwrap();
     assert_eq!(
         said(429, json!({"status": 429})),
@@ -393,11 +422,82 @@ fn an_answers_errors_are_told_apart() {
 }
 
 #[test]
+fn a_comments_images_are_told_by_image_asset_or_address() {
+    let comment = |content: Value| {
+        let found = json!({"id": "2", "commentUrn": "urn:li:comment:(urn:li:share:1,2)", "actor": "urn:li:person:a",
+            "object": "urn:li:share:1", "message": {"text": "a"}, "content": content});
+        let raw = serde_json::value::to_raw_value(&found).unwrap();
+        let event = Event {
+            network: Network::Linkedin,
+            by: crate::collected::By::Poll,
+            shape: Shape::LinkedinComment,
+            field: "comment".into(),
+            sent_at: None,
+            raw,
+            beside: None,
+        };
+        let all = normalise::read(&event, &page()).content.attachments;
+        all.into_iter().map(|one| (one.kind, one.id, one.url)).collect::<Vec<_>>()
+    };
+    let image = |id: Option<&str>, url: Option<&str>| {
+        ("image".to_owned(), id.map(str::to_owned), url.map(str::to_owned))
+    };
+    let asset = "urn:li:digitalmediaAsset:B";
+    assert_eq!(
+        comment(json!([
+            {"entity": {"image": "urn:li:image:A"}},
+            {"entity": {"digitalmediaAsset": asset}, "type": "IMAGE", "url": "https://media.test/2.png"},
+            {"entity": asset, "type": "IMAGE"},
+            {"url": "https://media.test/3.png", "type": "IMAGE"},
+            {"type": "IMAGE"},
+            "odd",
+        ])),
+        [
+            image(Some("urn:li:image:A"), None),
+            image(Some(asset), Some("https://media.test/2.png")),
+            image(Some(asset), None),
+            image(None, Some("https://media.test/3.png")),
+        ]
+    );
+    assert_eq!(comment(json!({"of": "another form"})), []);
+}
+
+#[test]
+fn an_administrators_comment_is_the_pages_publication() {
+    let told = |action: &str, owner: Option<&str>| {
+        let found = json!({"action": action, "notificationId": 7, "generatedActivity": "urn:li:comment:(activity:1,2)",
+            "decoratedGeneratedActivity": {"comment": {"owner": owner, "text": "obrigado"}}});
+        let raw = serde_json::value::to_raw_value(&found).unwrap();
+        let event = Event {
+            network: Network::Linkedin,
+            by: crate::collected::By::Poll,
+            shape: Shape::LinkedinNotification,
+            field: "notification".into(),
+            sent_at: None,
+            raw,
+            beside: None,
+        };
+        normalise::read(&event, &page()).content
+    };
+    for (action, owner, published) in [
+        ("ADMIN_COMMENT", None, Published::ByThePage),
+        ("ADMIN_COMMENT", Some("urn:li:person:a"), Published::ByThePage),
+        ("COMMENT", Some("urn:li:organization:1337"), Published::ByThePage),
+        ("COMMENT", Some("urn:li:person:a"), Published::Interaction),
+        ("LIKE", None, Published::Interaction),
+    ] {
+        let content = told(action, owner);
+        assert_eq!(content.published, published, "{action} by {owner:?}");
+        assert_eq!(content.reaction.as_deref(), (action == "LIKE").then_some("like"));
+    }
+}
+
+#[test]
 fn both_spellings_of_a_comment_are_one_thing() {
     let read = |shape, body: &Value| {
         let raw = serde_json::value::to_raw_value(body).unwrap();
         let event = Event {
-            network: crate::network::Network::Linkedin,
+            network: Network::Linkedin,
             by: crate::collected::By::Poll,
             shape,
             field: String::new(),
@@ -618,7 +718,7 @@ fn refused_notifications_are_asked_for_in_shorter_times() {
         _ => listed(&[]),
     });
     let last = requested.iter().rev().find(|(_, request)| request.operation == "notifications").unwrap();
-    assert!(START_MS + 39 * 900_000 - range(&last.1).0 < 2 * HOUR_MS, "it has caught up: {last:?}");
+    assert!(START_MS + 39 * 900_000 - range(&last.1).0 < 4 * HOUR_MS, "it has caught up: {last:?}");
 }
 
 #[test]

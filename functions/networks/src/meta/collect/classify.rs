@@ -9,8 +9,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Settings;
+use crate::meta::proof::says_proof;
 use crate::normalise::value::{is_true, number, parse, text};
-use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+use crate::poll::{CooldownScope, NetworkResponse, OperatorFault, TokenTrouble, Verdict};
 
 /// The longest wait that is believed.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
@@ -83,9 +84,13 @@ pub(crate) fn read(answer: &NetworkResponse<'_>, settings: &Settings, now: Times
 fn of_error(error: &Value, status: u16, usage: &Usage, settings: &Settings, now: Timestamp) -> Verdict {
     let code = number(error, "code");
     let subcode = number(error, "error_subcode");
+    let fault = operator_fault(code.unwrap_or_default(), error).filter(|_| !is_true(error, "is_transient"));
+    if let Some(fault) = fault {
+        return Verdict::OurFault(fault);
+    }
     match (code.unwrap_or_default(), subcode) {
         // The app's own limit; the others' are the page's, its user's or its use case's.
-        (4, _) => usage.wait(CooldownScope::TheApp, settings, now),
+        (4 | 341, _) => usage.wait(CooldownScope::TheApp, settings, now),
         (17 | 32 | 613 | 80000..80100, _) => usage.wait(CooldownScope::ThePage, settings, now),
         (368, _) => {
             Verdict::Wait { until: now.saturating_add(BLOCKED).unwrap_or(now), of: CooldownScope::ThePage }
@@ -105,17 +110,65 @@ fn of_error(error: &Value, status: u16, usage: &Usage, settings: &Settings, now:
     }
 }
 
+/// What the operator has to mend of the app, where that is why.
+///
+/// The codes are those of the error-handling guide and of the list of the former REST API, whose numbers the Graph API
+/// kept: 3 capability, 5 the app's list of addresses, 11 and 12 deprecated method and version, 15 an app's setting, 101
+/// the application, 104 its signature; 2635 is a withdrawn version's. That an app is blocked comes with 190 or 200, in
+/// words alone.
+fn operator_fault(code: i64, error: &Value) -> Option<OperatorFault> {
+    const BLOCKED_APP: [&str; 6] = [
+        "api access blocked",
+        "api access deactivated",
+        "application has been deleted",
+        "application has been disabled",
+        "non-active apps",
+        "provide valid app id",
+    ];
+    let said = text(error, "message").unwrap_or_default().to_ascii_lowercase();
+    match code {
+        100 if says_proof(&said) => Some(OperatorFault::AppProof),
+        3 => Some(OperatorFault::AppAccess),
+        11 | 12 | 2635 => Some(OperatorFault::VersionWithdrawn),
+        5 | 15 | 101 | 104 => Some(OperatorFault::AppRejected),
+        190 | 200 if BLOCKED_APP.iter().any(|part| said.contains(part)) => Some(OperatorFault::AppRejected),
+        _ => None,
+    }
+}
+
 fn says_permission(error: &Value) -> bool {
     let said = text(error, "message").unwrap_or_default().to_ascii_lowercase();
     said.contains("permission(s) must be granted")
 }
 
+/// The permissions that a message may name (developers.facebook.com/docs/permissions); other words that begin alike are
+/// fields, as `instagram_business_account`.
+const PERMISSIONS: [&str; 18] = [
+    "ads_read",
+    "business_management",
+    "instagram_basic",
+    "instagram_business_basic",
+    "instagram_business_manage_comments",
+    "instagram_business_manage_messages",
+    "instagram_manage_comments",
+    "instagram_manage_insights",
+    "instagram_manage_messages",
+    "manage_pages",
+    "pages_manage_engagement",
+    "pages_manage_metadata",
+    "pages_manage_posts",
+    "pages_messaging",
+    "pages_read_engagement",
+    "pages_read_user_content",
+    "pages_show_list",
+    "read_page_mailboxes",
+];
+
 /// The permission is a word of the message.
 fn narrowed(error: &Value) -> Verdict {
-    const BEGIN: [&str; 5] = ["pages_", "instagram_", "business_", "manage_pages", "read_page_"];
     let said = text(error, "message").unwrap_or_default().to_ascii_lowercase();
     let mut words = said.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
-    let named = words.find(|word| word.len() <= 64 && BEGIN.iter().any(|begin| word.starts_with(begin)));
+    let named = words.find(|word| PERMISSIONS.contains(word));
     Verdict::Token(TokenTrouble::Narrowed(named.map(str::to_owned)))
 }
 
@@ -237,8 +290,43 @@ mod tests {
             (1, None, "", Verdict::Transient),
             (2, None, "", Verdict::Transient),
             (99_999, None, "", Verdict::Malformed),
+            (341, None, "", wait(15, CooldownScope::TheApp)),
+            (10, None, "the field instagram_business_account", narrowed(None)),
         ] {
             assert_eq!(error(code, subcode, message), expected, "{code} {subcode:?} {message}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_must_mend_says_nothing_of_the_token() {
+        for (code, message, expected) in [
+            (100, "API calls from the server require an appsecret_proof argument", OperatorFault::AppProof),
+            (100, "Invalid appsecret_proof provided in the API argument", OperatorFault::AppProof),
+            (
+                3,
+                "(#3) Application does not have the capability to make this API call.",
+                OperatorFault::AppAccess,
+            ),
+            (5, "(#5) This IP can't make requests for that application.", OperatorFault::AppRejected),
+            (11, "(#11) This method is deprecated", OperatorFault::VersionWithdrawn),
+            (12, "(#12) This API version is deprecated", OperatorFault::VersionWithdrawn),
+            (15, "(#15) This method must be called with an app access_token.", OperatorFault::AppRejected),
+            (101, "Error validating application. Invalid application ID.", OperatorFault::AppRejected),
+            (104, "Incorrect signature", OperatorFault::AppRejected),
+            (
+                2635,
+                "(#2635) You are calling a deprecated version of the API.",
+                OperatorFault::VersionWithdrawn,
+            ),
+            (190, "Error validating application. Application has been deleted.", OperatorFault::AppRejected),
+            (200, "API access blocked.", OperatorFault::AppRejected),
+            (
+                200,
+                "API access deactivated. To reactivate, go to the app dashboard.",
+                OperatorFault::AppRejected,
+            ),
+        ] {
+            assert_eq!(error(code, None, message), Verdict::OurFault(expected), "{code} {message}");
         }
     }
 

@@ -6,14 +6,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answers::{Element, Listed, parameter};
-use super::edge::{Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older};
+use super::edge::{
+    AccountCheck, Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older,
+};
 use super::walk::{Child, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
 use super::{Checkpoint, Reply, Settings, encoded, read};
 use crate::inbox::Event;
 use crate::network::NetworkId;
 use crate::normalise::value::id;
 use crate::poll::{
-    Collector, NetworkRequest, NetworkResponse, ParsedResponse, Stored, TokenTrouble, Verdict,
+    Collector, NetworkRequest, NetworkResponse, OperatorFault, ParsedResponse, Stored, TokenTrouble, Verdict,
     checkpoint_json,
 };
 
@@ -29,7 +31,8 @@ enum Place {
 /// What is asked next.
 #[derive(Clone)]
 enum Task {
-    Verify,
+    /// Whose the token is: of `/me`, or of the page itself, with these fields.
+    Verify(Option<&'static str>),
     Page(Place),
     Child(Place, String),
 }
@@ -38,6 +41,8 @@ enum Task {
 #[derive(Clone, Debug, Default)]
 struct Tick {
     ended: bool,
+    /// Whether `/me` named no page, so that the page itself is asked for.
+    asks_account: bool,
     /// Whose next page is not asked for any more.
     done: BTreeSet<Place>,
     /// Of whom nothing is.
@@ -115,10 +120,23 @@ impl Collection {
             return None;
         }
         if self.kept.verified != Some(self.token) {
-            return Some(Task::Verify);
+            return Some(Task::Verify(self.account_fields()));
         }
         let mut edges = (0..self.plan.edges.len()).map(Place::Edge);
         edges.find_map(|place| self.due(place)).or_else(|| self.visit())
+    }
+
+    /// The fields by which the page itself is asked for; none where `/me` is.
+    fn account_fields(&self) -> Option<&'static str> {
+        match self.plan.account {
+            AccountCheck::AfterMe(_) if !self.tick.asks_account => None,
+            check => check.fields(),
+        }
+    }
+
+    /// Whether `/me` was asked for, and the page itself may be.
+    fn may_ask_account(&self, task: &Task) -> bool {
+        matches!((task, self.plan.account), (Task::Verify(None), AccountCheck::AfterMe(_)))
     }
 
     /// What is to be asked of a place: first what was found there, then what comes next, then what failed before.
@@ -184,6 +202,7 @@ impl Collection {
     fn request(&self, edge: &Edge, object: &str, floor: Option<i64>, after: Option<&str>) -> NetworkRequest {
         let of = match edge.of {
             EdgeOwner::ThePage => self.page.as_str(),
+            EdgeOwner::Me if self.kept.of_the_account => self.page.as_str(),
             EdgeOwner::Me => "me",
             EdgeOwner::AnObject => object,
         };
@@ -208,11 +227,17 @@ impl Collection {
     ) -> Result<Vec<Event>, Verdict> {
         let (mut kept, mut tick) = (self.kept.clone(), self.tick.clone());
         let events = match task {
-            Task::Verify => {
-                if !(self.plan.is_the_pages)(value, &self.page).ok_or(Verdict::Malformed)? {
+            Task::Verify(account) => {
+                let is_the_pages = match account {
+                    Some(_) => id(value, "id").map(|id| id == self.page.as_str()),
+                    None => (self.plan.is_the_pages)(value, &self.page),
+                };
+                let says_nothing =
+                    if self.may_ask_account(task) { Verdict::Gone } else { Verdict::Malformed };
+                if !is_the_pages.ok_or(says_nothing)? {
                     return Err(Verdict::NotThePages);
                 }
-                kept.verified = Some(self.token);
+                (kept.verified, kept.of_the_account) = (Some(self.token), account.is_some());
                 Vec::new()
             }
             Task::Page(place) => {
@@ -241,7 +266,7 @@ impl Collection {
                 events
             }
         };
-        tick.answered |= !matches!(task, Task::Verify);
+        tick.answered |= !matches!(task, Task::Verify(_));
         if let Some(kind) = self.kind(task) {
             tick.kinds.entry(kind).or_default().answered = true;
         }
@@ -265,18 +290,25 @@ impl Collection {
             Finds::Threads(_) => Vec::new(),
             _ => events(self.plan.network, edge, elements, floor, &beside(place, "")),
         };
+        let waited = walk.children.clone();
         let answers = self.found(place, &mut walk, elements, floor, kept);
+        let is_thread_list = matches!(edge.finds, Finds::Threads(_));
+        // Of conversations of which none is to be read, the last says by itself that those behind it are known.
+        let nothing_new = is_thread_list
+            && waited == walk.children
+            && elements.last().is_some_and(|last| is_older(last, edge, floor.unwrap_or(i64::MIN)));
         if walk.after.is_none() && listed.after.is_none() && elements.len() == 1 {
             tick.alone.insert(place.clone());
         }
         let started = walk.started.unwrap_or(self.now);
         let down = floor.unwrap_or(i64::MIN);
-        let is_over =
-            listed.after.is_none() || edge.order != Order::AnySince && are_older(elements, edge, down);
+        let is_over = listed.after.is_none()
+            || nothing_new
+            || edge.order != Order::AnySince && are_older(elements, edge, down);
         walk.tries = 0;
         if !is_over {
             (walk.after, walk.started) = (listed.after, Some(started));
-        } else if walk.ended(started, down, matches!(edge.finds, Finds::Threads(_))) {
+        } else if walk.ended(started, down, is_thread_list) {
             tick.done.insert(place.clone());
         }
         if let Some(post) = kept.posts.iter_mut().find(|post| post.id == object) {
@@ -315,7 +347,10 @@ impl Collection {
                 }
                 Finds::Threads(_) => {
                     let down = walk.base.or(floor).unwrap_or_default();
-                    add_child(walk, id, down);
+                    let updated = at(element, edge).unwrap_or(self.now);
+                    if let Some(down_to) = walk.reads(&id, updated, down, self.now) {
+                        add_child(walk, id, down_to);
+                    }
                 }
                 Finds::Answered(of) => {
                     let nested = Listed::nested(element.value.get(of.path).unwrap_or(&Value::Null));
@@ -342,7 +377,7 @@ impl Collection {
     /// What is asked of an object that is one of many; none of what is the page's own.
     fn kind(&self, task: &Task) -> Option<&'static str> {
         match task {
-            Task::Verify | Task::Page(Place::Edge(_)) => None,
+            Task::Verify(_) | Task::Page(Place::Edge(_)) => None,
             Task::Page(place @ Place::Post(_)) => Some(self.edge(place).what),
             Task::Child(place, _) => self.child_edge(place).map(|edge| edge.what),
         }
@@ -373,7 +408,12 @@ impl Collection {
         let is_narrowed = matches!(verdict, Verdict::Token(TokenTrouble::Narrowed(_)));
         let place = match (&verdict, task) {
             // Nothing is collected with a token that nobody has seen to be the page's.
-            (_, Task::Verify) | (Verdict::Wait { .. } | Verdict::NotThePages, _) => None,
+            (_, Task::Verify(_)) | (Verdict::Wait { .. } | Verdict::NotThePages, _) => None,
+            // The app may not ask for this, or for nothing at all; the object is not to blame.
+            (Verdict::OurFault(fault), Task::Page(place) | Task::Child(place, _)) => {
+                self.refused_to_app(place, *fault);
+                return verdict;
+            }
             (Verdict::Token(_), _) if !is_narrowed => None,
             (_, Task::Page(place) | Task::Child(place, _)) => Some(place),
         };
@@ -395,6 +435,15 @@ impl Collection {
                 self.failed(task, place, &verdict, cursor_refused);
                 if is_the_tokens { verdict } else { Verdict::Gone }
             }
+        }
+    }
+
+    /// The app was refused what it asked of a place. Nothing of that kind is asked for in this tick, or nothing more.
+    fn refused_to_app(&mut self, place: &Place, fault: OperatorFault) {
+        match place {
+            _ if !fault.spares_others() => self.tick.ended = true,
+            Place::Edge(_) => drop(self.tick.denied.insert(place.clone())),
+            Place::Post(_) => self.tick.no_visits = true,
         }
     }
 
@@ -440,9 +489,15 @@ impl Collection {
 impl Collector for Collection {
     fn next(&self) -> Option<NetworkRequest> {
         Some(match self.task()? {
-            Task::Verify => {
-                let path = format!("/{}/me", self.settings.version);
-                ask_of("me", path, vec![("fields", self.plan.me.to_owned())])
+            Task::Verify(account) => {
+                let of = if account.is_some() { encoded(self.page.as_str()) } else { "me".to_owned() };
+                let path = format!("/{}/{of}", self.settings.version);
+                let fields = account.unwrap_or(self.plan.me);
+                ask_of(
+                    if account.is_some() { "account" } else { "me" },
+                    path,
+                    vec![("fields", fields.to_owned())],
+                )
             }
             Task::Page(place) => {
                 let object = if let Place::Post(id) = &place { id.as_str() } else { "" };
@@ -472,11 +527,23 @@ impl Collector for Collection {
                 }
                 Err(verdict) => (verdict, false),
             },
-            Reply::Bad { unknown_field: true, .. } if matches!(task, Task::Verify) => {
-                (Verdict::NotThePages, false)
-            }
-            Reply::Bad { verdict, too_much, .. } => (verdict, too_much),
+            Reply::Bad { verdict, too_much, unknown_field } => match (&task, &verdict) {
+                // A user has no such field: it names no page, and so not another one.
+                _ if unknown_field && self.may_ask_account(&task) => (Verdict::Gone, false),
+                // The token may not see the page.
+                (Task::Verify(Some(_)), Verdict::Gone) => {
+                    (Verdict::Token(TokenTrouble::Narrowed(None)), false)
+                }
+                (Task::Verify(Some(_)), _) if unknown_field => {
+                    (Verdict::Token(TokenTrouble::Narrowed(None)), false)
+                }
+                _ => (verdict, too_much),
+            },
         };
+        if verdict == Verdict::Gone && self.may_ask_account(&task) {
+            self.tick.asks_account = true;
+            return ParsedResponse { events: Vec::new(), verdict };
+        }
         let halved = self.kept.halved.map_or(0, |(times, _)| times);
         too_much &= halved < 4;
         if too_much {

@@ -17,12 +17,35 @@ pub(crate) struct Plan {
     pub(crate) me: &'static str,
     /// Whether what came is the page's; `None` where it does not say.
     pub(crate) is_the_pages: fn(&Value, &NetworkId) -> Option<bool>,
+    /// Whether the page itself is asked for, with the token.
+    pub(crate) account: AccountCheck,
     /// The page's own edges, in the order in which they are asked.
     pub(crate) edges: &'static [Edge],
     /// The edge of a post's comments.
     pub(crate) comments: &'static Edge,
     /// How often all comments of a post are looked at, in seconds.
     pub(crate) whole_every: i64,
+}
+
+/// Whether the page itself is asked for to learn whose a token is, with these fields, which its own token sees alone.
+#[derive(Clone, Copy)]
+pub(crate) enum AccountCheck {
+    /// It is not.
+    Never,
+    /// It is, where `/me` names no page.
+    AfterMe(&'static str),
+    /// It is, in the place of `/me`.
+    First(&'static str),
+}
+
+impl AccountCheck {
+    /// The fields that are asked for.
+    pub(crate) fn fields(self) -> Option<&'static str> {
+        match self {
+            Self::Never => None,
+            Self::AfterMe(fields) | Self::First(fields) => Some(fields),
+        }
+    }
 }
 
 /// An edge of the graph.

@@ -69,7 +69,7 @@ impl Graph {
     }
 
     fn respond(&self, request: &NetworkRequest) -> (u16, String) {
-        assert_eq!((request.auth, &request.path[..7]), (Auth::Bearer, "/v26.0/"));
+        assert_eq!((request.auth, &request.path[..7]), (Auth::Bearer, "/v27.0/"));
         let (object, edge) = request.path[7..].split_once('/').unwrap_or((&request.path[7..], ""));
         if edge.is_empty() {
             return (200, self.me.to_string());
@@ -158,7 +158,7 @@ impl Driver {
         let now = Timestamp::from_second(graph.now).unwrap();
         match graph.network {
             Network::Facebook => facebook::run(&self.settings, &page, self.token, kept, now),
-            _ => instagram::run(&self.settings, instagram::Login::Instagram, &page, self.token, kept, now),
+            _ => instagram::run(&self.settings, crate::page::Login::Instagram, &page, self.token, kept, now),
         }
     }
 

@@ -5,6 +5,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::event;
+use crate::collected::test_support::differing;
 use crate::collected::{By, Kind, Published};
 use crate::inbox::{EntryKey, Reading, Wanted};
 use crate::instagram::collect as instagram;
@@ -217,6 +218,189 @@ fn a_tagging_post_is_one_mention_by_push_and_by_list() {
     assert_eq!(same.content.kind, Kind::Mention);
 }
 
+/// A row of the table: a name, what is pushed, what is polled, and the fields in which the two items differ.
+type Row = (&'static str, Reading, Reading, &'static [&'static str]);
+
+fn facebooks_posts() -> Vec<Row> {
+    let link = "https://www.facebook.com/501/posts/77";
+    let post = |more: Value| {
+        let mut value = json!({"verb": "add", "post_id": "501_77", "from": {"id": PAGE, "name": "Loja"},
+            "created_time": 1_790_000_000, "published": 1, "message": "m",
+            "place": {"id": "6", "name": "Loja", "location": {"latitude": -23.5, "longitude": -46.6}}});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pushed(Network::Facebook, "feed", &value)
+    };
+    let listed = |attachment: Value| {
+        let object = json!({"id": "501_77", "from": {"id": PAGE, "name": "Loja"}, "message": "m",
+            "created_time": "2026-09-21T14:13:20+0000", "permalink_url": link,
+            "place": {"id": "6", "name": "Loja", "location": {"latitude": -23.5, "longitude": -46.6}},
+            "attachments": {"data": [attachment]}});
+        polled(Network::Facebook, "posts", &object, Value::Null)
+    };
+    let image = |name: &str| json!({"image": {"src": format!("https://e.test/{name}.jpg")}});
+    vec![
+        ("a post", post(json!({"item": "status"})), listed(Value::Null), &[]),
+        (
+            "a photo",
+            post(json!({"item": "photo", "photo_id": 900, "link": "https://e.test/1.jpg"})),
+            listed(json!({"type": "photo", "target": {"id": "900"}, "media": image("1")})),
+            &[],
+        ),
+        (
+            "a video",
+            post(json!({"item": "video", "video_id": 900, "link": "https://e.test/1.jpg"})),
+            listed(json!({"type": "video_inline", "target": {"id": "900"}, "media": image("1")})),
+            &[],
+        ),
+        (
+            "a link",
+            post(json!({"item": "share", "share_id": 900, "link": "https://e.test/"})),
+            listed(json!({"type": "share", "unshimmed_url": "https://e.test/"})),
+            &[],
+        ),
+        (
+            "an album",
+            post(json!({"item": "status", "photos": ["https://e.test/1.jpg", "https://e.test/2.jpg"]})),
+            listed(json!({"type": "album", "subattachments": {"data": [
+                {"target": {"id": "1"}, "media": image("1")}, {"target": {"id": "2"}, "media": image("2")}]}})),
+            &[],
+        ),
+        (
+            "an album, with ids",
+            post(json!({"item": "status", "photos": ["https://e.test/1.jpg"], "photo_ids": ["1"]})),
+            listed(json!({"type": "album", "subattachments": {"data": [
+                {"target": {"id": "1"}, "media": image("1")}]}})),
+            // A list's photos are told by their addresses, as most pushes' are.
+            &["attachments"],
+        ),
+    ]
+}
+
+fn facebooks_comments_and_reviews() -> Vec<Row> {
+    let link = "https://www.facebook.com/501/posts/77?comment_id=";
+    let comment = |by: &str, above: &str, more: Value| {
+        let mut value = json!({"item": "comment", "verb": "add", "post_id": "501_77", "parent_id": above,
+            "comment_id": "77_88", "from": {"id": by, "name": "Ana"}, "created_time": 1_790_000_000, "message": "m"});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pushed(Network::Facebook, "feed", &value)
+    };
+    let listed = |by: &str, query: &str, more: Value| {
+        let mut object = json!({"id": "77_88", "from": {"id": by, "name": "Ana"}, "message": "m",
+            "created_time": "2026-09-21T14:13:20+0000", "permalink_url": format!("{link}{query}")});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        polled(Network::Facebook, "comments", &object, json!({"on": "501_77"}))
+    };
+    let photo = json!({"type": "photo", "media": {"image": {"src": "https://e.test/1.jpg"}}});
+    let above = json!({"parent": {"id": "77_80"}});
+    let review = json!({"item": "rating", "verb": "add", "open_graph_story_id": 904, "reviewer_id": 7, "rating": 3,
+        "reviewer_name": "Ana", "recommendation_type": "POSITIVE", "review_text": "bom", "created_time": 1_790_000_000});
+    let listed_review = json!({"open_graph_story": {"id": "904"}, "reviewer": {"id": "7", "name": "Ana"}, "rating": 3,
+        "recommendation_type": "positive", "review_text": "bom", "created_time": "2026-09-21T14:13:20+0000"});
+    let tagging = json!({"item": "post", "verb": "add", "post_id": "9_77", "message": "oi", "created_time": 1_790_000_000});
+    let tagged = json!({"id": "9_77", "message": "oi", "created_time": "2026-09-21T14:13:20+0000",
+        "from": {"id": "9", "name": "Ana"}, "permalink_url": "https://www.facebook.com/9/posts/77",
+        "attachments": {"data": [{"type": "photo", "target": {"id": "5"}}]}});
+    vec![
+        ("a comment", comment("7", "501_77", json!({})), listed("7", "88", json!({})), &[]),
+        (
+            "an answer",
+            comment("7", "77_80", json!({})),
+            listed("7", "80&reply_comment_id=88", above.clone()),
+            &[],
+        ),
+        (
+            "the page's answer",
+            comment(PAGE, "77_80", json!({})),
+            listed(PAGE, "80&reply_comment_id=88", above),
+            &[],
+        ),
+        (
+            "a comment with a photo",
+            comment("7", "501_77", json!({"photo": "https://e.test/1.jpg"})),
+            listed("7", "88", json!({"attachment": photo})),
+            &[],
+        ),
+        (
+            "a review",
+            pushed(Network::Facebook, "ratings", &review),
+            polled(Network::Facebook, "ratings", &listed_review, Value::Null),
+            &[],
+        ),
+        (
+            "a post that tags the page",
+            pushed(Network::Facebook, "mention", &tagging),
+            polled(Network::Facebook, "tagged", &tagged, Value::Null),
+            // A push of it names nobody, and has nothing of what is with it.
+            &["attachments", "author"],
+        ),
+    ]
+}
+
+fn messages_and_instagrams_comments() -> Vec<Row> {
+    let message = |network, by: &str, more: Value| {
+        let to = if by == PAGE { "7" } else { PAGE };
+        let mut object = json!({"id": "m_1", "created_time": "2026-09-21T14:13:20+0000", "message": "m",
+            "from": {"id": by, "name": "Ana"}, "to": {"data": [{"id": to}]}});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        polled(network, "messages", &object, json!({"within": "t_1"}))
+    };
+    let image =
+        json!({"data": [{"id": "5", "mime_type": "image/jpeg", "image_data": {"url": "https://cdn/1"}}]});
+    let with_image = json!({"mid": "m_1", "text": "m", "attachments": [{"type": "image", "payload": {"url": "https://cdn/1"}}]});
+    let echo = of_body(
+        Network::Facebook,
+        &json!({"object": "page", "entry": [{"id": PAGE, "time": 1, "messaging": [{"sender": {"id": PAGE},
+            "recipient": {"id": "7"}, "timestamp": 1_790_000_000_000_i64,
+            "message": {"mid": "m_1", "text": "m", "is_echo": true}}]}]}),
+    );
+    let own = |id: &str| json!({"id": "88", "text": "m", "from": {"id": id, "username": "ana"}, "media": {"id": "77"}});
+    let listed = |id: &str| {
+        let object = json!({"id": "88", "text": "m", "from": {"id": id, "username": "ana"}, "username": "ana",
+            "timestamp": "2026-09-21T14:13:20+0000", "hidden": false});
+        polled(Network::Instagram, "comments", &object, json!({"on": "77"}))
+    };
+    // A push of a message has its time in milliseconds, and no name.
+    let of_messages: &[&str] = &["author", "occurred_at"];
+    vec![
+        (
+            "a message",
+            messaged(Network::Facebook, &json!({"mid": "m_1", "text": "m"})),
+            message(Network::Facebook, "7", json!({})),
+            of_messages,
+        ),
+        ("an echo", echo, message(Network::Facebook, PAGE, json!({})), &["author"]),
+        (
+            "a message with a picture",
+            messaged(Network::Instagram, &with_image),
+            message(Network::Instagram, "7", json!({"attachments": image})),
+            // Only a list gives the picture an id.
+            &["attachments", "author", "occurred_at"],
+        ),
+        (
+            "a comment on Instagram",
+            pushed(Network::Instagram, "comments", &own("7")),
+            listed("7"),
+            // The push says only when it was sent; this one was sent at that time.
+            &[],
+        ),
+        (
+            "the account's own comment on Instagram",
+            pushed(Network::Instagram, "comments", &own(PAGE)),
+            listed(PAGE),
+            &[],
+        ),
+    ]
+}
+
+#[test]
+fn pushed_and_polled_items_say_the_same_but_for_what_is_named() {
+    let rows = [facebooks_posts(), facebooks_comments_and_reviews(), messages_and_instagrams_comments()];
+    for (name, push, poll, expected) in rows.into_iter().flatten() {
+        assert_eq!(key(&push), key(&poll), "{name}");
+        assert_eq!(differing(&push, &poll), expected, "{name}\n{push:#?}\n{poll:#?}");
+    }
+}
+
 fn completed(wanted: &Wanted, body: &str) -> (Verdict, Option<Reading>) {
     let answer = NetworkResponse { status: 200, header: &|_| None, body: body.as_bytes() };
     let now = jiff::Timestamp::from_second(1_790_000_000).unwrap();
@@ -257,7 +441,7 @@ fn a_mention_pushed_as_ids_is_completed_under_its_key() {
 fn a_completion_asks_by_the_ids_and_tells_what_is_gone_or_odd() {
     let wanted = Wanted::MentionedComment { comment: "8){access_token}8".into(), media: None };
     let request = instagram::complete(&wanted, &owner(), &crate::instagram::SPEC.api);
-    assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v26.0/501"));
+    assert_eq!((request.operation, request.path.as_str()), ("mentioned_comment", "/v27.0/501"));
     let expected =
         "mentioned_comment.comment_id(8access_token8){id,text,timestamp,username,from,media{id,permalink}}";
     assert_eq!(request.query, [("fields", expected.to_owned())]);

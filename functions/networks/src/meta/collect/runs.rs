@@ -404,7 +404,8 @@ fn a_limit_that_is_near_ends_the_run_and_what_came_is_kept() {
 
 #[test]
 fn a_facebook_logins_account_is_its_pages_own() {
-    use crate::instagram::collect::{Login, run};
+    use crate::instagram::collect::run;
+    use crate::page::Login;
     let now = jiff::Timestamp::from_second(NOW).unwrap();
     let told = |status: u16, body: &str| {
         let page = PAGE.parse().unwrap();
@@ -417,16 +418,82 @@ fn a_facebook_logins_account_is_its_pages_own() {
         (heard.verdict, run.next().map(|request| request.path))
     };
     let of_it = told(200, r#"{"id":"9","instagram_business_account":{"id":501}}"#);
-    assert_eq!(of_it, (Verdict::Fine, Some("/v26.0/501/media".to_owned())));
+    assert_eq!(of_it, (Verdict::Fine, Some("/v27.0/501/media".to_owned())));
     assert_eq!(
         told(200, r#"{"id":"9","instagram_business_account":{"id":"502"}}"#),
         (Verdict::NotThePages, None)
     );
-    assert_eq!(told(200, r#"{"id":"9"}"#), (Verdict::NotThePages, None));
-    assert_eq!(told(200, "{}"), (Verdict::Malformed, None));
+    // What names no account names no other one: the account itself is asked for.
+    let account = Some("/v27.0/501".to_owned());
+    assert_eq!(told(200, r#"{"id":"9"}"#), (Verdict::Gone, account.clone()));
+    assert_eq!(told(200, "{}"), (Verdict::Gone, account.clone()));
     // A user has no such field.
     let user = r#"{"error":{"code":100,"message":"(#100) Tried accessing nonexisting field (instagram_business_account)"}}"#;
-    assert_eq!(told(400, user), (Verdict::NotThePages, None));
+    assert_eq!(told(400, user), (Verdict::Gone, account));
+}
+
+#[test]
+fn an_account_that_a_system_user_sees_is_collected_by_its_id() {
+    use crate::instagram::collect::run;
+    use crate::page::Login;
+    let now = jiff::Timestamp::from_second(NOW).unwrap();
+    let user = json!({"error": {"code": 100,
+        "message": "(#100) Tried accessing nonexisting field (instagram_business_account) on node type (User)"}});
+    let hidden = json!({"error": {"code": 100, "error_subcode": 33, "message": "Unsupported get request."}});
+    let other = json!({"error": {"code": 100,
+        "message": "(#100) Tried accessing nonexisting field (username) on node type (Page)"}});
+    let seen = json!({"id": PAGE, "username": "loja"});
+    let denied = json!({"error": {"code": 10, "message": "requires instagram_basic"}});
+    let verified = (vec![Verdict::Gone, Verdict::Fine], Some("/v27.0/501/media".to_owned()));
+    let narrowed = |name: Option<&str>| {
+        let named = Verdict::Token(TokenTrouble::Narrowed(name.map(str::to_owned)));
+        (vec![Verdict::Gone, named], None)
+    };
+    for (login, of_account, expected) in [
+        (Login::Facebook, (200, &seen), verified.clone()),
+        (Login::Unified, (200, &seen), (vec![Verdict::Fine], verified.1.clone())),
+        (Login::Facebook, (400, &hidden), narrowed(None)),
+        (Login::Facebook, (400, &other), narrowed(None)),
+        (Login::Facebook, (403, &denied), narrowed(Some("instagram_basic"))),
+    ] {
+        let page = PAGE.parse().unwrap();
+        let mut run = run(&super::Settings::default(), login, &page, 1, super::Checkpoint::default(), now);
+        let mut verdicts = Vec::new();
+        while let Some(request) = run.next().filter(|request| ["me", "account"].contains(&request.operation))
+        {
+            let (status, body) = if request.operation == "me" { (400, &user) } else { of_account };
+            let body = body.to_string();
+            let answer = NetworkResponse { status, header: &|_| None, body: body.as_bytes() };
+            verdicts.push(run.on_response(&answer, now).verdict);
+            run.on_stored(crate::poll::Stored::default());
+        }
+        assert_eq!((verdicts, run.next().map(|request| request.path)), expected, "{login:?}");
+        let kept: super::Checkpoint = serde_json::from_str(&run.checkpoint()).unwrap();
+        assert_eq!(kept.of_the_account, kept.verified.is_some());
+    }
+}
+
+#[test]
+fn what_the_app_may_not_ask_holds_up_nothing_else() {
+    let post =
+        json!({"id": "P", "created_time": time(NOW - 3600), "comments": {"summary": {"total_count": 1}}});
+    for what in ["conversations", "comments"] {
+        let (requested, verdicts) = ticks(12, TICK, |tick, asked, _| match asked {
+            "posts" => (200, json!({"data": [post]})),
+            _ if asked == what && tick < 10 => denied(3),
+            _ => ok(asked),
+        });
+        let fault = Verdict::OurFault(crate::poll::OperatorFault::AppAccess);
+        assert!(verdicts.iter().filter(|verdict| **verdict == fault).count() >= 10, "{what}");
+        assert!(of(&requested, "/ratings").len() >= 12, "{what}");
+        assert!(of(&requested, &format!("/{what}")).iter().any(|tick| *tick >= 10), "{what} once it may");
+    }
+    let (requested, _) = ticks(3, TICK, |_, asked, _| if asked == "posts" { denied(101) } else { ok(asked) });
+    assert_eq!(
+        (of(&requested, "/feed").len(), of(&requested, "/ratings").len()),
+        (3, 0),
+        "nothing more is asked"
+    );
 }
 
 #[test]
@@ -591,4 +658,68 @@ fn an_outage_of_days_loses_no_conversation() {
     let old = json!({"i": "t_1", "f": 5, "x": 95});
     let mut child: super::walk::Child = serde_json::from_value(old).unwrap();
     assert!(child.failed(false, false, NOW));
+}
+
+/// How many calls of a kind there were.
+fn count(graph: &Graph, operation: &str) -> usize {
+    graph.calls.iter().filter(|request| request.operation == operation).count()
+}
+
+#[test]
+fn a_message_that_is_listed_late_is_found_on_both_networks() {
+    for network in [Network::Facebook, Network::Instagram] {
+        for late in [5, 30, 60, 119] {
+            let mut world = World::new(network, 100);
+            let mut driver = Driver::new();
+            // A conversation that nothing changes but the late message, and one whose only message is late.
+            world.message("t_1", NOW - 600);
+            driver.tick(&mut world.graph, 100, &[]);
+            let sent = NOW - 900;
+            let id = world.id("message");
+            let older = json!({"id": id, "created_time": time(sent), "message": "d", "from": {"id": "7"}});
+            while world.graph.now < sent + late * 60 {
+                world.graph.now += TICK;
+                driver.tick(&mut world.graph, 100, &[]);
+            }
+            let listed = world.graph.now;
+            world.graph.list("t_1", "messages").push(older);
+            let id = world.id("message");
+            let only = json!({"id": id, "created_time": time(sent), "message": "d", "from": {"id": "8"}});
+            world.graph.newest("t_2", "messages", only);
+            world.graph.list("me", "conversations").push(json!({"id": "t_2", "updated_time": time(sent)}));
+            driver.tick(&mut world.graph, 100, &[]);
+            assert!(driver.things().contains(&format!("message:{id}")), "{network}, {late} minutes");
+            while world.graph.now < listed + 8000 {
+                world.graph.now += TICK;
+                driver.tick(&mut world.graph, 100, &[]);
+            }
+            assert_eq!(driver.things(), world.expected, "{network}, {late} minutes");
+            assert!(count(&world.graph, "messages") <= 4 + 4, "{network}: a few reads each");
+            let calls = count(&world.graph, "conversations");
+            driver.tick(&mut world.graph, 100, &[]);
+            assert_eq!(count(&world.graph, "conversations"), calls + 1);
+        }
+    }
+}
+
+#[test]
+fn conversations_of_the_last_hours_take_one_call_while_nothing_changes() {
+    let mut world = World::new(Network::Facebook, 25);
+    let mut driver = Driver::new();
+    for nth in 0..60 {
+        world.message(&format!("t_{nth}"), NOW - 100_000 + nth);
+    }
+    for nth in 0..10 {
+        world.message(&format!("t_{nth}"), NOW - 60 + nth);
+    }
+    world.settle(&mut driver);
+    let before = driver.things();
+    world.message("t_30", world.graph.now - 60);
+    driver.tick(&mut world.graph, 1000, &[]);
+    let (lists, messages) = (count(&world.graph, "conversations"), count(&world.graph, "messages"));
+    world.graph.now += TICK;
+    driver.tick(&mut world.graph, 1000, &[]);
+    assert_eq!(count(&world.graph, "conversations"), lists + 1, "one call, though it has more than a page");
+    assert_eq!(count(&world.graph, "messages"), messages, "what was read is not read again at each tick");
+    assert_eq!(driver.things().len(), before.len() + 1);
 }

@@ -1,6 +1,6 @@
 //! What of an answer's JSON is kept: all but tokens.
 //!
-//! Meta puts the token of the call into the links of `paging`, also into those of nested edges. Members of that name
+//! Meta puts the token of the call, and its proof, into the links of `paging`, also into those of nested edges. Members of that name
 //! are cut off, and a token in any other link is cut out. What people wrote is left as it is: it makes the version, and
 //! the network puts no token there.
 
@@ -12,7 +12,14 @@ use crate::normalise::value::parse;
 /// Members with what people wrote.
 const WRITTEN: [&str; 5] = ["message", "text", "caption", "review_text", "snippet"];
 /// What stands before a token in a link, also in one within another.
-const BEFORE: [&str; 4] = ["access_token=", "access_token%3d", "input_token=", "input_token%3d"];
+const BEFORE: [&str; 6] = [
+    "access_token=",
+    "access_token%3d",
+    "appsecret_proof=",
+    "appsecret_proof%3d",
+    "input_token=",
+    "input_token%3d",
+];
 
 /// The JSON without what may hold a token; unchanged where nothing does.
 pub(crate) fn scrubbed(raw: &RawValue, without: &[&str]) -> Box<RawValue> {
@@ -29,7 +36,7 @@ fn scrub(value: &mut Value, without: &[&str]) -> bool {
         Value::Object(map) => {
             let before = map.len();
             map.retain(|name, _| {
-                let secret = name.ends_with("access_token") || name == "paging";
+                let secret = name.ends_with("access_token") || name == "appsecret_proof" || name == "paging";
                 !secret && !without.contains(&name.as_str())
             });
             let mut changed = map.len() != before;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::poll::MAX_CHECKPOINT_BYTES;
+use crate::poll::walk::LATE;
 
 /// For how long an object may be refused before it is passed over, in seconds: a day. Times at which the network itself
 /// fails, or answers nothing else, do not count.
@@ -26,6 +27,16 @@ const MIN_TRIES: u8 = 4;
 /// How many objects that are asked for one by one may wait before no more are looked for.
 pub(crate) const MAX_CHILDREN: usize = 40;
 
+/// How long after its last message a conversation is read again, in seconds: it may show a message late that is older
+/// than the last, and then its time does not change. The last is [`LATE`].
+const READ_AGAIN: [i64; 3] = [LATE_SECONDS / 4, LATE_SECONDS / 2, LATE_SECONDS];
+
+/// [`LATE`] in seconds.
+pub(crate) const LATE_SECONDS: i64 = LATE.as_secs().cast_signed();
+
+/// How many conversations are remembered that were read.
+const MAX_READ: usize = 150;
+
 /// By how many seconds the network's clock may be behind.
 const SKEW: i64 = 60;
 
@@ -40,6 +51,9 @@ pub struct Checkpoint {
     /// The token that was seen to be the page's.
     #[serde(rename = "v", skip_serializing_if = "Option::is_none")]
     pub(crate) verified: Option<u64>,
+    /// Whether that token is not a page's own, so that what it lists of `/me` is asked of the page.
+    #[serde(rename = "u", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_the_account: bool,
     /// How often, and when last, pages were halved that the network found too large.
     #[serde(rename = "z", skip_serializing_if = "Option::is_none")]
     pub(crate) halved: Option<(u8, i64)>,
@@ -73,6 +87,23 @@ pub(crate) struct Walk {
     /// In how many ticks it failed since it last did not.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
+    /// Of conversations: those of the last [`LATE`] that were read.
+    #[serde(rename = "r", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) read: Vec<Read>,
+}
+
+/// A conversation that was read, or waits to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Read {
+    /// A digest of its id.
+    #[serde(rename = "i")]
+    id: String,
+    /// When its last message was, as the list said.
+    #[serde(rename = "u")]
+    updated: i64,
+    /// When it was found to be read.
+    #[serde(rename = "t")]
+    at: i64,
 }
 
 /// Something that is asked for by its id: a conversation, a comment with more answers than were given.
@@ -126,6 +157,14 @@ pub(crate) struct Post {
     pub(crate) seen: Option<i64>,
 }
 
+/// FNV-1a of an id, for ids may be long.
+fn digest(id: &str) -> String {
+    let digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{digest:016x}")
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_zero(tries: &u8) -> bool {
     *tries == 0
@@ -137,6 +176,30 @@ impl Walk {
         let overlap = if self.base.is_some() { SKEW } else { overlap };
         let down = self.known.map_or_else(|| self.started.unwrap_or(now) - first, |known| known - overlap);
         down.max(0)
+    }
+
+    /// Down to which time the messages of a conversation that was met are read; none where it was read since it changed
+    /// and shows nothing late now. What was not met before is read down to `floor`.
+    ///
+    /// A message that was listed since the conversation was read is at most [`LATE`] older than that.
+    pub(crate) fn reads(&mut self, id: &str, updated: i64, floor: i64, now: i64) -> Option<i64> {
+        let digest = digest(id);
+        let known = self.read.iter().position(|read| read.id == digest).map(|at| self.read.remove(at));
+        let passed = |at: i64| READ_AGAIN.iter().filter(|after| at - updated >= **after).count();
+        let down_to = match &known {
+            Some(read) if read.updated == updated && passed(read.at) == passed(now) => None,
+            Some(read) => Some((read.at - LATE_SECONDS).min(updated)),
+            None => Some(floor),
+        };
+        let at = if down_to.is_some() { now } else { known.map_or(now, |read| read.at) };
+        self.read.push(Read { id: digest, updated, at });
+        self.read.retain(|read| now - read.updated < 2 * LATE_SECONDS);
+        if self.read.len() > MAX_READ {
+            // What is forgotten is read once more.
+            self.read.sort_by_key(|read| read.updated);
+            self.read.drain(..self.read.len() - MAX_READ);
+        }
+        down_to
     }
 
     /// A walk that came to its end, in one answer or in more; says whether it is over.
@@ -217,7 +280,7 @@ impl Checkpoint {
         if too_long(&kept) {
             let posts = kept.posts.iter_mut().map(|post| &mut post.walk);
             for walk in kept.edges.values_mut().chain(posts) {
-                walk.after = None;
+                (walk.after, walk.read) = (None, Vec::new());
                 walk.children.iter_mut().for_each(|child| child.after = None);
             }
         }
@@ -300,11 +363,13 @@ mod tests {
             children: vec![child; MAX_CHILDREN],
             base: Some(3),
             tries: 1,
+            read: vec![Read { id: digest("t"), updated: i64::MAX, at: i64::MAX }; MAX_READ],
         };
         let post =
             |created| Post { id: "p".repeat(MAX_ID_BYTES), created, walk: walk.clone(), ..Post::default() };
         let kept = Checkpoint {
             verified: Some(1),
+            of_the_account: false,
             edges: [("posts".to_owned(), walk.clone())].into(),
             posts: (0..60).map(post).collect(),
             ..Checkpoint::default()

@@ -94,3 +94,22 @@ fn every_network_with_numbers_has_limits_that_can_be_spent() {
     }
     assert_eq!(Network::GooglePlay.spec().limits[0].a_day(), 4800);
 }
+
+#[test]
+fn a_sweep_of_more_pages_than_were_thought_comes_later() {
+    let (hour, now) = (Duration::from_secs(3600), Timestamp::from_second(1_795_305_600).unwrap());
+    let after = |hours: u32| now.checked_add(hour * hours).unwrap();
+    let is_due = |sweeps: &Sweeps, hours| sweeps.is_due(after(hours), 6 * hour, 20, 80_000);
+    let mut sweeps = Sweeps::default();
+    assert!(is_due(&sweeps, 0), "none was made yet");
+    sweeps.began(now);
+    (0..20).for_each(|page| sweeps.answered(page == 0));
+    assert_eq!([is_due(&sweeps, 5), is_due(&sweeps, 6)], [false, true]);
+    // Five times as many pages as were asked for.
+    (0..81).for_each(|_| sweeps.answered(false));
+    assert_eq!([is_due(&sweeps, 29), is_due(&sweeps, 30)], [false, true]);
+    sweeps.began(after(30));
+    assert!(!is_due(&sweeps, 35) && is_due(&sweeps, 36), "they are counted from each sweep on");
+    let old: Sweeps = serde_json::from_str(r#"{"swept_at":"2026-11-22T00:00:00Z"}"#).unwrap();
+    assert_eq!(old, Sweeps { swept_at: Some(now), pages: None });
+}

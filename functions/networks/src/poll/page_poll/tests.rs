@@ -13,6 +13,7 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const TICK: Duration = Duration::from_secs(900);
 const OAUTH: GrantType = GrantType::RefreshToken;
+const VERSION: OperatorFault = OperatorFault::VersionWithdrawn;
 const KEY: GrantType = GrantType::ServiceAccount;
 
 fn at(second: i64) -> Timestamp {
@@ -32,6 +33,7 @@ fn page(network: Network) -> Page {
         network_id: "1".parse::<NetworkId>().unwrap(),
         name: "Loja".to_owned(),
         delivery: Delivery::default(),
+        login: None,
         proven: false,
         token: TokenStatus::unknown(None, at(0), at(0)),
         token_version: 1,
@@ -48,7 +50,7 @@ fn access(text: &str, refresh_token: Option<&str>, end: Option<i64>) -> Access {
 }
 
 fn last(second: i64, result: TickResult) -> LastTick {
-    LastTick { at: at(second), result, new: 0, calls: 0 }
+    LastTick { at: at(second), result, new: 0, calls: 0, cause: None }
 }
 
 fn answered(operations: &[&'static str]) -> Findings {
@@ -196,7 +198,9 @@ fn a_verdict_goes_on_ends_the_poll_or_cools_down_its_scope() {
         (Verdict::Transient, true, FollowUp::GoOn),
         (Verdict::Gone, true, FollowUp::GoOn),
         (Verdict::Malformed, true, FollowUp::GoOn),
-        (Verdict::OurFault("withdrawn"), true, FollowUp::End(PollEnd::Fault)),
+        (Verdict::OurFault(VERSION), true, FollowUp::End(PollEnd::Operator(VERSION))),
+        (Verdict::OurFault(VERSION), false, FollowUp::End(PollEnd::Operator(VERSION))),
+        (Verdict::OurFault(OperatorFault::AppAccess), true, FollowUp::GoOn),
     ] {
         assert_eq!(Findings::default().follow("me", verdict.clone(), proven), expected, "{verdict:?}");
     }
@@ -235,7 +239,7 @@ fn an_inspection_counts_unless_its_call_failed() {
         (Verdict::Malformed, false, false),
         (Verdict::Transient, false, false),
         (Verdict::Gone, false, false),
-        (Verdict::OurFault("withdrawn"), false, false),
+        (Verdict::OurFault(VERSION), false, false),
     ] {
         let TokenEnds { expires_at, consent_ends_at } = ends();
         let seen = TokenInspection { verdict, expires_at, consent_ends_at };
@@ -337,7 +341,7 @@ fn a_collection_ends_by_what_its_calls_have_met() {
         (vec![Verdict::Malformed, of_operation()], &[], PollEnd::More),
     ] {
         let mut history = CallHistory::default();
-        verdicts.iter().for_each(|verdict| history.note(verdict));
+        verdicts.iter().for_each(|verdict| history.note(verdict, 200));
         assert_eq!(history.end(&answered(operations)), end, "{verdicts:?}");
     }
 }
@@ -352,7 +356,7 @@ fn a_network_that_fails_again_and_again_is_left_alone() {
         (&[&failed, &failed, &fine, &failed], false, true),
     ] {
         let mut history = CallHistory::default();
-        verdicts.iter().for_each(|verdict| history.note(verdict));
+        verdicts.iter().for_each(|verdict| history.note(verdict, 200));
         assert_eq!((history.gives_up(true), history.gives_up(false)), (proven, unproven), "{verdicts:?}");
     }
 }
@@ -474,7 +478,7 @@ fn a_renewal_that_failed_has_its_end() {
         (Renewed::Dead { lost: false }, PollEnd::RenewalRefused { lost: false }),
         (Renewed::Wait(at(9)), PollEnd::Limited(at(9))),
         (Renewed::Unknown, PollEnd::Unavailable),
-        (Renewed::OurFault("client_refused"), PollEnd::Fault),
+        (Renewed::OurFault(VERSION), PollEnd::Operator(VERSION)),
     ] {
         assert_eq!(not_renewed(&renewed), end);
     }
@@ -482,10 +486,52 @@ fn a_renewal_that_failed_has_its_end() {
         (Verdict::Token(TokenTrouble::Expired), PollEnd::Refused(TokenTrouble::Expired)),
         (wait(CooldownScope::TheApp), PollEnd::Limited(at(HOUR))),
         (Verdict::Malformed, PollEnd::Unavailable),
-        (Verdict::OurFault("withdrawn"), PollEnd::Unavailable),
+        (Verdict::OurFault(VERSION), PollEnd::Operator(VERSION)),
     ] {
         assert_eq!(not_refreshed(verdict), end);
     }
+}
+
+#[test]
+fn a_network_that_takes_no_request_is_the_operators_matter() {
+    for (status, operations, operator, end) in [
+        (400, &[][..], None, PollEnd::Operator(OperatorFault::RequestRefused)),
+        (404, &[INSPECTION][..], None, PollEnd::Operator(OperatorFault::RequestRefused)),
+        (200, &[][..], None, PollEnd::Unavailable),
+        (400, &["me"][..], None, PollEnd::Unavailable),
+        (400, &["me"][..], Some(OperatorFault::AppAccess), PollEnd::Operator(OperatorFault::AppAccess)),
+    ] {
+        let mut history = CallHistory::default();
+        history.note(&Verdict::Malformed, status);
+        let findings = Findings { operator, ..answered(operations) };
+        assert_eq!(history.end(&findings), end, "{status} {operations:?}");
+        assert_eq!(end.allows_calls(), end != PollEnd::Operator(OperatorFault::RequestRefused));
+    }
+    // What one operation is refused ends no poll.
+    let mut findings = Findings::default();
+    let access = Verdict::OurFault(OperatorFault::AppAccess);
+    assert_eq!(findings.follow("messages", access, true), FollowUp::GoOn);
+    assert_eq!(CallHistory::default().end(&findings), PollEnd::Operator(OperatorFault::AppAccess));
+    assert_eq!(findings.observations(&PollEnd::Operator(VERSION), None), [TokenObservation::Time]);
+}
+
+#[test]
+fn a_fault_is_known_until_the_network_answers_without_it() {
+    let (proof, access) = (OperatorFault::AppProof, OperatorFault::AppAccess);
+    for (operations, end, before, met, mended, known) in [
+        (&[][..], PollEnd::Operator(proof), None, Some(proof), None, Some(proof)),
+        (&[][..], PollEnd::Operator(proof), Some(proof), Some(proof), None, Some(proof)),
+        (&[][..], PollEnd::Unavailable, Some(proof), None, None, Some(proof)),
+        (&[INSPECTION][..], PollEnd::Unavailable, Some(proof), None, None, Some(proof)),
+        (&["me"][..], PollEnd::Complete, Some(proof), None, Some(proof), None),
+        (&[][..], PollEnd::Operator(access), Some(proof), Some(access), Some(proof), Some(access)),
+        (&["me"][..], PollEnd::Complete, None, None, None, None),
+    ] {
+        let news = answered(operations).operator_news(&end, before);
+        assert_eq!(news, OperatorNews { met, mended, known }, "{operations:?} {end:?} {before:?}");
+    }
+    let renewal = Findings { app: Some(OperatorFault::ClientRefused), ..answered(&["me"]) };
+    assert_eq!(renewal.operator_news(&PollEnd::Complete, None).met, Some(OperatorFault::ClientRefused));
 }
 
 #[test]
@@ -550,11 +596,11 @@ fn a_renewed_token_takes_the_place_of_the_old_one() {
 fn a_token_of_metas_is_inspected_once_a_day_and_at_its_end() {
     for network in Network::ALL {
         let inspection = network.spec().token.inspection;
-        let by_facebook = inspection.and_then(|one| (one.permissions)(&token("EAAB1"))).is_some();
+        let by_facebook = inspection.and_then(|one| (one.permissions)(&token("EAAB1"), None)).is_some();
         assert_eq!(by_facebook, matches!(network, Network::Facebook | Network::Instagram), "{network}");
     }
     let instagram = Network::Instagram.spec().token.inspection.unwrap();
-    assert_eq!((instagram.permissions)(&token("IGAA1")), None);
+    assert_eq!((instagram.permissions)(&token("IGAA1"), None), None);
     let ends = |expires_at: Option<i64>, consent_ends_at: Option<i64>| {
         let (expires_at, consent_ends_at) = (expires_at.map(at), consent_ends_at.map(at));
         let before = page(Network::Facebook);
@@ -587,6 +633,7 @@ fn a_pushed_id_is_completed_denied_or_left_waiting() {
     for (has_event, verdict, given_up, expected) in [
         (true, Verdict::Fine, false, "ready with an event"),
         (true, wait(CooldownScope::TheApp), false, "ready with an event"),
+        (false, Verdict::Fine, false, "nothing"),
         (false, Verdict::Gone, false, "ready"),
         (false, Verdict::Malformed, true, "ready"),
         (false, Verdict::Malformed, false, "waits"),
@@ -598,6 +645,7 @@ fn a_pushed_id_is_completed_denied_or_left_waiting() {
         let found = match completion(has_event.then(event), &verdict, given_up) {
             Completion::Ready(Some(_)) => "ready with an event",
             Completion::Ready(None) => "ready",
+            Completion::Nothing => "nothing",
             Completion::Denied => "denied",
             Completion::Waits => "waits",
         };
@@ -617,5 +665,5 @@ fn pushed_ids_are_completed_from_either_end_by_turns() {
     assert_eq!(firsts, [true, false, true, false]);
     assert!(!completes_newest_first(None));
     let pushed = Network::ALL.map(is_pushed);
-    assert_eq!(pushed, [true, true, true, false, false, false]);
+    assert_eq!(pushed, [true, true, true, true, false, true]);
 }

@@ -62,7 +62,7 @@ fn a_refusal_says_who_can_help_and_what_was_lost() {
     assert_eq!(told(Network::Youtube, 400, &google, true), Renewed::Dead { lost: false });
     for network in [Network::X, Network::Youtube, Network::GooglePlay, Network::Linkedin] {
         let ours = json!({"error": "invalid_client"});
-        assert_eq!(told(network, 401, &ours, false), Renewed::OurFault("client_refused"));
+        assert_eq!(told(network, 401, &ours, false), Renewed::OurFault(OperatorFault::ClientRefused));
         assert_eq!(told(network, 503, &json!({}), true), Renewed::Unknown);
         assert_eq!(told(network, 400, &json!({"error": "invalid_request"}), true), Renewed::Unknown);
         let limited = Reply::json(429, &json!({})).with("retry-after", 30);

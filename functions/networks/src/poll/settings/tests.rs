@@ -3,12 +3,12 @@ use super::*;
 #[test]
 fn what_is_not_set_keeps_its_default() {
     assert_eq!("{}".parse::<NetworkSettings>().unwrap(), NetworkSettings::default());
-    let set = r#"{"facebook": {"version": "v27.0"}, "x": {"messages": false, "limits": {"app/mentions": 9}},
+    let set = r#"{"facebook": {"version": "v26.0"}, "x": {"messages": false, "limits": {"app/mentions": 9}},
         "youtube": {"page_size": 80, "limits": {"app": 1000000}}, "calls": 5}"#;
     let set: NetworkSettings = set.parse().unwrap();
     assert_eq!(
         (&*set.api(Network::Facebook).version, &*set.api(Network::Instagram).version),
-        ("v27.0", "v26.0")
+        ("v26.0", "v27.0")
     );
     assert_eq!((set.api(Network::X).messages, set.api(Network::X).page_size, set.calls), (false, 100, 5));
     assert_eq!(set.api(Network::Youtube).page_size, 80);

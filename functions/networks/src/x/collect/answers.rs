@@ -9,15 +9,12 @@ use serde_json::value::RawValue;
 use crate::collected::By;
 use crate::inbox::{Event, Shape};
 use crate::network::Network;
-use crate::poll::body::{list, number_header, object, tree, value, word};
-use crate::poll::scope::after;
-use crate::poll::{CooldownScope, NetworkResponse, TokenTrouble, Verdict};
+use crate::poll::body::{list, number_header, object, tree, value};
+use crate::poll::{CooldownScope, NetworkResponse, OperatorFault, TokenTrouble, Verdict};
 use crate::push::members::Members;
 
 /// X's windows, in seconds.
 const WINDOW: i64 = 15 * 60;
-/// After how long a monthly cap is looked at again: no answer says when it ends.
-const CAP_PAUSE: i64 = 6 * 3600;
 const DAY: i64 = 24 * 3600;
 
 /// What an answer of X's says. Beside `data`, `errors` are about what it includes (for example a post that was
@@ -36,7 +33,10 @@ pub fn verdict(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
             }
         }
         // One word for tokens that are over, taken back or invented; a refresh tells which.
+        401 if is_suspended(&tree(answer.body)) => Verdict::OurFault(OperatorFault::AppRejected),
         401 => Verdict::Token(TokenTrouble::Expired),
+        // Pay-per-use. It is in no table of X's; its title is `CreditsDepleted`.
+        402 => Verdict::OurFault(OperatorFault::CreditsDepleted),
         403 => forbidden(&tree(answer.body)),
         404 | 410 => Verdict::Gone,
         429 => limited(answer, now),
@@ -50,8 +50,8 @@ fn of_errors(body: &Value) -> Verdict {
     let first = &body["errors"][0];
     match problem(first) {
         "resource-not-found" => Verdict::Gone,
-        named @ ("not-authorized-for-resource" | "not-authorized-for-field") => {
-            Verdict::Token(TokenTrouble::Narrowed(word(named)))
+        "not-authorized-for-resource" | "not-authorized-for-field" => {
+            Verdict::Token(TokenTrouble::Narrowed(None))
         }
         _ => Verdict::Malformed,
     }
@@ -68,22 +68,32 @@ fn forbidden(body: &Value) -> Verdict {
         named => named,
     };
     match (named, body["reason"].as_str()) {
-        // The app is in no project, or its plan does not have the endpoint.
-        ("client-forbidden", Some("client-not-enrolled" | "official-client-forbidden")) => {
-            Verdict::OurFault("client_not_enrolled")
-        }
-        _ => Verdict::Token(TokenTrouble::Narrowed(word(named))),
+        // The user is billed, and has to enroll; no permission is named.
+        ("client-forbidden", Some("user-not-enrolled")) => Verdict::Token(TokenTrouble::Narrowed(None)),
+        // The app is in no project, its plan does not have the endpoint, or it was set up without the permission.
+        ("client-forbidden" | "oauth1-permissions", _) => Verdict::OurFault(OperatorFault::AppAccess),
+        _ if is_suspended(body) => Verdict::OurFault(OperatorFault::AppRejected),
+        _ if has_code(body, 453) => Verdict::OurFault(OperatorFault::AppAccess),
+        // X names the kind of its problem, and no permission.
+        _ => Verdict::Token(TokenTrouble::Narrowed(None)),
     }
+}
+
+/// "Invalid / suspended application".
+fn is_suspended(body: &Value) -> bool {
+    has_code(body, 416)
+}
+
+/// Whether an error has a code of the older API's, which answers still have for an app's access.
+fn has_code(body: &Value, code: i64) -> bool {
+    body["errors"].as_array().into_iter().flatten().any(|error| error["code"].as_i64() == Some(code))
 }
 
 fn limited(answer: &NetworkResponse<'_>, now: Timestamp) -> Verdict {
     let body = tree(answer.body);
     if problem(&body) == "usage-capped" || body["title"].as_str() == Some("UsageCapExceeded") {
-        // The windows' headers say nothing of a cap.
-        let tomorrow = (now.as_second().div_euclid(DAY) + 1) * DAY - now.as_second();
-        let daily = body["period"].as_str() == Some("Daily");
-        let wait = if daily { tomorrow } else { CAP_PAUSE };
-        return Verdict::Wait { until: after(now, wait), of: CooldownScope::TheApp };
+        // The windows' headers say nothing of a cap, and no answer says when a monthly one ends.
+        return Verdict::OurFault(OperatorFault::UsageCapped);
     }
     let spent = |name: &str| number_header(answer, &format!("{name}-remaining")) == Some(0);
     let reset = |name: &str| number_header(answer, &format!("{name}-reset"));
@@ -108,6 +118,7 @@ pub(super) struct Includes<'a> {
     users: HashMap<String, &'a RawValue>,
     tweets: HashMap<String, (&'a RawValue, Option<String>)>,
     media: HashMap<String, &'a RawValue>,
+    places: HashMap<String, &'a RawValue>,
 }
 
 impl<'a> Includes<'a> {
@@ -125,6 +136,7 @@ impl<'a> Includes<'a> {
             users: elements("users").filter_map(|raw| Some((id(raw, "id")?, raw))).collect(),
             tweets: elements("tweets").filter_map(tweet).collect(),
             media: elements("media").filter_map(|raw| Some((id(raw, "media_key")?, raw))).collect(),
+            places: elements("places").filter_map(|raw| Some((id(raw, "id")?, raw))).collect(),
         }
     }
 
@@ -149,7 +161,10 @@ impl<'a> Includes<'a> {
         let users = array(users.iter().filter_map(|id| Some(self.users.get(id)?.get())).collect());
         let posts = array(posts.iter().filter_map(|id| Some(self.tweets.get(id)?.0.get())).collect());
         let media: Vec<&str> = keys.filter_map(|key| Some(self.media.get(&key)?.get())).collect();
-        format!(r#"{{"users":{users},"tweets":{posts},"media":{}}}"#, array(media))
+        // Few posts name a place: those that do not are stored as before.
+        let place = element["geo"]["place_id"].as_str().and_then(|id| self.places.get(id));
+        let place = place.map(|raw| format!(r#","places":[{}]"#, raw.get())).unwrap_or_default();
+        format!(r#"{{"users":{users},"tweets":{posts},"media":{}{place}}}"#, array(media))
     }
 }
 

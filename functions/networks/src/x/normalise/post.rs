@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::value::{author, id, link, media, media_by_key, text, time};
+use super::value::{author, id, link, location, media, media_by_key, text, time};
 use super::{known_author, plain};
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
+use crate::collected::{Action, Attachment, Author, Kind, Location, Parent};
 use crate::inbox::{Reading, Version};
 
 /// A post, as both APIs tell it.
@@ -15,6 +15,7 @@ pub(super) struct Post<'a> {
     text: Option<String>,
     media: Vec<Attachment>,
     at: Option<Timestamp>,
+    location: Option<Location>,
     edited: bool,
     /// The post that it answers.
     answers: Option<String>,
@@ -66,6 +67,7 @@ pub(super) fn of_account_activity(post: &Value) -> Option<Post<'_>> {
         text: full.or_else(|| text(&post["text"])),
         media: media.unwrap_or_default(),
         at: time(&post["timestamp_ms"]).or_else(|| time(&post["created_at"])),
+        location: location(&post["coordinates"], &post["place"]),
         edited: id(&post["edit_history"], "initial_tweet_id")
             .is_some_and(|first| Some(first) != id(post, "id")),
         answers: id(post, "in_reply_to_status_id"),
@@ -96,6 +98,7 @@ pub(super) fn of_activity<'a>(post: &'a Value, includes: &'a Value, event: &'a s
         text: text(&long["text"]).or_else(|| text(&post["text"])),
         media: media_by_key(&post["attachments"], includes),
         at: time(&post["created_at"]),
+        location: included_location(&post["geo"], includes),
         edited: post["edit_history_tweet_ids"][0].as_str().is_some_and(|first| first != own),
         answered_user: id(post, "in_reply_to_user_id")
             .or(answered.as_ref().and_then(|post| post.author.clone())),
@@ -107,6 +110,18 @@ pub(super) fn of_activity<'a>(post: &'a Value, includes: &'a Value, event: &'a s
         event,
         id: own,
     })
+}
+
+/// Where a post of API v2 was made: by coordinates of its own, and by a place that stands beside it.
+fn included_location(geo: &Value, includes: &Value) -> Option<Location> {
+    let named = id(geo, "place_id");
+    let mut places = includes["places"].as_array().into_iter().flatten();
+    let place = places.find(|place| named.is_some() && id(place, "id") == named);
+    let location = location(&geo["coordinates"], place.unwrap_or(&Value::Null));
+    match (location, named) {
+        (Some(location), named) => Some(Location { id: location.id.or(named), ..location }),
+        (None, named) => named.map(|id| Location { id: Some(id), ..Location::default() }),
+    }
 }
 
 fn included_post<'a>(includes: &'a Value, wanted: &str) -> Option<&'a Value> {
@@ -138,9 +153,7 @@ impl Post<'_> {
         };
         let mut reading = plain(kind, format!("post:{}", self.id), version);
         let content = &mut reading.content;
-        if self.is_by(owner) {
-            content.published = Published::ByThePage;
-        }
+        content.location = self.location;
         if self.edited {
             content.action = Action::Edited;
         }

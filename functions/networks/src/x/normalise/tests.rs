@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::collected::test_support::differing;
 use crate::collected::{Action, Kind, Published};
 use crate::inbox::{EntryKey, Reading, Signal};
 use crate::network::Network;
@@ -309,12 +310,14 @@ fn a_like_says_who_liked_which_post() {
     for reading in [&old, &new] {
         assert_eq!(kind_of(reading), (INTERACTION, Kind::Reaction, Action::Created));
         assert_eq!((author(reading)[0], parent(reading)), ("77", "1990"));
+        assert_eq!(reading.content.reaction.as_deref(), Some("like"));
         assert_eq!(reading.content.link.as_deref(), Some("https://x.com/loja/status/1990"));
         assert_eq!(at(reading), "2018-03-26T16:33:26.14Z");
     }
     assert_eq!(key(&old), key(&new));
     let of_another = merged(payload.clone(), &json!({"liked_tweet_author_id": "77"}));
-    assert_eq!(author(&activity("like.create", &of_another, &users()))[0], PAGE, "the page's own like");
+    let own = activity("like.create", &of_another, &users());
+    assert_eq!((author(&own)[0], own.content.published), (PAGE, PUBLISHED), "the page's own like");
     assert_eq!(activity("like.create", &payload, &json!({})).content.author, None, "nobody says by whom");
 }
 
@@ -351,7 +354,7 @@ fn an_activitys_follow_is_told_apart_by_its_uuid() {
         ("block.unblock", Kind::Other, Action::Deleted),
     ] {
         let reading = activity(event_type, &payload, &Value::Null);
-        assert_eq!(kind_of(&reading), (INTERACTION, kind, action), "{event_type}");
+        assert_eq!(kind_of(&reading), (PUBLISHED, kind, action), "{event_type}");
         assert_eq!((author(&reading)[2], parent(&reading), at(&reading)), ("loja", "44", String::new()));
         let later = one(&json!({"data": {"event_uuid": "9", "filter": {"user_id": PAGE},
             "event_type": event_type, "payload": payload}}));
@@ -388,7 +391,86 @@ fn a_direct_message_is_one_entry_by_any_api() {
     let sent = message(&json!({"message_create": {"target": {"recipient_id": "77"}, "sender_id": PAGE,
         "message_data": {"text": "R$ 10"}}}));
     let sent = activity("dm.sent", &json!({"direct_message_events": [sent]}), &Value::Null);
-    assert_eq!((kind_of(&sent).0, author(&sent)[0]), (INTERACTION, PAGE));
+    assert_eq!((kind_of(&sent).0, author(&sent)[0]), (PUBLISHED, PAGE));
+    let photo = |more: Value| message(&json!({"message_create": {"sender_id": "77", "message_data": more}}));
+    let old = account(
+        "direct_message_events",
+        &photo(json!({"text": "a", "attachment": {"type": "media",
+        "media": {"id_str": "5", "type": "photo", "media_url_https": "https://ton.example/a.jpg"}}})),
+    );
+    let polled = json!({"id": "2080765901528535096", "event_type": "MessageCreate", "text": "a", "sender_id": "77",
+        "created_at": "2026-07-24T21:23:44.372Z", "attachments": {"media_keys": ["3_5"]}});
+    let polled = activity(
+        "dm.received",
+        &polled,
+        &json!({"media": [
+        {"media_key": "3_5", "type": "photo", "url": "https://pbs.example/a.jpg"}]}),
+    );
+    // Only with the user's token is the one address answered, and only with the app's the other.
+    assert_eq!((key(&old), differing(&old, &polled)), (key(&polled), vec!["attachments".to_owned()]));
+}
+
+/// Both generations' pushes and the poll's answer of one post; its kind of event is a poll's too.
+#[test]
+fn a_posts_items_differ_in_nothing_but_what_the_older_one_rounds() {
+    let place = json!({"id": "01a9", "full_name": "São Paulo, Brasil", "name": "São Paulo"});
+    let point = json!({"type": "Point", "coordinates": [-46.6333, -23.55]});
+    let old =
+        old_post(&json!({"coordinates": point, "geo": {"type": "Point", "coordinates": [-23.55, -46.6333]},
+        "place": place}));
+    let old = account("tweet_create_events", &old);
+    let new = new_post(&json!({"geo": {"place_id": "01a9", "coordinates": point}}));
+    let mut beside = users();
+    beside["places"] = json!([{"id": "02"}, place]);
+    let new = activity("post.mention.create", &new, &beside);
+    assert_eq!((key(&old), differing(&old, &new)), (key(&new), vec!["occurred_at".to_owned()]));
+    let location = new.content.location.as_ref().unwrap();
+    assert_eq!(
+        (location.name.as_deref(), location.latitude.as_ref().unwrap().to_string(), location.id.as_deref()),
+        (Some("São Paulo, Brasil"), "-23.55".to_owned(), Some("01a9"))
+    );
+    let bare = activity("post.mention.create", &new_post(&json!({"geo": {"place_id": "03"}})), &beside);
+    assert_eq!(bare.content.location.unwrap().id.as_deref(), Some("03"));
+    assert_eq!(account("tweet_create_events", &old_post(&json!({"place": null}))).content.location, None);
+}
+
+#[test]
+fn a_shared_place_is_a_messages_location() {
+    let shared = |location: Value| {
+        let data = json!({"text": "aqui", "attachment": {"type": "location", "location": location}});
+        let sent = message(&json!({"message_create": {"sender_id": "77", "message_data": data}}));
+        account("direct_message_events", &sent).content.location.unwrap()
+    };
+    let point = json!({"coordinates": {"type": "Point", "coordinates": [-46.6, -23.5]}});
+    let location = shared(json!({"type": "shared_coordinate", "shared_coordinate": point}));
+    assert_eq!((location.latitude.unwrap().to_string(), location.id), ("-23.5".to_owned(), None));
+    let place =
+        json!({"type": "shared_place", "shared_place": {"place": {"id": "01a9", "full_name": "São Paulo"}}});
+    assert_eq!(shared(place).name.as_deref(), Some("São Paulo"));
+}
+
+/// Two entries, as the documentation says, of one thing: the newer generation has no time, and the older one no id.
+#[test]
+fn a_follow_by_both_generations_is_two_entries_of_one_thing() {
+    let source = json!({"id": "22", "screen_name": "o", "username": "o", "name": "O"});
+    let target = json!({"id": PAGE, "screen_name": "loja", "username": "loja", "name": "Loja"});
+    for (verb, event_type) in [
+        ("follow", "follow.follow"),
+        ("unfollow", "follow.unfollow"),
+        ("block", "block.block"),
+        ("mute", "mute.mute"),
+    ] {
+        let array = format!("{}_events", verb.trim_start_matches("un"));
+        let old = account(
+            &array,
+            &json!({"type": verb, "created_timestamp": "1784928224372", "source": source, "target": target}),
+        );
+        let payload = json!({"source": {"data": source}, "target": {"data": target}});
+        let new = activity(event_type, &payload, &Value::Null);
+        assert_eq!((&old.thing, old.network_id()), (&new.thing, Some(format!("22:{PAGE}").as_str())));
+        assert_eq!(differing(&old, &new), ["occurred_at"]);
+        assert_ne!(key(&old), key(&new));
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use serde_json::Value;
 
-use crate::collected::{Attachment, Author};
+use crate::collected::{Attachment, Author, Location};
+use crate::normalise::value;
 
 /// An id. X's numeric `id` has lost its last digits on the way where it passed through a program that keeps numbers as
 /// floats, so that `<name>_str` goes before it. What is no whole number any more is no id.
@@ -91,6 +92,13 @@ fn best_variant(variants: &Value) -> Option<String> {
     let rate = |one: &&Value| one["bitrate"].as_u64().or_else(|| one["bit_rate"].as_u64());
     let variants = variants.as_array()?.iter().filter(|one| rate(one).is_some());
     text(&variants.max_by_key(|one| rate(one))?["url"])
+}
+
+/// A place of X's, and a point in GeoJSON: its longitude first.
+pub(super) fn location(point: &Value, place: &Value) -> Option<Location> {
+    let name = text(&place["full_name"]).or_else(|| text(&place["name"]));
+    let at = &point["coordinates"];
+    value::location(id(place, "id"), name, (&at[1], &at[0]))
 }
 
 /// What is with a direct message: media, or something that has no file, as a place.
