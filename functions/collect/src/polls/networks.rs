@@ -27,6 +27,7 @@ impl PagePoll<'_> {
             access_token: &self.access.call_token,
             login: self.page.login,
             api: self.collect.polls.settings.api(network),
+            is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,
             checkpoint: progress.checkpoint.as_deref(),
         });

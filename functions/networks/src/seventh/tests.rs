@@ -46,6 +46,7 @@ fn begin(settings: &NetworkSettings, checkpoint: Option<&str>) -> Begun {
         access_token,
         login: None,
         api: settings.api(NETWORK),
+        is_pushed: false,
         sweeps: 0,
         checkpoint,
     })
