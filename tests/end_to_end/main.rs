@@ -32,6 +32,7 @@ mod loops;
 mod neighbours;
 mod networks;
 mod operator_faults;
+mod page_freshness;
 mod page_tokens;
 mod pages;
 mod permissions;
