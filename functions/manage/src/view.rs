@@ -74,6 +74,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "name": page.name,
         "delivery": page.delivery,
         "login": page.login,
+        "ad_account": page.ad_account,
         "proven": page.proven,
         "token": {
             "state": token.state,

@@ -35,6 +35,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // a call.
     idle_cost: Some(IdleCost { per_run: 3, sweeps: 0, kept_back: 250 }),
     least_calls: 6,
+    ads: None,
     completion: None,
     // learn.microsoft.com/linkedin, "Refresh tokens": an access token lasts 60 days; the refresh token stays, to a
     // fixed end 365 days after the first grant.

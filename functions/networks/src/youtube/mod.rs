@@ -33,6 +33,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // Videos and threads.
     idle_cost: Some(IdleCost { per_run: 2, sweeps: collect::SWEEPS, kept_back: KEPT_BACK }),
     least_calls: 8,
+    ads: None,
     completion: None,
     // developers.google.com/identity/protocols/oauth2: an access token lasts about an hour, and the refresh token
     // stays.
