@@ -75,6 +75,7 @@ impl Page {
         let from = now - jiff::SignedDuration::from_hours(30 * 24);
         let spec = self.network.spec();
         let begun = (spec.collect)(Start {
+            is_pushed: false,
             scope: Scope { owner, token_version: 1, from, now },
             access_token: &AccessToken::from_stored(TOKEN.to_owned()),
             login: None,

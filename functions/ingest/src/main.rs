@@ -44,7 +44,7 @@ async fn route(
         "POST /bots/{bot}/contacts" => bots::single(ingest, &request, ItemType::CONTACT, clock).await,
         "POST /bots/{bot}/items" => bots::bulk(ingest, &request, clock).await,
         route => match pushing(route) {
-            Some(("GET", network)) => push::challenge(&ingest.secrets, network, &request),
+            Some(("GET", network)) => push::challenge(ingest, network, &request).await,
             Some(("POST", network)) => push::receive(ingest, network, &request, clock).await,
             _ => Err(Problem::not_found(format!("nothing is at {route}")).into()),
         },

@@ -1,11 +1,13 @@
 //! Pushes of networks: their check of our address, and their updates.
 //!
 //! A push is answered `200` only after everything in it is in the inbox. Any other push comes again, whole, and stores
-//! the missing updates: every update has a key of its own, those too that stand in it twice and are two. Nothing of a body is parsed before its signature was
-//! checked, and nothing of one is logged.
+//! the missing updates: every update has a key of its own, those too that stand in it twice and are two. Nothing of a
+//! body is parsed before its signature was checked, and nothing of one is logged.
 //!
-//! The check of our address is answered from the environment alone: no table is read for it.
+//! The check of our address is answered from the environment alone, and no table is read for it; but that of a hub,
+//! which asks whether a page's pushes are wanted, and waits longer.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -20,13 +22,13 @@ use carteiro_core::hop::Hop;
 use carteiro_core::id::PageId;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::after;
+use carteiro_networks::freshness::{Counted, Due};
 use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
-use carteiro_networks::page::Delivery;
 use carteiro_networks::push::signature::ChallengeError;
-use carteiro_networks::push::{MAX_PUSH_BYTES, split};
-use carteiro_networks::spec::PushSpec;
+use carteiro_networks::push::{MAX_PUSH_BYTES, address, split, split_of_page};
+use carteiro_networks::spec::{PageIs, PushSpec, Unsigned};
 use carteiro_networks::versions::Sighting;
 use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use jiff::Timestamp;
@@ -45,22 +47,42 @@ const IMMEDIATE_TIME: Duration = Duration::from_millis(500);
 /// and than the reserve of dispatching (30 s).
 const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
 
+/// How many pages' counts are written for one push at most, and how long that may take: the network waits.
+const MOST_COUNTED: usize = 8;
+const COUNTING_TIME: Duration = Duration::from_secs(1);
+
 /// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a
 /// person's.
 const LOOKUP_ROUNDS: u8 = 3;
 
 /// Answers a network's check of our address.
-pub(crate) fn challenge(
-    secrets: &Secrets,
+pub(crate) async fn challenge(
+    ingest: &Ingest,
     (network, push): (Network, &PushSpec),
     request: &Request,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let secrets = secrets.of(push.challenge_secrets, network)?;
+    let secrets = ingest.secrets.of(push.challenge_secrets, network)?;
     let answered = (push.challenge)(secrets, &|name| request.query(name)).map_err(|error| match error {
         ChallengeError::Malformed => Problem::bad_request(error.to_string()),
         ChallengeError::Refused => Problem::forbidden(error.to_string()),
+        ChallengeError::Unwanted => Problem::not_found(error.to_string()),
     })?;
+    if let Some(condition) = &answered.only_if
+        && !holds(ingest, network, condition).await?
+    {
+        tracing::info!(network = network.as_str(), "push.not_wanted");
+        return Err(Problem::not_found(ChallengeError::Unwanted.to_string()).into());
+    }
     Ok(answer(200, answered.content_type, answered.body))
+}
+
+async fn holds(ingest: &Ingest, network: Network, condition: &PageIs) -> Result<bool, AdapterError> {
+    let (page, is_connected) = match condition {
+        PageIs::Connected(page) => (page, true),
+        PageIs::NotConnected(page) => (page, false),
+    };
+    let found = ingest.dispatcher.config.find_pages(network, std::slice::from_ref(page)).await?;
+    Ok(found.is_empty() != is_connected)
 }
 
 /// Takes a push: `200` once everything in it is in the inbox.
@@ -70,8 +92,14 @@ pub(crate) async fn receive(
     request: &Request,
     clock: InvocationClock,
 ) -> Result<ApiGatewayV2httpResponse, Failure> {
-    let body = request.body.as_slice();
-    check_signature(&ingest.secrets, (network, push), request)?;
+    let page = match check_signature(&ingest.secrets, (network, push), request)? {
+        Checked::Genuine(page) => page,
+        Checked::Ignored => return Ok(empty(200)),
+    };
+    let updates = match &page {
+        Some(page) => split_of_page(network, page, &request.body),
+        None => split(network, &request.body),
+    };
     let hop = request.hop();
     if hop.is_at_limit() {
         tracing::warn!(intake = "push", source = network.as_str(), "loop.refused");
@@ -79,7 +107,7 @@ pub(crate) async fn receive(
     }
     let taking = Taking { ingest, network, hop, clock, began_at: clock.now() };
     let left = clock.left().saturating_sub(RESERVE);
-    let Ok(stored) = tokio::time::timeout(left, taking.store(split(network, body))).await else {
+    let Ok(stored) = tokio::time::timeout(left, taking.store(updates)).await else {
         tracing::warn!(network = network.as_str(), "push.out_of_time");
         return Err(Problem::unavailable("not all of it is stored; send it again").into());
     };
@@ -87,21 +115,37 @@ pub(crate) async fn receive(
     Ok(empty(200))
 }
 
+/// What the check of a signature came to.
+enum Checked {
+    /// It is the network's, and came to this page's own address, where pages have addresses of their own.
+    Genuine(Option<NetworkId>),
+    /// It is not, and the network is not to know.
+    Ignored,
+}
+
 /// Nothing of the body is read before this.
 fn check_signature(
     secrets: &Secrets,
     (network, push): (Network, &PushSpec),
     request: &Request,
-) -> Result<(), Failure> {
+) -> Result<Checked, Failure> {
     if request.body.len() > MAX_PUSH_BYTES {
         let most = MAX_PUSH_BYTES;
         return Err(Problem::too_large(format!("a push has at most {most} bytes")).into());
     }
     let (secrets, header) = (secrets.of(push.secrets, network)?, push.signature_header);
     let given = request.header(header);
-    let is_genuine = given.as_deref().is_some_and(|given| (push.is_genuine)(secrets, given, &request.body));
-    if is_genuine {
-        return Ok(());
+    let page = address::page(push, &|name| request.query(name));
+    // An address without its page has no secret that anything could be signed with.
+    let secrets = match (push.page_parameter, &page) {
+        (None, _) => Cow::Borrowed(secrets),
+        (Some(_), page) => {
+            let of = |page| address::secrets_of(secrets, network, page);
+            Cow::Owned(page.as_ref().map(of).unwrap_or_default())
+        }
+    };
+    if given.as_deref().is_some_and(|given| (push.is_genuine)(&secrets, given, &request.body)) {
+        return Ok(Checked::Genuine(page));
     }
     tracing::warn!(
         network = network.as_str(),
@@ -109,7 +153,10 @@ fn check_signature(
         bytes = request.body.len(),
         "push.refused"
     );
-    Err(Problem::unauthorized(format!("a valid {header} is needed")).into())
+    match push.unsigned {
+        Unsigned::Refused => Err(Problem::unauthorized(format!("a valid {header} is needed")).into()),
+        Unsigned::Ignored => Ok(Checked::Ignored),
+    }
 }
 
 /// The taking of one push.
@@ -261,12 +308,19 @@ impl Taking<'_> {
         let (network, entries) = (self.network.as_str(), stored.immediate.len());
         let mut known = RoutingCache::default();
         for entry in &stored.immediate {
-            known.page_is_there(entry.page.clone(), entry.received_at);
+            known.page_is_there(entry.page.clone(), Counted::All, entry.received_at);
         }
         let begin_by = after(self.began_at, IMMEDIATE_TIME);
         let dispatcher = &self.ingest.dispatcher;
-        let dispatching =
-            dispatcher.dispatch(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
+        let dispatching = async {
+            let (immediate, claim) = (stored.immediate, &stored.claim);
+            let done = dispatcher.dispatch(immediate, claim, &mut known, begin_by, self.clock).await;
+            let writing = dispatcher.freshness.write(Due::Rested(MOST_COUNTED), self.clock.now());
+            if tokio::time::timeout(COUNTING_TIME, writing).await.is_err() {
+                tracing::warn!(network, "freshness.out_of_time");
+            }
+            done
+        };
         // All of it is stored, which is the answer also where the dispatch does not end.
         match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), dispatching).await {
             Ok(DispatchSummary { dispatched, left, .. }) => {
@@ -307,19 +361,19 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
 }
 
 fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> EntryState {
-    match page.delivery {
-        _ if reading.wanted.is_some() => EntryState::Incomplete,
-        // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
-        _ if needs_proof && !page.proven => EntryState::Incomplete,
-        // The tick applies a signal about a token, because that may change the page.
-        Delivery::Immediate if reading.signal.is_none() => EntryState::Claimed(claim.clone()),
-        Delivery::Immediate | Delivery::Scheduled => EntryState::Ready,
+    // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
+    if reading.wanted.is_some() || needs_proof && !page.proven {
+        return EntryState::Incomplete;
     }
+    // The tick applies a signal about a token, because that may change the page.
+    let at_once = reading.signal.is_none() && page.delivery.is_immediate(&reading.content);
+    if at_once { EntryState::Claimed(claim.clone()) } else { EntryState::Ready }
 }
 
 #[cfg(test)]
 mod tests {
     use carteiro_core::id::{AccountId, PageId};
+    use carteiro_networks::page::Delivery;
     use serde_json::{Value, json};
 
     use super::*;

@@ -10,8 +10,10 @@ use carteiro_core::tally;
 use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use carteiro_networks::freshness::Counts;
 use carteiro_networks::page::{Page, TickResult};
 use carteiro_networks::page_notice;
+use carteiro_networks::push::subscription::SubscriptionState;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -55,8 +57,13 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page with its schedule and without its token.
-pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
+/// A page with its schedule and without its token; with its freshness, where that was read.
+pub(crate) fn page(
+    page: &Page,
+    schedule: Option<&Schedule>,
+    freshness: Option<&Counts>,
+    now: Timestamp,
+) -> Value {
     let token = &page.token;
     let time = |at: Option<Timestamp>| at.map(time::shown);
     let last_tick = schedule.and_then(|schedule| schedule.last.as_ref()).map(|last| {
@@ -67,6 +74,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
             "message": last.cause.map(|cause| cause.message(page.network)),
         })
     });
+    let silence = schedule.and_then(|schedule| schedule.silence.as_ref());
     json!({
         "id": page.id,
         "network": page.network,
@@ -85,12 +93,28 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
             "why": token.why,
             "message": page_notice::message(page, now),
         },
+        "push": push(page, schedule, now),
         "last_tick": last_tick,
         "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
         "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
+        "silence": silence.map(|silence| {
+            json!({"since": time::shown(silence.since), "usual_hours": silence.usual_hours})
+        }),
+        "freshness": freshness.map(Counts::shown),
         "created_at": time::shown(page.created_at),
         "updated_at": time::shown(page.updated_at),
     })
+}
+
+/// The page's subscription to its network's pushes; null where the network is not asked for any page by page.
+fn push(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
+    if page.network.spec().push.and_then(|push| push.subscription).is_none() {
+        return Value::Null;
+    }
+    let known = schedule.and_then(|schedule| schedule.push.as_ref());
+    let state = known.map_or(SubscriptionState::Off, |known| known.state(now));
+    let until = known.and_then(|known| known.in_force_until(now)).map(time::shown);
+    json!({"state": state, "until": until})
 }
 
 /// A webhook with the state of each item type that it takes.

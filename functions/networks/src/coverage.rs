@@ -17,7 +17,7 @@ use crate::network::Network;
 
 use Action::{Created, Deleted, Edited};
 use ByAsking::{Asked, NotAsked, NotOffered};
-use ByPush::{AsIds, NotSent, NotTaken, Whole};
+use ByPush::{AsIds, NotSent, Whole};
 
 /// How something comes by push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,6 @@ pub enum ByPush {
     AsIds(&'static [Action]),
     /// The network does not send it.
     NotSent,
-    /// The network sends it, and Carteiro has no address for it.
-    NotTaken,
 }
 
 impl ByPush {
@@ -38,7 +36,7 @@ impl ByPush {
     pub fn actions(self) -> &'static [Action] {
         match self {
             Whole(actions) | AsIds(actions) => actions,
-            NotSent | NotTaken => &[],
+            NotSent => &[],
         }
     }
 }
@@ -100,8 +98,8 @@ made from [networks/coverage](../functions/networks/src/coverage.rs) by
 `cargo run -p carteiro-networks --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
 column *by push* to a push that is read so.
 
-- **By push**: what the network sends and Carteiro takes, with its [actions](collecting.md#collected-items). *Not sent*:
-  the network has it, and sends no push of it. *Not taken*: the network sends it, and Carteiro has no address for it.
+- **By push**: what the network sends, with its [actions](collecting.md#collected-items). *Not sent*: the network has
+  it, and sends no push of it.
 - **By asking**: what the network's API answers, and [polling](collecting.md#polling) asks for. *Not asked for*: mostly
   because its answer does not distinguish a repetition. *Not offered*: the API does not answer it.
 - **—**: the network has no such thing, or none that its APIs know.
@@ -159,7 +157,6 @@ fn push_word(push: ByPush) -> String {
         Whole(actions) => names(actions),
         AsIds(actions) => format!("{}, as ids", names(actions)),
         NotSent => "not sent".to_owned(),
-        NotTaken => "not taken".to_owned(),
     }
 }
 
@@ -242,7 +239,12 @@ mod tests {
         let all = Network::ALL.into_iter().flat_map(|network| Kind::ALL.map(|kind| (network, kind)));
         let said: BTreeSet<_> = all.filter(|&(network, kind)| as_ids(network, kind)).collect();
         assert_eq!(said, wanted);
-        assert_eq!(said, BTreeSet::from([(Network::Instagram, Kind::Mention)]));
+        let expected = [
+            (Network::Instagram, Kind::Mention),
+            (Network::Youtube, Kind::Post),
+            (Network::Linkedin, Kind::Comment),
+        ];
+        assert_eq!(said, BTreeSet::from(expected));
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub enum Shape {
     XAccountActivity,
     /// X's Activity: the body's `data`.
     XActivity,
+    /// YouTube's hub: an `entry` of a feed, as JSON.
+    YoutubeEntry,
+    /// YouTube's hub: a `deleted-entry` of a feed, as JSON.
+    YoutubeDeletedEntry,
     /// YouTube's API: an item of a playlist.
     YoutubeVideo,
     /// YouTube's API: a comment or an answer.
@@ -135,6 +139,18 @@ pub enum Wanted {
         /// The media.
         media: String,
     },
+    /// YouTube: a video that is new or was changed, whose description is not told.
+    Video {
+        /// The video.
+        video: String,
+        /// Whether it was changed a while after it was published.
+        edited: bool,
+    },
+    /// LinkedIn: a comment that was made or edited, whose text is not told.
+    Comment {
+        /// The comment's URN, spelled out.
+        comment: String,
+    },
 }
 
 /// What a normaliser reads of an event. Every event gives one: what nobody foresaw is of the kind `other`.
@@ -167,10 +183,11 @@ impl Reading {
         (kind != "other" && !id.is_empty()).then_some(id)
     }
 
-    /// Whether it is a version of what the thing says, and not something that was done with it.
+    /// Whether it is a version of what the thing says, and not something that was done with it, or a mere sign that
+    /// there is a version to ask for.
     #[must_use]
     pub fn says(&self) -> bool {
-        matches!(self.content.action, Action::Created | Action::Edited)
+        matches!(self.content.action, Action::Created | Action::Edited) && self.wanted.is_none()
     }
 
     /// Gives it a version whose key alone decides.

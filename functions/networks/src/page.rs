@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::collected::{Content, Kind, Published};
 use crate::network::{Network, NetworkId};
 use crate::poll::OperatorFault;
 use carteiro_core::field::{Field, choice, unknown};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::FieldError;
 use carteiro_core::time;
+
 /// The longest name of a page, in bytes.
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
 /// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
@@ -26,16 +28,81 @@ pub const MAX_AD_ACCOUNT_DIGITS: usize = 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// At the next tick.
+    /// People's direct messages and replies as they arrive, everything else at the next tick.
     #[default]
+    ByKind,
+    /// Everything at the next tick.
     Scheduled,
-    /// As it arrives, where nothing of it needs completing.
+    /// Everything as it arrives.
     Immediate,
 }
 
 impl Delivery {
-    /// Both, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Scheduled, Self::Immediate];
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::ByKind, Self::Scheduled, Self::Immediate];
+
+    /// Whether a push of this content is dispatched as it arrives, where nothing of it needs completing.
+    #[must_use]
+    pub fn is_immediate(self, content: &Content) -> bool {
+        match self {
+            Self::Immediate => true,
+            Self::Scheduled => false,
+            // Somebody waits for an answer to these.
+            Self::ByKind => {
+                content.published == Published::Interaction
+                    && matches!(content.kind, Kind::DirectMessage | Kind::Reply)
+            }
+        }
+    }
+
+    /// The stored form: a value that versions without [`Delivery::ByKind`] can read, and whether it is that.
+    #[must_use]
+    pub fn to_stored(self) -> (&'static str, bool) {
+        match self {
+            Self::ByKind => ("scheduled", true),
+            Self::Scheduled => ("scheduled", false),
+            Self::Immediate => ("immediate", false),
+        }
+    }
+
+    /// Reads the stored form. None where it has no such value.
+    #[must_use]
+    pub fn from_stored(value: &str, by_kind: bool) -> Option<Self> {
+        match (value, by_kind) {
+            ("scheduled", true) => Some(Self::ByKind),
+            ("scheduled", false) => Some(Self::Scheduled),
+            ("immediate", _) => Some(Self::Immediate),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a stored page that say when its pushes are dispatched.
+mod stored_delivery {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Delivery;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored<'a> {
+        #[serde(borrow)]
+        delivery: std::borrow::Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_kind: bool,
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(delivery: &Delivery, serializer: S) -> Result<S::Ok, S::Error> {
+        let (delivery, by_kind) = delivery.to_stored();
+        Stored { delivery: delivery.into(), by_kind }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Delivery, D::Error> {
+        let stored = Stored::deserialize(deserializer)?;
+        let read = Delivery::from_stored(&stored.delivery, stored.by_kind);
+        read.ok_or_else(|| D::Error::custom("not a way of delivery"))
+    }
 }
 
 /// How a page was connected, on a network with several ways, which the host of its API and the token go with.
@@ -240,6 +307,7 @@ pub struct Page {
     /// Its name, in its owner's words.
     pub name: String,
     /// When pushes are dispatched.
+    #[serde(flatten, with = "stored_delivery")]
     pub delivery: Delivery,
     /// How it was connected, where its owner said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -610,7 +678,7 @@ fn time(value: &Value) -> Result<Timestamp, String> {
 }
 
 fn delivery() -> impl FnOnce(&Value) -> Result<Delivery, String> {
-    choice(&["scheduled", "immediate"])
+    choice(&["by_kind", "scheduled", "immediate"])
 }
 
 #[cfg(test)]
@@ -618,6 +686,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::collected::Action;
+    use crate::normalise;
 
     fn read(given: &Value) -> Result<NewPage, Vec<String>> {
         NewPage::from_json(given.as_object().unwrap()).map_err(names)
@@ -648,7 +718,7 @@ mod tests {
     #[test]
     fn the_least_that_is_needed_gets_the_documented_defaults() {
         let new = read(&least()).unwrap();
-        assert_eq!((new.name.as_str(), new.delivery), ("Uma página", Delivery::Scheduled));
+        assert_eq!((new.name.as_str(), new.delivery), ("Uma página", Delivery::ByKind));
         let (page, token) = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(1));
         assert_eq!(page.token, TokenStatus::unknown(None, at(1), at(1)));
         assert_eq!((page.version, page.token_version, token.version), (1, 1, 1));
@@ -779,8 +849,8 @@ mod tests {
         assert_eq!((changed.page.version, changed.page.updated_at, changed.rerouted), (2, at(2), true));
         assert_eq!((changed.token, &changed.page.token), (None, &before.token));
         let back = patch(&changed.page, &json!({"delivery": null})).unwrap().unwrap();
-        assert_eq!((back.page.delivery, back.page.name.as_str()), (Delivery::Scheduled, "Outra"));
-        assert_eq!(patch(&before, &json!({"delivery": "scheduled", "name": "Uma página"})), Ok(None));
+        assert_eq!((back.page.delivery, back.page.name.as_str()), (Delivery::ByKind, "Outra"));
+        assert_eq!(patch(&before, &json!({"delivery": "by_kind", "name": "Uma página"})), Ok(None));
     }
 
     #[test]
@@ -838,6 +908,39 @@ mod tests {
         let mut stored = serde_json::to_value(page(&least())).unwrap();
         stored["token"]["marked_by"] = json!("revocation:1#a");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page(&least()));
+    }
+
+    #[test]
+    fn by_kind_only_what_somebody_waits_for_goes_at_once() {
+        let content = |published, kind| {
+            let reading = normalise::reading_of("x:1".into(), normalise::deleted(), kind, Action::Created);
+            Content { published, ..reading.content }
+        };
+        for (published, kind, at_once) in [
+            (Published::Interaction, Kind::DirectMessage, true),
+            (Published::Interaction, Kind::Reply, true),
+            (Published::ByThePage, Kind::DirectMessage, false),
+            (Published::ByThePage, Kind::Reply, false),
+            (Published::Interaction, Kind::Comment, false),
+            (Published::Interaction, Kind::Reaction, false),
+        ] {
+            let content = content(published, kind);
+            let immediate = Delivery::ALL.map(|delivery| delivery.is_immediate(&content));
+            assert_eq!(immediate, [at_once, false, true], "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_delivery_is_read_by_older_versions_too() {
+        for delivery in Delivery::ALL {
+            let page = Page { delivery, ..page(&least()) };
+            let mut stored = serde_json::to_value(&page).unwrap();
+            assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), page);
+            assert!(["scheduled", "immediate"].contains(&stored["delivery"].as_str().unwrap()));
+            stored.as_object_mut().unwrap().remove("by_kind");
+            let older: Page = serde_json::from_value(stored).unwrap();
+            assert_ne!(older.delivery, Delivery::ByKind);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::poll::{
     Begun, Endpoint, NetworkRequest, NetworkResponse, ParsedResponse, Start, TokenInspection, Verdict,
 };
 use crate::push::signature::{AppSecret, ChallengeError};
+use crate::push::subscription::SubscriptionSpec;
 use crate::storage_limit::StorageTerm;
 
 /// A network, as the shared parts see it.
@@ -73,12 +74,28 @@ pub struct PushSpec {
     pub signature_header: &'static str,
     /// Whether a signature of a body was made with one of the secrets.
     pub is_genuine: fn(&[AppSecret], &str, &[u8]) -> bool,
+    /// How a push without a valid signature is answered.
+    pub unsigned: Unsigned,
+    /// The parameter that names the page in the query, where each page's pushes come to an
+    /// [address](crate::push::address) of its own, signed with a secret of its own. None where one address takes all.
+    pub page_parameter: Option<&'static str>,
     /// The environment variable of the secrets that its check of our address is answered with.
     pub challenge_secrets: &'static str,
     /// Answers its check of our address, by the secrets and the parameters of its query.
     pub challenge: fn(&[AppSecret], Query<'_>) -> Result<ChallengeAnswer, ChallengeError>,
     /// Splits a body into updates; none where it has no known form.
     pub split: fn(Network, &[u8]) -> Option<Vec<Update>>,
+    /// How the collector subscribes to a page's pushes; None where a person does so at the network.
+    pub subscription: Option<&'static SubscriptionSpec>,
+}
+
+/// How a push without a valid signature is answered. Nothing of it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// With 401.
+    Refused,
+    /// With 200, as if it had been taken: WebSub asks for that (W3C, "WebSub", section 8).
+    Ignored,
 }
 
 /// The parameters of a query, by name.
@@ -91,6 +108,25 @@ pub struct ChallengeAnswer {
     pub content_type: &'static str,
     /// Its body.
     pub body: String,
+    /// The condition on which it is given, else 404. None where the query alone decides.
+    pub only_if: Option<PageIs>,
+}
+
+/// A condition on a page of the network's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageIs {
+    /// Somebody has connected it.
+    Connected(NetworkId),
+    /// Nobody has.
+    NotConnected(NetworkId),
+}
+
+impl ChallengeAnswer {
+    /// An answer that the query alone decides.
+    #[must_use]
+    pub fn new(content_type: &'static str, body: String) -> Self {
+        Self { content_type, body, only_if: None }
+    }
 }
 
 /// How a push that carries only ids is completed.
@@ -98,8 +134,11 @@ pub struct ChallengeAnswer {
 pub struct CompletionSpec {
     /// The request for it.
     pub request: fn(&Wanted, &NetworkId, &ApiSettings) -> NetworkRequest,
-    /// Reads the response: one event, with the key of the one that was pushed.
+    /// Reads the response: one event, or none with [`Verdict::Fine`] where there is nothing to tell.
     pub read: fn(&Wanted, &NetworkResponse<'_>, &ApiSettings, Timestamp) -> ParsedResponse,
+    /// Whether the event takes the place of the one that was pushed, under that one's key. Else it is stored under its
+    /// own, which is that of the same thing in a list.
+    pub keeps_key: bool,
 }
 
 /// A network's tokens: how they are renewed, inspected and sent.

@@ -275,8 +275,14 @@ fn of_comment(graph: &Graph<'_>, comment: &Published, name: &str) -> Known {
         "parent" => Some(parent(graph, comment)),
         "permalink_url" => {
             let post = graph.shelf.root(&comment.id);
-            let own = comment.id.rsplit('_').next().unwrap_or_default();
-            some(format!("https://www.facebook.com/{}?comment_id={own}", post.replace('_', "/posts/")))
+            let last = |id: &str| id.rsplit('_').next().unwrap_or_default().to_owned();
+            let own = last(&comment.id);
+            let above = comment.parent.as_deref().filter(|_| comment.kind == Kind::Reply).map(last);
+            let query = match above {
+                Some(above) => format!("comment_id={above}&reply_comment_id={own}"),
+                None => format!("comment_id={own}"),
+            };
+            some(format!("https://www.facebook.com/{}?{query}", post.replace('_', "/posts/")))
         }
         "is_hidden" | "is_private" | "user_likes" | "can_like" => some(false),
         "can_comment" | "can_hide" | "can_remove" => some(true),

@@ -25,6 +25,7 @@ mod fault;
 mod google;
 mod googleplay;
 mod graph;
+mod hub;
 mod instagram;
 mod limit;
 mod linkedin;
@@ -305,6 +306,29 @@ impl Networks {
         self.on(network, |shelf, _| shelf.calls.iter().filter(|call| call.dead_token).count())
     }
 
+    /// Pushes a thing as it is now, or that it was removed, to everybody who subscribed to its page: YouTube's hub and
+    /// LinkedIn do. LinkedIn signs with the app's secret, a hub with the subscription's. Answers the statuses.
+    ///
+    /// # Errors
+    /// When there never was such a thing.
+    pub async fn push(&self, network: Network, id: &str, app_secret: &str) -> Result<Vec<u16>, NotDone> {
+        let pushes = self.on(network, |shelf, now_ms| hub::pushes(shelf, id, app_secret, now_ms))?;
+        let mut statuses = Vec::new();
+        for push in pushes {
+            statuses.push(hub::send(push).await);
+        }
+        Ok(statuses)
+    }
+
+    /// The addresses that pushes of a page go to, as they were subscribed to.
+    #[must_use]
+    pub fn subscribed(&self, network: Network, page: &str) -> Vec<String> {
+        self.on(network, |shelf, now_ms| {
+            let live = shelf.subscriptions.iter().filter(|one| one.page == page && one.ends_ms > now_ms);
+            live.map(|one| one.callback.clone()).collect()
+        })
+    }
+
     /// Stops listening, closes every connection, and returns when that is done.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
@@ -321,8 +345,8 @@ impl Networks {
     }
 }
 
-/// Every parameter of the template that is an address of a network's API or tokens, with the path of its stand-in.
-pub const ADDRESSES: [(&str, &str); 12] = [
+/// Every parameter of the template that is an address of a network's API, tokens or hub, with the path of its stand-in.
+pub const ADDRESSES: [(&str, &str); 13] = [
     ("FacebookBaseUrl", "/facebook"),
     ("FacebookTokenUrl", "/facebook/token"),
     ("InstagramBaseUrl", "/instagram"),
@@ -331,6 +355,7 @@ pub const ADDRESSES: [(&str, &str); 12] = [
     ("XTokenUrl", "/x/token"),
     ("YoutubeBaseUrl", "/youtube"),
     ("YoutubeTokenUrl", "/youtube/token"),
+    ("YoutubeHubUrl", "/youtube/hub"),
     ("GooglePlayBaseUrl", "/googleplay"),
     ("GooglePlayTokenUrl", "/googleplay/token"),
     ("LinkedinBaseUrl", "/linkedin"),

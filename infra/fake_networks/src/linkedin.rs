@@ -7,6 +7,9 @@
 //! another `visibility` than `PUBLIC` has no notifications, and a `decoratedGeneratedActivity` takes the place of that
 //! of the comment's notifications (null: they say nothing of it).
 //!
+//! `eventSubscriptions` are made and answered by their key; what is pushed to them is in the module `hub`. `GET
+//! socialActions/{urn}/comments/{id}` answers one comment.
+//!
 //! A token of a member that lacks `ADMINISTRATOR` is a recruiting poster's, who is answered empty lists; one that lacks
 //! anything else is refused.
 //!
@@ -24,6 +27,7 @@ mod render;
 
 use serde_json::{Value, json};
 
+use crate::hub::Subscription;
 use crate::limit::LimitOf;
 use crate::request::{Reply, Request};
 use crate::shelf::Shelf;
@@ -39,6 +43,9 @@ const OF_APP: u64 = 500;
 const DAY_MS: u64 = 24 * 3_600_000;
 /// How long a refresh token lasts: from the first grant, whatever is done with it.
 const REFRESH_MS: u64 = 365 * DAY_MS;
+/// How long a subscription lasts: as long as an access token.
+const SUBSCRIBED_MS: u64 = 60 * DAY_MS;
+const SUBSCRIPTIONS: &str = "eventSubscriptions";
 /// For how many months a version is there.
 const VERSION_MONTHS: i32 = 12;
 
@@ -53,14 +60,19 @@ impl Api for Linkedin {
         if request.to_token_address {
             return "token".to_owned();
         }
-        request.segments.last().cloned().unwrap_or_default()
+        match request.segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["rest", SUBSCRIPTIONS, _] => SUBSCRIPTIONS.to_owned(),
+            ["rest", "socialActions", _, "comments", _] => "comment".to_owned(),
+            segments => segments.last().map(|last| (*last).to_owned()).unwrap_or_default(),
+        }
     }
 
     fn answer(&self, shelf: &mut Shelf, request: &Request) -> Reply {
         if request.to_token_address {
             return token(shelf, request).unwrap_or_else(|refused| refused);
         }
-        read(shelf, request).map_or_else(|refusal| refusal.reply(), |body| Reply::json(200, &body))
+        let status = if request.method == http::Method::PUT { 201 } else { 200 };
+        read(shelf, request).map_or_else(|refusal| refusal.reply(), |body| Reply::json(status, &body))
     }
 
     fn unavailable(&self, status: u16) -> Reply {
@@ -117,15 +129,48 @@ fn read(shelf: &mut Shelf, request: &Request) -> Result<Value, Refusal> {
         }
     }
     versioned(request)?;
-    let view = View { shelf, holder: &holder, request };
     let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
+    if let ["rest", SUBSCRIPTIONS, key] = segments.as_slice() {
+        return subscription(shelf, request, &holder, key);
+    }
+    let view = View { shelf, holder: &holder, request };
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["rest", "organizationAcls"]) => view.roles(),
         ("GET", ["rest", "posts"]) => view.posts(),
         ("GET", ["rest", "socialActions", on, "comments"]) => view.comments(on),
+        ("GET", ["rest", "socialActions", on, "comments", id]) => view.one_comment(on, id),
         ("GET", ["rest", "organizationalEntityNotifications"]) => view.notifications(),
         _ => Err(Refusal::no_resource(&request.path)),
     }
+}
+
+/// Makes a subscription, or answers it: of an app, a member and a company, named in its key.
+fn subscription(shelf: &mut Shelf, request: &Request, holder: &Holder, key: &str) -> Result<Value, Refusal> {
+    let page = holder.id.clone();
+    let of = |name: &str, urn: String| key.contains(&format!("{name}:{urn}"));
+    let is_fit = key.starts_with("(developerApplication:urn:li:developerApplication:")
+        && of("user", render::member_of(&page))
+        && of("entity", format!("urn:li:organization:{page}"))
+        && key.ends_with("eventType:ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS)");
+    if holder.lacks.is_some() {
+        return Err(Refusal::forbidden(SUBSCRIPTIONS));
+    }
+    let found = shelf.subscriptions.iter().find(|one| one.page == page && one.ends_ms > request.now_ms);
+    match (request.method.as_str(), request.json["webhook"].as_str(), found) {
+        ("PUT", Some(webhook), _) if is_fit => {
+            let (callback, ends_ms) = (webhook.to_owned(), request.now_ms + SUBSCRIBED_MS);
+            shelf.subscribe(Subscription { page, callback, secret: String::new(), ends_ms });
+            Ok(json!({}))
+        }
+        ("GET", _, Some(one)) if is_fit => Ok(json!({"expiresAt": one.ends_ms, "webhook": one.callback})),
+        ("GET", _, None) => Err(Refusal::not_found(key)),
+        _ => Err(Refusal::illegal_argument("Invalid key or body of a subscription")),
+    }
+}
+
+/// The notification of what happened to a thing last.
+pub(crate) fn told_last(shelf: &Shelf, thing: &Published, now_ms: u64) -> Option<Value> {
+    notifications::last(&Render { shelf, now_ms }, thing)
 }
 
 fn holder(shelf: &Shelf, request: &Request) -> Result<Holder, Refusal> {
@@ -151,7 +196,10 @@ fn versioned(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::withdrawn_version(version));
     }
     // What is not escaped would be read as the syntax around it.
-    let is_escaped = !request.raw_query.contains("urn:li:") && !request.path.contains(['(', ',', ')']);
+    let is_key = request.path.starts_with("/rest/eventSubscriptions/(");
+    let is_escaped = !request.raw_query.contains("urn:li:")
+        && !request.path.contains("urn:li:")
+        && (is_key || !request.path.contains(['(', ',', ')']));
     if request.header("x-restli-protocol-version") == Some("2.0.0") && is_escaped {
         Ok(())
     } else {
@@ -292,6 +340,15 @@ impl<'a> View<'a> {
         };
         below.sort_by_key(|comment| std::cmp::Reverse((comment.at_ms, comment.sequence)));
         self.paged(below.into_iter().map(|comment| self.render().comment(comment)).collect(), false)
+    }
+
+    fn one_comment(&self, on: &str, id: &str) -> Result<Value, Refusal> {
+        let urn = format!("urn:li:comment:({on},{id})");
+        let comment = self.find(&urn).ok_or_else(|| Refusal::not_found(&urn))?;
+        if !self.sees(&comment.page, "socialActions.comments.GET")? {
+            return Err(Refusal::not_found(&urn));
+        }
+        Ok(self.render().comment(comment))
     }
 
     fn notifications(&self) -> Result<Value, Refusal> {

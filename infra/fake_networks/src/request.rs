@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     /// The body, where it is a form.
     pub(crate) form: Vec<(String, String)>,
+    /// The body, where it is JSON.
+    pub(crate) json: Value,
     pub(crate) now_ms: u64,
 }
 
@@ -72,6 +74,7 @@ impl Request {
             raw_query,
             headers: parts.headers.clone(),
             form: if is_form { pairs(body) } else { Vec::new() },
+            json: serde_json::from_slice(body).unwrap_or_default(),
             now_ms,
         })
     }

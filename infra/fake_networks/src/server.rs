@@ -19,7 +19,7 @@ use crate::limit::ms;
 use crate::request::{Reply, Request};
 use crate::shelf::Api;
 use crate::shelf::Shelf;
-use crate::{Shared, control};
+use crate::{Shared, control, hub};
 
 const MAX_CONNECTIONS: usize = 4000;
 /// The largest body that is read, in bytes.
@@ -43,6 +43,9 @@ async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> io::Result<R
     let body = body.to_bytes();
     if parts.uri.path().starts_with(control::PREFIX) {
         return Ok(response(control::answer(shared, &parts, &body)));
+    }
+    if parts.uri.path() == hub::PATH {
+        return Ok(response(hub::answer(shared, &parts, &body).await));
     }
     let now_ms = shared.clock.now_ms();
     let Some(request) = Request::read(&parts, &body, now_ms) else {

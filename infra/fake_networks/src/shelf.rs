@@ -8,6 +8,7 @@ use crate::NotDone;
 use crate::assertion;
 use crate::call::Call;
 use crate::fault::Faults;
+use crate::hub::Subscription;
 use crate::limit::{LimitOf, Taken, Used, Windows};
 use crate::request::{Reply, Request};
 use crate::thing::{Kind, Published, Thing};
@@ -84,6 +85,7 @@ pub(crate) struct Shelf {
     pub(crate) calls: Vec<Call>,
     /// The most elements of one answer.
     pub(crate) cap: Option<usize>,
+    pub(crate) subscriptions: Vec<Subscription>,
     /// The same of calls of a kind.
     pub(crate) caps: HashMap<String, usize>,
     /// How late lists show things of a kind, or (None) all others, in milliseconds.
@@ -111,6 +113,7 @@ impl Shelf {
             faults: Faults::default(),
             calls: Vec::new(),
             cap: None,
+            subscriptions: Vec::new(),
             caps: HashMap::new(),
             late: HashMap::new(),
             things: Vec::new(),
@@ -144,6 +147,12 @@ impl Shelf {
         if let Some(token) = refresh_token {
             self.tokens.put(&token, one(Role::Refresh, None));
         }
+    }
+
+    /// Takes a subscription, in the place of one of the same page and address.
+    pub(crate) fn subscribe(&mut self, new: Subscription) {
+        self.subscriptions.retain(|one| one.page != new.page || one.callback != new.callback);
+        self.subscriptions.push(new);
     }
 
     pub(crate) fn publish(&mut self, page: &str, thing: Thing, now_ms: u64) -> Result<String, NotDone> {

@@ -259,8 +259,10 @@ impl<'a> View<'a> {
         if !self.shelf.all_of(page).any(|thing| thing.kind == Kind::Post) {
             return Err(refuse());
         }
-        let total = self.videos(page).count();
-        let (cut, size) = self.cut(playlist, self.videos(page), (5, 50))?;
+        let wanted = self.request.query("videoId");
+        let videos = || self.videos(page).filter(|video| wanted.is_none_or(|wanted| wanted == video.id));
+        let total = videos().count();
+        let (cut, size) = self.cut(playlist, videos(), (5, 50))?;
         let items: Vec<Value> =
             cut.elements.iter().map(|video| self.playlist_item(video, page, &parts)).collect();
         Ok(listed(

@@ -24,6 +24,9 @@ pub(crate) fn resolve(
     local("MetaAppSecrets", "local-meta-secret");
     local("MetaVerifyToken", "local-meta-verify");
     local("XConsumerSecrets", "local-x-secret");
+    local("LinkedinClientSecrets", "local-linkedin-secret");
+    local("LinkedinApplicationId", "1400000000000015");
+    local("YoutubeHubSecret", "local-youtube-secret");
     // With an app of its own X's tokens are renewed.
     local("XClientId", "local-x-client");
     match std::env::consts::ARCH {
@@ -57,7 +60,11 @@ mod tests {
         let in_template: BTreeSet<_> = template
             .lines()
             .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
-            .filter(|name| name.ends_with("BaseUrl") || name.ends_with("TokenUrl"))
+            .filter(|name| {
+                name.ends_with("BaseUrl") || name.ends_with("TokenUrl") || name.ends_with("HubUrl")
+            })
+            // The deployment's own.
+            .filter(|name| *name != "PushBaseUrl")
             .collect();
         assert_eq!(in_template, ADDRESSES.iter().map(|(name, _)| *name).collect());
         let parameters = resolve(&[], "http://127.0.0.1:1", None);

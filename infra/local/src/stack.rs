@@ -31,6 +31,9 @@ use crate::template::{QueueMapping, REGION, Template, TemplateError};
 /// The parameter that lists the deployment's own hosts.
 const OWN_HOSTS: &str = "OwnHosts";
 
+/// The parameter of the address that networks push to.
+const PUSH_BASE_URL: &str = "PushBaseUrl";
+
 /// How long stopping waits for batches that are with their functions.
 const LAST_BATCHES: Duration = Duration::from_millis(1500);
 
@@ -350,6 +353,9 @@ fn read_template(options: &StackOptions, addresses: &Addresses) -> Result<Templa
             .map(|url| url.trim_start_matches("http://"))
             .join(",");
         parameters.entry(OWN_HOSTS.to_owned()).and_modify(|set| *set = format!("{set},{own}")).or_insert(own);
+    }
+    if Template::declares(&options.template, PUSH_BASE_URL)? {
+        parameters.entry(PUSH_BASE_URL.to_owned()).or_insert_with(|| addresses.api.clone());
     }
     Template::read(&options.template, &parameters, &addresses.sqs)
 }

@@ -82,7 +82,8 @@ fn route(path: &Path, body: &[u8]) -> Option<Network> {
     if body.len() > MAX_PUSH_BYTES {
         return None;
     }
-    let value: Value = serde_json::from_slice(body).ok()?;
+    // A feed is no JSON.
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let first = value.as_array().and_then(|bodies| bodies.first()).unwrap_or(&value);
     let by_object = match first["object"].as_str() {
         Some("page") => Some(Network::Facebook),
@@ -93,7 +94,7 @@ fn route(path: &Path, body: &[u8]) -> Option<Network> {
     let mut by_folder = parents.filter_map(|name| name.parse::<Network>().ok());
     let is_meta = first.get("entry").is_some();
     let by_shape = if is_meta { Network::Facebook } else { Network::X };
-    let pushing = |network: &Network| [Network::Facebook, Network::Instagram, Network::X].contains(network);
+    let pushing = |network: &Network| network.spec().push.is_some();
     let route = by_object.or_else(|| by_folder.find(pushing)).unwrap_or(by_shape);
     let updates = push::split(route, body);
     // A push whose lists are empty has no update, and is one all the same.
@@ -120,6 +121,9 @@ mod tests {
         write("x/favorite.json", r#"{"for_user_id":"7","favorite_events":[{"id":"a"}]}"#);
         write("x/api-answer.json", r#"{"data":[{"id":"1","text":"a"}]}"#);
         write("README.md", "no JSON");
+        let deleted = r#"<feed xmlns="http://www.w3.org/2005/Atom" xmlns:at="http://purl.org/atompub/tombstones/1.0">
+            <at:deleted-entry ref="yt:video:a" when="2026-11-20T12:00:00+00:00"/></feed>"#;
+        write("youtube/deleted.xml", deleted);
         let (samples, others) = read(folder.path()).unwrap();
         let found: Vec<_> = samples.iter().map(|sample| (sample.name.as_str(), sample.route)).collect();
         let expected = [
@@ -127,6 +131,7 @@ mod tests {
             ("instagram/deep/comment.json", Network::Instagram),
             ("x/favorite.json", Network::X),
             ("x/nothing.json", Network::X),
+            ("youtube/deleted.xml", Network::Youtube),
         ];
         assert_eq!(found, expected);
         assert_eq!(others, ["README.md", "x/api-answer.json"]);

@@ -35,6 +35,12 @@ struct Cli {
     /// X's consumer secret
     #[arg(long, value_name = "SECRET", default_value = "local-x-secret")]
     x_secret: String,
+    /// LinkedIn's client secret
+    #[arg(long, value_name = "SECRET", default_value = "local-linkedin-secret")]
+    linkedin_secret: String,
+    /// The secret of which those of YouTube's channels are derived
+    #[arg(long, value_name = "SECRET", default_value = "local-youtube-secret")]
+    youtube_secret: String,
     /// Prints the report as JSON
     #[arg(long)]
     json: bool,
@@ -86,7 +92,12 @@ fn work(cli: &Cli) -> Result<bool, Failed> {
         samples.append(&mut found);
         no_pushes.append(&mut others);
     }
-    let secrets = Secrets { meta: cli.meta_secret.clone(), x: cli.x_secret.clone() };
+    let secrets = Secrets {
+        meta: cli.meta_secret.clone(),
+        x: cli.x_secret.clone(),
+        linkedin: cli.linkedin_secret.clone(),
+        youtube: cli.youtube_secret.clone(),
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failed::Runtime)?;
     let report = runtime.block_on(run(addresses, &secrets, &samples, no_pushes))?;

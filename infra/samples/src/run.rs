@@ -38,11 +38,20 @@ pub struct Secrets {
     pub meta: String,
     /// X's consumer secret.
     pub x: String,
+    /// The client secret of the app at LinkedIn.
+    pub linkedin: String,
+    /// The secret of which those of YouTube's channels are derived.
+    pub youtube: String,
 }
 
 impl Secrets {
     fn of(&self, route: Network) -> &str {
-        if route == Network::X { &self.x } else { &self.meta }
+        match route {
+            Network::X => &self.x,
+            Network::Linkedin => &self.linkedin,
+            Network::Youtube => &self.youtube,
+            _ => &self.meta,
+        }
     }
 }
 
@@ -130,13 +139,11 @@ impl<'a> Run<'a> {
     }
 
     async fn push(&self, route: Network, body: &[u8]) -> Result<Answer, CallError> {
-        let signature = signing::header(route, self.secrets.of(route), body);
+        let (path, signature) = signing::path_and_header(route, self.secrets.of(route), body);
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(signature.as_ref().map(|(name, value)| (*name, value.as_str())));
         let body = Bytes::copy_from_slice(body);
-        self.stack
-            .call(Method::POST, &self.stack.addresses.api, &format!("/push/{route}"), &headers, body)
-            .await
+        self.stack.call(Method::POST, &self.stack.addresses.api, &path, &headers, body).await
     }
 
     /// Sends a sample for the first time. `seen` are the places in the inbox that earlier samples took.

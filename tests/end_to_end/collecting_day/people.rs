@@ -7,7 +7,7 @@ pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 
 /// Whether half of the edits are taken back later: A, B, A.
-const EDITS_BACK: bool = false;
+const EDITS_BACK: bool = true;
 
 /// Chances from a seed: SplitMix64, whose constants are those of its publication (Steele, Lea, Flood, 2014).
 #[derive(Clone)]
@@ -238,12 +238,12 @@ impl Page<'_> {
         self.deeds.push(Deed { network, page, kind, id, text, at_ms, listed_ms, edits, replaced_ms, parent });
     }
 
-    /// One in ten is edited: some at once, for a slip of the pen, most within hours.
+    /// One in five is edited: some at once, for a slip of the pen, most within hours.
     fn edits(&mut self, ends_ms: u64, chance: &mut Chance) {
         for deed in &mut self.deeds {
             let after =
                 if chance.per_cent(25) { chance.between(2, 14) } else { chance.between(30, 5 * 60) } * MINUTE;
-            let chosen = chance.per_cent(10) && can_be_edited(deed.network, deed.kind);
+            let chosen = chance.per_cent(20) && can_be_edited(deed.network, deed.kind);
             if chosen && deed.at_ms + after < ends_ms {
                 deed.edits.push((deed.at_ms + after, format!("{} edited", deed.text)));
                 let back_ms = deed.at_ms + after + chance.between(20, 90) * MINUTE;

@@ -874,6 +874,27 @@ impl InboxTable {
         Ok(Some(Entry { event, since: now, parts, ..entry }))
     }
 
+    /// Marks an incomplete entry as done with, without an item of its own: what it stood for was stored under another
+    /// key, or there is nothing to tell. It is remembered for [`REMEMBERED`], without its event.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then it waits as before.
+    pub async fn resolve(&self, entry: &Entry, now: Timestamp) -> Result<(), AdapterError> {
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(entry.place.row()));
+        let call = call
+            .condition_expression(IS_INCOMPLETE)
+            .update_expression(
+                "SET handed_on_at = :now, expires_at = :expires REMOVE waiting, since, event, parts, parts_of",
+            )
+            .expression_attribute_values(":incomplete", text(incomplete_name(&entry.page)))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":expires", seconds(after(now, REMEMBERED)));
+        if made(call.send().await, "resolving an entry")?.is_some() {
+            self.delete_parts(&entry.parts).await?;
+        }
+        Ok(())
+    }
+
     /// Quarantines an incomplete entry that cannot be read: it no longer waits, and its event can be inspected until
     /// `expires_at`.
     ///

@@ -53,6 +53,8 @@ use carteiro_networks::page::{LastTick, Page, TickResult};
 use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
+use carteiro_networks::push::subscription::Subscription;
+use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -164,9 +166,13 @@ pub struct Schedule {
     pub inspected: Option<Inspected>,
     /// The operation that its token was not allowed in the last poll.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes, where the collector asked for one.
+    pub push: Option<Subscription>,
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
     pub proven: bool,
+    /// That it is silent against its habit, as of the last time.
+    pub silence: Option<Silence>,
 }
 
 /// When a token was asked about.
@@ -210,8 +216,12 @@ pub struct PollOutcome {
     pub inspected: Option<Inspected>,
     /// The operation that its token is not allowed.
     pub denied: Option<String>,
+    /// Its subscription to the network's pushes.
+    pub push: Option<Subscription>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
+    /// That it is silent against its habit.
+    pub silence: Option<Silence>,
     /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
     /// stands.
     pub used: u64,
@@ -569,12 +579,25 @@ impl PollTable {
                 let inspected = serde_json::to_string(&inspected).unwrap_or_default();
                 call = call.expression_attribute_values(":inspected", text(inspected));
             }
+            if let Some(push) = &finished.push {
+                set.push_str(", push = :push");
+                let push = serde_json::to_string(push).unwrap_or_default();
+                call = call.expression_attribute_values(":push", text(push));
+            }
             match &finished.denied {
                 Some(what) => {
                     set.push_str(", denied = :denied");
                     call = call.expression_attribute_values(":denied", text(what.as_str()));
                 }
                 None => remove.push_str(", denied"),
+            }
+            match &finished.silence {
+                Some(silence) => {
+                    set.push_str(", silence = :silence");
+                    let silence = serde_json::to_string(silence).unwrap_or_default();
+                    call = call.expression_attribute_values(":silence", text(silence));
+                }
+                None => remove.push_str(", silence"),
             }
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
@@ -929,6 +952,8 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         last,
         proven,
         inspected: reader.json("inspected").ok(),
+        push: reader.json("push").ok(),
+        silence: reader.json("silence").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

@@ -15,9 +15,11 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::Network;
 use carteiro_networks::page::{LastTick, NewPage, Page, TickResult};
+use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit};
 use carteiro_networks::poll::fair::{self, Pages};
 use carteiro_networks::poll::refresh::RenewalAttempt;
+use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -68,6 +70,10 @@ fn later(seconds: u64) -> Timestamp {
     after(now(), Duration::from_secs(seconds))
 }
 
+fn silence() -> Silence {
+    Silence { since: now(), usual_hours: 9 }
+}
+
 fn finished(next: Next) -> PollOutcome {
     let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4, cause: None };
     PollOutcome {
@@ -76,9 +82,40 @@ fn finished(next: Next) -> PollOutcome {
         last,
         inspected: None,
         denied: Some("comments".into()),
+        push: None,
         proven: true,
+        silence: Some(silence()),
         used: 1,
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_operator_is_told_of_a_fault_once_a_day_until_it_is_mended() {
+    let tables = Tables::new().await;
+    let (network, fault) = (Network::Linkedin, OperatorFault::CreditsDepleted);
+    let hours = |hours: u64| later(hours * 3600);
+    let mut workers = JoinSet::new();
+    for _ in 0..10 {
+        let polls = tables.polls().clone();
+        workers.spawn(async move { polls.note_fault(network, fault, now()).await.unwrap() });
+    }
+    assert_eq!(workers.join_all().await.into_iter().filter(|told| *told).count(), 1);
+    let listed = async |at: Timestamp| {
+        let faults = tables.polls().faults(at).await.unwrap();
+        let own = faults.into_iter().find(|(one, _)| (one.network, one.fault) == (network, fault));
+        own.map(|(one, _)| (one.since, one.seen_at))
+    };
+    for (at, told) in [(hours(1), false), (hours(23), false), (hours(24), true), (hours(25), false)] {
+        assert_eq!(tables.polls().note_fault(network, fault, at).await.unwrap(), told, "{at}");
+        assert_eq!(listed(at).await, Some((now(), at)));
+    }
+    assert_eq!(listed(hours(51)).await, None, "nobody met it for a day");
+    assert!(tables.polls().note_fault(network, fault, hours(52)).await.unwrap(), "it is another occurrence");
+    assert_eq!(listed(hours(52)).await, Some((hours(52), hours(52))));
+    tables.polls().clear_fault(network, fault).await.unwrap();
+    assert_eq!(listed(hours(52)).await, None);
+    assert!(tables.polls().note_fault(network, fault, hours(53)).await.unwrap());
+    tables.polls().clear_fault(network, fault).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

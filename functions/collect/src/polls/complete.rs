@@ -1,6 +1,9 @@
 //! Pushed entries that wait for the page's token: released once the page is proven, and completed with the token where
 //! they were pushed as ids alone.
 //!
+//! Where the completed thing has a key of its own, which is that of a list's, it is stored under that, if a poll has not
+//! brought it in, and the pushed entry is done with.
+//!
 //! An entry whose thing is gone is dispatched as it was pushed: its ids are all there will ever be. After a day, so is
 //! an entry that has no answer which can be read, or that is denied while others of its kind are answered. Entries that
 //! wait for a token which may see them go on waiting. Completion has calls of its own, so that a page whose collection
@@ -11,7 +14,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
-use carteiro_networks::inbox::{Event, Wanted};
+use carteiro_networks::inbox::{EntryKey, Event, Wanted};
 use carteiro_networks::normalise;
 use carteiro_networks::poll::page_poll::{
     Completion, PollEnd, completes_newest_first, completion, is_given_up, is_pushed,
@@ -110,6 +113,16 @@ impl PagePoll<'_> {
         let completed = match completion(event, &parsed.verdict, is_given_up(entry.received_at, now)) {
             Completion::Denied => return Ok(Completed::Denied(Box::new(entry))),
             Completion::Waits => Completed::NotYet,
+            Completion::Nothing => {
+                self.collect.dispatcher.inbox.resolve(&entry, now).await?;
+                Completed::Ready
+            }
+            Completion::Ready(Some(event)) if !by.keeps_key && self.key_of(&event) != entry.key => {
+                // It is stored before the pushed one is done with: a crash between repeats the call, and no more.
+                self.ingest_events(vec![event], entry.hop).await?;
+                self.collect.dispatcher.inbox.resolve(&entry, now).await?;
+                Completed::Ready
+            }
             Completion::Ready(event) => {
                 self.make_ready(vec![(entry, event)]).await?;
                 Completed::Ready
@@ -117,6 +130,11 @@ impl PagePoll<'_> {
         };
         let end = self.follow(&request, answered.status, parsed.verdict).await?;
         Ok(end.map_or(completed, Completed::End))
+    }
+
+    fn key_of(&self, event: &Event) -> EntryKey {
+        let reading = normalise::read(event, &self.page.network_id);
+        EntryKey::new(&reading.thing, &reading.version)
     }
 
     /// Reads waiting entries. One that cannot be read is set aside, for a person to look at.

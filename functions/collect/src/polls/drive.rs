@@ -5,6 +5,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
+use carteiro_core::hop::Hop;
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
 use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
@@ -79,7 +80,7 @@ impl PagePoll<'_> {
             };
             let now = self.clock.now();
             let parsed = answered.parse(|answer| run.on_response(answer, now)).without(&self.tokens());
-            let stored = self.ingest_events(parsed.events).await?;
+            let stored = self.ingest_events(parsed.events, Hop::default()).await?;
             run.on_stored(stored);
             history.note(&parsed.verdict, answered.status);
             if let Some(end) = self.follow(&request, answered.status, parsed.verdict).await? {
@@ -108,7 +109,12 @@ impl PagePoll<'_> {
         let (polls, now) = (&self.collect.polls, self.clock.now());
         let limits = polls.settings.limits(self.page.network);
         let (spender, taken) = (self.spender(), (request.operation, request.units));
-        match polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await? {
+        let admission = if request.units == 0 {
+            Admission::Now
+        } else {
+            polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await?
+        };
+        match admission {
             Admission::Now => {}
             Admission::At(until) => return Ok(Called::Limited(until)),
             Admission::Never => {
@@ -119,8 +125,10 @@ impl PagePoll<'_> {
         }
         self.quota.calls += 1;
         let proof = self.prove_call(request.auth);
+        let push_secret = polls.pushes.secret(self.page.network, &self.page.network_id);
         let credentials = Credentials {
             app_token: polls.apps.meta.as_ref(),
+            push_secret: push_secret.as_ref(),
             login: self.page.login,
             proof: proof.as_ref().map(|(name, proof)| (*name, proof)),
             ..Credentials::of(&self.access.call_token)

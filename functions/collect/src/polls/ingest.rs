@@ -24,15 +24,20 @@ fn told_at(entry: &NewEntry) -> Option<Timestamp> {
 }
 
 impl PagePoll<'_> {
-    /// Stores events and dispatches the new ones. Those that cannot be dispatched now are ready for a tick.
-    pub(super) async fn ingest_events(&mut self, events: Vec<Event>) -> Result<Stored, AdapterError> {
+    /// Stores events that passed through Carteiro so often before, and dispatches the new ones. Those that cannot be
+    /// dispatched now are ready for a tick.
+    pub(super) async fn ingest_events(
+        &mut self,
+        events: Vec<Event>,
+        hop: Hop,
+    ) -> Result<Stored, AdapterError> {
         if events.is_empty() {
             return Ok(Stored::default());
         }
         let now = self.clock.now();
         let claim = Claim::new(after(now, DISPATCH_LEASE))?;
         let mut seen = HashSet::new();
-        let found = events.into_iter().map(|event| (self.entry(&event, &claim), event));
+        let found = events.into_iter().map(|event| (self.entry(&event, hop, &claim), event));
         // One answer may have the same version twice.
         let found = found.filter(|(entry, _)| seen.insert((entry.key.clone(), told_at(entry))));
         let mut found: Vec<_> = found.collect();
@@ -53,7 +58,7 @@ impl PagePoll<'_> {
         Ok(stored)
     }
 
-    fn entry(&self, event: &Event, claim: &Claim) -> NewEntry {
+    fn entry(&self, event: &Event, hop: Hop, claim: &Claim) -> NewEntry {
         let owner = self.page.network_id.clone();
         let reading = normalise::read(event, &owner);
         let key = EntryKey::new(&reading.thing, &reading.version);
@@ -64,7 +69,7 @@ impl PagePoll<'_> {
             key,
             event: PackedEvent::of(event),
             says: reading.says(),
-            hop: Hop::default(),
+            hop,
             owner,
             waiting: EntryState::Claimed(claim.clone()),
         }

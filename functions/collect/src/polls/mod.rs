@@ -22,6 +22,8 @@ mod page;
 mod plan;
 mod proof;
 mod renew;
+mod silence;
+mod subscribe;
 
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::Collect;
 use crate::apps::Apps;
 use page::PagePoll;
+pub(crate) use subscribe::Pushes;
 
 /// How many pages an invocation polls at once. It waits for the networks, not for the processor.
 const PAGES_AT_ONCE: usize = 10;
@@ -49,6 +52,7 @@ pub(crate) struct Polls {
     pub(crate) client: NetworkClient,
     pub(crate) settings: NetworkSettings,
     pub(crate) apps: Apps,
+    pub(crate) pushes: Pushes,
     /// The time between two ticks.
     pub(crate) tick: Duration,
 }

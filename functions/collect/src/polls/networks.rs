@@ -28,6 +28,7 @@ impl PagePoll<'_> {
             login: self.page.login,
             ad_account: self.page.ad_account.as_deref(),
             api: self.collect.polls.settings.api(network),
+            is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,
             checkpoint: progress.checkpoint.as_deref(),
         });

@@ -45,13 +45,13 @@ impl PagePoll<'_> {
     }
 }
 
-/// Tells the operator of versions of networks' APIs that end soon, of networks with connected pages.
+/// Tells the operator of versions of APIs that end soon, of the networks that the counted pages of a shard are on.
 pub(super) async fn tell_of_versions(
     collect: &Collect,
-    connected: &Connected,
+    counted: &Connected,
     now: Timestamp,
 ) -> Result<(), AdapterError> {
-    let polled = |network: &Network| connected.pages.get(network).is_some_and(|pages| *pages > 0);
+    let polled = |network: &Network| counted.pages.get(network).is_some_and(|pages| *pages > 0);
     for network in Network::ALL.into_iter().filter(polled) {
         let version = &collect.polls.settings.api(network).version;
         let ends_at = network.spec().version_ends.and_then(|ends| ends(version));

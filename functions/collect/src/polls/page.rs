@@ -10,11 +10,13 @@ use carteiro_adapters::tables::poll::{
     Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
 };
 use carteiro_core::retention::after;
+use carteiro_networks::freshness::{Counted, Due};
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult};
 use carteiro_networks::poll::page_poll::{
     self, Access, Findings, PAGE_TIME, PollEnd, Quota, every_minutes, next_poll,
 };
 use carteiro_networks::poll::refresh::GrantType;
+use carteiro_networks::push::subscription::Subscription;
 use carteiro_networks::token_state::{self, Observed};
 use carteiro_services::dispatch::RoutingCache;
 use jiff::Timestamp;
@@ -43,6 +45,8 @@ pub(super) struct PagePoll<'a> {
     pub(super) access: Access,
     /// The token's last inspection, in this poll or before it.
     pub(super) inspected: Option<Inspected>,
+    /// The page's subscription to its network's pushes.
+    pub(super) push: Option<Subscription>,
     /// The calls and the time that the poll may use.
     pub(super) quota: Quota,
     /// The findings so far.
@@ -78,6 +82,7 @@ impl<'a> PagePoll<'a> {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
+        collect.dispatcher.freshness.write(Due::Of(&due.page), clock.now()).await;
         let done = match finished {
             Ok(Some(finished)) => polls.finish(&leased, &finished).await,
             // The page is gone.
@@ -106,7 +111,7 @@ impl<'a> PagePoll<'a> {
         let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
         let Some((page, stored)) = page.zip(stored) else { return Ok(None) };
         let mut known = RoutingCache::default();
-        known.page_is_there(page.id.clone(), clock.now());
+        known.page_is_there(page.id.clone(), Counted::of(&page), clock.now());
         let quota = Quota {
             calls: 0,
             most_calls: due.calls,
@@ -118,6 +123,7 @@ impl<'a> PagePoll<'a> {
             collect,
             clock,
             inspected: schedule.inspected,
+            push: schedule.push.clone(),
             schedule,
             access: Access::new(stored.token, stored.renewal).by(page.login),
             page,
@@ -134,6 +140,7 @@ impl<'a> PagePoll<'a> {
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
         let cause = self.tell_operator(&end).await;
+        let silence = self.silence(&end).await;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         let shown = tracing::field::debug(result);
@@ -150,8 +157,10 @@ impl<'a> PagePoll<'a> {
             every_minutes,
             last: LastTick { at: began_at, result, new, calls, cause },
             inspected: self.inspected,
+            push: self.push,
             denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
             proven: self.page.proven,
+            silence,
             used: self.access.token.version,
         })
     }
@@ -180,10 +189,14 @@ impl<'a> PagePoll<'a> {
         if !end.allows_calls() {
             return Ok(end);
         }
-        match self.complete().await? {
-            PollEnd::Complete => Ok(end),
-            other => Ok(other),
+        let end = match self.complete().await? {
+            PollEnd::Complete => end,
+            other => other,
+        };
+        if end.allows_calls() {
+            self.subscribe().await?;
         }
+        Ok(end)
     }
 
     /// Runs the page's collection, and once more with a new token where the old one's time is over.
@@ -268,8 +281,10 @@ fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock
         every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
         last,
         inspected: leased.schedule.inspected,
+        push: leased.schedule.push.clone(),
         denied: leased.schedule.denied.clone(),
         proven: leased.schedule.proven,
+        silence: leased.schedule.silence.clone(),
         used: leased.schedule.token_version,
     }
 }

@@ -51,9 +51,7 @@ pub(super) async fn shard(
     let polls = &collect.polls.tables.polls;
     polls.note_connected(shard, &counted).await?;
     let connected = polls.connected().await?;
-    if shard == 0 {
-        operator::tell_of_versions(collect, &connected, clock.now()).await?;
-    }
+    operator::tell_of_versions(collect, &counted, clock.now()).await?;
     let mut allotments: BTreeMap<(Network, AccountId), Allotment> = BTreeMap::new();
     for due in &due {
         let allotment = || allotment(collect, due.network, &due.account, &connected);

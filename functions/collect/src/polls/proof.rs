@@ -26,7 +26,7 @@ impl PagePoll<'_> {
         let spec = self.page.network.spec().token.proof?;
         let secrets = self.collect.polls.apps.secrets(self.page.network);
         let (token, choice) = match auth {
-            Auth::None => return None,
+            Auth::PushSecret(_) | Auth::None => return None,
             Auth::Inspected(_) => (self.collect.polls.apps.meta.as_ref()?, self.proofs.app),
             Auth::Bearer | Auth::Query(_) => {
                 let token = &self.access.call_token;
@@ -47,7 +47,7 @@ impl PagePoll<'_> {
         let Some(spec) = self.page.network.spec().token.proof else { return false };
         let secrets = self.collect.polls.apps.secrets(self.page.network).len();
         let choice = match auth {
-            Auth::None => return false,
+            Auth::PushSecret(_) | Auth::None => return false,
             Auth::Inspected(_) => &mut self.proofs.app,
             Auth::Bearer | Auth::Query(_) => self.proofs.page.get_or_insert_default(),
         };

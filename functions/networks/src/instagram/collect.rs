@@ -291,7 +291,9 @@ pub fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> Network
                 plain(comment)
             ),
         ),
-        Wanted::MentionedMedia { media } => (
+        Wanted::MentionedMedia { media }
+        | Wanted::Video { video: media, .. }
+        | Wanted::Comment { comment: media } => (
             "mentioned_media",
             format!(
                 "mentioned_media.media_id({}){{id,caption,media_type,media_url,permalink,timestamp,username}}",
@@ -317,7 +319,10 @@ pub fn completed(
         Wanted::MentionedComment { comment, media } => {
             ("mentioned_comment", json!({"comment": comment, "media": media}))
         }
-        Wanted::MentionedMedia { media } => ("mentioned_media", json!({ "media": media })),
+        // No push of Instagram's wants another network's things.
+        Wanted::MentionedMedia { media }
+        | Wanted::Video { video: media, .. }
+        | Wanted::Comment { comment: media } => ("mentioned_media", json!({ "media": media })),
     };
     let (body, near) = match read(answer, &Settings::of(api), now) {
         Reply::Good { body, near, .. } => (body, near),

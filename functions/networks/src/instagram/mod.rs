@@ -20,7 +20,7 @@ fn route(token: &AccessToken, login: Option<Login>, endpoint: Endpoint) -> (Netw
     match (Login::of(token, login), endpoint) {
         (Login::Instagram, _) => (Network::Instagram, Endpoint::Token),
         (Login::Facebook | Login::Unified, Endpoint::Token) => (Network::Facebook, Endpoint::Token),
-        (Login::Facebook | Login::Unified, Endpoint::Api) => (Network::Instagram, Endpoint::Api),
+        (Login::Facebook | Login::Unified, endpoint) => (Network::Instagram, endpoint),
     }
 }
 
@@ -40,7 +40,11 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     idle_cost: None,
     least_calls: u32::MAX,
     ads: Some(meta::collect::ADS_PERMISSION),
-    completion: Some(&CompletionSpec { request: collect::complete, read: collect::completed }),
+    completion: Some(&CompletionSpec {
+        request: collect::complete,
+        read: collect::completed,
+        keeps_key: true,
+    }),
     token: TokenSpec {
         grant: |token, login| (Login::of(token, login) == Login::Instagram).then_some(GrantType::AccessToken),
         self_renewal: Some(&SelfRenewal {

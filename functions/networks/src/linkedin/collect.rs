@@ -4,7 +4,8 @@
 //! time since the last. A notification of a comment has its text mostly; where it has not, the post's comments are
 //! listed. Posts are listed by their last change at each tick, and the comments of one of the newest posts, which take
 //! turns: for what no notification told of. A steady tick is three calls, however many posts there are, so that a day's
-//! calls are known from how often ticks come: with the development tier's few, all of it is asked for more rarely.
+//! calls are known from how often ticks come: where LinkedIn [pushes](super::push) notifications they are asked for
+//! once an hour, and with the development tier's few, all of it is asked for more rarely.
 //!
 //! # What is guaranteed
 //! A range of time is done with when its last page was stored, and the next one begins two hours before its end: what
@@ -32,14 +33,17 @@ mod tests;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::inbox::{EntryKey, Event};
+use crate::inbox::{EntryKey, Event, Wanted};
 use crate::poll::body::{encoded, members};
 use crate::poll::memory::{Memory, Remembered, number_key};
+use crate::poll::scope::ms;
+use crate::poll::settings::ApiSettings;
 use crate::poll::walk::{LATE_MS, Step, Walks};
 use crate::poll::{
     Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
@@ -61,6 +65,8 @@ const HOUR_MS: i64 = 3_600_000;
 const MAX_REFUSALS: u8 = 3;
 /// The overlap of two ranges of which the first was too long for LinkedIn.
 const LEAST_OVERLAP_MS: i64 = 600_000;
+/// How often notifications that LinkedIn pushes are polled for, less half a tick.
+const PUSHED_EVERY: Duration = Duration::from_secs(3600 - 450);
 /// The longest URN that is asked about, in bytes.
 pub(crate) const MAX_URN_BYTES: usize = 128;
 /// How often listing the comments of a post or comment may fail, at most once a tick, before it is given up.
@@ -94,6 +100,9 @@ pub struct Settings {
     pub actions: Vec<String>,
     /// How many of the newest posts take turns at having their comments listed, one a tick.
     pub recent_posts: usize,
+    /// How long after notifications were asked for they are asked for again. Where LinkedIn pushes them, polling is
+    /// only for what a push lost.
+    pub notified_every: Duration,
 }
 
 impl Default for Settings {
@@ -105,16 +114,51 @@ impl Default for Settings {
             page_size: 100,
             actions: actions.map(str::to_owned).to_vec(),
             recent_posts: 20,
+            notified_every: Duration::ZERO,
         }
     }
 }
 
 /// Begins the collection of a company's page.
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let Start { scope, api, checkpoint, .. } = start;
-    let settings =
-        Settings { version: api.version.to_string(), page_size: api.page_size, ..Settings::default() };
+    let Start { scope, api, checkpoint, is_pushed, .. } = start;
+    let settings = Settings {
+        version: api.version.to_string(),
+        page_size: api.page_size,
+        notified_every: if is_pushed { PUSHED_EVERY } else { Duration::ZERO },
+        ..Settings::default()
+    };
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
+}
+
+/// The headers of every call.
+pub(super) fn rest_headers(version: &str) -> Vec<(&'static str, String)> {
+    vec![("linkedin-version", version.to_owned()), ("x-restli-protocol-version", "2.0.0".to_owned())]
+}
+
+/// Asks for a comment that was pushed without its text.
+pub(super) fn complete(wanted: &Wanted, api: &ApiSettings) -> NetworkRequest {
+    let urn = if let Wanted::Comment { comment } = wanted { comment.as_str() } else { "" };
+    let parts = urn.strip_prefix("urn:li:comment:(").and_then(|rest| rest.strip_suffix(')'));
+    let (on, id) = parts.and_then(|parts| parts.rsplit_once(',')).unwrap_or((urn, ""));
+    let path = format!("/rest/socialActions/{}/comments/{}", encoded(on), encoded(id));
+    let (operation, to, method, auth) = ("comment", Endpoint::Api, Method::Get, Auth::Bearer);
+    let headers = rest_headers(&api.version);
+    NetworkRequest { operation, to, method, path, query: Vec::new(), headers, auth, units: 1 }
+}
+
+/// Reads the answer: the comment, as lists have it. One that is gone is told by the notification of its deletion.
+pub(super) fn completed(wanted: &Wanted, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
+    let verdict = verdict(answer, now);
+    let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
+    if verdict == Verdict::Gone {
+        return nothing(Verdict::Fine);
+    }
+    let (Verdict::Fine, Wanted::Comment { comment }) = (&verdict, wanted) else { return nothing(verdict) };
+    match found::comment(answer.body, comment) {
+        Some(event) => ParsedResponse { events: vec![event], verdict },
+        None => nothing(Verdict::Malformed),
+    }
 }
 
 /// A range of time whose notifications are asked for, in milliseconds.
@@ -265,7 +309,8 @@ impl Collection {
         let end = self.scope.now_ms();
         let oldest = self.oldest_kept();
         let start = self.kept.notified_to.map_or(oldest, |to| oldest.max(to - overlap_ms));
-        let is_new = self.kept.notified_to.is_none_or(|to| to < end) && start < end;
+        let pause = ms(self.settings.notified_every);
+        let is_new = self.kept.notified_to.is_none_or(|to| to + pause < end) && start < end;
         if self.kept.range.is_none() && is_new {
             self.kept.range = Some(Range { start, end, ..Range::default() });
         }
@@ -578,10 +623,7 @@ impl Collector for Collection {
     fn next(&self) -> Option<NetworkRequest> {
         let part = self.part()?;
         let (operation, path) = self.target(part);
-        let mut headers = vec![
-            ("linkedin-version", self.settings.version.clone()),
-            ("x-restli-protocol-version", "2.0.0".to_owned()),
-        ];
+        let mut headers = rest_headers(&self.settings.version);
         if part != Part::Comments {
             headers.push(("x-restli-method", "FINDER".to_owned()));
         }

@@ -2,21 +2,28 @@
 
 use crate::collected::Kind;
 use crate::coverage::ByAsking::{Asked, NotAsked, NotOffered};
-use crate::coverage::ByPush::{NotSent, NotTaken};
-use crate::coverage::{Coverage, row};
+use crate::coverage::ByPush::{AsIds, NotSent, Whole};
+use crate::coverage::{Coverage, EDITABLE, ONCE, row};
+
+/// What is asked for of what others write.
+const ASKED: &str =
+    "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most";
 
 pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row((NotSent, ""), (Asked, "")),
-        Kind::Comment | Kind::Reply | Kind::Mention | Kind::Share => row(
-            (NotTaken, "LinkedIn sends those of public posts"),
+        Kind::Comment => row(
             (
-                Asked,
-                "those that LinkedIn notifies of, and those on the last 20 posts; to be kept 48 hours at most",
+                AsIds(EDITABLE),
+                "where the collector [subscribes](collecting.md#subscriptions), on public posts; answers to comments \
+                 too; those that come without their text are completed",
             ),
+            (Asked, ASKED),
         ),
+        Kind::Reply => row((NotSent, "pushed as comments"), (Asked, ASKED)),
+        Kind::Mention | Kind::Share => row((Whole(ONCE), "likewise, of public posts"), (Asked, ASKED)),
         Kind::Reaction => row(
-            (NotTaken, "LinkedIn sends likes of public posts, without their author"),
+            (Whole(ONCE), "likewise, likes of public posts, without their author"),
             (NotAsked, "a like names nobody there"),
         ),
         Kind::Follow => row((NotSent, ""), (NotOffered, "followers are a number")),

@@ -3,6 +3,8 @@
 pub mod collect;
 mod coverage;
 pub(crate) mod normalise;
+pub mod push;
+mod subscription;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use crate::poll::budget::{IdleCost, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{NetworkSpec, TokenSpec, WEEK};
+use crate::spec::{CompletionSpec, NetworkSpec, TokenSpec, WEEK};
 use crate::storage_limit::StorageTerm;
 
 /// The network, as the shared parts see it.
@@ -18,7 +20,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     name: "linkedin",
     title: "LinkedIn",
     environment: "LINKEDIN",
-    push: None,
+    push: Some(&push::PUSH),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
     version_ends: Some(collect::version_ends),
@@ -36,7 +38,11 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     idle_cost: Some(IdleCost { per_run: 3, sweeps: 0, kept_back: 250 }),
     least_calls: 6,
     ads: None,
-    completion: None,
+    completion: Some(&CompletionSpec {
+        request: |wanted, _, api| collect::complete(wanted, api),
+        read: |wanted, answer, _, now| collect::completed(wanted, answer, now),
+        keeps_key: false,
+    }),
     // learn.microsoft.com/linkedin, "Refresh tokens": an access token lasts 60 days; the refresh token stays, to a
     // fixed end 365 days after the first grant.
     token: TokenSpec {

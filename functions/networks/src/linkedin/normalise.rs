@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a post | `post:<urn>` | its text and its media's ids |
 //! | a comment or an answer, listed or notified | `comment:<urn>`, in one spelling | its text |
+//! | a comment that was pushed without its text, until it is asked for | the same | `pushed`, and when |
 //! | a comment that was deleted | the same | `deleted` |
 //! | a post that shares the page's, or names it | `post:<urn>` | its text |
 //! | any other notification | `notification:<id>` | `created` |
@@ -18,8 +19,9 @@
 
 use serde_json::Value;
 
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
-use crate::inbox::{Event, Reading, Shape, Version};
+use crate::collected::{Action, Attachment, Author, By, Kind, Parent, Published};
+use crate::inbox::{Event, Reading, Shape, Version, Wanted};
+use crate::linkedin::collect::MAX_URN_BYTES;
 use crate::network::NetworkId;
 use crate::normalise::media_url::lasting_part;
 use crate::normalise::{deleted, reading_of, value};
@@ -31,7 +33,20 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     match event.shape {
         Shape::LinkedinPost => post(&found, owner),
         Shape::LinkedinComment => comment(&found, owner),
-        Shape::LinkedinNotification => notification(&found, owner),
+        Shape::LinkedinNotification => {
+            let mut reading = notification(&found, owner)?;
+            // One that was polled had its post's comments listed by then.
+            let is_pushed = event.by == By::Push && is_comment(&found) && reading.content.text.is_none();
+            let comment = reading.thing.strip_prefix("comment:").filter(|urn| urn.len() <= MAX_URN_BYTES);
+            let wanted = comment.filter(|_| is_pushed).map(|urn| Wanted::Comment { comment: urn.to_owned() });
+            if wanted.is_some() {
+                // Each edit without its text is one more to ask for.
+                let at = value::id(&found, "lastModifiedAt").unwrap_or_default();
+                reading.key_alone(Version::of_action(["pushed", &at]));
+            }
+            reading.wanted = wanted;
+            Some(reading)
+        }
         _ => None,
     }
 }

@@ -40,14 +40,17 @@ pub mod signature;
 pub mod token;
 mod whatsapp;
 
-use crate::spec::PushSpec;
+use crate::spec::{PushSpec, Unsigned};
 
 /// How Meta's pushes are checked and split, whichever network they are of.
 pub(crate) static PUSH: PushSpec = PushSpec {
     secrets: "META_APP_SECRETS",
     signature_header: signature::HEADER,
     is_genuine: signature::is_genuine,
+    unsigned: Unsigned::Refused,
+    page_parameter: None,
     challenge_secrets: "META_VERIFY_TOKEN",
     challenge: signature::challenge,
     split: push::split,
+    subscription: None,
 };

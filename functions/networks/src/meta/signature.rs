@@ -60,7 +60,7 @@ pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
 pub(crate) fn challenge(tokens: &[AppSecret], query: Query<'_>) -> Result<ChallengeAnswer, ChallengeError> {
     let (mode, token, text) = (query("hub.mode"), query("hub.verify_token"), query("hub.challenge"));
     let body = challenge_answer(tokens, mode, token, text)?.to_owned();
-    Ok(ChallengeAnswer { content_type: "text/plain", body })
+    Ok(ChallengeAnswer::new("text/plain", body))
 }
 
 /// The answer's body to Meta's `GET` with `hub.mode`, `hub.verify_token` and `hub.challenge`: the challenge, byte for

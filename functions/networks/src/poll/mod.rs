@@ -99,6 +99,8 @@ pub struct Start<'a> {
     pub ad_account: Option<&'a str>,
     /// How the API is called.
     pub api: &'a ApiSettings,
+    /// Whether the network pushes what happens on the page: a subscription is in force.
+    pub is_pushed: bool,
     /// What sweeps through what is older may take a day, in thousandths of a unit.
     pub sweeps: u64,
     /// What the last collection left, in this version's form or an older one's.

@@ -678,6 +678,8 @@ pub enum Completion {
     /// It is ready to be dispatched, with this event in the place of the pushed one. Without an event it is dispatched
     /// as it was pushed.
     Ready(Option<Event>),
+    /// There is nothing to tell.
+    Nothing,
     /// The token may not see it, where it may see others.
     Denied,
     /// It waits for the next poll.
@@ -697,6 +699,7 @@ pub fn completion(event: Option<Event>, verdict: &Verdict, is_given_up: bool) ->
         // The answer is about this entry alone, for example about an author whose account is not public.
         (_, Verdict::Token(TokenTrouble::Narrowed(_))) => Completion::Denied,
         (Some(event), _) => Completion::Ready(Some(event)),
+        (None, Verdict::Fine) => Completion::Nothing,
         (None, Verdict::Gone) => Completion::Ready(None),
         (None, Verdict::Malformed) if is_given_up => Completion::Ready(None),
         (None, _) => Completion::Waits,

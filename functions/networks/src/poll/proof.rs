@@ -39,9 +39,8 @@ impl ProofChoice {
         let another = self.next < secrets.min(MOST_SECRETS);
         let other = Self { with: Some(self.next), next: self.next + 1, required };
         match (reply, self.with) {
-            (ProofReply::Refused, Some(_)) if another => Some(other),
+            (ProofReply::Refused, Some(_)) | (ProofReply::Required, None) if another => Some(other),
             (ProofReply::Refused, Some(_)) if !required => Some(Self { with: None, ..self }),
-            (ProofReply::Required, None) if another => Some(other),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! One request to a network.
 
-/// One of a network's two addresses, which are settings. A network's [route](crate::spec::TokenSpec::route) may choose
+/// One of a network's addresses, which are settings. A network's [route](crate::spec::TokenSpec::route) may choose
 /// another by the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -8,6 +8,8 @@ pub enum Endpoint {
     Api,
     /// `…TokenUrl`.
     Token,
+    /// `…HubUrl`, of a network whose pushes a [hub](crate::push::subscription::SubscriptionSpec::hub) sends.
+    Hub,
 }
 
 /// The method of a request.
@@ -17,6 +19,8 @@ pub enum Method {
     Get,
     /// POST, with the query as a form in the body.
     Post,
+    /// PUT, with the query as a JSON object of texts in the body.
+    Put,
 }
 
 /// The place of the page's token in a request. The caller puts it there.
@@ -29,6 +33,8 @@ pub enum Auth {
     /// In the query, under this name, as what is asked about; the call itself is made with the *app's* token, as
     /// `authorization: Bearer <app id>|<app secret>`. Whoever has no token of the app does not make it.
     Inspected(&'static str),
+    /// Nowhere: in the form, under this name, is the secret that the page's pushes are to be signed with.
+    PushSecret(&'static str),
     /// Nowhere: the form has what is needed.
     None,
 }
@@ -51,6 +57,6 @@ pub struct NetworkRequest {
     pub headers: Vec<(&'static str, String)>,
     /// Where the page's token goes.
     pub auth: Auth,
-    /// What it takes of the network's quota, in the network's own units.
+    /// What it takes of the network's quota, in the network's own units; 0 where no quota counts it.
     pub units: u32,
 }

@@ -82,6 +82,7 @@ impl Simulated<'_> {
                     scope,
                     access_token: &AccessToken::from_stored("token".to_owned()),
                     api: self.settings.api(self.network),
+                    is_pushed: false,
                     sweeps: share.sweeps,
                     checkpoint: Some(&checkpoints[page]),
                 });

@@ -3,8 +3,10 @@
 //! Splitting is total: whatever bytes arrive, each part of them is in some update, for what was validly signed is not
 //! dropped because nobody foresaw its shape. A list that says that nothing happened (`"changes": []`) is no part.
 
+pub mod address;
 pub(crate) mod members;
 pub mod signature;
+pub mod subscription;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::collected::By;
 use crate::inbox::{Event, Shape, Update};
-use crate::network::Network;
+use crate::network::{Network, NetworkId};
 
 /// The largest push, in bytes.
 pub const MAX_PUSH_BYTES: usize = 1024 * 1024;
@@ -26,8 +28,19 @@ pub fn split(route: Network, body: &[u8]) -> Vec<Update> {
     known.unwrap_or_else(|| vec![unknown(route, body)])
 }
 
+/// Splits a push that came to a page's own [address]. All that is understood of it is that page's, whatever page the
+/// body names: the address says which secret signed it.
+#[must_use]
+pub fn split_of_page(route: Network, page: &NetworkId, body: &[u8]) -> Vec<Update> {
+    let mut updates = split(route, body);
+    for update in updates.iter_mut().filter(|update| update.event.shape != Shape::Unknown) {
+        update.owners = vec![page.clone()];
+    }
+    updates
+}
+
 /// All of a body as one update of nobody's: the JSON as it is, or, where it is none, its bytes in base64.
-fn unknown(network: Network, body: &[u8]) -> Update {
+pub(crate) fn unknown(network: Network, body: &[u8]) -> Update {
     let json =
         std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<Box<RawValue>>(text).ok());
     let raw = json.or_else(|| to_raw_value(&json!({"base64": STANDARD.encode(body)})).ok());

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -30,10 +31,34 @@ impl AppSecret {
 
     /// The HMAC-SHA256 of bytes.
     pub(crate) fn mac(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        self.mac_of([bytes])
+    }
+
+    /// The HMAC-SHA256 of parts, one after the other.
+    pub(crate) fn mac_of<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Option<[u8; 32]> {
         // HMAC takes a key of any length, so this is always Some.
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).ok()?;
+        parts.into_iter().for_each(|part| mac.update(part));
+        Some(mac.finalize().into_bytes().into())
+    }
+
+    /// The HMAC-SHA1 of bytes, which WebSub's hubs sign with.
+    pub(crate) fn mac_sha1(&self, bytes: &[u8]) -> Option<[u8; 20]> {
+        let mut mac = Hmac::<Sha1>::new_from_slice(self.0.as_bytes()).ok()?;
         mac.update(bytes);
         Some(mac.finalize().into_bytes().into())
+    }
+
+    /// A secret that is derived from this one for a purpose, so that whoever learns it knows no other.
+    pub(crate) fn derived(&self, purpose: [&str; 3]) -> Option<Self> {
+        // No part has a line feed in it.
+        self.mac(purpose.join("\n").as_bytes()).map(|mac| Self(hexadecimal(&mac)))
+    }
+
+    /// The secret itself, for the one request that hands it over.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
@@ -50,14 +75,26 @@ pub(crate) fn is_signed(
     body: &[u8],
     encode: fn(&[u8; 32]) -> String,
 ) -> bool {
-    let Some(given) = signature.strip_prefix(PREFIX) else {
-        return false;
-    };
+    let given = signature.strip_prefix(PREFIX);
+    given.is_some_and(|given| is_code(secrets, given, |secret| secret.mac(body).map(|mac| encode(&mac))))
+}
+
+/// Whether a text is the code that one of the secrets makes.
+pub(crate) fn is_code(
+    secrets: &[AppSecret],
+    given: &str,
+    code: impl Fn(&AppSecret) -> Option<String>,
+) -> bool {
     // Every secret is tried, so that the time does not tell which one fits.
     let fits = |secret: &AppSecret| {
-        secret.mac(body).map_or(Choice::from(0), |mac| encode(&mac).as_bytes().ct_eq(given.as_bytes()))
+        code(secret).map_or(Choice::from(0), |code| code.as_bytes().ct_eq(given.as_bytes()))
     };
     secrets.iter().map(fits).fold(Choice::from(0), |any, one| any | one).into()
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a text is one of the secrets. Digests are compared, for a comparison of texts would tell their lengths.
@@ -76,6 +113,9 @@ pub enum ChallengeError {
     /// The verify token is another one, or there is none or no secret to answer with.
     #[error("the challenge is not for this address")]
     Refused,
+    /// It is about something that we do not want, or not at this address.
+    #[error("the challenge is about nothing that is wanted here")]
+    Unwanted,
 }
 
 #[cfg(test)]
@@ -83,15 +123,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{meta, x};
+    use crate::{linkedin, meta, x, youtube};
 
     /// How a network signs, and how that is checked.
     type Scheme = (fn(&AppSecret, &[u8]) -> String, fn(&[AppSecret], &str, &[u8]) -> bool);
 
     /// Those of the networks that sign in a way of their own.
-    const SCHEMES: [Scheme; 2] = [
+    const SCHEMES: [Scheme; 4] = [
         (meta::signature::sign, meta::signature::is_genuine),
         (x::signature::sign, x::signature::is_genuine),
+        (linkedin::push::sign, linkedin::push::is_genuine),
+        (youtube::push::sign, youtube::push::is_genuine),
     ];
 
     proptest! {

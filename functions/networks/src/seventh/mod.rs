@@ -11,7 +11,7 @@
 //!
 //! Outside of it, which tests of the documents and of the template tell of:
 //! - `template.yaml`: the parameters and environment variables of its two addresses, of its app and of its secrets, and
-//!   its routes under `/push/`;
+//!   its routes under `/push/`, with what subscribing takes where the collector does that;
 //! - `functions/manage/src/openapi.json`: its name in the lists of networks;
 //! - `tests/fixtures/pushes/<network>/`: bodies that it pushes;
 //! - `infra/fake_networks/`: a stand-in of its API;
@@ -37,7 +37,7 @@ use crate::coverage::{ONCE, row};
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec, Unsigned};
 use crate::storage_limit::StorageTerm;
 
 /// The network, as the shared parts see it.
@@ -49,9 +49,12 @@ pub(crate) static SPEC: NetworkSpec = NetworkSpec {
         secrets: "SEVENTH_SECRETS",
         signature_header: "x-feira-signature",
         is_genuine: push::is_genuine,
+        unsigned: Unsigned::Refused,
+        page_parameter: None,
         challenge_secrets: "SEVENTH_SECRETS",
         challenge: push::challenge,
         split: |_, body| push::split(body),
+        subscription: None,
     }),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed("v1"), page_size: 50, messages: true },

@@ -18,7 +18,7 @@ pub(super) fn is_genuine(secrets: &[AppSecret], signature: &str, body: &[u8]) ->
 pub(super) fn challenge(secrets: &[AppSecret], query: Query<'_>) -> Result<ChallengeAnswer, ChallengeError> {
     match query("secret") {
         Some(secret) if is_one_of(secrets, secret) => {
-            Ok(ChallengeAnswer { content_type: "text/plain", body: "ours".to_owned() })
+            Ok(ChallengeAnswer::new("text/plain", "ours".to_owned()))
         }
         _ => Err(ChallengeError::Refused),
     }

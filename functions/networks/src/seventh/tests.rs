@@ -47,6 +47,7 @@ fn begin(settings: &NetworkSettings, checkpoint: Option<&str>) -> Begun {
         login: None,
         ad_account: None,
         api: settings.api(NETWORK),
+        is_pushed: false,
         sweeps: 0,
         checkpoint,
     })

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal, Slot};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec};
+use crate::spec::{FIVE_MINUTES, NetworkSpec, PushSpec, TokenSpec, Unsigned};
 
 /// The network, as the shared parts see it.
 pub static SPEC: NetworkSpec = NetworkSpec {
@@ -22,9 +22,12 @@ pub static SPEC: NetworkSpec = NetworkSpec {
         secrets: "X_CONSUMER_SECRETS",
         signature_header: signature::HEADER,
         is_genuine: signature::is_genuine,
+        unsigned: Unsigned::Refused,
+        page_parameter: None,
         challenge_secrets: "X_CONSUMER_SECRETS",
         challenge: signature::challenge,
         split: |_, body| push::split(body),
+        subscription: None,
     }),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },

@@ -39,7 +39,7 @@ pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
 /// Answers a check: the parameter is `crc_token`.
 pub(crate) fn challenge(secrets: &[AppSecret], query: Query<'_>) -> Result<ChallengeAnswer, ChallengeError> {
     let body = challenge_answer(secrets, query("crc_token"))?;
-    Ok(ChallengeAnswer { content_type: "application/json", body })
+    Ok(ChallengeAnswer::new("application/json", body))
 }
 
 /// The answer's JSON to X's challenge-response check, a `GET` with `crc_token`.

@@ -31,11 +31,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::google::answers::{self as google, Refusal};
-use crate::inbox::{EntryKey, Event};
+use crate::inbox::{EntryKey, Event, Wanted};
+use crate::network::NetworkId;
 use crate::poll::body::{members, tree};
 use crate::poll::budget::{Sweeps, midnight_pacific, sweep_milliunits};
 use crate::poll::memory::Remembered;
 use crate::poll::scope::ms;
+use crate::poll::settings::ApiSettings;
 use crate::poll::walk::{Step, Walks};
 use crate::poll::{
     Auth, Begun, Collector, CooldownScope, Endpoint, MAX_CHECKPOINT_BYTES, Method, NetworkRequest,
@@ -62,6 +64,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
 pub(super) const SWEEPS: u64 = sweep_milliunits(SWEEP_UNITS as u64, SWEEP_EVERY);
 /// The most videos that an answer holds.
 const MAX_VIDEOS: u32 = 50;
+
+/// What is asked of a video.
+const VIDEO_PARTS: &str = "snippet,contentDetails,status";
 
 /// The version of the API unless it is set.
 pub(super) const VERSION: &str = "v3";
@@ -109,6 +114,33 @@ pub(super) fn begin(start: Start<'_>) -> Begun {
     Begun::from(checkpoint, |kept| Collection::new(scope, settings, kept))
 }
 
+/// The playlist of a channel's uploads: it has the channel's id with `UU` for `UC`.
+fn uploads_of(channel: &str) -> Option<String> {
+    channel.strip_prefix("UC").map(|rest| format!("UU{rest}"))
+}
+
+/// Asks for a video that was pushed, as it stands in the list of the channel's uploads.
+pub(super) fn complete(wanted: &Wanted, page: &NetworkId, api: &ApiSettings) -> NetworkRequest {
+    let video = if let Wanted::Video { video, .. } = wanted { video.clone() } else { String::new() };
+    let playlist = uploads_of(page.as_str()).unwrap_or_else(|| page.to_string());
+    let query = vec![("part", VIDEO_PARTS.to_owned()), ("playlistId", playlist), ("videoId", video)];
+    request(&api.version, "video", "playlistItems", query, MAX_VIDEOS)
+}
+
+/// Reads the answer. A video that is private or unlisted, or in the list no more, is not told: where it is shown
+/// later, it is pushed again, or found by polling.
+pub(super) fn completed(wanted: &Wanted, answer: &NetworkResponse<'_>, now: Timestamp) -> ParsedResponse {
+    let nothing = |verdict| ParsedResponse { events: Vec::new(), verdict };
+    let verdict = google::verdict(answer, now, midnight_pacific(now), (READING_SCOPE, true));
+    let (Verdict::Fine, Wanted::Video { video, edited }) = (&verdict, wanted) else {
+        return nothing(verdict);
+    };
+    match members(answer.body).and_then(|body| Found::of(&body)) {
+        Some(found) => ParsedResponse { events: found.video(video, *edited).into_iter().collect(), verdict },
+        None => nothing(Verdict::Malformed),
+    }
+}
+
 /// A thread whose answers are to be listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -120,6 +152,26 @@ struct Thread {
     cursor: Option<String>,
     /// How often in a row the network failed to list them.
     tries: u8,
+}
+
+fn request(
+    version: &str,
+    what: &'static str,
+    name: &str,
+    mut query: Vec<(&'static str, String)>,
+    most: u32,
+) -> NetworkRequest {
+    query.push(("maxResults", most.to_string()));
+    NetworkRequest {
+        operation: what,
+        to: Endpoint::Api,
+        method: Method::Get,
+        path: format!("/youtube/{}/{name}", crate::poll::body::encoded(version)),
+        query,
+        headers: Vec::new(),
+        auth: Auth::Bearer,
+        units: 1,
+    }
 }
 
 /// What is kept between ticks.
@@ -205,26 +257,6 @@ impl Collection {
         parts.filter(|part| !self.done.contains(part)).find(open)
     }
 
-    fn request(
-        &self,
-        what: &'static str,
-        name: &str,
-        mut query: Vec<(&'static str, String)>,
-        most: u32,
-    ) -> NetworkRequest {
-        query.push(("maxResults", most.to_string()));
-        NetworkRequest {
-            operation: what,
-            to: Endpoint::Api,
-            method: Method::Get,
-            path: format!("/youtube/{}/{name}", crate::poll::body::encoded(&self.settings.version)),
-            query,
-            headers: Vec::new(),
-            auth: Auth::Bearer,
-            units: 1,
-        }
-    }
-
     fn ask_part(&self, part: Part) -> NetworkRequest {
         let own = |text: &str| text.to_owned();
         let (videos, comments) = (self.settings.videos, self.settings.comments);
@@ -241,7 +273,7 @@ impl Collection {
             }
             Part::Videos => {
                 let playlist = self.kept.uploads.clone().unwrap_or_default();
-                let query = vec![("part", own("snippet,contentDetails,status")), ("playlistId", playlist)];
+                let query = vec![("part", own(VIDEO_PARTS)), ("playlistId", playlist)];
                 ("videos", "playlistItems", query, videos)
             }
             Part::Threads => {
@@ -261,7 +293,7 @@ impl Collection {
             }
         };
         query.extend(cursor.map(|cursor| ("pageToken", cursor)));
-        self.request(what, name, query, most)
+        request(&self.settings.version, what, name, query, most)
     }
 
     fn heard_check(&mut self, body: &[u8]) -> Verdict {
@@ -279,9 +311,9 @@ impl Collection {
             return Verdict::NotThePages;
         };
         let uploads = channel["contentDetails"]["relatedPlaylists"]["uploads"].as_str();
-        // Each channel's uploads have the channel's id with `UU` for `UC`.
-        let derived = || owner.strip_prefix("UC").map(|rest| format!("UU{rest}"));
-        let Some(uploads) = uploads.map(str::to_owned).or_else(derived) else { return Verdict::Malformed };
+        let Some(uploads) = uploads.map(str::to_owned).or_else(|| uploads_of(owner)) else {
+            return Verdict::Malformed;
+        };
         self.kept.uploads = Some(uploads);
         self.kept.checked = Some(self.scope.token_version);
         Verdict::Fine

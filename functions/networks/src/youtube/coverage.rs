@@ -2,12 +2,19 @@
 
 use crate::collected::Kind;
 use crate::coverage::ByAsking::{Asked, NotAsked, NotOffered};
-use crate::coverage::ByPush::{NotSent, NotTaken};
-use crate::coverage::{Coverage, row};
+use crate::coverage::ByPush::{AsIds, NotSent};
+use crate::coverage::{Coverage, ON_AND_OFF, row};
 
 pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
     match kind {
-        Kind::Post => row((NotTaken, "YouTube sends new and changed videos"), (Asked, "public videos")),
+        Kind::Post => row(
+            (
+                AsIds(ON_AND_OFF),
+                "where the collector [subscribes](collecting.md#subscriptions); new and changed videos come with their \
+                 titles alone, and are completed; deleted ones, and ones made private, come whole",
+            ),
+            (Asked, "public videos"),
+        ),
         Kind::Comment | Kind::Reply => row(
             (NotSent, ""),
             (

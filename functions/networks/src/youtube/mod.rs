@@ -3,6 +3,8 @@
 pub mod collect;
 mod coverage;
 mod normalise;
+pub mod push;
+mod subscription;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,8 +12,11 @@ use std::time::Duration;
 use crate::poll::budget::{IdleCost, KEPT_BACK, Limit, LimitScope, Window};
 use crate::poll::refresh::{GrantType, Renewal};
 use crate::poll::settings::ApiSettings;
-use crate::spec::{FIVE_MINUTES, NetworkSpec, TokenSpec};
+use crate::spec::{CompletionSpec, FIVE_MINUTES, NetworkSpec, TokenSpec};
 use crate::storage_limit::StorageTerm;
+
+/// The parameter that names the channel in the address of its pushes.
+const PUSH_PARAMETER: &str = "channel";
 
 /// How long authorised data may be kept.
 const STORAGE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -21,7 +26,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     name: "youtube",
     title: "YouTube",
     environment: "YOUTUBE",
-    push: None,
+    push: Some(&push::PUSH),
     read: normalise::read,
     api: ApiSettings { version: Cow::Borrowed(collect::VERSION), page_size: 100, messages: true },
     version_ends: None,
@@ -34,7 +39,11 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     idle_cost: Some(IdleCost { per_run: 2, sweeps: collect::SWEEPS, kept_back: KEPT_BACK }),
     least_calls: 8,
     ads: None,
-    completion: None,
+    completion: Some(&CompletionSpec {
+        request: collect::complete,
+        read: |wanted, answer, _, now| collect::completed(wanted, answer, now),
+        keeps_key: false,
+    }),
     // developers.google.com/identity/protocols/oauth2: an access token lasts about an hour, and the refresh token
     // stays.
     token: TokenSpec {

@@ -3,9 +3,12 @@
 //! | what | thing | version |
 //! |---|---|---|
 //! | a video | `post:<id>` | its title and description |
+//! | a video that was pushed, until it is asked for | the same | `pushed`, and when it was updated |
+//! | a video that was taken away (pushed alone) | the same | `deleted`, and when |
 //! | a comment or an answer | `comment:<id>` | when it was updated last; without that, its text |
 //!
-//! YouTube's pushes have no comments, so that a comment's own time of update may be its version: an edit that brings
+//! YouTube's pushes, which have a video's title and not its description, are completed with what its API answers, so
+//! that a video is one thing however it was found. They have no comments, so that a comment's own time of update may be its version: an edit that brings
 //! back an earlier text is one more item, and a text that YouTube shows in another way (a link by a video's title) is
 //! none.
 //!
@@ -14,13 +17,17 @@
 //!
 //! Source: developers.google.com/youtube/v3/docs (playlistItems, comments).
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
-use crate::inbox::{Event, Reading, Shape, Version};
+use crate::inbox::{Event, Reading, Shape, Version, Wanted};
 use crate::network::NetworkId;
 use crate::normalise::{reading_of, value};
 use crate::versions::State;
+
+/// How long after its publication a video is pushed as updated all the same: the hub sends it within minutes.
+const NEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// What an event says, where it has an id.
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
@@ -28,6 +35,8 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Option<Reading> {
     let beside = event.beside.as_ref().unwrap_or(&Value::Null);
     match event.shape {
         Shape::YoutubeVideo => video(&found, beside, owner),
+        Shape::YoutubeEntry => pushed(&found),
+        Shape::YoutubeDeletedEntry => taken_away(&found),
         Shape::YoutubeComment => comment(&found, beside),
         _ => None,
     }
@@ -59,6 +68,47 @@ fn video(found: &Value, beside: &Value, owner: &NetworkId) -> Option<Reading> {
     content.attachments = vec![Attachment { kind: "video".to_owned(), id: Some(id), url: link.clone() }];
     content.link = link;
     Some(reading)
+}
+
+/// A video of which a push tells the title and not the description.
+fn pushed(found: &Value) -> Option<Reading> {
+    let id = value::id(found, "videoId").or_else(|| value::id(found, "id").as_deref().and_then(video_of))?;
+    let updated = value::text(found, "updated").unwrap_or_default();
+    let version = Version::of_action(["pushed", &updated]);
+    let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, Action::Created);
+    let content = &mut reading.content;
+    content.published = Published::ByThePage;
+    let author = &found["author"];
+    let by = value::text(author, "uri").and_then(|uri| uri.rsplit('/').next().map(str::to_owned));
+    let by = value::text(found, "channelId").or(by).filter(|id| !id.is_empty());
+    let author = Author { id: by, name: value::text(author, "name"), username: None };
+    content.author = (author != Author::default()).then_some(author);
+    content.occurred_at = value::time(found, "published");
+    content.text = value::text(found, "title");
+    content.link = watch(&id);
+    let url = content.link.clone();
+    content.attachments = vec![Attachment { kind: "video".to_owned(), id: Some(id.clone()), url }];
+    let changed = content.occurred_at.zip(value::time(found, "updated"));
+    let edited = changed.is_some_and(|(published, updated)| updated.duration_since(published) >= NEW);
+    reading.wanted = plain(&id).map(|id| Wanted::Video { video: id.to_owned(), edited });
+    Some(reading)
+}
+
+/// A video that was deleted, or made private. It may be shown again.
+fn taken_away(found: &Value) -> Option<Reading> {
+    let id = value::id(found, "ref").as_deref().and_then(video_of)?;
+    let when = value::text(found, "when").unwrap_or_default();
+    let version = Version::of_action(["deleted", &when]);
+    let mut reading = reading_of(format!("post:{id}"), version, Kind::Post, Action::Deleted);
+    reading.content.published = Published::ByThePage;
+    reading.content.occurred_at = value::time(found, "when");
+    reading.content.link = watch(&id);
+    Some(reading)
+}
+
+/// The video that an entry's id names.
+fn video_of(urn: &str) -> Option<String> {
+    urn.strip_prefix("yt:video:").filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 fn comment(found: &Value, beside: &Value) -> Option<Reading> {

@@ -81,6 +81,12 @@ pub(super) fn of(render: &Render<'_>, page: &str, wanted: &Wanted) -> Vec<Value>
     told.into_iter().map(|(_, _, notification)| notification).collect()
 }
 
+/// The notification of what happened to a thing last, if there is one.
+pub(super) fn last(render: &Render<'_>, thing: &Published) -> Option<Value> {
+    let (action, at_ms) = happened(thing).into_iter().max_by_key(|(_, at_ms)| *at_ms)?;
+    is_told_of(render, thing).then(|| notification(render, thing, action, at_ms))
+}
+
 /// Whether there are notifications of a thing: it has appeared, and is on a public post.
 fn is_told_of(render: &Render<'_>, thing: &Published) -> bool {
     let post = render.shelf.find(render.shelf.root(&thing.id));

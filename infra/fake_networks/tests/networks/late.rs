@@ -88,6 +88,7 @@ impl Polled {
         let (settings, now_ms) = (NetworkSettings::default(), self.world.clock.now_ms());
         let owner = page.parse().unwrap();
         let begun = (self.network.spec().collect)(Start {
+            is_pushed: false,
             scope: Scope { owner, token_version: 1, from: self.from, now: timestamp(now_ms) },
             access_token: &AccessToken::from_stored(token.to_owned()),
             login: None,

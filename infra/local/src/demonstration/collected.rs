@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_fake_networks::{Kind, Thing};
 use carteiro_networks::network::Network;
+use carteiro_networks::push::signature::AppSecret;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ impl Demonstration<'_> {
         Ok(())
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         let now_ms = i64::try_from(self.clock.now_ms()).unwrap_or_default();
         Timestamp::from_millisecond(now_ms).unwrap_or_default()
     }
@@ -116,7 +117,12 @@ impl Demonstration<'_> {
             }
             Network::Linkedin => {
                 publisher.conversation()?;
-                publisher.by_customer(Kind::Mention, "Parceiros da loja")?;
+                let mention = Thing::new(Kind::Mention, publisher.says("Parceiros da loja"));
+                let mention = publisher.put(by(mention))?;
+                // The network pushes to who subscribed, and the tick asks for notifications less often then.
+                let secret = self.network_secrets.linkedin.first().map_or("", AppSecret::reveal);
+                let pushed = self.networks.push(page.network, &mention, secret).await;
+                pushed.map_err(|error| failed(error.to_string()))?;
             }
         }
         Ok(publisher.published)

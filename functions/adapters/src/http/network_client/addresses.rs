@@ -1,4 +1,4 @@
-//! Where networks are: two addresses of each, which are settings.
+//! Where networks are: two addresses of each, and the hubs that push for some, which are settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,7 +78,10 @@ pub struct Pair {
 
 /// The addresses of all networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses(BTreeMap<Network, Pair>);
+pub struct Addresses {
+    pairs: BTreeMap<Network, Pair>,
+    hubs: BTreeMap<Network, Address>,
+}
 
 impl Addresses {
     /// Reads them from the environment that the template sets: `FACEBOOK_BASE_URL`, `FACEBOOK_TOKEN_URL`, … None where
@@ -92,7 +95,13 @@ impl Addresses {
         };
         // All of them are read first, so that every error is reported.
         let pairs = Network::ALL.map(&mut pair);
-        pairs.into_iter().collect::<Option<_>>().map(Self)
+        let mut hub = |network: Network| {
+            let name = network.spec().push?.subscription?.hub?;
+            Some(reader.parsed(name).map(|hub| (network, hub)))
+        };
+        let hubs: Vec<_> = Network::ALL.into_iter().filter_map(&mut hub).collect();
+        let pairs = pairs.into_iter().collect::<Option<_>>();
+        pairs.zip(hubs.into_iter().collect::<Option<_>>()).map(|(pairs, hubs)| Self { pairs, hubs })
     }
 
     /// Where a network's requests with a page's token go; None of a network without addresses.
@@ -104,16 +113,17 @@ impl Addresses {
     ) -> Option<&Address> {
         let route = network.spec().token.route;
         let (network, endpoint) = route.map_or((network, endpoint), |route| route(token, login, endpoint));
-        let pair = self.0.get(&network)?;
-        Some(match endpoint {
-            Endpoint::Api => &pair.api,
-            Endpoint::Token => &pair.token,
-        })
+        let pair = self.pairs.get(&network);
+        match endpoint {
+            Endpoint::Api => pair.map(|pair| &pair.api),
+            Endpoint::Token => pair.map(|pair| &pair.token),
+            Endpoint::Hub => self.hubs.get(&network),
+        }
     }
 
     /// Where a network's renewals are posted to.
     pub(super) fn of_renewal(&self, network: Network) -> Option<&Address> {
-        self.0.get(&network).map(|pair| &pair.token)
+        self.pairs.get(&network).map(|pair| &pair.token)
     }
 }
 

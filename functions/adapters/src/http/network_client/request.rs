@@ -6,6 +6,7 @@ use bytes::Bytes;
 use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::refresh::{Renewal, Slot};
 use carteiro_networks::poll::{Auth, Method, NetworkRequest};
+use carteiro_networks::push::signature::AppSecret;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
 };
@@ -16,6 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::CallError;
 use super::addresses::Address;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// Everything but letters, digits and `-._~` is escaped (RFC 3986, 2.3), a space as `%20`: queries and forms are read
@@ -30,6 +32,8 @@ pub struct Credentials<'a> {
     pub access_token: &'a AccessToken,
     /// The app's own token, `<app id>|<app secret>`, with which [inspections](Auth::Inspected) are made.
     pub app_token: Option<&'a AccessToken>,
+    /// The secret that the page's pushes are to be signed with, which a [hub](Auth::PushSecret) is told.
+    pub push_secret: Option<&'a AppSecret>,
     /// How the page was connected, where its owner said so: the address may depend on it.
     pub login: Option<Login>,
     /// The parameter of the query that proves that the call comes from the token's app, and its value.
@@ -40,7 +44,7 @@ impl<'a> Credentials<'a> {
     /// A page's access token alone.
     #[must_use]
     pub fn of(access_token: &'a AccessToken) -> Self {
-        Self { access_token, app_token: None, login: None, proof: None }
+        Self { access_token, app_token: None, push_secret: None, login: None, proof: None }
     }
 }
 
@@ -77,15 +81,32 @@ pub(super) fn of_page(
             let app = credentials.app_token.ok_or(CallError::NotMade("there is no token of the app"))?;
             (Some((name, token)), Some(app.reveal()))
         }
-        Auth::None => (None, None),
+        Auth::PushSecret(_) | Auth::None => (None, None),
+    };
+    let in_form = match request.auth {
+        Auth::PushSecret(name) => {
+            let secret = credentials.push_secret.ok_or(CallError::NotMade("there is no secret of pushes"))?;
+            Some((name, secret.reveal()))
+        }
+        _ => None,
     };
     let proof = credentials.proof.map(|(name, proof)| (name, proof.reveal()));
     let own = request.query.iter().map(|(name, value)| (*name, value.as_str()));
-    let (query, form): (Vec<_>, _) = match request.method {
+    let (query, body): (Vec<_>, _) = match request.method {
         Method::Get => (own.chain(in_query).chain(proof).collect(), None),
-        Method::Post => (in_query.into_iter().chain(proof).collect(), Some(own.collect::<Vec<_>>())),
+        Method::Post => {
+            let form: Vec<_> = own.chain(in_form).collect();
+            let query = in_query.into_iter().chain(proof).collect();
+            (query, Some((http::Method::POST, FORM, joined(&form))))
+        }
+        Method::Put => {
+            let members: serde_json::Map<_, _> =
+                own.map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let body = serde_json::Value::Object(members).to_string();
+            (in_query.into_iter().chain(proof).collect(), Some((http::Method::PUT, JSON, body)))
+        }
     };
-    let mut http = http_request(url(address, &request.path, &query)?, form.as_deref());
+    let mut http = http_request(url(address, &request.path, &query)?, body);
     for (name, value) in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes());
         let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) else {
@@ -120,7 +141,7 @@ pub(super) fn of_renewal(
         form.extend(value.map(|value| (*name, value)));
     }
     let uri = address.whole().parse().map_err(|_| NOT_A_URL)?;
-    let mut request = http_request(uri, Some(&form));
+    let mut request = http_request(uri, Some((http::Method::POST, FORM, joined(&form))));
     if let (true, Some(id), Some(secret_of_app)) = (renewal.basic, secrets.client_id, secrets.client_secret) {
         // Both are escaped before (RFC 6749, 2.3.1).
         let pair = format!("{}:{}", escaped(id), escaped(secret_of_app));
@@ -134,7 +155,7 @@ const NOT_A_URL: CallError = CallError::NotMade("its URL is none, or too long");
 /// The path stays as it is: some networks' paths have a query, whose brackets and commas must not be escaped.
 fn url(address: &Address, path: &str, query: &[(&str, &str)]) -> Result<Uri, CallError> {
     // Else the path could go on with the host's name, or end where a fragment begins, which is not sent.
-    if !path.starts_with('/') || path.contains('#') {
+    if !path.is_empty() && !path.starts_with('/') || path.contains('#') {
         return Err(NOT_A_URL);
     }
     let mut text = format!("{}{path}", address.base());
@@ -145,16 +166,17 @@ fn url(address: &Address, path: &str, query: &[(&str, &str)]) -> Result<Uri, Cal
     text.parse().map_err(|_| NOT_A_URL)
 }
 
-fn http_request(uri: Uri, form: Option<&[(&str, &str)]>) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::from(form.map(joined).unwrap_or_default()));
+fn http_request(uri: Uri, body: Option<(http::Method, HeaderValue, String)>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static(crate::http::sender::USER_AGENT));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    if form.is_some() {
-        headers.insert(CONTENT_TYPE, FORM);
-        *request.method_mut() = http::Method::POST;
+    if let Some((method, content_type, body)) = body {
+        headers.insert(CONTENT_TYPE, content_type);
+        *request.method_mut() = method;
+        *request.body_mut() = Full::from(body);
     }
     request
 }

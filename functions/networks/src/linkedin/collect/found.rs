@@ -64,6 +64,15 @@ pub(super) fn notified(told: &Value) -> Option<Event> {
     Some(event(Shape::LinkedinNotification, "notification", &to_raw_value(told).ok()?))
 }
 
+/// A comment that was asked for by its URN.
+pub(super) fn comment(body: &[u8], urn: &str) -> Option<Event> {
+    let raw: &RawValue = serde_json::from_slice(body).ok()?;
+    let comment = value(raw);
+    let own = comment["commentUrn"].as_str().or_else(|| comment["$URN"].as_str());
+    let is_it = own.map_or(comment["id"].is_string(), |own| spelled_out(own) == urn);
+    is_it.then(|| event(Shape::LinkedinComment, "comment", raw))
+}
+
 /// The key of a notification: what happened to what, and when; all that it says, where it does not say that.
 fn key_of(told: &Value, raw: &RawValue) -> EntryKey {
     let text = |name: &str| told[name].as_str();

@@ -51,6 +51,10 @@ fn event(shape: Shape, field: &str, raw: &RawValue, beside: Value) -> Event {
     }
 }
 
+fn is_public(item: &Value) -> bool {
+    item["status"]["privacyStatus"].as_str().is_none_or(|status| status == "public")
+}
+
 /// A comment, where it changed after a time. One without a time did.
 fn comment(raw: &RawValue, video: Option<&str>, parent: Option<&str>, after: i64) -> Option<Event> {
     let comment = value(raw);
@@ -68,6 +72,14 @@ impl<'a> Found<'a> {
         Some(Self { items: list(body, "items")?, next })
     }
 
+    /// A public video of a playlist, by its id.
+    pub(super) fn video(self, id: &str, edited: bool) -> Option<Event> {
+        let is_it = |raw: &&&RawValue| value(raw)["contentDetails"]["videoId"].as_str() == Some(id);
+        let raw = self.items.iter().find(is_it).filter(|raw| is_public(&value(raw)))?;
+        let beside = edited.then(|| json!({"edited": true}));
+        Some(Event { beside, ..event(Shape::YoutubeVideo, "video", raw, Value::Null) })
+    }
+
     /// The public videos of a page of a playlist that are new or have changed, and the keys of all of them.
     pub(super) fn videos(
         self,
@@ -79,7 +91,7 @@ impl<'a> Found<'a> {
         let (mut events, mut keys) = (Vec::new(), Vec::new());
         for raw in self.items {
             let item = value(raw);
-            let is_public = item["status"]["privacyStatus"].as_str().is_none_or(|status| status == "public");
+            let is_public = is_public(&item);
             if !item.is_object() {
                 continue;
             }
