@@ -4,6 +4,7 @@
 
 mod account_limits;
 mod acts;
+mod ads;
 mod attempts;
 mod aws_clients;
 mod bad_input;

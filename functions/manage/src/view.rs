@@ -82,6 +82,7 @@ pub(crate) fn page(
         "name": page.name,
         "delivery": page.delivery,
         "login": page.login,
+        "ad_account": page.ad_account,
         "proven": page.proven,
         "token": {
             "state": token.state,

@@ -21,6 +21,8 @@ use carteiro_core::time;
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
 /// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The most digits of an ad account's id.
+pub const MAX_AD_ACCOUNT_DIGITS: usize = 20;
 
 /// When the pushes of a page's network are dispatched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,6 +312,9 @@ pub struct Page {
     /// How it was connected, where its owner said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
+    /// The ad account whose ads' posts are collected with it, `act_` with digits. It may serve other pages, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ad_account: Option<String>,
     /// Whether its network took a token of its account's as this page's. Until then nobody knows that it is theirs.
     #[serde(default)]
     pub proven: bool,
@@ -417,6 +422,8 @@ pub struct NewPage {
     pub delivery: Delivery,
     /// How it was connected, where its owner says so.
     pub login: Option<Login>,
+    /// The ad account whose ads' posts are collected with it.
+    pub ad_account: Option<String>,
     /// What calls carry.
     pub access_token: AccessToken,
     /// What a new one is fetched with.
@@ -437,8 +444,17 @@ pub struct Changed {
 }
 
 /// The fields that a page is given with.
-pub const FIELDS: [&str; 8] =
-    ["network", "network_id", "name", "access_token", "refresh_token", "expires_at", "delivery", "login"];
+pub const FIELDS: [&str; 9] = [
+    "network",
+    "network_id",
+    "name",
+    "access_token",
+    "refresh_token",
+    "expires_at",
+    "delivery",
+    "login",
+    "ad_account",
+];
 
 impl NewPage {
     /// Reads what an owner gave, and reports everything that is wrong with it.
@@ -458,6 +474,7 @@ impl NewPage {
         let expires_at = field("expires_at").optional(&mut errors, time);
         let delivery = field("delivery").optional(&mut errors, delivery());
         let login = field("login").optional(&mut errors, |value| login(value, of));
+        let ad_account = field("ad_account").optional(&mut errors, |value| ad_account(value, of));
         let needed = network.zip(network_id).zip(name).zip(access_token).filter(|_| errors.is_empty());
         let (((network, network_id), name), access_token) = needed.ok_or(errors)?;
         Ok(Self {
@@ -466,6 +483,7 @@ impl NewPage {
             name,
             delivery: delivery.unwrap_or_default(),
             login,
+            ad_account,
             access_token,
             refresh_token,
             expires_at,
@@ -483,6 +501,7 @@ impl NewPage {
             name: self.name,
             delivery: self.delivery,
             login: self.login,
+            ad_account: self.ad_account,
             proven: false,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
@@ -530,7 +549,11 @@ impl Page {
         let delivery = Field::of(patch, "delivery").optional(&mut errors, delivery());
         let login = Field::of(patch, "login").optional(&mut errors, |value| login(value, self.network));
         let login = if patch.contains_key("login") { login } else { self.login };
-        let token = self.token_patched(patch, login != self.login, &mut errors);
+        let account = Field::of(patch, "ad_account");
+        let account = account.optional(&mut errors, |value| ad_account(value, self.network));
+        let ad_account = if patch.contains_key("ad_account") { account } else { self.ad_account.clone() };
+        let anew = login != self.login || ad_account != self.ad_account;
+        let token = self.token_patched(patch, anew, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -541,7 +564,7 @@ impl Page {
         if patch.contains_key("delivery") {
             page.delivery = delivery.unwrap_or_default();
         }
-        page.login = login;
+        (page.login, page.ad_account) = (login, ad_account);
         if let Some(token) = &token {
             let given_at = if token.access_token.is_some() { now } else { self.token_given_at() };
             page.token = TokenStatus::unknown(token.expires_at, given_at, now);
@@ -556,12 +579,12 @@ impl Page {
         Ok(Some(Changed { page, token, rerouted }))
     }
 
-    /// What changes of the token. Where the page is said to be connected in another way, nobody knows the state of the
-    /// same token in that way: it counts as a new one.
+    /// What changes of the token. Where the page is said to be connected in another way, or to have another ad account,
+    /// nobody knows the state of the same token for that (`anew`): it counts as a new one.
     fn token_patched(
         &self,
         patch: &Map<String, Value>,
-        another_login: bool,
+        anew: bool,
         errors: &mut Vec<FieldError>,
     ) -> Option<TokenChange> {
         let access_token = kept(patch, "access_token", errors, |value| token(value, self.network));
@@ -578,7 +601,7 @@ impl Page {
         };
         let same =
             access_token.is_none() && refresh_token == Set::Keep && expires_at == self.token.expires_at;
-        (!same || another_login).then_some(TokenChange {
+        (!same || anew).then_some(TokenChange {
             access_token,
             refresh_token,
             expires_at,
@@ -611,6 +634,21 @@ fn login(value: &Value, network: Network) -> Result<Login, String> {
         return Err(format!("a page on {network} is connected in one way; leave it out"));
     }
     choice(&["facebook", "instagram", "unified"])(value)
+}
+
+/// An ad account, as its paths name it. People see the digits alone.
+fn ad_account(value: &Value, network: Network) -> Result<String, String> {
+    if network.spec().ads.is_none() {
+        return Err(format!("a page on {network} has no ad account; leave it out"));
+    }
+    let number = value.as_u64().map(|number| number.to_string());
+    let given = value.as_str().map(str::to_owned).or(number).unwrap_or_default();
+    let digits = given.strip_prefix("act_").unwrap_or(&given);
+    let is_one =
+        (1..=MAX_AD_ACCOUNT_DIGITS).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let expected =
+        || format!("`act_` and 1 to {MAX_AD_ACCOUNT_DIGITS} digits, or the digits alone, are expected");
+    if is_one { Ok(format!("act_{digits}")) } else { Err(expected()) }
 }
 
 fn network_id(value: &Value) -> Result<NetworkId, String> {
@@ -712,6 +750,45 @@ mod tests {
             of_other_types.insert(name.to_owned(), json!([1]));
         }
         assert_eq!(names(NewPage::from_json(&of_other_types).unwrap_err()), FIELDS);
+    }
+
+    #[test]
+    fn an_ad_account_is_its_digits_where_the_network_has_ads() {
+        let with = |network: &str, account: Value| {
+            let mut given = least();
+            (given["network"], given["ad_account"]) = (network.into(), account);
+            read(&given).map(|page| page.ad_account)
+        };
+        for given in [json!("act_123"), json!("123"), json!(123)] {
+            for network in ["facebook", "instagram"] {
+                assert_eq!(with(network, given.clone()), Ok(Some("act_123".into())), "{given}");
+            }
+        }
+        assert_eq!(with("facebook", Value::Null), Ok(None));
+        for wrong in
+            [json!(""), json!("act_"), json!("act_1/ads"), json!("1".repeat(21)), json!(-1), json!(1.5)]
+        {
+            assert_eq!(with("facebook", wrong.clone()), Err(vec!["ad_account".into()]), "{wrong}");
+        }
+        for network in ["x", "youtube", "googleplay", "linkedin"] {
+            assert_eq!(with(network, json!("act_1")), Err(vec!["ad_account".into()]), "{network}");
+        }
+    }
+
+    #[test]
+    fn another_ad_account_sets_a_page_going_anew() {
+        let mut before = page(&least());
+        let changed = patch(&before, &json!({"ad_account": "7"})).unwrap().unwrap();
+        assert_eq!(changed.page.ad_account.as_deref(), Some("act_7"));
+        assert_eq!((changed.page.token_version, changed.page.token.state), (2, TokenState::Unknown));
+        before.ad_account = Some("act_7".into());
+        assert_eq!(patch(&before, &json!({"ad_account": "act_7"})), Ok(None));
+        assert_eq!(patch(&before, &json!({"ad_account": null})).unwrap().unwrap().page.ad_account, None);
+        let stored = serde_json::to_value(&before).unwrap();
+        assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), before);
+        let mut older = stored;
+        older.as_object_mut().unwrap().remove("ad_account");
+        assert_eq!(serde_json::from_value::<Page>(older).unwrap().ad_account, None);
     }
 
     #[test]
