@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use carteiro_networks::freshness::Hour;
 use carteiro_receiver::Behaviour;
 use carteiro_tests::client::Client;
 use carteiro_tests::{Account, Bundle, Webhook, dynamodb, tools};
@@ -320,6 +321,26 @@ async fn a_browser_lists_pages_and_token_states_in_both_languages() {
     let source = browser.value("document.documentElement.outerHTML").await;
     assert!(!source.as_str().unwrap().contains("planted-token"));
     browser.until(&format!("{row} [data-fact=last-tick]"), "none yet").await;
+
+    // How fresh its things are, and that it is silent.
+    let id = created.json()["id"].clone();
+    let now = bundle.stack.clock().now_ms().cast_signed();
+    let hour = Hour::of(jiff::Timestamp::from_millisecond(now).unwrap()).to_string();
+    let pk = format!("{}#fresh", id.as_str().unwrap());
+    let counts = json!({"pk": {"S": pk}, "sk": {"S": hour}, "review.10": {"N": "7"}});
+    dynamodb::call(&bundle, "PutItem", &json!({"TableName": "InboxTable", "Item": counts})).await;
+    let schedules = dynamodb::scan(&bundle, "PollTable").await;
+    let schedule = schedules.iter().find(|row| row["sk"]["S"] == id).unwrap();
+    let silence = json!({"since": "2026-11-01T00:00:00Z", "usual_hours": 9}).to_string();
+    let update = json!({
+        "TableName": "PollTable", "Key": {"pk": schedule["pk"], "sk": schedule["sk"]},
+        "UpdateExpression": "SET silence = :silence", "ExpressionAttributeValues": {":silence": {"S": silence}},
+    });
+    dynamodb::call(&bundle, "UpdateItem", &update).await;
+    browser.click(&format!("{row} summary")).await;
+    browser.until(&format!("{row} [data-fact=fresh-review]"), "7: half within 15 min").await;
+    browser.until(&format!("{row} [data-fact=promise]"), "99 % within 24 h").await;
+    browser.until(&format!("{row} [data-fact=silence]"), "9 h").await;
 
     let path = format!("/pages/{}", created.json()["id"].as_str().unwrap());
     assert_eq!(bundle.client.delete(&path, &account.key).await.status, 200);

@@ -379,7 +379,7 @@ fn the_samples_tools_options_are_listed() {
         .filter(|option| option.starts_with("--"))
         .map(str::to_owned)
         .collect();
-    assert!(declared.contains("--json") && declared.len() == 6, "{declared:?}");
+    assert!(declared.contains("--json") && declared.len() == 8, "{declared:?}");
     assert_eq!(listed, declared);
 }
 

@@ -4,6 +4,7 @@
 
 mod account_limits;
 mod acts;
+mod ads;
 mod attempts;
 mod aws_clients;
 mod bad_input;
@@ -32,6 +33,7 @@ mod loops;
 mod neighbours;
 mod networks;
 mod operator_faults;
+mod page_freshness;
 mod page_tokens;
 mod pages;
 mod permissions;

@@ -285,10 +285,17 @@ fn count(inbox: &mut Inbox, row: &Value) {
     }
 }
 
+/// The rows of the inbox; counts of freshness are not among them.
+pub(crate) async fn inbox_rows(bundle: &Bundle) -> Vec<Value> {
+    let mut rows = dynamodb::scan(bundle, "InboxTable").await;
+    rows.retain(|row| !row["pk"]["S"].as_str().is_some_and(|pk| pk.ends_with("#fresh")));
+    rows
+}
+
 /// What is in the inbox.
 pub(crate) async fn inbox(bundle: &Bundle) -> Inbox {
     let mut inbox = Inbox::default();
-    dynamodb::scan(bundle, "InboxTable").await.iter().for_each(|row| count(&mut inbox, row));
+    inbox_rows(bundle).await.iter().for_each(|row| count(&mut inbox, row));
     inbox
 }
 

@@ -55,7 +55,7 @@ async fn a_page_lives_from_its_creation_to_its_deletion() {
         ("network", json!("facebook")),
         ("network_id", json!("1234567890321")),
         ("name", json!("Uma página")),
-        ("delivery", json!("scheduled")),
+        ("delivery", json!("by_kind")),
         ("last_tick", Value::Null),
         ("every_minutes", Value::Null),
     ];

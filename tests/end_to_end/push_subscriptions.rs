@@ -42,7 +42,6 @@ impl Case {
             ("LinkedinApplicationId", "77"),
         ])
         .await;
-        bundle.networks.client(Network::Linkedin, "an-app", LINKEDIN_SECRET);
         let account = bundle.account().await;
         bundle.webhook(&account, PATH, &["publication", "interaction"]).await;
         let id = if network == Network::Youtube { CHANNEL } else { COMPANY };
@@ -64,7 +63,12 @@ impl Case {
 
     /// The network pushes what a thing is now.
     async fn push(&self, id: &str) {
-        assert_eq!(self.bundle.networks.push(self.network, id).await.unwrap(), [200], "{}", self.network);
+        assert_eq!(
+            self.bundle.networks.push(self.network, id, LINKEDIN_SECRET).await.unwrap(),
+            [200],
+            "{}",
+            self.network
+        );
     }
 
     async fn shown(&self) -> Value {

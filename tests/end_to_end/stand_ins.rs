@@ -79,6 +79,7 @@ impl Page {
             scope: Scope { owner, token_version: 1, from, now },
             access_token: &AccessToken::from_stored(TOKEN.to_owned()),
             login: None,
+            ad_account: None,
             api: &spec.api,
             sweeps: 0,
             checkpoint: kept.as_deref(),

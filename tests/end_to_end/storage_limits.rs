@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use crate::networks::connect;
+use crate::networks::{connect, inbox_rows};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -288,6 +288,6 @@ async fn an_item_past_its_limit_is_not_attempted_buried_or_dispatched() {
     assert_eq!(logged(&bundle, "inbox.storage_limit"), 1);
     assert_eq!(bundle.receiver.deliveries_to("/w").len(), 0);
     assert_eq!((rows(&bundle, "HeldTable").await, rows(&bundle, "DeadTable").await), (0, 0));
-    assert_eq!(dynamodb::scan(&bundle, "InboxTable").await, Vec::<Value>::new());
+    assert_eq!(inbox_rows(&bundle).await, Vec::<Value>::new());
     bundle.stop().await;
 }

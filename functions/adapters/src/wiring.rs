@@ -7,6 +7,7 @@ use crate::runtime::aws;
 use crate::runtime::settings::{SettingsReader, environment};
 use crate::tables::attempts::AttemptTable;
 use crate::tables::config::ConfigTable;
+use crate::tables::freshness::FreshnessRows;
 use crate::tables::idempotency::IdempotencyTable;
 use crate::tables::inbox::InboxTable;
 use crate::tables::poll::PollTable;
@@ -58,6 +59,7 @@ tables! {
     AttemptTable: "ATTEMPT_TABLE",
     ConfigTable: "CONFIG_TABLE",
     DeadRows: "DEAD_TABLE",
+    FreshnessRows: "INBOX_TABLE",
     HeldTable: "HELD_TABLE",
     IdempotencyTable: "IDEMPOTENCY_TABLE",
     InboxTable: "INBOX_TABLE",

@@ -8,6 +8,7 @@ use carteiro_adapters::queues::deliver::DeliverQueue;
 use carteiro_adapters::queues::work::WorkQueue;
 use carteiro_adapters::runtime::function::Fatal;
 use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::freshness::FreshnessRows;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::streak::StreakTable;
 use carteiro_adapters::tables::tick::TickTable;
@@ -17,6 +18,7 @@ use carteiro_adapters::tables::waiting::work_share::WorkShare;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::retention::Retention;
 use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::freshness::FreshnessLog;
 use carteiro_services::notify::Notifier;
 use carteiro_services::page_tokens::PageNotifier;
 
@@ -36,6 +38,8 @@ pub(crate) struct Collect {
     pub(crate) shares: WorkShare,
     pub(crate) notifier: Notifier,
     pub(crate) dispatcher: Dispatcher,
+    /// When things of pages were dispatched.
+    pub(crate) habits: FreshnessRows,
     pub(crate) polls: Polls,
     pub(crate) retention: Retention,
     /// Minutes between two ticks.
@@ -55,6 +59,7 @@ impl Collect {
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
         let (held, dead, ticks, shares) = (wiring.table(), wiring.table(), wiring.table(), wiring.table());
         let inbox = wiring.table();
+        let habits: FreshnessRows = wiring.table();
         let tables = PageTables { tokens: wiring.table(), polls: wiring.table() };
         let deliveries: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
         let dead_letters = wiring.queue("DELIVER_DEAD_QUEUE_URL");
@@ -74,7 +79,14 @@ impl Collect {
         let queue = deliveries.clone();
         Ok(Self {
             polls,
-            dispatcher: Dispatcher { config: config.clone(), inbox, queue, notifier: page_notifier },
+            dispatcher: Dispatcher {
+                config: config.clone(),
+                inbox,
+                queue,
+                notifier: page_notifier,
+                freshness: FreshnessLog::new(habits.clone()),
+            },
+            habits,
             notifier: Notifier {
                 config: config.clone(),
                 streaks: streaks.clone(),

@@ -10,6 +10,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::inbox::{Claim, Entry, RowKey};
 use carteiro_core::retention::after;
+use carteiro_networks::freshness::Due;
 use carteiro_services::dispatch::{DispatchSummary, RoutingCache};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ pub(crate) async fn shard(
         let out_of_time = dispatch_found(collect, found, &mut known, &mut done, clock).await?;
         mark = next;
         if out_of_time || mark.is_none() {
+            collect.dispatcher.freshness.write(Due::All, clock.now()).await;
             let DispatchSummary { dispatched, dropped, left } = done;
             tracing::info!(shard, handed_on = dispatched, dropped, left, out_of_time, "inbox.handed_on");
             return Ok(Progress::Done);

@@ -12,6 +12,7 @@ use carteiro_core::retention::Retention;
 use carteiro_networks::network::Network;
 use carteiro_networks::push::signature::AppSecret;
 use carteiro_services::dispatch::Dispatcher;
+use carteiro_services::freshness::FreshnessLog;
 use carteiro_services::page_tokens::PageNotifier;
 
 /// Tables, queue and settings of the function.
@@ -51,11 +52,17 @@ impl Ingest {
         let list = |name| (name, AppSecret::list(&settings.optional(name).unwrap_or_default()));
         let secrets = Secrets(names.map(list).collect());
         let config: ConfigTable = wiring.table();
-        let (idempotency, inbox) = (wiring.table(), wiring.table());
+        let (idempotency, inbox, freshness) = (wiring.table(), wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
         let needs_proof = wiring.settings.finish(needs_proof)?;
         let notifier = PageNotifier { config: config.clone(), queue: queue.clone() };
-        let dispatcher = Dispatcher { config: config.clone(), inbox, queue: queue.clone(), notifier };
+        let dispatcher = Dispatcher {
+            config: config.clone(),
+            inbox,
+            queue: queue.clone(),
+            notifier,
+            freshness: FreshnessLog::new(freshness),
+        };
         Ok(Self { config, idempotency, queue, dispatcher, secrets, retention, needs_proof })
     }
 }

@@ -22,10 +22,10 @@ use carteiro_core::hop::Hop;
 use carteiro_core::id::PageId;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::after;
+use carteiro_networks::freshness::{Counted, Due};
 use carteiro_networks::inbox::{EntryKey, Reading, Shape, Update};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::normalise;
-use carteiro_networks::page::Delivery;
 use carteiro_networks::push::signature::ChallengeError;
 use carteiro_networks::push::{MAX_PUSH_BYTES, address, split, split_of_page};
 use carteiro_networks::spec::{PageIs, PushSpec, Unsigned};
@@ -46,6 +46,10 @@ const IMMEDIATE_TIME: Duration = Duration::from_millis(500);
 /// How long an entry that is dispatched at once belongs to the invocation that stored it: longer than that runs (29 s),
 /// and than the reserve of dispatching (30 s).
 const IMMEDIATE_LEASE: Duration = Duration::from_secs(45);
+
+/// How many pages' counts are written for one push at most, and how long that may take: the network waits.
+const MOST_COUNTED: usize = 8;
+const COUNTING_TIME: Duration = Duration::from_secs(1);
 
 /// In how many rounds owners are looked up. Messages have three candidates: their entry's id, their page's and a
 /// person's.
@@ -304,12 +308,19 @@ impl Taking<'_> {
         let (network, entries) = (self.network.as_str(), stored.immediate.len());
         let mut known = RoutingCache::default();
         for entry in &stored.immediate {
-            known.page_is_there(entry.page.clone(), entry.received_at);
+            known.page_is_there(entry.page.clone(), Counted::All, entry.received_at);
         }
         let begin_by = after(self.began_at, IMMEDIATE_TIME);
         let dispatcher = &self.ingest.dispatcher;
-        let dispatching =
-            dispatcher.dispatch(stored.immediate, &stored.claim, &mut known, begin_by, self.clock);
+        let dispatching = async {
+            let (immediate, claim) = (stored.immediate, &stored.claim);
+            let done = dispatcher.dispatch(immediate, claim, &mut known, begin_by, self.clock).await;
+            let writing = dispatcher.freshness.write(Due::Rested(MOST_COUNTED), self.clock.now());
+            if tokio::time::timeout(COUNTING_TIME, writing).await.is_err() {
+                tracing::warn!(network, "freshness.out_of_time");
+            }
+            done
+        };
         // All of it is stored, which is the answer also where the dispatch does not end.
         match tokio::time::timeout(self.clock.left().saturating_sub(RESERVE), dispatching).await {
             Ok(DispatchSummary { dispatched, left, .. }) => {
@@ -350,19 +361,19 @@ fn whose<'a>(update: &'a Update, routes: &'a Routes) -> Whose<'a> {
 }
 
 fn waiting(reading: &Reading, page: &ConnectedPage, needs_proof: bool, claim: &Claim) -> EntryState {
-    match page.delivery {
-        _ if reading.wanted.is_some() => EntryState::Incomplete,
-        // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
-        _ if needs_proof && !page.proven => EntryState::Incomplete,
-        // The tick applies a signal about a token, because that may change the page.
-        Delivery::Immediate if reading.signal.is_none() => EntryState::Claimed(claim.clone()),
-        Delivery::Immediate | Delivery::Scheduled => EntryState::Ready,
+    // An account that connects a page by its id gets nothing of it until the network accepted its token for it.
+    if reading.wanted.is_some() || needs_proof && !page.proven {
+        return EntryState::Incomplete;
     }
+    // The tick applies a signal about a token, because that may change the page.
+    let at_once = reading.signal.is_none() && page.delivery.is_immediate(&reading.content);
+    if at_once { EntryState::Claimed(claim.clone()) } else { EntryState::Ready }
 }
 
 #[cfg(test)]
 mod tests {
     use carteiro_core::id::{AccountId, PageId};
+    use carteiro_networks::page::Delivery;
     use serde_json::{Value, json};
 
     use super::*;

@@ -8,6 +8,7 @@ use carteiro_adapters::queues::work::WorkQueue;
 use carteiro_adapters::runtime::function::Fatal;
 use carteiro_adapters::tables::attempts::AttemptTable;
 use carteiro_adapters::tables::config::ConfigTable;
+use carteiro_adapters::tables::freshness::FreshnessRows;
 use carteiro_adapters::tables::inbox::InboxTable;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::streak::StreakTable;
@@ -24,6 +25,7 @@ pub(crate) struct Manage {
     pub(crate) config: ConfigTable,
     pub(crate) page_tables: PageTables,
     pub(crate) inbox: InboxTable,
+    pub(crate) freshness: FreshnessRows,
     pub(crate) streaks: StreakTable,
     pub(crate) held: HeldTable,
     pub(crate) dead: DeadRows,
@@ -58,7 +60,7 @@ impl Manage {
         let region = settings.optional("AWS_REGION");
         let config = wiring.table();
         let page_tables = PageTables { tokens: wiring.table(), polls: wiring.table() };
-        let (inbox, streaks) = (wiring.table(), wiring.table());
+        let (inbox, freshness, streaks) = (wiring.table(), wiring.table(), wiring.table());
         let (held, dead, attempts) = (wiring.table(), wiring.table(), wiring.table());
         let (work, polls) = (wiring.queue("WORK_QUEUE_URL"), wiring.queue("POLL_QUEUE_URL"));
         let targets = admin.zip(private_targets.zip(own_hosts));
@@ -67,6 +69,7 @@ impl Manage {
             config,
             page_tables,
             inbox,
+            freshness,
             streaks,
             held,
             dead,

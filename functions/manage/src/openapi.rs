@@ -58,6 +58,7 @@ mod tests {
         MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Settings, Webhook,
     };
     use carteiro_networks::collected::{Action, By, Kind, MAX_ATTACHMENTS, SCHEMA};
+    use carteiro_networks::freshness;
     use carteiro_networks::network::{MAX_NETWORK_ID_BYTES, Network};
     use carteiro_networks::page::{
         self, LastTick, MAX_PAGE_NAME_BYTES, MAX_TOKEN_BYTES, NewPage, Page, TickResult, TokenState,
@@ -66,6 +67,7 @@ mod tests {
     use carteiro_networks::push::MAX_PUSH_BYTES;
     use carteiro_networks::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_networks::push::subscription::SubscriptionState;
+    use carteiro_networks::silence::Silence;
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
     use serde_json::{Map, Value, json};
@@ -586,6 +588,7 @@ mod tests {
             push: None,
             denied: None,
             proven: false,
+            silence: None,
         }
     }
 
@@ -601,26 +604,55 @@ mod tests {
         }
         let needed = new_page(&json!({})).unwrap_err();
         assert_eq!(texts(&schema(&document, "PageRequest")["required"]), needed);
-        let answered = view::page(&example_page(), Some(&example_schedule(None)), Timestamp::UNIX_EPOCH);
+        let answered =
+            view::page(&example_page(), Some(&example_schedule(None)), None, Timestamp::UNIX_EPOCH);
         let read_only = names(&answered).difference(&taken).cloned().collect::<BTreeSet<_>>();
         assert_eq!(BTreeSet::from(pages::READ_ONLY.map(|(field, _)| field.to_owned())), read_only);
         let last =
             LastTick { at: Timestamp::UNIX_EPOCH, result: TickResult::More, new: 1, calls: 2, cause: None };
-        let asked = view::page(&example_page(), Some(&example_schedule(Some(last))), Timestamp::UNIX_EPOCH);
-        for (name, shown) in
-            [("Page", &answered), ("PageToken", &answered["token"]), ("LastTick", &asked["last_tick"])]
-        {
+        let mut schedule = example_schedule(Some(last));
+        schedule.silence = Some(Silence { since: Timestamp::UNIX_EPOCH, usual_hours: 8 });
+        let counts = example_counts();
+        let asked = view::page(&example_page(), Some(&schedule), Some(&counts), Timestamp::UNIX_EPOCH);
+        let freshness = &asked["freshness"];
+        for (name, shown) in [
+            ("Page", &answered),
+            ("PageToken", &answered["token"]),
+            ("LastTick", &asked["last_tick"]),
+            ("PageSilence", &asked["silence"]),
+            ("PageFreshness", freshness),
+            ("FreshnessPromise", &freshness["promise"]),
+            ("KindFreshness", &freshness["kinds"]["comment"]),
+        ] {
             let described = schema(&document, name);
             assert_eq!(names(&described["properties"]), names(shown), "{name}");
             assert_eq!(texts(&described["required"]).into_iter().collect::<BTreeSet<_>>(), names(shown));
         }
         let listed = at(&document, "/paths/~1pages/get/responses/200/content/application~1json/example");
         assert_eq!(listed["data"], json!([answered]));
+        let read =
+            at(&document, "/paths/~1pages~1{page}/get/responses/200/content/application~1json/example");
+        assert_eq!(&read["freshness"], freshness);
+    }
+
+    /// The counts of the example's page.
+    fn example_counts() -> freshness::Counts {
+        let mut counts = freshness::Counts::default();
+        for seconds in (0..95).map(|nth| nth * 10).chain([1100, 1200]) {
+            counts.note(Kind::Comment, seconds);
+        }
+        for seconds in [3, 4, 5, 18] {
+            counts.note(Kind::DirectMessage, seconds);
+        }
+        counts
     }
 
     #[test]
     fn the_values_and_limits_of_pages_are_the_cores() {
         let document = parsed();
+        let kinds =
+            schema(&document, "PageFreshness")["properties"]["kinds"]["propertyNames"]["enum"].clone();
+        assert_eq!(kinds, json!(Kind::ALL));
         for name in ["PageRequest", "PagePatch", "Page"] {
             let properties = schema(&document, name)["properties"].clone();
             assert_eq!(properties["network"]["enum"], json!(Network::ALL), "{name}");

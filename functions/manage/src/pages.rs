@@ -15,6 +15,7 @@ use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_networks::page::{NewPage, Page};
 use carteiro_networks::token_state;
+use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ use crate::{body, lists, view};
 const STEP: u16 = 50;
 
 /// The fields of a page that its owner reads and does not set.
-pub(crate) const READ_ONLY: [(&str, Compared); 9] = [
+pub(crate) const READ_ONLY: [(&str, Compared); 11] = [
     ("id", Compared::Whole),
     ("proven", Compared::Whole),
     // Its message counts the days that are left.
@@ -38,9 +39,11 @@ pub(crate) const READ_ONLY: [(&str, Compared); 9] = [
     ("every_minutes", Compared::Whole),
     ("created_at", Compared::Whole),
     ("updated_at", Compared::Whole),
-    // Both move with every tick.
+    // These move with every tick.
     ("last_tick", Compared::Not),
     ("next_at", Compared::Not),
+    ("silence", Compared::Not),
+    ("freshness", Compared::Not),
 ];
 
 /// How many pages' schedules are read together: as many as one read takes.
@@ -78,7 +81,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
         schedules.extend(manage.page_tables.polls.schedules(&ids).await?);
     }
     let now = clock.now();
-    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page, schedules.get(&page.id), now))))
+    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page, schedules.get(&page.id), None, now))))
 }
 
 pub(crate) async fn read(call: &Call<'_>) -> Response {
@@ -105,8 +108,10 @@ async fn shown(call: &Call<'_>, status: u16, page: &Page) -> Response {
 }
 
 async fn view(call: &Call<'_>, page: &Page) -> Result<Value, AdapterError> {
-    let schedules = call.manage.page_tables.polls.schedules(std::slice::from_ref(&page.id)).await?;
-    Ok(view::page(page, schedules.get(&page.id), call.clock.now()))
+    let (manage, now) = (call.manage, call.clock.now());
+    let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id));
+    let (schedules, freshness) = try_join(schedules, manage.freshness.last_day(&page.id, now)).await?;
+    Ok(view::page(page, schedules.get(&page.id), Some(&freshness), now))
 }
 
 pub(crate) async fn change(call: &Call<'_>) -> Response {

@@ -10,6 +10,7 @@ use carteiro_core::tally;
 use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
+use carteiro_networks::freshness::Counts;
 use carteiro_networks::page::{Page, TickResult};
 use carteiro_networks::page_notice;
 use carteiro_networks::push::subscription::SubscriptionState;
@@ -56,8 +57,13 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page with its schedule and without its token.
-pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> Value {
+/// A page with its schedule and without its token; with its freshness, where that was read.
+pub(crate) fn page(
+    page: &Page,
+    schedule: Option<&Schedule>,
+    freshness: Option<&Counts>,
+    now: Timestamp,
+) -> Value {
     let token = &page.token;
     let time = |at: Option<Timestamp>| at.map(time::shown);
     let last_tick = schedule.and_then(|schedule| schedule.last.as_ref()).map(|last| {
@@ -68,6 +74,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
             "message": last.cause.map(|cause| cause.message(page.network)),
         })
     });
+    let silence = schedule.and_then(|schedule| schedule.silence.as_ref());
     json!({
         "id": page.id,
         "network": page.network,
@@ -75,6 +82,7 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "name": page.name,
         "delivery": page.delivery,
         "login": page.login,
+        "ad_account": page.ad_account,
         "proven": page.proven,
         "token": {
             "state": token.state,
@@ -89,6 +97,10 @@ pub(crate) fn page(page: &Page, schedule: Option<&Schedule>, now: Timestamp) -> 
         "last_tick": last_tick,
         "next_at": time(schedule.and_then(|schedule| schedule.next_at)),
         "every_minutes": schedule.and_then(|schedule| schedule.every_minutes),
+        "silence": silence.map(|silence| {
+            json!({"since": time::shown(silence.since), "usual_hours": silence.usual_hours})
+        }),
+        "freshness": freshness.map(Counts::shown),
         "created_at": time::shown(page.created_at),
         "updated_at": time::shown(page.updated_at),
     })

@@ -195,6 +195,16 @@ pub struct Location {
     pub longitude: Option<Number>,
 }
 
+/// The ad that shows a publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ad {
+    /// The network's id of the ad.
+    pub id: String,
+    /// Its name in its ad account.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
 /// What a normaliser reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -222,6 +232,8 @@ pub struct Content {
     pub reaction: Option<String>,
     /// Where it was made, or the place that it shares.
     pub location: Option<Location>,
+    /// The ad that shows it, or that it is on.
+    pub ad: Option<Ad>,
 }
 
 /// Whose doing it is: what makes the item's type.
@@ -286,6 +298,8 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<Location>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ad: Option<Ad>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     raw_omitted: bool,
@@ -334,6 +348,7 @@ fn form<'a>(content: &'a Content, envelope: &Envelope<'a>, raw: &'a RawValue, lo
         rating: content.rating,
         reaction: content.reaction.as_deref().filter(|reaction| reaction.len() <= MAX_FIELD_BYTES),
         location: content.location.as_ref().and_then(bounded_location),
+        ad: content.ad.as_ref().and_then(bounded_ad),
         raw: Some(raw),
         raw_omitted: false,
     }
@@ -346,6 +361,10 @@ fn bounded(text: &Option<String>) -> Option<String> {
 fn bounded_location(location: &Location) -> Option<Location> {
     let location = Location { id: bounded(&location.id), name: bounded(&location.name), ..location.clone() };
     (location != Location::default()).then_some(location)
+}
+
+fn bounded_ad(ad: &Ad) -> Option<Ad> {
+    (ad.id.len() <= MAX_FIELD_BYTES).then(|| Ad { id: ad.id.clone(), name: bounded(&ad.name) })
 }
 
 fn bounded_author(author: &Author) -> Option<Author> {
@@ -422,6 +441,7 @@ mod tests {
             rating: None,
             reaction: None,
             location: None,
+            ad: None,
         }
     }
 
@@ -482,13 +502,13 @@ mod tests {
         assert_eq!((&item["type"], &item["kind"]), (&"interaction".into(), &"comment".into()));
         assert!(item.get("raw_omitted").is_none());
         assert_eq!(item["thing"], "2_3");
-        for field in ["rating", "reaction", "location"] {
+        for field in ["rating", "reaction", "location", "ad"] {
             assert!(item.get(field).is_none(), "{field} stands only where there is such: {text}");
         }
     }
 
     #[test]
-    fn a_rating_a_reaction_and_a_location_stand_where_there_is_such() {
+    fn a_rating_a_place_or_an_ad_stands_where_there_is_such() {
         let mut content = content("a");
         content.rating = Rating::new(Some(4), None);
         content.reaction = Some("love".into());
@@ -499,6 +519,9 @@ mod tests {
         assert!(text.contains(
             r#""rating":{"stars":4,"recommends":null},"reaction":"love","location":{"id":null,"name":"Loja","latitude":-23.5505199,"longitude":-46.6333}"#
         ), "{text}");
+        content.ad = Some(Ad { id: "120".into(), name: None });
+        let text = String::from_utf8(rendered(&content, "{}")).unwrap();
+        assert!(text.contains(r#","ad":{"id":"120","name":null},"raw""#), "{text}");
         for (stars, recommends, is_one) in
             [(None, None, false), (Some(0), None, false), (Some(6), None, false), (None, Some(false), true)]
         {

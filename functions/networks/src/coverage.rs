@@ -98,13 +98,26 @@ made from [networks/coverage](../functions/networks/src/coverage.rs) by
 `cargo run -p carteiro-networks --example coverage > docs/coverage.md`; tests hold it to that, and every action in the
 column *by push* to a push that is read so.
 
-- **By push**: what the network sends, with its [actions](collecting.md#collected-items). *Not sent*: the network has it,
-  and sends no push of it.
+- **By push**: what the network sends, with its [actions](collecting.md#collected-items). *Not sent*: the network has
+  it, and sends no push of it.
 - **By asking**: what the network's API answers, and [polling](collecting.md#polling) asks for. *Not asked for*: mostly
   because its answer does not distinguish a repetition. *Not offered*: the API does not answer it.
 - **—**: the network has no such thing, or none that its APIs know.
 
 Facebook's and Instagram's advertisements that appear on no page (dark posts) do not come by push. Comments on them do.
+Both are asked for where the page names an [ad account](collecting.md#ads) and its token has `ads_read`.
+
+Comments under somebody else's post that mentions the page:
+
+- Facebook: asked for during the post's first week, once an hour, on the newest 10 posts of `/{page}/tagged`. Facebook
+  answers a page's token the comments on what is the page's or on it; those on another page's post take the feature
+  *Page Public Content Access* besides, and those on a person's post are not answered. Where they are refused, they are
+  not asked for again. Posts that a push alone names are not followed.
+- Instagram: not followed. There is no list of media that mention the account; a push names one, and polling does not
+  keep its id. Comments that mention the account themselves come by push.
+- X: not followed. A conversation is found by search alone, each post of which is charged at 0.005 US$. Posts that
+  mention the account themselves come.
+- LinkedIn, YouTube, Google Play: posts of others that mention the page are not listed.
 
 What comes also depends on the app: its subscriptions, its permissions, and the network's review of it. Where one is
 missing, most networks send nothing, and say nothing either.

@@ -10,7 +10,7 @@ use carteiro_core::item::Source;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 
-use crate::collected::{self, Action, By, Envelope};
+use crate::collected::{self, Action, By, Envelope, Kind};
 use crate::inbox::{Event, Reading};
 use crate::network::NetworkId;
 use crate::normalise;
@@ -97,6 +97,15 @@ impl Plan<'_> {
     /// Notes that an earlier version of the same thing was stored: this one is an edit.
     pub fn note_edit(&mut self) {
         self.reading.content.action = Action::Edited;
+    }
+
+    /// What kind of thing it is, and when the network had it, where it is new and that is known. When an edit was made
+    /// not every network says.
+    #[must_use]
+    pub fn occurred(&self) -> Option<(Kind, Timestamp)> {
+        let content = &self.reading.content;
+        let occurred_at = content.occurred_at.filter(|_| content.action == Action::Created)?;
+        Some((content.kind, occurred_at))
     }
 
     /// What the entry says of its page's token.
@@ -260,6 +269,33 @@ mod tests {
             let Decision::Deliver(deliveries) = decision else { panic!("{decision:?}") };
             let item: Value = serde_json::from_slice(&deliveries[0].body).unwrap();
             assert_eq!(item["action"], action, "{by:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_new_thing_with_a_time_has_occurred() {
+        const SECOND: i64 = 1_795_000_000;
+        let owner = "1".parse().unwrap();
+        let (item, page) = (ItemId::from_bits(1), PageId::from_bits(2));
+        for (by, edited, time, expected) in [
+            (By::Poll, false, Some(SECOND), Some((Kind::Comment, at(SECOND)))),
+            (By::Poll, true, Some(SECOND), None),
+            (By::Push, false, None, None),
+        ] {
+            let mut event = comment(Network::Facebook, by);
+            let mut raw: Value = serde_json::from_str(event.raw.get()).unwrap();
+            raw["created_time"] = json!(time);
+            let change = json!({"field": "feed", "value": raw});
+            event.raw = RawValue::from_string(change.to_string()).unwrap();
+            let (received_at, ready_at) = (at(100), at(200));
+            let hop = Hop::default();
+            let (item, page, owner) = (&item, &page, &owner);
+            let entry = Entry { item, page, owner, event: &event, received_at, ready_at, hop };
+            let mut plan = plan(entry, routing(&[])).unwrap();
+            if edited {
+                plan.note_edit();
+            }
+            assert_eq!(plan.occurred(), expected, "{by:?} {edited}");
         }
     }
 

@@ -8,6 +8,7 @@ pub mod collected;
 pub mod coverage;
 pub mod dispatch;
 pub mod facebook;
+pub mod freshness;
 pub mod google;
 pub mod googleplay;
 pub mod inbox;
@@ -24,6 +25,7 @@ mod registry;
 #[cfg(test)]
 mod seventh;
 pub mod signal;
+pub mod silence;
 pub mod spec;
 pub mod storage_limit;
 pub mod token_state;

@@ -9,31 +9,100 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::collected::{Content, Kind, Published};
 use crate::network::{Network, NetworkId};
 use crate::poll::OperatorFault;
 use carteiro_core::field::{Field, choice, unknown};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::FieldError;
 use carteiro_core::time;
+
 /// The longest name of a page, in bytes.
 pub const MAX_PAGE_NAME_BYTES: usize = 256;
 /// The longest token, in bytes. The key of a service account takes about 2.4 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The most digits of an ad account's id.
+pub const MAX_AD_ACCOUNT_DIGITS: usize = 20;
 
 /// When the pushes of a page's network are dispatched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// At the next tick.
+    /// People's direct messages and replies as they arrive, everything else at the next tick.
     #[default]
+    ByKind,
+    /// Everything at the next tick.
     Scheduled,
-    /// As it arrives, where nothing of it needs completing.
+    /// Everything as it arrives.
     Immediate,
 }
 
 impl Delivery {
-    /// Both, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Scheduled, Self::Immediate];
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::ByKind, Self::Scheduled, Self::Immediate];
+
+    /// Whether a push of this content is dispatched as it arrives, where nothing of it needs completing.
+    #[must_use]
+    pub fn is_immediate(self, content: &Content) -> bool {
+        match self {
+            Self::Immediate => true,
+            Self::Scheduled => false,
+            // Somebody waits for an answer to these.
+            Self::ByKind => {
+                content.published == Published::Interaction
+                    && matches!(content.kind, Kind::DirectMessage | Kind::Reply)
+            }
+        }
+    }
+
+    /// The stored form: a value that versions without [`Delivery::ByKind`] can read, and whether it is that.
+    #[must_use]
+    pub fn to_stored(self) -> (&'static str, bool) {
+        match self {
+            Self::ByKind => ("scheduled", true),
+            Self::Scheduled => ("scheduled", false),
+            Self::Immediate => ("immediate", false),
+        }
+    }
+
+    /// Reads the stored form. None where it has no such value.
+    #[must_use]
+    pub fn from_stored(value: &str, by_kind: bool) -> Option<Self> {
+        match (value, by_kind) {
+            ("scheduled", true) => Some(Self::ByKind),
+            ("scheduled", false) => Some(Self::Scheduled),
+            ("immediate", _) => Some(Self::Immediate),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a stored page that say when its pushes are dispatched.
+mod stored_delivery {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Delivery;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored<'a> {
+        #[serde(borrow)]
+        delivery: std::borrow::Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_kind: bool,
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(delivery: &Delivery, serializer: S) -> Result<S::Ok, S::Error> {
+        let (delivery, by_kind) = delivery.to_stored();
+        Stored { delivery: delivery.into(), by_kind }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Delivery, D::Error> {
+        let stored = Stored::deserialize(deserializer)?;
+        let read = Delivery::from_stored(&stored.delivery, stored.by_kind);
+        read.ok_or_else(|| D::Error::custom("not a way of delivery"))
+    }
 }
 
 /// How a page was connected, on a network with several ways, which the host of its API and the token go with.
@@ -238,10 +307,14 @@ pub struct Page {
     /// Its name, in its owner's words.
     pub name: String,
     /// When pushes are dispatched.
+    #[serde(flatten, with = "stored_delivery")]
     pub delivery: Delivery,
     /// How it was connected, where its owner said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
+    /// The ad account whose ads' posts are collected with it, `act_` with digits. It may serve other pages, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ad_account: Option<String>,
     /// Whether its network took a token of its account's as this page's. Until then nobody knows that it is theirs.
     #[serde(default)]
     pub proven: bool,
@@ -349,6 +422,8 @@ pub struct NewPage {
     pub delivery: Delivery,
     /// How it was connected, where its owner says so.
     pub login: Option<Login>,
+    /// The ad account whose ads' posts are collected with it.
+    pub ad_account: Option<String>,
     /// What calls carry.
     pub access_token: AccessToken,
     /// What a new one is fetched with.
@@ -369,8 +444,17 @@ pub struct Changed {
 }
 
 /// The fields that a page is given with.
-pub const FIELDS: [&str; 8] =
-    ["network", "network_id", "name", "access_token", "refresh_token", "expires_at", "delivery", "login"];
+pub const FIELDS: [&str; 9] = [
+    "network",
+    "network_id",
+    "name",
+    "access_token",
+    "refresh_token",
+    "expires_at",
+    "delivery",
+    "login",
+    "ad_account",
+];
 
 impl NewPage {
     /// Reads what an owner gave, and reports everything that is wrong with it.
@@ -390,6 +474,7 @@ impl NewPage {
         let expires_at = field("expires_at").optional(&mut errors, time);
         let delivery = field("delivery").optional(&mut errors, delivery());
         let login = field("login").optional(&mut errors, |value| login(value, of));
+        let ad_account = field("ad_account").optional(&mut errors, |value| ad_account(value, of));
         let needed = network.zip(network_id).zip(name).zip(access_token).filter(|_| errors.is_empty());
         let (((network, network_id), name), access_token) = needed.ok_or(errors)?;
         Ok(Self {
@@ -398,6 +483,7 @@ impl NewPage {
             name,
             delivery: delivery.unwrap_or_default(),
             login,
+            ad_account,
             access_token,
             refresh_token,
             expires_at,
@@ -415,6 +501,7 @@ impl NewPage {
             name: self.name,
             delivery: self.delivery,
             login: self.login,
+            ad_account: self.ad_account,
             proven: false,
             token: TokenStatus::unknown(self.expires_at, now, now),
             token_version: 1,
@@ -462,7 +549,11 @@ impl Page {
         let delivery = Field::of(patch, "delivery").optional(&mut errors, delivery());
         let login = Field::of(patch, "login").optional(&mut errors, |value| login(value, self.network));
         let login = if patch.contains_key("login") { login } else { self.login };
-        let token = self.token_patched(patch, login != self.login, &mut errors);
+        let account = Field::of(patch, "ad_account");
+        let account = account.optional(&mut errors, |value| ad_account(value, self.network));
+        let ad_account = if patch.contains_key("ad_account") { account } else { self.ad_account.clone() };
+        let anew = login != self.login || ad_account != self.ad_account;
+        let token = self.token_patched(patch, anew, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -473,7 +564,7 @@ impl Page {
         if patch.contains_key("delivery") {
             page.delivery = delivery.unwrap_or_default();
         }
-        page.login = login;
+        (page.login, page.ad_account) = (login, ad_account);
         if let Some(token) = &token {
             let given_at = if token.access_token.is_some() { now } else { self.token_given_at() };
             page.token = TokenStatus::unknown(token.expires_at, given_at, now);
@@ -488,12 +579,12 @@ impl Page {
         Ok(Some(Changed { page, token, rerouted }))
     }
 
-    /// What changes of the token. Where the page is said to be connected in another way, nobody knows the state of the
-    /// same token in that way: it counts as a new one.
+    /// What changes of the token. Where the page is said to be connected in another way, or to have another ad account,
+    /// nobody knows the state of the same token for that (`anew`): it counts as a new one.
     fn token_patched(
         &self,
         patch: &Map<String, Value>,
-        another_login: bool,
+        anew: bool,
         errors: &mut Vec<FieldError>,
     ) -> Option<TokenChange> {
         let access_token = kept(patch, "access_token", errors, |value| token(value, self.network));
@@ -510,7 +601,7 @@ impl Page {
         };
         let same =
             access_token.is_none() && refresh_token == Set::Keep && expires_at == self.token.expires_at;
-        (!same || another_login).then_some(TokenChange {
+        (!same || anew).then_some(TokenChange {
             access_token,
             refresh_token,
             expires_at,
@@ -545,6 +636,21 @@ fn login(value: &Value, network: Network) -> Result<Login, String> {
     choice(&["facebook", "instagram", "unified"])(value)
 }
 
+/// An ad account, as its paths name it. People see the digits alone.
+fn ad_account(value: &Value, network: Network) -> Result<String, String> {
+    if network.spec().ads.is_none() {
+        return Err(format!("a page on {network} has no ad account; leave it out"));
+    }
+    let number = value.as_u64().map(|number| number.to_string());
+    let given = value.as_str().map(str::to_owned).or(number).unwrap_or_default();
+    let digits = given.strip_prefix("act_").unwrap_or(&given);
+    let is_one =
+        (1..=MAX_AD_ACCOUNT_DIGITS).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let expected =
+        || format!("`act_` and 1 to {MAX_AD_ACCOUNT_DIGITS} digits, or the digits alone, are expected");
+    if is_one { Ok(format!("act_{digits}")) } else { Err(expected()) }
+}
+
 fn network_id(value: &Value) -> Result<NetworkId, String> {
     text(value)?.parse().map_err(|error: crate::network::InvalidNetworkId| error.to_string())
 }
@@ -572,7 +678,7 @@ fn time(value: &Value) -> Result<Timestamp, String> {
 }
 
 fn delivery() -> impl FnOnce(&Value) -> Result<Delivery, String> {
-    choice(&["scheduled", "immediate"])
+    choice(&["by_kind", "scheduled", "immediate"])
 }
 
 #[cfg(test)]
@@ -580,6 +686,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::collected::Action;
+    use crate::normalise;
 
     fn read(given: &Value) -> Result<NewPage, Vec<String>> {
         NewPage::from_json(given.as_object().unwrap()).map_err(names)
@@ -610,7 +718,7 @@ mod tests {
     #[test]
     fn the_least_that_is_needed_gets_the_documented_defaults() {
         let new = read(&least()).unwrap();
-        assert_eq!((new.name.as_str(), new.delivery), ("Uma página", Delivery::Scheduled));
+        assert_eq!((new.name.as_str(), new.delivery), ("Uma página", Delivery::ByKind));
         let (page, token) = new.create(PageId::from_bits(1), AccountId::from_bits(2), at(1));
         assert_eq!(page.token, TokenStatus::unknown(None, at(1), at(1)));
         assert_eq!((page.version, page.token_version, token.version), (1, 1, 1));
@@ -642,6 +750,45 @@ mod tests {
             of_other_types.insert(name.to_owned(), json!([1]));
         }
         assert_eq!(names(NewPage::from_json(&of_other_types).unwrap_err()), FIELDS);
+    }
+
+    #[test]
+    fn an_ad_account_is_its_digits_where_the_network_has_ads() {
+        let with = |network: &str, account: Value| {
+            let mut given = least();
+            (given["network"], given["ad_account"]) = (network.into(), account);
+            read(&given).map(|page| page.ad_account)
+        };
+        for given in [json!("act_123"), json!("123"), json!(123)] {
+            for network in ["facebook", "instagram"] {
+                assert_eq!(with(network, given.clone()), Ok(Some("act_123".into())), "{given}");
+            }
+        }
+        assert_eq!(with("facebook", Value::Null), Ok(None));
+        for wrong in
+            [json!(""), json!("act_"), json!("act_1/ads"), json!("1".repeat(21)), json!(-1), json!(1.5)]
+        {
+            assert_eq!(with("facebook", wrong.clone()), Err(vec!["ad_account".into()]), "{wrong}");
+        }
+        for network in ["x", "youtube", "googleplay", "linkedin"] {
+            assert_eq!(with(network, json!("act_1")), Err(vec!["ad_account".into()]), "{network}");
+        }
+    }
+
+    #[test]
+    fn another_ad_account_sets_a_page_going_anew() {
+        let mut before = page(&least());
+        let changed = patch(&before, &json!({"ad_account": "7"})).unwrap().unwrap();
+        assert_eq!(changed.page.ad_account.as_deref(), Some("act_7"));
+        assert_eq!((changed.page.token_version, changed.page.token.state), (2, TokenState::Unknown));
+        before.ad_account = Some("act_7".into());
+        assert_eq!(patch(&before, &json!({"ad_account": "act_7"})), Ok(None));
+        assert_eq!(patch(&before, &json!({"ad_account": null})).unwrap().unwrap().page.ad_account, None);
+        let stored = serde_json::to_value(&before).unwrap();
+        assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), before);
+        let mut older = stored;
+        older.as_object_mut().unwrap().remove("ad_account");
+        assert_eq!(serde_json::from_value::<Page>(older).unwrap().ad_account, None);
     }
 
     #[test]
@@ -702,8 +849,8 @@ mod tests {
         assert_eq!((changed.page.version, changed.page.updated_at, changed.rerouted), (2, at(2), true));
         assert_eq!((changed.token, &changed.page.token), (None, &before.token));
         let back = patch(&changed.page, &json!({"delivery": null})).unwrap().unwrap();
-        assert_eq!((back.page.delivery, back.page.name.as_str()), (Delivery::Scheduled, "Outra"));
-        assert_eq!(patch(&before, &json!({"delivery": "scheduled", "name": "Uma página"})), Ok(None));
+        assert_eq!((back.page.delivery, back.page.name.as_str()), (Delivery::ByKind, "Outra"));
+        assert_eq!(patch(&before, &json!({"delivery": "by_kind", "name": "Uma página"})), Ok(None));
     }
 
     #[test]
@@ -761,6 +908,39 @@ mod tests {
         let mut stored = serde_json::to_value(page(&least())).unwrap();
         stored["token"]["marked_by"] = json!("revocation:1#a");
         assert_eq!(serde_json::from_value::<Page>(stored).unwrap(), page(&least()));
+    }
+
+    #[test]
+    fn by_kind_only_what_somebody_waits_for_goes_at_once() {
+        let content = |published, kind| {
+            let reading = normalise::reading_of("x:1".into(), normalise::deleted(), kind, Action::Created);
+            Content { published, ..reading.content }
+        };
+        for (published, kind, at_once) in [
+            (Published::Interaction, Kind::DirectMessage, true),
+            (Published::Interaction, Kind::Reply, true),
+            (Published::ByThePage, Kind::DirectMessage, false),
+            (Published::ByThePage, Kind::Reply, false),
+            (Published::Interaction, Kind::Comment, false),
+            (Published::Interaction, Kind::Reaction, false),
+        ] {
+            let content = content(published, kind);
+            let immediate = Delivery::ALL.map(|delivery| delivery.is_immediate(&content));
+            assert_eq!(immediate, [at_once, false, true], "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_delivery_is_read_by_older_versions_too() {
+        for delivery in Delivery::ALL {
+            let page = Page { delivery, ..page(&least()) };
+            let mut stored = serde_json::to_value(&page).unwrap();
+            assert_eq!(serde_json::from_value::<Page>(stored.clone()).unwrap(), page);
+            assert!(["scheduled", "immediate"].contains(&stored["delivery"].as_str().unwrap()));
+            stored.as_object_mut().unwrap().remove("by_kind");
+            let older: Page = serde_json::from_value(stored).unwrap();
+            assert_ne!(older.delivery, Delivery::ByKind);
+        }
     }
 
     #[test]

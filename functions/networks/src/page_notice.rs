@@ -1,19 +1,22 @@
-//! Notices about pages' tokens, and what people read of a token's state, in Portuguese and English.
+//! Notices about pages: their tokens, and their silence; and what people read of a token's state, in Portuguese and
+//! English.
 //!
 //! | `type` | when | `data`, beside `page`, `network`, `network_id`, `name`, `token`, `occurred_at`, `message` |
 //! |---|---|---|
-//! | `page.token_expiring` | 7 days before the token's end, and 1 day | `days_left` |
+//! | `page.token_expiring` | 30, 15, 7 days and 1 day before the token's end | `days_left` |
 //! | `page.token_expired` | its time is over | |
 //! | `page.token_revoked` | the network refuses it, or it is somebody else's | |
 //! | `page.permission_revoked` | a permission was taken back, or is missing | `permission`, where it is known |
+//! | `page.silent` | nothing came for much longer than is usual of the page | `since`, `usual_hours` |
 //!
-//! There is one id for each (page, kind, access token, how often that recovered), however it was found out. Nothing of
+//! There is one id for each silence, and else for each (page, kind, access token, how often that recovered), however it was found out. Nothing of
 //! a token, and no message of a network's, is in a notice: networks quote tokens in theirs.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::page::{Page, TokenCause, TokenState};
+use crate::silence::Silence;
 use carteiro_core::id::ItemId;
 use carteiro_core::message::{Message, minute};
 
@@ -73,15 +76,7 @@ pub struct PageNotice {
 /// The notice of a page that is in its state already.
 #[must_use]
 pub fn notice(page: &Page, kind: Kind, told: &NoticeTimes) -> PageNotice {
-    let mut data = json!({
-        "page": page.id,
-        "network": page.network,
-        "network_id": page.network_id,
-        "name": page.name,
-        "token": {"state": page.token.state, "expires_at": page.token.expires_at},
-        "occurred_at": told.occurred_at,
-        "message": text(page, kind, told.timestamp),
-    });
+    let mut data = data(page, &text(page, kind, told.timestamp), told);
     if let Kind::Expiring { end, .. } = kind {
         data["days_left"] = json!(days_left(end, told.timestamp));
     }
@@ -90,6 +85,32 @@ pub fn notice(page: &Page, kind: Kind, told: &NoticeTimes) -> PageNotice {
     }
     let body = json!({"type": kind.as_str(), "timestamp": told.timestamp, "data": data});
     PageNotice { id: id(page, kind), kind: kind.as_str(), body: body.to_string().into_bytes() }
+}
+
+/// The notice of a page that is silent.
+#[must_use]
+pub fn silent(page: &Page, silence: &Silence, told: &NoticeTimes) -> PageNotice {
+    const KIND: &str = "page.silent";
+    let mut data = data(page, &silence_text(page, silence), told);
+    data["since"] = json!(silence.since);
+    data["usual_hours"] = json!(silence.usual_hours);
+    let body = json!({"type": KIND, "timestamp": told.timestamp, "data": data});
+    let since = silence.since.to_string();
+    let parts = ["carteiro page notice 2", page.id.as_str(), KIND, since.as_str()];
+    let id = ItemId::of_parts(parts.map(str::as_bytes));
+    PageNotice { id, kind: KIND, body: body.to_string().into_bytes() }
+}
+
+fn data(page: &Page, message: &Message, told: &NoticeTimes) -> Value {
+    json!({
+        "page": page.id,
+        "network": page.network,
+        "network_id": page.network_id,
+        "name": page.name,
+        "token": {"state": page.token.state, "expires_at": page.token.expires_at},
+        "occurred_at": told.occurred_at,
+        "message": message,
+    })
 }
 
 fn id(page: &Page, kind: Kind) -> ItemId {
@@ -185,6 +206,25 @@ fn expiring(page: &Page, end: Timestamp, cause: TokenCause, now: Timestamp) -> (
              and give it to this page, so that collection does not stop."
         ),
     )
+}
+
+fn silence_text(page: &Page, silence: &Silence) -> Message {
+    let (name, network, since) = (&page.name, page.network.spec().title, minute(silence.since));
+    let hours = silence.usual_hours;
+    Message {
+        portuguese: format!(
+            "Nada da página \"{name}\" ({network}) chegou desde {since} (UTC); nas semanas anteriores, o maior \
+             intervalo foi de {hours} h. O {network} não avisa quando uma permissão ou a inscrição para receber \
+             avisos se perde. Verifique se há movimento na página; se houver, confira as permissões do aplicativo e a \
+             inscrição, e autorize-o novamente se preciso."
+        ),
+        english: format!(
+            "Nothing of the page \"{name}\" ({network}) came since {since} (UTC); in the weeks before, the longest \
+             interval was {hours} h. {network} does not say when a permission or the subscription to pushes is lost. \
+             See whether anything happens on the page; if so, check the app's permissions and the subscription, and \
+             authorise it again where needed."
+        ),
+    }
 }
 
 fn expired(page: &Page) -> (String, String) {
@@ -322,6 +362,26 @@ mod tests {
         assert_eq!(body["data"]["token"]["state"], "narrowed");
         let portuguese = body["data"]["message"]["pt-BR"].as_str().unwrap();
         assert!(portuguese.contains("r_organization_social"), "{portuguese}");
+        assert!(!body.to_string().contains("planted"));
+    }
+
+    #[test]
+    fn a_silence_is_told_once_with_what_to_do() {
+        let page = page(TokenState::Ok, TokenCause::Time);
+        let made = |since, day| {
+            let silence = Silence { since: at(since), usual_hours: 9 };
+            silent(&page, &silence, &NoticeTimes { occurred_at: at(since), timestamp: at(day) })
+        };
+        assert_eq!(made(3, 5).id, made(3, 6).id);
+        assert_ne!(made(3, 5).id, made(4, 6).id);
+        let body: Value = serde_json::from_slice(&made(3, 5).body).unwrap();
+        assert_eq!((&body["type"], &body["timestamp"]), (&json!("page.silent"), &json!(at(5))));
+        let data = &body["data"];
+        assert_eq!((&data["since"], &data["usual_hours"]), (&json!(at(3)), &json!(9)));
+        for (language, advice) in [("pt-BR", "permissões"), ("en", "permissions")] {
+            let text = data["message"][language].as_str().unwrap();
+            assert!(text.contains(advice) && text.contains("\"Loja\"") && text.contains("9 h"), "{text}");
+        }
         assert!(!body.to_string().contains("planted"));
     }
 

@@ -53,6 +53,8 @@ pub struct NetworkSpec {
     pub idle_cost: Option<IdleCost>,
     /// The calls that a page has when it is polled out of turn: what a tick takes when little happens, and some more.
     pub least_calls: u32,
+    /// The permission that it takes to list the ads of an ad account that a page names; None where pages name none.
+    pub ads: Option<&'static str>,
     /// How a push that carries only ids is completed; None for a network without such pushes.
     pub completion: Option<&'static CompletionSpec>,
     /// Its tokens.

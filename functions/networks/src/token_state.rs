@@ -23,8 +23,8 @@
 //!
 //! # What is told
 //! A [`Decided::notice`] is to be sent *before* the page is marked: who dies in between tells it again, under the same
-//! id. There is one id for each (page, kind, access token, how often it recovered); a warning of 7 days and one of 1
-//! day are two kinds, and each is told once. Its bytes differ by the time of the telling.
+//! id. There is one id for each (page, kind, access token, how often it recovered); each of the [`WARNING_DAYS`] is a
+//! kind of its own, and is told once. Its bytes differ by the time of the telling.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,10 +32,10 @@ use crate::page::{Page, TokenCause, TokenState, TokenStatus};
 use crate::page_notice::{self, Kind, NoticeTimes, PageNotice};
 use crate::poll::TokenTrouble;
 
-/// How long before its end a token is `expiring`, and its account is warned first.
+/// How long before its end a token is `expiring`.
 pub const EXPIRING_DAYS: u8 = 7;
-/// How long before its end its account is warned again.
-pub const LAST_WARNING_DAYS: u8 = 1;
+/// How many days before a token's end its account is warned, the last warning first.
+pub const WARNING_DAYS: [u8; 4] = [1, 7, 15, 30];
 /// The longest name of a permission that is kept. Networks' own are no longer than 50.
 const MAX_PERMISSION_BYTES: usize = 100;
 
@@ -99,15 +99,16 @@ pub fn decide(page: &Page, token_version: u64, seen: &Observed, now: Timestamp) 
     let warning = pass(&mut token, seen.renewable, now);
     let kind = trouble(before.state, token.state);
     if kind.is_some() && warning.is_some() {
-        // One thing at a time: the warning's turn comes with the next look.
-        token.warned_days = before.warned_days;
+        // One thing at a time: the warning's turn comes with the next look. Of a later end nobody was warned yet.
+        let due = token.warned_days;
+        token.warned_days = before.warned_days.filter(|warned| due.is_some_and(|days| *warned >= days));
     }
     if token.state != before.state {
         token.since = Some(now);
     }
     // What was told before may be to be told again from now on, as something else.
-    let forgot_warning = before.warned_days.is_some() && token.warned_days.is_none();
-    if weight(token.state) < weight(before.state) || forgot_warning {
+    let is_later = |warned| token.warned_days.is_none_or(|days| days > warned);
+    if weight(token.state) < weight(before.state) || before.warned_days.is_some_and(is_later) {
         token.recoveries = before.recoveries.saturating_add(1);
     }
     token.why = why(&token).map(str::to_owned);
@@ -223,7 +224,8 @@ fn pass(token: &mut TokenStatus, renewable: bool, now: Timestamp) -> Option<Kind
         return None;
     }
     let Some((end, cause)) = next_end(token, renewable) else {
-        far(token);
+        token.warned_days = None;
+        not_expiring(token);
         return None;
     };
     if end <= now {
@@ -232,15 +234,16 @@ fn pass(token: &mut TokenStatus, renewable: bool, now: Timestamp) -> Option<Kind
     }
     let within = |days: u8| end.duration_since(now) <= SignedDuration::from_hours(24 * i64::from(days));
     if !within(EXPIRING_DAYS) {
-        far(token);
-        return None;
-    }
-    // What else is wrong with it weighs more.
-    if token.state != TokenState::Narrowed {
+        not_expiring(token);
+    } else if token.state != TokenState::Narrowed {
+        // What else is wrong with it weighs more.
         (token.state, token.cause) = (TokenState::Expiring, Some(cause));
     }
-    let days = if within(LAST_WARNING_DAYS) { LAST_WARNING_DAYS } else { EXPIRING_DAYS };
-    if token.warned_days.is_some_and(|warned| warned <= days) {
+    let Some(days) = WARNING_DAYS.into_iter().find(|days| within(*days)) else {
+        token.warned_days = None;
+        return None;
+    };
+    if token.warned_days == Some(days) {
         return None;
     }
     token.warned_days = Some(days);
@@ -248,8 +251,7 @@ fn pass(token: &mut TokenStatus, renewable: bool, now: Timestamp) -> Option<Kind
 }
 
 /// No end is near.
-fn far(token: &mut TokenStatus) {
-    token.warned_days = None;
+fn not_expiring(token: &mut TokenStatus) {
     if token.state == TokenState::Expiring {
         (token.state, token.cause) = (TokenState::Unknown, None);
     }

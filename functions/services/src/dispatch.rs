@@ -21,10 +21,14 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
+use carteiro_networks::collected::Kind;
 use carteiro_networks::dispatch::{self, Decision, DropCause, Routing};
+use carteiro_networks::freshness::Counted;
+use carteiro_networks::page::Page;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
+use crate::freshness::FreshnessLog;
 use crate::page_tokens::PageNotifier;
 
 /// The most deliveries that are queued together: about as many are repeated where a function dies.
@@ -56,6 +60,8 @@ pub struct Dispatcher {
     pub queue: DeliverQueue,
     /// Applies the entries' token signals.
     pub notifier: PageNotifier,
+    /// Counts how fresh what is dispatched is. Its caller has it written.
+    pub freshness: FreshnessLog,
 }
 
 /// How many entries were dispatched, dropped or left.
@@ -88,18 +94,32 @@ impl DispatchSummary {
 #[derive(Debug, Default)]
 pub struct RoutingCache {
     webhooks: HashMap<AccountId, (Timestamp, Arc<[Webhook]>)>,
-    pages: HashMap<PageId, (Timestamp, bool)>,
+    pages: HashMap<PageId, (Timestamp, CachedPage)>,
+}
+
+/// What is known of a page.
+#[derive(Clone, Copy, Debug)]
+struct CachedPage {
+    exists: bool,
+    /// Which of its things are counted.
+    counted: Counted,
 }
 
 impl RoutingCache {
-    /// Notes that a page exists, because its route was read.
-    pub fn page_is_there(&mut self, page: PageId, now: Timestamp) {
-        self.pages.insert(page, (now, true));
+    /// Notes that a page exists, because it or its route was read, and which of its things are counted.
+    pub fn page_is_there(&mut self, page: PageId, counted: Counted, now: Timestamp) {
+        self.pages.insert(page, (now, CachedPage { exists: true, counted }));
+    }
+
+    /// How many seconds a thing of a page took, where that is counted.
+    fn counted(&self, page: &PageId, (kind, at): (Kind, Timestamp), now: Timestamp) -> Option<(Kind, u32)> {
+        let (_, cached) = self.pages.get(page)?;
+        Some((kind, cached.counted.seconds(at, now)?))
     }
 
     fn routing(&self, entry: &Entry) -> Routing<'_> {
         Routing {
-            page_exists: self.pages.get(&entry.page).map(|(_, exists)| *exists),
+            page_exists: self.pages.get(&entry.page).map(|(_, page)| page.exists),
             webhooks: self.webhooks.get(&entry.account).map(|(_, webhooks)| &**webhooks),
         }
     }
@@ -129,17 +149,25 @@ impl RoutingCache {
 /// Entries whose deliveries are queued together.
 #[derive(Default)]
 struct Step {
-    entries: Vec<(Entry, Range<usize>)>,
+    entries: Vec<Planned>,
     outgoing: Vec<Outgoing>,
     bytes: usize,
 }
 
+/// An entry whose deliveries are a part of a step's.
+struct Planned {
+    entry: Entry,
+    deliveries: Range<usize>,
+    /// Its kind, and when the network had it.
+    occurred: Option<(Kind, Timestamp)>,
+}
+
 impl Step {
-    fn add(&mut self, entry: Entry, deliveries: &[Delivery]) {
+    fn add(&mut self, entry: Entry, deliveries: &[Delivery], occurred: Option<(Kind, Timestamp)>) {
         let start = self.outgoing.len();
         self.outgoing.extend(deliveries.iter().map(|delivery| Outgoing::new(delivery, Duration::ZERO)));
         self.bytes += deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
-        self.entries.push((entry, start..self.outgoing.len()));
+        self.entries.push(Planned { entry, deliveries: start..self.outgoing.len(), occurred });
     }
 
     fn is_full(&self) -> bool {
@@ -166,28 +194,34 @@ impl Dispatcher {
         let mut step = Step::default();
         let mut entries = entries.into_iter();
         for entry in entries.by_ref() {
-            match self.decide(&entry, cache, clock).await {
+            let (decision, occurred) = self.decide(&entry, cache, clock).await;
+            match decision {
                 Decision::Leave => done.add(DispatchSummary::LEFT),
                 Decision::Drop(cause) => done.add(self.drop_entry(&entry, cause, claim).await),
-                Decision::Deliver(deliveries) => step.add(entry, &deliveries),
+                Decision::Deliver(deliveries) => step.add(entry, &deliveries, occurred),
             }
             if step.is_full() {
                 if clock.now() > begin_by {
                     break;
                 }
-                done.add(self.finish(std::mem::take(&mut step), claim, clock).await);
+                done.add(self.finish(std::mem::take(&mut step), claim, cache, clock).await);
             }
         }
         if clock.now() <= begin_by {
-            done.add(self.finish(std::mem::take(&mut step), claim, clock).await);
+            done.add(self.finish(std::mem::take(&mut step), claim, cache, clock).await);
         }
-        let not_begun = step.entries.into_iter().map(|(entry, _)| entry).chain(entries);
+        let not_begun = step.entries.into_iter().map(|planned| planned.entry).chain(entries);
         done.add(self.release_claims(not_begun.collect(), claim).await);
         done
     }
 
     /// Decides what becomes of an entry. Asks for earlier versions and applies the token signal where it has one.
-    async fn decide(&self, entry: &Entry, cache: &RoutingCache, clock: InvocationClock) -> Decision {
+    async fn decide(
+        &self,
+        entry: &Entry,
+        cache: &RoutingCache,
+        clock: InvocationClock,
+    ) -> (Decision, Option<(Kind, Timestamp)>) {
         let item = entry.item();
         let planned = dispatch::Entry {
             item: &item,
@@ -200,7 +234,7 @@ impl Dispatcher {
         };
         let mut plan = match dispatch::plan(planned, cache.routing(entry)) {
             Ok(plan) => plan,
-            Err(decision) => return decision,
+            Err(decision) => return (decision, None),
         };
         let page = entry.page.as_str();
         if plan.needs_history() {
@@ -213,7 +247,7 @@ impl Dispatcher {
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(page, error = error.chain(), "inbox.edit_not_told");
-                    return Decision::Leave;
+                    return (Decision::Leave, None);
                 }
             }
         }
@@ -223,10 +257,10 @@ impl Dispatcher {
                 notifier.apply_token_signal(&entry.account, &entry.page, &signal, entry.since, clock).await;
             if let Err(error) = applied {
                 tracing::error!(page, error = error.chain(), "inbox.signal_not_heeded");
-                return Decision::Leave;
+                return (Decision::Leave, None);
             }
         }
-        plan.route(clock.now())
+        (plan.route(clock.now()), plan.occurred())
     }
 
     /// Releases claimed entries. A claim that cannot be released ends by itself.
@@ -263,7 +297,11 @@ impl Dispatcher {
         });
         let mut reads = reads.buffer_unordered(CONCURRENT_ROWS);
         while let Some((page, read)) = reads.next().await {
-            cache.pages.extend(read_or_logged(read).map(|found| (page, (now, found.is_some()))));
+            let cached = |found: Option<Page>| CachedPage {
+                exists: found.is_some(),
+                counted: found.as_ref().map_or(Counted::Nothing, Counted::of),
+            };
+            cache.pages.extend(read_or_logged(read).map(|found| (page, (now, cached(found)))));
         }
     }
 
@@ -283,7 +321,13 @@ impl Dispatcher {
     }
 
     /// Queues a step's deliveries, and marks the entries of which all are in the queue.
-    async fn finish(&self, step: Step, claim: &Claim, clock: InvocationClock) -> DispatchSummary {
+    async fn finish(
+        &self,
+        step: Step,
+        claim: &Claim,
+        cache: &RoutingCache,
+        clock: InvocationClock,
+    ) -> DispatchSummary {
         if step.entries.is_empty() {
             return DispatchSummary::default();
         }
@@ -292,11 +336,15 @@ impl Dispatcher {
             return DispatchSummary { left: step.entries.len(), ..DispatchSummary::default() };
         }
         let sent = self.queue.send(&step.outgoing).await;
-        let is_sent = |(_, share): &(Entry, Range<usize>)| sent[share.clone()].iter().all(Result::is_ok);
+        let is_sent = |planned: &Planned| sent[planned.deliveries.clone()].iter().all(Result::is_ok);
         let (queued, left): (Vec<_>, Vec<_>) = step.entries.into_iter().partition(is_sent);
         let (dispatched, left) = (queued.len(), left.len());
         let now = clock.now();
-        let marks = stream::iter(queued).map(|(entry, _)| async move {
+        for Planned { entry, occurred, .. } in &queued {
+            let counted = occurred.and_then(|occurred| cache.counted(&entry.page, occurred, now));
+            self.freshness.note(&entry.page, counted, now);
+        }
+        let marks = stream::iter(queued).map(|Planned { entry, .. }| async move {
             if let Err(error) = self.inbox.mark(&entry, claim, now).await {
                 // It is dispatched once more when its claim ends: a duplicate, not a loss.
                 let (page, entry) = (entry.page.as_str(), entry.key.as_str());

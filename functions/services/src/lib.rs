@@ -4,5 +4,6 @@
 
 pub mod authentication;
 pub mod dispatch;
+pub mod freshness;
 pub mod notify;
 pub mod page_tokens;

@@ -11,8 +11,9 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::config::{ConfigTable, Replaced};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_networks::page::Page;
-use carteiro_networks::page_notice::PageNotice;
+use carteiro_networks::page_notice::{self, NoticeTimes, PageNotice};
 use carteiro_networks::signal::{self, TokenSignal};
+use carteiro_networks::silence::Silence;
 use carteiro_networks::token_state::{self, Decided, Observed};
 use jiff::Timestamp;
 
@@ -62,6 +63,24 @@ impl PageNotifier {
     ) -> Result<Option<Page>, AdapterError> {
         let decide = |page: &Page| signal::decide(page, signal, clock.now());
         self.apply(account, page, since, decide).await
+    }
+
+    /// Notifies an account that its page is silent. A repeat has the same id.
+    ///
+    /// # Errors
+    /// Where the table or the queue failed.
+    pub async fn notify_silence(
+        &self,
+        page: &Page,
+        silence: &Silence,
+        now: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let told = NoticeTimes { occurred_at: silence.since, timestamp: now };
+        let notice = page_notice::silent(page, silence, &told);
+        self.queue(&page.account, &notice, now).await?;
+        let (id, network, since) = (page.id.as_str(), page.network.as_str(), silence.since.to_string());
+        tracing::warn!(page = id, network, since, usual_hours = silence.usual_hours, "page.silent");
+        Ok(())
     }
 
     async fn apply(

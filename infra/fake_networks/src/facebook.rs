@@ -1,5 +1,5 @@
 //! Facebook Pages, Graph API v27.0: `/me`, `/{page}/feed` (with `posts` and `published_posts`), `/{post}/comments`,
-//! `/{page}/ratings`, `/{page}/tagged`, `/{page}/conversations` and `/{conversation}/messages`, objects by their ids,
+//! `/{ad account}/ads`, `/{page}/ratings`, `/{page}/tagged`, `/{page}/conversations` and `/{conversation}/messages`, objects by their ids,
 //! `debug_token`.
 //!
 //! A [`Post`](Kind::Post) with an author is a visitor's; a [`Mention`](Kind::Mention) is a post of somebody else's that
@@ -60,7 +60,7 @@ impl Api for Facebook {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Post, Kind::Comment, Kind::Reply, Kind::Mention, Kind::DirectMessage, Kind::Review]
+        &[Kind::Post, Kind::Comment, Kind::Reply, Kind::Mention, Kind::DirectMessage, Kind::Review, Kind::Ad]
     }
 
     fn id(&self, draft: &Draft<'_>) -> String {
@@ -71,7 +71,7 @@ impl Api for Facebook {
                 let salt = crate::hash(&(draft.page, draft.sequence));
                 format!("m_{}", URL_SAFE_NO_PAD.encode(format!("{salt:016x}{number}")))
             }
-            Kind::Review => number.to_string(),
+            Kind::Review | Kind::Ad => number.to_string(),
             Kind::Comment | Kind::Reply => {
                 format!("{}_{number}", draft.root.map(of_root).unwrap_or_default())
             }
@@ -88,7 +88,11 @@ impl Shape for Facebook {
         let value = match node {
             Node::Owner | Node::Page => of_page(graph, &field.name),
             Node::Thread(thread) => of_thread(graph, thread, &field.name),
+            Node::AdAccount(id) => (field.name == "id").then(|| Some(id.clone().into())),
             Node::Thing(thing) => match thing.kind {
+                Kind::Ad => {
+                    graph::of_ad(thing, &field.name, &json!({"effective_object_story_id": thing.parent}))
+                }
                 Kind::Comment | Kind::Reply => of_comment(graph, thing, &field.name),
                 Kind::DirectMessage => of_message(graph, thing, &field.name),
                 Kind::Review => of_review(graph, thing, &field.name),
@@ -124,6 +128,7 @@ impl Shape for Facebook {
                 Some(Edge::of(USER_CONTENT, Order::NewestFirst, reviews))
             }
             (Node::Page, "conversations") => Some(graph.conversations(MESSAGING, how)),
+            (Node::AdAccount(id), "ads") => Some(graph.ads(id, how)),
             (Node::Thread(thread), "messages") => {
                 Some(Edge::of(MESSAGING, Order::NewestFirst, thread.messages.iter().copied()))
             }
@@ -147,11 +152,13 @@ impl Shape for Facebook {
     fn usual_fields(&self, node: &Node<'_>) -> &'static str {
         match node {
             Node::Owner | Node::Page => "name,id",
+            Node::AdAccount(_) => "id",
             Node::Thread(_) => "id,updated_time",
             Node::Thing(thing) => match thing.kind {
                 Kind::Comment | Kind::Reply => "created_time,from,message,id",
                 Kind::DirectMessage => "id,created_time",
                 Kind::Review => "created_time,recommendation_type,review_text",
+                Kind::Ad => "id",
                 _ => "created_time,message,id",
             },
         }
@@ -160,11 +167,13 @@ impl Shape for Facebook {
     fn type_name(&self, node: &Node<'_>) -> &'static str {
         match node {
             Node::Owner | Node::Page => "Page",
+            Node::AdAccount(_) => "AdAccount",
             Node::Thread(_) => "UnifiedThread",
             Node::Thing(thing) => match thing.kind {
                 Kind::Comment | Kind::Reply => "Comment",
                 Kind::DirectMessage => "MailingMessage",
                 Kind::Review => "Recommendation",
+                Kind::Ad => "Ad",
                 _ => "Post",
             },
         }
@@ -173,10 +182,12 @@ impl Shape for Facebook {
     fn permission(&self, _: &Graph<'_>, node: &Node<'_>) -> &'static str {
         match node {
             Node::Owner | Node::Page => "pages_show_list",
+            Node::AdAccount(_) => graph::ADS,
             Node::Thread(_) => MESSAGING,
             Node::Thing(thing) => match thing.kind {
                 Kind::DirectMessage => MESSAGING,
                 Kind::Post => ENGAGEMENT,
+                Kind::Ad => graph::ADS,
                 _ => USER_CONTENT,
             },
         }
@@ -203,7 +214,7 @@ impl Shape for Facebook {
     }
 
     fn permissions(&self, _: Login) -> &'static [&'static str] {
-        &[ENGAGEMENT, "pages_show_list", USER_CONTENT, "pages_manage_metadata", MESSAGING]
+        &[ENGAGEMENT, "pages_show_list", USER_CONTENT, "pages_manage_metadata", MESSAGING, graph::ADS]
     }
 }
 

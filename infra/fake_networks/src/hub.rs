@@ -137,20 +137,24 @@ pub(crate) async fn send(push: Push) -> u16 {
 }
 
 /// The pushes of a thing to those who subscribed to its page.
-pub(crate) fn pushes(shelf: &Shelf, id: &str, now_ms: u64) -> Result<Vec<Push>, NotDone> {
+pub(crate) fn pushes(shelf: &Shelf, id: &str, app_secret: &str, now_ms: u64) -> Result<Vec<Push>, NotDone> {
     let thing = shelf.find(id).ok_or_else(|| NotDone::NoSuchThing(id.to_owned()))?;
     let live = shelf.subscriptions.iter().filter(|one| one.page == thing.page && one.ends_ms > now_ms);
-    Ok(live.map(|subscription| push(shelf, thing, subscription, now_ms)).collect())
+    Ok(live.map(|subscription| push(shelf, thing, subscription, (app_secret, now_ms))).collect())
 }
 
-fn push(shelf: &Shelf, thing: &Published, subscription: &Subscription, now_ms: u64) -> Push {
+fn push(
+    shelf: &Shelf,
+    thing: &Published,
+    subscription: &Subscription,
+    (app_secret, now_ms): (&str, u64),
+) -> Push {
     let callback = subscription.callback.clone();
     if shelf.network == Network::Linkedin {
         let notifications: Vec<_> = linkedin::told_last(shelf, thing, now_ms).into_iter().collect();
         let kind = "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS";
         let body = json!({"type": kind, "notifications": notifications}).to_string();
-        let secret = shelf.clients.first().map_or("", |(_, secret)| secret.as_str());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
         let signature = hexadecimal(hmac::sign(&key, format!("hmacsha256={body}").as_bytes()).as_ref());
         return Push {
             callback,

@@ -8,6 +8,8 @@
 //! the account's with a 9 before it. Those of the unified login are taken there, too; their `me` is a system user, which
 //! names no account, and the account's conversations are its own.
 //!
+//! An [`Ad`](Kind::Ad) shows the media that is its parent; of a copy the member `source` names the publication.
+//!
 //! A [`Mention`](Kind::Mention) is a comment of somebody else's on the media that is its parent, or without one media
 //! of somebody else's with the name in its caption; both are found by their ids alone. A [`Tag`](Kind::Tag) is somebody
 //! else's photo. Stories are listed for 24 hours. Comments are listed newest first, 50 at once at most, top level
@@ -66,7 +68,16 @@ impl Api for Instagram {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Post, Kind::Story, Kind::Comment, Kind::Reply, Kind::Mention, Kind::Tag, Kind::DirectMessage]
+        &[
+            Kind::Post,
+            Kind::Story,
+            Kind::Comment,
+            Kind::Reply,
+            Kind::Mention,
+            Kind::Tag,
+            Kind::DirectMessage,
+            Kind::Ad,
+        ]
     }
 
     fn id(&self, draft: &Draft<'_>) -> String {
@@ -91,6 +102,12 @@ impl Shape for Instagram {
             Node::Owner => of_owner(graph, &field.name).ok_or_else(refuse),
             Node::Page => of_account(graph, &field.name).ok_or_else(refuse),
             Node::Thread(thread) => of_thread(graph, thread, &field.name).ok_or_else(refuse),
+            Node::AdAccount(id) => (field.name == "id").then(|| Some(id.clone().into())).ok_or_else(refuse),
+            Node::Thing(ad) if ad.kind == Kind::Ad => {
+                let creative = json!({"effective_instagram_media_id": ad.parent, "instagram_user_id": ad.page,
+                    "source_instagram_media_id": ad.members.get("source")});
+                graph::of_ad(ad, &field.name, &creative).ok_or_else(refuse)
+            }
             Node::Thing(thing) if is_comment(thing) => {
                 of_comment(graph, thing, &field.name).ok_or_else(refuse)
             }
@@ -130,6 +147,7 @@ impl Shape for Instagram {
             (Node::Thread(thread), "messages") => {
                 Some(Edge::of(messages, order, thread.messages.iter().copied()))
             }
+            (Node::AdAccount(id), "ads") => Some(graph.ads(id, how)),
             (Node::Thing(media), "comments") if media.kind == Kind::Post => {
                 Some(Edge::of(comments, order, graph.shelf.listed_below(&media.id, now_ms)).at_most(50))
             }
@@ -148,7 +166,7 @@ impl Shape for Instagram {
             Node::Thread(_) => "id,updated_time",
             Node::Thing(thing) if is_comment(thing) => "timestamp,text,id",
             Node::Thing(thing) if thing.kind == Kind::DirectMessage => "id,created_time",
-            Node::Page | Node::Thing(_) => "id",
+            Node::Page | Node::AdAccount(_) | Node::Thing(_) => "id",
         }
     }
 
@@ -156,6 +174,8 @@ impl Shape for Instagram {
         match node {
             Node::Owner => "Page",
             Node::Page => "IGUser",
+            Node::AdAccount(_) => "AdAccount",
+            Node::Thing(ad) if ad.kind == Kind::Ad => "Ad",
             Node::Thread(_) => "UnifiedThread",
             Node::Thing(thing) if is_comment(thing) => "IGComment",
             Node::Thing(thing) if thing.kind == Kind::DirectMessage => "MailingMessage",
@@ -168,6 +188,8 @@ impl Shape for Instagram {
         match node {
             Node::Owner if login == Login::Unified => permission(BASIC, login),
             Node::Owner => "pages_show_list",
+            Node::AdAccount(_) => graph::ADS,
+            Node::Thing(ad) if ad.kind == Kind::Ad => graph::ADS,
             Node::Thread(_) => permission(MESSAGES, login),
             Node::Thing(thing) if is_comment(thing) => permission(COMMENTS, login),
             Node::Thing(thing) if thing.kind == Kind::DirectMessage => permission(MESSAGES, login),
@@ -197,9 +219,9 @@ impl Shape for Instagram {
 
     fn permissions(&self, login: Login) -> &'static [&'static str] {
         match login {
-            Login::Unified => &[BASIC[0], COMMENTS[0], MESSAGES[0]],
+            Login::Unified => &[BASIC[0], COMMENTS[0], MESSAGES[0], graph::ADS],
             Login::Facebook => {
-                &[BASIC[0], COMMENTS[0], MESSAGES[0], "pages_show_list", "pages_read_engagement"]
+                &[BASIC[0], COMMENTS[0], MESSAGES[0], "pages_show_list", "pages_read_engagement", graph::ADS]
             }
             Login::Instagram => &[BASIC[1], COMMENTS[1], MESSAGES[1]],
         }

@@ -307,12 +307,12 @@ impl Networks {
     }
 
     /// Pushes a thing as it is now, or that it was removed, to everybody who subscribed to its page: YouTube's hub and
-    /// LinkedIn do. Answers the statuses.
+    /// LinkedIn do. LinkedIn signs with the app's secret, a hub with the subscription's. Answers the statuses.
     ///
     /// # Errors
     /// When there never was such a thing.
-    pub async fn push(&self, network: Network, id: &str) -> Result<Vec<u16>, NotDone> {
-        let pushes = self.on(network, |shelf, now_ms| hub::pushes(shelf, id, now_ms))?;
+    pub async fn push(&self, network: Network, id: &str, app_secret: &str) -> Result<Vec<u16>, NotDone> {
+        let pushes = self.on(network, |shelf, now_ms| hub::pushes(shelf, id, app_secret, now_ms))?;
         let mut statuses = Vec::new();
         for push in pushes {
             statuses.push(hub::send(push).await);

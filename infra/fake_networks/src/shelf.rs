@@ -163,7 +163,7 @@ impl Shelf {
         if !kinds.contains(&thing.kind) {
             return Err(NotDone::NotOfThisNetwork { network: self.network, kind: thing.kind });
         }
-        let needs_parent = matches!(thing.kind, Kind::Comment | Kind::Reply);
+        let needs_parent = matches!(thing.kind, Kind::Comment | Kind::Reply | Kind::Ad);
         match &thing.parent {
             None if needs_parent => return Err(NotDone::NoParent(thing.kind)),
             // A mention may be on what is nobody's that is connected.
@@ -269,10 +269,20 @@ impl Shelf {
         self.all_of(page).filter(move |thing| thing.is_listed(now_ms))
     }
 
+    /// The ads of an ad account, of all pages.
+    pub(crate) fn ads_of<'a>(&'a self, account: String, now_ms: u64) -> impl Iterator<Item = &'a Published> {
+        let is_its = move |ad: &&Published| {
+            ad.kind == Kind::Ad
+                && ad.is_listed(now_ms)
+                && ad.members.get("account_id").is_some_and(|of| *of == account)
+        };
+        self.things.iter().filter(is_its)
+    }
+
     /// What is in lists directly below a thing.
     pub(crate) fn listed_below<'a>(&'a self, id: &str, now_ms: u64) -> impl Iterator<Item = &'a Published> {
         let below = self.by_parent.get(id).into_iter().flatten().filter_map(|index| self.things.get(*index));
-        below.filter(move |thing| thing.is_listed(now_ms))
+        below.filter(move |thing| thing.kind != Kind::Ad && thing.is_listed(now_ms))
     }
 
     /// The same at any depth.

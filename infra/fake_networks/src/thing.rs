@@ -23,6 +23,8 @@ pub enum Kind {
     DirectMessage,
     /// Of a page, or of an app.
     Review,
+    /// An ad of an ad account, which shows the post that is its parent.
+    Ad,
 }
 
 /// Who did something.
@@ -121,6 +123,12 @@ impl Thing {
     #[must_use]
     pub fn review(rating: u8, text: impl Into<String>) -> Self {
         Self { rating: Some(rating), ..Self::new(Kind::Review, text) }
+    }
+
+    /// An ad of an ad account (`act_` with digits) that shows a post of the page.
+    #[must_use]
+    pub fn ad(account: impl Into<Value>, post: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::new(Kind::Ad, name).on(post).with("account_id", account)
     }
 
     /// On what, or to what.

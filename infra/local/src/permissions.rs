@@ -132,6 +132,9 @@ struct OnOneTable<'a> {
     #[serde(borrow)]
     item: Option<Row<'a>>,
     return_values: Option<String>,
+    key_condition_expression: Option<String>,
+    #[serde(borrow)]
+    expression_attribute_values: Option<Row<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -248,8 +251,9 @@ impl Reader<'_> {
     fn on_one_table(&self, operation: &str, request: &OnOneTable<'_>) -> Access {
         let arn = arn_of(&request.table_name, request.index_name.as_deref());
         let row = request.key.as_ref().or(request.item.as_ref());
+        let of_row = row.and_then(|row| self.leading_keys(&request.table_name, std::iter::once(row)));
         Access {
-            leading_keys: row.and_then(|row| self.leading_keys(&request.table_name, std::iter::once(row))),
+            leading_keys: of_row.or_else(|| self.queried_key(request)),
             return_values: request.return_values.clone(),
             ..Access::new(format!("dynamodb:{operation}"), arn)
         }
@@ -262,15 +266,30 @@ impl Reader<'_> {
 
     /// The partition key of each row, where all have one.
     fn leading_keys<'r>(&self, table: &str, rows: impl Iterator<Item = &'r Row<'r>>) -> Option<Vec<String>> {
-        let name = table.rsplit('/').next().unwrap_or(table);
-        let partition_key = self.partition_keys.get(name)?;
-        rows.map(|row| {
-            // {"S": "text"}; numbers and bytes are texts too.
-            let typed: BTreeMap<String, String> = serde_json::from_str(row.get(partition_key)?.get()).ok()?;
-            typed.into_values().next()
-        })
-        .collect()
+        let partition_key = self.partition_key(table)?;
+        rows.map(|row| value_of(row, partition_key)).collect()
     }
+
+    /// The partition key that a query of a table begins with, as in `pk = :pk AND …`.
+    fn queried_key(&self, request: &OnOneTable<'_>) -> Option<Vec<String>> {
+        let partition_key =
+            self.partition_key(&request.table_name).filter(|_| request.index_name.is_none())?;
+        let mut words = request.key_condition_expression.as_ref()?.split_ascii_whitespace();
+        let (name, operator, value) = (words.next()?, words.next()?, words.next()?);
+        let is_key = name == partition_key && operator == "=";
+        let value = is_key.then(|| value_of(request.expression_attribute_values.as_ref()?, value))?;
+        Some(vec![value?])
+    }
+
+    fn partition_key(&self, table: &str) -> Option<&String> {
+        self.partition_keys.get(table.rsplit('/').next().unwrap_or(table))
+    }
+}
+
+/// The text of an attribute: `{"S": "text"}`; numbers and bytes are texts too.
+fn value_of(row: &Row<'_>, name: &str) -> Option<String> {
+    let typed: BTreeMap<String, String> = serde_json::from_str(row.get(name)?.get()).ok()?;
+    typed.into_values().next()
 }
 
 /// The ARN of a table, which a request names by it or by its name, or of an index of it.
@@ -345,9 +364,18 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_an_index_asks_for_the_index() {
+    fn a_query_asks_for_its_partition_key_or_its_index() {
         let query = json!({"TableName": "T", "KeyConditionExpression": "pk = :a"});
         assert_eq!(one("Query", &query), ("Query".into(), "T".into(), None));
+        let values = json!({":a": {"S": "1"}, ":b": {"S": "2"}});
+        for (condition, leading) in
+            [("pk = :a AND sk >= :b", keys(&["1"])), ("sk = :a", None), ("pk = :c", None)]
+        {
+            let query = json!({
+                "TableName": "T", "KeyConditionExpression": condition, "ExpressionAttributeValues": values,
+            });
+            assert_eq!(one("Query", &query), ("Query".into(), "T".into(), leading), "{condition}");
+        }
         let query = json!({"TableName": "T", "IndexName": "due"});
         assert_eq!(one("Query", &query), ("Query".into(), "T/index/due".into(), None));
     }

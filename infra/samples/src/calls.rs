@@ -133,7 +133,11 @@ impl Stack {
                 let text = |name: &str| row[name]["S"].as_str().unwrap_or_default().to_owned();
                 // A page's entries are spread over shards: `<page>#<shard>`.
                 let pk = text("pk");
-                let page = pk.rsplit_once('#').map_or(pk.as_str(), |(page, _)| page);
+                let (page, shard) = pk.rsplit_once('#').unwrap_or((pk.as_str(), ""));
+                // Counts of what was dispatched are no entries.
+                if shard == "fresh" {
+                    continue;
+                }
                 stored.insert((page.to_owned(), text("sk")));
             }
             match answer.get_mut("LastEvaluatedKey").map(Value::take) {

@@ -16,7 +16,7 @@ mod tests {
     use carteiro_core::id::{ItemId, PageId};
     use carteiro_core::item::MAX_ITEM_BYTES;
     use carteiro_networks::collected::{
-        Action, Attachment, Author, By, Content, Envelope, Kind, Location, MAX_ATTACHMENTS, Parent,
+        Action, Ad, Attachment, Author, By, Content, Envelope, Kind, Location, MAX_ATTACHMENTS, Parent,
         Published, Rating, render,
     };
     use carteiro_networks::network::Network;
@@ -57,6 +57,7 @@ mod tests {
                 latitude: Some("-90".parse().unwrap()),
                 longitude: Some("180.0".parse().unwrap()),
             }),
+            ad: Some(Ad { id: "120".into(), name: None }),
         }
     }
 
@@ -74,6 +75,7 @@ mod tests {
             rating: None,
             reaction: None,
             location: None,
+            ad: None,
         }
     }
 

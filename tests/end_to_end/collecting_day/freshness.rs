@@ -33,6 +33,8 @@ pub(super) struct Version {
     pub(super) is_edit: bool,
     /// Of which there was no push: it was lost, or the network pushes none.
     pub(super) not_pushed: bool,
+    /// Whether somebody else than the page did it.
+    pub(super) is_of_others: bool,
     /// Whether its push came so late that an edit may have been before it.
     pub(super) late_push: bool,
     /// Whether it was there before the pages were connected.
@@ -273,6 +275,16 @@ impl Measured<'_> {
         Freshness::of(self.outcomes.iter())
     }
 
+    /// People's direct messages whose push was neither lost nor late.
+    pub(super) fn messages_pushed_in_time(&self) -> Freshness {
+        let is_part = |one: &&Outcome<'_>| {
+            let version = one.version;
+            let is_message = version.kind == Kind::DirectMessage && version.is_of_others;
+            is_message && !version.not_pushed && !version.late_push
+        };
+        Freshness::of(self.outcomes.iter().filter(is_part))
+    }
+
     pub(super) fn count(&self, became: Became) -> usize {
         self.outcomes.iter().filter(|one| one.became == became).count()
     }
@@ -299,6 +311,7 @@ impl Measured<'_> {
             let of = |one: &&Outcome<'_>| is_part(one) && !one.in_outage;
             println!("{}", Freshness::of(self.outcomes.iter().filter(of)).row(name));
         }
+        println!("{}", self.messages_pushed_in_time().row("people's messages, pushed in time"));
         println!(
             "lost: {}; delivered twice: {}; nobody's: {}; in no list and their push lost: {}; edited or replaced \
              before the network was asked: {}; edited back before it was asked: {}",

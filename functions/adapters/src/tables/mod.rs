@@ -5,6 +5,7 @@ pub mod attempts;
 mod conditional;
 pub mod config;
 mod expression;
+pub mod freshness;
 pub mod idempotency;
 pub mod inbox;
 pub mod packed_event;

@@ -280,12 +280,13 @@ fn own_row(page: &Page) -> Row {
 }
 
 fn route_row(page: &Page) -> Row {
-    let delivery = serde_json::to_value(page.delivery).unwrap_or_default();
+    let (delivery, by_kind) = page.delivery.to_stored();
     Row::from([
         ("pk".to_owned(), text(route_pk(page.network, &page.network_id))),
         ("sk".to_owned(), text(page.id.as_str())),
         ("account".to_owned(), text(page.account.as_str())),
-        ("delivery".to_owned(), text(delivery.as_str().unwrap_or_default())),
+        ("delivery".to_owned(), text(delivery)),
+        ("by_kind".to_owned(), AttributeValue::Bool(by_kind)),
         ("proven".to_owned(), AttributeValue::Bool(page.proven)),
     ])
 }
@@ -296,15 +297,15 @@ fn read_page(row: &Row) -> Result<Page, AdapterError> {
 }
 
 fn read_route(row: &Row, id: &NetworkId) -> Result<ConnectedPage, AdapterError> {
-    let proven = matches!(row.get("proven"), Some(AttributeValue::Bool(true)));
+    let is_true = |name: &str| matches!(row.get(name), Some(AttributeValue::Bool(true)));
+    let (proven, by_kind) = (is_true("proven"), is_true("by_kind"));
     let row = Reader { table: TABLE, row };
-    let delivery = row.text("delivery")?.to_owned();
-    let malformed = |_| AdapterError::Malformed { table: TABLE, attribute: "delivery" };
+    let delivery = Delivery::from_stored(row.text("delivery")?, by_kind);
     Ok(ConnectedPage {
         page: row.parsed("sk")?,
         account: row.parsed("account")?,
         network_id: id.clone(),
-        delivery: serde_json::from_value(delivery.into()).map_err(malformed)?,
+        delivery: delivery.ok_or(AdapterError::Malformed { table: TABLE, attribute: "delivery" })?,
         proven,
     })
 }

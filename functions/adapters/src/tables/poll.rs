@@ -54,6 +54,7 @@ use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
 use carteiro_networks::push::subscription::Subscription;
+use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -170,6 +171,8 @@ pub struct Schedule {
     /// Whether its network took its token, as of the last time. Of a row from before this was kept, whether the last
     /// time went well.
     pub proven: bool,
+    /// That it is silent against its habit, as of the last time.
+    pub silence: Option<Silence>,
 }
 
 /// When a token was asked about.
@@ -217,6 +220,8 @@ pub struct PollOutcome {
     pub push: Option<Subscription>,
     /// Whether its network took its token as this page's.
     pub proven: bool,
+    /// That it is silent against its habit.
+    pub silence: Option<Silence>,
     /// The version of the token that was used. Where a newer one was given meanwhile, the time that was set with it
     /// stands.
     pub used: u64,
@@ -586,6 +591,14 @@ impl PollTable {
                 }
                 None => remove.push_str(", denied"),
             }
+            match &finished.silence {
+                Some(silence) => {
+                    set.push_str(", silence = :silence");
+                    let silence = serde_json::to_string(silence).unwrap_or_default();
+                    call = call.expression_attribute_values(":silence", text(silence));
+                }
+                None => remove.push_str(", silence"),
+            }
             call.condition_expression(condition).update_expression(format!("{set} {remove}"))
         };
         if made(update(true).send().await, OPERATION)?.is_none() {
@@ -940,6 +953,7 @@ fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
         proven,
         inspected: reader.json("inspected").ok(),
         push: reader.json("push").ok(),
+        silence: reader.json("silence").ok(),
         denied: if is_text("denied") { Some(reader.text("denied")?.to_owned()) } else { None },
     })
 }

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod database;
+mod freshness;
 mod held;
 mod held_contract;
 mod held_faults;

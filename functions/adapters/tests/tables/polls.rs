@@ -19,6 +19,7 @@ use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit};
 use carteiro_networks::poll::fair::{self, Pages};
 use carteiro_networks::poll::refresh::RenewalAttempt;
+use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -69,6 +70,10 @@ fn later(seconds: u64) -> Timestamp {
     after(now(), Duration::from_secs(seconds))
 }
 
+fn silence() -> Silence {
+    Silence { since: now(), usual_hours: 9 }
+}
+
 fn finished(next: Next) -> PollOutcome {
     let last = LastTick { at: now(), result: TickResult::Ok, new: 3, calls: 4, cause: None };
     PollOutcome {
@@ -79,6 +84,7 @@ fn finished(next: Next) -> PollOutcome {
         denied: Some("comments".into()),
         push: None,
         proven: true,
+        silence: Some(silence()),
         used: 1,
     }
 }

@@ -19,6 +19,8 @@ impl PagePoll<'_> {
         let Some(permissions) = (inspection.permissions)(&self.access.call_token, self.page.login) else {
             return Ok(None);
         };
+        let ads = self.page.ad_account.as_ref().and(network.spec().ads);
+        let permissions: Vec<&str> = permissions.iter().copied().chain(ads).collect();
         let version = self.access.token.version;
         let last = self.inspected.filter(|last| last.version == version).map(|last| last.at);
         if polls.apps.meta.is_none() || !inspection_is_due(&self.page, last, now) {
@@ -36,7 +38,7 @@ impl PagePoll<'_> {
             Called::TooMuch => return Ok(None),
         };
         let page = (network, &self.page.network_id);
-        let seen = answered.parse(|answer| (inspection.read)(answer, page, permissions, api, now));
+        let seen = answered.parse(|answer| (inspection.read)(answer, page, &permissions, api, now));
         if !self.findings.inspect(&seen) {
             if let Verdict::OurFault(fault) = seen.verdict {
                 self.findings.app = Some(fault);

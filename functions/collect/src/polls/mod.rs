@@ -22,6 +22,7 @@ mod page;
 mod plan;
 mod proof;
 mod renew;
+mod silence;
 mod subscribe;
 
 use std::time::Duration;

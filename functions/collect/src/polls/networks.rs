@@ -26,6 +26,7 @@ impl PagePoll<'_> {
             scope,
             access_token: &self.access.call_token,
             login: self.page.login,
+            ad_account: self.page.ad_account.as_deref(),
             api: self.collect.polls.settings.api(network),
             is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,

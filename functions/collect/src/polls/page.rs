@@ -10,6 +10,7 @@ use carteiro_adapters::tables::poll::{
     Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
 };
 use carteiro_core::retention::after;
+use carteiro_networks::freshness::{Counted, Due};
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult};
 use carteiro_networks::poll::page_poll::{
     self, Access, Findings, PAGE_TIME, PollEnd, Quota, every_minutes, next_poll,
@@ -81,6 +82,7 @@ impl<'a> PagePoll<'a> {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
+        collect.dispatcher.freshness.write(Due::Of(&due.page), clock.now()).await;
         let done = match finished {
             Ok(Some(finished)) => polls.finish(&leased, &finished).await,
             // The page is gone.
@@ -109,7 +111,7 @@ impl<'a> PagePoll<'a> {
         let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
         let Some((page, stored)) = page.zip(stored) else { return Ok(None) };
         let mut known = RoutingCache::default();
-        known.page_is_there(page.id.clone(), clock.now());
+        known.page_is_there(page.id.clone(), Counted::of(&page), clock.now());
         let quota = Quota {
             calls: 0,
             most_calls: due.calls,
@@ -138,6 +140,7 @@ impl<'a> PagePoll<'a> {
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
         let cause = self.tell_operator(&end).await;
+        let silence = self.silence(&end).await;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         let shown = tracing::field::debug(result);
@@ -157,6 +160,7 @@ impl<'a> PagePoll<'a> {
             push: self.push,
             denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
             proven: self.page.proven,
+            silence,
             used: self.access.token.version,
         })
     }
@@ -280,6 +284,7 @@ fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock
         push: leased.schedule.push.clone(),
         denied: leased.schedule.denied.clone(),
         proven: leased.schedule.proven,
+        silence: leased.schedule.silence.clone(),
         used: leased.schedule.token_version,
     }
 }

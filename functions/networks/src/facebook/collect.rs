@@ -6,12 +6,17 @@
 //! - `/{post}/comments?filter=stream`: answers too, which the default hides; `order=chronological`; that `since` is by
 //!   the comment's time is not certain, so that the list is walked to its end and what is older passed over
 //! - `/{page}/ratings`: no `since`; newest first is taken for likely, so that a whole answer of what is known ends it
-//! - `/{page}/tagged`: likewise
+//! - `/{page}/tagged`: likewise. The comments on such a post are asked for during its first week, once an hour, on the
+//!   newest ten, three a tick. Somebody else's post takes the feature Page Public Content Access
+//!   (developers.facebook.com/docs/graph-api/reference/post); where they are refused, they are not asked for again
 //! - `/me/conversations?platform=messenger`: by the time of the last message; each that is newer is read down to what
 //!   is known
 //!
+//! - `/{ad account}/ads`, where the page names one: ads of all its pages; those whose `effective_object_story_id` is of
+//!   this page have a post, read as `/{post}`, whose comments are listed as of any post
+//!
 //! Needed permissions: `pages_show_list`, `pages_read_engagement`, `pages_read_user_content`, `pages_messaging` (and
-//! `pages_manage_metadata` for pushes). One that is missing takes its edge alone: the verdict is
+//! `pages_manage_metadata` for pushes; `ads_read` for ads). One that is missing takes its edge alone: the verdict is
 //! [`Narrowed`](crate::poll::TokenTrouble::Narrowed), and the run goes on with the others.
 //!
 //! A *user's* token is answered 200 with an empty list where comments are asked for, so that it would seem to work. Its
@@ -20,12 +25,13 @@
 //! Not collected: reactions (an answer has no time to tell a repetition by), who hid what, and the page's stories.
 //!
 //! Sources: developers.facebook.com/docs/graph-api/reference/page/feed, /object/comments, /page/ratings,
-//! /page/conversations; edge names of ratings, tagged and conversations are confirmed by captured answers alone.
+//! /page/conversations, /docs/marketing-api/reference/ad-account/ads and /ad-creative; edge names of ratings, tagged and conversations are confirmed by captured answers alone.
 
 use jiff::Timestamp;
 
 use crate::meta::collect::{
-    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Settings,
+    AccountCheck, AdPost, Ads, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan,
+    RUNNING, Settings,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -72,6 +78,33 @@ static COMMENTS: Edge = Edge {
     finds: Finds::Things,
 };
 
+/// The number of a post's comments, where it was asked for with [`COUNTED_POST`].
+const COUNT: &str = "/comments/summary/total_count";
+
+const COUNTED_POST: &str = concat!(post_fields!(), ",comments.filter(stream).limit(0).summary(total_count)");
+
+/// A post of the page's is named `<page>_<post>`, so that the story of an ad says whose it is.
+static ADS: Ads = Ads {
+    behind: |ad, page| {
+        let story = id(ad.get("creative")?, "effective_object_story_id")?;
+        let of_the_page = story.split_once('_').is_some_and(|(of, _)| of == page.as_str());
+        AdPost::of(ad, story, None).filter(|_| of_the_page)
+    },
+    post: &Edge {
+        what: "posts",
+        of: EdgeOwner::AnObject,
+        path: "",
+        fields: COUNTED_POST,
+        query: &[],
+        time: "created_time",
+        order: Order::NewestFirst,
+        overlap: 0,
+        page_size: 1,
+        finds: Finds::Things,
+    },
+    comments: COUNT,
+};
+
 static PLAN: Plan = Plan {
     network: Network::Facebook,
     me: "id,name",
@@ -82,13 +115,13 @@ static PLAN: Plan = Plan {
             what: "posts",
             of: EdgeOwner::ThePage,
             path: "feed",
-            fields: concat!(post_fields!(), ",comments.filter(stream).limit(0).summary(total_count)"),
+            fields: COUNTED_POST,
             query: &[],
             time: "created_time",
             order: Order::NewestFirstSince,
             overlap: 72 * HOUR,
             page_size: 100,
-            finds: Finds::Posts("/comments/summary/total_count"),
+            finds: Finds::Posts(COUNT),
         },
         Edge {
             what: "conversations",
@@ -112,7 +145,7 @@ static PLAN: Plan = Plan {
             order: Order::NewestFirst,
             overlap: 24 * HOUR,
             page_size: 50,
-            finds: Finds::Things,
+            finds: Finds::Mentions,
         },
         Edge {
             what: "ratings",
@@ -126,6 +159,18 @@ static PLAN: Plan = Plan {
             page_size: 50,
             finds: Finds::Things,
         },
+        Edge {
+            what: "ads",
+            of: EdgeOwner::TheAdAccount,
+            path: "ads",
+            fields: "id,name,creative{effective_object_story_id}",
+            query: &RUNNING,
+            time: "created_time",
+            order: Order::AnySince,
+            overlap: 0,
+            page_size: 100,
+            finds: Finds::Ads(&ADS),
+        },
     ],
     comments: &COMMENTS,
     whole_every: 24 * HOUR,
@@ -133,9 +178,10 @@ static PLAN: Plan = Plan {
 
 /// Begins the collection of a page. Whose a new token is, is asked before all else.
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let Start { scope, api, checkpoint, .. } = start;
+    let Start { scope, api, checkpoint, ad_account, .. } = start;
     let settings = Settings::of(api);
-    Begun::from(checkpoint, |kept| run(&settings, &scope.owner, scope.token_version, kept, scope.now))
+    let begin = |kept| run(&settings, &scope.owner, scope.token_version, kept, scope.now);
+    Begun::from(checkpoint, |kept| begin(kept).with_ads_of(ad_account))
 }
 
 /// Goes on with the collection of a page from a checkpoint. `token` is the number of the page's token

@@ -9,9 +9,18 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row(
             (Whole(ALL), "the page's own, and visitors' on the page; not advertisements' (dark posts)"),
-            (Asked, "about 600 posts a year are within reach"),
+            (
+                Asked,
+                "about 600 posts a year are within reach; dark posts where the page names an ad account, of 30 days",
+            ),
         ),
-        Kind::Comment | Kind::Reply => row((Whole(ALL), "on advertisements too"), (Asked, "")),
+        Kind::Comment | Kind::Reply => row(
+            (Whole(ALL), "on advertisements too"),
+            (
+                Asked,
+                "on advertisements where the page names an ad account; under others' posts that mention the page, for a week",
+            ),
+        ),
         Kind::Mention => row((Whole(ONCE), "in posts and comments; often without an author"), (Asked, "")),
         Kind::Reaction => row(
             (Whole(EDITABLE), "to posts, comments, reviews and messages; those to messages are not edited"),

@@ -25,6 +25,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     limit_header: None,
     idle_cost: None,
     least_calls: u32::MAX,
+    ads: Some(meta::collect::ADS_PERMISSION),
     completion: None,
     token: TokenSpec {
         inspection: Some(&InspectionSpec {

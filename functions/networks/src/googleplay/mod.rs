@@ -38,6 +38,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     limit_header: None,
     idle_cost: Some(IdleCost { per_run: 1, sweeps: collect::SWEEPS, kept_back: KEPT_BACK }),
     least_calls: 4,
+    ads: None,
     completion: None,
     // developers.google.com/identity/protocols/oauth2: an access token lasts about an hour, and the refresh token
     // stays.

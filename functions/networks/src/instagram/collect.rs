@@ -14,7 +14,11 @@
 //! login's (a Business Integration System User's, at `graph.facebook.com`) the account itself is asked for by its id, and
 //! so are its conversations, as with Instagram's own login; that edge is by analogy.
 //!
-//! Not collected: comments on advertisements (no list has them; pushes do), live comments, mentions in captions and
+//! Ads are listed where the page names an ad account: `/{ad account}/ads`, with the login of Facebook or the unified one.
+//! Comments on an ad are listed under the ad's own media; an ad that shows a publication has a copy of it there, which
+//! is told as no publication of its own, and comments on it have the publication as their parent, as in pushes.
+//!
+//! Not collected: comments on advertisements where the page names no ad account (pushes bring them), live comments, mentions in captions and
 //! comments that no push named (there is no list of them), deletions.
 //!
 //! Sources: developers.facebook.com/docs/instagram-platform/reference/instagram-media/comments,
@@ -25,8 +29,8 @@ use serde_json::json;
 
 use crate::inbox::Wanted;
 use crate::meta::collect::{
-    AccountCheck, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan, Reply, Settings,
-    ask_of, encoded, event, read, scrubbed,
+    AccountCheck, AdPost, Ads, Checkpoint, Collection, Edge, EdgeOwner, Finds, LATE_SECONDS, Order, Plan,
+    RUNNING, Reply, Settings, ask_of, encoded, event, read, scrubbed,
 };
 use crate::network::{Network, NetworkId};
 use crate::normalise::value::id;
@@ -122,7 +126,37 @@ static MESSAGES: Edge = Edge {
 const MEDIA_FIELDS: &str = "id,caption,media_type,media_product_type,media_url,permalink,timestamp,username,\
                             comments_count,children{id,media_type,media_url}";
 
-static EDGES: [Edge; 4] = [
+/// An ad creative with `instagram_user_id` has a media of its own for that account, `effective_instagram_media_id`,
+/// under which the comments on the ad are listed; those on the publication that it may be made of,
+/// `source_instagram_media_id`, are listed under that
+/// (developers.facebook.com/documentation/ads-commerce/instagram/ads-api/guides/post-moderation).
+static ADS: Ads = Ads {
+    behind: |ad, page| {
+        let creative = ad.get("creative")?;
+        let media = id(creative, "effective_instagram_media_id")?;
+        let of_the_account = id(creative, "instagram_user_id")? == page.as_str();
+        let original = id(creative, "source_instagram_media_id").filter(|original| *original != media);
+        AdPost::of(ad, media, original).filter(|_| of_the_account)
+    },
+    post: &Edge {
+        what: "media",
+        of: EdgeOwner::AnObject,
+        path: "",
+        fields: MEDIA_FIELDS,
+        query: &[],
+        time: "timestamp",
+        order: Order::NewestFirst,
+        overlap: 0,
+        page_size: 1,
+        finds: Finds::Things,
+    },
+    comments: COUNT,
+};
+
+/// The number of a media's comments.
+const COUNT: &str = "/comments_count";
+
+static EDGES: [Edge; 5] = [
     Edge {
         what: "media",
         of: EdgeOwner::ThePage,
@@ -133,7 +167,7 @@ static EDGES: [Edge; 4] = [
         order: Order::NewestFirst,
         overlap: 72 * HOUR,
         page_size: 50,
-        finds: Finds::Posts("/comments_count"),
+        finds: Finds::Posts(COUNT),
     },
     Edge {
         what: "stories",
@@ -170,6 +204,18 @@ static EDGES: [Edge; 4] = [
         overlap: 24 * HOUR,
         page_size: 50,
         finds: Finds::Things,
+    },
+    Edge {
+        what: "ads",
+        of: EdgeOwner::TheAdAccount,
+        path: "ads",
+        fields: "id,name,creative{effective_instagram_media_id,source_instagram_media_id,instagram_user_id}",
+        query: &RUNNING,
+        time: "created_time",
+        order: Order::AnySince,
+        overlap: 0,
+        page_size: 100,
+        finds: Finds::Ads(&ADS),
     },
 ];
 
@@ -212,9 +258,12 @@ static UNIFIED: Plan = Plan {
 
 /// Begins the collection of an account. Whose a new token is, is asked before all else.
 pub(super) fn begin(start: Start<'_>) -> Begun {
-    let Start { scope, api, checkpoint, access_token, login, .. } = start;
+    let Start { scope, api, checkpoint, access_token, login, ad_account, .. } = start;
     let (settings, login) = (Settings::of(api), Login::of(access_token, login));
-    Begun::from(checkpoint, |kept| run(&settings, login, &scope.owner, scope.token_version, kept, scope.now))
+    let begin = |kept| run(&settings, login, &scope.owner, scope.token_version, kept, scope.now);
+    // The host of Instagram's own login knows no ad accounts.
+    let ad_account = ad_account.filter(|_| login != Login::Instagram);
+    Begun::from(checkpoint, |kept| begin(kept).with_ads_of(ad_account))
 }
 
 /// Goes on with the collection of an account from a checkpoint. `token` is the number of the page's token

@@ -9,7 +9,10 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
     match kind {
         Kind::Post => row(
             (NotSent, "neither the account's own nor advertisements' (dark posts)"),
-            (Asked, "not advertisements' own copies, which no list has"),
+            (
+                Asked,
+                "dark posts where the page names an ad account, of 30 days; not advertisements' copies of publications",
+            ),
         ),
         Kind::Comment => row(
             (
@@ -17,7 +20,7 @@ pub(super) fn coverage(kind: Kind) -> Option<Coverage> {
                 "edits and deletions are not sent; one on an advertisement has the post that is advertised as its \
                  parent, where Instagram names it",
             ),
-            (Asked, "not those on advertisements"),
+            (Asked, "on advertisements where the page names an ad account; not with Instagram's own login"),
         ),
         Kind::Reply => row((Whole(ONCE), "likewise"), (Asked, "likewise")),
         Kind::Mention => row(

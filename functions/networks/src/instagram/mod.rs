@@ -39,6 +39,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     limit_header: None,
     idle_cost: None,
     least_calls: u32::MAX,
+    ads: Some(meta::collect::ADS_PERMISSION),
     completion: Some(&CompletionSpec {
         request: collect::complete,
         read: collect::completed,

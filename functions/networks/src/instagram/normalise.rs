@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::collected::{Action, Kind, Parent, Published};
+use crate::collected::{Action, Ad, Kind, Parent, Published};
 use crate::inbox::{Reading, Version, Wanted};
 use crate::meta::fields::{action_of, author, generic, mentioned, occurred_at, repeatable, text, word};
 use crate::normalise::{deleted, reading_of, value};
@@ -18,6 +18,7 @@ use crate::versions::State;
 /// `media.id` is the advertisement's own copy, which no list of the account's has.
 pub(crate) fn comment(field: &str, value: &Value, sent_at: Option<Timestamp>) -> Reading {
     let media = value.get("media").unwrap_or(&Value::Null);
+    let ad = value::id(media, "ad_id").map(|id| Ad { id, name: value::text(media, "ad_title") });
     let media = value::id(media, "original_media_id")
         .or_else(|| value::id(media, "id"))
         .or_else(|| value::id_of(media))
@@ -51,6 +52,7 @@ pub(crate) fn comment(field: &str, value: &Value, sent_at: Option<Timestamp>) ->
         reading.content.published = Published::ByThePage;
     }
     reading.content.kind = kind;
+    reading.content.ad = ad;
     reading.content.parent = on.or_else(|| media.map(|id| Parent { id, kind: Some(Kind::Post) }));
     reading
 }

@@ -37,6 +37,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // a call.
     idle_cost: Some(IdleCost { per_run: 3, sweeps: 0, kept_back: 250 }),
     least_calls: 6,
+    ads: None,
     completion: Some(&CompletionSpec {
         request: |wanted, _, api| collect::complete(wanted, api),
         read: |wanted, answer, _, now| collect::completed(wanted, answer, now),

@@ -20,6 +20,11 @@
 //!   [`Gone`](crate::poll::Verdict::Gone); the token is told to be narrowed, and no more of the kind are asked for in
 //!   the tick, where a list of the page's own is denied, or two objects of a kind, or the only one, and none of it was
 //!   answered.
+//! - Where the page names an ad account, its running ads are listed: one answer an hour, which goes on where the last one
+//!   ended. The posts of this page behind them that no list of the page's has (dark posts) are read by their ids, at most
+//!   10 a tick and each once a day, and told where they are no older than the first collection goes back. Comments are
+//!   looked at on the newest 20 of them, 5 a tick, until a week after their ads were last listed. That the token may not
+//!   list ads is told as the missing permission `ads_read`; all else is collected.
 //! - The first collection goes back [`Settings::first_days`]; comments are taken of all of the posts in that.
 //!
 //! Not guaranteed: deletions (an object that is not listed may be hidden, held, or out of sight for a moment; pushes
@@ -46,7 +51,8 @@ mod walk;
 
 pub(crate) use answers::event;
 pub(crate) use classify::{Reply, read};
-pub(crate) use edge::{AccountCheck, Edge, EdgeOwner, Finds, Order, Plan, ask_of};
+pub(crate) use collection::ADS_PERMISSION;
+pub(crate) use edge::{AccountCheck, AdPost, Ads, Edge, EdgeOwner, Finds, Order, Plan, RUNNING, ask_of};
 pub(crate) use scrub::scrubbed;
 pub(crate) use walk::LATE_SECONDS;
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::mentioned;
 use super::{fields, messaging};
-use crate::collected::{Action, Attachment, Author, Kind, Parent, Published};
+use crate::collected::{Action, Ad, Attachment, Author, Kind, Parent, Published};
 use crate::facebook::normalise as facebook;
 use crate::inbox::{Event, Reading, Version};
 use crate::instagram::normalise as instagram;
@@ -22,6 +22,7 @@ use crate::versions::{Compared, State};
 pub(crate) fn read(event: &Event, owner: &NetworkId) -> Reading {
     let object = value::parse(&event.raw);
     let mut reading = read_object(event, &object, owner);
+    reading.content.ad = event.beside.as_ref().and_then(|beside| ad(beside.get("ad")?));
     if let Some(state) = &mut reading.state {
         // An object's times are of its first version, or move with more than edits.
         state.at = None;
@@ -30,6 +31,11 @@ pub(crate) fn read(event: &Event, owner: &NetworkId) -> Reading {
         }
     }
     reading
+}
+
+/// The ad that shows a post, as it stands beside the post or a comment on it.
+fn ad(ad: &Value) -> Option<Ad> {
+    Some(Ad { id: value::id(ad, "id")?, name: value::text(ad, "name") })
 }
 
 /// Whether an object of Facebook's has attachments that no push of it names, or not all that it has: what a comment's

@@ -622,6 +622,7 @@ fn an_advertisements_comment_is_on_the_advertised_post() {
     let told = instagram("comments", value);
     assert_eq!(told.line(), "comment:18001 comment created interaction by 777 on 17900/post: preço?");
     assert!(told.update.event.raw.get().contains("\"ad_id\":\"120\""));
+    assert_eq!(told.reading.content.ad.map(|ad| (ad.id, ad.name)), Some(("120".into(), None)));
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub(crate) fn reading_of(thing: String, version: Version, kind: Kind, action: Ac
         rating: None,
         reaction: None,
         location: None,
+        ad: None,
     };
     Reading { thing, version, content, state: None, nameless: false, wanted: None, signal: None }
 }

@@ -95,6 +95,8 @@ pub struct Start<'a> {
     pub access_token: &'a AccessToken,
     /// How the page was connected, where its owner said so and the network has several ways.
     pub login: Option<Login>,
+    /// The ad account that the page names, `act_` with digits.
+    pub ad_account: Option<&'a str>,
     /// How the API is called.
     pub api: &'a ApiSettings,
     /// Whether the network pushes what happens on the page: a subscription is in force.

@@ -78,6 +78,7 @@ impl Simulated<'_> {
                 let scope = Scope { owner, token_version: 1, from, now };
                 let begun = (self.network.spec().collect)(Start {
                     login: None,
+                    ad_account: None,
                     scope,
                     access_token: &AccessToken::from_stored("token".to_owned()),
                     api: self.settings.api(self.network),

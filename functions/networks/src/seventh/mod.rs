@@ -65,6 +65,7 @@ pub(crate) static SPEC: NetworkSpec = NetworkSpec {
     limit_header: None,
     idle_cost: Some(IdleCost { per_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
     least_calls: 2,
+    ads: None,
     completion: None,
     token: TokenSpec {
         grant: |_, _| Some(GrantType::RefreshToken),

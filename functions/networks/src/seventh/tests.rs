@@ -45,6 +45,7 @@ fn begin(settings: &NetworkSettings, checkpoint: Option<&str>) -> Begun {
         scope,
         access_token,
         login: None,
+        ad_account: None,
         api: settings.api(NETWORK),
         is_pushed: false,
         sweeps: 0,

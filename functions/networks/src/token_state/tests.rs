@@ -110,11 +110,15 @@ fn only_what_was_seen_with_the_pages_current_token_counts() {
 }
 
 #[test]
-fn an_end_is_warned_of_once_at_seven_days_and_at_one() {
+fn an_end_is_warned_of_once_at_30_15_7_and_1_days() {
     let end = 60 * DAY;
     let mut page = page(Some(end));
-    page = expect(&page, taken(true), end - 8 * DAY, TokenState::Ok, None);
     let (warned, passed) = (Some("page.token_expiring"), Some("page.token_expired"));
+    page = expect(&page, taken(true), end - 31 * DAY, TokenState::Ok, None);
+    page = expect(&page, TokenObservation::Time, end - 30 * DAY, TokenState::Ok, warned);
+    page = expect(&page, taken(true), end - 16 * DAY, TokenState::Ok, None);
+    page = expect(&page, TokenObservation::Time, end - 15 * DAY, TokenState::Ok, warned);
+    page = expect(&page, TokenObservation::Time, end - 8 * DAY, TokenState::Ok, None);
     page = expect(&page, TokenObservation::Time, end - 7 * DAY, TokenState::Expiring, warned);
     page = expect(&page, taken(true), end - 6 * DAY, TokenState::Expiring, None);
     page = expect(&page, TokenObservation::Time, end - 2 * DAY, TokenState::Expiring, None);
@@ -133,6 +137,7 @@ fn a_warning_says_how_many_days_are_left() {
         let body: Value = serde_json::from_slice(&notice.body).unwrap();
         (notice.id, body["data"]["days_left"].clone())
     };
+    assert_eq!(told(HOUR).1, json!(10));
     let (week, days) = told(3 * DAY + HOUR);
     assert_eq!((told(3 * DAY).0, days), (week.clone(), json!(7)));
     let (last, days) = told(9 * DAY + HOUR);
@@ -184,6 +189,18 @@ fn an_end_that_the_network_names_takes_the_place_of_the_owners() {
     let again = look(&far, TokenObservation::Time, 84 * DAY, false).unwrap().notice.unwrap();
     let first = look(&page, sight(5 * DAY), 2, false).unwrap().notice.unwrap();
     assert_ne!(again.id, first.id, "another end is another warning");
+}
+
+#[test]
+fn an_end_that_moves_away_is_warned_of_again() {
+    let sight =
+        |end| TokenObservation::Taken { complete: true, expires_at: Some(at(end)), consent_ends_at: None };
+    let warned = Some("page.token_expiring");
+    let soon = expect(&page(None), sight(5 * DAY), 1, TokenState::Expiring, warned);
+    let later = expect(&soon, sight(20 * DAY), 2, TokenState::Ok, warned);
+    assert_eq!((later.token.warned_days, later.token.recoveries), (Some(30), 1));
+    let later = expect(&later, TokenObservation::Time, 6 * DAY, TokenState::Ok, warned);
+    expect(&later, TokenObservation::Time, 14 * DAY, TokenState::Expiring, warned);
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     idle_cost: Some(IdleCost { per_run: 1, sweeps: 0, kept_back: KEPT_BACK }),
     // Whose it is, and each list twice.
     least_calls: 7,
+    ads: None,
     completion: None,
     // docs.x.com, "OAuth 2.0": an access token lasts 2 hours. The refresh token is replaced with each renewal; that the
     // old one ends is from memory.

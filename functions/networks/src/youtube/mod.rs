@@ -38,6 +38,7 @@ pub static SPEC: NetworkSpec = NetworkSpec {
     // Videos and threads.
     idle_cost: Some(IdleCost { per_run: 2, sweeps: collect::SWEEPS, kept_back: KEPT_BACK }),
     least_calls: 8,
+    ads: None,
     completion: Some(&CompletionSpec {
         request: collect::complete,
         read: |wanted, answer, _, now| collect::completed(wanted, answer, now),

@@ -1,7 +1,7 @@
 //! Meta's Graph API: nodes with fields, edges with pages, and what both networks of it share.
 //!
 //! Sources: developers.facebook.com/docs/graph-api (overview, paginated results, error handling, rate limiting), v27.0.
-//! Any version is answered, and none.
+//! Any version is answered, and none. Ads are those of developers.facebook.com/docs/marketing-api/reference/ad-account/ads.
 //!
 //! Chosen where the documentation leaves it open: limits above an edge's most are answered with the most; `ratings`,
 //! `tagged`, `media`, `stories` and `tags` are newest first; only `feed` and `comments` apply `since` and `until`;
@@ -57,6 +57,8 @@ pub(crate) enum Node<'a> {
     Page,
     Thing(&'a Published),
     Thread(Thread<'a>),
+    /// An ad account, which is not the page's alone.
+    AdAccount(String),
 }
 
 /// A list of nodes.
@@ -131,6 +133,21 @@ pub(crate) trait Shape: Sync {
 
     /// All permissions of a page's token.
     fn permissions(&self, login: Login) -> &'static [&'static str];
+}
+
+/// The permission that it takes to list ads.
+pub(crate) const ADS: &str = "ads_read";
+
+/// A field of an ad. `creative` says what the ad shows: with these members.
+pub(crate) fn of_ad(ad: &Published, name: &str, creative: &Value) -> Option<Option<Value>> {
+    Some(Some(match name {
+        "id" => ad.id.clone().into(),
+        "name" => ad.text.clone().into(),
+        "effective_status" => "ACTIVE".into(),
+        "created_time" | "updated_time" => time(ad.at_ms).into(),
+        "creative" => creative.clone(),
+        _ => return None,
+    }))
 }
 
 /// How a list is asked for: the query's parameters, or a field's arguments.
@@ -359,6 +376,9 @@ impl<'a> Graph<'a> {
         if id == self.holder.id {
             return Ok(Node::Page);
         }
+        if id.starts_with("act_") && !self.request.to_token_address {
+            return Ok(Node::AdAccount(id.to_owned()));
+        }
         let thing = self.shelf.present(id, self.now_ms()).filter(|thing| thing.page == self.holder.id);
         let thread = || self.threads().into_iter().find(|thread| thread.id == id);
         let node = thing.map(Node::Thing).or_else(|| thread().map(Node::Thread));
@@ -379,6 +399,18 @@ impl<'a> Graph<'a> {
             }
         }
         threads
+    }
+
+    /// The edge of an ad account's ads, of those with a status that is asked for.
+    pub(crate) fn ads(&self, account: &str, how: &Arguments<'_>) -> Edge<'a> {
+        let asked =
+            how.get("effective_status").and_then(|asked| serde_json::from_str::<Vec<String>>(asked).ok());
+        let status = |ad: &Published| {
+            ad.members.get("effective_status").and_then(Value::as_str).unwrap_or("ACTIVE").to_owned()
+        };
+        let ads = self.shelf.ads_of(account.to_owned(), self.now_ms());
+        let ads = ads.filter(|ad| asked.as_ref().is_none_or(|asked| asked.contains(&status(ad))));
+        Edge::of(ADS, Order::NewestFirst, ads)
     }
 
     /// The edge of conversations.
@@ -463,6 +495,7 @@ impl<'a> Graph<'a> {
             Node::Page => self.holder.id.clone(),
             Node::Thing(thing) => thing.id.clone(),
             Node::Thread(thread) => thread.id.clone(),
+            Node::AdAccount(id) => id.clone(),
         }
     }
 

@@ -106,6 +106,10 @@ impl Refusal {
         if name == "pages_messaging" {
             return Self::new(403, 230, "(#230) Requires pages_messaging permission to manage the object");
         }
+        if name == super::ADS {
+            let message = "(#200) Ad account owner has NOT grant ads_management or ads_read permission";
+            return Self::new(403, 200, message);
+        }
         if !name.starts_with("pages_") {
             return Self::new(403, 10, "(#10) Application does not have permission for this action");
         }

@@ -92,6 +92,7 @@ impl Polled {
             scope: Scope { owner, token_version: 1, from: self.from, now: timestamp(now_ms) },
             access_token: &AccessToken::from_stored(token.to_owned()),
             login: None,
+            ad_account: None,
             api: settings.api(self.network),
             sweeps: u64::MAX,
             checkpoint: Some(&self.checkpoint),

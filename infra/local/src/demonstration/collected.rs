@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_fake_networks::{Kind, Thing};
 use carteiro_networks::network::Network;
+use carteiro_networks::push::signature::AppSecret;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -116,7 +117,12 @@ impl Demonstration<'_> {
             }
             Network::Linkedin => {
                 publisher.conversation()?;
-                publisher.by_customer(Kind::Mention, "Parceiros da loja")?;
+                let mention = Thing::new(Kind::Mention, publisher.says("Parceiros da loja"));
+                let mention = publisher.put(by(mention))?;
+                // The network pushes to who subscribed, and the tick asks for notifications less often then.
+                let secret = self.network_secrets.linkedin.first().map_or("", AppSecret::reveal);
+                let pushed = self.networks.push(page.network, &mention, secret).await;
+                pushed.map_err(|error| failed(error.to_string()))?;
             }
         }
         Ok(publisher.published)

@@ -44,6 +44,12 @@ impl Listed {
         Some(Self { elements, after })
     }
 
+    /// One object as a list of one; None where the body is another's.
+    pub(crate) fn single(body: &RawValue, value: &Value, asked: &str) -> Option<Self> {
+        let element = Element { raw: body.to_owned(), value: value.clone() };
+        (id(value, "id").as_deref() == Some(asked)).then(|| Self { elements: vec![element], after: None })
+    }
+
     /// A list in a member of an element: it has been read already.
     pub(crate) fn nested(value: &Value) -> Self {
         let list = value.get("data").and_then(Value::as_array).into_iter().flatten();

@@ -7,19 +7,34 @@ use serde_json::{Value, json};
 
 use super::answers::{Element, Listed, parameter};
 use super::edge::{
-    AccountCheck, Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older,
+    AccountCheck, Ads, Edge, EdgeOwner, Finds, Order, Plan, are_older, ask_of, at, events, is_older,
 };
-use super::walk::{Child, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
+use super::walk::{Child, MAX_AD_CHILDREN, MAX_CHILDREN, MAX_ID_BYTES, Post, Walk};
 use super::{Checkpoint, Reply, Settings, encoded, read};
 use crate::inbox::Event;
 use crate::network::NetworkId;
 use crate::normalise::value::id;
 use crate::poll::{
-    Collector, NetworkRequest, NetworkResponse, OperatorFault, ParsedResponse, Stored, TokenTrouble, Verdict,
-    checkpoint_json,
+    Collector, CooldownScope, NetworkRequest, NetworkResponse, OperatorFault, ParsedResponse, Stored,
+    TokenTrouble, Verdict, checkpoint_json,
 };
 
 const DAY: i64 = 24 * 3600;
+
+/// How often the ads of an ad account are listed, in seconds: one answer an hour, which goes on where the last one ended.
+const ADS_EVERY: i64 = 3600;
+
+/// How many posts behind ads are read by their ids in one tick.
+const AD_READS: usize = 10;
+
+/// Of how many posts behind ads the comments are looked at in one tick.
+const AD_VISITS: usize = 5;
+
+/// Of how many posts that mention the page the comments are looked at in one tick.
+const MENTION_VISITS: usize = 3;
+
+/// The permission that it takes to list an ad account's ads.
+pub(crate) const ADS_PERMISSION: &str = "ads_read";
 
 /// Whose walk it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +73,8 @@ struct Tick {
     alone: BTreeSet<Place>,
     /// What became of objects that were asked for one by one, by what was asked of them.
     kinds: BTreeMap<&'static str, Kind>,
+    /// How many posts behind ads were read.
+    ad_reads: usize,
 }
 
 /// What became of the objects of a kind in this tick.
@@ -73,6 +90,7 @@ pub struct Collection {
     settings: Settings,
     page: NetworkId,
     token: u64,
+    ad_account: Option<String>,
     now: i64,
     kept: Checkpoint,
     tick: Tick,
@@ -91,9 +109,14 @@ impl Collection {
     ) -> Self {
         let now = now.as_second();
         kept.halved = kept.halved.filter(|(_, at)| now - at < DAY);
-        kept.forget(now - i64::from(settings.again_days) * DAY, settings.again_posts);
+        kept.forget(now - i64::from(settings.again_days) * DAY, settings.again_posts, now);
         let (settings, page) = (settings.clone(), page.clone());
-        Self { plan, settings, page, token, now, kept, tick: Tick::default(), staged: None }
+        Self { plan, settings, page, token, ad_account: None, now, kept, tick: Tick::default(), staged: None }
+    }
+
+    /// The same, for a page that names an ad account: the posts behind its ads are collected, too.
+    pub(crate) fn with_ads_of(self, ad_account: Option<&str>) -> Self {
+        Self { ad_account: ad_account.map(str::to_owned), ..self }
     }
 
     fn edge(&self, place: &Place) -> &'static Edge {
@@ -112,7 +135,12 @@ impl Collection {
     }
 
     fn post(&self, id: &str) -> Option<&Post> {
-        self.kept.posts.iter().find(|post| post.id == id)
+        self.kept.looked_at().find(|post| post.id == id)
+    }
+
+    /// Whether a post is somebody else's, and mentions the page.
+    fn is_mention(&self, id: &str) -> bool {
+        self.kept.mentions.iter().any(|post| post.id == id)
     }
 
     fn task(&self) -> Option<Task> {
@@ -145,6 +173,11 @@ impl Collection {
             return None;
         }
         let walk = self.walk(&place);
+        let is_listed = match self.ads(&place) {
+            Some(_) if self.ad_account.is_none() || self.tick.ad_reads >= AD_READS => return None,
+            Some(_) => walk.next.is_none_or(|next| next <= self.now),
+            None => true,
+        };
         let mut open = walk.children.iter().filter(|child| !self.tick.parked.contains(&child.id));
         let mut failed = open.clone().filter(|child| child.has_failed());
         if let Some(child) = open.find(|child| !child.has_failed()) {
@@ -154,7 +187,7 @@ impl Collection {
             Place::Edge(_) => walk.children.len(),
             Place::Post(_) => self.kept.children_of_posts(),
         };
-        if waiting < MAX_CHILDREN && !self.tick.done.contains(&place) {
+        if is_listed && waiting < MAX_CHILDREN && !self.tick.done.contains(&place) {
             return Some(Task::Page(place));
         }
         failed.next().map(|child| Task::Child(place, child.id.clone()))
@@ -169,8 +202,19 @@ impl Collection {
         }
         let full = self.tick.visited.len() >= self.settings.again_visits;
         let begun = |post: &Post| self.tick.visited.contains(&post.id);
-        let may = |post: &&Post| begun(post) || !full && post.is_due(self.now, self.plan.whole_every);
-        let mut posts: Vec<&Post> = self.kept.posts.iter().filter(may).collect();
+        let begun_of =
+            |is: &dyn Fn(&Post) -> bool| self.kept.looked_at().filter(|one| is(one) && begun(one)).count();
+        let ads_full = begun_of(&Post::is_ads_alone) >= AD_VISITS;
+        let mentions_full = begun_of(&|post| self.is_mention(&post.id)) >= MENTION_VISITS;
+        let may = |post: &&Post| {
+            let is_due = if self.is_mention(&post.id) {
+                !mentions_full && post.is_mention_due(self.now)
+            } else {
+                !(ads_full && post.is_ads_alone()) && post.is_due(self.now, self.plan.whole_every)
+            };
+            begun(post) || !full && is_due
+        };
+        let mut posts: Vec<&Post> = self.kept.looked_at().filter(may).collect();
         posts.sort_by_key(|post| {
             let failed = post.walk.tries > 0;
             let neglected = post.looked.is_some_and(|looked| self.now - looked > DAY / 4);
@@ -184,18 +228,42 @@ impl Collection {
     fn floor(&self, place: &Place) -> Option<i64> {
         if let Place::Post(id) = place {
             let post = self.post(id)?;
-            if post.walk.known.is_none() || post.looks_whole(self.now, self.plan.whole_every) {
-                return None;
+            if self.looks_whole(post) {
+                // An ad runs for longer than the inbox remembers what is on it.
+                let is_old = post.created < self.now - i64::from(self.settings.again_days) * DAY;
+                return is_old.then_some(self.oldest());
             }
+        }
+        if self.ads(place).is_some() {
+            return None;
         }
         let first = i64::from(self.settings.first_days) * DAY;
         Some(self.walk(place).floor(self.now, self.edge(place).overlap, first))
     }
 
+    /// Whether the next look at a post's comments is a whole one.
+    fn looks_whole(&self, post: &Post) -> bool {
+        post.walk.known.is_none() || post.looks_whole(self.now, self.plan.whole_every)
+    }
+
+    /// What is older is not told of what has no list of its own.
+    fn oldest(&self) -> i64 {
+        self.now - i64::from(self.settings.first_days) * DAY
+    }
+
+    /// How the posts behind ads are found, where a place lists ads.
+    fn ads(&self, place: &Place) -> Option<&'static Ads> {
+        match self.edge(place).finds {
+            Finds::Ads(ads) => Some(ads),
+            _ => None,
+        }
+    }
+
     fn child_edge(&self, place: &Place) -> Option<&'static Edge> {
         match self.edge(place).finds {
             Finds::Threads(edge) | Finds::Answered(edge) => Some(edge),
-            Finds::Things | Finds::Posts(_) => None,
+            Finds::Ads(ads) => Some(ads.post),
+            Finds::Things | Finds::Mentions | Finds::Posts(_) => None,
         }
     }
 
@@ -205,7 +273,12 @@ impl Collection {
             EdgeOwner::Me if self.kept.of_the_account => self.page.as_str(),
             EdgeOwner::Me => "me",
             EdgeOwner::AnObject => object,
+            EdgeOwner::TheAdAccount => self.ad_account.as_deref().unwrap_or_default(),
         };
+        if edge.path.is_empty() {
+            let path = format!("/{}/{}", self.settings.version, encoded(of));
+            return ask_of(edge.what, path, vec![("fields", edge.fields.to_owned())]);
+        }
         let halved = self.kept.halved.map_or(0, |(times, _)| u32::from(times.min(4)));
         let limit = (self.settings.page_size.clamp(1, 100).min(edge.page_size) >> halved).max(1);
         let mut query = vec![("fields", edge.fields.to_owned()), ("limit", limit.to_string())];
@@ -238,6 +311,11 @@ impl Collection {
                     return Err(Verdict::NotThePages);
                 }
                 (kept.verified, kept.of_the_account) = (Some(self.token), account.is_some());
+                // Another ad account sets the page going anew, as another token does.
+                let of_ads = self.plan.edges.iter().filter(|edge| matches!(edge.finds, Finds::Ads(_)));
+                for edge in of_ads {
+                    kept.edges.remove(edge.what);
+                }
                 Vec::new()
             }
             Task::Page(place) => {
@@ -252,9 +330,17 @@ impl Collection {
                 else {
                     return Ok(Vec::new());
                 };
+                if let Some(ads) = self.ads(place) {
+                    let events = self.post_of_ad(ads, walk.children.remove(at), body, value, &mut kept)?;
+                    tick.ad_reads += 1;
+                    walk.read_post(child, self.now);
+                    put(&mut kept, self.plan, place, walk);
+                    self.staged = Some((kept, tick));
+                    return Ok(events);
+                }
                 let one = &mut walk.children[at];
                 let listed = Listed::of(body, value, one.after.as_deref()).ok_or(Verdict::Malformed)?;
-                let beside = beside(place, &one.id);
+                let beside = self.beside(place, &one.id);
                 let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
                 let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
                 one.after = listed.after;
@@ -274,6 +360,50 @@ impl Collection {
         Ok(events)
     }
 
+    /// What a post tells that was read because an ad shows it. One that is older than what a first collection takes is
+    /// not told, for the inbox may have forgotten that it was; nor is a copy of a publication.
+    fn post_of_ad(
+        &self,
+        ads: &Ads,
+        child: Child,
+        body: &serde_json::value::RawValue,
+        value: &Value,
+        kept: &mut Checkpoint,
+    ) -> Result<Vec<Event>, Verdict> {
+        let listed = Listed::single(body, value, &child.id).ok_or(Verdict::Malformed)?;
+        let created = listed.elements.first().and_then(|one| at(one, ads.post)).unwrap_or(self.now);
+        let comments = value.pointer(ads.comments).and_then(Value::as_i64);
+        kept.was_read(&child, created, comments, self.now);
+        self.forget(kept);
+        let floor = if child.original.is_some() { i64::MAX } else { self.oldest() };
+        let beside = child.ad.map_or(Value::Null, |ad| json!({ "ad": ad }));
+        Ok(events(self.plan.network, ads.post, &listed.elements, Some(floor), &beside))
+    }
+
+    fn forget(&self, kept: &mut Checkpoint) {
+        let days = i64::from(self.settings.again_days);
+        kept.forget(self.now - days * DAY, self.settings.again_posts, self.now);
+    }
+
+    /// What is needed to read an element and stands in the ask alone.
+    fn beside(&self, place: &Place, child: &str) -> Value {
+        let id = match (place, child) {
+            (Place::Edge(_), "") => return Value::Null,
+            (Place::Edge(_), within) => return json!({"within": within}),
+            (Place::Post(id), _) => id,
+        };
+        let post = self.post(id);
+        let on = post.and_then(|post| post.original.as_ref()).unwrap_or(id);
+        let mut beside = json!({ "on": on });
+        if !child.is_empty() {
+            beside["answers"] = child.into();
+        }
+        if let Some(ad) = post.and_then(|post| post.ad.as_ref()) {
+            beside["ad"] = json!({ "id": ad });
+        }
+        beside
+    }
+
     /// What a page of a place's own edge tells.
     fn page_of(
         &self,
@@ -287,8 +417,8 @@ impl Collection {
         let object = if let Place::Post(id) = place { id.as_str() } else { "" };
         let elements = &listed.elements;
         let events = match edge.finds {
-            Finds::Threads(_) => Vec::new(),
-            _ => events(self.plan.network, edge, elements, floor, &beside(place, "")),
+            Finds::Threads(_) | Finds::Ads(_) => Vec::new(),
+            _ => events(self.plan.network, edge, elements, floor, &self.beside(place, "")),
         };
         let waited = walk.children.clone();
         let answers = self.found(place, &mut walk, elements, floor, kept);
@@ -306,14 +436,15 @@ impl Collection {
             || nothing_new
             || edge.order != Order::AnySince && are_older(elements, edge, down);
         walk.tries = 0;
+        walk.next = self.ads(place).map(|_| self.now + ADS_EVERY);
         if !is_over {
             (walk.after, walk.started) = (listed.after, Some(started));
         } else if walk.ended(started, down, is_thread_list) {
             tick.done.insert(place.clone());
         }
-        if let Some(post) = kept.posts.iter_mut().find(|post| post.id == object) {
+        if let Some(post) = kept.post_mut(object) {
             tick.visited.insert(post.id.clone());
-            post.is_whole = floor.is_none();
+            post.is_whole = self.post(object).is_some_and(|post| self.looks_whole(post));
             if is_over {
                 post.whole = if post.is_whole { Some(started) } else { post.whole };
                 // What the number became during the look is another number.
@@ -340,16 +471,29 @@ impl Collection {
             let Some(id) = id(&element.value, "id").filter(|id| id.len() <= MAX_ID_BYTES) else { continue };
             match edge.finds {
                 Finds::Things => {}
+                Finds::Mentions => kept.mentioned(&id, at(element, edge).unwrap_or(self.now)),
                 Finds::Posts(count) => {
                     let created = at(element, edge).unwrap_or(self.now);
                     let count = element.value.pointer(count).and_then(Value::as_i64);
                     kept.look_again_at(&id, created, count, self.now);
+                    kept.is_listed(&id);
                 }
                 Finds::Threads(_) => {
                     let down = walk.base.or(floor).unwrap_or_default();
                     let updated = at(element, edge).unwrap_or(self.now);
                     if let Some(down_to) = walk.reads(&id, updated, down, self.now) {
-                        add_child(walk, id, down_to);
+                        add_child(walk, Child::new(id, down_to));
+                    }
+                }
+                Finds::Ads(ads) => {
+                    let behind = (ads.behind)(&element.value, &self.page);
+                    let has_room = walk.children.len() < MAX_AD_CHILDREN;
+                    let behind = behind.filter(|of| kept.advertised(of, self.now) && has_room);
+                    if let Some(of) = behind.filter(|of| walk.reads_post(&of.id, self.now)) {
+                        add_child(
+                            walk,
+                            Child { ad: Some(of.ad), original: of.original, ..Child::new(of.id, 0) },
+                        );
                     }
                 }
                 Finds::Answered(of) => {
@@ -359,17 +503,16 @@ impl Collection {
                         of,
                         &nested.elements,
                         None,
-                        &beside(place, &id),
+                        &self.beside(place, &id),
                     ));
                     if nested.after.is_some() {
-                        add_child(walk, id, 0);
+                        add_child(walk, Child::new(id, 0));
                     }
                 }
             }
         }
-        if matches!(edge.finds, Finds::Posts(_)) {
-            let days = i64::from(self.settings.again_days);
-            kept.forget(self.now - days * DAY, self.settings.again_posts);
+        if matches!(edge.finds, Finds::Posts(_) | Finds::Mentions) {
+            self.forget(kept);
         }
         answers
     }
@@ -378,6 +521,7 @@ impl Collection {
     fn kind(&self, task: &Task) -> Option<&'static str> {
         match task {
             Task::Verify(_) | Task::Page(Place::Edge(_)) => None,
+            Task::Page(Place::Post(id)) if self.is_mention(id) => None,
             Task::Page(place @ Place::Post(_)) => Some(self.edge(place).what),
             Task::Child(place, _) => self.child_edge(place).map(|edge| edge.what),
         }
@@ -438,6 +582,71 @@ impl Collection {
         }
     }
 
+    /// The list of an ad account's ads was refused: what that is told as; none where it is told as of any list. The page
+    /// is collected all the same, and the ads are asked for again in an hour, or when their limit is over.
+    fn refused_ads(&mut self, task: &Task, verdict: &Verdict, status: u16) -> Option<Verdict> {
+        let Task::Page(place) = task else { return None };
+        self.ads(place)?;
+        let mut walk = self.walk(place);
+        // An account that is unknown, and one that the token may not see, are answered alike.
+        let is_refused =
+            *verdict == Verdict::Malformed && (400..500).contains(&status) && walk.after.is_none();
+        let (next, told) = match verdict {
+            Verdict::Wait { until, of: CooldownScope::ThePage } => {
+                (until.as_second(), Verdict::Wait { until: *until, of: CooldownScope::ThisOperation })
+            }
+            Verdict::Token(TokenTrouble::Narrowed(_)) | Verdict::Gone | Verdict::Malformed
+                if is_refused || *verdict != Verdict::Malformed =>
+            {
+                let missing = TokenTrouble::Narrowed(Some(ADS_PERMISSION.to_owned()));
+                (self.now + ADS_EVERY, Verdict::Token(missing))
+            }
+            _ => return None,
+        };
+        walk.next = Some(next);
+        self.tick.denied.insert(place.clone());
+        put(&mut self.kept, self.plan, place, walk);
+        Some(told)
+    }
+
+    /// The comments on somebody else's post were refused: the token of a page may see those of few. They are not asked
+    /// for again, and it says nothing of the token.
+    fn refused_mention(&mut self, task: &Task, verdict: &Verdict) -> Option<Verdict> {
+        let Task::Page(Place::Post(id)) = task else { return None };
+        let is_refused = match verdict {
+            Verdict::Gone | Verdict::Malformed | Verdict::Token(TokenTrouble::Narrowed(_)) => true,
+            Verdict::OurFault(fault) => fault.spares_others(),
+            _ => false,
+        };
+        if !is_refused || !self.is_mention(id) {
+            return None;
+        }
+        self.tick.visited.insert(id.clone());
+        self.tick.done.insert(Place::Post(id.clone()));
+        if let Some(post) = self.kept.post_mut(id) {
+            (post.is_closed, post.walk) = (true, Walk::default());
+        }
+        Some(Verdict::Gone)
+    }
+
+    /// A limit of the ad account's is near: its ads are not asked for before its end, and the page is.
+    fn near_ads(&mut self, task: &Task, near: Option<Verdict>) -> Option<Verdict> {
+        let (Task::Page(place), Some(Verdict::Wait { until, of: CooldownScope::ThePage })) = (task, &near)
+        else {
+            return near;
+        };
+        if self.ads(place).is_none() {
+            return near;
+        }
+        let what = self.edge(place).what;
+        if let Some((kept, _)) = &mut self.staged {
+            let mut walk = kept.edges.get(what).cloned().unwrap_or_default();
+            walk.next = walk.next.max(Some(until.as_second()));
+            put(kept, self.plan, place, walk);
+        }
+        None
+    }
+
     /// The app was refused what it asked of a place. Nothing of that kind is asked for in this tick, or nothing more.
     fn refused_to_app(&mut self, place: &Place, fault: OperatorFault) {
         match place {
@@ -466,6 +675,8 @@ impl Collection {
                 let again = child.failed(cursor_refused, is_down, self.now);
                 if *verdict != Verdict::Gone && (again || !self.is_its_own(task, verdict)) {
                     walk.children.push(child);
+                } else if self.ads(place).is_some() {
+                    walk.read_post(id, self.now);
                 }
             }
             self.tick.parked.insert(id.clone());
@@ -478,7 +689,7 @@ impl Collection {
             if *verdict == Verdict::Gone {
                 self.kept.posts.retain(|post| post.id != *id);
             }
-            if let Some(post) = self.kept.posts.iter_mut().find(|post| post.id == *id) {
+            if let Some(post) = self.kept.post_mut(id) {
                 post.looked = Some(self.now);
             }
         }
@@ -520,6 +731,7 @@ impl Collector for Collection {
         let (mut verdict, mut too_much) = match read(answer, &self.settings, now) {
             Reply::Good { body, value, near } => match self.good(&task, &body, &value) {
                 Ok(events) => {
+                    let near = self.near_ads(&task, near);
                     let ended = near.is_some();
                     self.tick.ended |= ended;
                     self.staged.iter_mut().for_each(|(_, tick)| tick.ended |= ended);
@@ -543,6 +755,10 @@ impl Collector for Collection {
         if verdict == Verdict::Gone && self.may_ask_account(&task) {
             self.tick.asks_account = true;
             return ParsedResponse { events: Vec::new(), verdict };
+        }
+        let told = self.refused_ads(&task, &verdict, answer.status);
+        if let Some(told) = told.or_else(|| self.refused_mention(&task, &verdict)) {
+            return ParsedResponse { events: Vec::new(), verdict: told };
         }
         let halved = self.kept.halved.map_or(0, |(times, _)| times);
         too_much &= halved < 4;
@@ -572,7 +788,7 @@ fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
             kept.edges.insert(plan.edges[*nth].what.to_owned(), walk);
         }
         Place::Post(id) => {
-            if let Some(post) = kept.posts.iter_mut().find(|post| post.id == *id) {
+            if let Some(post) = kept.post_mut(id) {
                 post.walk = walk;
             }
         }
@@ -580,27 +796,9 @@ fn put(kept: &mut Checkpoint, plan: &Plan, place: &Place, walk: Walk) {
 }
 
 /// An object to be asked for, down to a time; one that waits already goes down to the earlier of the two.
-fn add_child(walk: &mut Walk, id: String, floor: i64) {
-    match walk.children.iter_mut().find(|child| child.id == id) {
-        Some(child) => child.found_again(floor),
-        None => walk.children.push(Child {
-            id,
-            floor,
-            after: None,
-            tries: 0,
-            refused: None,
-            down: None,
-            again: None,
-        }),
-    }
-}
-
-/// What is needed to read an element and stands in the ask alone.
-fn beside(place: &Place, child: &str) -> Value {
-    match (place, child) {
-        (Place::Edge(_), "") => Value::Null,
-        (Place::Edge(_), within) => json!({"within": within}),
-        (Place::Post(on), "") => json!({"on": on}),
-        (Place::Post(on), answers) => json!({"on": on, "answers": answers}),
+fn add_child(walk: &mut Walk, new: Child) {
+    match walk.children.iter_mut().find(|child| child.id == new.id) {
+        Some(child) => child.found_again(new.floor),
+        None => walk.children.push(new),
     }
 }

@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use super::answers::{Element, event};
 use super::scrub::scrubbed;
+use super::walk::MAX_ID_BYTES;
+use crate::collected::Ad;
 use crate::inbox::Event;
 use crate::network::{Network, NetworkId};
-use crate::normalise::value::time;
+use crate::normalise::value::{id, text, time};
 use crate::poll::{Auth, Endpoint, Method, NetworkRequest};
 
 /// What is asked of one of the two networks.
@@ -75,6 +77,8 @@ pub(crate) enum EdgeOwner {
     /// Of whom the token is: of a page's token, the page.
     Me,
     AnObject,
+    /// The ad account that the page names.
+    TheAdAccount,
 }
 
 /// In which order an edge answers.
@@ -93,11 +97,53 @@ pub(crate) enum Finds {
     Things,
     /// The same, and they have comments, whose number is at this JSON pointer.
     Posts(&'static str),
+    /// What is collected: posts of somebody else's that mention the page, whose comments are looked at for a week.
+    Mentions,
     /// Objects whose edge has what is collected.
     Threads(&'static Edge),
     /// What is collected; each with a part of its answers in the member of the edge's path.
     Answered(&'static Edge),
+    /// Ads, of pages of all kinds.
+    Ads(&'static Ads),
 }
+
+/// The ads that are shown, or will be in a moment (developers.facebook.com/docs/marketing-api/reference/ad-campaign/ads).
+pub(crate) const RUNNING: [(&str, &str); 1] =
+    [("effective_status", r#"["ACTIVE","IN_PROCESS","WITH_ISSUES"]"#)];
+
+/// How the posts behind ads are found.
+pub(crate) struct Ads {
+    /// The post that an ad shows, where it is this page's.
+    pub(crate) behind: fn(&Value, &NetworkId) -> Option<AdPost>,
+    /// A post by its id: an edge without a path, which is the object itself.
+    pub(crate) post: &'static Edge,
+    /// The number of a post's comments, as a JSON pointer.
+    pub(crate) comments: &'static str,
+}
+
+/// The post that an ad shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AdPost {
+    /// Its id, under which its comments are listed.
+    pub(crate) id: String,
+    /// The ad.
+    pub(crate) ad: Ad,
+    /// The publication that it is a copy of, where it is one.
+    pub(crate) original: Option<String>,
+}
+
+impl AdPost {
+    /// The post of this id that an ad shows.
+    pub(crate) fn of(ad: &Value, post: String, original: Option<String>) -> Option<Self> {
+        let fits = |id: &String| id.len() <= MAX_ID_BYTES;
+        let name = text(ad, "name").map(|name| name.chars().take(MAX_AD_NAME).collect());
+        let ad = Ad { id: id(ad, "id").filter(fits)?, name };
+        Some(Self { id: Some(post).filter(fits)?, ad, original: original.filter(fits) })
+    }
+}
+
+/// How many characters of an ad's name are kept.
+const MAX_AD_NAME: usize = 60;
 
 pub(crate) fn ask_of(what: &'static str, path: String, query: Vec<(&'static str, String)>) -> NetworkRequest {
     NetworkRequest {

@@ -35,6 +35,8 @@ pub(super) enum Fault {
 pub(super) struct Graph {
     pub(super) network: Network,
     pub(super) lists: BTreeMap<(String, String), Vec<Value>>,
+    /// Objects that are asked for by their ids.
+    pub(super) objects: BTreeMap<String, Value>,
     pub(super) me: Value,
     /// The most elements in an answer.
     pub(super) most: usize,
@@ -49,7 +51,15 @@ pub(super) fn time(second: i64) -> String {
 impl Graph {
     pub(super) fn new(network: Network, most: usize) -> Self {
         let me = json!({"id": PAGE, "user_id": PAGE});
-        Self { network, lists: BTreeMap::new(), me, most, calls: Vec::new(), now: NOW }
+        Self {
+            network,
+            lists: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            me,
+            most,
+            calls: Vec::new(),
+            now: NOW,
+        }
     }
 
     pub(super) fn list(&mut self, object: &str, edge: &str) -> &mut Vec<Value> {
@@ -71,6 +81,10 @@ impl Graph {
     fn respond(&self, request: &NetworkRequest) -> (u16, String) {
         assert_eq!((request.auth, &request.path[..7]), (Auth::Bearer, "/v27.0/"));
         let (object, edge) = request.path[7..].split_once('/').unwrap_or((&request.path[7..], ""));
+        if let Some(value) = self.objects.get(object).filter(|_| edge.is_empty()) {
+            let edge = if self.network == Network::Facebook { "feed" } else { "media" };
+            return (200, self.expanded(value, edge).to_string());
+        }
         if edge.is_empty() {
             return (200, self.me.to_string());
         }
@@ -145,6 +159,7 @@ pub(super) struct Driver {
     pub(super) found: Vec<(Event, Reading)>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) settings: Settings,
+    pub(super) ad_account: Option<String>,
 }
 
 impl Driver {
@@ -156,10 +171,11 @@ impl Driver {
         let kept: Checkpoint = serde_json::from_str(&self.kept).unwrap();
         let page: NetworkId = PAGE.parse().unwrap();
         let now = Timestamp::from_second(graph.now).unwrap();
-        match graph.network {
+        let run = match graph.network {
             Network::Facebook => facebook::run(&self.settings, &page, self.token, kept, now),
             _ => instagram::run(&self.settings, crate::page::Login::Instagram, &page, self.token, kept, now),
-        }
+        };
+        run.with_ads_of(self.ad_account.as_deref())
     }
 
     /// A tick with a bound on its calls, each with its fault; answers their number.

@@ -393,6 +393,37 @@ fn messages_and_instagrams_comments() -> Vec<Row> {
 }
 
 #[test]
+fn a_dark_post_is_one_entry_by_push_and_by_its_id() {
+    let push = json!({"item": "status", "verb": "add", "post_id": "501_77", "message": "só hoje", "published": 0,
+        "created_time": 1_790_000_000, "from": {"id": PAGE, "name": "Loja"}});
+    let poll = json!({"id": "501_77", "message": "só hoje", "is_published": false,
+        "created_time": "2026-09-21T14:13:20+0000", "from": {"id": PAGE, "name": "Loja"},
+        "permalink_url": "https://www.facebook.com/501/posts/77"});
+    let beside = json!({"ad": {"id": "120", "name": "Natal"}});
+    let (push, poll) =
+        (pushed(Network::Facebook, "feed", &push), polled(Network::Facebook, "posts", &poll, beside));
+    meet(&push, &poll);
+    assert_eq!(poll.content.published, Published::ByThePage);
+    assert_eq!(differing(&push, &poll), ["ad"]);
+}
+
+#[test]
+fn a_comment_on_an_ad_is_one_entry_and_names_the_ad() {
+    let push = json!({"id": "18001", "text": "preço?", "from": {"id": "777", "username": "ana"}, "media": {
+        "id": "17999", "original_media_id": "17900", "ad_id": "120", "media_product_type": "AD"}});
+    let poll = json!({"id": "18001", "text": "preço?", "timestamp": "2026-09-21T14:13:20+0000",
+        "from": {"id": "777", "username": "ana"}});
+    let beside = json!({"on": "17900", "ad": {"id": "120"}});
+    let (push, poll) = (
+        pushed(Network::Instagram, "comments", &push),
+        polled(Network::Instagram, "comments", &poll, beside),
+    );
+    meet(&push, &poll);
+    assert_eq!(differing(&push, &poll), Vec::<String>::new(), "sent when it was written");
+    assert_eq!(poll.content.ad.map(|ad| ad.id).as_deref(), Some("120"));
+}
+
+#[test]
 fn pushed_and_polled_items_say_the_same_but_for_what_is_named() {
     let rows = [facebooks_posts(), facebooks_comments_and_reviews(), messages_and_instagrams_comments()];
     for (name, push, poll, expected) in rows.into_iter().flatten() {

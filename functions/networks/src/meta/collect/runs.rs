@@ -723,3 +723,267 @@ fn conversations_of_the_last_hours_take_one_call_while_nothing_changes() {
     assert_eq!(count(&world.graph, "messages"), messages, "what was read is not read again at each tick");
     assert_eq!(driver.things().len(), before.len() + 1);
 }
+
+/// An ad account, `act_7`, whose ads show posts of the page's.
+struct AdWorld {
+    world: World,
+    driver: Driver,
+}
+
+impl AdWorld {
+    fn new(network: Network) -> Self {
+        let mut world = World::new(network, 100);
+        world.graph.list("act_7", "ads");
+        Self { world, driver: Driver { ad_account: Some("act_7".to_owned()), ..Driver::new() } }
+    }
+
+    fn ad(&mut self, id: &str, creative: Value) {
+        let ad = json!({"id": id, "name": format!("ad {id}"), "creative": creative});
+        self.world.graph.newest("act_7", "ads", ad);
+    }
+
+    /// A post that only an ad shows, with a comment.
+    fn dark(&mut self, id: &str, at: i64) {
+        let post = json!({"id": id, "message": "m", "caption": "m", "created_time": time(at), "timestamp": time(at),
+            "is_published": false, "attachments": {}});
+        self.world.graph.objects.insert(id.to_owned(), post);
+        self.world.comment(id, at + 60);
+    }
+
+    fn tick(&mut self) {
+        self.driver.tick(&mut self.world.graph, 1000, &[]);
+        self.world.graph.now += TICK;
+    }
+
+    fn things(&self) -> BTreeSet<String> {
+        self.driver.things()
+    }
+
+    fn count(&self, path: &str) -> usize {
+        self.world.graph.calls.iter().filter(|request| request.path.ends_with(path)).count()
+    }
+
+    fn ads_of(&self, thing: &str) -> Option<crate::collected::Ad> {
+        let found = self.driver.found.iter().find(|(_, reading)| reading.thing == thing);
+        found.and_then(|(_, reading)| reading.content.ad.clone())
+    }
+}
+
+#[test]
+fn a_dark_post_of_the_named_account_comes_with_its_comments() {
+    let mut case = AdWorld::new(Network::Facebook);
+    case.world.post(NOW - 600);
+    case.dark("501_1", NOW - 3600);
+    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.dark("502_1", NOW - 3600);
+    case.ad("121", json!({"effective_object_story_id": "502_1"}));
+    case.ad("122", json!({"effective_object_story_id": "5010_9"}));
+    case.ad("123", json!({}));
+    case.tick();
+    let found = case.things();
+    assert!(found.contains("post:501_1") && !found.contains("post:502_1"), "{found:?}");
+    let ad = case.ads_of("post:501_1").unwrap();
+    assert_eq!((ad.id.as_str(), ad.name.as_deref()), ("120", Some("ad 120")));
+    assert_eq!(case.ads_of("comment:9_2").unwrap().id, "120");
+    assert_eq!(found.len(), 3, "the published post, the dark one, and its comment: {found:?}");
+    assert_eq!(case.count("/502_1") + case.count("/502_1/comments"), 0);
+    let more = case.world.comment("501_1", case.world.graph.now);
+    case.tick();
+    assert!(case.things().contains(&format!("comment:{more}")));
+    assert_eq!((case.count("/act_7/ads"), case.count("/501_1")), (1, 1), "once an hour, and once a day");
+    for _ in 0..4 {
+        case.tick();
+    }
+    assert_eq!((case.count("/act_7/ads"), case.count("/501_1")), (2, 1));
+}
+
+#[test]
+fn an_advertised_publication_is_told_once() {
+    let mut case = AdWorld::new(Network::Facebook);
+    let post = "501_5".to_owned();
+    let published = json!({"id": post, "message": "m", "created_time": time(NOW - 60), "attachments": {}});
+    case.world.graph.newest(PAGE, "feed", published);
+    case.world.graph.list(&post, "comments");
+    case.ad("120", json!({"effective_object_story_id": post}));
+    for _ in 0..6 {
+        case.tick();
+    }
+    assert_eq!(case.count("/501_5"), 0, "the page's own list has it");
+    assert_eq!(case.driver.keys().len(), 1);
+}
+
+#[test]
+fn an_old_dark_post_is_told_by_its_new_comments_alone() {
+    let mut case = AdWorld::new(Network::Facebook);
+    case.dark("501_1", NOW - 40 * 86_400);
+    let new = case.world.comment("501_1", NOW - 86_400);
+    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.tick();
+    assert_eq!(case.things(), BTreeSet::from([format!("comment:{new}")]));
+    for _ in 0..200 {
+        case.tick();
+    }
+    assert_eq!(case.things().len(), 1);
+    assert!(case.count("/501_1/comments") >= 100, "its ad is listed still");
+    case.world.graph.list("act_7", "ads").clear();
+    for _ in 0..8 * 96 {
+        case.tick();
+    }
+    let looks = case.count("/501_1/comments");
+    case.tick();
+    assert_eq!(case.count("/501_1/comments"), looks, "a week after its ad was listed it is not looked at");
+}
+
+#[test]
+fn an_instagram_ads_copy_is_no_publication_of_its_own() {
+    let mut case = AdWorld::new(Network::Instagram);
+    let creative = |media: &str, source: Value, account: &str| {
+        json!({"effective_instagram_media_id": media, "source_instagram_media_id": source,
+            "instagram_user_id": account})
+    };
+    case.dark("17001", NOW - 3600);
+    case.ad("120", creative("17001", Value::Null, PAGE));
+    case.dark("17999", NOW - 3600);
+    case.ad("121", creative("17999", json!("17900"), PAGE));
+    case.dark("17002", NOW - 3600);
+    case.ad("122", creative("17002", Value::Null, "502"));
+    case.tick();
+    let posts: Vec<_> = case.things().into_iter().filter(|thing| thing.starts_with("post:")).collect();
+    assert_eq!(posts, ["post:17001"]);
+    let parent = |thing: &str| {
+        let found = case.driver.found.iter().find(|(_, reading)| reading.thing == thing);
+        found.and_then(|(_, reading)| reading.content.parent.as_ref()).map(|parent| parent.id.clone())
+    };
+    assert_eq!(parent("comment:9_1").as_deref(), Some("17001"));
+    assert_eq!(parent("comment:9_2").as_deref(), Some("17900"), "as a push has it");
+    assert_eq!(parent("comment:9_3"), None);
+}
+
+#[test]
+fn ads_that_the_token_may_not_list_hold_up_nothing() {
+    for (status, error) in [
+        (
+            403,
+            json!({"code": 200, "message": "(#200) Ad account owner has NOT grant ads_management or ads_read"}),
+        ),
+        (400, json!({"code": 100, "error_subcode": 33, "message": "Unsupported get request."})),
+        (400, json!({"code": 100, "message": "Invalid parameter"})),
+        (400, json!({"code": 80004, "message": "There have been too many calls to this ad-account."})),
+    ] {
+        let is_limit = error["code"] == 80004;
+        let driver = Driver { ad_account: Some("act_7".to_owned()), ..Driver::new() };
+        let mut run = driver.begin(&Graph::new(Network::Facebook, 5));
+        let now = jiff::Timestamp::from_second(NOW).unwrap();
+        let (mut requested, mut verdicts) = (Vec::new(), Vec::new());
+        while let Some(request) = run.next() {
+            requested.push(request.operation);
+            let (status, body) = match request.operation {
+                "me" => (200, json!({"id": PAGE})),
+                "ads" => (status, json!({ "error": error })),
+                _ => (200, json!({"data": []})),
+            };
+            let body = body.to_string();
+            let answer = NetworkResponse { status, header: &|_| None, body: body.as_bytes() };
+            verdicts.push(run.on_response(&answer, now).verdict);
+            run.on_stored(crate::poll::Stored::default());
+        }
+        assert_eq!(requested, ["me", "posts", "conversations", "tagged", "ratings", "ads"]);
+        let missing = Verdict::Token(TokenTrouble::Narrowed(Some("ads_read".to_owned())));
+        match verdicts.last() {
+            Some(Verdict::Wait { of: CooldownScope::ThisOperation, .. }) => assert!(is_limit),
+            told => assert_eq!((told, is_limit), (Some(&missing), false), "{error}"),
+        }
+        let kept: super::Checkpoint = serde_json::from_str(&run.checkpoint()).unwrap();
+        assert!(kept.edges["ads"].next.is_some_and(|next| next >= NOW + 900));
+    }
+}
+
+#[test]
+fn an_ad_accounts_near_limit_holds_up_its_ads_alone() {
+    let driver = Driver { ad_account: Some("act_7".to_owned()), ..Driver::new() };
+    let mut run = driver.begin(&Graph::new(Network::Facebook, 5));
+    let now = jiff::Timestamp::from_second(NOW).unwrap();
+    while let Some(request) = run.next() {
+        let body =
+            if request.operation == "me" { json!({"id": PAGE}) } else { json!({"data": []}) }.to_string();
+        let usage = r#"{"7": [{"type": "ads_management", "call_count": 95,
+            "estimated_time_to_regain_access": 120}]}"#;
+        let header =
+            |name: &str| (name == "x-business-use-case-usage" && request.operation == "ads").then_some(usage);
+        let answer = NetworkResponse { status: 200, header: &header, body: body.as_bytes() };
+        assert_eq!(run.on_response(&answer, now).verdict, Verdict::Fine, "{}", request.operation);
+        run.on_stored(crate::poll::Stored::default());
+    }
+    let kept: super::Checkpoint = serde_json::from_str(&run.checkpoint()).unwrap();
+    assert_eq!(kept.edges["ads"].next, Some(NOW + 120 * 60));
+}
+
+#[test]
+fn many_ads_take_a_share_of_each_tick() {
+    let mut case = AdWorld::new(Network::Facebook);
+    for nth in 0..60 {
+        case.dark(&format!("501_{nth}"), NOW - 10_000 + nth);
+        case.ad(&format!("12{nth}"), json!({"effective_object_story_id": format!("501_{nth}")}));
+    }
+    for nth in 0..30 {
+        let before = case.world.graph.calls.len();
+        case.tick();
+        let calls = &case.world.graph.calls[before..];
+        let reads = calls.iter().filter(|call| call.operation == "posts" && call.path.contains('_')).count();
+        let looks = calls.iter().filter(|call| call.operation == "comments").count();
+        assert!(reads <= 10 && looks <= 5, "tick {nth}: {reads} reads, {looks} looks");
+    }
+    let posts = case.things().into_iter().filter(|thing| thing.starts_with("post:")).count();
+    let comments = case.things().len() - posts;
+    assert_eq!((posts, comments), (60, 20), "the newest 20 are looked at");
+}
+
+#[test]
+fn a_page_without_an_ad_account_asks_for_no_ads() {
+    let mut case = AdWorld::new(Network::Facebook);
+    case.driver.ad_account = None;
+    case.dark("501_1", NOW - 3600);
+    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.tick();
+    assert_eq!((case.things().len(), count(&case.world.graph, "ads")), (0, 0));
+}
+
+#[test]
+fn comments_on_a_post_that_mentions_the_page_come_for_a_week() {
+    let mut world = World::new(Network::Facebook, 100);
+    let mut driver = Driver::new();
+    let mention = |id: &str, at: i64| json!({"id": id, "message": "m", "created_time": time(at)});
+    world.graph.newest(PAGE, "tagged", mention("77_0", NOW - 8 * 86_400));
+    world.graph.newest(PAGE, "tagged", mention("77_1", NOW - 3600));
+    world.graph.newest(PAGE, "tagged", mention("78_1", NOW - 1800));
+    world.graph.list("77_0", "comments");
+    world.graph.list("77_1", "comments");
+    let early = world.comment("77_1", NOW - 600);
+    driver.tick(&mut world.graph, 100, &[]);
+    assert!(driver.things().contains(&format!("comment:{early}")));
+    let parent = |driver: &Driver, id: &str| {
+        let found = driver.found.iter().find(|(_, reading)| reading.thing == format!("comment:{id}"));
+        found.and_then(|(_, reading)| reading.content.parent.clone()).map(|parent| parent.id)
+    };
+    assert_eq!(parent(&driver, &early).as_deref(), Some("77_1"));
+    let refused = driver.verdicts.iter().filter(|verdict| **verdict == Verdict::Gone).count();
+    assert_eq!(refused, 1, "somebody's post whose comments a page's token may not see");
+    let late = world.comment("77_1", NOW + 60);
+    for _ in 0..5 {
+        world.graph.now += TICK;
+        driver.tick(&mut world.graph, 100, &[]);
+    }
+    assert!(driver.things().contains(&format!("comment:{late}")));
+    let looks = |graph: &Graph, id: &str| {
+        graph.calls.iter().filter(|call| call.path.ends_with(&format!("{id}/comments"))).count()
+    };
+    assert_eq!(
+        [looks(&world.graph, "77_0"), looks(&world.graph, "77_1"), looks(&world.graph, "78_1")],
+        [0, 2, 1]
+    );
+    world.graph.now = NOW + 8 * 86_400;
+    driver.tick(&mut world.graph, 100, &[]);
+    assert_eq!(looks(&world.graph, "77_1"), 2, "its week is over");
+    let narrowed = |verdict: &Verdict| matches!(verdict, Verdict::Token(_));
+    assert!(!driver.verdicts.iter().any(narrowed));
+}

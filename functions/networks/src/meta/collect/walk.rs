@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::edge::AdPost;
+use crate::collected::Ad;
 use crate::poll::MAX_CHECKPOINT_BYTES;
 use crate::poll::walk::LATE;
 
@@ -26,6 +28,27 @@ const MIN_TRIES: u8 = 4;
 
 /// How many objects that are asked for one by one may wait before no more are looked for.
 pub(crate) const MAX_CHILDREN: usize = 40;
+
+/// For how long the comments on the post behind an ad are looked at after the ad was last listed, in seconds: a week.
+const AD_SECONDS: i64 = 7 * 24 * 3600;
+
+/// For how long comments on a post that mentions the page are looked at, in seconds: a week after the post.
+const MENTION_SECONDS: i64 = 7 * 24 * 3600;
+
+/// On how many posts that mention the page, the newest, comments are looked at.
+const MAX_MENTIONS: usize = 10;
+
+/// On how many posts behind ads, the newest, comments are looked at, besides those that the page's own list has.
+const MAX_AD_POSTS: usize = 20;
+
+/// How many posts behind ads are remembered that were read by their ids.
+const MAX_READ_POSTS: usize = 60;
+
+/// How many posts behind ads may wait to be read before no more are noted.
+pub(crate) const MAX_AD_CHILDREN: usize = 20;
+
+/// How long after a post behind an ad was read it is read again, in seconds: a day.
+const READ_POST_AGAIN: i64 = 24 * 3600;
 
 /// How long after its last message a conversation is read again, in seconds: it may show a message late that is older
 /// than the last, and then its time does not change. The last is [`LATE`].
@@ -63,6 +86,9 @@ pub struct Checkpoint {
     /// The posts whose comments are looked at again.
     #[serde(rename = "p")]
     pub(crate) posts: Vec<Post>,
+    /// Somebody else's posts that mention the page, whose comments are looked at.
+    #[serde(rename = "m", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mentions: Vec<Post>,
 }
 
 /// The walk down an edge.
@@ -87,7 +113,10 @@ pub(crate) struct Walk {
     /// In how many ticks it failed since it last did not.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub(crate) tries: u8,
-    /// Of conversations: those of the last [`LATE`] that were read.
+    /// Of ads: before which time no more of them are listed.
+    #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<i64>,
+    /// Of conversations: those of the last [`LATE`] that were read. Of ads: the posts that were read of late.
     #[serde(rename = "r", skip_serializing_if = "Vec::is_empty")]
     pub(crate) read: Vec<Read>,
 }
@@ -107,7 +136,7 @@ pub(crate) struct Read {
 }
 
 /// Something that is asked for by its id: a conversation, a comment with more answers than were given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Child {
     #[serde(rename = "i")]
     pub(crate) id: String,
@@ -128,6 +157,12 @@ pub(crate) struct Child {
     /// Down to which time it is read once more: it was found again, with more, while it was read.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(crate) again: Option<i64>,
+    /// The ad that shows it.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ad: Option<Ad>,
+    /// The publication that it is an ad's copy of.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) original: Option<String>,
 }
 
 /// A post whose comments are looked at again.
@@ -155,6 +190,21 @@ pub(crate) struct Post {
     /// How many it had by that word when the last look began.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub(crate) seen: Option<i64>,
+    /// The ad that shows it.
+    #[serde(rename = "g", skip_serializing_if = "Option::is_none")]
+    pub(crate) ad: Option<String>,
+    /// When that ad was last listed.
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub(crate) listed: Option<i64>,
+    /// When it was read by its id; none where the page's own list has it.
+    #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
+    pub(crate) read: Option<i64>,
+    /// Of a post that mentions the page: whether the network refuses its comments.
+    #[serde(rename = "q", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_closed: bool,
+    /// The publication that it is an ad's copy of.
+    #[serde(rename = "y", skip_serializing_if = "Option::is_none")]
+    pub(crate) original: Option<String>,
 }
 
 /// FNV-1a of an id, for ids may be long.
@@ -202,6 +252,21 @@ impl Walk {
         down_to
     }
 
+    /// Notes that a post behind an ad was read by its id, or in vain.
+    pub(crate) fn read_post(&mut self, id: &str, now: i64) {
+        let id = digest(id);
+        self.read.retain(|read| read.id != id && now - read.at < READ_POST_AGAIN);
+        self.read.push(Read { id, updated: now, at: now });
+        let excess = self.read.len().saturating_sub(MAX_READ_POSTS);
+        self.read.drain(..excess);
+    }
+
+    /// Whether a post behind an ad is to be read by its id: it was not within a day.
+    pub(crate) fn reads_post(&self, id: &str, now: i64) -> bool {
+        let id = digest(id);
+        self.read.iter().all(|read| read.id != id || now - read.at >= READ_POST_AGAIN)
+    }
+
     /// A walk that came to its end, in one answer or in more; says whether it is over.
     ///
     /// What moves to the top of its list while the rest of it is read is passed by: after a walk of more than one
@@ -226,6 +291,11 @@ impl Walk {
 }
 
 impl Child {
+    /// An object that is to be asked for down to a time.
+    pub(crate) fn new(id: String, floor: i64) -> Self {
+        Self { id, floor, ..Self::default() }
+    }
+
     /// It was found again. What is new of it stands above a cursor.
     pub(crate) fn found_again(&mut self, floor: i64) {
         match &self.after {
@@ -278,12 +348,13 @@ impl Checkpoint {
         };
         let mut kept = self.clone();
         if too_long(&kept) {
-            let posts = kept.posts.iter_mut().map(|post| &mut post.walk);
+            let posts = kept.posts.iter_mut().chain(&mut kept.mentions).map(|post| &mut post.walk);
             for walk in kept.edges.values_mut().chain(posts) {
                 (walk.after, walk.read) = (None, Vec::new());
                 walk.children.iter_mut().for_each(|child| child.after = None);
             }
         }
+        while too_long(&kept) && kept.mentions.pop().is_some() {}
         kept.posts.sort_by_key(|post| std::cmp::Reverse(post.created));
         while too_long(&kept) && kept.posts.pop().is_some() {}
         kept
@@ -306,21 +377,88 @@ impl Checkpoint {
         }
     }
 
-    /// Forgets posts from before a time, and the oldest beyond a number.
-    pub(crate) fn forget(&mut self, before: i64, most: usize) {
-        self.posts.retain(|post| post.created >= before);
+    /// The posts whose comments are looked at, also those of others that mention the page.
+    pub(crate) fn looked_at(&self) -> impl Iterator<Item = &Post> {
+        self.posts.iter().chain(&self.mentions)
+    }
+
+    /// One of them.
+    pub(crate) fn post_mut(&mut self, id: &str) -> Option<&mut Post> {
+        self.posts.iter_mut().chain(&mut self.mentions).find(|post| post.id == id)
+    }
+
+    /// Puts down a post of somebody else's that mentions the page.
+    pub(crate) fn mentioned(&mut self, id: &str, created: i64) {
+        if self.looked_at().all(|post| post.id != id) {
+            self.mentions.push(Post { id: id.to_owned(), created, ..Post::default() });
+        }
+    }
+
+    /// Notes that an ad shows a post. Whether the post is one that is read by its id: the page's own list has not shown it.
+    pub(crate) fn advertised(&mut self, of: &AdPost, now: i64) -> bool {
+        let Some(post) = self.posts.iter_mut().find(|post| post.id == of.id) else { return true };
+        post.listed = Some(now);
+        post.ad.get_or_insert_with(|| of.ad.id.clone());
+        post.is_ads_alone()
+    }
+
+    /// Notes that the page's own list has a post.
+    pub(crate) fn is_listed(&mut self, id: &str) {
+        if let Some(post) = self.posts.iter_mut().find(|post| post.id == id) {
+            post.read = None;
+        }
+    }
+
+    /// Puts down a post that was read by its id, because an ad shows it.
+    pub(crate) fn was_read(&mut self, child: &Child, created: i64, comments: Option<i64>, now: i64) {
+        self.look_again_at(&child.id, created, comments, now);
+        if let Some(post) = self.posts.iter_mut().find(|post| post.id == child.id) {
+            (post.read, post.listed) = (Some(now), post.listed.or(Some(now)));
+            post.original.clone_from(&child.original);
+            post.ad = post.ad.take().or_else(|| child.ad.as_ref().map(|ad| ad.id.clone()));
+        }
+    }
+
+    /// Forgets posts from before a time, and the oldest beyond a number. Those that ads show have a number of their
+    /// own, and stay while their ads are listed.
+    pub(crate) fn forget(&mut self, before: i64, most: usize, now: i64) {
+        self.mentions.retain(|post| now - post.created < MENTION_SECONDS);
+        self.mentions.sort_by_key(|post| std::cmp::Reverse(post.created));
+        self.mentions.truncate(MAX_MENTIONS);
         self.posts.sort_by_key(|post| std::cmp::Reverse(post.created));
-        self.posts.truncate(most);
+        let (mut own, mut ads) = (0, 0);
+        self.posts.retain(|post| {
+            let count = if !post.is_ads_alone() && post.created >= before && own < most {
+                &mut own
+            } else if post.listed.is_some_and(|at| now - at < AD_SECONDS) && ads < MAX_AD_POSTS {
+                &mut ads
+            } else {
+                return false;
+            };
+            *count += 1;
+            true
+        });
     }
 }
 
 impl Post {
+    /// Whether it is known because an ad shows it, and is in no list of the page's.
+    pub(crate) fn is_ads_alone(&self) -> bool {
+        self.read.is_some()
+    }
+
     /// Whether this look is a whole one.
     pub(crate) fn looks_whole(&self, now: i64, every: i64) -> bool {
         if self.walk.started.is_some() {
             return self.is_whole;
         }
         self.whole.is_none_or(|whole| now - whole >= every)
+    }
+
+    /// Whether a look at a post that mentions the page is due: once an hour, where the network answers.
+    pub(crate) fn is_mention_due(&self, now: i64) -> bool {
+        let is_open = !self.is_closed;
+        is_open && (self.walk.started.is_some() || self.looked.is_none_or(|looked| now - looked >= 3600))
     }
 
     /// Whether the number of its comments is not what it was at the last look.
@@ -331,7 +469,8 @@ impl Post {
     /// Whether a look is due: one in progress is. Where nothing changed since, a look once an hour is enough.
     pub(crate) fn is_due(&self, now: i64, every: i64) -> bool {
         let Some(looked) = self.looked else { return true };
-        let fresh = self.said.is_some_and(|(_, at)| at >= looked);
+        // No list tells the number of a post that an ad alone shows.
+        let fresh = !self.is_ads_alone() && self.said.is_some_and(|(_, at)| at >= looked);
         let quiet = fresh && !self.changed() && now - looked < 3600;
         self.walk.started.is_some()
             || !self.walk.children.is_empty()
@@ -355,6 +494,8 @@ mod tests {
             refused: Some(i64::MAX),
             down: Some(i64::MAX),
             again: Some(1),
+            ad: None,
+            original: None,
         };
         let walk = Walk {
             known: Some(1),
@@ -363,6 +504,7 @@ mod tests {
             children: vec![child; MAX_CHILDREN],
             base: Some(3),
             tries: 1,
+            next: None,
             read: vec![Read { id: digest("t"), updated: i64::MAX, at: i64::MAX }; MAX_READ],
         };
         let post =
@@ -383,5 +525,77 @@ mod tests {
         let read: Checkpoint = serde_json::from_slice(&serde_json::to_vec(&fitting).unwrap()).unwrap();
         assert_eq!(read, fitting);
         assert_eq!(serde_json::from_str::<Checkpoint>("{}").unwrap(), Checkpoint::default());
+    }
+
+    fn read_post(id: &str, created: i64, now: i64) -> Checkpoint {
+        let mut kept = Checkpoint::default();
+        let child = Child { id: id.to_owned(), floor: 0, ..Child::default() };
+        kept.was_read(&child, created, Some(1), now);
+        kept
+    }
+
+    #[test]
+    fn a_post_of_an_ad_stays_a_week_after_its_ad_was_listed() {
+        let (day, ad) = (24 * 3600, Ad { id: "120".into(), name: None });
+        let mut kept = read_post("1_2", 0, 1000);
+        let of = AdPost { id: "1_2".into(), ad, original: None };
+        assert!(kept.advertised(&of, 1000), "no list of the page's has it");
+        assert!(kept.advertised(&AdPost { id: "1_3".into(), ..of.clone() }, 1000), "it is not known");
+        let mut listed = kept.clone();
+        listed.is_listed("1_2");
+        assert!(!listed.advertised(&of, 1000));
+        for (after, stays) in [(7 * day, true), (7 * day + 1000, false)] {
+            let mut kept = kept.clone();
+            kept.forget(after, 60, after);
+            assert_eq!(!kept.posts.is_empty(), stays, "{after}");
+        }
+    }
+
+    #[test]
+    fn a_post_of_an_ad_is_read_once_a_day() {
+        let mut walk = Walk::default();
+        for nth in 0..=i64::try_from(MAX_READ_POSTS).unwrap() {
+            walk.read_post(&nth.to_string(), 1000 + nth);
+        }
+        assert_eq!(
+            (walk.read.len(), walk.reads_post("0", 2000)),
+            (MAX_READ_POSTS, true),
+            "what is forgotten is read once more"
+        );
+        assert!(
+            !walk.reads_post("1", 1000 + READ_POST_AGAIN) && walk.reads_post("1", 1001 + READ_POST_AGAIN)
+        );
+    }
+
+    #[test]
+    fn posts_of_ads_take_no_room_of_the_pages_own() {
+        let mut kept = Checkpoint::default();
+        for nth in 0..100 {
+            let child = Child { id: format!("1_{nth}"), floor: 0, ..Child::default() };
+            kept.was_read(&child, 2000 + nth, None, 3000);
+            kept.look_again_at(&format!("2_{nth}"), 1000 + nth, None, 3000);
+        }
+        kept.forget(0, 60, 3000);
+        let ads = kept.posts.iter().filter(|post| post.is_ads_alone()).count();
+        assert_eq!((kept.posts.len() - ads, ads), (60, MAX_AD_POSTS));
+        let listed_too = |post: &&Post| post.id == "2_99";
+        assert!(kept.posts.iter().any(|post| listed_too(&post)));
+    }
+
+    #[test]
+    fn an_older_version_reads_a_checkpoint_with_ads() {
+        #[derive(Deserialize)]
+        struct Older {
+            #[serde(rename = "i")]
+            id: String,
+            #[serde(rename = "t")]
+            created: i64,
+        }
+        let written = serde_json::to_value(read_post("1_2", 7, 9)).unwrap();
+        let older: Older = serde_json::from_value(written["p"][0].clone()).unwrap();
+        assert_eq!((older.id.as_str(), older.created), ("1_2", 7));
+        let before = r#"{"p":[{"i":"1_2","t":7,"w":{}}],"e":{"ads":{"c":[{"i":"1_3","f":0}]}}}"#;
+        let kept: Checkpoint = serde_json::from_str(before).unwrap();
+        assert!(!kept.posts[0].is_ads_alone() && kept.edges["ads"].children[0].ad.is_none());
     }
 }

@@ -34,6 +34,7 @@ fn page(network: Network) -> Page {
         name: "Loja".to_owned(),
         delivery: Delivery::default(),
         login: None,
+        ad_account: None,
         proven: false,
         token: TokenStatus::unknown(None, at(0), at(0)),
         token_version: 1,
