@@ -285,7 +285,8 @@ mod tests {
             let mut event = comment(Network::Facebook, by);
             let mut raw: Value = serde_json::from_str(event.raw.get()).unwrap();
             raw["created_time"] = json!(time);
-            event.raw = RawValue::from_string(raw.to_string()).unwrap();
+            let change = json!({"field": "feed", "value": raw});
+            event.raw = RawValue::from_string(change.to_string()).unwrap();
             let (received_at, ready_at) = (at(100), at(200));
             let hop = Hop::default();
             let (item, page, owner) = (&item, &page, &owner);
