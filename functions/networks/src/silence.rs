@@ -258,7 +258,6 @@ mod tests {
 
     /// Regular pages raise none. A page with a few things a day at random hours raises one false alarm in some years.
     #[test]
-    #[expect(clippy::print_stdout, reason = "a test says what it measured")]
     fn habits_raise_few_false_alarms_in_a_year() {
         for (name, habit, most) in HABITS {
             let found = false_alarms(habit);

@@ -79,7 +79,7 @@ fn read(
     match (found, ends) {
         (None, _) => match member(&body, subscribing.page.as_str()) {
             Some(member) => Step::Ask(member),
-            None => Step::Failed(Verdict::Token(TokenTrouble::Narrowed(Some(ROLE.to_owned())))),
+            None => Step::Failed(Verdict::Token(TokenTrouble::Narrowed(None))),
         },
         (Some(_), Some(end)) => Step::Until(end),
         (Some(found), None) if found.starts_with(MADE) => Step::Until(after(now, BELIEVED)),

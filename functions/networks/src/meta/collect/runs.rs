@@ -737,7 +737,7 @@ impl AdWorld {
         Self { world, driver: Driver { ad_account: Some("act_7".to_owned()), ..Driver::new() } }
     }
 
-    fn ad(&mut self, id: &str, creative: Value) {
+    fn ad(&mut self, id: &str, creative: &Value) {
         let ad = json!({"id": id, "name": format!("ad {id}"), "creative": creative});
         self.world.graph.newest("act_7", "ads", ad);
     }
@@ -774,11 +774,11 @@ fn a_dark_post_of_the_named_account_comes_with_its_comments() {
     let mut case = AdWorld::new(Network::Facebook);
     case.world.post(NOW - 600);
     case.dark("501_1", NOW - 3600);
-    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.ad("120", &json!({"effective_object_story_id": "501_1"}));
     case.dark("502_1", NOW - 3600);
-    case.ad("121", json!({"effective_object_story_id": "502_1"}));
-    case.ad("122", json!({"effective_object_story_id": "5010_9"}));
-    case.ad("123", json!({}));
+    case.ad("121", &json!({"effective_object_story_id": "502_1"}));
+    case.ad("122", &json!({"effective_object_story_id": "5010_9"}));
+    case.ad("123", &json!({}));
     case.tick();
     let found = case.things();
     assert!(found.contains("post:501_1") && !found.contains("post:502_1"), "{found:?}");
@@ -804,7 +804,7 @@ fn an_advertised_publication_is_told_once() {
     let published = json!({"id": post, "message": "m", "created_time": time(NOW - 60), "attachments": {}});
     case.world.graph.newest(PAGE, "feed", published);
     case.world.graph.list(&post, "comments");
-    case.ad("120", json!({"effective_object_story_id": post}));
+    case.ad("120", &json!({"effective_object_story_id": post}));
     for _ in 0..6 {
         case.tick();
     }
@@ -817,7 +817,7 @@ fn an_old_dark_post_is_told_by_its_new_comments_alone() {
     let mut case = AdWorld::new(Network::Facebook);
     case.dark("501_1", NOW - 40 * 86_400);
     let new = case.world.comment("501_1", NOW - 86_400);
-    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.ad("120", &json!({"effective_object_story_id": "501_1"}));
     case.tick();
     assert_eq!(case.things(), BTreeSet::from([format!("comment:{new}")]));
     for _ in 0..200 {
@@ -842,11 +842,11 @@ fn an_instagram_ads_copy_is_no_publication_of_its_own() {
             "instagram_user_id": account})
     };
     case.dark("17001", NOW - 3600);
-    case.ad("120", creative("17001", Value::Null, PAGE));
+    case.ad("120", &creative("17001", Value::Null, PAGE));
     case.dark("17999", NOW - 3600);
-    case.ad("121", creative("17999", json!("17900"), PAGE));
+    case.ad("121", &creative("17999", json!("17900"), PAGE));
     case.dark("17002", NOW - 3600);
-    case.ad("122", creative("17002", Value::Null, "502"));
+    case.ad("122", &creative("17002", Value::Null, "502"));
     case.tick();
     let posts: Vec<_> = case.things().into_iter().filter(|thing| thing.starts_with("post:")).collect();
     assert_eq!(posts, ["post:17001"]);
@@ -923,7 +923,7 @@ fn many_ads_take_a_share_of_each_tick() {
     let mut case = AdWorld::new(Network::Facebook);
     for nth in 0..60 {
         case.dark(&format!("501_{nth}"), NOW - 10_000 + nth);
-        case.ad(&format!("12{nth}"), json!({"effective_object_story_id": format!("501_{nth}")}));
+        case.ad(&format!("12{nth}"), &json!({"effective_object_story_id": format!("501_{nth}")}));
     }
     for nth in 0..30 {
         let before = case.world.graph.calls.len();
@@ -943,7 +943,7 @@ fn a_page_without_an_ad_account_asks_for_no_ads() {
     let mut case = AdWorld::new(Network::Facebook);
     case.driver.ad_account = None;
     case.dark("501_1", NOW - 3600);
-    case.ad("120", json!({"effective_object_story_id": "501_1"}));
+    case.ad("120", &json!({"effective_object_story_id": "501_1"}));
     case.tick();
     assert_eq!((case.things().len(), count(&case.world.graph, "ads")), (0, 0));
 }
