@@ -157,16 +157,20 @@ pub(super) fn measure<'a>(
             let is_back = version.is_edit
                 && told.clone().any(|other| other.at_ms < version.at_ms && other.text == version.text);
             let is_last = told.clone().all(|other| other.at_ms <= version.at_ms);
-            if is_last
-                && told.clone().all(|other| !other.late_push)
-                && told_last.is_some_and(|text| text != version.text)
-            {
+            let own_last = last_told(std::iter::once(version), page, arrived);
+            // What one tick brings in is delivered in any order.
+            let is_after = |(at, text): (u64, &str)| {
+                text != version.text && own_last.is_none_or(|(own, _)| own + MINUTE < at)
+            };
+            if is_last && told.clone().all(|other| !other.late_push) && told_last.is_some_and(is_after) {
                 outdated.push(format!("{} {:?}: {told_last:?}", page.id, version.text));
             }
             let is_listed = !(version.network == Network::Instagram && version.kind == Kind::Mention);
             let became = match first {
                 Some(at) => Became::Came(at.saturating_sub(version.had_ms)),
-                None if is_back && told_last == Some(version.text.as_str()) => Became::Unchanged,
+                None if is_back && told_last.is_some_and(|(_, text)| text == version.text) => {
+                    Became::Unchanged
+                }
                 None if !is_listed && version.not_pushed => Became::OnlyPushed,
                 None if !could_be_seen(version, ticks, outage) => Became::Overwritten,
                 None => Became::Lost,
@@ -196,17 +200,17 @@ pub(super) fn measure<'a>(
     Measured { outcomes, twice, unknown, outdated }
 }
 
-/// What a page was told last of a thing.
+/// What a page was told last of a thing, and when.
 fn last_told<'a>(
     versions: impl Iterator<Item = &'a Version>,
     page: &Connected,
     arrived: &Arrived,
-) -> Option<&'a str> {
+) -> Option<(u64, &'a str)> {
     let last = |version: &'a Version| {
         let came = arrived.get(&(page.id.clone(), version.text.clone()))?;
         Some((came.iter().map(|(at, _)| *at).max()?, version.text.as_str()))
     };
-    versions.filter_map(last).max().map(|(_, text)| text)
+    versions.filter_map(last).max()
 }
 
 /// How long something took, of things that came; what was there before the pages were is not among them.
