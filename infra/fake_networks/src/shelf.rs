@@ -270,7 +270,7 @@ impl Shelf {
     }
 
     /// The ads of an ad account, of all pages.
-    pub(crate) fn ads_of<'a>(&'a self, account: String, now_ms: u64) -> impl Iterator<Item = &'a Published> {
+    pub(crate) fn ads_of(&self, account: String, now_ms: u64) -> impl Iterator<Item = &Published> {
         let is_its = move |ad: &&Published| {
             ad.kind == Kind::Ad
                 && ad.is_listed(now_ms)

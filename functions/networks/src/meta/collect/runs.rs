@@ -737,8 +737,8 @@ impl AdWorld {
         Self { world, driver: Driver { ad_account: Some("act_7".to_owned()), ..Driver::new() } }
     }
 
-    fn ad(&mut self, id: &str, creative: Value) {
-        let ad = json!({"id": id, "name": format!("ad {id}"), "creative": creative});
+    fn ad(&mut self, id: &str, creative: impl Into<Value>) {
+        let ad = json!({"id": id, "name": format!("ad {id}"), "creative": creative.into()});
         self.world.graph.newest("act_7", "ads", ad);
     }
 
