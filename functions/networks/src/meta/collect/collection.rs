@@ -323,40 +323,46 @@ impl Collection {
                 let listed = Listed::of(body, value, walk.after.as_deref()).ok_or(Verdict::Malformed)?;
                 self.page_of(place, walk, listed, &mut kept, &mut tick)
             }
-            Task::Child(place, child) => {
-                let mut walk = self.walk(place);
-                let (Some(at), Some(edge)) =
-                    (walk.children.iter().position(|one| one.id == *child), self.child_edge(place))
-                else {
-                    return Ok(Vec::new());
-                };
-                if let Some(ads) = self.ads(place) {
-                    let events = self.post_of_ad(ads, walk.children.remove(at), body, value, &mut kept)?;
-                    tick.ad_reads += 1;
-                    walk.read_post(child, self.now);
-                    put(&mut kept, self.plan, place, walk);
-                    self.staged = Some((kept, tick));
-                    return Ok(events);
-                }
-                let one = &mut walk.children[at];
-                let listed = Listed::of(body, value, one.after.as_deref()).ok_or(Verdict::Malformed)?;
-                let beside = self.beside(place, &one.id);
-                let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
-                let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
-                one.after = listed.after;
-                one.answered();
-                if is_over && !one.ended() {
-                    walk.children.remove(at);
-                }
-                put(&mut kept, self.plan, place, walk);
-                events
-            }
+            Task::Child(place, child) => self.child_of(place, child, body, value, (&mut kept, &mut tick))?,
         };
         tick.answered |= !matches!(task, Task::Verify(_));
         if let Some(kind) = self.kind(task) {
             tick.kinds.entry(kind).or_default().answered = true;
         }
         self.staged = Some((kept, tick));
+        Ok(events)
+    }
+
+    /// What an object tells that was asked for by its id.
+    fn child_of(
+        &self,
+        place: &Place,
+        child: &str,
+        body: &serde_json::value::RawValue,
+        value: &Value,
+        (kept, tick): (&mut Checkpoint, &mut Tick),
+    ) -> Result<Vec<Event>, Verdict> {
+        let mut walk = self.walk(place);
+        let at = walk.children.iter().position(|one| one.id == child);
+        let (Some(at), Some(edge)) = (at, self.child_edge(place)) else { return Ok(Vec::new()) };
+        let events = if let Some(ads) = self.ads(place) {
+            tick.ad_reads += 1;
+            walk.read_post(child, self.now);
+            self.post_of_ad(ads, walk.children.remove(at), body, value, kept)?
+        } else {
+            let one = &mut walk.children[at];
+            let listed = Listed::of(body, value, one.after.as_deref()).ok_or(Verdict::Malformed)?;
+            let beside = self.beside(place, &one.id);
+            let events = events(self.plan.network, edge, &listed.elements, Some(one.floor), &beside);
+            let is_over = listed.after.is_none() || are_older(&listed.elements, edge, one.floor);
+            one.after = listed.after;
+            one.answered();
+            if is_over && !one.ended() {
+                walk.children.remove(at);
+            }
+            events
+        };
+        put(kept, self.plan, place, walk);
         Ok(events)
     }
 
