@@ -68,6 +68,7 @@ mod tests {
     use carteiro_networks::push::signature::MAX_CHALLENGE_BYTES;
     use carteiro_networks::push::subscription::SubscriptionState;
     use carteiro_networks::silence::Silence;
+    use carteiro_networks::spec::Unsigned;
     use jiff::Timestamp;
     use saphyr::{LoadableYamlNode, Yaml};
     use serde_json::{Map, Value, json};
@@ -246,11 +247,13 @@ mod tests {
 
     /// The refusals that a route can give, by what it takes.
     fn refusals(route: &str, operation: &Value) -> BTreeSet<String> {
-        if route.contains(" /push/") {
-            let of_network = if route.starts_with("GET") {
-                ["400", "403"].as_slice()
-            } else {
-                &["400", "401", "413", "415", "508"]
+        if let Some((method, network)) = route.split_once(" /push/") {
+            let push = network.parse::<Network>().unwrap().spec().push.unwrap();
+            let of_network = match (method, push.page_parameter, push.unsigned) {
+                ("GET", None, _) => ["400", "403"].as_slice(),
+                ("GET", Some(_), _) => &["400", "404"],
+                (_, _, Unsigned::Refused) => &["400", "401", "413", "415", "508"],
+                (_, _, Unsigned::Ignored) => &["400", "413", "415", "508"],
             };
             let always = ["429", "500", "503"];
             return of_network.iter().chain(&always).map(|&status| status.to_owned()).collect();
@@ -424,6 +427,8 @@ mod tests {
             ("/paths/~1push~1facebook/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
             ("/paths/~1push~1instagram/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
             ("/paths/~1push~1x/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1youtube/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
+            ("/paths/~1push~1linkedin/post/requestBody/x-max-bytes", MAX_PUSH_BYTES),
             ("/paths/~1push~1x/get/parameters/0/schema/maxLength", MAX_CHALLENGE_BYTES),
             ("/paths/~1webhooks~1{webhook}~1test/post/x-max-tests-at-once", TESTS_AT_ONCE),
             ("/paths/~1webhooks~1{webhook}~1test/post/x-max-tests-a-minute", TESTS_A_MINUTE as usize),

@@ -149,9 +149,13 @@ pub(super) fn measure<'a>(
         let of = |page: &&Connected| page.network == version.network && page.network_id == version.page;
         for page in pages.iter().filter(of) {
             let came = arrived.get(&(page.id.clone(), version.text.clone()));
-            let since = came.into_iter().flatten().map(|(at, _)| *at).filter(|at| *at >= version.at_ms);
-            let first = since.min();
             let told = versions.iter().filter(|other| other.deed == version.deed);
+            // What came after an edit back to the same text is that edit's.
+            let again =
+                told.clone().filter(|other| other.text == version.text && other.at_ms > version.at_ms);
+            let until = again.map(|other| other.at_ms).min().unwrap_or(u64::MAX);
+            let since = came.into_iter().flatten().map(|(at, _)| *at);
+            let first = since.filter(|at| (version.at_ms..until).contains(at)).min();
             let told_last = last_told(told.clone(), page, arrived);
             // An edit back comes again only where what was between was told.
             let is_back = version.is_edit
