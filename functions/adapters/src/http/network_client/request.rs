@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use carteiro_networks::page::{AccessToken, Login};
 use carteiro_networks::poll::refresh::{Renewal, Slot};
-use carteiro_networks::poll::{Auth, Method, NetworkRequest};
+use carteiro_networks::poll::{Auth, Endpoint, Method, NetworkRequest};
 use carteiro_networks::push::signature::AppSecret;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
@@ -73,6 +73,10 @@ pub(super) fn of_page(
     request: &NetworkRequest,
     credentials: Credentials<'_>,
 ) -> Result<Request<Full<Bytes>>, CallError> {
+    // A hub's address is whole; any other is only the beginning of one.
+    if request.path.is_empty() && request.to != Endpoint::Hub {
+        return Err(NOT_A_URL);
+    }
     let token = credentials.access_token.reveal();
     let (in_query, bearer) = match request.auth {
         Auth::Bearer => (None, Some(token)),
