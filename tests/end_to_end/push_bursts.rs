@@ -262,7 +262,8 @@ fn assert_handed_on_once(bundle: &Bundle, counts: &BTreeMap<String, u64>, entrie
 async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
     let bundle = Bundle::start_with(SECRETS).await;
     let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    // One of the pages has the id of the comments' author, whose comments are its publications.
+    bundle.webhook(&account, "/all", &["interaction", "publication"]).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..pages + 1).await;
     fill(&bundle, entries, pages).await;
     let began = watch();

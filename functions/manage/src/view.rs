@@ -57,7 +57,7 @@ pub(crate) fn with_secret(webhook: &Webhook, now: Timestamp) -> Value {
     shown
 }
 
-/// A page with its schedule and without its token; with its freshness, where that was read.
+/// A page with its schedule and without its token; with its freshness, where that was read and something came.
 pub(crate) fn page(
     page: &Page,
     schedule: Option<&Schedule>,
@@ -100,7 +100,7 @@ pub(crate) fn page(
         "silence": silence.map(|silence| {
             json!({"since": time::shown(silence.since), "usual_hours": silence.usual_hours})
         }),
-        "freshness": freshness.map(Counts::shown),
+        "freshness": freshness.filter(|counts| !counts.is_empty()).map(Counts::shown),
         "created_at": time::shown(page.created_at),
         "updated_at": time::shown(page.updated_at),
     })

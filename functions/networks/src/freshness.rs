@@ -175,6 +175,12 @@ impl Counts {
         }
     }
 
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buckets().next().is_none()
+    }
+
     /// The buckets that something is in, with their numbers.
     pub fn buckets(&self) -> impl Iterator<Item = (Kind, usize, u64)> {
         let of_kind = |(kind, histogram): (&Kind, &Histogram)| {
