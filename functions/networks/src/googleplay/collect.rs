@@ -1,7 +1,7 @@
 //! Google Play: the reviews of an app, and its developer's answers.
 //!
 //! Reviews come newest-modified first, 100 a call, and only those of the last week. Each tick walks down to what the
-//! last one began with, and from time to time through all of the [last two hours](crate::poll::walk); every
+//! last one began with, and from time to time through all of the last two hours (`poll::walk`); every
 //! [`Settings::sweep_every`] the whole week, for it is not documented that an answer of the developer's moves its review
 //! up. A review's answer is an item of its own, a publication.
 //!

@@ -9,7 +9,7 @@
 //!
 //! # What is guaranteed
 //! A range of time is done with when its last page was stored, and the next one begins two hours before its end: what
-//! LinkedIn [lists late](crate::poll::walk) is found. What was told of it already is remembered, and left out.
+//! LinkedIn lists late is found. What was told of it already is remembered, and left out.
 //! Lists are paged by number, so that a page begins [`OVERLAP`] elements before the last one's end: as many may vanish
 //! between two calls. A notification of a comment without its text is done with once the comment was listed; where its
 //! post is given up, is listed without it, or finds no room to wait, the notification itself is stored, so that the ids

@@ -7,7 +7,7 @@
 //! - What is known is a time: all that was there when the last finished walk began. A walk goes down to that, less an
 //!   overlap in which edits and what shows late are found. Nothing is taken for known because it is in the inbox:
 //!   pushes may have brought the newest of it alone.
-//! - What is [shown late](crate::poll::walk) is found: each overlap is at least two hours. A conversation is read when
+//! - What is shown late is found: each overlap is at least two hours. A conversation is read when
 //!   the list gives it another time, and again half an hour, an hour and two hours after its last message.
 //! - A walk that is cut goes on at its cursor; where the network refuses the cursor, it begins again. Its end is
 //!   recorded once its last answer is stored. What appears meanwhile is the next walk's.

@@ -7,7 +7,7 @@
 //!
 //! # What is guaranteed
 //! Everything that the lists have since the last completed part of a walk is found, whatever was cut short, and what
-//! they show up to [two hours late](crate::poll::walk).
+//! they show up to two hours late.
 //!
 //! # What it costs
 //! X charges for each resource that an answer has, once in a day of UTC ("Usage and Billing", "Daily deduplication"). So

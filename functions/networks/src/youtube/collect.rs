@@ -8,7 +8,7 @@
 //! # How deep it looks
 //! There is no `publishedAfter`, and threads are in the order of their own publication: an answer to an older thread,
 //! an edit, or a comment that was held for review does not move a thread up. So each tick walks down to what the last
-//! one began with, through the first page of threads, and through all of the [last two hours](crate::poll::walk) from
+//! one began with, through the first page of threads, and through all of the last two hours from
 //! time to time; every [`Settings::sweep_every`] a sweep goes down [`Settings::sweep_depth`], or more rarely where its
 //! pages are more than [`Settings::sweeps`] allows. What happens on older threads is found while the thread is that
 //! young, and later no more. Of videos, the first 50 are looked at each tick, for changes of their titles and

@@ -1,6 +1,6 @@
 //! YouTube's pushes: the Atom feeds of WebSub, with new and changed videos, and those that were taken away.
 //!
-//! A hub sends a feed of one or more entries to the [address](crate::push::address) of a channel, signed with the
+//! A hub sends a feed of one or more entries to the [address](mod@crate::push::address) of a channel, signed with the
 //! channel's own secret (`X-Hub-Signature: sha1=…`). A push without a valid signature is answered 2xx and is not
 //! stored, as WebSub asks for. An entry is kept as JSON with the feed's own names.
 //!
