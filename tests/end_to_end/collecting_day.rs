@@ -2,12 +2,12 @@
 //!
 //! People publish, answer, write and edit on two pages of each network, which belong to three accounts (two of the
 //! pages to two accounts each), more by day than by night. Facebook, Instagram and X push in their own ways: one push
-//! in ten is lost, one in twenty comes twice, one in twenty up to three hours late. Lists show three things in ten up to
-//! an hour late, each at the place of its own time. One network, by the seed, is down for an hour, and pushes nothing in
-//! it. Ticks come each quarter of an hour.
+//! in ten is lost, one in twenty comes twice, one in twenty up to three hours late. Lists show three things in ten up
+//! to an hour late, each at the place of its own time. One network, by the seed, is down for an hour, and pushes
+//! nothing in it. Ticks come each quarter of an hour.
 //!
-//! **From when it is measured.** From when a thing could be had: when its push arrived, or when its list and that of what
-//! it is on showed it, whichever was first.
+//! **From when it is measured.** From when a thing could be had: when its push arrived, or when its list and that of
+//! what it is on showed it, whichever was first.
 //!
 //! **What the fifteen minutes mean.** With a period of fifteen minutes, what appears just after its page was asked
 //! waits for the next tick: then it takes fifteen minutes and what the tick takes. So the share within fifteen minutes
@@ -245,8 +245,8 @@ impl Day {
     }
 }
 
-/// Three accounts with a webhook each, and two pages of each network; every third of the pages is delivered at once, the
-/// others by kind.
+/// Three accounts with a webhook each, and two pages of each network; every third of the pages is delivered at once,
+/// the others by kind.
 async fn connect(bundle: &Bundle) -> Vec<Connected> {
     let mut accounts: Vec<(Account, String)> = Vec::new();
     for number in 0..3 {

@@ -1,5 +1,5 @@
-//! Pushes that the collector subscribes to: a hub's, of YouTube's channels, and LinkedIn's notifications. What is pushed
-//! and polled is delivered once, whichever came first.
+//! Pushes that the collector subscribes to: a hub's, of YouTube's channels, and LinkedIn's notifications. What is
+//! pushed and polled is delivered once, whichever came first.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -12,9 +12,9 @@
 //! # How long a chain of invocations gets
 //! A delivery's message may lead to another one, by a short retry or a move, and that to a third. Such a chain may have
 //! at most [`MAX_CHAIN`] messages, so a delivery carries the number of messages before it. At its chain's end it is not
-//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`short_wait`]), with which a tick begins a
-//! new chain. A retry stays in the lane of its attempt; messages in the slow lane whose webhook recovered are attempted
-//! there.
+//! moved any more ([`choose`]), and its next short wait is spent in a held row ([`short_wait`]), with which a tick
+//! begins a new chain. A retry stays in the lane of its attempt; messages in the slow lane whose webhook recovered are
+//! attempted there.
 //!
 //! # How much it holds
 //! A delivery that waited in the slow lane's queue for [`PATIENCE`] goes to a held row without an attempt, and comes

@@ -9,8 +9,8 @@
 //! | `page.permission_revoked` | a permission was taken back, or is missing | `permission`, where it is known |
 //! | `page.silent` | nothing came for much longer than is usual of the page | `since`, `usual_hours` |
 //!
-//! There is one id for each silence, and else for each (page, kind, access token, how often that recovered), however it was found out. Nothing of
-//! a token, and no message of a network's, is in a notice: networks quote tokens in theirs.
+//! There is one id for each silence, and else for each (page, kind, access token, how often that recovered), however it
+//! was found out. Nothing of a token, and no message of a network's, is in a notice: networks quote tokens in theirs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

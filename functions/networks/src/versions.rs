@@ -7,8 +7,8 @@
 //! of the same edit back, and a repeat after a crash, meet in one row.
 //!
 //! **The last version** is the last by arrival, less those that were late by the network's own time: of a push, its
-//! time of the edit, or else its envelope's; of LinkedIn's answers, `lastModified`. Facebook's `updated_time` moves with
-//! comments, and `created_time` is the thing's: neither is used.
+//! time of the edit, or else its envelope's; of LinkedIn's answers, `lastModified`. Facebook's `updated_time` moves
+//! with comments, and `created_time` is the thing's: neither is used.
 //!
 //! A sighting that says what the last version says is a repetition. One that says what an earlier one does is
 //!

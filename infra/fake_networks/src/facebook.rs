@@ -1,6 +1,6 @@
 //! Facebook Pages, Graph API v27.0: `/me`, `/{page}/feed` (with `posts` and `published_posts`), `/{post}/comments`,
-//! `/{ad account}/ads`, `/{page}/ratings`, `/{page}/tagged`, `/{page}/conversations` and `/{conversation}/messages`, objects by their ids,
-//! `debug_token`.
+//! `/{ad account}/ads`, `/{page}/ratings`, `/{page}/tagged`, `/{page}/conversations` and `/{conversation}/messages`,
+//! objects by their ids, `debug_token`.
 //!
 //! A [`Post`](Kind::Post) with an author is a visitor's; a [`Mention`](Kind::Mention) is a post of somebody else's that
 //! tags the page (one with a parent is in a comment, and in no list); a [`Review`](Kind::Review) is a recommendation.

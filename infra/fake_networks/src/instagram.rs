@@ -5,8 +5,8 @@
 //!
 //! Tokens of Instagram's own login are taken at the token address alone (graph.instagram.com), and those of Facebook
 //! Login at the other (graph.facebook.com), where `me` is the Facebook page that the account is connected to: its id is
-//! the account's with a 9 before it. Those of the unified login are taken there, too; their `me` is a system user, which
-//! names no account, and the account's conversations are its own.
+//! the account's with a 9 before it. Those of the unified login are taken there, too; their `me` is a system user,
+//! which names no account, and the account's conversations are its own.
 //!
 //! An [`Ad`](Kind::Ad) shows the media that is its parent; of a copy the member `source` names the publication.
 //!

@@ -234,8 +234,8 @@ impl Networks {
         self.on(network, |shelf, _| shelf.clients.push((id.to_owned(), secret.to_owned())));
     }
 
-    /// Names the secret of the app that a network of Meta's gave its tokens to: from now on a wrong `appsecret_proof` is
-    /// refused, and, where it is required, a call without one.
+    /// Names the secret of the app that a network of Meta's gave its tokens to: from now on a wrong `appsecret_proof`
+    /// is refused, and, where it is required, a call without one.
     pub fn app_secret(&self, network: Network, secret: &str, is_required: bool) {
         self.on(network, |shelf, _| shelf.app_secret = Some((secret.to_owned(), is_required)));
     }
@@ -255,8 +255,8 @@ impl Networks {
         self.on(network, |shelf, _| shelf.cap = most.into());
     }
 
-    /// Limits the elements of one answer to calls of a kind, on YouTube and Google Play: YouTube answers 20 threads where
-    /// 100 are asked for. Kinds are those of [`Call::kind`].
+    /// Limits the elements of one answer to calls of a kind, on YouTube and Google Play: YouTube answers 20 threads
+    /// where 100 are asked for. Kinds are those of [`Call::kind`].
     pub fn cap_pages_of(&self, network: Network, kind: &str, most: usize) {
         self.on(network, |shelf, _| shelf.caps.insert(kind.to_owned(), most));
     }

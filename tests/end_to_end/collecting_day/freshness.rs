@@ -123,8 +123,8 @@ pub(super) struct Measured<'a> {
     pub(super) outdated: Vec<String>,
 }
 
-/// Whether a version could be seen in a list: a tick whose network answered came while it was there. A tick makes its calls
-/// within two minutes, on a busy machine.
+/// Whether a version could be seen in a list: a tick whose network answered came while it was there. A tick makes its
+/// calls within two minutes, on a busy machine.
 fn could_be_seen(version: &Version, ticks: &[u64], outage: &Outage) -> bool {
     let until = version.until_ms.unwrap_or(u64::MAX);
     // Edits of comments are found when the comments of a post are looked at again, once an hour where no number of them

@@ -18,13 +18,13 @@
 //! A call of `TransactWriteItems` would be refused as a whole for one existing entry, and costs twice as much. Single
 //! `PutItem`s cost the same and take much more processor time, which is the scarcest in a function.
 //!
-//! **Versions.** A row that is there already may be an earlier state of its thing, to which somebody edited back, or have
-//! had other attachments. [`InboxTable::store_versions`] compares with the thing's versions, which one consistent query
-//! reads, and stores what is a version of its own under a key that is derived from the last version's
-//! ([`versions`]). Who is asked about: of pushes, what is an edit and was there already, so that whatever is new costs
-//! no read; of answers, each thing before it is stored. The query is then not made again to tell an edit from what is
-//! new, and a known thing costs a read instead of a refused write, which is five times as dear. Not guaranteed: of two
-//! functions that store edits of one thing in the same moment, each may compare without the other's.
+//! **Versions.** A row that is there already may be an earlier state of its thing, to which somebody edited back, or
+//! have had other attachments. [`InboxTable::store_versions`] compares with the thing's versions, which one consistent
+//! query reads, and stores what is a version of its own under a key that is derived from the last version's
+//! ([`versions`]). For a push, the query is made only for an edit whose key is there already, so that a new thing costs
+//! no read. For an answer, it is made for each thing before that is stored; it is then not made again to tell an edit
+//! from a new thing, and a known thing costs a read in place of a refused write. Not guaranteed: of two functions that
+//! store edits of one thing in the same moment, each may compare without the other's.
 //!
 //! **Dispatching** is: *claim* (a conditional write with a lease, which returns the row), send, and *mark*, on
 //! condition that the claim still stands. Guaranteed: an entry is marked only after its item was sent. Not guaranteed:
@@ -318,8 +318,8 @@ impl InboxTable {
         Ok(stored)
     }
 
-    /// Stores entries in the order in which they were told, those too whose keys are there and that are versions of
-    /// their own. The answer has them in the same order, under the keys that they were compared to.
+    /// Stores entries, compared with the stored versions of their things in this order. An entry whose key is there and
+    /// that is a version of its own gets a derived key. The entries are returned in the same order, with their keys.
     ///
     /// # Errors
     /// Where not all of them are certainly stored. A repeat stores the missing ones.

@@ -91,7 +91,7 @@ pub const FAULT_FRESH: Duration = Duration::from_secs(25 * 3600);
 /// How long a fault's row is kept after it was met last.
 const FAULT_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// How often the operator is told of a fault while it lasts.
+/// The time between two log events about the same fault of the operator's, while it lasts.
 const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The pause before the first such repeat; it doubles.
@@ -116,9 +116,9 @@ const IS_OURS: &str = "lease = :lease";
 const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
 /// The checkpoint is the one that was read.
 const IS_AS_READ: &str = "version = :read";
-/// The operator was not told of it in the last day.
+/// The fault was not logged in the last day.
 const IS_UNTOLD: &str = "attribute_not_exists(told_at) OR told_at <= :told_before";
-/// Nobody met it for so long that it is another occurrence.
+/// The fault was last seen so long ago that it counts as a new one.
 const IS_STALE: &str = "attribute_not_exists(seen_at) OR seen_at < :fresh_since";
 /// There is none yet.
 const IS_NEW: &str = "attribute_not_exists(pk)";
@@ -419,8 +419,8 @@ impl PollTable {
         Ok(all)
     }
 
-    /// Notes that a poll met what only the operator can mend. True where the operator is to be told of it: it is new, or
-    /// goes on for another day.
+    /// Notes that a poll met what only the operator can mend. True where the operator is to be told of it: it is new,
+    /// or goes on for another day.
     ///
     /// # Errors
     /// Where it cannot be written. Then the next poll notes it.

@@ -1,8 +1,8 @@
 //! Pushed entries that wait for the page's token: released once the page is proven, and completed with the token where
 //! they were pushed as ids alone.
 //!
-//! Where the completed thing has a key of its own, which is that of a list's, it is stored under that, if a poll has not
-//! brought it in, and the pushed entry is done with.
+//! Where the completed thing has a key of its own, which is that of a list's, it is stored under that, if a poll has
+//! not brought it in, and the pushed entry is done with.
 //!
 //! An entry whose thing is gone is dispatched as it was pushed: its ids are all there will ever be. After a day, so is
 //! an entry that has no answer which can be read, or that is denied while others of its kind are answered. Entries that

@@ -25,7 +25,8 @@
 //! Not collected: reactions (an answer has no time to tell a repetition by), who hid what, and the page's stories.
 //!
 //! Sources: developers.facebook.com/docs/graph-api/reference/page/feed, /object/comments, /page/ratings,
-//! /page/conversations, /docs/marketing-api/reference/ad-account/ads and /ad-creative; edge names of ratings, tagged and conversations are confirmed by captured answers alone.
+//! /page/conversations, /docs/marketing-api/reference/ad-account/ads and /ad-creative; edge names of ratings, tagged
+//! and conversations are confirmed by captured answers alone.
 
 use jiff::Timestamp;
 

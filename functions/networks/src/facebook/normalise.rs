@@ -270,8 +270,8 @@ fn own_id(change: &Change<'_>) -> Option<(&'static str, String)> {
     found.next()
 }
 
-/// Whose a publication is: whoever is named; where nobody is (the app may not see who), the page's whose id the post's begins
-/// with.
+/// Whose a publication is: whoever is named; where nobody is (the app may not see who), the page's whose id the post's
+/// begins with.
 fn published(content: &Content, change: &Change<'_>, owner: &NetworkId) -> Published {
     if content.kind == Kind::Other {
         return Published::Interaction;

@@ -72,8 +72,8 @@ const REJECTED: [&str; 16] = [
     "unregistered",
 ];
 
-/// What an answer of Google's says. `scope` is the one that the call needs; `quota_ends` is when a spent daily quota is there again; `object` whether one
-/// object was asked about, whose refusal says nothing of the token.
+/// What an answer of Google's says. `scope` is the one that the call needs; `quota_ends` is when a spent daily quota is
+/// there again; `object` whether one object was asked about, whose refusal says nothing of the token.
 pub(crate) fn verdict(
     answer: &NetworkResponse<'_>,
     now: Timestamp,

@@ -2,8 +2,8 @@
 //!
 //! Reviews come newest-modified first, 100 a call, and only those of the last week. Each tick walks down to what the
 //! last one began with, and from time to time through all of the last two hours (`poll::walk`); every
-//! [`Settings::sweep_every`] the whole week, for it is not documented that an answer of the developer's moves its review
-//! up. A review's answer is an item of its own, a publication.
+//! [`Settings::sweep_every`] the whole week, for it is not documented that an answer of the developer's moves its
+//! review up. A review's answer is an item of its own, a publication.
 //!
 //! The app is named in each call's path, so that what comes is the app's or nothing: a token of another's is refused.
 //!

@@ -11,15 +11,15 @@
 //! found at each look at their media, and those to older ones once in six hours, when all of it is looked at.
 //!
 //! Tokens are of three kinds, with two hosts: see [`Login`]. Needed permissions: [`Login::permissions`]. Of the unified
-//! login's (a Business Integration System User's, at `graph.facebook.com`) the account itself is asked for by its id, and
-//! so are its conversations, as with Instagram's own login; that edge is by analogy.
+//! login's (a Business Integration System User's, at `graph.facebook.com`) the account itself is asked for by its id,
+//! and so are its conversations, as with Instagram's own login; that edge is by analogy.
 //!
-//! Ads are listed where the page names an ad account: `/{ad account}/ads`, with the login of Facebook or the unified one.
-//! Comments on an ad are listed under the ad's own media; an ad that shows a publication has a copy of it there, which
-//! is told as no publication of its own, and comments on it have the publication as their parent, as in pushes.
+//! Ads are listed where the page names an ad account: `/{ad account}/ads`, with the login of Facebook or the unified
+//! one. Comments on an ad are listed under the ad's own media; an ad that shows a publication has a copy of it there,
+//! which is told as no publication of its own, and comments on it have the publication as their parent, as in pushes.
 //!
-//! Not collected: comments on advertisements where the page names no ad account (pushes bring them), live comments, mentions in captions and
-//! comments that no push named (there is no list of them), deletions.
+//! Not collected: comments on advertisements where the page names no ad account (pushes bring them), live comments,
+//! mentions in captions and comments that no push named (there is no list of them), deletions.
 //!
 //! Sources: developers.facebook.com/docs/instagram-platform/reference/instagram-media/comments,
 //! /instagram-user/mentioned_comment, /mentioned_media, /business-login; captured answers.
@@ -44,9 +44,10 @@ const HOUR: i64 = 3600;
 impl Login {
     /// The login that a token is of: what the page's owner said, else by its first letters. Those of Instagram's own
     /// begin with `IG` (`IGAA…`, formerly `IGQ…`), those of `graph.facebook.com` with `EAA`. It is nowhere promised: it
-    /// is what the tokens are like that the documentation shows (developers.facebook.com/docs/instagram-basic-display-api,
-    /// /docs/facebook-login/guides/access-tokens), and what public clients choose the host by. Facebook's and the unified
-    /// login begin alike; a collection by [`Login::Facebook`] finds out which it is.
+    /// is what the tokens are like that the documentation shows
+    /// (developers.facebook.com/docs/instagram-basic-display-api, /docs/facebook-login/guides/access-tokens), and what
+    /// public clients choose the host by. Facebook's and the unified login begin alike; a collection by
+    /// [`Login::Facebook`] finds out which it is.
     #[must_use]
     pub fn of(token: &AccessToken, told: Option<Self>) -> Self {
         let guess = if token.reveal().starts_with("IG") { Self::Instagram } else { Self::Facebook };

@@ -80,8 +80,8 @@ const REMEMBERED_TOLD: usize = 200;
 /// The version of the API unless it is set: the newest that is known to be out (mid-September 2026).
 pub(super) const VERSION: &str = "202609";
 
-/// When a version ends, by its name (`YYYYMM`, or with a patch's number after it): a year after it came out, on the 15th
-/// or a day or two later. The first of these days is taken
+/// When a version ends, by its name (`YYYYMM`, or with a patch's number after it): a year after it came out, on the
+/// 15th or a day or two later. The first of these days is taken
 /// (learn.microsoft.com/linkedin/marketing/integrations/migrations: 202601 ends on 2027-01-15, 202603 on 2027-03-16).
 pub(super) fn version_ends(version: &str) -> Option<Timestamp> {
     let (year, month) = (version.get(..4)?.parse::<i16>().ok()?, version.get(4..6)?.parse::<i8>().ok()?);

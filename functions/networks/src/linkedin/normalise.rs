@@ -12,8 +12,8 @@
 //! LinkedIn writes a comment's URN with the post as `activity:1` or as `urn:li:activity:1`; both are one thing
 //! ([`spelled_out`]). A comment is found as a notification and in a list: whichever comes first, the text is the same.
 //!
-//! What the page itself posts and comments is a publication, an `ADMIN_COMMENT` too, whoever wrote it for the page. Names
-//! of people are in no answer: an author is a URN.
+//! What the page itself posts and comments is a publication, an `ADMIN_COMMENT` too, whoever wrote it for the page.
+//! Names of people are in no answer: an author is a URN.
 //!
 //! Source: learn.microsoft.com/linkedin (Posts, Comments, Organization Social Action Notifications).
 

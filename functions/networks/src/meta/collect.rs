@@ -20,11 +20,11 @@
 //!   [`Gone`](crate::poll::Verdict::Gone); the token is told to be narrowed, and no more of the kind are asked for in
 //!   the tick, where a list of the page's own is denied, or two objects of a kind, or the only one, and none of it was
 //!   answered.
-//! - Where the page names an ad account, its running ads are listed: one answer an hour, which goes on where the last one
-//!   ended. The posts of this page behind them that no list of the page's has (dark posts) are read by their ids, at most
-//!   10 a tick and each once a day, and told where they are no older than the first collection goes back. Comments are
-//!   looked at on the newest 20 of them, 5 a tick, until a week after their ads were last listed. That the token may not
-//!   list ads is told as the missing permission `ads_read`; all else is collected.
+//! - Where the page names an ad account, its running ads are listed: one answer an hour, which goes on where the last
+//!   one ended. The posts of this page behind them that no list of the page's has (dark posts) are read by their ids,
+//!   at most 10 a tick and each once a day, and told where they are no older than the first collection goes back.
+//!   Comments are looked at on the newest 20 of them, 5 a tick, until a week after their ads were last listed. That the
+//!   token may not list ads is told as the missing permission `ads_read`; all else is collected.
 //! - The first collection goes back [`Settings::first_days`]; comments are taken of all of the posts in that.
 //!
 //! Not guaranteed: deletions (an object that is not listed may be hidden, held, or out of sight for a moment; pushes
@@ -83,8 +83,8 @@ pub struct Settings {
     pub slow_minutes: u32,
 }
 
-/// The version of the Graph API unless it is set: out since 2026-11-04. What it took away is not used here: requests for
-/// several ids at once, date formats, another method in a parameter, and fields under other names
+/// The version of the Graph API unless it is set: out since 2026-11-04. What it took away is not used here: requests
+/// for several ids at once, date formats, another method in a parameter, and fields under other names
 /// (developers.facebook.com/docs/graph-api/changelog).
 pub(crate) const VERSION: &str = "v27.0";
 

@@ -1,8 +1,9 @@
 //! `appsecret_proof`: that a call comes from the app that its token was given to.
 //!
-//! It is the HMAC-SHA256 of the access token by the app's secret, in lower-case hexadecimal, as a parameter of the call.
-//! An app may require it ("Require App Secret"); one that does not checks it all the same where it comes, and refuses a
-//! wrong one. So a token of another app than those whose secrets are known is asked about without it in the end.
+//! It is the HMAC-SHA256 of the access token by the app's secret, in lower-case hexadecimal, as a parameter of the
+//! call. An app may require it ("Require App Secret"); one that does not checks it all the same where it comes, and
+//! refuses a wrong one. So a token of another app than those whose secrets are known is asked about without it in the
+//! end.
 //!
 //! The documentation of Instagram's own login (graph.instagram.com) says nothing of it: there it is sent where it is
 //! asked for alone.

@@ -7,7 +7,8 @@
 //!
 //! Every array and object of the body is in some update, unchanged. What an envelope or an entry says of its own
 //! sending (`object`, `id`, `uid`, `time`, `hop_context` and other members that are neither) is in none, unless there
-//! is nothing else. Of a list that is empty (`"changes": []`) there is no update. The time taken grows with the body's length alone.
+//! is nothing else. Of a list that is empty (`"changes": []`) there is no update. The time taken grows with the body's
+//! length alone.
 
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};

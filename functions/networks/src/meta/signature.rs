@@ -1,8 +1,8 @@
 //! How Meta signs its pushes, and how its check of our address is answered.
 //!
 //! Meta's bodies arrive with their escapes already made; what parses and writes them again computes another signature.
-//! Meta's page says that it signs the escaped form of a text, `\u00e9` for `é`, so where a body arrives unescaped and its
-//! bytes do not verify, its escaped form is tried too. An older text lists more escapes (`\/`, `\u003C`, `\u0025`,
+//! Meta's page says that it signs the escaped form of a text, `\u00e9` for `é`, so where a body arrives unescaped and
+//! its bytes do not verify, its escaped form is tried too. An older text lists more escapes (`\/`, `\u003C`, `\u0025`,
 //! `\u0040`): they are not tried, for the page of today does not name them, no captured body needs them, and each form
 //! more is an HMAC more for whoever sends forgeries.
 //!

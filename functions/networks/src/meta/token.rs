@@ -48,8 +48,8 @@ pub fn inspect(api: &ApiSettings) -> NetworkRequest {
 }
 
 /// What the answer to [`inspect`] says of a page's token that needs `permissions`. A verdict about the call itself, as
-/// a limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, which only the
-/// operator can mend.
+/// a limit, says nothing of the token; one of [`Verdict::Token`] of the call's own is the *app's* token's, which only
+/// the operator can mend.
 #[must_use]
 pub fn inspected(
     answer: &NetworkResponse<'_>,

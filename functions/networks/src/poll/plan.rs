@@ -62,8 +62,8 @@ pub struct Share {
 
 /// The share of each page in its network's limits, for the number of pages that are connected.
 ///
-/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, and of what
-/// they leave, four fifths are for sweeps, and a fifth for what more there is to ask where something happens.
+/// Runs, which bring in what is new, have at least half of the day's units. Of what is set apart beside them, and of
+/// what they leave, four fifths are for sweeps, and a fifth for what more there is to ask where something happens.
 #[must_use]
 pub fn share(network: Network, limits: &[Limit], connected: u64, tick: Duration) -> Share {
     let Some(idle_cost) = network.spec().idle_cost else { return Share { every: tick, sweeps: u64::MAX } };

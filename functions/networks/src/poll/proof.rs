@@ -1,5 +1,5 @@
-//! Which proof the calls of a poll carry, where a network takes [proofs](crate::spec::ProofSpec) and several secrets are
-//! configured.
+//! Which proof the calls of a poll carry, where a network takes [proofs](crate::spec::ProofSpec) and several secrets
+//! are configured.
 //!
 //! A token may be of any of the apps whose secrets are known, or of another app. So the next secret is tried where a
 //! proof is refused; then none, for an app that requires no proof answers without one. What worked is used for the rest

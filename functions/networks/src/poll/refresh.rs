@@ -252,7 +252,8 @@ fn refused(network: Network, body: &serde_json::Value, after_loss: bool) -> Rene
         Some("invalid_request" | "revoked_token" | "expired_token") if about_the_token() => {
             dead(network, after_loss)
         }
-        // For example "client_secret is missing." (Google), "A required parameter \"client_secret\" is missing" (LinkedIn).
+        // For example "client_secret is missing." (Google), "A required parameter \"client_secret\" is missing"
+        // (LinkedIn).
         Some("invalid_request") if about_the_client() => Renewed::OurFault(OperatorFault::ClientRefused),
         _ => Renewed::Unknown,
     }

@@ -15,9 +15,9 @@
 //!
 //! It costs calls only where something is new. The first page is asked for by each walk. The pages behind it, down to
 //! two hours before the last *look back*, are asked for where more than a page is above that mark: at most every half
-//! hour, and only if something newer was found since the last look back, or two hours have passed. So what is shown late
-//! on the first page is found by the next walk; deeper, by a walk half an hour later, or two hours where nothing newer
-//! comes. A list that is quiet for two hours, or has no more than a page in them, takes one call a walk.
+//! hour, and only if something newer was found since the last look back, or two hours have passed. So what is shown
+//! late on the first page is found by the next walk; deeper, by a walk half an hour later, or two hours where nothing
+//! newer comes. A list that is quiet for two hours, or has no more than a page in them, takes one call a walk.
 //!
 //! Not found is what is shown later than two hours after its time, unless it is on a page that is read for another
 //! reason, or a sweep comes to it.
@@ -107,8 +107,8 @@ impl Walks {
         true
     }
 
-    /// Begins a walk at `now` down to what is known, which also finds what the list shows up to [`LATE`] late. `mark` is
-    /// the least mark of a time in milliseconds.
+    /// Begins a walk at `now` down to what is known, which also finds what the list shows up to [`LATE`] late. `mark`
+    /// is the least mark of a time in milliseconds.
     pub(crate) fn begin_late(&mut self, now: i64, mark: impl Fn(i64) -> i64) -> bool {
         let last = self.begun_at.unwrap_or(now).min(now);
         let passed = now - last;

@@ -1,18 +1,18 @@
 //! X API v2: a user's posts, the posts that name them, and their direct messages.
 //!
-//! Each tick asks for what is newer than the last, and for what the last two hours may show late: `start_time` for posts
-//! and mentions; direct messages have no *since*, and are walked back to the last one known. A walk that a tick does not
-//! finish goes on at its `pagination_token` (`crate::poll::walk`). What is found is wrapped as X's Activity API pushes
-//! it, so that the same post is the same entry.
+//! Each tick asks for what is newer than the last, and for what the last two hours may show late: `start_time` for
+//! posts and mentions; direct messages have no *since*, and are walked back to the last one known. A walk that a tick
+//! does not finish goes on at its `pagination_token` (`crate::poll::walk`). What is found is wrapped as X's Activity
+//! API pushes it, so that the same post is the same entry.
 //!
 //! # What is guaranteed
 //! Everything that the lists have since the last completed part of a walk is found, whatever was cut short, and what
 //! they show up to two hours late.
 //!
 //! # What it costs
-//! X charges for each resource that an answer has, once in a day of UTC ("Usage and Billing", "Daily deduplication"). So
-//! a post that is read again within two hours is paid again only where midnight UTC is between. Where the last two hours
-//! had nothing, nothing is answered and nothing is paid.
+//! X charges for each resource that an answer has, once in a day of UTC ("Usage and Billing", "Daily deduplication").
+//! So a post that is read again within two hours is paid again only where midnight UTC is between. Where the last two
+//! hours had nothing, nothing is answered and nothing is paid.
 //!
 //! # What is not
 //! Lists end at 3,200 posts, 800 mentions and 30 days of messages (docs.x.com). Quotes and reposts by others are in no

@@ -8,9 +8,9 @@
 //! | a comment or an answer | `comment:<id>` | when it was updated last; without that, its text |
 //!
 //! YouTube's pushes, which have a video's title and not its description, are completed with what its API answers, so
-//! that a video is one thing however it was found. They have no comments, so that a comment's own time of update may be its version: an edit that brings
-//! back an earlier text is one more item, and a text that YouTube shows in another way (a link by a video's title) is
-//! none.
+//! that a video is one thing however it was found. They have no comments, so that a comment's own time of update may be
+//! its version: an edit that brings back an earlier text is one more item, and a text that YouTube shows in another way
+//! (a link by a video's title) is none.
 //!
 //! What the channel itself writes is a publication. Whether a video is new or was edited is not in an answer; who asked
 //! says so beside it.

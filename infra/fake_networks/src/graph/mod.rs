@@ -1,7 +1,8 @@
 //! Meta's Graph API: nodes with fields, edges with pages, and what both networks of it share.
 //!
 //! Sources: developers.facebook.com/docs/graph-api (overview, paginated results, error handling, rate limiting), v27.0.
-//! Any version is answered, and none. Ads are those of developers.facebook.com/docs/marketing-api/reference/ad-account/ads.
+//! Any version is answered, and none. Ads are those of
+//! developers.facebook.com/docs/marketing-api/reference/ad-account/ads.
 //!
 //! Chosen where the documentation leaves it open: limits above an edge's most are answered with the most; `ratings`,
 //! `tagged`, `media`, `stories` and `tags` are newest first; only `feed` and `comments` apply `since` and `until`;

@@ -21,7 +21,8 @@ use crate::poll::{
 
 const DAY: i64 = 24 * 3600;
 
-/// How often the ads of an ad account are listed, in seconds: one answer an hour, which goes on where the last one ended.
+/// How often the ads of an ad account are listed, in seconds: one answer an hour, which goes on where the last one
+/// ended.
 const ADS_EVERY: i64 = 3600;
 
 /// How many posts behind ads are read by their ids in one tick.
@@ -588,8 +589,8 @@ impl Collection {
         }
     }
 
-    /// The list of an ad account's ads was refused: what that is told as; none where it is told as of any list. The page
-    /// is collected all the same, and the ads are asked for again in an hour, or when their limit is over.
+    /// The list of an ad account's ads was refused: what that is told as; none where it is told as of any list. The
+    /// page is collected all the same, and the ads are asked for again in an hour, or when their limit is over.
     fn refused_ads(&mut self, task: &Task, verdict: &Verdict, status: u16) -> Option<Verdict> {
         let Task::Page(place) = task else { return None };
         self.ads(place)?;

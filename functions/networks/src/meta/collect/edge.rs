@@ -107,7 +107,8 @@ pub(crate) enum Finds {
     Ads(&'static Ads),
 }
 
-/// The ads that are shown, or will be in a moment (developers.facebook.com/docs/marketing-api/reference/ad-campaign/ads).
+/// The ads that are shown, or will be in a moment
+/// (developers.facebook.com/docs/marketing-api/reference/ad-campaign/ads).
 pub(crate) const RUNNING: [(&str, &str); 1] =
     [("effective_status", r#"["ACTIVE","IN_PROCESS","WITH_ISSUES"]"#)];
 

@@ -1,8 +1,8 @@
 //! What of an answer's JSON is kept: all but tokens.
 //!
-//! Meta puts the token of the call, and its proof, into the links of `paging`, also into those of nested edges. Members of that name
-//! are cut off, and a token in any other link is cut out. What people wrote is left as it is: it makes the version, and
-//! the network puts no token there.
+//! Meta puts the token of the call, and its proof, into the links of `paging`, also into those of nested edges. Members
+//! of that name are cut off, and a token in any other link is cut out. What people wrote is left as it is: it makes the
+//! version, and the network puts no token there.
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};

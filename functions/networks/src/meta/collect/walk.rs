@@ -394,7 +394,8 @@ impl Checkpoint {
         }
     }
 
-    /// Notes that an ad shows a post. Whether the post is one that is read by its id: the page's own list has not shown it.
+    /// Notes that an ad shows a post. Whether the post is one that is read by its id: the page's own list has not shown
+    /// it.
     pub(crate) fn advertised(&mut self, of: &AdPost, now: i64) -> bool {
         let Some(post) = self.posts.iter_mut().find(|post| post.id == of.id) else { return true };
         post.listed = Some(now);
