@@ -261,9 +261,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// The entries of an update, one for each page that it is of. `seen` counts the same versions of the push: the
-    /// same thing may stand in it twice, which is one, or was edited and edited back, which the inbox tells; what has
-    /// no id and no sender is as many as there are.
+    /// The entries of an update, one for each page that it is of. `seen` counts the same versions of the push.
     fn entries_of(
         &self,
         update: &Update,
@@ -279,17 +277,11 @@ impl Taking<'_> {
         let entry = |page: &ConnectedPage| {
             let before = seen.entry((page.page.clone(), first.clone())).or_default();
             let number = std::mem::replace(before, before.saturating_add(1));
-            let key = match number {
-                0 => first.clone(),
-                _ if sighting.is_some() => first.clone(),
-                _ if reading.nameless => EntryKey::new(&reading.thing, &reading.version.numbered(number)),
-                _ => return None,
-            };
             Some(NewEntry {
                 page: page.page.clone(),
                 account: page.account.clone(),
                 owner: owner.clone(),
-                key,
+                key: EntryKey::within_push(&reading, number)?,
                 event: event.clone(),
                 says: reading.says(),
                 sighting: sighting.clone(),

@@ -267,6 +267,19 @@ impl EntryKey {
         Self(format!("{:032x}#{:032x}", half(&thing), half(&version.0)))
     }
 
+    /// The key of an update of a push in which as many of the same version stand before it; None where these are one.
+    /// What was edited and edited back keeps its key, as the inbox tells it apart ([`versions`](crate::versions)); what
+    /// has no id and no sender is as many as there are.
+    #[must_use]
+    pub fn within_push(reading: &Reading, before: u32) -> Option<Self> {
+        let is_compared = reading.state.is_some() && reading.says();
+        match before {
+            _ if before == 0 || is_compared => Some(Self::new(&reading.thing, &reading.version)),
+            _ if reading.nameless => Some(Self::new(&reading.thing, &reading.version.numbered(before))),
+            _ => None,
+        }
+    }
+
     /// The key of another version of the same thing, by its part of the key; None where that is none.
     #[must_use]
     pub fn of_version(&self, version: &str) -> Option<Self> {

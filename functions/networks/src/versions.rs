@@ -13,7 +13,8 @@
 //! A sighting that says what the last version says is a repetition. One that says what an earlier one does is
 //!
 //! - a repetition where its time is before the last version's, where the same push made a version already, or where it
-//!   is a push of something *created*, which happens once
+//!   is a push of something *created*, which happens once. A push is the same where its value is: networks repeat it in
+//!   another envelope, whose time is that of the repeat
 //! - for an answer without a time, a repetition until the last version is two hours old: lists may show an earlier
 //!   state for a while ([`STALE_LISTS`])
 //! - else an edit back, and a version: that of an answer, too, whose collector saw another version since (YouTube's
@@ -25,11 +26,14 @@
 //! ([`media_url`](crate::normalise)). Where a push need not name an attachment (Facebook's items without a `link`),
 //! none there says nothing; what a push does not carry (the link that a text has in it) is compared only with an
 //! answer's. Where a version does not say, as rows of earlier versions of Carteiro, the first sighting that names some
-//! completes it ([`Verdict::Completes`]), and is no version.
+//! completes it ([`Verdict::Completes`]), and is no version. So does the push of an edit that an answer showed before:
+//! its later repeats are known by it.
 //!
-//! Not guaranteed: an edit back that is found by polling alone, and undone within two hours; two edits to the same
-//! text within one second of the network's, in identical pushes; a photo that is swapped before any answer showed it,
-//! where the push named none.
+//! Not guaranteed: an edit back that is found by polling alone, and undone within two hours; of two edits to the same
+//! text whose pushes have equal values (a review's name no time of the edit, a comment's do), the second is found by
+//! polling, two hours later; a photo that is swapped before any answer showed it, where the push named none. And of
+//! two pushes that told of one version, as an edit between them was seen by nobody, the second may be delivered again
+//! where the network repeats it in a later envelope after one edit more.
 
 use std::time::Duration;
 
@@ -201,7 +205,9 @@ pub struct Sighting {
     pub with: Option<With>,
     /// When the version was made, by the network's word.
     pub at: Option<Timestamp>,
-    /// The push that it came in, as a digest of it and its envelope's time; none of an answer.
+    /// The push that it came in, as a digest of its value; none of an answer. The envelope's time is not part of it:
+    /// Meta names there when a notification was sent, so a repeat has another.
+    /// <https://developers.facebook.com/docs/graph-api/webhooks/getting-started>
     pub push: Option<u64>,
     /// How it was found.
     pub by: By,
@@ -215,8 +221,10 @@ impl Sighting {
     pub fn of(event: &Event, reading: &Reading, key: &EntryKey) -> Option<Self> {
         let state = reading.state.as_ref().filter(|_| reading.says())?;
         let push = || {
-            let sent = event.sent_at.map(|at| at.as_millisecond().to_string()).unwrap_or_default();
-            short(&digest([event.raw.get().as_bytes(), sent.as_bytes()]))
+            // Members in one order, without spaces: a repeat may be written another way.
+            let value = serde_json::from_str::<serde_json::Value>(event.raw.get());
+            let value = value.map_or_else(|_| event.raw.get().to_owned(), |value| value.to_string());
+            short(&digest([value.as_bytes()]))
         };
         Some(Self {
             of: key.thing_and_version().1.to_owned(),
@@ -291,11 +299,38 @@ fn last(known: &[Known]) -> Option<&Known> {
 pub enum Verdict {
     /// A repetition.
     Repetition,
-    /// A repetition of this version, by its part of the key, which says first what is with it: later sightings are to
-    /// be compared with that.
-    Completes(String),
+    /// A repetition of the last version that says something first: later sightings are to be compared with that.
+    Completes(Completion),
     /// A version of its own, with this part of a key.
     New(String),
+}
+
+/// What a repetition adds to a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The version's part of its key.
+    pub version: String,
+    /// What is with it, where it did not say.
+    pub with: Option<With>,
+    /// The push of it, where none was known.
+    pub push: Option<u64>,
+}
+
+impl Completion {
+    fn of(last: &Known, sighting: &Sighting) -> Option<Self> {
+        let with = sighting.with.filter(|with| last.with.is_none() && with.names_some());
+        let push = sighting.push.filter(|_| last.push.is_none());
+        let says = with.is_some() || push.is_some();
+        says.then(|| Self { version: last.version.clone(), with, push })
+    }
+
+    /// Completes the version, where it is among these.
+    pub fn apply(&self, known: &mut [Known]) {
+        for version in known.iter_mut().filter(|known| known.version == self.version) {
+            version.with = version.with.or(self.with);
+            version.push = version.push.or(self.push);
+        }
+    }
 }
 
 /// What a sighting is, beside the known versions of what the thing says.
@@ -303,8 +338,7 @@ pub enum Verdict {
 pub fn decide(known: &[Known], sighting: &Sighting, now: Timestamp) -> Verdict {
     let Some(last) = last(known) else { return Verdict::New(sighting.of.clone()) };
     if last.says(sighting) {
-        let is_first_to_say = last.with.is_none() && sighting.with.is_some_and(With::names_some);
-        return if is_first_to_say { Verdict::Completes(last.version.clone()) } else { Verdict::Repetition };
+        return Completion::of(last, sighting).map_or(Verdict::Repetition, Verdict::Completes);
     }
     let is_known = known.iter().any(|version| version.says(sighting));
     if is_known && is_repetition(known, last, sighting, now) {

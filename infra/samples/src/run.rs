@@ -79,16 +79,16 @@ pub async fn run(
     let validator = schema::validator().map_err(RunError::Schema)?;
     let stack = Stack::new(addresses);
     let run = Run::prepare(&stack, secrets, samples).await?;
+    let expectations = expectation::of_all(samples, &run.pages);
     let mut report = Report { no_pushes, ..Report::default() };
     let mut seen = BTreeSet::new();
-    for sample in samples {
-        report.rows.push(run.send_first(sample, &mut seen).await?);
+    for (sample, expectation) in samples.iter().zip(&expectations) {
+        report.rows.push(run.send_first(sample, expectation, &mut seen).await?);
     }
-    run.count_stored(samples, &mut report.rows).await?;
-    let expected = run.expected(samples);
+    run.count_stored(&expectations, &mut report.rows).await?;
     stack.tick().await?;
-    let arrived = run.wait_for(&expected).await?;
-    judge(samples, &run, &arrived, &validator, &mut report);
+    let arrived = run.wait_for(&complete(&expectations)).await?;
+    judge(&expectations, &arrived, &validator, &mut report);
     report.repeats = run.repeat(samples, &mut report.faults).await?;
     stack.tick().await?;
     let again = run.settled().await?;
@@ -150,12 +150,12 @@ impl<'a> Run<'a> {
     async fn send_first(
         &self,
         sample: &Sample,
+        Expectation { updates, nobodys }: &Expectation,
         seen: &mut BTreeSet<(PageId, String)>,
     ) -> Result<Row, CallError> {
         let began = Instant::now();
         let answer = self.push(sample.route, &sample.body).await?;
         let took = began.elapsed();
-        let Expectation { updates, nobodys } = expectation::of(sample, &self.pages);
         let mut row = Row {
             name: sample.name.clone(),
             status: answer.status.as_u16(),
@@ -167,8 +167,8 @@ impl<'a> Run<'a> {
             delivered: 0,
             valid: 0,
             other: updates.iter().filter(|update| update.reading.content.kind == Kind::Other).count(),
-            nobodys,
-            kinds: kinds(&updates),
+            nobodys: *nobodys,
+            kinds: kinds(updates),
             faults: Vec::new(),
         };
         if answer.status != StatusCode::OK {
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         if took > ANSWER_BOUND {
             row.faults.push(format!("the answer took longer than {} s", ANSWER_BOUND.as_secs()));
         }
-        for update in &updates {
+        for update in updates {
             let first = seen.insert((update.page.clone(), update.key.as_str().to_owned()));
             row.first += usize::from(first);
             row.incomplete += usize::from(first && update.reading.wanted.is_some());
@@ -186,11 +186,11 @@ impl<'a> Run<'a> {
     }
 
     /// Counts what is in the inbox, at the sample that had it first.
-    async fn count_stored(&self, samples: &[Sample], rows: &mut [Row]) -> Result<(), CallError> {
+    async fn count_stored(&self, expectations: &[Expectation], rows: &mut [Row]) -> Result<(), CallError> {
         let stored = self.stack.stored().await?;
         let mut seen = BTreeSet::new();
-        for (sample, row) in samples.iter().zip(rows) {
-            for update in expectation::of(sample, &self.pages).updates {
+        for (expectation, row) in expectations.iter().zip(rows) {
+            for update in &expectation.updates {
                 let place = (update.page.to_string(), update.key.as_str().to_owned());
                 row.stored += usize::from(stored.contains(&place) && seen.insert(place));
             }
@@ -199,13 +199,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The ids of the items that should arrive.
-    fn expected(&self, samples: &[Sample]) -> BTreeSet<String> {
-        let updates = samples.iter().flat_map(|sample| expectation::of(sample, &self.pages).updates);
-        let complete = updates.filter(|update| update.reading.wanted.is_none());
-        complete.map(|update| update.item.to_string()).collect()
     }
 
     /// All that has arrived.
@@ -269,6 +262,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The ids of the items that should arrive.
+fn complete(expectations: &[Expectation]) -> BTreeSet<String> {
+    let updates = expectations.iter().flat_map(|expectation| &expectation.updates);
+    let complete = updates.filter(|update| update.reading.wanted.is_none());
+    complete.map(|update| update.item.to_string()).collect()
+}
+
 fn kinds(updates: &[expectation::Expected]) -> Vec<String> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = |update: &expectation::Expected| {
@@ -280,10 +280,10 @@ fn kinds(updates: &[expectation::Expected]) -> Vec<String> {
 }
 
 /// Judges what arrived, at the sample that had it first.
-fn judge(samples: &[Sample], run: &Run<'_>, arrived: &Arrived, validator: &Validator, report: &mut Report) {
+fn judge(expectations: &[Expectation], arrived: &Arrived, validator: &Validator, report: &mut Report) {
     let mut seen = BTreeSet::new();
-    for (sample, row) in samples.iter().zip(&mut report.rows) {
-        for update in expectation::of(sample, &run.pages).updates {
+    for (expectation, row) in expectations.iter().zip(&mut report.rows) {
+        for update in &expectation.updates {
             let id = update.item.to_string();
             if !seen.insert(id.clone()) {
                 continue;

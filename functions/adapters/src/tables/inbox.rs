@@ -49,7 +49,7 @@ use carteiro_networks::collected::By;
 use carteiro_networks::inbox::{EntryKey, Event, REMEMBERED};
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::storage_limit;
-use carteiro_networks::versions::{self, Known, Sighting, Verdict, With};
+use carteiro_networks::versions::{self, Completion, Known, Sighting, Verdict, With};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -112,8 +112,6 @@ const SAYS: &str = "says = :says";
 const CAME_BEFORE: &str = "received_at < :at";
 /// The entry waits for its completion.
 const IS_INCOMPLETE: &str = "waiting = :incomplete";
-/// The row is a version that does not say what is with it.
-const IS_WITHOUT: &str = "says = :says AND attribute_not_exists(version_with)";
 /// The row exists.
 const EXISTS: &str = "attribute_exists(pk)";
 
@@ -395,12 +393,11 @@ impl InboxTable {
                 *is_later = Some(!known.is_empty());
                 match versions::decide(&known, sighting, now) {
                     Verdict::Repetition => {}
-                    Verdict::Completes(version) => {
-                        if let (Some(key), Some(with)) = (entry.key.of_version(&version), sighting.with) {
-                            self.complete_version(&place(&entry.page, &key), with).await?;
+                    Verdict::Completes(completion) => {
+                        if let Some(key) = entry.key.of_version(&completion.version) {
+                            self.complete_version(&place(&entry.page, &key), &completion).await?;
                         }
-                        let row = known.iter_mut().find(|row| row.version == version);
-                        row.into_iter().for_each(|row| row.with = sighting.with);
+                        completion.apply(&mut known);
                     }
                     Verdict::New(version) => {
                         let Some(key) = entry.key.of_version(&version) else { continue };
@@ -415,17 +412,23 @@ impl InboxTable {
         Ok(own)
     }
 
-    /// Notes what is with a version whose row does not say it.
-    async fn complete_version(&self, place: &RowKey, with: With) -> Result<(), AdapterError> {
-        let call = self
+    /// Notes what a version's row does not say yet: what is with it, and the push of it. What it says stays.
+    async fn complete_version(&self, place: &RowKey, completion: &Completion) -> Result<(), AdapterError> {
+        let with = completion.with.map(|with| ("version_with", ":with", bytes(&with.to_bytes())));
+        let push = completion.push.map(|push| ("told_in", ":push", bytes(&push.to_be_bytes())));
+        let mut sets = Vec::new();
+        let mut call = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(place.row()))
-            .condition_expression(IS_WITHOUT)
-            .update_expression("SET version_with = :with")
-            .expression_attribute_values(":says", AttributeValue::Bool(true))
-            .expression_attribute_values(":with", bytes(&with.to_bytes()));
+            .condition_expression(SAYS)
+            .expression_attribute_values(":says", AttributeValue::Bool(true));
+        for (name, placeholder, value) in [with, push].into_iter().flatten() {
+            sets.push(format!("{name} = if_not_exists({name}, {placeholder})"));
+            call = call.expression_attribute_values(placeholder, value);
+        }
+        let call = call.update_expression(format!("SET {}", sets.join(", ")));
         made(call.send().await, "completing a version").map(|_| ())
     }
 
