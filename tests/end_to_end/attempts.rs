@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
 use carteiro_receiver::{Answer, Behaviour, DropAt};
-use carteiro_tests::{ADMIN_KEY, Account, Bundle, SOON, Webhook, assert_problem, dynamodb, sqs};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Patience, SOON, Webhook, assert_problem, dynamodb, sqs};
 use http::header::HeaderValue;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ async fn log(bundle: &Bundle, account: &Account, webhook: &Webhook, query: &str)
 
 async fn until_logged(bundle: &Bundle, account: &Account, webhook: &Webhook, entries: usize) -> Vec<Value> {
     let mut logged = Vec::new();
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         logged = log(bundle, account, webhook, "limit=200").await;
         if logged.len() >= entries {
             return logged;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{entries} attempts were not logged: {logged:?}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::until_held;
-use carteiro_tests::{Account, Bundle, SOON, Webhook, assert_problem, dynamodb};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, assert_problem, dynamodb};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ async fn delete(bundle: &Bundle, account: &Account, path: &str) -> (u16, Value) 
 async fn until_done(bundle: &Bundle, account: &Account, webhook: &Webhook, replay: &Value) -> Value {
     let path = format!("/webhooks/{}/replay/{}", webhook.id, replay["id"].as_str().unwrap());
     let mut shown = Value::Null;
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         shown = bundle.client.get(&path, &account.key).await.json();
         if shown["state"] == "done" {
             return shown;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("not done: {shown}; {:#?}", bundle.complaints());
 }
@@ -72,7 +72,7 @@ async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
     let listed = bundle.client.get(&format!("/webhooks/{}/held", webhook.id), &account.key).await.json();
     assert_eq!(listed["data"][0]["id"], other, "{listed}");
     bundle.tick().await;
-    assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     assert_eq!(bundle.receiver.count("/later"), 3);
     bundle.stop().await;
 }
@@ -92,7 +92,7 @@ async fn a_replay_of_a_blocked_item_leaves_it_to_the_blocks_end() {
     let of_second = replay(&bundle, &account, &webhook, &second).await;
     assert_eq!(counts(&until_done(&bundle, &account, &webhook, &of_second).await), [1, 0, 0, 0, 0, 0]);
     let of_first = replay(&bundle, &account, &webhook, &first).await;
-    assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     assert_eq!(bundle.receiver.deliveries().len(), 1, "nothing goes to a blocked type");
     until_held(&bundle.client, &account, &webhook, "message", 2).await;
     let unblock = format!("/webhooks/{}/unblock", webhook.id);
@@ -139,9 +139,9 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
         bundle.advance(Duration::from_secs(15 * 60)).await;
         bundle.tick().await;
     }
-    let arrived = bundle.receiver.wait_for_count("/gone", 5, SOON * 2).await.unwrap();
+    let arrived = bundle.receiver.wait_for_count("/gone", 5, SOON).await.unwrap();
     assert_eq!(arrived.last().unwrap().webhook_id(), Some(event.as_str()));
-    assert!(bundle.rest(SOON * 3).await);
+    assert!(bundle.rest(SOON).await);
     assert_eq!(bundle.receiver.deliveries().len(), 5);
     bundle.stop().await;
 }
@@ -161,18 +161,18 @@ async fn a_cancelled_item_of_a_replay_is_counted_as_dropped() {
     assert_eq!(patch(false).await.status, 200);
     let asked = replay(&bundle, &account, &webhook, &item).await;
     // The replay's item waits for its webhook to be enabled.
-    for _ in 0..100 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let rows = dynamodb::scan(&bundle, "HeldTable").await;
         if rows.iter().any(|row| row.get("holding").is_some() && row.get("replay").is_some()) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let path = format!("/webhooks/{}/held?type=event", webhook.id);
     assert_eq!(delete(&bundle, &account, &path).await, (200, json!({"dropped": 1, "dropped_more": false})));
     assert_eq!(counts(&until_done(&bundle, &account, &webhook, &asked).await), [1, 1, 0, 0, 0, 1]);
     assert_eq!(patch(true).await.status, 200);
-    assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     assert_eq!(bundle.receiver.deliveries().len(), 1);
     bundle.stop().await;
 }
@@ -200,7 +200,7 @@ async fn what_a_mover_has_claimed_is_not_cancelled_and_arrives() {
     let refused = bundle.client.post(&format!("/webhooks/{}/replay", webhook.id), &account.key, asked).await;
     assert_problem(&refused, 404, "not-found");
     bundle.advance(Duration::from_secs(15 * 60)).await;
-    let arrived = bundle.receiver.wait_for_count("/moved", 2, SOON * 2).await.unwrap();
+    let arrived = bundle.receiver.wait_for_count("/moved", 2, SOON).await.unwrap();
     assert_eq!(arrived.last().unwrap().webhook_id(), Some(item.as_str()));
     bundle.stop().await;
 }

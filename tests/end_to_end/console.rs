@@ -2,12 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use carteiro_networks::freshness::Hour;
 use carteiro_receiver::Behaviour;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, Bundle, Webhook, dynamodb, tools};
+use carteiro_tests::{Account, Bundle, Patience, Webhook, dynamodb, tools};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -161,23 +160,23 @@ impl Browser {
     /// Waits until what can be seen of an element holds a text.
     async fn until(&self, selector: &str, text: &str) {
         let mut seen = String::new();
-        for _ in 0..300 {
+        let mut patience = Patience::default();
+        while patience.lasts().await {
             seen = self.text(selector).await;
             if seen.contains(text) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("{selector} does not show {text:?} but {seen:?}: {}", self.text("body").await);
     }
 
     /// Waits until nothing is seen of an element any more.
     async fn until_gone(&self, selector: &str) {
-        for _ in 0..300 {
+        let mut patience = Patience::default();
+        while patience.lasts().await {
             if self.text(selector).await.is_empty() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("{selector} still shows {:?}", self.text(selector).await);
     }
@@ -222,13 +221,13 @@ async fn blocked(bundle: &Bundle, account: &Account) -> Webhook {
 /// Waits until the state of a webhook's messages is as wanted.
 async fn until(bundle: &Bundle, account: &Account, webhook: &Webhook, wanted: impl Fn(&Value) -> bool) {
     let mut status = Value::Null;
-    for _ in 0..900 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
         status = shown["status"]["message"].clone();
         if wanted(&status) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the status did not become as wanted: {status}");
 }

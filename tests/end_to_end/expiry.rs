@@ -7,7 +7,7 @@ use std::time::Duration;
 use carteiro_local::Expiry;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
-use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -31,12 +31,12 @@ fn busy() -> Behaviour {
 }
 
 async fn until_arrived(bundle: &Bundle, path: &str, ids: &[String]) {
-    for _ in 0..600 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let counts = bundle.receiver.counts_by_webhook_id(path);
         if ids.iter().all(|id| counts.contains_key(id)) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("not all of {} arrived", ids.len());
 }
@@ -179,12 +179,12 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
         let data = list["data"].as_array().unwrap_or_else(|| panic!("{list}")).clone();
         data.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<HashSet<_>>()
     };
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         bundle.tick().await;
         if dead().await.len() == 12 {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(dead().await, held.iter().cloned().collect());
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 0).await;
@@ -202,12 +202,12 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
     let late = send_many(&bundle.client, &account, "event", 3).await;
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 3).await;
     hours(&bundle, 6 * 24).await;
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         bundle.tick().await;
         if dead().await.len() == 3 {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(dead().await, late.into_iter().collect());
     let counts = bundle.receiver.counts_by_webhook_id("/o");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_receiver::{Answer, Behaviour, SignatureCheck};
-use carteiro_tests::{Account, Bundle, SOON};
+use carteiro_tests::{Account, Bundle, Patience, SOON};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -14,11 +14,11 @@ async fn held(bundle: &Bundle, account: &Account, webhook: &str, item_type: &str
 }
 
 async fn until_held(bundle: &Bundle, account: &Account, webhook: &str, item_type: &str, count: u64) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if held(bundle, account, webhook, item_type).await == count {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{count} items were not held");
 }
@@ -186,12 +186,12 @@ async fn a_dead_letter_is_brought_into_the_dead_items() {
     carteiro_tests::sqs::call(&bundle, "SendMessage", &unreadable).await;
     assert_eq!(bundle.tick().await["dead_letters"], true);
     let mut dead = Vec::new();
-    for _ in 0..100 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         dead = carteiro_tests::dynamodb::scan(&bundle, "DeadTable").await;
         if !dead.is_empty() {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!(dead[0]["cause"]["S"], "dead_letter");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Bundle, SOON};
+use carteiro_tests::{Bundle, Patience, SOON};
 use http::StatusCode;
 use serde_json::json;
 
@@ -130,7 +130,8 @@ async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
     // What was in flight is handed out again after its visibility timeout of 180 s.
     bundle.advance(Duration::from_secs(181)).await;
     let logged = || bundle.logs.of("DeliverFunction");
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let delivered = |id: &String| {
             logged().iter().any(|line| line.contains(id.as_str()) && line.contains("\"outcome\":\"success\""))
         };
@@ -138,7 +139,6 @@ async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
             bundle.stop().await;
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("not all of {ids:?} were delivered");
 }

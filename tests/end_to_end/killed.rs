@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, machine_clock, program, receiver};
+use carteiro_tests::{Account, Patience, machine_clock, program, receiver};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Method;
@@ -109,12 +108,12 @@ async fn sigkill_in_the_middle_of_a_load_loses_no_accepted_item() {
 
     let _again = start(&binary, data.path());
     let arrived = || customer.counts_by_webhook_id("/load");
-    for _ in 0..600 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let arrived = arrived();
         if accepted.iter().all(|id| arrived.contains_key(id)) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let counts = arrived();
     let lost: Vec<_> = accepted.iter().filter(|id| !counts.contains_key(*id)).collect();

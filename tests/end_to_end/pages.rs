@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carteiro_local::{DynamodbCall, Fate, Fault, SqsCall, Verdict};
 use carteiro_tests::client::Reply;
-use carteiro_tests::{ADMIN_KEY, Account, Bundle, assert_problem, dynamodb};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Patience, assert_problem, dynamodb};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -413,12 +413,12 @@ async fn a_token_is_in_no_answer_no_log_and_no_other_table() {
 /// A page as it is once its last collection is as wanted.
 async fn page_when(bundle: &Bundle, account: &Account, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut shown = Value::Null;
-    for _ in 0..600 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         shown = bundle.client.get(path, &account.key).await.json();
         if wanted(&shown) {
             return shown;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the page did not become as wanted: {shown}");
 }

@@ -135,7 +135,7 @@ async fn attempted(bundle: &Bundle, account: &Account, behaviour: Behaviour) -> 
     bundle.receiver.set_behaviour("/x", behaviour);
     let counts = count(bundle);
     bundle.send_many(account, "event", ITEMS).await;
-    bundle.receiver.wait_for_count("/x", ITEMS as u64, SOON * 4).await.unwrap();
+    bundle.receiver.wait_for_count("/x", ITEMS as u64, SOON).await.unwrap();
     bundle.until_rest().await;
     Price::of(&counts)
 }

@@ -11,7 +11,9 @@ use carteiro_local::{
 };
 use carteiro_networks::page::NewPage;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Bundle, dynamodb, functions, machine_clock, parameters, program, receiver, workspace};
+use carteiro_tests::{
+    Bundle, Patience, dynamodb, functions, machine_clock, parameters, program, receiver, workspace,
+};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::StatusCode;
@@ -238,12 +240,12 @@ async fn all_arrived(
     path: &str,
     entries: usize,
 ) -> BTreeMap<String, u64> {
-    for _ in 0..1200 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let counts = receiver.counts_by_webhook_id(path);
         if counts.len() >= entries {
             return counts.into_iter().collect();
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     panic!("{} of {entries} have arrived", receiver.counts_by_webhook_id(path).len());
 }

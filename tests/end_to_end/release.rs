@@ -17,7 +17,7 @@ use carteiro_local::{DynamodbCall, SqsCall, Verdict};
 use carteiro_receiver::{Answer, Behaviour, Delivery, Limits, Options, Receiver};
 use carteiro_tests::client::Client;
 use carteiro_tests::tools::seed;
-use carteiro_tests::{Account, Bundle, SOON, Webhook, machine_clock, program};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, machine_clock, program};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -83,11 +83,11 @@ async fn status(client: &Client, account: &Account, webhook: &Webhook) -> Value 
 }
 
 async fn until_blocked(client: &Client, account: &Account, webhook: &Webhook) {
-    for _ in 0..600 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if status(client, account, webhook).await["state"] == "blocked" {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the webhook was not blocked");
 }
@@ -266,7 +266,7 @@ async fn release_beside_a_stream(items: usize) {
     receiver.wait_for_count("/steady", 10, SOON).await.unwrap();
     let steady = clock.now_ms();
     // Enough of them to know their pace without a release.
-    receiver.wait_for_count("/steady", 10 + BEFORE, SOON * 4).await.unwrap();
+    receiver.wait_for_count("/steady", 10 + BEFORE, SOON).await.unwrap();
 
     let ok = Answer::status(StatusCode::OK);
     let late = Answer::Delay { by: Duration::from_millis(ANSWER_AFTER_MS), then: Box::new(ok) };
@@ -276,7 +276,7 @@ async fn release_beside_a_stream(items: usize) {
     let began = clock.now_ms();
     let unblocked = client.post(&format!("/webhooks/{}/unblock", webhook.id), &account.key, "").await;
     assert_eq!(unblocked.status, 200, "{}", unblocked.text());
-    let patience = SOON * 2 + Duration::from_millis(20 * items as u64);
+    let patience = SOON + Duration::from_millis(20 * items as u64);
     let waited =
         receiver.wait_for_count("/held", refused + items as u64, patience).await.map(|all| all.len());
     let ended = clock.now_ms();
@@ -364,7 +364,7 @@ async fn a_failing_url_costs_one_first_step_a_tick_and_no_retries() {
     assert_eq!(held(client, &account, &webhook).await, order, "in their places");
     receiver.set_behaviour("/held", Behaviour::default());
     bundle.tick().await;
-    receiver.wait_for_count("/held", requested + ITEMS as u64, SOON * 2).await.unwrap();
+    receiver.wait_for_count("/held", requested + ITEMS as u64, SOON).await.unwrap();
     assert!(until_held(client, &account, &webhook, 0).await.is_empty());
     assert_released_in_steps(&taken(&receiver, "/held"), &order);
     receiver.stop().await;
@@ -469,11 +469,11 @@ async fn a_release_hastened_while_its_step_fails_restarts_at_once() {
     // The first step will fail at its deadline. Its owner has mended the URL, and asks once more; no tick comes.
     bundle.receiver.set_behaviour("/held", Behaviour::default());
     unblock().await;
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if taken(&bundle.receiver, "/held").len() >= ITEMS {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_released_in_steps(&taken(&bundle.receiver, "/held"), &order);
     bundle.stop().await;

@@ -12,7 +12,7 @@ use carteiro_core::work_share::SLOTS;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::until_held;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb, sqs};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb, sqs};
 use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) async fn hold_and_release(
     until_held(&bundle.client, account, webhook, "event", ITEMS).await;
     let began = Instant::now();
     set_enabled(bundle, account, webhook, true).await;
-    let arrived = bundle.receiver.wait_for_count(path, all, SOON * 6).await;
+    let arrived = bundle.receiver.wait_for_count(path, all, SOON).await;
     assert!(arrived.is_ok(), "{}: {:#?}", bundle.receiver.count(path), bundle.complaints());
     began.elapsed()
 }
@@ -54,13 +54,13 @@ async fn neighbours_release(bundle: &Bundle, account: &Account, webhook: &Webhoo
     let ended = |line: &String| line.contains("release.ended") && line.contains(&webhook.id);
     let ends = bundle.logs.of("CollectFunction").iter().filter(|line| ended(line)).count();
     hold_and_release(bundle, account, webhook, path).await;
-    for _ in 0..900 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let lines = bundle.logs.of("CollectFunction");
         if let Some(line) = lines.iter().filter(|line| ended(line)).nth(ends) {
             let steps = line.split("\"steps\":").nth(1).unwrap_or_else(|| panic!("{line}"));
             return steps.split([',', '}']).next().unwrap().to_owned();
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the release did not end: {:#?}", bundle.complaints());
 }
@@ -114,7 +114,7 @@ async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
     let unblocks = flood.await.unwrap();
     assert!(unblocks >= 20, "{unblocks} unblocks are no flood");
     bundle.receiver.set_behaviour("/hole", Behaviour::default());
-    assert!(bundle.rest(SOON * 12).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     let copies = copies(&bundle);
     // Each of the two accounts has its slots; looks that find no slot end at once, and overlap on a busy machine.
     assert!(copies <= 3 * SLOTS, "{copies} copies for two releases and {unblocks} unblocks");
@@ -150,12 +150,12 @@ async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
     assert_eq!(beside, alone, "steps");
     // No tick ran, and none is needed: what found no slot is taken up by the account's own workers.
     let mut most = 0;
-    for _ in 0..1200 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         most = most.max(workers(&bundle, &attacker).await);
         if holes.iter().all(|(_, path)| bundle.receiver.count(path) >= TYPES.len() as u64) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (_, path) in &holes {
         assert!(bundle.receiver.count(path) >= TYPES.len() as u64, "{path}: {:#?}", bundle.complaints());
@@ -194,7 +194,7 @@ async fn a_release_whose_worker_died_goes_on_after_its_lease() {
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
     bundle.send_many(&account, "event", 3).await;
     until_held(&bundle.client, &account, &webhook, "event", 3).await;
-    assert!(bundle.rest(SOON * 3).await);
+    assert!(bundle.rest(SOON).await);
     // A worker claimed it, and died.
     let lease = bundle.stack.clock().now_ms() + 6_000;
     let key = json!({"pk": {"S": format!("{}#release", webhook.id)}, "sk": {"S": "event"}});
@@ -206,7 +206,7 @@ async fn a_release_whose_worker_died_goes_on_after_its_lease() {
     });
     dynamodb::call(&bundle, "UpdateItem", &claim).await;
     set_enabled(&bundle, &account, &webhook, true).await;
-    let arrived = bundle.receiver.wait_for_count("/x", 3, SOON * 3).await.unwrap();
+    let arrived = bundle.receiver.wait_for_count("/x", 3, SOON).await.unwrap();
     assert!(arrived.iter().all(|one| one.received_at_ms >= lease), "{lease}: {arrived:?}");
     bundle.stop().await;
 }
@@ -230,7 +230,7 @@ async fn a_release_seconds_before_a_blocks_end_waits_for_it() {
     sqs::call(&bundle, "SendMessage", &json!({"QueueUrl": url, "MessageBody": work})).await;
     let status = bundle.status(&account, &webhook, "event").await;
     let until: jiff::Timestamp = status["blocked_until"].as_str().unwrap().parse().unwrap();
-    bundle.receiver.wait_for_count("/x", 2, SOON * 2).await.unwrap();
+    bundle.receiver.wait_for_count("/x", 2, SOON).await.unwrap();
     let arrived = bundle.receiver.deliveries_to("/x")[1].received_at_ms;
     assert!(arrived >= until.as_millisecond().unsigned_abs(), "{arrived}, and the block ended at {until}");
     bundle.stop().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
-use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -27,14 +27,14 @@ fn busy() -> Behaviour {
 
 /// Waits until a number of results were found late.
 async fn until_late(bundle: &Bundle, results: u64) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let lines = bundle.logs.of("DeliverFunction");
         let late = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let late = late.filter(|line| line["message"] == "streak.late");
         if late.map(|line| line["results"].as_u64().unwrap_or_default()).sum::<u64>() >= results {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{results} results were not found late: {:?}", bundle.logs.of("DeliverFunction"));
 }
@@ -77,22 +77,22 @@ fn told(bundle: &Bundle, path: &str, kind: &str) -> Vec<(String, Value)> {
 }
 
 async fn until_told(bundle: &Bundle, path: &str, kind: &str) -> (String, Value) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if let Some(one) = told(bundle, path, kind).into_iter().next() {
             return one;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{kind} was not told at {path}");
 }
 
 async fn until_disabled(bundle: &Bundle, account: &Account, webhook: &Webhook) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
         if shown["disabled_by"] == "gone" {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("it was not disabled");
 }
@@ -130,13 +130,13 @@ async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
             pass(&bundle.stack, Duration::from_secs(31 * 60)).await;
             bundle.tick().await;
         }
-        for _ in 0..300 {
+        let mut patience = Patience::default();
+        while patience.lasts().await {
             let old = if late == StatusCode::OK { "/old" } else { "/new" };
             let counts = bundle.receiver.counts_by_webhook_id(old);
             if sent.iter().all(|id| counts.contains_key(id)) {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let counts =
             bundle.receiver.counts_by_webhook_id(if late == StatusCode::OK { "/old" } else { "/new" });

@@ -13,7 +13,7 @@ use carteiro_networks::inbox::{EntryKey, Event, Shape};
 use carteiro_networks::network::Network;
 use carteiro_networks::normalise;
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, Webhook, dynamodb, sqs};
+use carteiro_tests::{Account, Bundle, Patience, Webhook, dynamodb, sqs};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use jiff::Timestamp;
@@ -278,11 +278,11 @@ async fn an_item_past_its_limit_is_not_attempted_buried_or_dispatched() {
     collected(&bundle, &account, &page, &post(Network::Linkedin, "1"), long_ago).await;
     assert_eq!(bundle.tick().await["dead_letters"], true);
     bundle.until_rest().await;
-    for _ in 0..100 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if logged(&bundle, "delivery.storage_limit") == 2 && logged(&bundle, "inbox.storage_limit") == 1 {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(logged(&bundle, "delivery.storage_limit"), 2);
     assert_eq!(logged(&bundle, "inbox.storage_limit"), 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, send_many, status, until};
-use carteiro_tests::{Bundle, SOON, dynamodb};
+use carteiro_tests::{Bundle, Patience, SOON, dynamodb};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -177,7 +177,8 @@ async fn the_rule_is_exact_where_two_streak_calls_of_five_throttle() {
         sent.extend(send_many(&bundle.client, &account, "event", 120).await);
         // Every state that the row is seen in is one that the rule knows, until there is a block.
         let mut blocked = None;
-        for _ in 0..1200 {
+        let mut patience = Patience::default();
+        while patience.lasts().await {
             let seen = row().await.unwrap_or(Value::Null);
             let requested = bundle.receiver.count("/p");
             let failures: u64 = seen["failures"]["N"].as_str().map_or(0, |number| number.parse().unwrap());
@@ -191,7 +192,6 @@ async fn the_rule_is_exact_where_two_streak_calls_of_five_throttle() {
             }
             let over = seen.get("blocked_until").is_some();
             assert!(over || failures < THRESHOLD, "the threshold and no block: {seen}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let blocked = blocked.expect("a block");
         let epoch = blocked["epoch"]["S"].as_str().unwrap().to_owned();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -23,17 +23,17 @@ async fn waiting_events(
     let webhook = bundle.webhook_with(account, settings).await;
     let ids = bundle.send_many(account, "event", count).await;
     until_rows(bundle, "HeldTable", count).await;
-    assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     (webhook, ids)
 }
 
 async fn until_rows(bundle: &Bundle, table: &str, count: usize) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let rows = dynamodb::scan(bundle, table).await;
         if rows.iter().filter(|row| row.get("item").is_some()).count() == count {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{table} did not come to have {count} items: {:#?}", bundle.complaints());
 }
@@ -78,11 +78,11 @@ async fn a_release_with_an_unreadable_row_is_rewritten_and_goes_on() {
         spoil(&bundle, "HeldTable", &row, update).await;
         patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
         bundle.tick().await;
-        let arrived = bundle.receiver.wait_for_count(&path, 3, SOON * 2).await;
+        let arrived = bundle.receiver.wait_for_count(&path, 3, SOON).await;
         let arrived = arrived.unwrap_or_else(|_| panic!("{update}: {:#?}", bundle.complaints()));
         assert!(ids.iter().all(|id| arrived.iter().any(|one| one.webhook_id() == Some(id))), "{update}");
         until_rows(&bundle, "HeldTable", 0).await;
-        assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+        assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
         let delete = format!("/webhooks/{}", webhook.id);
         assert_eq!(bundle.client.delete(&delete, &account.key).await.status, 200);
     }
@@ -102,7 +102,7 @@ async fn an_unreadable_held_row_does_not_stop_the_release_of_others() {
     assert_eq!(listed.status, 200, "{}", listed.text());
     assert_eq!(listed.json()["data"].as_array().unwrap().len(), 3, "{}", listed.text());
     patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
-    bundle.receiver.wait_for_count("/x", 3, SOON * 2).await.unwrap();
+    bundle.receiver.wait_for_count("/x", 3, SOON).await.unwrap();
     until_rows(&bundle, "HeldTable", 1).await;
     assert!(logged(&bundle, "row.unreadable") >= 1, "{:#?}", bundle.complaints());
     bundle.stop().await;
@@ -123,13 +123,13 @@ async fn a_retry_that_cannot_be_read_is_set_aside_once() {
     bundle.receiver.set_behaviour("/later", Behaviour::default());
     let row = row_of(&bundle, "HeldTable", |row| row.get("item").is_some()).await;
     spoil(&bundle, "HeldTable", &row, "SET attempt = :junk").await;
-    assert!(bundle.rest(SOON * 3).await);
+    assert!(bundle.rest(SOON).await);
     for _ in 0..6 {
         bundle.advance(Duration::from_secs(15 * 60)).await;
         bundle.tick().await;
-        assert!(bundle.rest(SOON * 3).await);
+        assert!(bundle.rest(SOON).await);
     }
-    bundle.receiver.wait_for_count("/later", 3, SOON * 2).await.unwrap();
+    bundle.receiver.wait_for_count("/later", 3, SOON).await.unwrap();
     assert_eq!(logged(&bundle, "held.set_aside"), 1, "{:#?}", bundle.complaints());
     let status = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
     assert_eq!(status.status, 200);
@@ -144,7 +144,7 @@ async fn a_replay_whose_row_cannot_be_read_leaves_its_type_to_another() {
     bundle.advance(Duration::from_secs(25 * 3600)).await;
     bundle.tick().await;
     until_rows(&bundle, "DeadTable", 3).await;
-    assert!(bundle.rest(SOON * 3).await);
+    assert!(bundle.rest(SOON).await);
     patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
     // A replay that nobody can read, as it stands when its worker died before it began.
     let now = bundle.stack.clock().now_ms();
@@ -163,7 +163,7 @@ async fn a_replay_whose_row_cannot_be_read_leaves_its_type_to_another() {
     assert_eq!(bundle.client.post(&path, &account.key, wanted.clone()).await.status, 409);
     assert_eq!(bundle.client.get(&path, &account.key).await.json()["data"], json!([]));
     bundle.tick().await;
-    assert!(bundle.rest(SOON * 3).await, "{:#?}", bundle.complaints());
+    assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     assert_eq!(logged(&bundle, "replay.abandoned"), 1, "{:#?}", bundle.complaints());
     // One of the dead cannot be read either: the others are listed, and replayed.
     let row = row_of(&bundle, "DeadTable", |row| row["item"]["S"] == ids[1].as_str()).await;
@@ -171,6 +171,6 @@ async fn a_replay_whose_row_cannot_be_read_leaves_its_type_to_another() {
     let dead = bundle.client.get(&format!("/webhooks/{}/dead", webhook.id), &account.key).await;
     assert_eq!((dead.status, dead.json()["data"].as_array().unwrap().len()), (200, 2), "{}", dead.text());
     assert_eq!(bundle.client.post(&path, &account.key, wanted).await.status, 202);
-    bundle.receiver.wait_for_count("/x", 2, SOON * 2).await.unwrap();
+    bundle.receiver.wait_for_count("/x", 2, SOON).await.unwrap();
     bundle.stop().await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_receiver::Answer;
-use carteiro_tests::{ADMIN_KEY, Account, Bundle, Webhook, assert_problem, dynamodb};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Patience, Webhook, assert_problem, dynamodb};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -31,12 +31,12 @@ async fn send(bundle: &Bundle, account: &Account, item_type: &str, items: &[Valu
 }
 
 async fn until_rows(bundle: &Bundle, table: &str, item_rows: usize) {
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         let rows = dynamodb::scan(bundle, table).await;
         if rows.iter().filter(|row| row.get("item").is_some()).count() == item_rows {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{table} did not come to have {item_rows} items");
 }
@@ -133,11 +133,11 @@ async fn a_page_ends_where_its_items_grow_large_and_the_next_goes_on() {
         let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
         shown["status"]["contact"]["held"].as_u64()
     };
-    for _ in 0..300 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if held().await == Some(12) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(held().await, Some(12));
     for items in ["true", "false"] {

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::{Account, Webhook, is_at_rest};
+use crate::{Account, Patience, Webhook, is_at_rest};
 
 /// Sends a number of items of a type in one request, which must accept all, and answers their ids.
 pub async fn send_many(client: &Client, account: &Account, item_type: &str, count: usize) -> Vec<String> {
@@ -39,12 +39,12 @@ pub async fn until(
     wanted: impl Fn(&Value) -> bool,
 ) -> Value {
     let mut shown = Value::Null;
-    for _ in 0..600 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         shown = status(client, account, webhook, item_type).await;
         if wanted(&shown) {
             return shown;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the status did not become as wanted: {shown}");
 }
@@ -75,14 +75,14 @@ pub async fn quiet(stack: &Stack, receiver: &Receiver, path: &str) -> u64 {
     receiver.count(path)
 }
 
-/// Waits, up to a minute of the machine's time, until no queue that wakes a function hands anything out or has anything
+/// Waits until no queue that wakes a function hands anything out or has anything
 /// in flight, so that no message's visibility ends by a move of the time. False where that did not come about.
 pub async fn rest(stack: &Stack) -> bool {
-    for _ in 0..1200 {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
         if is_at_rest(stack).await {
             return true;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     false
 }
