@@ -1,7 +1,8 @@
 """Expands template.yaml as the deployment does, and writes plain CloudFormation for cfn-lint.
 
 Linting the SAM template itself lets an invalid runtime, a timeout of 1,200 s or a batch of 100,000 pass; linting
-what the translator makes of it does not. Schedule expressions pass either way, so they are checked here.
+what the translator makes of it does not. Schedule expressions and names that are too long in a stack with a long name
+pass either way, so they are checked here.
 
 Usage: expand_template.py template.yaml expanded.json
 """
@@ -50,6 +51,60 @@ def strings(node):
         raise SystemExit(f"a ScheduleExpression is not understood: {node!r}")
 
 
+# The longest name of each type that may be named, where AWS does not make and cut the name itself.
+NAMES = {
+    "AWS::ApiGatewayV2::Api": ("Name", 128),
+    "AWS::CloudWatch::Alarm": ("AlarmName", 255),
+    "AWS::CloudWatch::CompositeAlarm": ("AlarmName", 255),
+    "AWS::CloudWatch::Dashboard": ("DashboardName", 255),
+    "AWS::DynamoDB::Table": ("TableName", 255),
+    "AWS::IAM::Role": ("RoleName", 64),
+    "AWS::KMS::Alias": ("AliasName", 256),
+    "AWS::Lambda::Function": ("FunctionName", 64),
+    "AWS::Logs::LogGroup": ("LogGroupName", 512),
+    "AWS::Logs::QueryDefinition": ("Name", 255),
+    "AWS::SNS::Topic": ("TopicName", 256),
+    "AWS::SQS::Queue": ("QueueName", 80),
+    "AWS::Scheduler::Schedule": ("Name", 64),
+}
+# The longest that a deployment may give.
+LONGEST = {
+    "AWS::AccountId": "1" * 12,
+    "AWS::Region": "ap-southeast-1",
+    "AWS::StackId": "arn:aws:cloudformation:ap-southeast-1:111111111111:stack/" + "s" * 128 + "/" + "i" * 36,
+    "AWS::StackName": "s" * 128,
+}
+
+
+def longest(node):
+    """The longest text that a name comes to."""
+    match node:
+        case str():
+            return node
+        case {"Ref": name}:
+            return LONGEST[name]
+        case {"Fn::Sub": [str() as pattern, dict() as variables]}:
+            known = LONGEST | {name: longest(value) for name, value in variables.items()}
+            return re.sub(r"\$\{([^}]+)\}", lambda found: known[found[1]], pattern)
+        case {"Fn::Sub": str() as pattern}:
+            return longest({"Fn::Sub": [pattern, {}]})
+        case {"Fn::Join": [str() as between, list() as parts]}:
+            return between.join(longest(part) for part in parts)
+        case {"Fn::Select": [index, {"Fn::Split": [str() as between, text]}]}:
+            return longest(text).split(between)[int(index)]
+    raise SystemExit(f"a name is not understood: {node!r}")
+
+
+def check_names(resources):
+    """Every name must fit, however long the stack's name is."""
+    for logical_id, resource in resources.items():
+        name, limit = NAMES.get(resource["Type"], (None, 0))
+        value = resource.get("Properties", {}).get(name)
+        if value is not None and len(longest(value)) > limit:
+            raise SystemExit(f"{logical_id}.{name} may have {limit} characters, and has {len(longest(value))} in a "
+                             "stack with a long name")
+
+
 RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\)")
 
 
@@ -65,6 +120,7 @@ def main(source, target):
         name: str(parameter.get("Default", "0" * 64)) for name, parameter in template["Parameters"].items()
     }
     expanded = transform(template, parameters, NoManagedPolicies())
+    check_names(expanded["Resources"])
     with open(target, "w", encoding="utf-8") as file:
         json.dump(expanded, file, indent=2)
 

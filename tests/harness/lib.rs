@@ -12,6 +12,7 @@
 
 pub mod blocks;
 pub mod client;
+pub mod grants;
 pub mod heard;
 mod looking;
 pub mod secrets;
@@ -313,6 +314,7 @@ impl Bundle {
     /// The same, but nobody looks for secrets.
     pub async fn halt(self) {
         let refused = self.stack.refused_calls();
+        grants::note(&self.stack);
         self.stack.stop().await;
         self.receiver.stop().await;
         self.networks.stop().await;

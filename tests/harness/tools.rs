@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by their environment which tools are there")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

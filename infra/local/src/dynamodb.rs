@@ -413,7 +413,7 @@ mod tests {
     use super::*;
 
     fn table(create: Value) -> Table {
-        Table { name: "Test".into(), create, time_to_live: Some("expires_at".into()) }
+        Table { name: "Test".into(), create, time_to_live: Some("expires_at".into()), key: None }
     }
 
     fn definition(sort_key: &str) -> Value {

@@ -36,4 +36,4 @@ pub use lambda::{Invocation, InvokeError};
 pub use log_sink::{LogLines, LogSink};
 pub use permissions::RefusedCall;
 pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};
-pub use template::{Template, TemplateError};
+pub use template::{Grant, Template, TemplateError};

@@ -4,12 +4,15 @@
 //! judged as that function. All others (tests, AWS clients, what the stack itself does with its queues) may do
 //! everything. Signatures are not checked, so this shows mistakes and keeps nobody out.
 //!
+//! The needed grants can be asked for: those without which an access that was made would have been refused. The
+//! accesses that services make in a function's name (to its queues, its logs and its keys) count as made.
+//!
 //! **Guaranteed:** a call of a function on the tables or queues has no effect, and is answered as a denied one, where
 //! its policies do not allow each part of it; a request of which it cannot be told what it asks for counts as one for
 //! everything. What was refused can be asked for, so that a test can demand that nothing was.
 //!
 //! Not as on the real service: a batch of PartiQL statements is refused whole where one of them is. Rights on keys
-//! (KMS) and logs are not looked at.
+//! (KMS) and logs are checked once, when the template is read.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::template::{ACCOUNT, Access, Policy, Template, queue_arn, table_arn};
+use crate::template::{ACCOUNT, Access, Grant, Policy, Template, queue_arn, table_arn};
 
 /// A call of a function that the template does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -45,6 +48,7 @@ pub(crate) struct Permissions {
     partition_keys: BTreeMap<String, String>,
     /// Each once.
     refused: Mutex<BTreeSet<RefusedCall>>,
+    needed: Mutex<BTreeSet<Grant>>,
 }
 
 impl Permissions {
@@ -64,7 +68,13 @@ impl Permissions {
             policies: policies.collect(),
             partition_keys: partition_keys.collect(),
             refused: Mutex::default(),
+            needed: Mutex::new(needed_by_services(template)),
         }
+    }
+
+    /// The grants that were needed until now.
+    pub(crate) fn needed(&self) -> BTreeSet<Grant> {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was refused until now.
@@ -104,6 +114,8 @@ impl Permissions {
 
     fn judge(&self, function: &str, policy: &Policy, access: Access) -> Result<(), RefusedCall> {
         if policy.allows(&access) {
+            let needed = policy.needed_for(function, &access);
+            self.needed.lock().unwrap_or_else(PoisonError::into_inner).extend(needed);
             return Ok(());
         }
         let Access { action, resource, .. } = access;
@@ -119,6 +131,17 @@ impl Permissions {
     }
 }
 
+/// The grants that are needed for the accesses that services make in functions' names.
+fn needed_by_services(template: &Template) -> BTreeSet<Grant> {
+    let of_function = |function: &crate::template::Function| {
+        let needs = function.needs.iter();
+        let needed: Vec<Grant> =
+            needs.filter_map(|need| function.policy.needed_for(&function.name, &need.access)).collect();
+        needed
+    };
+    template.functions.values().flat_map(of_function).collect()
+}
+
 /// An item or a key, by the names of its attributes.
 type Row<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -132,6 +155,7 @@ struct OnOneTable<'a> {
     #[serde(borrow)]
     item: Option<Row<'a>>,
     return_values: Option<String>,
+    return_values_on_condition_check_failure: Option<String>,
     key_condition_expression: Option<String>,
     #[serde(borrow)]
     expression_attribute_values: Option<Row<'a>>,
@@ -254,7 +278,11 @@ impl Reader<'_> {
         let of_row = row.and_then(|row| self.leading_keys(&request.table_name, std::iter::once(row)));
         Access {
             leading_keys: of_row.or_else(|| self.queried_key(request)),
-            return_values: request.return_values.clone(),
+            return_values: [&request.return_values, &request.return_values_on_condition_check_failure]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             ..Access::new(format!("dynamodb:{operation}"), arn)
         }
     }
@@ -361,6 +389,23 @@ mod tests {
         assert_eq!(asked("PutItem", by_arn), ("PutItem".into(), "T".into(), keys(&["a"])));
         let other = json!({"TableName": "U", "Key": key});
         assert_eq!(asked("DeleteItem", other), ("DeleteItem".into(), "U".into(), None));
+    }
+
+    #[test]
+    fn an_answer_to_a_failed_condition_is_told_too() {
+        let answered = |operation: &str, body: &Value| {
+            let accesses =
+                dynamodb_accesses(operation, body.to_string().as_bytes(), &BTreeMap::new()).unwrap();
+            accesses.into_iter().flat_map(|access| access.return_values).collect::<Vec<_>>()
+        };
+        let mut put = json!({"TableName": "T", "Item": {}});
+        assert!(answered("PutItem", &put).is_empty());
+        put["ReturnValues"] = "NONE".into();
+        put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD".into();
+        assert_eq!(answered("PutItem", &put), ["NONE", "ALL_OLD"]);
+        let update = json!({"TableName": "T", "Key": {}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"});
+        let transaction = json!({"TransactItems": [{"Update": update}]});
+        assert_eq!(answered("TransactWriteItems", &transaction), ["ALL_OLD"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The whole bundle, wired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::log_sink::{LogSink, OpenSink};
 use crate::permissions::{Permissions, RefusedCall};
 use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
-use crate::template::{QueueMapping, REGION, Template, TemplateError};
+use crate::template::{Grant, QueueMapping, REGION, Template, TemplateError};
 
 /// The parameter that lists the deployment's own hosts.
 const OWN_HOSTS: &str = "OwnHosts";
@@ -311,6 +311,13 @@ impl Stack {
     #[must_use]
     pub fn refused_calls(&self) -> Vec<RefusedCall> {
         self.permissions.refused()
+    }
+
+    /// The grants of the template that were needed until now: without each of them, a call that was made would have
+    /// been refused.
+    #[must_use]
+    pub fn needed_grants(&self) -> BTreeSet<Grant> {
+        self.permissions.needed()
     }
 
     /// Stops everything, functions included, and waits until it is gone.

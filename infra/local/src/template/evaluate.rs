@@ -150,9 +150,7 @@ impl Scope {
     fn join(&self, argument: &Node, path: &str) -> Result<String, TemplateError> {
         let [delimiter, list] = arguments(argument, path)?;
         let delimiter = text_of(delimiter, path)?;
-        let parts: Result<Vec<String>, TemplateError> =
-            self.list(list, path)?.iter().map(|value| scalar_text(value, path)).collect();
-        Ok(parts?.join(delimiter))
+        Ok(self.texts(list, path)?.join(delimiter))
     }
 
     fn select(&self, argument: &Node, path: &str) -> Result<Value, TemplateError> {
@@ -226,7 +224,11 @@ impl Scope {
         }
     }
 
-    fn text(&self, node: &Node, path: &str) -> Result<String, TemplateError> {
+    pub(crate) fn texts(&self, node: &Node, path: &str) -> Result<Vec<String>, TemplateError> {
+        self.list(node, path)?.iter().map(|value| scalar_text(value, path)).collect()
+    }
+
+    pub(crate) fn text(&self, node: &Node, path: &str) -> Result<String, TemplateError> {
         match self.value(node, path)? {
             Some(value) => scalar_text(&value, path),
             None => Err(TemplateError::at(path, "AWS::NoValue where a text is needed")),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{Asynchronous, Function, Template, queue_arn};
+use super::model::{Asynchronous, Function, Need, Template, log_group_arn, queue_arn, table_arn};
+use super::parameters::REGION;
 use super::policy::{Access, Policy};
 use super::properties::Properties;
 use super::{TemplateError, events, policy};
@@ -18,6 +19,14 @@ const DEFAULT_MEMORY_MB: u32 = 128;
 const TAKE_MESSAGES: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 
 const SEND: &str = "sqs:SendMessage";
+
+/// The actions of Lambda on a function's log group, by the function's role.
+const WRITE_LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+
+/// The actions of DynamoDB on a table's key, by the role of the function that uses the table (DynamoDB developer guide,
+/// "Authorizing use of your customer managed key").
+const USE_TABLE_KEY: [&str; 5] =
+    ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom"];
 
 pub(crate) fn read(
     name: &str,
@@ -45,7 +54,9 @@ pub(crate) fn read(
         return Err(TemplateError::at(&properties.path_of("Policies"), "mean nothing beside a Role"));
     }
     properties.choice("RecursiveLoop", &["Allow", "Terminate"])?;
-    properties.ignore(&["Description", "Tags"]);
+    let environment_key = properties.text("KmsKeyArn")?;
+    read_deployment(&mut properties)?;
+    properties.ignore(&["Description", "PropagateTags", "Tags"]);
     if let Some(list) = properties.map("Events")? {
         events::read(name, list, into)?;
     }
@@ -64,6 +75,8 @@ pub(crate) fn read(
         asynchronous,
         role,
         policy: policies.unwrap_or_default(),
+        environment_key,
+        needs: Vec::new(),
     };
     into.functions.insert(name.to_owned(), function);
     Ok(())
@@ -156,6 +169,22 @@ fn read_environment(properties: &mut Properties) -> Result<BTreeMap<String, Stri
     Ok(variables)
 }
 
+/// Traces, versions and gradual deployments: one version runs here, and nothing is traced.
+fn read_deployment(properties: &mut Properties) -> Result<(), TemplateError> {
+    properties.choice("Tracing", &["Active", "PassThrough", "Disabled"])?;
+    let alias = properties.text("AutoPublishAlias")?;
+    properties.boolean("AutoPublishAliasAllProperties")?;
+    properties.ignore(&["AutoPublishCodeSha256", "VersionDescription"]);
+    let Some(mut preference) = properties.map("DeploymentPreference")? else { return Ok(()) };
+    if alias.is_none() {
+        // SAM refuses it.
+        return Err(TemplateError::at(preference.path(), "needs an AutoPublishAlias"));
+    }
+    preference.boolean("Enabled")?;
+    preference.ignore(&["Alarms", "Hooks", "PassthroughCondition", "Role", "TriggerConfigurations", "Type"]);
+    preference.finish()
+}
+
 fn read_asynchronous(properties: &mut Properties) -> Result<Asynchronous, TemplateError> {
     let mut read = Asynchronous::default();
     let Some(mut config) = properties.map("EventInvokeConfig")? else { return Ok(read) };
@@ -186,38 +215,75 @@ fn read_dead_letter_queue(properties: &mut Properties) -> Result<Option<String>,
 }
 
 impl Template {
-    /// Gives each function what its role grants, and refuses a role that Lambda could not use for its events.
+    /// Gives each function the permissions of its role, and refuses a role that does not allow an access that a service
+    /// makes by it: Lambda for events, logs and the environment, and DynamoDB for a table's key.
     pub(crate) fn grant(&mut self, roles: &BTreeMap<String, Policy>) -> Result<(), TemplateError> {
-        for function in self.functions.values_mut() {
-            let path = format!("Resources.{}.Properties", function.name);
-            let queues: Vec<_> =
-                self.queue_mappings.iter().filter(|mapping| mapping.function == function.name).collect();
+        let names: Vec<String> = self.functions.keys().cloned().collect();
+        for name in names {
+            let Some(mut function) = self.functions.remove(&name) else { continue };
+            let path = format!("Resources.{name}.Properties.Role");
             match &function.role {
                 Some(arn) => {
                     function.policy = roles.get(arn).cloned().ok_or_else(|| {
-                        TemplateError::at(&format!("{path}.Role"), "is not the ARN of a role of the template")
+                        TemplateError::at(&path, "is not the ARN of a role of the template")
                     })?;
                 }
-                None => {
-                    if !queues.is_empty() {
-                        function.policy.allow(&TAKE_MESSAGES, "*".to_owned());
-                    }
-                    for queue in failed_events(function) {
-                        function.policy.allow(&[SEND], queue_arn(&queue));
-                    }
-                }
+                None => self.grant_as_sam(&mut function),
             }
-            let taken =
-                queues.iter().flat_map(|mapping| TAKE_MESSAGES.map(|action| (action, &mapping.queue)));
-            let sent_to = failed_events(function);
-            for (action, queue) in taken.chain(sent_to.iter().map(|queue| (SEND, queue))) {
-                if !function.policy.allows(&Access::new(action, queue_arn(queue))) {
-                    let why = format!("does not allow {action} on {queue}, which its events need");
-                    return Err(TemplateError::at(&format!("{path}.Role"), &why));
-                }
+            function.needs = self.needs(&function);
+            if let Some(need) = function.needs.iter().find(|need| !function.policy.allows(&need.access)) {
+                let why = format!("does not allow {} on {}", need.access.action, need.why);
+                return Err(TemplateError::at(&path, &why));
             }
+            self.functions.insert(name, function);
         }
         Ok(())
+    }
+
+    /// Adds the permissions that SAM adds to the role that it makes, beside the function's policies.
+    fn grant_as_sam(&self, function: &mut Function) {
+        if self.queue_mappings.iter().any(|mapping| mapping.function == function.name) {
+            function.policy.allow("SAM", &TAKE_MESSAGES, "*".to_owned());
+        }
+        for queue in failed_events(function) {
+            function.policy.allow("SAM", &[SEND], queue_arn(&queue));
+        }
+        if self.log_groups.contains(&function.log_group) {
+            function.policy.allow("SAM", &WRITE_LOGS, "*".to_owned());
+        }
+    }
+
+    /// The accesses that services make in the function's name.
+    fn needs(&self, function: &Function) -> Vec<Need> {
+        let need = |action: &str, arn: String, why: String| Need { access: Access::new(action, arn), why };
+        let via = |action: &str, key: &String, service: &str, why: String| {
+            let via_service = Some(format!("{service}.{REGION}.amazonaws.com"));
+            Need { access: Access { via_service, ..Access::new(action, key) }, why }
+        };
+        let mut needs = Vec::new();
+        for mapping in self.queue_mappings.iter().filter(|mapping| mapping.function == function.name) {
+            let why = format!("{}, which its events need", mapping.queue);
+            needs.extend(TAKE_MESSAGES.map(|action| need(action, queue_arn(&mapping.queue), why.clone())));
+        }
+        for queue in failed_events(function) {
+            needs.push(need(SEND, queue_arn(&queue), format!("{queue}, which its events need")));
+        }
+        if self.log_groups.contains(&function.log_group) {
+            let why = format!("{}, which its logs need", function.log_group);
+            needs.extend(
+                WRITE_LOGS.map(|action| need(action, log_group_arn(&function.log_group), why.clone())),
+            );
+        }
+        if let Some(key) = &function.environment_key {
+            let why = format!("{key}, which its environment needs");
+            needs.push(via("kms:Decrypt", key, "lambda", why));
+        }
+        for table in self.tables.values().filter(|table| function.policy.reaches(&table_arn(&table.name))) {
+            let Some(key) = &table.key else { continue };
+            let why = format!("{key}, which {} needs", table.name);
+            needs.extend(USE_TABLE_KEY.map(|action| via(action, key, "dynamodb", why.clone())));
+        }
+        needs
     }
 }
 
@@ -225,4 +291,73 @@ impl Template {
 fn failed_events(function: &Function) -> Vec<String> {
     let asynchronous = &function.asynchronous;
     asynchronous.on_failure.iter().chain(&asynchronous.dead_letter).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::yaml;
+    use super::*;
+
+    /// The parameters of the repository's template that are never shown, each with a value that can be found again.
+    fn secrets(text: &str) -> BTreeMap<String, String> {
+        let root = yaml::parse(text).unwrap();
+        let parameters = root.get("Parameters").unwrap();
+        let secret = |(name, declaration): &(String, yaml::Node)| {
+            declaration.get("NoEcho")?;
+            Some((name.clone(), format!("planted{name}planted")))
+        };
+        super::super::entries(parameters, "Parameters").unwrap().iter().filter_map(secret).collect()
+    }
+
+    fn repositorys_template() -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn every_route_of_the_configuration_api_is_throttled_lower() {
+        let given = BTreeMap::from([("AdminKeySha256".to_owned(), "0".repeat(64))]);
+        let template = Template::parse(&repositorys_template(), &given, "http://127.0.0.1:1").unwrap();
+        let of_manage = template.routes.iter().filter(|route| route.function == "ManageFunction");
+        let key = |route: &super::super::Route| {
+            format!("{} {}", route.method.as_deref().unwrap_or("ANY"), route.path)
+        };
+        let unthrottled: Vec<String> =
+            of_manage.map(key).filter(|route| !template.throttled.contains(route)).collect();
+        assert!(unthrottled.is_empty(), "HttpApi.RouteSettings lacks {unthrottled:?}");
+    }
+
+    #[test]
+    fn each_function_has_its_own_secrets_under_the_stacks_key() {
+        let text = repositorys_template();
+        let planted = secrets(&text);
+        assert!(planted.len() >= 9, "{planted:?}");
+        let mut given = planted.clone();
+        given.insert("AdminKeySha256".to_owned(), "0".repeat(64));
+        let template = Template::parse(&text, &given, "http://127.0.0.1:1").unwrap();
+        let of = |function: &Function| -> Vec<&str> {
+            let values: Vec<_> = function.environment.values().collect();
+            let found = |value: &String| values.iter().any(|text| text.contains(value.as_str()));
+            planted.iter().filter(|(_, value)| found(value)).map(|(name, _)| name.as_str()).collect()
+        };
+        let collect =
+            ["GoogleClientSecret", "LinkedinClientSecret", "MetaAppSecrets", "MetaAppToken", "XClientSecret"];
+        let ingest = ["LinkedinClientSecret", "LinkedinClientSecrets", "MetaAppSecrets", "MetaVerifyToken"];
+        for (name, expected) in [
+            ("CollectFunction", [&collect[..], &["YoutubeHubSecret"]].concat()),
+            ("DeliverFunction", Vec::new()),
+            ("IngestFunction", [&ingest[..], &["XConsumerSecrets", "YoutubeHubSecret"]].concat()),
+            ("ManageFunction", Vec::new()),
+        ] {
+            assert_eq!(of(&template.functions[name]), expected, "{name}");
+        }
+        let key = "arn:aws:kms:us-east-1:000000000000:key/TokenKey";
+        for function in template.functions.values().filter(|function| !of(function).is_empty()) {
+            assert_eq!(function.environment_key.as_deref(), Some(key), "{}", function.name);
+        }
+        let shown = |value: &String| template.outputs.values().any(|output| output.contains(value.as_str()));
+        assert!(!planted.values().any(shown), "an output shows a secret");
+    }
 }

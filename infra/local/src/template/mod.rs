@@ -3,9 +3,11 @@
 //! **Strict.** A section, resource type, property, event type, intrinsic function or value that is not understood is an
 //! error that names its path; nothing is guessed. These are read (their references must hold) and mean nothing on one
 //! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, keys,
-//! alarms and their topics, dashboards, `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here),
-//! throttling settings of the HTTP API (nothing is throttled by rate), `NoEcho`, and of policies what is not on tables
-//! or queues.
+//! alarms and their topics, dashboards, saved queries, domains, traces, aliases and gradual deployments (one version
+//! runs here), `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here), throttling settings of the
+//! HTTP API (nothing is throttled by rate), `NoEcho`, and of policies what is not on tables, queues, keys or logs.
+//! `Rules` are evaluated: they refuse the same values of parameters as at a deployment. A parameter whose value is in
+//! the Parameter Store must be given its value.
 //!
 //! Tables, queues and functions are named by their logical ids.
 
@@ -17,6 +19,7 @@ mod parameters;
 mod policy;
 mod properties;
 mod resources;
+mod rules;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -28,6 +31,7 @@ use evaluate::{Scope, scalar_text};
 pub use model::{Asynchronous, Function, Queue, QueueMapping, Route, Schedule, Table, Template};
 pub(crate) use model::{function_arn, queue_arn, table_arn};
 pub(crate) use parameters::{ACCOUNT, REGION};
+pub use policy::Grant;
 pub(crate) use policy::{Access, Policy};
 use yaml::Node;
 
@@ -65,6 +69,14 @@ pub enum TemplateError {
         /// The parameter.
         name: String,
         /// What is wrong with its value (which is not repeated: it may be a secret).
+        why: String,
+    },
+    /// The parameters together break a rule.
+    #[error("rule {name}: {why}")]
+    Rule {
+        /// The rule.
+        name: String,
+        /// What it asserts.
         why: String,
     },
 }
@@ -120,10 +132,10 @@ impl Template {
                 scope.conditions.insert(name.clone(), holds);
             }
         }
+        rules::check(root.get("Rules"), &scope)?;
         let resources = root.get("Resources").ok_or_else(|| TemplateError::at("Resources", "is required"))?;
         let resources = resources::declared(entries(resources, "Resources")?, &scope, sqs)?;
-        scope.resources =
-            resources.iter().map(|resource| (resource.name.clone(), resource.attributes.clone())).collect();
+        scope.resources = resources.iter().flat_map(resources::Declared::referable).collect();
         let globals = globals(root.get("Globals"), &scope)?;
         let mut template = Self::default();
         let mut roles = BTreeMap::new();
@@ -156,7 +168,8 @@ fn check_sections(root: &Node) -> Result<(), TemplateError> {
                 | "Metadata"
                 | "Outputs"
                 | "Parameters"
-                | "Resources",
+                | "Resources"
+                | "Rules",
                 _,
             ) => {}
             ("Transform", Node::Text(transform)) if transform == "AWS::Serverless-2016-10-31" => {}

@@ -1,12 +1,12 @@
 //! What the bundle is made of, as the template says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::parameters::{ACCOUNT, REGION};
-use super::policy::Policy;
+use super::policy::{Access, Grant, Policy};
 
 /// The whole bundle.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,18 @@ pub struct Template {
     pub tables: BTreeMap<String, Table>,
     /// The template's outputs.
     pub outputs: BTreeMap<String, String>,
+    /// The names of the log groups.
+    pub(crate) log_groups: BTreeSet<String>,
+    /// The routes with throttling of their own, such as `POST /push/x`.
+    pub(crate) throttled: Vec<String>,
+}
+
+impl Template {
+    /// All grants of the functions' policies: each action on each resource by itself.
+    #[must_use]
+    pub fn grants(&self) -> BTreeSet<Grant> {
+        self.functions.values().flat_map(|function| function.policy.grants(&function.name)).collect()
+    }
 }
 
 /// A Lambda function.
@@ -56,6 +68,10 @@ pub struct Function {
     pub(crate) role: Option<String>,
     /// What it may call.
     pub(crate) policy: Policy,
+    /// The ARN of the key that encrypts its environment variables, if the template names one.
+    pub(crate) environment_key: Option<String>,
+    /// The accesses that services make in its name, which its role must allow.
+    pub(crate) needs: Vec<Need>,
 }
 
 impl Function {
@@ -64,6 +80,15 @@ impl Function {
     pub fn arn(&self) -> String {
         function_arn(&self.name)
     }
+}
+
+/// An access that a service makes in a function's name.
+#[derive(Clone, Debug)]
+pub(crate) struct Need {
+    /// The access.
+    pub(crate) access: Access,
+    /// The name of its resource, and its purpose.
+    pub(crate) why: String,
 }
 
 /// `EventInvokeConfig` and `DeadLetterQueue` of a function.
@@ -152,6 +177,8 @@ pub struct Queue {
     pub attributes: BTreeMap<String, String>,
     /// How long a received message stays invisible.
     pub visibility: Duration,
+    /// The ARNs of the queues that may send their dead messages here, where not every queue may.
+    pub(crate) redrive_from: Option<Vec<String>>,
 }
 
 /// A table.
@@ -163,6 +190,13 @@ pub struct Table {
     pub create: Value,
     /// The attribute that holds an item's time to live.
     pub time_to_live: Option<String>,
+    /// The ARN of the key that encrypts it, if the template names one.
+    pub(crate) key: Option<String>,
+}
+
+/// The ARN of a log group, as `GetAtt` answers it.
+pub(crate) fn log_group_arn(name: &str) -> String {
+    format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*")
 }
 
 /// The ARN of a function.

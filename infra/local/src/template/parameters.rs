@@ -43,7 +43,7 @@ fn pseudo_parameters() -> BTreeMap<String, Value> {
         ("AWS::Partition", "aws"),
         ("AWS::Region", REGION),
         ("AWS::StackName", STACK),
-        ("AWS::StackId", "arn:aws:cloudformation:us-east-1:000000000000:stack/carteiro/local"),
+        ("AWS::StackId", "arn:aws:cloudformation:us-east-1:000000000000:stack/carteiro/carteiro"),
         ("AWS::URLSuffix", "amazonaws.com"),
     ]
     .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
@@ -66,10 +66,17 @@ fn one(name: &str, declaration: &Node, given: Option<&String>) -> Result<Value, 
     declaration.ignore(&["ConstraintDescription", "Description", "NoEcho"]);
     declaration.finish()?;
 
+    let refused = |why: String| TemplateError::Parameter { name: name.to_owned(), why };
+    // Such a parameter names one of the Parameter Store. There is none here, so the given text is the value.
+    let stored = kind.strip_prefix("AWS::SSM::Parameter::Value<").and_then(|kind| kind.strip_suffix('>'));
+    if stored.is_some() && given.is_none() {
+        return Err(refused(
+            "is in the Parameter Store, which is not here: its value must be given".to_owned(),
+        ));
+    }
     let Some(value) = given.cloned().or(default) else {
         return Err(TemplateError::MissingParameter(name.to_owned()));
     };
-    let refused = |why: String| TemplateError::Parameter { name: name.to_owned(), why };
     if let Some(pattern) = pattern {
         // CloudFormation matches the whole value.
         let pattern = Regex::new(&format!("^(?:{pattern})$"))
@@ -84,13 +91,13 @@ fn one(name: &str, declaration: &Node, given: Option<&String>) -> Result<Value, 
         return Err(refused(format!("must be one of {}", allowed.join(", "))));
     }
     check_length(&value, shortest, longest).map_err(refused)?;
-    match kind.as_str() {
-        "String" => Ok(Value::String(value)),
+    match stored.unwrap_or(&kind) {
+        "String" | "AWS::SSM::Parameter::Name" => Ok(Value::String(value)),
         "Number" => {
             check_number(&value, least, most).map_err(refused)?;
             Ok(Value::String(value))
         }
-        "CommaDelimitedList" => {
+        "CommaDelimitedList" | "List<String>" => {
             Ok(Value::Array(value.split(',').map(|part| Value::String(part.trim().to_owned())).collect()))
         }
         _ => Err(TemplateError::at(&path, &format!("the type {kind} is not understood"))),
@@ -168,6 +175,23 @@ mod tests {
         assert_eq!(resolve_one("{Type: Number, Default: 5}", None).unwrap(), "\"5\"");
         assert_eq!(resolve_one("{Type: Number, Default: 5}", Some("6")).unwrap(), "\"6\"");
         assert_eq!(resolve_one("{Type: CommaDelimitedList}", Some("a, b")).unwrap(), r#"["a","b"]"#);
+    }
+
+    #[test]
+    fn a_value_in_the_parameter_store_must_be_given() {
+        let stored = "{Type: 'AWS::SSM::Parameter::Value<String>', Default: /carteiro/secret}";
+        assert_eq!(resolve_one(stored, Some("value")).unwrap(), "\"value\"");
+        assert_eq!(
+            resolve_one(stored, None).unwrap_err(),
+            "parameter P is in the Parameter Store, which is not here: its value must be given"
+        );
+        let list = "{Type: 'AWS::SSM::Parameter::Value<List<String>>'}";
+        assert_eq!(resolve_one(list, Some("a,b")).unwrap(), r#"["a","b"]"#);
+        assert_eq!(resolve_one("{Type: 'AWS::SSM::Parameter::Name', Default: /a}", None).unwrap(), "\"/a\"");
+        assert_eq!(
+            resolve_one("{Type: 'AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>'}", Some("a")).unwrap_err(),
+            "Parameters.P: the type AWS::SSM::Parameter::Value<AWS::EC2::Image::Id> is not understood"
+        );
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Policies: what the template lets a function call on tables and queues, evaluated as IAM evaluates it.
 //!
-//! A call needs a statement that allows it and none that denies it. **Strict:** a statement on tables or queues
-//! that is not understood whole is an error with its path, never an allow: `NotAction`, `NotResource`, policy
+//! A call needs a statement that allows it and none that denies it. **Strict:** a statement on tables, queues, keys or
+//! logs that is not understood whole is an error with its path, never an allow: `NotAction`, `NotResource`, policy
 //! variables, managed policies (but for those that grant logs and traces alone), SAM's policy templates, and conditions
-//! on other keys than `dynamodb:LeadingKeys` and `dynamodb:ReturnValues`, or by other operators than `StringEquals` and
-//! `StringLike`. Statements on other services are checked for their form, and grant nothing here.
+//! on other keys than `dynamodb:LeadingKeys`, `dynamodb:ReturnValues` and `kms:ViaService`, or by other operators than
+//! `StringEquals` and `StringLike`. Statements on other services are checked for their form, and grant nothing here.
+//!
+//! Stricter than IAM: a condition on `dynamodb:ReturnValues` bounds `ReturnValuesOnConditionCheckFailure` too, for
+//! which IAM has no key. Both answer the row as it was.
 //!
 //! A function without a role gets what SAM adds to the one that it makes: to take messages from any queue, where a
 //! queue wakes it (`AWSLambdaSQSQueueExecutionRole`), and to send to where its failed events go.
+
+use std::fmt;
 
 use serde_json::Value;
 
@@ -23,21 +28,49 @@ const WITHOUT_DATA: [&str; 2] = ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWr
 pub(crate) struct Access {
     /// Such as `dynamodb:GetItem`.
     pub(crate) action: String,
-    /// The ARN of a table, an index or a queue; `*` where the request names none.
+    /// The ARN of a table, an index, a queue, a key or a log stream; `*` where the request names none.
     pub(crate) resource: String,
     /// The partition keys that the request names, where it can be told.
     pub(crate) leading_keys: Option<Vec<String>>,
-    /// The request's `ReturnValues`, if it has some.
-    pub(crate) return_values: Option<String>,
+    /// The request's `ReturnValues` and `ReturnValuesOnConditionCheckFailure`, as far as it has them.
+    pub(crate) return_values: Vec<String>,
+    /// The service that makes the call in the function's name, such as `lambda.us-east-1.amazonaws.com`.
+    pub(crate) via_service: Option<String>,
+}
+
+/// One action on one resource that a statement allows a function.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// The function's logical id.
+    pub function: String,
+    /// The statement's `Sid`.
+    pub sid: String,
+    /// The action, as a pattern in lower case.
+    pub action: String,
+    /// The resource, as a pattern.
+    pub resource: String,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, sid, action, resource } = self;
+        write!(f, "{function} {sid} {action} {resource}")
+    }
 }
 
 impl Access {
     pub(crate) fn new(action: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { action: action.into(), resource: resource.into(), leading_keys: None, return_values: None }
+        Self {
+            action: action.into(),
+            resource: resource.into(),
+            leading_keys: None,
+            return_values: Vec::new(),
+            via_service: None,
+        }
     }
 }
 
-/// All statements on tables and queues that hold for somebody.
+/// All statements on tables, queues, keys and logs that hold for somebody.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     statements: Vec<Statement>,
@@ -51,6 +84,7 @@ enum Effect {
 
 #[derive(Clone, Debug)]
 struct Statement {
+    sid: String,
     effect: Effect,
     /// Patterns in lower case: IAM does not mind the case of actions.
     actions: Vec<String>,
@@ -66,6 +100,7 @@ enum ConditionKey {
     ReturnValues {
         if_exists: bool,
     },
+    ViaService,
 }
 
 #[derive(Clone, Debug)]
@@ -86,8 +121,38 @@ impl Policy {
         holds(Effect::Allow, false) && !holds(Effect::Deny, true)
     }
 
-    pub(super) fn allow(&mut self, actions: &[&str], resource: String) {
+    /// All grants of the statements: each action on each resource by itself.
+    pub(crate) fn grants(&self, function: &str) -> Vec<Grant> {
+        let allowing = self.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        allowing.flat_map(|statement| statement.grants(function, |_| true, |_| true)).collect()
+    }
+
+    /// The grant without which an access that is allowed would be refused: the only one that allows it.
+    pub(crate) fn needed_for(&self, function: &str, access: &Access) -> Option<Grant> {
+        let action = access.action.to_ascii_lowercase();
+        let allowing = self
+            .statements
+            .iter()
+            .filter(|statement| statement.effect == Effect::Allow && statement.applies_to(access, false));
+        let mut grants = allowing.flat_map(|statement| {
+            let of_action = |pattern: &str| matches(pattern, &action);
+            statement.grants(function, of_action, |pattern| matches(pattern, &access.resource))
+        });
+        grants.next().filter(|_| grants.next().is_none())
+    }
+
+    /// Whether any statement allows anything on a table.
+    pub(super) fn reaches(&self, table: &str) -> bool {
+        let allowing = self.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        let of_tables = |action: &String| action == "*" || action.starts_with("dynamodb:");
+        allowing
+            .filter(|statement| statement.actions.iter().any(of_tables))
+            .any(|statement| statement.resources.iter().any(|pattern| matches(pattern, table)))
+    }
+
+    pub(super) fn allow(&mut self, sid: &str, actions: &[&str], resource: String) {
         self.statements.push(Statement {
+            sid: sid.to_owned(),
             effect: Effect::Allow,
             actions: actions.iter().map(|action| action.to_ascii_lowercase()).collect(),
             resources: vec![resource],
@@ -97,6 +162,24 @@ impl Policy {
 }
 
 impl Statement {
+    /// The grants of the actions and resources that are asked for.
+    fn grants(
+        &self,
+        function: &str,
+        of_action: impl Fn(&str) -> bool,
+        of_resource: impl Fn(&str) -> bool,
+    ) -> Vec<Grant> {
+        let actions = self.actions.iter().filter(|action| of_action(action));
+        let grant = |action: &String, resource: &String| Grant {
+            function: function.to_owned(),
+            sid: self.sid.clone(),
+            action: action.clone(),
+            resource: resource.clone(),
+        };
+        let resources = || self.resources.iter().filter(|resource| of_resource(resource));
+        actions.flat_map(|action| resources().map(move |resource| grant(action, resource))).collect()
+    }
+
     fn applies_to(&self, access: &Access, unknown: bool) -> bool {
         let action = access.action.to_ascii_lowercase();
         self.actions.iter().any(|pattern| matches(pattern, &action))
@@ -113,7 +196,11 @@ impl Condition {
                 access.leading_keys.as_ref().map(|keys| keys.iter().all(|key| self.names(key)))
             }
             ConditionKey::ReturnValues { if_exists } => {
-                Some(access.return_values.as_ref().map_or(if_exists, |value| self.names(value)))
+                let values = &access.return_values;
+                Some(if values.is_empty() { if_exists } else { values.iter().all(|value| self.names(value)) })
+            }
+            ConditionKey::ViaService => {
+                Some(access.via_service.as_ref().is_some_and(|service| self.names(service)))
             }
         }
     }
@@ -219,7 +306,7 @@ fn read_document(document: Value, path: &str, into: &mut Policy) -> Result<(), T
     Ok(())
 }
 
-/// The statement, as far as it is on tables and queues.
+/// The statement, as far as it is on tables, queues, keys and logs.
 fn read_statement(mut statement: Properties) -> Result<Option<Statement>, TemplateError> {
     let path = statement.path().to_owned();
     let missing = |what: &str| TemplateError::at(&path, &format!("{what} is required"));
@@ -232,9 +319,9 @@ fn read_statement(mut statement: Properties) -> Result<Option<Statement>, Templa
     let actions = some(statement.one_or_many("Action")?).ok_or_else(|| missing("Action"))?;
     let resources = some(statement.one_or_many("Resource")?).ok_or_else(|| missing("Resource"))?;
     let condition = statement.map("Condition")?;
-    statement.ignore(&["Sid"]);
+    let sid = statement.text("Sid")?.unwrap_or_default();
     statement.finish()?;
-    let actions = data_actions(actions, &format!("{path}.Action"))?;
+    let actions = judged_actions(actions, &format!("{path}.Action"))?;
     if actions.is_empty() {
         return Ok(None);
     }
@@ -244,17 +331,17 @@ fn read_statement(mut statement: Properties) -> Result<Option<Statement>, Templa
     }
     check_variables(&resources, &path)?;
     let conditions = condition.map(read_conditions).transpose()?.unwrap_or_default();
-    Ok(Some(Statement { effect, actions, resources, conditions }))
+    Ok(Some(Statement { sid, effect, actions, resources, conditions }))
 }
 
-/// The actions on tables and queues, in lower case.
-fn data_actions(actions: Vec<String>, path: &str) -> Result<Vec<String>, TemplateError> {
+/// The actions on tables, queues, keys and logs, in lower case.
+fn judged_actions(actions: Vec<String>, path: &str) -> Result<Vec<String>, TemplateError> {
     let mut kept = Vec::with_capacity(actions.len());
     for action in actions {
         let service = action.split_once(':').map(|(service, _)| service.to_ascii_lowercase());
         match service.as_deref() {
             None if action == "*" => kept.push(action),
-            Some("dynamodb" | "sqs") => kept.push(action.to_ascii_lowercase()),
+            Some("dynamodb" | "kms" | "logs" | "sqs") => kept.push(action.to_ascii_lowercase()),
             Some(other) if other.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => {}
             _ => return Err(TemplateError::at(path, &format!("{action} is not an action"))),
         }
@@ -306,6 +393,7 @@ fn read_operator(operator: &str, key: &str, path: &str) -> Result<(ConditionKey,
     match (key, for_all) {
         ("dynamodb:LeadingKeys", true) => Ok((ConditionKey::LeadingKeys, like)),
         ("dynamodb:ReturnValues", false) => Ok((ConditionKey::ReturnValues { if_exists }, like)),
+        ("kms:ViaService", false) if !if_exists => Ok((ConditionKey::ViaService, like)),
         _ => Err(TemplateError::at(path, &format!("{operator} on {key} is not understood"))),
     }
 }
@@ -402,12 +490,62 @@ mod tests {
             "Condition": {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}},
         }]))
         .unwrap();
-        let put = |values: Option<&str>| {
-            let return_values = values.map(str::to_owned);
+        let put = |values: &[&str]| {
+            let return_values = values.iter().map(|value| (*value).to_owned()).collect();
             policy.allows(&Access { return_values, ..Access::new("dynamodb:PutItem", "arn:t") })
         };
-        assert!(put(None) && put(Some("NONE")));
-        assert!(!put(Some("ALL_OLD")));
+        assert!(put(&[]) && put(&["NONE"]) && put(&["NONE", "NONE"]));
+        assert!(!put(&["ALL_OLD"]));
+        assert!(!put(&["NONE", "ALL_OLD"]), "a failed condition must not answer the row either");
+    }
+
+    #[test]
+    fn a_key_is_used_through_the_named_service_alone() {
+        let policy = read(&json!([{
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Resource": "arn:k",
+            "Condition": {"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}},
+        }]))
+        .unwrap();
+        let uses = |service: Option<&str>| {
+            let via_service = service.map(str::to_owned);
+            policy.allows(&Access { via_service, ..Access::new("kms:Decrypt", "arn:k") })
+        };
+        assert!(uses(Some("dynamodb.us-east-1.amazonaws.com")));
+        assert!(!uses(Some("lambda.us-east-1.amazonaws.com")));
+        assert!(!uses(None));
+    }
+
+    /// Without a grant that the recorder calls needed, the access is refused, and all others stay allowed.
+    #[test]
+    fn a_grant_is_needed_where_its_removal_refuses_the_call() {
+        let statements = json!([
+            {
+                "Sid": "A",
+                "Effect": "Allow",
+                "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
+                "Resource": ["arn:t", "arn:u"],
+            },
+            {"Sid": "B", "Effect": "Allow", "Action": "dynamodb:Put*", "Resource": "arn:u"},
+        ]);
+        let policy = read(&statements).unwrap();
+        let needed = |action: &str, resource: &str| {
+            let grant = policy.needed_for("F", &Access::new(action, resource));
+            grant.map(|grant| grant.to_string())
+        };
+        assert_eq!(policy.grants("F").len(), 5);
+        assert_eq!(needed("dynamodb:GetItem", "arn:t").as_deref(), Some("F A dynamodb:getitem arn:t"));
+        assert_eq!(needed("dynamodb:PutItem", "arn:t").as_deref(), Some("F A dynamodb:putitem arn:t"));
+        assert_eq!(needed("dynamodb:PutItem", "arn:u"), None, "two grants allow it");
+        assert_eq!(needed("dynamodb:Query", "arn:t"), None, "no grant allows it");
+        let mut without = statements;
+        without[0]["Action"] = json!(["dynamodb:PutItem"]);
+        let without = read(&without).unwrap();
+        assert!(!allows(&without, "dynamodb:GetItem", "arn:t"));
+        assert!(
+            allows(&without, "dynamodb:PutItem", "arn:t") && allows(&without, "dynamodb:PutItem", "arn:u")
+        );
     }
 
     #[test]
@@ -447,9 +585,8 @@ mod tests {
     fn a_statement_on_another_service_grants_nothing() {
         let policy = read(&json!([{
             "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Action": ["s3:GetObject", "xray:Put*"],
             "Resource": "*",
-            "Condition": {"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}},
         }]))
         .unwrap();
         assert!(policy.statements.is_empty());

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::evaluate::{Attributes, Scope};
-use super::model::{Queue, Table, Template, function_arn, queue_arn, queue_url, role_arn, table_arn};
+use super::model::{
+    Queue, Table, Template, function_arn, log_group_arn, queue_arn, queue_url, role_arn, table_arn,
+};
 use super::parameters::{ACCOUNT, REGION};
 use super::policy::{self, Policy};
 use super::properties::Properties;
@@ -21,6 +23,7 @@ enum Kind {
     Queue,
     Table,
     Role,
+    LogGroup,
     /// Means nothing on one machine; its references must hold.
     Inert,
 }
@@ -69,14 +72,19 @@ fn kind_of(type_name: &str) -> Option<Kind> {
         "AWS::SQS::Queue" => Kind::Queue,
         "AWS::DynamoDB::Table" => Kind::Table,
         "AWS::IAM::Role" => Kind::Role,
-        "AWS::Logs::LogGroup"
+        "AWS::Logs::LogGroup" => Kind::LogGroup,
+        "AWS::ApiGatewayV2::ApiMapping"
+        | "AWS::ApiGatewayV2::DomainName"
         | "AWS::Logs::MetricFilter"
+        | "AWS::Logs::QueryDefinition"
         | "AWS::CloudWatch::Alarm"
         | "AWS::CloudWatch::CompositeAlarm"
         | "AWS::CloudWatch::Dashboard"
         | "AWS::KMS::Alias"
         | "AWS::KMS::Key"
+        | "AWS::SNS::Subscription"
         | "AWS::SNS::Topic"
+        | "AWS::SNS::TopicPolicy"
         | "AWS::SQS::QueuePolicy" => Kind::Inert,
         _ => return None,
     })
@@ -97,9 +105,13 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
         (Kind::HttpApi, _) => {
             Attributes { reference: crate::ids::API_ID.to_owned(), ..Attributes::default() }
         }
-        (Kind::Inert, "AWS::Logs::LogGroup") => {
-            named(format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"))
-        }
+        (Kind::LogGroup, _) => named(log_group_arn(name)),
+        (Kind::Inert, "AWS::ApiGatewayV2::DomainName") => Attributes {
+            reference: name.to_owned(),
+            attributes: ["RegionalDomainName", "RegionalHostedZoneId"]
+                .map(|attribute| (attribute, format!("{name}.{attribute}")))
+                .into(),
+        },
         (Kind::Inert, "AWS::KMS::Key") => {
             let arn = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}");
             Attributes {
@@ -119,6 +131,25 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
 }
 
 impl Declared<'_> {
+    /// The names that can be referred to: its own, and those that SAM adds.
+    pub(crate) fn referable(&self) -> Vec<(String, Attributes)> {
+        let reference = |name: &str, reference: String| {
+            (format!("{}.{name}", self.name), Attributes { reference, ..Attributes::default() })
+        };
+        let mut names = vec![(self.name.clone(), self.attributes.clone())];
+        let alias = self.node.get("Properties").and_then(|properties| properties.get("AutoPublishAlias"));
+        match self.kind {
+            Kind::HttpApi => names.push(reference("Stage", "$default".to_owned())),
+            Kind::Function if alias.is_some() => {
+                let arn = function_arn(&self.name);
+                names.push(reference("Alias", format!("{arn}:alias")));
+                names.push(reference("Version", format!("{arn}:1")));
+            }
+            _ => {}
+        }
+        names
+    }
+
     /// Reads the resource into the model.
     pub(crate) fn read(
         &self,
@@ -143,11 +174,15 @@ impl Declared<'_> {
         let at = format!("{path}.Properties");
         match self.kind {
             Kind::Inert => Ok(()),
+            Kind::LogGroup => {
+                into.log_groups.insert(self.name.clone());
+                Ok(())
+            }
             Kind::Role => {
                 roles.insert(role_arn(&self.name), policy::read_role(properties, &at)?);
                 Ok(())
             }
-            Kind::HttpApi => read_http_api(Properties::new(properties, &at)?),
+            Kind::HttpApi => read_http_api(Properties::new(properties, &at)?, into),
             Kind::Queue => {
                 let queue = read_queue(&self.name, Properties::new(properties, &at)?)?;
                 into.queues.insert(self.name.clone(), queue);
@@ -184,16 +219,25 @@ impl Declared<'_> {
     }
 }
 
-fn read_http_api(mut properties: Properties) -> Result<(), TemplateError> {
+fn read_http_api(mut properties: Properties, into: &mut Template) -> Result<(), TemplateError> {
     properties.choice("StageName", &["$default"])?;
-    properties.ignore(&[
-        "AccessLogSettings",
-        "DefaultRouteSettings",
-        "Description",
-        "FailOnWarnings",
-        "RouteSettings",
-        "Tags",
-    ]);
+    if let Some(mut log) = properties.map("AccessLogSettings")? {
+        log.required_text("DestinationArn")?;
+        log.required_text("Format")?;
+        log.finish()?;
+    }
+    if let Some(mut domain) = properties.map("Domain")? {
+        domain.required_text("DomainName")?;
+        domain.required_text("CertificateArn")?;
+        domain.ignore(&["BasePath", "EndpointConfiguration", "Route53", "SecurityPolicy"]);
+        domain.finish()?;
+    }
+    // Here the default endpoint is the only one.
+    properties.boolean("DisableExecuteApiEndpoint")?;
+    if let Some(settings) = properties.map("RouteSettings")? {
+        into.throttled.extend(settings.into_entries().map(|(route, ..)| route));
+    }
+    properties.ignore(&["DefaultRouteSettings", "Description", "FailOnWarnings", "PropagateTags", "Tags"]);
     properties.finish()
 }
 
@@ -221,10 +265,31 @@ fn read_queue(name: &str, mut properties: Properties) -> Result<Queue, TemplateE
         let policy = json!({"deadLetterTargetArn": target, "maxReceiveCount": count});
         attributes.insert("RedrivePolicy".to_owned(), policy.to_string());
     }
+    let redrive_from = match properties.map("RedriveAllowPolicy")? {
+        Some(policy) => read_redrive_allow_policy(policy)?,
+        None => None,
+    };
     properties.ignore(&["KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "SqsManagedSseEnabled", "Tags"]);
     properties.finish()?;
     let seconds = attributes.get("VisibilityTimeout").and_then(|text| text.parse().ok()).unwrap_or(30);
-    Ok(Queue { name: name.to_owned(), attributes, visibility: Duration::from_secs(seconds) })
+    let visibility = Duration::from_secs(seconds);
+    Ok(Queue { name: name.to_owned(), attributes, visibility, redrive_from })
+}
+
+/// The queues that may send their dead messages here, where not every queue may.
+fn read_redrive_allow_policy(mut policy: Properties) -> Result<Option<Vec<String>>, TemplateError> {
+    let path = policy.path_of("sourceQueueArns");
+    let permission = policy.choice("redrivePermission", &["allowAll", "byQueue", "denyAll"])?;
+    let sources = policy.scalars("sourceQueueArns")?;
+    let at = policy.path().to_owned();
+    policy.finish()?;
+    match (permission.as_deref(), sources) {
+        (Some("allowAll"), None) => Ok(None),
+        (Some("denyAll"), None) => Ok(Some(Vec::new())),
+        (Some("byQueue"), Some(sources)) if (1..=10).contains(&sources.len()) => Ok(Some(sources)),
+        (None, _) => Err(TemplateError::at(&at, "redrivePermission is required")),
+        _ => Err(TemplateError::at(&path, "is for byQueue, which needs from 1 to 10 queues")),
+    }
 }
 
 fn read_table(name: &str, mut properties: Properties) -> Result<Table, TemplateError> {
@@ -250,17 +315,23 @@ fn read_table(name: &str, mut properties: Properties) -> Result<Table, TemplateE
         }
         specification.finish()?;
     }
+    let mut key = None;
+    if let Some(mut encryption) = properties.map("SSESpecification")? {
+        encryption.boolean("SSEEnabled")?;
+        encryption.choice("SSEType", &["KMS"])?;
+        key = encryption.text("KMSMasterKeyId")?;
+        encryption.finish()?;
+    }
+    properties.boolean("DeletionProtectionEnabled")?;
     properties.ignore(&[
         "ContributorInsightsSpecification",
-        "DeletionProtectionEnabled",
         "OnDemandThroughput",
         "PointInTimeRecoverySpecification",
-        "SSESpecification",
         "TableClass",
         "Tags",
     ]);
     properties.finish()?;
-    Ok(Table { name: name.to_owned(), create, time_to_live })
+    Ok(Table { name: name.to_owned(), create, time_to_live, key })
 }
 
 impl Template {
@@ -306,14 +377,29 @@ impl Template {
             let path = format!("Resources.{}.Properties.RedrivePolicy", queue.name);
             let policy: Value = serde_json::from_str(policy).unwrap_or_default();
             let target = policy["deadLetterTargetArn"].as_str().unwrap_or_default();
-            if !self.queues.keys().any(|name| queue_arn(name) == target) {
+            let Some(dead) = self.queues.values().find(|dead| queue_arn(&dead.name) == target) else {
                 return Err(TemplateError::at(&path, "deadLetterTargetArn is no queue of the template"));
+            };
+            let own = queue_arn(&queue.name);
+            if dead.redrive_from.as_ref().is_some_and(|sources| !sources.contains(&own)) {
+                let why = format!("the RedriveAllowPolicy of {} does not allow it", dead.name);
+                return Err(TemplateError::at(&path, &why));
             }
         }
         Ok(())
     }
 
     fn check_routes(&self) -> Result<(), TemplateError> {
+        let key =
+            |route: &super::Route| format!("{} {}", route.method.as_deref().unwrap_or("ANY"), route.path);
+        let routes: Vec<String> = self.routes.iter().map(key).collect();
+        if let Some(unknown) = self.throttled.iter().find(|route| !routes.contains(*route)) {
+            // The deployment would fail.
+            return Err(TemplateError::at(
+                "RouteSettings",
+                &format!("{unknown} is no route of the HTTP API"),
+            ));
+        }
         for (at, route) in self.routes.iter().enumerate() {
             let same = |other: &&super::Route| other.method == route.method && other.path == route.path;
             if let Some(other) = self.routes[..at].iter().find(same) {

@@ -94,8 +94,8 @@ fn short_call(tag: &str, argument: Node, path: &str) -> Result<Node, TemplateErr
     let name = tag.strip_prefix('!').unwrap_or(tag);
     let long = match name {
         "Ref" | "Condition" => name.to_owned(),
-        "And" | "Equals" | "FindInMap" | "GetAtt" | "If" | "Join" | "Not" | "Or" | "Select" | "Split"
-        | "Sub" => {
+        "And" | "Contains" | "EachMemberEquals" | "EachMemberIn" | "Equals" | "FindInMap" | "GetAtt"
+        | "If" | "Join" | "Not" | "Or" | "Select" | "Split" | "Sub" => {
             format!("Fn::{name}")
         }
         _ => return Err(TemplateError::at(path, &format!("the function !{name} is not understood"))),

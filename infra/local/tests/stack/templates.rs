@@ -85,7 +85,25 @@ fn a_function_that_is_not_understood_is_refused_with_its_path() {
         ("Layers: [x]".into(), format!("{at}.Layers: this property is not understood")),
         ("Timeout: 901".into(), format!("{at}.Timeout: 901 is not a whole number from 1 to 900")),
         ("Timeout: 1.5".into(), format!("{at}.Timeout: 1.5 is not a whole number from 1 to 900")),
-        ("Tracing: Active".into(), format!("{at}.Tracing: this property is not understood")),
+        (
+            "Tracing: Loud".into(),
+            format!("{at}.Tracing: Loud is not understood (only Active, PassThrough, Disabled)"),
+        ),
+        (
+            "DeploymentPreference: {Type: AllAtOnce}".into(),
+            format!("{at}.DeploymentPreference: needs an AutoPublishAlias"),
+        ),
+        (
+            "AutoPublishAlias: live\nDeploymentPreference: {Colour: red}".into(),
+            format!("{at}.DeploymentPreference.Colour: this property is not understood"),
+        ),
+        (
+            "KmsKeyArn: arn:aws:kms:us-east-1:000000000000:key/K".into(),
+            format!(
+                "{at}.Role: does not allow kms:Decrypt on arn:aws:kms:us-east-1:000000000000:key/K, which its \
+                 environment needs"
+            ),
+        ),
         (
             "RecursiveLoop: Maybe".into(),
             format!("{at}.RecursiveLoop: Maybe is not understood (only Allow, Terminate)"),
@@ -215,11 +233,151 @@ fn a_role_must_exist_and_allow_what_the_functions_events_need() {
     }
 }
 
+/// A table under a key, and a function with a log group whose role allows these actions on each of them.
+fn with_key(table: &str, key: &str, logs: &str) -> String {
+    let statement = |actions: &str, resource: &str| {
+        format!("{{Effect: Allow, Action: [{actions}], Resource: {resource}, Condition: CONDITION}}")
+    };
+    let condition = "{StringEquals: {'kms:ViaService': dynamodb.us-east-1.amazonaws.com}}";
+    let on_table = statement(table, "!GetAtt T.Arn").replace(", Condition: CONDITION", "");
+    let on_key = statement(key, "!GetAtt K.Arn").replace("CONDITION", condition);
+    let on_logs = statement(logs, "!GetAtt L.Arn").replace(", Condition: CONDITION", "");
+    format!(
+        "{}  L:\n    Type: AWS::Logs::LogGroup\n  K:\n    Type: AWS::KMS::Key\n\
+         \x20 T:\n    Type: AWS::DynamoDB::Table\n    Properties: {{BillingMode: PAY_PER_REQUEST, KeySchema: [], \
+         AttributeDefinitions: [], SSESpecification: {{SSEEnabled: true, SSEType: KMS, KMSMasterKeyId: !GetAtt K.Arn}}}}\n\
+         \x20 R:\n    Type: AWS::IAM::Role\n    Properties: {{AssumeRolePolicyDocument: {{}}, Policies: [{{PolicyName: p, \
+         PolicyDocument: {{Statement: [{on_table}, {on_key}, {on_logs}]}}}}]}}\n",
+        with_function("Role: !GetAtt R.Arn\nLoggingConfig: {LogGroup: !Ref L}")
+    )
+}
+
+#[test]
+fn a_role_must_allow_what_logs_and_a_tables_key_need() {
+    let get = "dynamodb:GetItem";
+    let key = "kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey*, kms:ReEncrypt*";
+    let logs = "logs:CreateLogStream, logs:PutLogEvents";
+    assert_eq!(parse(&with_key(get, key, logs)).map(|_| ()), Ok(()));
+    let arn = "arn:aws:kms:us-east-1:000000000000:key/K";
+    let without = |from: &str, action: &str| {
+        let kept: Vec<_> = from.split(", ").filter(|kept| *kept != action).collect();
+        kept.join(", ")
+    };
+    for action in key.split(", ") {
+        let asked = action.replace("ReEncrypt*", "ReEncryptFrom").replace('*', "");
+        let expected = format!("Resources.F.Properties.Role: does not allow {asked} on {arn}, which T needs");
+        assert_eq!(parse(&with_key(get, &without(key, action), logs)).map(|_| ()), Err(expected));
+    }
+    for action in logs.split(", ") {
+        let expected =
+            format!("Resources.F.Properties.Role: does not allow {action} on L, which its logs need");
+        assert_eq!(parse(&with_key(get, key, &without(logs, action))).map(|_| ()), Err(expected));
+    }
+}
+
+#[test]
+fn settings_without_a_meaning_on_one_machine_are_accepted() {
+    let lines = "Tracing: Active\nAutoPublishAlias: live\nAutoPublishAliasAllProperties: true\n\
+        DeploymentPreference: {Type: Canary10Percent5Minutes, Alarms: [!Ref Q]}\nTags: {a: b}";
+    let text = format!(
+        "{}  S:\n    Type: AWS::Logs::QueryDefinition\n    Properties: {{Name: a, QueryString: b}}\n\
+         \x20 D:\n    Type: AWS::ApiGatewayV2::DomainName\n    Properties: {{DomainName: a.example}}\n\
+         \x20 M:\n    Type: AWS::ApiGatewayV2::ApiMapping\n    Properties: {{Stage: !Ref Api.Stage}}\n\
+         Outputs:\n  Alias: {{Value: !Ref F.Alias}}\n  Target: {{Value: !GetAtt D.RegionalDomainName}}\n",
+        with_function(lines)
+    );
+    let outputs = parse(&text).unwrap().outputs;
+    assert_eq!(outputs["Alias"], "arn:aws:lambda:us-east-1:000000000000:function:F:alias");
+    assert_eq!(outputs["Target"], "D.RegionalDomainName");
+    let without = text
+        .replace("AutoPublishAlias: live", "Description: x")
+        .replace("DeploymentPreference: {Type: Canary10Percent5Minutes, Alarms: [!Ref Q]}", "Description: x");
+    assert!(parse(&without).is_err(), "there is no alias to refer to");
+}
+
+#[test]
+fn throttling_of_a_route_that_is_not_there_is_refused() {
+    let api = |route: &str| {
+        with_function("Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /a}}}")
+            .replace(
+                "    Type: AWS::Serverless::HttpApi\n",
+                &format!(
+                    "    Type: AWS::Serverless::HttpApi\n    Properties: {{RouteSettings: {{{route}: \
+                 {{ThrottlingRateLimit: 1}}}}}}\n"
+                ),
+            )
+    };
+    assert_eq!(parse(&api("GET /a")).map(|_| ()), Ok(()));
+    assert_eq!(
+        parse(&api("POST /a")).map(|_| ()),
+        Err("RouteSettings: POST /a is no route of the HTTP API".to_owned())
+    );
+}
+
+/// Keys and items may be in a path, a query, a header and a body.
+#[test]
+fn the_access_log_says_nothing_of_a_requests_content() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let variable = |rest: &str| rest.split(['"', '\'']).next().unwrap_or_default().to_owned();
+    let logged: Vec<String> = text.split("$context.").skip(1).map(variable).collect();
+    let allowed = ["routeKey", "status", "responseLatency", "identity.sourceIp", "error.responseType"];
+    assert_eq!(logged, allowed);
+}
+
+#[test]
+fn the_repositorys_domain_needs_a_certificate() {
+    let key = "0".repeat(64);
+    let domain = ("DomainName", "push.example.com");
+    assert_eq!(
+        read(&[("AdminKeySha256", &key), domain]).unwrap_err(),
+        "rule DomainHasCertificate: DomainName needs DomainCertificateArn."
+    );
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/a-b";
+    let template = read(&[("AdminKeySha256", &key), domain, ("DomainCertificateArn", certificate)]).unwrap();
+    assert_eq!(template.outputs["ApiUrl"], "https://push.example.com");
+    assert_eq!(template.outputs["XPushUrl"], "https://push.example.com/push/x");
+    assert_eq!(
+        template.functions["CollectFunction"].environment["PUSH_BASE_URL"],
+        "https://push.example.com"
+    );
+    assert_eq!(template.functions["ManageFunction"].environment["OWN_HOSTS"], "push.example.com,");
+    let deliver = &template.functions["DeliverFunction"].environment["OWN_HOSTS"];
+    assert!(deliver.ends_with(",push.example.com,"), "{deliver}");
+}
+
 #[test]
 fn a_template_that_is_not_understood_is_refused_with_its_path() {
     for (text, expected) in [
         ("a: [", "not a YAML template"),
-        ("Resources: {}\nRules: {}", "Rules: this section is not understood"),
+        ("Resources: {}\nHooks: {}", "Hooks: this section is not understood"),
+        (
+            "Resources: {}\nRules: {R: {Assertions: [{Assert: !Equals [1, 2], AssertDescription: no}]}}",
+            "rule R: no",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {RedriveAllowPolicy: {redrivePermission: some}}}}",
+            "Resources.A.Properties.RedriveAllowPolicy.redrivePermission: some is not understood (only allowAll, \
+             byQueue, denyAll)",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {RedriveAllowPolicy: {redrivePermission: byQueue}}}}",
+            "Resources.A.Properties.RedriveAllowPolicy.sourceQueueArns: is for byQueue, which needs from 1 to 10 queues",
+        ),
+        (
+            "Resources: {A: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt D.Arn, \
+             maxReceiveCount: 1}}}, D: {Type: AWS::SQS::Queue, Properties: {RedriveAllowPolicy: \
+             {redrivePermission: denyAll}}}}",
+            "Resources.A.Properties.RedrivePolicy: the RedriveAllowPolicy of D does not allow it",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Serverless::HttpApi, Properties: {AccessLogSettings: {Format: x}}}}",
+            "Resources.A.Properties.AccessLogSettings.DestinationArn: is required",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Serverless::HttpApi, Properties: {Domain: {DomainName: x}}}}",
+            "Resources.A.Properties.Domain.CertificateArn: is required",
+        ),
         (
             "Transform: AWS::Include\nResources: {}",
             "Transform: only AWS::Serverless-2016-10-31 is understood",
