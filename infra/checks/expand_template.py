@@ -114,8 +114,10 @@ def main(source, target):
     for expression in schedule_expressions(template):
         if not RATE.fullmatch(expression):
             raise SystemExit(f"not a schedule expression: {expression}")
-    # `sam build` puts an archive's address where the source's folder was.
-    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    # `sam build` and `sam package` put an archive's address where the source's folder was.
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
     parameters = {
         name: str(parameter.get("Default", "0" * 64)) for name, parameter in template["Parameters"].items()
     }

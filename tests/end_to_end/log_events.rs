@@ -108,6 +108,10 @@ const EVENTS: &[Event] = &[
     ("page.token_marked", Info, "ingest, collect", "page, network, state", "the token's known state or end changed"),
     ("page.token_told", Warn, "ingest, collect", "page, network, state, notice",
      "a page's token is or will be in trouble, and its account was notified"),
+    ("parameters.not_answered", Error, "check", "error",
+     "a deployment was not told what was found; it is repeated, and the deployment fails after 60 s without an answer"),
+    ("parameters.refused", Error, "check", "faults",
+     "a deployment's parameters are bad; it is rolled back with the same sentences"),
     ("poll.asked", Info, "collect", "page, network, result, calls, new", "a page was polled"),
     ("poll.call_failed", Warn, "collect", "page, network, what, error", "a call to a network had no answer"),
     ("poll.checkpoint_too_large", Error, "collect", "page, bytes",
@@ -347,7 +351,8 @@ fn the_list_has_exactly_the_events_that_are_logged() {
     for file in files {
         let inside = file.strip_prefix(workspace().join("functions")).unwrap();
         let folder = inside.iter().next().unwrap().to_str().unwrap();
-        let function = ["ingest", "deliver", "collect", "manage"].contains(&folder).then_some(folder);
+        let function =
+            ["check", "ingest", "deliver", "collect", "manage"].contains(&folder).then_some(folder);
         add_events(function, &std::fs::read_to_string(&file).unwrap(), &mut logged);
     }
     let names: BTreeSet<_> = EVENTS.iter().map(|event| event.0.to_owned()).collect();

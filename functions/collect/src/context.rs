@@ -54,7 +54,7 @@ impl Collect {
         let addresses = Addresses::read(settings);
         let apps = Apps::read(settings);
         let pushes = Pushes::read(settings);
-        let minutes = u8::try_from(settings.number("COLLECT_MINUTES", 1, 15)).unwrap_or(15);
+        let minutes = settings.tick_minutes();
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
         let (held, dead, ticks, shares) = (wiring.table(), wiring.table(), wiring.table(), wiring.table());

@@ -54,9 +54,9 @@ impl Deliver {
         let settings = &mut wiring.settings;
         let private_targets = settings.parsed("ALLOWED_PRIVATE_TARGETS");
         let own_hosts = settings.parsed("OWN_HOSTS");
-        let attempt = settings.seconds("ATTEMPT_SECONDS", 1, 20);
-        let log_kept = Duration::from_secs(settings.number("ATTEMPT_LOG_DAYS", 1, 365) * 24 * 3600);
-        let host_concurrency = usize::try_from(settings.number("HOST_CONCURRENCY", 1, 10)).unwrap_or(1);
+        let attempt = settings.attempt_time();
+        let log_kept = settings.attempt_log_time();
+        let host_concurrency = settings.host_concurrency();
         let slow_queue_arn = settings.text("SLOW_QUEUE_ARN").into();
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());

@@ -50,12 +50,10 @@ impl Manage {
     /// Reads the settings.
     pub(crate) fn read(mut wiring: Wiring<'_>) -> Result<Self, Fatal> {
         let settings = &mut wiring.settings;
-        let hash = settings.text("ADMIN_KEY_SHA256");
-        let admin = settings
-            .accept("ADMIN_KEY_SHA256", KeyHash::parse(&hash).ok_or("64 hexadecimal digits are expected"));
+        let admin = settings.admin_key();
         let private_targets: Option<PrivateTargets> = settings.parsed("ALLOWED_PRIVATE_TARGETS");
         let own_hosts: Option<OwnHosts> = settings.parsed("OWN_HOSTS");
-        let attempt = settings.seconds("ATTEMPT_SECONDS", 1, 20);
+        let attempt = settings.attempt_time();
         let (threshold, retention) = (settings.threshold(), settings.retention());
         let region = settings.optional("AWS_REGION");
         let config = wiring.table();

@@ -137,7 +137,10 @@ mod tests {
             arguments(&Place::of(Path::new("/a/target/debug/carteiro")).unwrap(), &packages(&template));
         let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap()).collect();
         let line = arguments.join(" ");
-        assert!(line.starts_with("build --locked -p collect -p deliver -p ingest -p manage"), "{line}");
+        assert!(
+            line.starts_with("build --locked -p check -p collect -p deliver -p ingest -p manage"),
+            "{line}"
+        );
         assert!(line.ends_with("--profile dev --target-dir /a/target"), "{line}");
     }
 

@@ -1,5 +1,6 @@
-//! HTTP to others: webhooks and the networks' APIs.
+//! HTTP to others: webhooks, the networks' APIs, and the deployment that waits for an answer.
 
 pub mod network_client;
+pub mod reply;
 pub mod sender;
 pub mod service_account_token;

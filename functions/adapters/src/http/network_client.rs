@@ -43,6 +43,7 @@ use rustls::pki_types::CertificateDer;
 use crate::runtime::clock::InvocationClock;
 use crate::runtime::tls_roots::root_store;
 
+pub(super) use addresses::is_loopback;
 pub use addresses::{Address, Addresses, InvalidAddress, Pair};
 pub use answered::Answered;
 pub use call_error::CallError;
@@ -142,22 +143,7 @@ impl NetworkClient {
     }
 
     fn with_roots(addresses: Addresses, roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        // The addresses decided which hosts may be called without TLS.
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(tcp);
+        let connector = connector(roots)?;
         let kept = Kept { http: http(&connector), used_at: Timestamp::UNIX_EPOCH };
         Ok(Self { addresses, connector, kept: Mutex::new(kept) })
     }
@@ -218,6 +204,21 @@ impl NetworkClient {
         kept.used_at = now;
         kept.http.clone()
     }
+}
+
+/// Connects to `https` and `http` addresses alike: whoever calls it has decided which hosts may be called without TLS.
+pub(super) fn connector(roots: RootCertStore) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    Ok(builder.enable_http1().enable_http2().wrap_connector(tcp))
 }
 
 fn http(connector: &HttpsConnector<HttpConnector>) -> Http {

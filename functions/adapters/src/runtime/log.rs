@@ -26,8 +26,16 @@ impl FormatTime for LogTime {
 }
 
 /// Our crates, by the names under which `tracing` knows them.
-const OURS: [&str; 7] =
-    ["carteiro_adapters", "carteiro_core", "carteiro_services", "collect", "deliver", "ingest", "manage"];
+const OURS: [&str; 8] = [
+    "carteiro_adapters",
+    "carteiro_core",
+    "carteiro_services",
+    "check",
+    "collect",
+    "deliver",
+    "ingest",
+    "manage",
+];
 
 /// Sends `tracing`'s events to the standard output. `level` is the platform's `AWS_LAMBDA_LOG_LEVEL`; INFO where it is
 /// missing or unknown. Libraries are logged at INFO at most, whatever the level: their details hold headers and paths,

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use carteiro_core::key::KeyHash;
 use carteiro_core::retention::Retention;
 use carteiro_core::streak::Rule;
 
@@ -93,6 +94,35 @@ impl<'a> SettingsReader<'a> {
     pub fn rule(&mut self) -> Rule {
         let block = self.seconds("BLOCK_SECONDS", 1, 604_800);
         Rule { threshold: self.threshold(), block, raises_notices: true }
+    }
+
+    /// The deadline of one attempt.
+    pub fn attempt_time(&mut self) -> Duration {
+        self.seconds("ATTEMPT_SECONDS", 1, 20)
+    }
+
+    /// The most attempts of one batch that go to one host at once.
+    pub fn host_concurrency(&mut self) -> usize {
+        usize::try_from(self.number("HOST_CONCURRENCY", 1, 10)).unwrap_or(1)
+    }
+
+    /// How long webhooks' attempt logs are kept.
+    pub fn attempt_log_time(&mut self) -> Duration {
+        Duration::from_secs(self.number("ATTEMPT_LOG_DAYS", 1, 365) * 24 * 3600)
+    }
+
+    /// Minutes between two ticks.
+    pub fn tick_minutes(&mut self) -> u8 {
+        u8::try_from(self.number("COLLECT_MINUTES", 1, 15)).unwrap_or(15)
+    }
+
+    /// The hash of the operator's key.
+    pub fn admin_key(&mut self) -> Option<KeyHash> {
+        let hash = self.text("ADMIN_KEY_SHA256");
+        self.accept(
+            "ADMIN_KEY_SHA256",
+            KeyHash::parse(&hash).ok_or("64 lower-case hexadecimal digits are expected"),
+        )
     }
 
     /// Takes a value that was read, or notes its error.

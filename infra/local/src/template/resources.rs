@@ -24,6 +24,8 @@ enum Kind {
     Table,
     Role,
     LogGroup,
+    /// Is invoked by a deployment alone, so never here.
+    Custom,
     /// Means nothing on one machine; its references must hold.
     Inert,
 }
@@ -86,6 +88,7 @@ fn kind_of(type_name: &str) -> Option<Kind> {
         | "AWS::SNS::Topic"
         | "AWS::SNS::TopicPolicy"
         | "AWS::SQS::QueuePolicy" => Kind::Inert,
+        custom if custom.starts_with("Custom::") => Kind::Custom,
         _ => return None,
     })
 }
@@ -102,6 +105,7 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
                 [("Arn", queue_arn(name)), ("QueueName", name.to_owned()), ("QueueUrl", url.clone())].into();
             Attributes { reference: url, attributes }
         }
+        (Kind::Custom, _) => Attributes { reference: name.to_owned(), ..Attributes::default() },
         (Kind::HttpApi, _) => {
             Attributes { reference: crate::ids::API_ID.to_owned(), ..Attributes::default() }
         }
@@ -178,6 +182,7 @@ impl Declared<'_> {
                 into.log_groups.insert(self.name.clone());
                 Ok(())
             }
+            Kind::Custom => check_custom(Properties::new(properties, &at)?, scope),
             Kind::Role => {
                 roles.insert(role_arn(&self.name), policy::read_role(properties, &at)?);
                 Ok(())
@@ -219,8 +224,24 @@ impl Declared<'_> {
     }
 }
 
+/// A custom resource must be a function's of the template; what else it is given is that function's matter.
+fn check_custom(mut properties: Properties, scope: &Scope) -> Result<(), TemplateError> {
+    let path = properties.path_of("ServiceToken");
+    let token = properties.required_text("ServiceToken")?;
+    properties.integer("ServiceTimeout", 1..=3600)?;
+    if scope.resources.keys().any(|name| function_arn(name) == token) {
+        return Ok(());
+    }
+    Err(TemplateError::at(&path, "is not the ARN of a function of the template"))
+}
+
 fn read_http_api(mut properties: Properties, into: &mut Template) -> Result<(), TemplateError> {
     properties.choice("StageName", &["$default"])?;
+    if let Some(mut auth) = properties.map("Auth")? {
+        // Nobody is authorized before the functions are asked.
+        auth.choice("EnableIamAuthorizer", &["false"])?;
+        auth.finish()?;
+    }
     if let Some(mut log) = properties.map("AccessLogSettings")? {
         log.required_text("DestinationArn")?;
         log.required_text("Format")?;

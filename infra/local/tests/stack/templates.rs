@@ -23,7 +23,7 @@ fn the_repositorys_template_is_understood() {
     let key = "0".repeat(64);
     let template =
         read(&[("AdminKeySha256", &key), ("CollectMinutes", "5"), ("DeliverConcurrency", "7")]).unwrap();
-    for name in ["IngestFunction", "CollectFunction", "DeliverFunction", "ManageFunction"] {
+    for name in ["CheckFunction", "IngestFunction", "CollectFunction", "DeliverFunction", "ManageFunction"] {
         assert!(template.functions.contains_key(name), "{name}");
     }
     let deliver = &template.functions["DeliverFunction"];

@@ -43,7 +43,7 @@ impl FromStr for Address {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(in crate::http) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

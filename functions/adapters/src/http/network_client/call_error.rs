@@ -58,7 +58,7 @@ impl CallError {
     }
 
     /// Sorts the client's error.
-    pub(super) fn of_client(error: &hyper_util::client::legacy::Error) -> Self {
+    pub(in crate::http) fn of_client(error: &hyper_util::client::legacy::Error) -> Self {
         if is_tls(error) {
             Self::Tls
         } else if error.is_connect() {
