@@ -26,9 +26,9 @@ const EVENTS: &[Event] = &[
     ("accept.key_not_marked", Warn, "ingest", "error", "the item is queued; a repeat would queue it again"),
     ("accept.out_of_time", Warn, "ingest", "left_out",
      "items of a bulk request that were answered 503 because time ran out"),
-    ("attempt.finished", Info, "deliver",
+    ("attempt.finished", Level::Debug, "deliver",
      "account, webhook, revision, item, item_type, attempt, outcome, status, cause, latency_ms",
-     "every attempt; `outcome` is `success`, `status`, `redirect`, `timeout`, `dns`, `forbidden_address`, \
+     "every attempt, where `LogLevel` is `DEBUG`; `outcome` is `success`, `status`, `redirect`, `timeout`, `dns`, `forbidden_address`, \
       `own_address`, `connect`, `tls` or `protocol`"),
     ("attempt.no_turn", Warn, "deliver", "webhook",
      "its host had no room in time (`HostConcurrency`); the item comes again in some seconds"),
@@ -38,15 +38,24 @@ const EVENTS: &[Event] = &[
     ("attempt.slow", Info, "deliver", "account, webhook", "it has lasted for a fifth of its deadline"),
     ("attempt.slow_not_noted", Warn, "deliver", "account, error",
      "StreakTable could not be written; the next slow attempt is noted"),
+    ("attempts.failed", Info, "deliver",
+     "account, webhook, revision, item_type, attempts, failed, outcome, status, cause, items",
+     "of a batch's `attempts` for a webhook and type, some failed: how many, the last one's outcome, and the ids of \
+      their items"),
     ("attempts.not_logged", Warn, "deliver", "webhook, attempts, error",
      "attempts are missing in the webhook's log"),
     ("batch.out_of_time", Warn, "deliver", "messages", "no time for an attempt; the messages come again"),
+    ("batch.settled", Info, "deliver", "lane, deliveries, again, latency_ms",
+     "every batch, with its [metrics](operations.md#metrics); `again` of its deliveries come again, because they could \
+      not be read, attempted or settled"),
     ("batch.webhooks_not_read", Error, "deliver", "messages, error",
      "ConfigTable could not be read; the messages come again"),
+    ("collect.counted", Info, "collect", "latency_ms",
+     "an invocation's [metrics](operations.md#metrics), where it has any"),
     ("collect.failed", Error, "collect", "error", "the invocation failed; the platform repeats it"),
-    ("dead_letter.unreadable", Error, "collect", "message, error", "it stays in the queue, for a person to read"),
+    ("dead_letter.unreadable", Error, "collect", "message_id, error", "it stays in the queue, for a person to read"),
     ("dead_letters.buried", Info, "collect", "buried, unreadable", "dead letters that were moved to DeadTable"),
-    ("delivery.dead", Warn, "deliver", "webhook, item, cause", "the item will not be attempted again"),
+    ("delivery.dead", Warn, "deliver, collect", "account, webhook, item, item_type, cause", "the item will not be attempted again"),
     ("delivery.discarded", Info, "deliver", "webhook, item", "the type is blocked, and the webhook discards"),
     ("delivery.dropped", Info, "deliver", "webhook, item", "the webhook was deleted"),
     ("delivery.moved_to_slow_lane", Info, "deliver", "webhook, item",
@@ -57,7 +66,7 @@ const EVENTS: &[Event] = &[
      "it waited in the slow lane for an hour, and becomes a held row"),
     ("delivery.storage_limit", Warn, "deliver, collect", "webhook, item",
      "an item was deleted outright, because its network's storage term is over"),
-    ("delivery.unreadable", Error, "deliver", "message, error", "a message that is no delivery"),
+    ("delivery.unreadable", Error, "deliver", "message_id, error", "a message that is no delivery"),
     ("freshness.not_written", Warn, "ingest, collect", "page, error",
      "counts of how fresh a page's things were are missing"),
     ("freshness.out_of_time", Warn, "ingest", "network", "likewise, because a push was to be answered"),
@@ -198,7 +207,8 @@ const EVENTS: &[Event] = &[
      "a dead item that a replay left in place, for a person to read"),
     ("replay.taken", Info, "collect", "webhook, replay, found, taken",
      "all dead items that a replay found wait for their release; some may have waited already"),
-    ("request.answered", Info, "ingest, manage", "request_id, route, status, latency_ms", "every API request"),
+    ("request.answered", Info, "ingest, manage", "request_id, route, status, latency_ms",
+     "every API request, with its [metrics](operations.md#metrics)"),
     ("request.failed", Error, "ingest, manage", "request_id, route, error", "it was answered 500 or 503"),
     ("row.unreadable", Error, "collect, manage", "table, pk, sk, error",
      "a row that this version did not write: it was skipped, and stays, for a person to read"),
@@ -206,9 +216,9 @@ const EVENTS: &[Event] = &[
      "held, but its release is not certain; the messages come again"),
     ("settle.not_queued", Error, "deliver", "items, error",
      "a queue did not answer in time; the messages come again: duplicates, if they had arrived"),
-    ("settle.not_stored", Error, "deliver", "message, error",
+    ("settle.not_stored", Error, "deliver", "message_id, error",
      "HeldTable or DeadTable could not be written; the message comes again: a duplicate, if it had arrived"),
-    ("settle.undecided", Error, "deliver", "message, error",
+    ("settle.undecided", Error, "deliver", "message_id, error",
      "after an attempt; the message comes again: a duplicate, if it had arrived"),
     ("streak.answer_lost", Warn, "deliver, manage", "operation, error",
      "it is unknown whether a write was made; it counts as made"),
@@ -235,9 +245,9 @@ const EVENTS: &[Event] = &[
     ("webhook.gone", Info, "deliver", "webhook, replaced",
      "its URL answered 410, and it was disabled or had been changed meanwhile"),
     ("webhook.not_disabled", Warn, "deliver", "webhook, error", "the next 410 disables it"),
-    ("webhook.unreadable", Error, "deliver", "message, error",
+    ("webhook.unreadable", Error, "deliver", "message_id, error",
      "a webhook's row cannot be read; its messages come again, others are not affected"),
-    ("work.failed", Error, "collect", "message, error", "the message comes again"),
+    ("work.failed", Error, "collect", "message_id, error", "the message comes again"),
     ("work.slot_not_freed", Warn, "collect", "account, error", "a slot of an account is free a minute later"),
     ("work.slot_not_renewed", Warn, "collect", "account", "an account may have one worker too many for a while"),
     ("work.waiting_failed", Error, "collect", "account, error",
@@ -245,6 +255,11 @@ const EVENTS: &[Event] = &[
     ("work.waits", Info, "collect", "account",
      "a release or replay waits, because its account has as many at once as allowed"),
 ];
+
+/// Whether the functions log an event of this name.
+pub(crate) fn is_event(name: &str) -> bool {
+    EVENTS.iter().any(|event| event.0 == name)
+}
 
 const INTRODUCTION: &str = "\
 # Log events
@@ -338,6 +353,18 @@ fn add_events(function: Option<&str>, source: &str, logged: &mut BTreeMap<String
     }
 }
 
+/// Adds the events of a source that carry metrics, whose fields are pairs of a name and a value.
+fn add_lines_of_metrics(function: Option<&str>, source: &str, logged: &mut BTreeMap<String, Logged>) {
+    for call in source.split("metrics::log(").skip(1) {
+        let arguments = arguments(call);
+        let event = logged.entry(arguments[1].trim_matches('"').to_owned()).or_default();
+        event.levels.insert("info".to_owned());
+        event.functions.extend(function.map(str::to_owned));
+        let names = arguments[2].split("(\"").skip(1).filter_map(|pair| pair.split('"').next());
+        event.fields.extend(names.map(str::to_owned));
+    }
+}
+
 /// The name of a field, as in `name`, `%name` and `name = value`.
 fn field_name(argument: &str) -> String {
     argument.split('=').next().unwrap_or_default().trim_matches(['%', '?', ' ']).to_owned()
@@ -353,11 +380,18 @@ fn the_list_has_exactly_the_events_that_are_logged() {
         let folder = inside.iter().next().unwrap().to_str().unwrap();
         let function =
             ["check", "ingest", "deliver", "collect", "manage"].contains(&folder).then_some(folder);
-        add_events(function, &std::fs::read_to_string(&file).unwrap(), &mut logged);
+        let source = std::fs::read_to_string(&file).unwrap();
+        add_events(function, &source, &mut logged);
+        add_lines_of_metrics(function, &source, &mut logged);
     }
     let names: BTreeSet<_> = EVENTS.iter().map(|event| event.0.to_owned()).collect();
     assert_eq!(names, logged.keys().cloned().collect());
     assert!(EVENTS.is_sorted_by_key(|event| event.0), "the list is not in order");
+    // A line's own members: a field of such a name would take the event's place.
+    let taken =
+        |fields: &str| fields.split(", ").any(|field| ["timestamp", "level", "message"].contains(&field));
+    let hidden: Vec<_> = EVENTS.iter().filter(|event| taken(event.3)).map(|event| event.0).collect();
+    assert!(hidden.is_empty(), "the fields of {hidden:?} hide their names");
     let mut wrong = Vec::new();
     for (name, level, functions, fields, _) in EVENTS {
         let (found, each) = (&logged[*name], |text: &str| text.split(", ").map(str::to_owned).collect());

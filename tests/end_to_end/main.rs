@@ -58,5 +58,6 @@ mod throttled;
 mod undelivered;
 mod unreadable;
 mod waiting;
+mod watching;
 mod web_pages;
 mod webhooks;

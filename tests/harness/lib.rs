@@ -12,6 +12,7 @@
 
 pub mod blocks;
 pub mod client;
+pub mod cloud_watch;
 pub mod grants;
 pub mod heard;
 mod looking;

@@ -56,7 +56,7 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(Progress::Done) => {}
             Ok(Progress::MoreIsLeft) => response.add_failure(message),
             Err(error) => {
-                tracing::error!(message, error = chain(&error), "work.failed");
+                tracing::error!(message_id = message, error = chain(&error), "work.failed");
                 response.add_failure(message);
             }
         }

@@ -31,7 +31,7 @@ pub(crate) async fn dead_letters(
                 Err(error) => {
                     unreadable += 1;
                     let id = message.message_id();
-                    tracing::error!(message = id, error = error.to_string(), "dead_letter.unreadable");
+                    tracing::error!(message_id = id, error = error.to_string(), "dead_letter.unreadable");
                     continue;
                 }
             };

@@ -2,9 +2,11 @@
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_core::delivery::Delivery;
+use carteiro_core::metrics::Metric;
 use carteiro_core::replay::Counts;
 use carteiro_core::settlement::DeathCause;
 use carteiro_core::tally::Deaths;
@@ -30,6 +32,15 @@ pub(crate) async fn drop_or_bury(
     collect.dead.bury(delivery, cause, now, collect.retention.dead_until(now)).await?;
     // Only now that it is among the dead. An item that is not deleted is buried again, into the same row.
     delete.await?;
+    metrics::add(Metric::Dead, 1);
+    tracing::warn!(
+        account = delivery.account.as_str(),
+        webhook = delivery.webhook.as_str(),
+        item = delivery.item.as_str(),
+        item_type = delivery.item_type.as_str(),
+        cause = cause.as_str(),
+        "delivery.dead"
+    );
     count_of_replay(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
     Ok(true)
 }

@@ -26,12 +26,13 @@ mod replay;
 mod share;
 
 use carteiro_adapters::error::chain;
-use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::clock::{InvocationClock, Stopwatch};
 use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::wiring::Wiring;
 use context::Collect;
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
@@ -41,7 +42,11 @@ async fn main() -> Result<(), Fatal> {
     let collect = &Collect::read(wiring)?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let clock = InvocationClock::start(event.context.deadline, timeout);
+        let stopwatch = Stopwatch::start();
         let answered = batch::handle(collect, event.payload, &event.context.request_id, clock).await;
+        if !metrics::is_empty() {
+            metrics::log(clock.now(), "collect.counted", &[("latency_ms", json!(stopwatch.elapsed_ms()))]);
+        }
         answered.map_err(|error| {
             tracing::error!(error = chain(&error), "collect.failed");
             Fatal::from(error)

@@ -35,6 +35,17 @@ pub enum Lane {
     Slow,
 }
 
+impl Lane {
+    /// The name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Slow => "slow",
+        }
+    }
+}
+
 /// How many failures in a row, all of them time-outs, bring a type of a webhook into the slow lane.
 pub const TIMED_OUT_AFTER: u32 = 5;
 

@@ -16,6 +16,7 @@
 //! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
 //!   [`retention`] how long.
 //! - **Shares and limits**: [`account_limit`], [`work_share`], [`test_share`], [`hop`].
+//! - **What the operator sees**: [`metrics`].
 //! - **The API's forms**: [`id`], [`key`], [`idempotency`], [`field`], [`problem`], [`ndjson`], [`cursor`], [`mask`].
 
 pub mod account_limit;
@@ -41,6 +42,7 @@ pub mod key;
 pub mod lane;
 pub mod mask;
 pub mod message;
+pub mod metrics;
 pub mod ndjson;
 pub mod notice;
 pub mod outcome;

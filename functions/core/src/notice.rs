@@ -52,6 +52,14 @@ pub struct Notice {
     value: String,
 }
 
+impl Notice {
+    /// Whether it tells that a block ended.
+    #[must_use]
+    pub fn is_of_a_blocks_end(&self) -> bool {
+        self.attribute == RELEASE_NOTICE
+    }
+}
+
 /// The notices on a row that are due at `now`.
 #[must_use]
 pub fn due(row: &Row, subject: &Subject<'_>, rule: Rule, now: Timestamp) -> Vec<Notice> {

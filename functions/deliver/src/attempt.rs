@@ -159,7 +159,7 @@ fn plan(deliver: &Deliver, received: Received, lane: Lane, context: &BatchContex
         (Admission::Settle(reason), _) => Plan::Settle(Box::new(received.not_attempted(reason))),
         (Admission::Attempt | Admission::GoBack, found) => {
             if let read::FoundWebhook::Unreadable(error) = found {
-                tracing::error!(message = received.message, error = error.chain(), "webhook.unreadable");
+                tracing::error!(message_id = received.message, error = error.chain(), "webhook.unreadable");
             }
             Plan::GoBack(received.message)
         }
@@ -239,7 +239,7 @@ async fn make(
     }
     let (outcome, seen) = without_credentials(attempted, &webhook, &signature.unwrap_or_default(), now);
     let (name, status, cause) = described(&outcome);
-    tracing::info!(
+    tracing::debug!(
         account = delivery.account.as_str(),
         webhook = webhook.id.as_str(),
         revision = webhook.revision,

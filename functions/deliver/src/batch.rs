@@ -1,20 +1,33 @@
 //! A batch of deliveries: read, attempt, settle.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::clock::{InvocationClock, Stopwatch};
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::lane::Lane;
 use futures_util::future::join;
+use serde_json::json;
 
 use crate::context::{ANSWER_RESERVE, Deliver, SETTLE_RESERVE};
 use crate::received::{self, Received};
-use crate::{attempt, gone, log, read, record, settle, tally};
+use crate::{attempt, counted, gone, log, read, record, settle, tally};
 
 /// Handles a batch, and names the messages that the queue is to hand out again.
 pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
-    let lane = lane(deliver, &event);
+    let stopwatch = Stopwatch::start();
+    let (lane, deliveries) = (lane(deliver, &event), event.records.len());
     let (batch, mut failed) = received::read(event);
     failed.extend(deliver_all(deliver, batch, lane, clock).await);
+    metrics::log(
+        clock.now(),
+        "batch.settled",
+        &[
+            ("lane", json!(lane.as_str())),
+            ("deliveries", json!(deliveries)),
+            ("again", json!(failed.len())),
+            ("latency_ms", json!(stopwatch.elapsed_ms())),
+        ],
+    );
     let mut response = SqsBatchResponse::default();
     for message in failed {
         response.add_failure(message);
@@ -53,6 +66,7 @@ async fn deliver_all(
         return all(&batch);
     }
     let (processed, mut failed) = attempt::all(deliver, batch, lane, &context, clock).await;
+    counted::attempts(&processed);
     let (left, disabled) =
         join(record::all(deliver, &processed, clock), gone::disable(deliver, &processed, clock)).await;
     let attempts = log::wanted(&processed);

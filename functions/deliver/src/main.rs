@@ -13,6 +13,7 @@
 mod attempt;
 mod batch;
 mod context;
+mod counted;
 #[cfg(test)]
 mod fixtures;
 mod gone;

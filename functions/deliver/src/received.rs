@@ -25,7 +25,7 @@ pub(crate) fn read(event: SqsEvent) -> (Vec<Received>, Vec<String>) {
                 batch.push(Received { message, delivery: Arc::new(delivery), sent_at: sent_at(&record) });
             }
             Err(error) => {
-                tracing::error!(message, error = error.to_string(), "delivery.unreadable");
+                tracing::error!(message_id = message, error = error.to_string(), "delivery.unreadable");
                 unreadable.push(message);
             }
         }

@@ -3,9 +3,10 @@
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::random;
+use carteiro_adapters::runtime::{metrics, random};
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_core::message::LastError;
+use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::streak::{Failed, Recorded, Recording, Results, Rule, State};
 use futures_util::future::join_all;
@@ -54,7 +55,10 @@ pub(crate) async fn all(
             left.pending.push(group.key.clone());
         }
         match recorded.map(|(recorded, _)| recorded) {
-            Ok(Recorded::Blocked) => tracing::warn!(webhook, item_type, "streak.blocked"),
+            Ok(Recorded::Blocked) => {
+                tracing::warn!(webhook, item_type, "streak.blocked");
+                metrics::add(Metric::BlocksBegun, 1);
+            }
             Ok(Recorded::Late) => {
                 tracing::info!(webhook, item_type, results = group.results.len(), "streak.late");
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::random;
+use carteiro_adapters::runtime::{metrics, random};
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::admission::Unattempted;
@@ -19,6 +19,7 @@ use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attemp
 use carteiro_core::holding::HeldFor;
 use carteiro_core::id::AccountId;
 use carteiro_core::lane::Lane;
+use carteiro_core::metrics::Metric;
 use carteiro_core::streak;
 use carteiro_core::tally::Deaths;
 use carteiro_core::webhook::WhileBlocked;
@@ -82,7 +83,7 @@ pub(crate) async fn all(
         match decide(deliver, &each, lane, clock.now()) {
             Ok(decision) => decided.push(Decided::new(each, decision)),
             Err(error) => {
-                tracing::error!(message = each.message, error = error.chain(), "settle.undecided");
+                tracing::error!(message_id = each.message, error = error.chain(), "settle.undecided");
                 unsettled.push(each.message);
             }
         }
@@ -95,10 +96,23 @@ pub(crate) async fn all(
     let (left, settled): (Vec<_>, Vec<_>) =
         decided.into_iter().partition(|decided| uncertain.contains(&decided.message));
     unsettled.extend(left.into_iter().map(|decided| decided.message));
+    count_settled(&settled);
     finish_steps(deliver, &settled, clock).await;
     let ended = settled.iter().filter_map(|each| Some((&each.delivery, each.disposition.replay_counts()?)));
     replays::count(deliver, ended, clock).await;
     summary(&settled, unsettled, clock.now())
+}
+
+/// Counts what became of the deliveries that are settled: once each, for the others come again.
+fn count_settled(settled: &[Decided]) {
+    for each in settled {
+        match each.disposition {
+            Disposition::Arrived => metrics::add(Metric::Delivered, 1),
+            Disposition::HoldUntil(_) | Disposition::HoldForRelease(..) => metrics::add(Metric::Held, 1),
+            Disposition::Bury(_) => metrics::add(Metric::Dead, 1),
+            Disposition::Dropped(_) | Disposition::Requeue(_) | Disposition::Resend(..) => {}
+        }
+    }
 }
 
 fn summary(settled: &[Decided], unsettled: Vec<String>, now: Timestamp) -> Settled {
@@ -242,7 +256,7 @@ async fn store(
     let writing = stream::iter(decided).map(|decided| async move {
         let writing = write(deliver, decided, seen_at, clock.now());
         let error = in_time(clock, "storing an item", writing).await.err()?;
-        tracing::error!(message = decided.message, error = error.chain(), "settle.not_stored");
+        tracing::error!(message_id = decided.message, error = error.chain(), "settle.not_stored");
         Some(decided.message.clone())
     });
     writing.buffer_unordered(CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
@@ -269,8 +283,10 @@ async fn write(
         }
         Disposition::Bury(cause) => {
             tracing::warn!(
+                account = delivery.account.as_str(),
                 webhook = delivery.webhook.as_str(),
                 item = delivery.item.as_str(),
+                item_type = delivery.item_type.as_str(),
                 cause = cause.as_str(),
                 "delivery.dead"
             );

@@ -11,13 +11,14 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::Outgoing;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::random;
+use carteiro_adapters::runtime::{metrics, random};
 use carteiro_adapters::tables::idempotency::KeyClaim;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::idempotency::{self, Claim, IdempotencyKey, LEASE, Progress, REMEMBERED, Remembered};
 use carteiro_core::item::{self, ItemHead, ItemType, Source};
+use carteiro_core::metrics::Metric;
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 use futures_util::StreamExt;
@@ -106,6 +107,12 @@ struct KeptClaim {
 impl Acceptance<'_> {
     /// Accepts items, each by itself, and answers in their order.
     pub(crate) async fn accept(&self, items: &[Incoming<'_>]) -> Vec<Result<Accepted, Refusal>> {
+        let results = self.accept_all(items).await;
+        metrics::add(Metric::Accepted, results.iter().filter(|result| result.is_ok()).count());
+        results
+    }
+
+    async fn accept_all(&self, items: &[Incoming<'_>]) -> Vec<Result<Accepted, Refusal>> {
         let repeats = repeats(items);
         let mut results: Vec<Result<Accepted, Refusal>> = vec![Err(Refusal::NotQueued); items.len()];
         let mut busy = Vec::new();

@@ -15,11 +15,13 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request, answer, empty};
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::inbox::{Claim, Entry, EntryState, NewEntry, Stored};
 use carteiro_adapters::tables::packed_event::PackedEvent;
 use carteiro_adapters::tables::pages::ConnectedPage;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::PageId;
+use carteiro_core::metrics::Metric;
 use carteiro_core::problem::Problem;
 use carteiro_core::retention::after;
 use carteiro_networks::freshness::{Counted, Due};
@@ -214,6 +216,7 @@ impl Taking<'_> {
             tracing::info!(network, updates = not_connected, "push.not_connected");
         }
         tracing::info!(network, updates = updates.len(), entries, new, "push.stored");
+        metrics::add(Metric::Pushed, new);
         let immediate = stored.into_iter().zip(of_update).filter(|(one, _)| {
             one.stored == Stored::New && matches!(one.entry.waiting, EntryState::Claimed(_))
         });

@@ -15,10 +15,12 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::inbox::{Claim, Entry, InboxTable};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{AccountId, PageId};
+use carteiro_core::metrics::Metric;
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 use carteiro_networks::collected::Kind;
@@ -342,6 +344,9 @@ impl Dispatcher {
         let now = clock.now();
         for Planned { entry, occurred, .. } in &queued {
             let counted = occurred.and_then(|occurred| cache.counted(&entry.page, occurred, now));
+            if let Some(((_, at), _)) = occurred.zip(counted) {
+                metrics::took(Metric::CollectedSeconds, at, now);
+            }
             self.freshness.note(&entry.page, counted, now);
         }
         let marks = stream::iter(queued).map(|Planned { entry, .. }| async move {

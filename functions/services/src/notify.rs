@@ -8,12 +8,14 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::ItemId;
 use carteiro_core::item::{ItemType, Source};
+use carteiro_core::metrics::Metric;
 use carteiro_core::notice::{self, Notice, Subject};
 use carteiro_core::retention::after;
 use carteiro_core::streak::{Answer, Rule};
@@ -98,7 +100,11 @@ impl Notifier {
             match self.streaks.write(key, &notice::mark_sent(&row, &notices, clock.now()), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
                 Answer::Refused(None) => return Ok(Some(0)),
-                Answer::Made | Answer::Lost | Answer::Row(_) => return Ok(Some(notices.len())),
+                Answer::Made | Answer::Lost | Answer::Row(_) => {
+                    let ended = notices.iter().filter(|notice| notice.is_of_a_blocks_end()).count();
+                    metrics::add(Metric::BlocksEnded, ended);
+                    return Ok(Some(notices.len()));
+                }
             }
         }
         Ok(None)

@@ -8,9 +8,11 @@
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::DeliverQueue;
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::config::{ConfigTable, Replaced};
 use carteiro_core::id::{AccountId, PageId};
-use carteiro_networks::page::Page;
+use carteiro_core::metrics::Metric;
+use carteiro_networks::page::{Page, TokenState};
 use carteiro_networks::page_notice::{self, NoticeTimes, PageNotice};
 use carteiro_networks::signal::{self, TokenSignal};
 use carteiro_networks::silence::Silence;
@@ -119,6 +121,9 @@ impl PageNotifier {
 fn log(decided: &Decided) {
     let page = &decided.page;
     let (id, network, state) = (page.id.as_str(), page.network.as_str(), page.token.state.as_str());
+    if decided.notice.is_some() && matches!(page.token.state, TokenState::Expired | TokenState::Revoked) {
+        metrics::add(Metric::TokensDead, 1);
+    }
     match &decided.notice {
         Some(notice) => tracing::warn!(page = id, network, state, notice = notice.kind, "page.token_told"),
         None => tracing::info!(page = id, network, state, "page.token_marked"),

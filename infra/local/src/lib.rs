@@ -29,6 +29,7 @@ mod queues;
 mod scheduler;
 mod stack;
 pub mod template;
+mod usage;
 
 pub use carteiro_sqs::{Call as SqsCall, Fate, Fault, Intercept as InterceptSqs, Verdict};
 pub use dynamodb::{DynamodbCall, DynamodbError, Expiry, InterceptDynamodb};
@@ -37,3 +38,4 @@ pub use log_sink::{LogLines, LogSink};
 pub use permissions::RefusedCall;
 pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};
 pub use template::{Grant, Template, TemplateError};
+pub use usage::{FunctionUsage, StackUsage};

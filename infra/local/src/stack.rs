@@ -27,6 +27,7 @@ use crate::permissions::{Permissions, RefusedCall};
 use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
 use crate::template::{Grant, QueueMapping, REGION, Template, TemplateError};
+use crate::usage::StackUsage;
 
 /// The parameter that lists the deployment's own hosts.
 const OWN_HOSTS: &str = "OwnHosts";
@@ -251,6 +252,12 @@ impl Stack {
     #[must_use]
     pub fn queues(&self) -> &Sqs {
         &self.sqs
+    }
+
+    /// What AWS's own metrics would count of the functions and the HTTP API, since the start.
+    #[must_use]
+    pub fn usage(&self) -> StackUsage {
+        self.lambda.usage().so_far()
     }
 
     /// Invokes a function and waits for its answer.

@@ -117,6 +117,8 @@ pub struct QueueDescription {
     pub attributes: QueueAttributes,
     /// How many messages it has.
     pub counts: Counts,
+    /// When its oldest message was sent, in whatever state that is.
+    pub oldest_ms: Option<u64>,
     /// When it was made.
     pub created_ms: u64,
     /// When its attributes were last set.
@@ -339,6 +341,7 @@ impl Broker {
             arn,
             attributes: queue.attributes.clone(),
             counts: queue.counts(),
+            oldest_ms: queue.oldest_ms(),
             created_ms: queue.created_ms,
             modified_ms: queue.modified_ms,
         };

@@ -4,9 +4,10 @@
 //! refused ([`carteiro_http`]). Bounded: the connections, a request's bytes, and
 //! the time that the end may take. On the end of `shutdown` long polls are answered without a message.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,9 +28,10 @@ use crate::broker::QueuePage;
 use crate::error::SqsError;
 use crate::intercept::{Call, Fate, Fault, Intercept, NoFaults, access_key_id};
 use crate::message::{MAX_MESSAGE_BYTES, ReceiveRequest};
+use crate::move_task::{MoveTask, queue_in_arn};
 use crate::service::{BatchEntry, Sqs};
 use crate::wire::{
-    Batch, BatchAnswer, ByHandle, CreateQueue, Done, GetQueueUrl, ListQueues, Message,
+    Batch, BatchAnswer, ByHandle, CreateQueue, Done, GetQueueUrl, ListQueues, Message, MoveTasks,
     QueueAttributesRequest, QueueRef, QueueTags, QueueUrl, Receive, ReceiveAnswer, SendEntry, Sent, Wanted,
     queue_attributes, queue_in_url, required,
 };
@@ -72,6 +74,7 @@ enum Action {
     GetQueueAttributes,
     GetQueueUrl,
     ListDeadLetterSourceQueues,
+    ListMessageMoveTasks,
     ListQueues,
     ListQueueTags,
     PurgeQueue,
@@ -79,6 +82,7 @@ enum Action {
     SendMessage,
     SendMessageBatch,
     SetQueueAttributes,
+    StartMessageMoveTask,
     TagQueue,
     UntagQueue,
 }
@@ -95,6 +99,7 @@ impl Action {
             "GetQueueAttributes" => Self::GetQueueAttributes,
             "GetQueueUrl" => Self::GetQueueUrl,
             "ListDeadLetterSourceQueues" => Self::ListDeadLetterSourceQueues,
+            "ListMessageMoveTasks" => Self::ListMessageMoveTasks,
             "ListQueues" => Self::ListQueues,
             "ListQueueTags" => Self::ListQueueTags,
             "PurgeQueue" => Self::PurgeQueue,
@@ -102,6 +107,7 @@ impl Action {
             "SendMessage" => Self::SendMessage,
             "SendMessageBatch" => Self::SendMessageBatch,
             "SetQueueAttributes" => Self::SetQueueAttributes,
+            "StartMessageMoveTask" => Self::StartMessageMoveTask,
             "TagQueue" => Self::TagQueue,
             "UntagQueue" => Self::UntagQueue,
             _ => return None,
@@ -115,6 +121,8 @@ struct Front {
     /// Before the account in a queue's URL.
     base: String,
     requests: AtomicU64,
+    /// The last redrive of each dead-letter queue, by its ARN.
+    moves: Mutex<BTreeMap<String, MoveTask>>,
     closing: watch::Sender<bool>,
 }
 
@@ -158,7 +166,8 @@ async fn serve(
     }
     let closing = watch::Sender::new(false);
     let base = format!("http://{address}");
-    let front = Arc::new(Front { sqs, hook, base, requests: AtomicU64::new(0), closing });
+    let front =
+        Arc::new(Front { sqs, hook, base, requests: AtomicU64::new(0), moves: Mutex::default(), closing });
     let serving = Arc::clone(&front);
     let stop = async {
         shutdown.await;
@@ -258,6 +267,8 @@ impl Front {
             Action::SendMessage => self.send(parse(body)?).await,
             Action::SendMessageBatch => self.send_batch(parse(body)?).await,
             Action::SetQueueAttributes => self.set_attributes(parse(body)?).await,
+            Action::StartMessageMoveTask => self.start_move(parse(body)?).await,
+            Action::ListMessageMoveTasks => self.list_moves(parse(body)?).await,
             Action::TagQueue | Action::UntagQueue => self.change_tags(action, parse(body)?).await,
         }
     }
@@ -306,6 +317,21 @@ impl Front {
         written(&answer)
     }
 
+    async fn start_move(&self, request: MoveTasks) -> Result<Vec<u8>, Refusal> {
+        let source = required(request.source_arn, "SourceArn")?;
+        let task = self.sqs.move_messages(source.clone(), request.destination_arn).await?;
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), task);
+        written(&json!({ "TaskHandle": URL_SAFE_NO_PAD.encode(source) }))
+    }
+
+    async fn list_moves(&self, request: MoveTasks) -> Result<Vec<u8>, Refusal> {
+        let source = required(request.source_arn, "SourceArn")?;
+        self.sqs.describe_queue(queue_in_arn(&source)?).await?;
+        let moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks: Vec<_> = moves.get(&source).into_iter().map(MoveTask::shown).collect();
+        written(&json!({ "Results": tasks }))
+    }
+
     async fn get_attributes(
         &self,
         request: QueueAttributesRequest<serde_json::Value>,
@@ -318,7 +344,7 @@ impl Front {
 
     async fn set_attributes(
         &self,
-        request: QueueAttributesRequest<std::collections::BTreeMap<String, String>>,
+        request: QueueAttributesRequest<BTreeMap<String, String>>,
     ) -> Result<Vec<u8>, Refusal> {
         let queue = queue_in_url(request.queue_url)?;
         let Some(attributes) = request.attributes else {
@@ -334,7 +360,7 @@ impl Front {
         let (set, remove) = if action == Action::TagQueue {
             (request.tags.ok_or_else(|| missing("Tags"))?, Vec::new())
         } else {
-            (std::collections::BTreeMap::new(), request.tag_keys.ok_or_else(|| missing("TagKeys"))?)
+            (BTreeMap::new(), request.tag_keys.ok_or_else(|| missing("TagKeys"))?)
         };
         self.sqs.change_queue_tags(&queue, set, remove).await?;
         nothing()

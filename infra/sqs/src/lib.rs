@@ -44,6 +44,7 @@ mod error;
 mod front;
 mod intercept;
 mod message;
+mod move_task;
 mod queue;
 mod receipt;
 mod service;

@@ -312,6 +312,11 @@ impl Queue {
         }
     }
 
+    /// When the oldest message was sent.
+    pub(crate) fn oldest_ms(&self) -> Option<u64> {
+        self.by_age.first().map(|(sent_ms, _)| *sent_ms)
+    }
+
     /// When the next message becomes visible by itself.
     pub(crate) fn next_due(&self) -> Option<u64> {
         self.hidden.first().map(|(until, _)| *until)

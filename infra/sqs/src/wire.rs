@@ -89,6 +89,13 @@ pub(crate) struct QueueAttributesRequest<T> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+pub(crate) struct MoveTasks {
+    pub(crate) source_arn: Option<String>,
+    pub(crate) destination_arn: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub(crate) struct QueueTags {
     pub(crate) queue_url: Option<String>,
     pub(crate) tags: Option<Texts>,

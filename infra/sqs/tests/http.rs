@@ -544,3 +544,54 @@ async fn a_delay_is_of_the_clocks_time() {
     tokio::time::timeout(SOON, send).await.expect("let through").unwrap().unwrap();
     service.stop().await;
 }
+
+#[tokio::test]
+async fn dead_letters_go_back_to_where_they_came_from() {
+    let service = Service::start().await;
+    let client = &service.client;
+    let arn = |name: &str| service.sqs.queue_arn(name);
+    let make = async |name: &str| {
+        let made = client.create_queue().queue_name(name).send().await.unwrap();
+        made.queue_url().unwrap().to_owned()
+    };
+    let (dead, work, other) = (make("dead").await, make("work").await, make("other").await);
+    let refused = client.start_message_move_task().source_arn(arn("dead")).send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("InvalidParameterValueException"), "nothing dies into it");
+    let policy = format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":"1"}}"#, arn("dead"));
+    let set = client.set_queue_attributes().queue_url(&work);
+    set.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
+    client.send_message().queue_url(&work).message_body("junk").message_group_id("g").send().await.unwrap();
+    let receive = async |url: &str| {
+        let received = client.receive_message().queue_url(url).visibility_timeout(0);
+        received.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap()
+    };
+    let first = receive(&work).await.messages()[0].clone();
+    assert!(receive(&work).await.messages().is_empty(), "its second receive moves it");
+    assert_eq!(receive(&dead).await.messages().len(), 1);
+
+    client.start_message_move_task().source_arn(arn("dead")).send().await.unwrap();
+    let listed = client.list_message_move_tasks().source_arn(arn("dead")).send().await.unwrap();
+    let task = &listed.results()[0];
+    assert_eq!((task.status(), task.approximate_number_of_messages_moved()), (Some("COMPLETED"), 1));
+    assert!(receive(&dead).await.messages().is_empty());
+    let again = receive(&work).await.messages()[0].clone();
+    assert_eq!(again.body(), Some("junk"));
+    assert_ne!(again.message_id(), first.message_id(), "it is a new message");
+    let attribute = |name| again.attributes().unwrap()[&name].clone();
+    assert_eq!(attribute(MessageSystemAttributeName::ApproximateReceiveCount), "1");
+    assert_eq!(attribute(MessageSystemAttributeName::MessageGroupId), "g");
+
+    // What was sent there itself came from nowhere, and goes where it is told.
+    client.send_message().queue_url(&dead).message_body("stray").send().await.unwrap();
+    client.start_message_move_task().source_arn(arn("dead")).send().await.unwrap();
+    let listed = client.list_message_move_tasks().source_arn(arn("dead")).send().await.unwrap();
+    let task = &listed.results()[0];
+    assert_eq!(
+        (task.status(), task.failure_reason()),
+        (Some("FAILED"), Some("CouldNotDetermineMessageSource"))
+    );
+    let moved = client.start_message_move_task().source_arn(arn("dead")).destination_arn(arn("other"));
+    moved.send().await.unwrap();
+    assert_eq!(receive(&other).await.messages()[0].body(), Some("stray"));
+    service.stop().await;
+}

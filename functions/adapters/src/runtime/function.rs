@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::json;
 
 use crate::runtime::clock::{InvocationClock, Stopwatch};
 use crate::runtime::http_api::{self, Failure, Request};
 use crate::runtime::log;
+use crate::runtime::metrics;
 use crate::runtime::settings::environment;
 
 /// An error that ends a function: its settings are wrong, or its runtime went away.
 pub type Fatal = Box<dyn Error + Send + Sync>;
 
-/// Starts the log.
+/// Starts the log, and the metrics in it.
 pub fn start_log() {
     log::start(environment("AWS_LAMBDA_LOG_LEVEL").as_deref());
+    metrics::start(environment("METRICS_NAMESPACE"));
 }
 
 /// Answers the HTTP API's requests with `handler`, until the runtime goes away. Failures become problem details.
@@ -40,12 +43,15 @@ where
             Err(failure) => Err(failure),
         };
         let response = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure));
-        tracing::info!(
-            request_id = id,
-            route,
-            status = response.status_code,
-            latency_ms = stopwatch.elapsed_ms(),
-            "request.answered"
+        metrics::log(
+            clock.now(),
+            "request.answered",
+            &[
+                ("request_id", json!(id)),
+                ("route", json!(route)),
+                ("status", json!(response.status_code)),
+                ("latency_ms", json!(stopwatch.elapsed_ms())),
+            ],
         );
         Ok::<_, Fatal>(response)
     }))

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod function;
 pub mod http_api;
 pub mod log;
+pub mod metrics;
 pub mod random;
 pub mod settings;
 pub(crate) mod tls_roots;

@@ -60,7 +60,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::AdapterError;
-use crate::runtime::random;
+use crate::runtime::{metrics, random};
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
@@ -724,7 +724,7 @@ impl PollTable {
             // It is not proven yet that the page is this account's, and its owner's units are few.
             if !spender.proven {
                 let pk = format!("{pk}#unproven#{account}");
-                if !self.take(pk.clone(), limit, fair::unproven(limit), units, now).await? {
+                if self.take(pk.clone(), limit, fair::unproven(limit), units, now).await?.is_none() {
                     return Ok(Admission::At(end));
                 }
                 taken.push((pk, *limit));
@@ -732,12 +732,14 @@ impl PollTable {
             if let (LimitScope::TheApp, Some(millionths)) = (limit.of, spender.millionths) {
                 let most = fair::most(limit, millionths);
                 let pk = format!("{pk}#account#{account}");
-                if !self.take(pk.clone(), limit, most, units, now).await? {
+                if self.take(pk.clone(), limit, most, units, now).await?.is_none() {
                     return Ok(Admission::At(end.min(after(now, PART_PAUSE))));
                 }
                 taken.push((pk, *limit));
             }
-            if !self.take(pk.clone(), limit, limit.units, units, now).await? {
+            let spent = self.take(pk.clone(), limit, limit.units, units, now).await?;
+            metrics::quota_left(network.as_str(), spent.map_or(0, |spent| limit.left_percent(spent)));
+            if spent.is_none() {
                 return Ok(Admission::At(end));
             }
             taken.push((pk, *limit));
@@ -765,7 +767,7 @@ impl PollTable {
         made(sent, "giving units of a limit back").map(|_| ())
     }
 
-    /// Takes units of the quota at `pk`, which has `most` in its window.
+    /// Takes units of the quota at `pk`, which has `most` in its window. Answers how many are spent then.
     async fn take(
         &self,
         pk: String,
@@ -773,10 +775,10 @@ impl PollTable {
         most: u32,
         units: u32,
         now: Timestamp,
-    ) -> Result<bool, AdapterError> {
+    ) -> Result<Option<u32>, AdapterError> {
         const OPERATION: &str = "taking units of a limit";
         if units > most {
-            return Ok(false);
+            return Ok(None);
         }
         let end = limit.window.end(now);
         let key = key(pk, limit.name());
@@ -792,18 +794,20 @@ impl PollTable {
                 .update_expression("SET units = units + :units")
                 .expression_attribute_values(":room", number(most - units))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            if made(add.send().await, OPERATION)?.is_some() {
-                return Ok(true);
+            let add = add.return_values(ReturnValue::UpdatedNew);
+            if let Some(added) = made(add.send().await, OPERATION)? {
+                let spent = added.attributes().and_then(|row| row.get("units")?.as_n().ok()?.parse().ok());
+                return Ok(Some(spent.unwrap_or(most)));
             }
             let first = update()
                 .condition_expression(IS_ANOTHER_WINDOW)
                 .update_expression("SET window_end = :end, units = :units, expires_at = :expires")
                 .expression_attribute_values(":expires", seconds(after(end, SPENT_KEPT)));
             if made(first.send().await, OPERATION)?.is_some() {
-                return Ok(true);
+                return Ok(Some(units));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Notes that a network asks for no calls before then: about one page, or for an app, as the answers to an

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
 use carteiro_core::hop::Hop;
+use carteiro_core::metrics::Metric;
 use carteiro_networks::poll::budget::Admission;
 use carteiro_networks::poll::page_poll::{CallHistory, FollowUp, PollEnd};
 use carteiro_networks::poll::{Collector, CooldownScope, MAX_CHECKPOINT_BYTES, NetworkRequest, Verdict};
@@ -143,6 +145,7 @@ impl PagePoll<'_> {
     pub(super) fn note_failure(&self, request: &NetworkRequest, error: CallError) {
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         tracing::warn!(page, network, what = request.operation, error = error.as_str(), "poll.call_failed");
+        metrics::add(Metric::NetworkNoAnswer, 1);
     }
 
     /// Notes a verdict, and acts on its consequence. Answers the poll's end, where it ends.

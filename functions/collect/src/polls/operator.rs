@@ -4,7 +4,9 @@
 //! a day while it lasts, however many pages meet it.
 
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::poll::Connected;
+use carteiro_core::metrics::Metric;
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::operator_fault::is_version_ending;
@@ -30,6 +32,7 @@ impl PagePoll<'_> {
             match polls.note_fault(network, fault, self.clock.now()).await {
                 Ok(true) => {
                     tracing::error!(network = network.as_str(), why = fault.as_str(), "poll.our_fault");
+                    metrics::add(Metric::OperatorFaults, 1);
                 }
                 Ok(false) => {}
                 Err(error) => {

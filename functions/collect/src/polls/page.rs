@@ -5,10 +5,12 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::poll::DuePage;
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_adapters::tables::poll::{
     Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
 };
+use carteiro_core::metrics::Metric;
 use carteiro_core::retention::after;
 use carteiro_networks::freshness::{Counted, Due};
 use carteiro_networks::page::{AccessToken, LastTick, Page, TickResult};
@@ -145,6 +147,8 @@ impl<'a> PagePoll<'a> {
         let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
         let shown = tracing::field::debug(result);
         tracing::info!(page, network, result = shown, calls, new, "poll.asked");
+        metrics::add(Metric::PagesPolled, 1);
+        metrics::add(Metric::ThingsFound, usize::try_from(new).unwrap_or_default());
         let turn_at = match turn {
             PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
             PollTrigger::OutOfTurn => began_at,

@@ -190,6 +190,13 @@ impl Limit {
         Spent { at: now, units }
     }
 
+    /// How much of it is left where so many units are spent, in per cent, rounded down.
+    #[must_use]
+    pub fn left_percent(&self, spent: u32) -> u32 {
+        let left = u64::from(self.units.saturating_sub(spent)) * 100 / u64::from(self.units.max(1));
+        u32::try_from(left).unwrap_or(100)
+    }
+
     /// How many units there are in a day.
     #[must_use]
     pub fn a_day(&self) -> u64 {

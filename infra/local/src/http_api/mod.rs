@@ -56,6 +56,7 @@ impl HttpApi {
             }
             Err(Failure::Dropped) => return Err(Dropped),
         };
+        self.lambda.usage().count_answer(reply.status());
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             reply.headers_mut().insert("apigw-requestid", value);
         }

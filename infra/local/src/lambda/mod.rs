@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::log_sink::OpenSink;
 use crate::template::{Function, Template};
+use crate::usage::Usage;
 use environment::Work;
 use pool::Pool;
 
@@ -113,6 +114,7 @@ pub(crate) struct Lambda {
 struct Inner {
     pools: BTreeMap<String, Arc<Pool>>,
     platform: Platform,
+    usage: Arc<Usage>,
     tasks: Mutex<Option<JoinSet<()>>>,
     stopping: watch::Sender<bool>,
 }
@@ -134,6 +136,7 @@ impl Lambda {
         let inner = Inner {
             pools,
             platform,
+            usage: Arc::default(),
             tasks: Mutex::new(Some(JoinSet::new())),
             stopping: watch::Sender::new(false),
         };
@@ -150,6 +153,11 @@ impl Lambda {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.inner.platform.clock
+    }
+
+    /// Where invocations and answers are counted.
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.inner.usage
     }
 
     fn pool(&self, function: &str) -> Result<&Arc<Pool>, InvokeError> {
@@ -184,14 +192,22 @@ impl Lambda {
     ) -> Result<Invocation, InvokeError> {
         let pool = Arc::clone(self.pool(function)?);
         check_payload(&payload, MAX_REQUEST_BYTES)?;
-        let permit = pool.permit()?;
+        let permit = match pool.permit() {
+            Ok(permit) => permit,
+            Err(refused) => {
+                let refused = Err(refused);
+                self.usage().count_invocation(function, &refused);
+                return refused;
+            }
+        };
         let trace_id = crate::ids::trace_id(self.clock().now_ms());
         let work = Work { request_id, trace_id, payload };
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let platform = self.inner.platform.clone();
+        let (platform, usage) = (self.inner.platform.clone(), Arc::clone(&self.inner.usage));
         // Its own task, because an invocation goes on when its caller goes away.
         self.spawn(async move {
             let result = pool.run(&work, &platform).await;
+            usage.count_invocation(&pool.function.name, &result);
             drop(permit);
             let _ = sender.send(result);
         });

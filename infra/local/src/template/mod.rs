@@ -3,8 +3,8 @@
 //! **Strict.** A section, resource type, property, event type, intrinsic function or value that is not understood is an
 //! error that names its path; nothing is guessed. These are read (their references must hold) and mean nothing on one
 //! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, keys,
-//! alarms and their topics, dashboards, saved queries, domains, traces, aliases and gradual deployments (one version
-//! runs here), `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here), throttling settings of the
+//! alarms and their topics, dashboards, metric filters, saved queries, domains, traces, aliases and gradual deployments (one
+//! version runs here), `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here), throttling settings of the
 //! HTTP API (nothing is throttled by rate), custom resources (nothing is deployed here), and of policies what is not on
 //! tables, queues, keys or logs. `Rules` are evaluated: they refuse the same values of parameters as at a deployment. The
 //! pattern of a `NoEcho` parameter is not held against its value. A parameter whose value is in the Parameter Store must
@@ -29,7 +29,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use evaluate::{Scope, scalar_text};
-pub use model::{Asynchronous, Function, Queue, QueueMapping, Route, Schedule, Table, Template};
+pub use model::{Asynchronous, Function, Queue, QueueMapping, Route, Schedule, Table, Template, Watching};
 pub(crate) use model::{function_arn, queue_arn, table_arn};
 pub(crate) use parameters::{ACCOUNT, REGION};
 pub use policy::Grant;

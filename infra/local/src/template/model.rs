@@ -29,6 +29,9 @@ pub struct Template {
     pub(crate) log_groups: BTreeSet<String>,
     /// The routes with throttling of their own, such as `POST /push/x`.
     pub(crate) throttled: Vec<String>,
+    /// What watches the bundle, by logical id: alarms, their topics, dashboards, metric filters and saved queries.
+    /// Nothing here does what they say; tests do.
+    pub watching: BTreeMap<String, Watching>,
 }
 
 impl Template {
@@ -37,6 +40,15 @@ impl Template {
     pub fn grants(&self) -> BTreeSet<Grant> {
         self.functions.values().flat_map(|function| function.policy.grants(&function.name)).collect()
     }
+}
+
+/// A resource that watches the bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watching {
+    /// Its type, such as `AWS::CloudWatch::Alarm`.
+    pub kind: String,
+    /// Its properties, evaluated.
+    pub properties: Value,
 }
 
 /// A Lambda function.

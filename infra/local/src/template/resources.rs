@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::evaluate::{Attributes, Scope};
 use super::model::{
-    Queue, Table, Template, function_arn, log_group_arn, queue_arn, queue_url, role_arn, table_arn,
+    Queue, Table, Template, Watching, function_arn, log_group_arn, queue_arn, queue_url, role_arn, table_arn,
 };
 use super::parameters::{ACCOUNT, REGION};
 use super::policy::{self, Policy};
@@ -26,6 +26,8 @@ enum Kind {
     LogGroup,
     /// Is invoked by a deployment alone, so never here.
     Custom,
+    /// Watches the bundle; means nothing on one machine.
+    Watching,
     /// Means nothing on one machine; its references must hold.
     Inert,
 }
@@ -36,6 +38,7 @@ pub(crate) struct Declared<'a> {
     pub(crate) name: String,
     pub(crate) attributes: Attributes,
     kind: Kind,
+    type_name: &'a str,
     node: &'a Node,
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn declared<'a>(
         let kind = kind_of(type_name)
             .ok_or_else(|| TemplateError::at(&path, &format!("the type {type_name} is not understood")))?;
         let attributes = attributes_of(kind, type_name, name, sqs);
-        found.push(Declared { name: name.clone(), attributes, kind, node });
+        found.push(Declared { name: name.clone(), attributes, kind, type_name, node });
     }
     Ok(found)
 }
@@ -75,18 +78,18 @@ fn kind_of(type_name: &str) -> Option<Kind> {
         "AWS::DynamoDB::Table" => Kind::Table,
         "AWS::IAM::Role" => Kind::Role,
         "AWS::Logs::LogGroup" => Kind::LogGroup,
-        "AWS::ApiGatewayV2::ApiMapping"
-        | "AWS::ApiGatewayV2::DomainName"
-        | "AWS::Logs::MetricFilter"
-        | "AWS::Logs::QueryDefinition"
-        | "AWS::CloudWatch::Alarm"
+        "AWS::CloudWatch::Alarm"
         | "AWS::CloudWatch::CompositeAlarm"
         | "AWS::CloudWatch::Dashboard"
-        | "AWS::KMS::Alias"
-        | "AWS::KMS::Key"
+        | "AWS::Logs::MetricFilter"
+        | "AWS::Logs::QueryDefinition"
         | "AWS::SNS::Subscription"
         | "AWS::SNS::Topic"
-        | "AWS::SNS::TopicPolicy"
+        | "AWS::SNS::TopicPolicy" => Kind::Watching,
+        "AWS::ApiGatewayV2::ApiMapping"
+        | "AWS::ApiGatewayV2::DomainName"
+        | "AWS::KMS::Alias"
+        | "AWS::KMS::Key"
         | "AWS::SQS::QueuePolicy" => Kind::Inert,
         custom if custom.starts_with("Custom::") => Kind::Custom,
         _ => return None,
@@ -123,14 +126,16 @@ fn attributes_of(kind: Kind, type_name: &str, name: &str, sqs: &str) -> Attribut
                 attributes: [("Arn", arn), ("KeyId", name.to_owned())].into(),
             }
         }
-        (Kind::Inert, "AWS::SNS::Topic") => {
+        (Kind::Watching, "AWS::SNS::Topic") => {
             let arn = format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}");
             Attributes {
                 reference: arn.clone(),
                 attributes: [("TopicArn", arn), ("TopicName", name.to_owned())].into(),
             }
         }
-        (Kind::Inert, _) => named(format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}")),
+        (Kind::Watching | Kind::Inert, _) => {
+            named(format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"))
+        }
     }
 }
 
@@ -183,6 +188,11 @@ impl Declared<'_> {
                 Ok(())
             }
             Kind::Custom => check_custom(Properties::new(properties, &at)?, scope),
+            Kind::Watching => {
+                let watching = Watching { kind: self.type_name.to_owned(), properties };
+                into.watching.insert(self.name.clone(), watching);
+                Ok(())
+            }
             Kind::Role => {
                 roles.insert(role_arn(&self.name), policy::read_role(properties, &at)?);
                 Ok(())

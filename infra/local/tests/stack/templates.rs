@@ -474,3 +474,29 @@ Resources:
     assert_eq!((function.timeout, function.memory_mb), (Duration::from_secs(9), 512));
     assert_eq!((function.environment["A"].as_str(), function.environment["B"].as_str()), ("global", "own"));
 }
+
+#[test]
+fn what_watches_the_bundle_is_read_where_its_condition_holds() {
+    let text = "Parameters: {Mail: {Type: String, Default: ''}}\n\
+                Conditions: {Told: !Not [!Equals [!Ref Mail, '']]}\n\
+                Resources:\n\
+                \x20 Q: {Type: AWS::SQS::Queue}\n\
+                \x20 T: {Type: AWS::SNS::Topic, Condition: Told}\n\
+                \x20 S: {Type: AWS::SNS::Subscription, Condition: Told, Properties: {TopicArn: !Ref T}}\n\
+                \x20 A:\n    Type: AWS::CloudWatch::Alarm\n    Condition: Told\n\
+                \x20   Properties: {Dimensions: [{Value: !GetAtt Q.QueueName}], AlarmActions: [!Ref T]}\n\
+                \x20 L: {Type: AWS::Logs::QueryDefinition, Properties: {QueryString: x}}\n";
+    let read = |mail: &str| {
+        let given = BTreeMap::from([("Mail".to_owned(), mail.to_owned())]);
+        Template::parse(text, &given, SQS).unwrap().watching
+    };
+    assert_eq!(read("").keys().collect::<Vec<_>>(), ["L"]);
+    let watching = read("ops@example.com");
+    assert_eq!(watching.keys().collect::<Vec<_>>(), ["A", "L", "S", "T"]);
+    let alarm = &watching["A"];
+    assert_eq!(alarm.kind, "AWS::CloudWatch::Alarm");
+    assert_eq!(alarm.properties["Dimensions"][0]["Value"], "Q");
+    assert_eq!(alarm.properties["AlarmActions"][0], "arn:aws:sns:us-east-1:000000000000:T");
+    let unknown = parse("Resources: {A: {Type: AWS::CloudWatch::AnomalyDetector}}").unwrap_err();
+    assert_eq!(unknown, "Resources.A: the type AWS::CloudWatch::AnomalyDetector is not understood");
+}

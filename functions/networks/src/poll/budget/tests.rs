@@ -52,6 +52,13 @@ fn what_is_spent_is_there_again_with_the_next_window() {
 }
 
 #[test]
+fn what_is_left_of_a_limit_is_rounded_down() {
+    let messages = Network::X.spec().limits[5];
+    let left = [0, 1, 7, 14, 15, 16].map(|spent| messages.left_percent(spent));
+    assert_eq!((messages.units, left), (15, [100, 93, 53, 6, 0, 0]));
+}
+
+#[test]
 fn pages_are_polled_as_often_as_the_budget_allows() {
     let minutes = |units, a_day| every(Duration::from_secs(900), units, a_day).as_secs() / 60;
     // 96 runs of 2 units are 192.
