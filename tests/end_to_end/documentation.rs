@@ -189,6 +189,10 @@ fn the_documented_limits_are_those_of_the_core() {
             "tests of an account's webhooks",
             format!("{} at once, {} a minute", test_share::TESTS_AT_ONCE, test_share::TESTS_A_MINUTE),
         ),
+        (
+            "lookups of an account's items",
+            format!("{} at once, {} a minute", test_share::LOOKUPS_AT_ONCE, test_share::LOOKUPS_A_MINUTE),
+        ),
         ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
         (
             "webhook's own headers",

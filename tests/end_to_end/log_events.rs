@@ -57,7 +57,12 @@ const EVENTS: &[Event] = &[
     ("dead_letters.buried", Info, "collect", "buried, unreadable", "dead letters that were moved to DeadTable"),
     ("delivery.dead", Warn, "deliver, collect", "account, webhook, item, item_type, cause", "the item will not be attempted again"),
     ("delivery.discarded", Info, "deliver", "webhook, item", "the type is blocked, and the webhook discards"),
+    ("delivery.drop_not_noted", Warn, "deliver, manage", "items, error",
+     "`GET /items` does not know that items were dropped"),
     ("delivery.dropped", Info, "deliver", "webhook, item", "the webhook was deleted"),
+    ("delivery.held", Info, "deliver", "webhook, held_for, items",
+     "items of a batch that are held, by their ids: for a `retry`, or because their type is `blocked` or their webhook \
+      `disabled`"),
     ("delivery.moved_to_slow_lane", Info, "deliver", "webhook, item",
      "the webhook, its account or its host was slow lately"),
     ("delivery.not_taken", Info, "deliver", "webhook, item, item_type",
@@ -101,6 +106,11 @@ const EVENTS: &[Event] = &[
     ("inbox.unreadable", Error, "collect", "pk, sk, error",
      "a row was quarantined: it is not dispatched, and stays in InboxTable for twice `RetentionDays`, for a person \
       to read"),
+    ("items.accepted", Info, "ingest", "account, items",
+     "the ids of the items of a bulk request that were accepted, up to 1000 a line; `request.answered` names a single \
+      one"),
+    ("lookup.place_not_given_back", Warn, "manage", "error",
+     "a lookup was made, and its place among the account's lookups stays taken for half a minute"),
     ("loop.refused", Warn, "ingest, manage", "intake, account, source",
      "a 508: deliveries lead back to this intake (`bots`, `push` or `test`), of this account (a push has none); \
       count them by account"),
@@ -199,6 +209,8 @@ const EVENTS: &[Event] = &[
     ("replay.abandoned", Error, "collect", "webhook, replay, error",
      "a replay's row could not be read: what it took is released, nothing more is taken, and another may be \
       requested"),
+    ("replay.by_operator", Info, "manage", "account, webhook, replay",
+     "the operator asked for a replay of an account's items"),
     ("replay.not_counted", Warn, "deliver, collect, manage", "webhook, replay", "a replay's counts are too low"),
     ("replay.not_hastened", Warn, "manage", "webhook, error", "a replay begins with the next tick"),
     ("replay.release_not_hastened", Warn, "collect", "webhook, error",
@@ -207,8 +219,8 @@ const EVENTS: &[Event] = &[
      "a dead item that a replay left in place, for a person to read"),
     ("replay.taken", Info, "collect", "webhook, replay, found, taken",
      "all dead items that a replay found wait for their release; some may have waited already"),
-    ("request.answered", Info, "ingest, manage", "request_id, route, status, latency_ms",
-     "every API request, with its [metrics](operations.md#metrics)"),
+    ("request.answered", Info, "ingest, manage", "request_id, route, status, latency_ms, item",
+     "every API request, with its [metrics](operations.md#metrics); `item` is the one that a bot's request had accepted"),
     ("request.failed", Error, "ingest, manage", "request_id, route, error", "it was answered 500 or 503"),
     ("row.unreadable", Error, "collect, manage", "table, pk, sk, error",
      "a row that this version did not write: it was skipped, and stays, for a person to read"),

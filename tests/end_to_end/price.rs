@@ -172,6 +172,7 @@ async fn a_healthy_path_writes_nothing_and_a_failing_one_its_streak() {
     println!("{}", discarded.row("blocked, discarded"));
     assert_eq!((discarded.reads_after, discarded.held_rows, discarded.release_writes), (0, 0, 0));
     at_most(discarded.streak_writes, 1, &discarded);
+    assert_eq!(discarded.log_rows, ITEMS as u64, "a row an item that was dropped: {discarded:?}");
 
     // From here on retries come due, and make batches of their own.
     let half = attempted(&bundle, &account, Behaviour::sequence(half, success())).await;

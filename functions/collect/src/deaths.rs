@@ -29,7 +29,7 @@ pub(crate) async fn drop_or_bury(
         count_of_replay(collect, delivery, Counts { dropped: 1, ..Counts::default() }, clock).await;
         return Ok(false);
     }
-    collect.dead.bury(delivery, cause, now, collect.retention.dead_until(now)).await?;
+    collect.dead.bury(delivery, (cause, None), now, collect.retention.dead_until(now)).await?;
     // Only now that it is among the dead. An item that is not deleted is buried again, into the same row.
     delete.await?;
     metrics::add(Metric::Dead, 1);

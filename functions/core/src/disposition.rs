@@ -9,6 +9,7 @@ use crate::attempt_log::ItemFate;
 use crate::delivery::Delivery;
 use crate::holding::HeldFor;
 use crate::item::ItemType;
+use crate::item_state::DropCause;
 use crate::lane::{self, Lane, OVERDUE_WAIT, ShortWait};
 use crate::outcome::Outcome;
 use crate::replay::Counts;
@@ -52,6 +53,19 @@ pub enum DropReason {
     Discarded,
     /// Its network does not allow it to be kept any longer.
     StorageExpired,
+}
+
+impl DropReason {
+    /// The cause, as the item's row names it.
+    #[must_use]
+    pub fn cause(self) -> DropCause {
+        match self {
+            Self::WebhookDeleted => DropCause::WebhookDeleted,
+            Self::NotTaken => DropCause::NotTaken,
+            Self::Discarded => DropCause::Discarded,
+            Self::StorageExpired => DropCause::StorageLimit,
+        }
+    }
 }
 
 /// The decision for a delivery.

@@ -115,6 +115,15 @@ impl ReplayId {
 }
 
 impl ItemId {
+    /// The identifier's 128 bits.
+    #[must_use]
+    pub(crate) fn bits(&self) -> u128 {
+        self.0
+            .get("item_".len()..)
+            .and_then(|digits| u128::from_str_radix(digits, 16).ok())
+            .unwrap_or_default()
+    }
+
     /// The identifier of exactly these parts. The first of them names their kind.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {

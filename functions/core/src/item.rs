@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::{AccountId, ItemId};
+use crate::id::{AccountId, ItemId, digest, half};
 use crate::json::NotJson;
 
 /// The largest item, in bytes.
@@ -293,6 +294,83 @@ pub fn derived_id(
     ])
 }
 
+/// How many of the first bits of an accepted item's id are its acceptance, in milliseconds since the Unix epoch: enough
+/// until the year 2527. Its type has 4 bits, and a digest of its source 8.
+const TIME_BITS: u32 = 44;
+/// How many bits are random: ten thousand items of one millisecond have the same ones once in a hundred million times.
+const RANDOM_BITS: u32 = 52;
+/// How many of its last bits say that it was made for its account.
+const CHECK_BITS: u32 = 20;
+
+/// The acceptance of an item, as its id tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// When it was accepted, to the millisecond.
+    pub at: Timestamp,
+    /// Its type.
+    pub item_type: ItemType,
+    /// The digest of its source.
+    source: u8,
+}
+
+impl Acceptance {
+    /// Whether the item may be of this source. One source in 256 has the digest of another.
+    #[must_use]
+    pub fn may_be_of(&self, source: &Source) -> bool {
+        u128::from(self.source) == source_bits(source)
+    }
+}
+
+/// The id of an item that an account's bot sent: its acceptance, random bits, and a check by which the account's own ids
+/// are told from all others. So an item that arrived, of which no table has a row, is still known by its id.
+#[must_use]
+pub fn accepted_id(
+    account: &AccountId,
+    source: &Source,
+    item_type: &ItemType,
+    at: Timestamp,
+    random: u64,
+) -> ItemId {
+    let ms = u128::try_from(at.as_millisecond()).unwrap_or_default() & mask(TIME_BITS);
+    let code = ItemType::KNOWN.iter().position(|known| known == item_type).map_or(0, |place| place + 1);
+    let code = u128::try_from(code).unwrap_or_default();
+    let head = (ms << 4 | code) << 8 | source_bits(source);
+    let first = head << RANDOM_BITS | (u128::from(random) & mask(RANDOM_BITS));
+    ItemId::from_bits(first << CHECK_BITS | check(account, first))
+}
+
+/// The acceptance of an item of this account, where its id tells it. Ids that were derived or drawn in another way, and
+/// those of other accounts, tell nothing, but for one of them in a million.
+#[must_use]
+pub fn acceptance(id: &ItemId, account: &AccountId) -> Option<Acceptance> {
+    let first = id.bits() >> CHECK_BITS;
+    if id.bits() & mask(CHECK_BITS) != check(account, first) {
+        return None;
+    }
+    let head = first >> RANDOM_BITS;
+    let source = u8::try_from(head & mask(8)).ok()?;
+    let code = usize::try_from((head >> 8) & mask(4)).ok()?;
+    let item_type = ItemType::KNOWN.get(code.checked_sub(1)?)?.clone();
+    let at = Timestamp::from_millisecond(i64::try_from(head >> 12).ok()?).ok()?;
+    Some(Acceptance { at, item_type, source })
+}
+
+/// This many bits, all set.
+const fn mask(bits: u32) -> u128 {
+    (1 << bits) - 1
+}
+
+/// The check over the first bits of an accepted item's id.
+fn check(account: &AccountId, first: u128) -> u128 {
+    let parts = [b"carteiro accepted 1".as_slice(), account.as_str().as_bytes(), &first.to_be_bytes()];
+    half(&digest(parts)) & mask(CHECK_BITS)
+}
+
+/// The digest of a source in an accepted item's id.
+fn source_bits(source: &Source) -> u128 {
+    half(&digest([b"carteiro source 1".as_slice(), source.to_string().as_bytes()])) & mask(8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +427,38 @@ mod tests {
             derived_id(&account, &bot("a"), &ItemType::MESSAGE, "1", b"{ }"),
         ] {
             assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn an_accepted_items_id_tells_its_acceptance_to_its_account() {
+        let (account, other) = (AccountId::from_bits(1), AccountId::from_bits(2));
+        let source = Source::Bot("a".parse().unwrap());
+        let at = Timestamp::from_millisecond(1_795_000_000_123).unwrap();
+        for item_type in ItemType::KNOWN {
+            for random in [0, 7, u64::MAX] {
+                let id = accepted_id(&account, &source, &item_type, at, random);
+                let told = acceptance(&id, &account).unwrap();
+                assert_eq!((told.at, &told.item_type), (at, &item_type));
+                assert!(told.may_be_of(&source) && !told.may_be_of(&Source::Carteiro));
+                assert_eq!(acceptance(&id, &other), None, "a stranger's");
+                assert_eq!(id.as_str().parse::<ItemId>().unwrap(), id);
+            }
+        }
+        let id = |ms, random| {
+            let at = Timestamp::from_millisecond(ms).unwrap();
+            accepted_id(&account, &source, &ItemType::EVENT, at, random)
+        };
+        assert!(id(1, u64::MAX) < id(2, 0), "ids sort by acceptance");
+        assert_ne!(id(1, 1), id(1, 2));
+    }
+
+    #[test]
+    fn other_ids_tell_no_acceptance() {
+        let account = AccountId::from_bits(1);
+        let derived = derived_id(&account, &Source::Carteiro, &ItemType::MESSAGE, "1", b"{}");
+        for id in [derived, ItemId::from_bits(0), ItemId::from_bits(u128::MAX)] {
+            assert_eq!(acceptance(&id, &account), None, "{id}");
         }
     }
 

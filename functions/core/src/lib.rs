@@ -9,8 +9,8 @@
 //!   [`disposition`] where it goes afterwards, [`retry`] when it is attempted again, [`lane`] and [`slow`] in which
 //!   queue.
 //! - **An attempt**: [`message`] is the request, [`signature`] and [`credentials`] sign it, [`address`] and
-//!   [`own_hosts`] say whom it may reach, [`outcome`] and [`cause`] what came of it, [`attempt_log`] and
-//!   [`attempt_order`] what its owner sees.
+//!   [`own_hosts`] say whom it may reach, [`outcome`] and [`cause`] what came of it, [`attempt_log`],
+//!   [`attempt_order`] and [`item_state`] what its owner sees.
 //! - **Blocking**: [`streak`] is the rule, [`transition`] the form of its conditional writes, [`notice`] what is said
 //!   of it, [`tally`] what is counted of the dead and the dropped.
 //! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
@@ -37,6 +37,7 @@ pub mod hop;
 pub mod id;
 pub mod idempotency;
 pub mod item;
+pub mod item_state;
 pub mod json;
 pub mod key;
 pub mod lane;

@@ -12,7 +12,7 @@ use carteiro_core::attempt_log::{Entry, ItemFate, ReleaseStep};
 use carteiro_core::outcome::Outcome;
 use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use crate::attempt::{AttemptResult, Processed};
 use crate::context::{ANSWER_RESERVE, Deliver};
@@ -65,8 +65,32 @@ fn entry(processed: &Processed) -> Option<AttemptEntry> {
     Some(AttemptEntry { message: message.clone(), webhook: Arc::clone(webhook), entry })
 }
 
-/// Writes the log, with the fates of the items.
+/// Writes the log, with the fates of the items, and notes which items were dropped.
 pub(crate) async fn write(
+    deliver: &Deliver,
+    attempts: Vec<AttemptEntry>,
+    settled: &Settled,
+    clock: InvocationClock,
+) {
+    join(write_attempts(deliver, attempts, settled, clock), note_dropped(deliver, settled, clock)).await;
+}
+
+async fn note_dropped(deliver: &Deliver, settled: &Settled, clock: InvocationClock) {
+    let dropped = &settled.dropped;
+    if dropped.is_empty() {
+        return;
+    }
+    let timeout = clock.left().saturating_sub(ANSWER_RESERVE).min(TIMEOUT);
+    let noting = deliver.attempts.note_dropped(dropped, after(clock.now(), deliver.log_kept));
+    let error = match tokio::time::timeout(timeout, noting).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.chain(),
+        Err(_) => "no time left".to_owned(),
+    };
+    tracing::warn!(items = dropped.len(), error, "delivery.drop_not_noted");
+}
+
+async fn write_attempts(
     deliver: &Deliver,
     attempts: Vec<AttemptEntry>,
     settled: &Settled,

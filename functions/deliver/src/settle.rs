@@ -2,13 +2,14 @@
 //!
 //! The core decides where a delivery goes ([`carteiro_core::disposition`]); this does it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::{metrics, random};
+use carteiro_adapters::tables::attempts::DroppedItem;
 use carteiro_adapters::tables::streak::StreakKey;
 use carteiro_adapters::tables::waiting::keys::ReleaseKey;
 use carteiro_core::admission::Unattempted;
@@ -29,7 +30,7 @@ use jiff::Timestamp;
 
 use crate::attempt::{AttemptResult, Processed};
 use crate::context::{ANSWER_RESERVE, Deliver};
-use crate::{read, replays, tally};
+use crate::{read, record, replays, tally};
 
 /// How many rows are written at once.
 const CONCURRENT_ROWS: usize = 10;
@@ -42,6 +43,8 @@ pub(crate) struct Settled {
     pub(crate) fates: HashMap<String, (ItemFate, Option<Timestamp>)>,
     /// The items that died, by webhook and type.
     pub(crate) deaths: Vec<Deaths>,
+    /// The items that were dropped.
+    pub(crate) dropped: Vec<DroppedItem>,
     /// Whether a notice of them makes no chain of messages too long.
     pub(crate) may_notify_deaths: bool,
 }
@@ -56,14 +59,20 @@ struct Decided {
     step: Option<StepTag>,
     /// Whether that step counts it as failed.
     failed: bool,
+    /// The failure that led here, where an attempt did, as rows remember it.
+    last_error: Option<String>,
 }
 
 impl Decided {
     fn new(processed: Processed, decision: Decision) -> Self {
         let Decision { attempt, disposition, failed } = decision;
+        let last_error = match &processed.result {
+            AttemptResult::Attempted { outcome, ended_at, .. } => record::error_of(outcome, *ended_at),
+            AttemptResult::NotMade(_) => None,
+        };
         let mut delivery = Delivery { attempt, ..Arc::unwrap_or_clone(processed.delivery) };
         let step = if disposition.keeps_step() { None } else { delivery.step.take() };
-        Self { message: processed.message, delivery, disposition, step, failed }
+        Self { message: processed.message, delivery, disposition, step, failed, last_error }
     }
 }
 
@@ -97,6 +106,7 @@ pub(crate) async fn all(
         decided.into_iter().partition(|decided| uncertain.contains(&decided.message));
     unsettled.extend(left.into_iter().map(|decided| decided.message));
     count_settled(&settled);
+    log_held(&settled);
     finish_steps(deliver, &settled, clock).await;
     let ended = settled.iter().filter_map(|each| Some((&each.delivery, each.disposition.replay_counts()?)));
     replays::count(deliver, ended, clock).await;
@@ -124,7 +134,29 @@ fn summary(settled: &[Decided], unsettled: Vec<String>, now: Timestamp) -> Settl
         })
     };
     let may_notify_deaths = dead().all(|(delivery, _)| delivery.chain == 0);
-    Settled { fates: fates.collect(), unsettled, deaths: Deaths::group(dead()), may_notify_deaths }
+    let dropped = settled.iter().filter_map(|each| match each.disposition {
+        Disposition::Dropped(reason) => Some(DroppedItem::of(&each.delivery, reason.cause(), now)),
+        _ => None,
+    });
+    let (dropped, deaths) = (dropped.collect(), Deaths::group(dead()));
+    Settled { fates: fates.collect(), unsettled, deaths, dropped, may_notify_deaths }
+}
+
+/// Logs which items of a batch are held: a line for each webhook and reason.
+fn log_held(settled: &[Decided]) {
+    let mut held: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for each in settled {
+        let reason = match each.disposition {
+            Disposition::HoldUntil(_) => HeldFor::Retry,
+            Disposition::HoldForRelease(reason, _) => reason,
+            _ => continue,
+        };
+        let of = (each.delivery.webhook.as_str(), reason.as_str());
+        held.entry(of).or_default().push(each.delivery.item.as_str());
+    }
+    for ((webhook, held_for), items) in held {
+        tracing::info!(webhook, held_for, items = items.join(" "), "delivery.held");
+    }
 }
 
 /// Decides where a delivery goes, and logs moves and drops.
@@ -268,7 +300,8 @@ async fn write(
     seen_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), AdapterError> {
-    let delivery = &decided.delivery;
+    let Decided { delivery, last_error, .. } = decided;
+    let last_error = last_error.as_deref();
     let expires_at = deliver.retention.held_row_expires(delivery.kept_since());
     match decided.disposition {
         Disposition::Arrived
@@ -276,10 +309,14 @@ async fn write(
         | Disposition::Requeue(_)
         | Disposition::Resend(..) => Ok(()),
         Disposition::HoldUntil(due_at) => {
-            deliver.held.items.hold(delivery, HeldFor::Retry, (due_at, seen_at), expires_at).await
+            deliver
+                .held
+                .items
+                .hold(delivery, (HeldFor::Retry, last_error), (due_at, seen_at), expires_at)
+                .await
         }
         Disposition::HoldForRelease(reason, _) => {
-            deliver.held.items.hold_for_release(delivery, reason, seen_at, expires_at).await
+            deliver.held.items.hold_for_release(delivery, (reason, last_error), seen_at, expires_at).await
         }
         Disposition::Bury(cause) => {
             tracing::warn!(
@@ -290,7 +327,7 @@ async fn write(
                 cause = cause.as_str(),
                 "delivery.dead"
             );
-            deliver.dead.bury(delivery, cause, now, deliver.retention.dead_until(now)).await
+            deliver.dead.bury(delivery, (cause, last_error), now, deliver.retention.dead_until(now)).await
         }
     }
 }

@@ -258,9 +258,10 @@ impl Acceptance<'_> {
     }
 
     async fn try_settle_key(&self, incoming: &Incoming<'_>) -> Result<Task, AdapterError> {
-        let item = self.new_id(incoming)?;
+        let accepted_at = self.clock.now();
+        let item = self.new_id(incoming, accepted_at)?;
         let Some(key) = &incoming.key else {
-            return Ok(Task::Queue(Ready { item, accepted_at: self.clock.now(), claim: None }));
+            return Ok(Task::Queue(Ready { item, accepted_at, claim: None }));
         };
         let key = idempotency::scoped(self.account, self.source, &incoming.item_type, key);
         let fingerprint = idempotency::fingerprint(incoming.bytes);
@@ -299,12 +300,14 @@ impl Acceptance<'_> {
         }
     }
 
-    fn new_id(&self, incoming: &Incoming<'_>) -> Result<ItemId, AdapterError> {
+    /// The id of an item that is accepted at `at`: of its own id, where its producer gave it one, else one that tells
+    /// its acceptance.
+    fn new_id(&self, incoming: &Incoming<'_>, at: Timestamp) -> Result<ItemId, AdapterError> {
         match &incoming.head.own_id {
             Some(own_id) if incoming.item_type == ItemType::MESSAGE => {
                 Ok(item::derived_id(self.account, self.source, &incoming.item_type, own_id, incoming.bytes))
             }
-            _ => random::bits128().map(ItemId::from_bits),
+            _ => Ok(item::accepted_id(self.account, self.source, &incoming.item_type, at, random::bits64()?)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::runtime::clock::InvocationClock;
+use carteiro_adapters::runtime::function::Answered;
 use carteiro_adapters::runtime::http_api::{Failure, Request, json};
 use carteiro_core::hop::{self, Hop};
 use carteiro_core::id::AccountId;
@@ -12,8 +13,11 @@ use carteiro_core::problem::{FieldError, Problem};
 use carteiro_services::authentication::caller;
 use serde_json::{Value, json};
 
-use crate::accept::{Acceptance, Incoming, Refusal};
+use crate::accept::{Acceptance, Accepted, Incoming, Refusal};
 use crate::context::Ingest;
+
+/// How many ids of items a log line has at most: 38 bytes each, far below the platform's 256 KiB a line.
+const IDS_A_LINE: usize = 1000;
 
 /// Takes one item, as the whole body.
 pub(crate) async fn single(
@@ -21,7 +25,7 @@ pub(crate) async fn single(
     request: &Request,
     item_type: ItemType,
     clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
+) -> Result<Answered, Failure> {
     let (account, source) = sender(ingest, request).await?;
     let hop = hop(&account, &source, request)?;
     let body = request.uncompressed()?;
@@ -35,7 +39,10 @@ pub(crate) async fn single(
         Acceptance { ingest, account: &account, source: &source, webhooks: &webhooks, hop, clock };
     let incoming = Incoming { item_type, bytes: body, head, key };
     match acceptance.accept(&[incoming]).await.pop() {
-        Some(Ok(accepted)) => Ok(json(202, &json!({"id": accepted.item, "webhooks": accepted.webhooks}))),
+        Some(Ok(Accepted { item, webhooks })) => {
+            let response = json(202, &json!({"id": item, "webhooks": webhooks}));
+            Ok(Answered { response, item: Some(item) })
+        }
         Some(Err(refusal)) => Err(refusal_problem(refusal).into()),
         None => Err(Problem::internal("nothing was accepted").into()),
     }
@@ -81,13 +88,23 @@ pub(crate) async fn bulk(
             }
         }
     }
-    for (place, accepted) in places.into_iter().zip(acceptance.accept(&good).await) {
+    let accepted = acceptance.accept(&good).await;
+    log_accepted(&account, &accepted);
+    for (place, accepted) in places.into_iter().zip(accepted) {
         results[place] = match accepted {
             Ok(accepted) => json!({"id": accepted.item}),
             Err(refusal) => line_error(&refusal_problem(refusal)),
         };
     }
     Ok(json(202, &json!({"results": results})))
+}
+
+/// Logs which items of a request were accepted: a line for each [`IDS_A_LINE`] of them.
+fn log_accepted(account: &AccountId, results: &[Result<Accepted, Refusal>]) {
+    let ids: Vec<&str> = results.iter().flatten().map(|accepted| accepted.item.as_str()).collect();
+    for ids in ids.chunks(IDS_A_LINE) {
+        tracing::info!(account = account.as_str(), items = ids.join(" "), "items.accepted");
+    }
 }
 
 async fn sender(ingest: &Ingest, request: &Request) -> Result<(AccountId, Source), Failure> {

@@ -13,9 +13,8 @@ mod bots;
 mod context;
 mod push;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_adapters::runtime::function::{self, Fatal};
+use carteiro_adapters::runtime::function::{self, Answered, Fatal};
 use carteiro_adapters::runtime::http_api::{Failure, Request};
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::item::ItemType;
@@ -33,19 +32,15 @@ async fn main() -> Result<(), Fatal> {
     function::serve_http(timeout, move |request, clock| route(ingest, request, clock)).await
 }
 
-async fn route(
-    ingest: &Ingest,
-    request: Request,
-    clock: InvocationClock,
-) -> Result<ApiGatewayV2httpResponse, Failure> {
+async fn route(ingest: &Ingest, request: Request, clock: InvocationClock) -> Result<Answered, Failure> {
     match request.route() {
         "POST /bots/{bot}/messages" => bots::single(ingest, &request, ItemType::MESSAGE, clock).await,
         "POST /bots/{bot}/events" => bots::single(ingest, &request, ItemType::EVENT, clock).await,
         "POST /bots/{bot}/contacts" => bots::single(ingest, &request, ItemType::CONTACT, clock).await,
-        "POST /bots/{bot}/items" => bots::bulk(ingest, &request, clock).await,
+        "POST /bots/{bot}/items" => bots::bulk(ingest, &request, clock).await.map(Into::into),
         route => match pushing(route) {
-            Some(("GET", network)) => push::challenge(ingest, network, &request).await,
-            Some(("POST", network)) => push::receive(ingest, network, &request, clock).await,
+            Some(("GET", network)) => push::challenge(ingest, network, &request).await.map(Into::into),
+            Some(("POST", network)) => push::receive(ingest, network, &request, clock).await.map(Into::into),
             _ => Err(Problem::not_found(format!("nothing is at {route}")).into()),
         },
     }

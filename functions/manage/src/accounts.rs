@@ -12,7 +12,7 @@ use carteiro_core::problem::Problem;
 use carteiro_core::time;
 use serde_json::json;
 
-use crate::call::{Call, Response};
+use crate::call::{Call, Response, no_such_account};
 use crate::{body, lists, pages, webhooks};
 
 /// The longest name of an account, in bytes.
@@ -63,7 +63,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
     call.admin()?;
     let account = account(request)?;
     if !manage.config.close_account(&account).await? {
-        return Err(not_found().into());
+        return Err(no_such_account().into());
     }
     manage.config.delete_all_keys(&account).await?;
     let in_part = || Problem::unavailable("the account is deleted in part; repeat the request to go on");
@@ -75,7 +75,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;
     }
-    manage.config.drop_test_places(&account).await?;
+    manage.config.drop_places(&account).await?;
     manage.config.delete_account_row(&account).await?;
     Ok(json(200, &dropped.view()))
 }
@@ -88,7 +88,7 @@ pub(crate) async fn create_key(call: &Call<'_>) -> Response {
     match manage.config.create_key(&account, &new_key, clock.now()).await? {
         Created::Done => {}
         Created::TooMany => return Err(Limited::Keys.problem().into()),
-        Created::NoAccount => return Err(not_found().into()),
+        Created::NoAccount => return Err(no_such_account().into()),
         Created::Exists => return Err(AdapterError::contended("creating a key").into()),
     }
     Ok(json(201, &json!({"id": new_key.id, "key": key.reveal()})))
@@ -114,9 +114,5 @@ fn make_key() -> Result<(ApiKey, NewKey), AdapterError> {
 }
 
 fn account(request: &Request) -> Result<AccountId, Failure> {
-    request.path("account").parse().map_err(|_| not_found().into())
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("there is no such account")
+    request.path("account").parse().map_err(|_| no_such_account().into())
 }

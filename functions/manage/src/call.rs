@@ -20,6 +20,16 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) clock: InvocationClock,
     caller: Caller,
+    /// The account that the request names. The operator reads its things; its own key names no other.
+    named: Option<AccountId>,
+}
+
+/// What the operator may do beside reading: send an account's dead items again.
+const OPERATOR_ACTS: [&str; 1] = ["POST /webhooks/{webhook}/replay"];
+
+/// Whether the operator may make a request for an account.
+pub(crate) fn is_open_to_operator(route: &str) -> bool {
+    route.starts_with("GET ") || OPERATOR_ACTS.contains(&route)
 }
 
 impl<'a> Call<'a> {
@@ -30,7 +40,16 @@ impl<'a> Call<'a> {
         clock: InvocationClock,
     ) -> Result<Self, Failure> {
         let caller = caller(request, &manage.config, Some(&manage.admin)).await?;
-        Ok(Self { manage, request, clock, caller })
+        let named = match request.query("account") {
+            Some(account) => named(manage, &caller, request.route(), account).await?,
+            None => None,
+        };
+        Ok(Self { manage, request, clock, caller, named })
+    }
+
+    /// Whether the operator calls.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.caller == Caller::Admin
     }
 
     /// Makes sure that the operator calls.
@@ -38,9 +57,20 @@ impl<'a> Call<'a> {
         self.caller.clone().admin()
     }
 
-    /// The account that calls.
+    /// The account that calls, or that the operator names.
     pub(crate) fn account(&self) -> Result<AccountId, Failure> {
-        self.caller.clone().account()
+        match &self.named {
+            Some(account) => Ok(account.clone()),
+            None if self.is_operator() && is_open_to_operator(self.request.route()) => {
+                Err(Problem::forbidden("this is the admin key; name an account with ?account=").into())
+            }
+            None => self.caller.clone().account(),
+        }
+    }
+
+    /// The account whose items are meant; None where the operator names none.
+    pub(crate) fn account_of_items(&self) -> Option<AccountId> {
+        self.account().ok()
     }
 
     /// The webhook that the path names, if it is the account's.
@@ -58,6 +88,28 @@ impl<'a> Call<'a> {
         let page = self.manage.config.find_page(&account, &id).await?;
         page.ok_or_else(|| no_such_page().into())
     }
+}
+
+/// The account that a request names, where its caller may name it here.
+async fn named(
+    manage: &Manage,
+    caller: &Caller,
+    route: &str,
+    account: &str,
+) -> Result<Option<AccountId>, Failure> {
+    let id: AccountId = account.parse().map_err(|_| no_such_account())?;
+    let may = match caller {
+        Caller::Account(own) => *own == id,
+        // It is told that an account's key is needed.
+        Caller::Admin if !is_open_to_operator(route) => return Ok(None),
+        Caller::Admin => manage.config.account_exists(&id).await?,
+    };
+    if may { Ok(Some(id)) } else { Err(no_such_account().into()) }
+}
+
+/// The answer where there is no such account, or not for the caller.
+pub(crate) fn no_such_account() -> Problem {
+    Problem::not_found("there is no such account")
 }
 
 /// The answer where an account has no such webhook.

@@ -11,14 +11,17 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
+use carteiro_adapters::tables::attempts::DroppedItem;
 use carteiro_adapters::tables::waiting::held_item::HeldPlace;
 use carteiro_adapters::tables::waiting::keys::ReplayKey;
 use carteiro_adapters::tables::waiting::keys::SHARDS;
-use carteiro_core::id::{ItemId, ReplayId, WebhookId};
+use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::item_state::DropCause;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::Counts;
 use carteiro_core::retention::after;
+use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 
 use crate::call::{Call, Response};
@@ -57,6 +60,7 @@ impl AddAssign for Cancelled {
 /// A request that cancels.
 struct Canceller<'a> {
     manage: &'a Manage,
+    account: AccountId,
     webhook: WebhookId,
     /// The request's id, by which a repeated write recognises itself.
     id: String,
@@ -107,8 +111,8 @@ fn too_much() -> Problem {
 impl<'a> Canceller<'a> {
     async fn new(call: &Call<'a>) -> Result<Self, Failure> {
         let Call { manage, clock, .. } = *call;
-        let webhook = call.webhook().await?.id;
-        Ok(Self { manage, webhook, id: format!("{:032x}", random::bits128()?), clock })
+        let Webhook { id: webhook, account, .. } = call.webhook().await?;
+        Ok(Self { manage, account, webhook, id: format!("{:032x}", random::bits128()?), clock })
     }
 
     async fn cancel_shard(&self, item_type: &ItemType, shard: u8) -> Cancelled {
@@ -141,11 +145,12 @@ impl<'a> Canceller<'a> {
             let now = self.clock.now();
             (place, self.manage.held.items.cancel(place, &self.id, (now, after(now, LEASE))).await)
         });
-        let mut all = Cancelled::default();
+        let (mut all, mut dropped) = (Cancelled::default(), Vec::new());
         for (place, cancelled) in cancels.buffer_unordered(CONCURRENT_DROPS).collect::<Vec<_>>().await {
             match cancelled {
                 Ok(true) => {
                     all.rows += 1;
+                    dropped.extend(self.dropped(place));
                     if let Some(replay) = place.replay.clone() {
                         *all.replays.entry(replay).or_default() += 1;
                     }
@@ -154,7 +159,25 @@ impl<'a> Canceller<'a> {
                 Err(error) => all.failure = Some(error),
             }
         }
+        let expires_at = self.manage.retention.dead_until(self.clock.now());
+        if let Err(error) = self.manage.attempts.note_dropped(&dropped, expires_at).await {
+            tracing::warn!(items = dropped.len(), error = error.chain(), "delivery.drop_not_noted");
+        }
         all
+    }
+
+    /// A cancelled row, as whoever asks for its item finds it.
+    fn dropped(&self, place: &HeldPlace) -> Option<DroppedItem> {
+        let (item_type, accepted_at) = place.type_and_acceptance()?;
+        Some(DroppedItem {
+            account: self.account.clone(),
+            webhook: self.webhook.clone(),
+            item: place.item()?,
+            item_type,
+            accepted_at,
+            cause: DropCause::Cancelled,
+            at: self.clock.now(),
+        })
     }
 
     /// Counts and logs the cancelled items, and answers. The answer is an error only where nothing was cancelled: else

@@ -12,6 +12,7 @@ use carteiro_adapters::tables::waiting::reads::Span;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
+use carteiro_core::message::LastError;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::time;
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 1024 * 1024;
 pub(crate) async fn held(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
-    let asked = Asked::read(request, &format!("held {}", webhook.id))?;
+    let asked = Asked::read(request, &format!("held {}", webhook.id))?.by(call)?;
     let mut page = manage.held.items.list(asked.span(&webhook.id)).await?;
     // An item past its storage term may still be there, to be dropped.
     page.data.retain(|held| !held.delivery.is_past_keep_until(clock.now()));
@@ -35,6 +36,7 @@ pub(crate) async fn held(call: &Call<'_>) -> Response {
         let mut shown = item(&held.delivery, asked.with_items);
         shown["held_for"] = json!(held.reason.as_str());
         shown["due_at"] = json!(held.due_at.map(time::shown));
+        shown["last_error"] = json!(held.last_error.as_ref().map(LastError::told));
         shown
     };
     Ok(json(200, &lists::page(&asked.list, page, view)))
@@ -43,7 +45,7 @@ pub(crate) async fn held(call: &Call<'_>) -> Response {
 pub(crate) async fn dead(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
-    let asked = Asked::read(request, &format!("dead {}", webhook.id))?;
+    let asked = Asked::read(request, &format!("dead {}", webhook.id))?.by(call)?;
     let mut page = manage.dead.list(asked.span(&webhook.id)).await?;
     // The table deletes late. A page may so become shorter than its limit, and the next one goes on.
     page.data.retain(|dead| clock.now() < dead.until);
@@ -51,6 +53,7 @@ pub(crate) async fn dead(call: &Call<'_>) -> Response {
         let mut shown = item(&dead.delivery, asked.with_items);
         shown["cause"] = json!(dead.cause.as_str());
         shown["died_at"] = json!(time::shown(dead.died_at));
+        shown["last_error"] = json!(dead.last_error.as_ref().map(LastError::told));
         shown
     };
     Ok(json(200, &lists::page(&asked.list, page, view)))
@@ -101,6 +104,14 @@ impl Asked {
         let is_key = |place: &str| is_place(place, item_type.as_ref());
         let position = lists::position_after(errors, request, &list, is_key)?;
         Ok(Self { list, item_type, with_items, position })
+    }
+
+    /// The same, unless the operator asks for items' bytes: those are their account's alone.
+    fn by(self, call: &Call<'_>) -> Result<Self, Problem> {
+        if self.with_items && call.is_operator() {
+            return Err(Problem::forbidden("items' bytes are for their account's key; leave out items=true"));
+        }
+        Ok(self)
     }
 
     fn span<'a>(&'a self, webhook: &'a WebhookId) -> Span<'a> {

@@ -1,7 +1,8 @@
 //! `ManageFunction`: the configuration API.
 //!
 //! The deployment's admin key gives the operator accounts and keys; an account's key gives it its webhooks and pages.
-//! Those of another account are answered as not found. A webhook or page is changed on condition that nobody else
+//! Those of another account are answered as not found. With the admin key the operator reads those of the account that
+//! `?account=` names, and sends its dead items again. A webhook or page is changed on condition that nobody else
 //! changed it since it was read, so that of two changes at once either both are kept or one is answered that it must
 //! try again.
 
@@ -13,6 +14,7 @@ mod cancel;
 mod console;
 mod context;
 mod held_and_dead;
+mod items;
 mod lists;
 mod networks;
 mod openapi;
@@ -24,6 +26,7 @@ mod revision;
 mod rotation;
 mod schemas;
 mod test_attempt;
+mod unhealthy;
 mod view;
 mod webhooks;
 
@@ -62,6 +65,8 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "POST /accounts/{account}/keys" => accounts::create_key(call).await,
         "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(call).await,
         "GET /networks" => networks::list(call).await,
+        "GET /unhealthy" => unhealthy::list(call).await,
+        "GET /items/{item}" => items::read(call).await,
         "POST /webhooks" => webhooks::create(call).await,
         "GET /webhooks" => webhooks::list(call).await,
         "GET /webhooks/{webhook}" => webhooks::read(call).await,

@@ -41,7 +41,9 @@ mod tests {
     use carteiro_core::id::{AccountId, ItemId, KeyId, PageId, ReplayId, WebhookId};
     use carteiro_core::idempotency;
     use carteiro_core::item::{self, ItemType, MAX_BOT_NAME_BYTES, MAX_ITEM_BYTES, Source};
+    use carteiro_core::item_state::{self, DropCause, ItemState, Stored};
     use carteiro_core::key::ApiKey;
+    use carteiro_core::message::LastError;
     use carteiro_core::ndjson::{self, LineError, MAX_BULK_BYTES, MAX_BULK_LINES};
     use carteiro_core::outcome::{FailureKind, Outcome};
     use carteiro_core::problem::Problem;
@@ -51,7 +53,7 @@ mod tests {
     use carteiro_core::signature::{
         self, MAX_SECRET_BYTES, MIN_SECRET_BYTES, PublicKey, Secret, TOLERANCE_SECONDS, Verifier,
     };
-    use carteiro_core::test_share::{TESTS_A_MINUTE, TESTS_AT_ONCE};
+    use carteiro_core::test_share::{LOOKUPS_A_MINUTE, LOOKUPS_AT_ONCE, TESTS_A_MINUTE, TESTS_AT_ONCE};
     use carteiro_core::transition::{Row, Value as Attribute};
     use carteiro_core::webhook::{
         MAX_BLOCK_SECONDS, MAX_DESCRIPTION_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_SOURCES, MAX_THRESHOLD,
@@ -74,7 +76,10 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::call::is_open_to_operator;
     use crate::held_and_dead::{self, MAX_PAGE_ITEM_BYTES};
+    use crate::items::{self, LogRead};
+    use crate::unhealthy::{Trouble, Unhealthy};
     use crate::{attempts, body, networks, pages, replays, test_attempt, view, webhooks};
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -226,15 +231,20 @@ mod tests {
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{route}");
             assert!(operation["tags"].as_array().unwrap().iter().all(|tag| tags.contains(&tag)), "{route}");
             let security = operation["security"].as_array().expect("security, or none, is explicit");
-            let scheme = security.first().map(|scheme| names(scheme).pop_first().unwrap());
-            let expected = match route.split_once(' ').unwrap().1 {
-                "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => None,
+            let schemes: Vec<String> = security.iter().flat_map(names).collect();
+            let expected: &[&str] = match route.split_once(' ').unwrap().1 {
+                "/console" | "/openapi.json" | "/schemas/collected-item.json" | "item" => &[],
                 // Networks sign, or are asked nothing.
-                path if path.starts_with("/push/") => None,
-                path if path.starts_with("/accounts") || path == "/networks" => Some("adminKey".to_owned()),
-                _ => Some("accountKey".to_owned()),
+                path if path.starts_with("/push/") => &[],
+                path if path.starts_with("/accounts") => &["adminKey"],
+                "/networks" | "/unhealthy" => &["adminKey"],
+                // The operator may name an account there.
+                _ if names_account(&operation) => &["accountKey", "adminKey"],
+                _ => &["accountKey"],
             };
-            assert_eq!((scheme, security.len() <= 1), (expected, true), "{route}");
+            assert_eq!(schemes, expected, "{route}");
+            let open = is_open_to_operator(&route) && expected.contains(&"accountKey");
+            assert_eq!(names_account(&operation), open, "{route}");
             let statuses = names(&operation["responses"]);
             assert_eq!(statuses.iter().filter(|status| status.starts_with('2')).count(), 1, "{route}");
         }
@@ -243,6 +253,12 @@ mod tests {
         assert!(
             object(&schemes).values().all(|scheme| scheme["type"] == "http" && scheme["scheme"] == "bearer")
         );
+    }
+
+    /// Whether an operation takes the account that the operator means.
+    fn names_account(operation: &Value) -> bool {
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.any(|parameter| parameter["$ref"] == "#/components/parameters/ofAccount")
     }
 
     /// The refusals that a route can give, by what it takes.
@@ -268,7 +284,8 @@ mod tests {
             // Where bots send, the admin key is not known at all.
             statuses.insert("403");
         }
-        if ["{account}", "{webhook}", "{page}"].iter().any(|thing| route.contains(thing)) {
+        let of_one = ["{account}", "{webhook}", "{page}"].iter().any(|thing| route.contains(thing));
+        if of_one || names_account(operation) {
             statuses.insert("404");
         }
         if route.starts_with("PATCH")
@@ -284,8 +301,10 @@ mod tests {
         if parameters.any(|parameter| parameter["$ref"] == "#/components/parameters/limit") {
             statuses.insert("422");
         }
-        if route == "POST /accounts/{account}/keys" || route == "DELETE /webhooks/{webhook}/held" {
-            // An account's keys are limited; a type is required.
+        let checks =
+            ["POST /accounts/{account}/keys", "DELETE /webhooks/{webhook}/held", "GET /items/{item}"];
+        if checks.contains(&route) {
+            // An account's keys are limited; a type is required; a webhook's id is checked.
             statuses.insert("422");
         }
         statuses.into_iter().map(str::to_owned).collect()
@@ -307,7 +326,8 @@ mod tests {
             for (status, response) in object(&operation["responses"]) {
                 let content = &resolved(&document, &response)["content"]["application/problem+json"];
                 // Only the gateway answers that a limit is reached, except where each account has one.
-                let gateways = status == "429" && !route.ends_with("/test") || status == "default";
+                let is_shared = route.ends_with("/test") || route == "GET /items/{item}";
+                let gateways = status == "429" && !is_shared || status == "default";
                 if status.starts_with('2') || gateways {
                     assert!(content.is_null(), "{route} {status}");
                     continue;
@@ -780,7 +800,10 @@ mod tests {
             hop: carteiro_core::hop::Hop::default(),
             body: b"{}".to_vec(),
         };
-        for (name, own) in [("HeldItem", ["held_for", "due_at"]), ("DeadItem", ["cause", "died_at"])] {
+        for (name, own) in [
+            ("HeldItem", ["held_for", "due_at", "last_error"]),
+            ("DeadItem", ["cause", "died_at", "last_error"]),
+        ] {
             let described = schema(&document, name);
             for with_item in [false, true] {
                 let mut shown = names(&held_and_dead::item(&delivery, with_item));
@@ -793,6 +816,92 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Asserts that a schema has the fields of a value, all of them required.
+    fn is_described(document: &Value, name: &str, shown: &Value) {
+        let described = schema(document, name);
+        assert_eq!(names(&described["properties"]), names(shown), "{name}");
+        let required: BTreeSet<_> = texts(&described["required"]).into_iter().collect();
+        assert_eq!(required, names(shown), "{name}");
+    }
+
+    fn example_error() -> LastError {
+        let at = "2026-11-21T12:00:00Z".parse().unwrap();
+        LastError { error: FailureKind::Status, status: Some(503), at, cause: None }
+    }
+
+    #[test]
+    fn an_items_states_are_described_as_they_are_answered() {
+        let document = parsed();
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let stored =
+            Stored { held: Some((HeldFor::Retry, Some(time("2026-11-21T14:00:00Z")))), ..Stored::default() };
+        let facts = items::Facts {
+            known: &item_state::known(&stored, time("2026-11-21T12:00:00Z")),
+            url: Some(example_webhook().settings.url.redacted()),
+            attempt: Some(5),
+            blocked_until: None,
+            lane: Some("usual"),
+            last_error: Some(&example_error()),
+            last_attempt: None,
+            log_read: LogRead::No,
+        };
+        let at_webhook = facts.view(&WebhookId::from_bits(1));
+        is_described(&document, "ItemAtWebhook", &at_webhook);
+        let source = "bot:support@example.com".parse().unwrap();
+        let shown = items::shown(
+            &first_example(&document, "ItemId").parse().unwrap(),
+            &AccountId::from_bits(2),
+            (Some(&ItemType::MESSAGE), Some(&source), Some(time("2026-11-21T12:00:00Z"))),
+            None,
+            vec![at_webhook],
+        );
+        is_described(&document, "ItemStates", &shown);
+        assert_eq!(example_at(&document, "~1items~1{item}/get/responses/200"), shown);
+        let of = |field: &str| schema(&document, "ItemAtWebhook")["properties"][field]["enum"].clone();
+        assert_eq!((of("state"), of("log_read")), (json!(ItemState::ALL), json!(LogRead::ALL)));
+        let mut why: Vec<Value> = HeldFor::ALL.iter().map(|reason| json!(reason.as_str())).collect();
+        why.extend(
+            [DeathCause::Exhausted, DeathCause::RetentionOver, DeathCause::DeadLetter].map(|one| json!(one)),
+        );
+        why.extend(DropCause::ALL.map(|one| json!(one)));
+        why.push(Value::Null);
+        assert_eq!(of("why"), json!(why));
+        assert_eq!(at(&document, "/paths/~1items~1{item}/get/x-max-logs"), items::LOGS);
+        let text = at(&document, "/paths/~1items~1{item}/get/description").as_str().unwrap().to_owned();
+        assert!(
+            text.contains(&format!("{LOOKUPS_AT_ONCE} lookups"))
+                && text.contains(&format!("{LOOKUPS_A_MINUTE} a minute"))
+        );
+    }
+
+    #[test]
+    fn what_is_unhealthy_is_described_as_it_is_answered() {
+        let document = parsed();
+        let (webhook, now) = (example_webhook(), "2026-11-21T12:00:00Z".parse::<Timestamp>().unwrap());
+        let block = Row::from([
+            ("failures", Attribute::Number(1000)),
+            ("epoch", Attribute::Text("e".to_owned())),
+            ("blocked_at", Attribute::Number(now.as_millisecond())),
+            ("blocked_until", Attribute::Number(now.as_millisecond() + 14_400_000)),
+            ("last_error", Attribute::Text(json!(example_error()).to_string())),
+        ]);
+        let blocked = Unhealthy::of_streak(&webhook, 1000, &ItemType::MESSAGE, Some(&block), now).unwrap();
+        let shown = blocked.view();
+        is_described(&document, "Unhealthy", &shown);
+        assert_eq!(example_at(&document, "~1unhealthy/get/responses/200")["data"], json!([shown]));
+        let states = schema(&document, "Unhealthy")["properties"]["state"]["enum"].clone();
+        assert_eq!(states, json!(Trouble::ALL));
+        let asked = at(&document, "/paths/~1unhealthy/get/parameters/0/schema/enum");
+        assert_eq!(asked, states);
+        // Over, healthy, enabled, and nothing dead.
+        let later = "2026-11-21T16:00:00Z".parse().unwrap();
+        assert!(Unhealthy::of_streak(&webhook, 1000, &ItemType::MESSAGE, Some(&block), later).is_none());
+        assert!(Unhealthy::of_streak(&webhook, 1000, &ItemType::MESSAGE, None, now).is_none());
+        assert!(Unhealthy::disabled(&webhook).is_none());
+        assert!(Unhealthy::dead(&webhook, &ItemType::MESSAGE, 0).is_none());
+        assert_eq!(Unhealthy::dead(&webhook, &ItemType::MESSAGE, 1001).unwrap().view()["dead"], 1000);
     }
 
     fn example_at(document: &Value, route: &str) -> Value {

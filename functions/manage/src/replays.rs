@@ -50,6 +50,10 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
         }
     }
     let ReplayKey { webhook, replay: id } = replay.key.clone();
+    if call.is_operator() {
+        let (account, webhook) = (replay.account.as_str(), webhook.as_str());
+        tracing::info!(account, webhook, replay = id.as_str(), "replay.by_operator");
+    }
     let work = Work::replay(replay.account.clone(), webhook, id);
     if let Err(error) = manage.work.send(&[(work, Duration::ZERO)]).await {
         let webhook = replay.key.webhook.as_str();

@@ -2,7 +2,7 @@
 //! as an attempt and never retried.
 //!
 //! An account has places for a few tests at once and some a minute, so that tests of black holes do not hold the copies
-//! of this function that other accounts need ([`test_share`]). A test has the deadline of an attempt: a shorter one
+//! of this function that other accounts need ([`Shared`]). A test has the deadline of an attempt: a shorter one
 //! would call a receiver broken that deliveries reach.
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use carteiro_core::mask::Mask;
 use carteiro_core::message;
 use carteiro_core::outcome::Outcome;
 use carteiro_core::problem::Problem;
-use carteiro_core::test_share;
+use carteiro_core::test_share::Shared;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,12 +44,12 @@ pub(crate) async fn make(call: &Call<'_>) -> Response {
         return Err(Problem::loop_detected(detail).into());
     }
     let webhook = call.webhook().await?;
-    let place = match manage.config.take_test_place(&account, manage.attempt, clock.now()).await? {
+    let place = match manage.config.take_place(&account, Shared::Tests, manage.attempt, clock.now()).await? {
         TestPlace::Taken(owner) => owner,
-        TestPlace::Refused { retry_after } => return Err(test_share::problem(retry_after).into()),
+        TestPlace::Refused { retry_after } => return Err(Shared::Tests.problem(retry_after).into()),
     };
     let tested = attempt(manage, request, &webhook, clock).await;
-    if let Err(error) = manage.config.give_test_place_back(&account, &place).await {
+    if let Err(error) = manage.config.give_place_back(&account, Shared::Tests, &place).await {
         // Its lease ends by itself; the test was made, and its answer stands.
         tracing::warn!(error = error.chain(), "test.place_not_given_back");
     }

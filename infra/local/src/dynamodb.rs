@@ -267,10 +267,14 @@ impl Dynamodb {
     }
 }
 
-/// Makes the table if it is missing, waits until it is active, and sets its time to live.
+/// Makes the table if it is missing, adds the indexes that it does not have yet, as an update of a deployment does, waits
+/// until it is active, and sets its time to live.
 fn ensure(database: &Database, table: &Table) -> Result<(), DynamodbError> {
     match describe(database, &table.name)? {
-        Some(there) => check_same(table, &there)?,
+        Some(there) => {
+            check_same(table, &there)?;
+            add_indexes(database, table, &there)?;
+        }
         None => {
             create(database, table)?;
             wait_until_active(database, &table.name)?;
@@ -284,6 +288,24 @@ fn ensure(database: &Database, table: &Table) -> Result<(), DynamodbError> {
         let specification = json!({"AttributeName": attribute, "Enabled": true});
         let change = json!({"TableName": table.name, "TimeToLiveSpecification": specification});
         database.update_time_to_live(request(&change)?)?;
+    }
+    Ok(())
+}
+
+/// Adds the indexes that the template gives a table and that it does not have, one after the other.
+fn add_indexes(database: &Database, table: &Table, there: &Value) -> Result<(), DynamodbError> {
+    let known = indexes(there);
+    for index in table.create["GlobalSecondaryIndexes"].as_array().into_iter().flatten() {
+        if known.iter().any(|(name, _)| index["IndexName"] == **name) {
+            continue;
+        }
+        let change = json!({
+            "TableName": table.name,
+            "AttributeDefinitions": table.create["AttributeDefinitions"],
+            "GlobalSecondaryIndexUpdates": [{"Create": index}],
+        });
+        database.update_table(request(&change)?)?;
+        wait_until_active(database, &table.name)?;
     }
     Ok(())
 }
@@ -324,7 +346,8 @@ fn check_same(table: &Table, there: &Value) -> Result<(), DynamodbError> {
     if keys(&table.create) != keys(there) {
         return differs("key schema");
     }
-    if indexes(&table.create) != indexes(there) {
+    let wanted = indexes(&table.create);
+    if indexes(there).iter().any(|index| !wanted.contains(index)) {
         return differs("global secondary index");
     }
     Ok(())
@@ -460,16 +483,34 @@ mod tests {
     }
 
     #[test]
-    fn a_table_with_another_index_is_refused() {
+    fn an_index_that_a_table_lacks_is_added_with_its_rows() {
         let database = Database::memory().unwrap();
         ensure(&database, &table(definition("sk"))).unwrap();
+        let row = json!({"TableName": "Test", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}});
+        database.put_item(request(&row).unwrap()).unwrap();
         let mut with_index = definition("sk");
         with_index["GlobalSecondaryIndexes"] = json!([{
             "IndexName": "i",
             "KeySchema": [{"AttributeName": "sk", "KeyType": "HASH"}],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }]);
-        let error = ensure(&database, &table(with_index)).unwrap_err().to_string();
-        assert!(error.starts_with("table Test has another global secondary index"), "{error}");
+        for _ in 0..2 {
+            ensure(&database, &table(with_index.clone())).unwrap();
+        }
+        let query = json!({
+            "TableName": "Test",
+            "IndexName": "i",
+            "KeyConditionExpression": "sk = :b",
+            "ExpressionAttributeValues": {":b": {"S": "b"}},
+        });
+        let found = to_json(&database.query(request(&query).unwrap()).unwrap()).unwrap();
+        assert_eq!(found["Items"], json!([{"pk": {"S": "a"}, "sk": {"S": "b"}}]));
+        // One that the template does not have, or has otherwise, is no part of it.
+        let mut other = with_index;
+        other["GlobalSecondaryIndexes"][0]["KeySchema"][0]["AttributeName"] = json!("pk");
+        for other in [other, definition("sk")] {
+            let error = ensure(&database, &table(other)).unwrap_err().to_string();
+            assert!(error.starts_with("table Test has another global secondary index"), "{error}");
+        }
     }
 }

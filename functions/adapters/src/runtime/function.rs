@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use carteiro_core::id::ItemId;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::json;
 
@@ -23,14 +24,30 @@ pub fn start_log() {
     metrics::start(environment("METRICS_NAMESPACE"));
 }
 
+/// An answer, and the item that it accepted, where it is one: the line that logs the request names it.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub response: ApiGatewayV2httpResponse,
+    /// The item.
+    pub item: Option<ItemId>,
+}
+
+impl From<ApiGatewayV2httpResponse> for Answered {
+    fn from(response: ApiGatewayV2httpResponse) -> Self {
+        Self { response, item: None }
+    }
+}
+
 /// Answers the HTTP API's requests with `handler`, until the runtime goes away. Failures become problem details.
 ///
 /// # Errors
 /// Where the runtime goes away.
-pub async fn serve_http<H, F>(timeout: Duration, handler: H) -> Result<(), Fatal>
+pub async fn serve_http<H, F, A>(timeout: Duration, handler: H) -> Result<(), Fatal>
 where
     H: Fn(Request, InvocationClock) -> F,
-    F: Future<Output = Result<ApiGatewayV2httpResponse, Failure>>,
+    F: Future<Output = Result<A, Failure>>,
+    A: Into<Answered>,
 {
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
@@ -39,19 +56,23 @@ where
         let route = event.payload.route_key.clone().unwrap_or_default();
         let id = event.payload.request_context.request_id.clone().unwrap_or_default();
         let answered = match Request::new(event.payload) {
-            Ok(request) => handler(request, clock).await,
+            Ok(request) => handler(request, clock).await.map(Into::into),
             Err(failure) => Err(failure),
         };
-        let response = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure));
+        let answered = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure).into());
+        let Answered { response, item } = answered;
+        let item = item.as_ref().map(|item| ("item", json!(item)));
+        let answered = [
+            ("request_id", json!(id)),
+            ("route", json!(route)),
+            ("status", json!(response.status_code)),
+            ("latency_ms", json!(stopwatch.elapsed_ms())),
+        ];
+        let answered: Vec<_> = answered.into_iter().chain(item).collect();
         metrics::log(
             clock.now(),
             "request.answered",
-            &[
-                ("request_id", json!(id)),
-                ("route", json!(route)),
-                ("status", json!(response.status_code)),
-                ("latency_ms", json!(stopwatch.elapsed_ms())),
-            ],
+            &answered,
         );
         Ok::<_, Fatal>(response)
     }))

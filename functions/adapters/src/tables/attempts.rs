@@ -4,6 +4,9 @@
 //! shared by all webhooks; its `sk` is when it was written and some random digits. A row holds the entries as JSON. The
 //! log is listed by when the attempts ended, the newest first ([`carteiro_core::attempt_order`]).
 //!
+//! Beside them, a dropped item has a row for each webhook that it was dropped for: `pk` is the item, `sk` the webhook. It
+//! is written as the log is, at best, and for whoever asks where the item is.
+//!
 //! Guaranteed: a request reads a bounded number of rows, and beside them those again that were written while a batch
 //! ran of which not all is listed. Not guaranteed: that an attempt is there.
 
@@ -12,14 +15,19 @@ use std::collections::VecDeque;
 use aws_sdk_dynamodb::Client;
 use carteiro_core::attempt_log::{Entry, Filter, MAX_ENTRIES};
 use carteiro_core::attempt_order::{NewestFirst, Resume, RowKey};
-use carteiro_core::id::WebhookId;
+use carteiro_core::delivery::Delivery;
+use carteiro_core::id::{AccountId, ItemId, WebhookId};
+use carteiro_core::item::ItemType;
+use carteiro_core::item_state::DropCause;
+use carteiro_core::webhook::MAX_WEBHOOKS_PER_ACCOUNT;
 use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::AdapterError;
 use crate::runtime::random;
 use crate::tables::config::ListPage;
-use crate::tables::row::{Reader, Row, seconds, sorted_digits, text};
+use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::reads::drop_part;
 
@@ -36,6 +44,12 @@ const ROWS_AT_ONCE: i32 = 50;
 
 /// How long after its first attempt has ended a row is written at most: as long as a batch takes.
 const WRITTEN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many rows of dropped items are written at once.
+const CONCURRENT_DROPS: usize = 10;
+
+/// The most rows of a shard that a look for an item passes from either end of the log; a read ends at 1 MB anyway.
+const LOOKED_AT: i32 = 1000;
 
 /// The attempt logs of webhooks.
 #[derive(Clone, Debug)]
@@ -55,6 +69,50 @@ pub struct LogSpan<'a> {
     pub after: Option<&'a str>,
     /// How many at most; at least 1.
     pub most: u16,
+}
+
+/// An item that was dropped for a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedItem {
+    /// The account.
+    pub account: AccountId,
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The item.
+    pub item: ItemId,
+    /// Its type.
+    pub item_type: ItemType,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Why it was dropped.
+    pub cause: DropCause,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl DroppedItem {
+    /// A delivery that is dropped at `at`.
+    #[must_use]
+    pub fn of(delivery: &Delivery, cause: DropCause, at: Timestamp) -> Self {
+        Self {
+            account: delivery.account.clone(),
+            webhook: delivery.webhook.clone(),
+            item: delivery.item.clone(),
+            item_type: delivery.item_type.clone(),
+            accepted_at: delivery.accepted_at,
+            cause,
+            at,
+        }
+    }
+}
+
+/// The attempts of one item that were found in a webhook's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundAttempts {
+    /// The last of them.
+    pub last: Option<Entry>,
+    /// Whether all rows since the item's acceptance were looked at.
+    pub is_whole: bool,
 }
 
 /// Whether a text is a place in a log, where a page goes on.
@@ -99,6 +157,122 @@ impl AttemptTable {
             sent.map_err(|error| AdapterError::of_call(OPERATION, error))?;
         }
         Ok(())
+    }
+
+    /// Notes that items were dropped, until `expires_at`. Noting one again replaces its row.
+    ///
+    /// # Errors
+    /// Where one cannot be written.
+    pub async fn note_dropped(
+        &self,
+        dropped: &[DroppedItem],
+        expires_at: Timestamp,
+    ) -> Result<(), AdapterError> {
+        let writes = stream::iter(dropped).map(|one| async move {
+            let row = Row::from([
+                ("pk".to_owned(), text(one.item.as_str())),
+                ("sk".to_owned(), text(one.webhook.as_str())),
+                ("account".to_owned(), text(one.account.as_str())),
+                ("type".to_owned(), text(one.item_type.as_str())),
+                ("accepted_at".to_owned(), milliseconds(one.accepted_at)),
+                ("cause".to_owned(), text(one.cause.as_str())),
+                ("dropped_at".to_owned(), milliseconds(one.at)),
+                ("expires_at".to_owned(), seconds(expires_at)),
+            ]);
+            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
+            sent.map(|_| ()).map_err(|error| AdapterError::of_call("noting a dropped item", error))
+        });
+        writes.buffer_unordered(CONCURRENT_DROPS).try_collect().await
+    }
+
+    /// The webhooks that an item was dropped for, up to as many as an account may have.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn dropped(&self, item: &ItemId, now: Timestamp) -> Result<Vec<DroppedItem>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(item.as_str()))
+            .limit(i32::try_from(MAX_WEBHOOKS_PER_ACCOUNT).unwrap_or(i32::MAX));
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding a dropped item", error))?;
+        let rows = answer.items.unwrap_or_default();
+        // The table deletes late.
+        let is_kept =
+            |row: &&Row| Reader { table: TABLE, row }.seconds("expires_at").is_ok_and(|end| now < end);
+        let read = |row: &Row| readable(TABLE, row, dropped_item(row));
+        Ok(rows.iter().filter(is_kept).filter_map(read).collect())
+    }
+
+    /// Looks for the attempts of an item in a webhook's log: from its newest row back, and, where that did not reach the
+    /// item's acceptance, from there on. A read of each shard from either end is all: it costs up to 128 reading units.
+    ///
+    /// # Errors
+    /// Where the table or a row cannot be read.
+    pub async fn of_item(
+        &self,
+        webhook: &WebhookId,
+        item: &ItemId,
+        accepted_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<FoundAttempts, AdapterError> {
+        let from = sorted_digits(accepted_at.unwrap_or(Timestamp::UNIX_EPOCH));
+        let looks = (0..SHARDS).map(|shard| self.look_into(pk(webhook, shard), item, &from, accepted_at));
+        let looks = try_join_all(looks).await?;
+        let is_whole = looks.iter().all(|(_, is_whole)| *is_whole);
+        let rows = looks.into_iter().flat_map(|(rows, _)| rows);
+        let mut last: Option<Entry> = None;
+        for row in rows {
+            let reader = Reader { table: TABLE, row: &row };
+            let entries = match reader.seconds("expires_at") {
+                Ok(end) if end <= now => Ok(Vec::new()),
+                Ok(_) => reader.json::<Vec<Entry>>("entries"),
+                Err(error) => Err(error),
+            };
+            let entries = readable(TABLE, &row, entries).unwrap_or_default();
+            for entry in entries.into_iter().filter(|entry| entry.item == *item) {
+                if last.as_ref().is_none_or(|last| last.at <= entry.at) {
+                    last = Some(entry);
+                }
+            }
+        }
+        Ok(FoundAttempts { last, is_whole })
+    }
+
+    /// The rows of a shard that name an item, and whether the rows that were looked at are all since `from`.
+    async fn look_into(
+        &self,
+        pk: String,
+        item: &ItemId,
+        from: &str,
+        accepted_at: Option<Timestamp>,
+    ) -> Result<(Vec<Row>, bool), AdapterError> {
+        let look = |newest_first: bool| {
+            self.client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND sk >= :from")
+                .filter_expression("contains(entries, :item)")
+                .expression_attribute_values(":pk", text(pk.as_str()))
+                .expression_attribute_values(":from", text(from))
+                .expression_attribute_values(":item", text(item.as_str()))
+                .scan_index_forward(!newest_first)
+                .limit(LOOKED_AT)
+                .send()
+        };
+        let failed = |error| AdapterError::of_call("looking for an item's attempts", error);
+        let newest = look(true).await.map_err(failed)?;
+        let mut rows = newest.items.unwrap_or_default();
+        let Some(reached) = newest.last_evaluated_key else { return Ok((rows, true)) };
+        if accepted_at.is_none() {
+            return Ok((rows, false));
+        }
+        let oldest = look(false).await.map_err(failed)?;
+        rows.extend(oldest.items.unwrap_or_default());
+        Ok((rows, meets(oldest.last_evaluated_key.as_ref(), &reached)))
     }
 
     /// Drops up to `most` rows of a shard of a deleted webhook's log, and answers how many; there are
@@ -146,6 +320,28 @@ impl AttemptTable {
             read += usize::from(is_new);
         }
     }
+}
+
+/// Whether reads from both ends of a shard met: `up` is the last row that the one from the oldest on looked at, none
+/// where it looked at all, and `down` that of the other.
+fn meets(up: Option<&Row>, down: &Row) -> bool {
+    let place = |key: &Row| key.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
+    up.is_none_or(|up| place(up) >= place(down))
+}
+
+fn dropped_item(row: &Row) -> Result<DroppedItem, AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    let name = reader.text("cause")?;
+    let cause = DropCause::ALL.into_iter().find(|cause| cause.as_str() == name);
+    Ok(DroppedItem {
+        account: reader.parsed("account")?,
+        webhook: reader.parsed("sk")?,
+        item: reader.parsed("pk")?,
+        item_type: reader.parsed("type")?,
+        accepted_at: reader.milliseconds("accepted_at")?,
+        cause: cause.ok_or(AdapterError::Malformed { table: TABLE, attribute: "cause" })?,
+        at: reader.milliseconds("dropped_at")?,
+    })
 }
 
 fn pk(webhook: &WebhookId, shard: u8) -> String {
@@ -231,5 +427,18 @@ impl Shard {
     /// The place of the next row.
     fn place(&self) -> Option<&str> {
         self.read.front().and_then(|row| row.get("sk")?.as_s().ok()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_from_both_ends_meet_where_none_is_left_between() {
+        let key = |sk: &str| Row::from([("sk".to_owned(), text(sk))]);
+        assert!(meets(None, &key("5")));
+        assert!(meets(Some(&key("5")), &key("5")) && meets(Some(&key("6")), &key("5")));
+        assert!(!meets(Some(&key("4")), &key("5")), "rows between were not looked at");
     }
 }

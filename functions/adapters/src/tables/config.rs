@@ -35,6 +35,7 @@ use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
 use crate::tables::slow as slow_row;
 use crate::tables::streak::{StreakKey, StreakTable};
+use crate::tables::unhealthy::{self, Place, UNHEALTHY, shard_name};
 
 pub(crate) const TABLE: &str = "config";
 
@@ -331,6 +332,31 @@ impl ConfigTable {
         rows.iter().map(read_webhook).collect()
     }
 
+    /// A page of the disabled webhooks in a part of the index of what is unhealthy, and the place of the last one where
+    /// there are more. One that an older version disabled is found after its next change.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn disabled(
+        &self,
+        part: u8,
+        limit: u16,
+        after: Option<&Place>,
+    ) -> Result<(Vec<(AccountId, WebhookId)>, Option<Place>), AdapterError> {
+        let (rows, last) = unhealthy::page(&self.client, &self.name, part, limit, after).await?;
+        let account = |row: &Row| row.get("pk")?.as_s().ok()?.strip_prefix("account#")?.parse().ok();
+        Ok((rows.iter().filter_map(|row| Some((account(row)?, webhook_id(row)?))).collect(), last))
+    }
+
+    /// Whether there is such an account, being deleted or not.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn account_exists(&self, account: &AccountId) -> Result<bool, AdapterError> {
+        let row = self.get("accounts".to_owned(), account.to_string(), "finding an account").await?;
+        Ok(row.is_some())
+    }
+
     /// A page of an account's webhooks, in the order of their ids.
     ///
     /// # Errors
@@ -550,12 +576,16 @@ pub(crate) fn account_pk(account: &AccountId) -> String {
 fn webhook_row(webhook: &Webhook) -> Row {
     // Everything but the attributes of conditions is one document, in the core's own form.
     let document = serde_json::to_string(webhook).unwrap_or_default();
-    Row::from([
+    let mut row = Row::from([
         ("pk".to_owned(), text(account_pk(&webhook.account))),
         ("sk".to_owned(), text(format!("webhook#{}", webhook.id))),
         ("version".to_owned(), number(webhook.version)),
         ("webhook".to_owned(), text(document)),
-    ])
+    ]);
+    // A disabled webhook is in the index of what is unhealthy.
+    let last = webhook.id.as_str().chars().last().filter(|_| webhook.disabled_by.is_some());
+    row.extend(last.map(|last| (UNHEALTHY.to_owned(), text(shard_name(last)))));
+    row
 }
 
 fn webhook_id(row: &Row) -> Option<WebhookId> {

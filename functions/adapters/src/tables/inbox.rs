@@ -30,6 +30,9 @@
 //! condition that the claim still stands. Guaranteed: an entry is marked only after its item was sent. Not guaranteed:
 //! if a function dies between sending and marking, the next one sends the item again, under the same id.
 //!
+//! A dispatched row has the attribute `item`, the id of what it became, by which the index of that name finds it. It is
+//! set by the write that marks the row, so that the index costs one write an entry.
+//!
 //! A page's rows are spread over shards, because the thousand entries of one push would use a full second of one
 //! partition's writes. The parts of a large event are written before their row and deleted after it was marked. A
 //! function that dies in between leaves parts that no row names; those of an entry that was ready are never deleted.
@@ -266,6 +269,19 @@ impl Entry {
     pub fn item(&self) -> ItemId {
         self.key.item(&self.page)
     }
+}
+
+/// The entry that became an item, as the index `item` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectedAs {
+    /// The page's account.
+    pub account: AccountId,
+    /// Its page.
+    pub page: PageId,
+    /// When it was stored first.
+    pub received_at: Timestamp,
+    /// When it was queued for every webhook that takes it.
+    pub handed_on_at: Timestamp,
 }
 
 /// The parts of a packed event, as their row names them.
@@ -755,9 +771,11 @@ impl InboxTable {
             .set_key(Some(entry.place.row()))
             .condition_expression(IS_OURS)
             .update_expression(
-                "SET handed_on_at = :now, expires_at = :expires \
+                "SET handed_on_at = :now, expires_at = :expires, #item = :item \
                  REMOVE waiting, since, event, parts, parts_of, claim, claimed_until",
             )
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":item", text(entry.item().as_str()))
             .expression_attribute_values(":claim", text(claim.id.as_str()))
             .expression_attribute_values(":now", milliseconds(now))
             .expression_attribute_values(":expires", seconds(after(now, REMEMBERED)));
@@ -765,6 +783,34 @@ impl InboxTable {
             self.delete_parts(&entry.parts).await?;
         }
         Ok(())
+    }
+
+    /// The dispatched entry that became an item, by the item's id. Rows that an older version marked are not found.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn of_item(&self, item: &ItemId) -> Result<Option<CollectedAs>, AdapterError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("item")
+            .key_condition_expression("#item = :item")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":item", text(item.as_str()))
+            .limit(1);
+        let answer =
+            call.send().await.map_err(|error| AdapterError::of_call("finding a collected item", error))?;
+        let rows = answer.items.unwrap_or_default();
+        let Some(row) = rows.first() else { return Ok(None) };
+        let reader = Reader { table: TABLE, row };
+        let page = RowKey::read(row)?.page();
+        Ok(Some(CollectedAs {
+            account: reader.parsed("account")?,
+            page: page.ok_or(AdapterError::Malformed { table: TABLE, attribute: "pk" })?,
+            received_at: reader.milliseconds("received_at")?,
+            handed_on_at: reader.milliseconds("handed_on_at")?,
+        }))
     }
 
     /// Releases the claim of an entry, if it still stands: others may claim the entry at once.

@@ -18,6 +18,7 @@ pub mod test_slots;
 pub mod tick;
 pub mod tokens;
 mod transaction;
+pub mod unhealthy;
 mod unreadable;
 pub mod waiting;
 

@@ -21,7 +21,7 @@ use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use carteiro_core::notice;
 use carteiro_core::slow;
-use carteiro_core::streak::{ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
+use carteiro_core::streak::{self, ATTRIBUTES, Answer, DUE_AT, Recorded, Recording, Step};
 use carteiro_core::tally::{self, Deaths};
 use carteiro_core::transition::{Change, Effect, Row as CoreRow, Value, Write};
 use jiff::Timestamp;
@@ -31,6 +31,7 @@ use crate::runtime::clock::InvocationClock;
 use crate::tables::expression::{Expressions, core_row};
 use crate::tables::row::{Reader, Row, milliseconds, text};
 use crate::tables::slow as slow_row;
+use crate::tables::unhealthy::{self, Place, UNHEALTHY, shard_name};
 use crate::tables::unreadable::readable;
 
 const TABLE: &str = "streaks";
@@ -167,21 +168,26 @@ impl StreakTable {
             .limit(i32::from(limit));
         let answer =
             call.send().await.map_err(|error| AdapterError::of_call("finding what is to be told", error))?;
-        let due = |row: &Row| {
-            let row = Reader { table: TABLE, row };
-            let (revision, item_type) = row.text("sk")?.split_once('#').unwrap_or_default();
-            let malformed = || AdapterError::Malformed { table: TABLE, attribute: "sk" };
-            let key = StreakKey {
-                account: row.parsed("account")?,
-                webhook: row.parsed("pk")?,
-                revision: revision.parse().map_err(|_| malformed())?,
-                item_type: item_type.parse().map_err(|_| malformed())?,
-            };
-            Ok((key, row.milliseconds("due_at")?))
-        };
+        let due = |row: &Row| Ok((key_of(row)?, Reader { table: TABLE, row }.milliseconds("due_at")?));
         // One that cannot be read does not delay the others' notices.
         let rows = answer.items.unwrap_or_default();
         Ok(rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect())
+    }
+
+    /// A page of the rows in a part of the index of what is unhealthy, by their webhooks, and the place of the last one
+    /// where there are more. The index is a hint: a block may be over, a revision replaced.
+    ///
+    /// # Errors
+    /// Where the index cannot be read.
+    pub async fn unhealthy(
+        &self,
+        part: u8,
+        limit: u16,
+        after: Option<&Place>,
+    ) -> Result<(Vec<StreakKey>, Option<Place>), AdapterError> {
+        let (rows, last) = unhealthy::page(&self.client, &self.name, part, limit, after).await?;
+        let key = |row: &Row| key_of(row);
+        Ok((rows.iter().filter_map(|row| readable(TABLE, row, key(row))).collect(), last))
     }
 
     /// Reads a row consistently.
@@ -293,7 +299,7 @@ impl StreakTable {
                     .table_name(&self.name)
                     .set_key(Some(key.row()))
                     .set_condition_expression(condition)
-                    .update_expression(expressions.update(changes, &index(key, changes)))
+                    .update_expression(expressions.update(&indexed(key, changes), &[]))
                     .set_expression_attribute_names(Some(expressions.names()))
                     .set_expression_attribute_values(expressions.values());
                 item.update(update.build().map_err(AdapterError::not_built(write.name))?)
@@ -335,7 +341,7 @@ impl StreakTable {
                 })
             }
             Effect::Update(changes) => {
-                let update = expressions.update(changes, &index(key, changes));
+                let update = expressions.update(&indexed(key, changes), &[]);
                 let call = self.client.update_item().table_name(&self.name).set_key(Some(key.row()));
                 let call = call
                     .set_condition_expression(condition)
@@ -356,15 +362,39 @@ impl StreakTable {
     }
 }
 
-/// A row that becomes due is found through its webhook's part of the index.
-fn index(key: &StreakKey, changes: &[Change]) -> Vec<(&'static str, Value)> {
+/// These changes, with those of the attributes of the indexes: a row that becomes due, or that is listed as unhealthy, is
+/// found through its webhook's part of an index.
+fn indexed(key: &StreakKey, changes: &[Change]) -> Vec<Change> {
     let due = changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _)));
-    if !due {
-        return Vec::new();
-    }
+    let listing = streak::listing(changes);
     let last = key.webhook.as_str().chars().last().unwrap_or('0');
-    let account = Value::Text(key.account.to_string());
-    vec![("due_shard", Value::Text(format!("due#{last}"))), ("account", account)]
+    let set = |name, value: String| Change::Set(name, Value::Text(value));
+    let mut changes = changes.to_vec();
+    if due {
+        changes.push(set("due_shard", format!("due#{last}")));
+    }
+    if due || listing == Some(true) {
+        changes.push(set("account", key.account.to_string()));
+    }
+    match listing {
+        Some(true) => changes.push(set(UNHEALTHY, shard_name(last))),
+        Some(false) => changes.push(Change::Remove(UNHEALTHY)),
+        None => {}
+    }
+    changes
+}
+
+/// The key of a row, as an index with its account has it.
+fn key_of(row: &Row) -> Result<StreakKey, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    let (revision, item_type) = row.text("sk")?.split_once('#').unwrap_or_default();
+    let malformed = || AdapterError::Malformed { table: TABLE, attribute: "sk" };
+    Ok(StreakKey {
+        account: row.parsed("account")?,
+        webhook: row.parsed("pk")?,
+        revision: revision.parse().map_err(|_| malformed())?,
+        item_type: item_type.parse().map_err(|_| malformed())?,
+    })
 }
 
 /// Sorts a call's outcome: made, refused by its condition, certainly not made, or unknown.

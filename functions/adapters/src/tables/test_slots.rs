@@ -1,8 +1,9 @@
-//! The places for tests of an account's webhooks, in the table of the configuration.
+//! The places for tests of an account's webhooks, and for lookups of its items, in the table of the configuration.
 //!
 //! | what | `pk` | `sk` |
 //! |---|---|---|
 //! | tests under way, and how many there were in a minute | `account#<id>` | `tests` |
+//! | lookups likewise | `account#<id>` | `lookups` |
 //!
 //! The row is written on condition that its `version` is the one that was read. A write whose answer was lost is
 //! recognised by the owner's id in the row. A place that is not returned is free when its lease expires.
@@ -10,7 +11,7 @@
 use std::time::Duration;
 
 use carteiro_core::id::AccountId;
-use carteiro_core::test_share::{MayTest, TestShare};
+use carteiro_core::test_share::{MayTest, Shared, TestShare};
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
@@ -19,12 +20,10 @@ use crate::tables::conditional::made;
 use crate::tables::config::{ConfigTable, IS_AS_READ, IS_NEW, TABLE, account_pk};
 use crate::tables::row::{Reader, Row, number, text};
 
-const SK: &str = "tests";
-
 /// How often a place is tried for while others of the account's change the row.
 const TRIES: u32 = 5;
 
-/// Whether a place for a test was taken.
+/// Whether a place for a test or a lookup was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestPlace {
     /// It was, by this owner.
@@ -37,25 +36,26 @@ pub enum TestPlace {
 }
 
 impl ConfigTable {
-    /// Takes a place for a test whose attempt takes up to `attempt`.
+    /// Takes a place for a test or a lookup that takes up to `lasts`.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn take_test_place(
+    pub async fn take_place(
         &self,
         account: &AccountId,
-        attempt: Duration,
+        what: Shared,
+        lasts: Duration,
         now: Timestamp,
     ) -> Result<TestPlace, AdapterError> {
         let owner = format!("{:032x}", random::bits128()?);
         for _ in 0..TRIES {
-            let (share, version) = self.test_share(account).await?;
-            let begun = match share.begin(&owner, attempt, now) {
+            let (share, version) = self.share(account, what).await?;
+            let begun = match share.begin(what, &owner, lasts, now) {
                 MayTest::Begin(begun) => begun,
                 MayTest::HasBegun => return Ok(TestPlace::Taken(owner)),
                 MayTest::Refused { retry_after } => return Ok(TestPlace::Refused { retry_after }),
             };
-            if self.keep_test_share(account, &begun, version).await? {
+            if self.keep_share((account, what), &begun, version).await? {
                 return Ok(TestPlace::Taken(owner));
             }
         }
@@ -67,46 +67,55 @@ impl ConfigTable {
     ///
     /// # Errors
     /// Where it cannot be written. Then its lease ends by itself.
-    pub async fn give_test_place_back(&self, account: &AccountId, owner: &str) -> Result<(), AdapterError> {
+    pub async fn give_place_back(
+        &self,
+        account: &AccountId,
+        what: Shared,
+        owner: &str,
+    ) -> Result<(), AdapterError> {
         for _ in 0..TRIES {
-            let (share, version) = self.test_share(account).await?;
+            let (share, version) = self.share(account, what).await?;
             let Some(ended) = share.ended(owner) else { return Ok(()) };
-            if self.keep_test_share(account, &ended, version).await? {
+            if self.keep_share((account, what), &ended, version).await? {
                 return Ok(());
             }
         }
         Err(AdapterError::contended("giving a test's place back"))
     }
 
-    /// Deletes the row of an account's tests.
+    /// Deletes the rows of an account's tests and lookups.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub async fn drop_test_places(&self, account: &AccountId) -> Result<(), AdapterError> {
-        let call = self.client.delete_item().table_name(&self.name);
-        let call = call.key("pk", text(account_pk(account))).key("sk", text(SK));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting an account's tests", error))
+    /// Where one cannot be written.
+    pub async fn drop_places(&self, account: &AccountId) -> Result<(), AdapterError> {
+        for what in Shared::ALL {
+            let call = self.client.delete_item().table_name(&self.name);
+            let call = call.key("pk", text(account_pk(account))).key("sk", text(what.as_str()));
+            let sent = call.send().await;
+            sent.map_err(|error| AdapterError::of_call("forgetting an account's tests", error))?;
+        }
+        Ok(())
     }
 
-    async fn test_share(&self, account: &AccountId) -> Result<(TestShare, u64), AdapterError> {
-        let row = self.get(account_pk(account), SK.to_owned(), "reading an account's tests").await?;
+    async fn share(&self, account: &AccountId, what: Shared) -> Result<(TestShare, u64), AdapterError> {
+        let row =
+            self.get(account_pk(account), what.as_str().to_owned(), "reading an account's tests").await?;
         let Some(row) = row else { return Ok((TestShare::default(), 0)) };
         let row = Reader { table: TABLE, row: &row };
         // A row of another version's form covers a minute at most.
         Ok((row.json("share").unwrap_or_default(), row.number("version")?))
     }
 
-    async fn keep_test_share(
+    async fn keep_share(
         &self,
-        account: &AccountId,
+        (account, what): (&AccountId, Shared),
         share: &TestShare,
         read: u64,
     ) -> Result<bool, AdapterError> {
         let share = serde_json::to_string(share).unwrap_or_default();
         let row = Row::from([
             ("pk".to_owned(), text(account_pk(account))),
-            ("sk".to_owned(), text(SK)),
+            ("sk".to_owned(), text(what.as_str())),
             ("share".to_owned(), text(share)),
             ("version".to_owned(), number(read + 1)),
         ]);

@@ -39,6 +39,18 @@ pub(crate) fn embedded() -> &'static Embedded {
     &EMBEDDED
 }
 
+/// The index of held and of dead items, by their ids.
+fn item_index() -> Value {
+    json!({
+        "IndexName": "item",
+        "KeySchema": [
+            {"AttributeName": "item", "KeyType": "HASH"},
+            {"AttributeName": "pk", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    })
+}
+
 impl Embedded {
     fn start() -> Self {
         let database = Database::memory().unwrap();
@@ -55,7 +67,15 @@ impl Embedded {
             });
         });
         let embedded = Self { database, address };
-        embedded.make(STREAKS, &[], &json!([]));
+        let index = json!([{
+            "IndexName": "unhealthy",
+            "KeySchema": [
+                {"AttributeName": "unhealthy", "KeyType": "HASH"},
+                {"AttributeName": "pk", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account"]},
+        }]);
+        embedded.make(STREAKS, &[("unhealthy", "S")], &index);
         embedded
     }
 
@@ -68,21 +88,13 @@ impl Embedded {
                 {"AttributeName": "due_at", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }]);
-        self.make(name, &[("due_shard", "S"), ("due_at", "N")], &index);
+        }, item_index()]);
+        self.make(name, &[("due_shard", "S"), ("due_at", "N"), ("item", "S")], &index);
     }
 
     /// Makes a table of dead items, as the template has it.
     pub(crate) fn make_dead(&self, name: &str) {
-        let index = json!([{
-            "IndexName": "item",
-            "KeySchema": [
-                {"AttributeName": "item", "KeyType": "HASH"},
-                {"AttributeName": "pk", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }]);
-        self.make(name, &[("item", "S")], &index);
+        self.make(name, &[("item", "S")], &json!([item_index()]));
     }
 
     /// Makes an inbox, as the template has it.
@@ -94,8 +106,15 @@ impl Embedded {
                 {"AttributeName": "since", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }, {
+            "IndexName": "item",
+            "KeySchema": [{"AttributeName": "item", "KeyType": "HASH"}],
+            "Projection": {
+                "ProjectionType": "INCLUDE",
+                "NonKeyAttributes": ["account", "received_at", "handed_on_at"],
+            },
         }]);
-        self.make(name, &[("waiting", "S"), ("since", "N")], &index);
+        self.make(name, &[("waiting", "S"), ("since", "N"), ("item", "S")], &index);
     }
 
     /// All rows of a table, in DynamoDB's own JSON, read without a call.
@@ -118,6 +137,19 @@ impl Embedded {
 
     /// Makes a table of the configuration, as the template has it.
     pub(crate) fn make_config(&self, name: &str) {
+        let index = json!([{
+            "IndexName": "unhealthy",
+            "KeySchema": [
+                {"AttributeName": "unhealthy", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }]);
+        self.make(name, &[("unhealthy", "S")], &index);
+    }
+
+    /// Makes a table without an index.
+    pub(crate) fn make_plain(&self, name: &str) {
         self.make(name, &[], &json!([]));
     }
 

@@ -92,11 +92,14 @@ async fn hold(held: &HeldTable, delivery: &Delivery, due_ms: i64) {
 /// Holds for a retry, by a state that was read at `seen_ms`.
 async fn hold_seen(held: &HeldTable, delivery: &Delivery, due_ms: i64, seen_ms: i64) {
     let times = (later(due_ms), later(seen_ms));
-    held.items.hold(delivery, HeldFor::Retry, times, later(1_000_000_000)).await.unwrap();
+    held.items.hold(delivery, (HeldFor::Retry, None), times, later(1_000_000_000)).await.unwrap();
 }
 
 async fn hold_for_release(held: &HeldTable, delivery: &Delivery) {
-    held.items.hold_for_release(delivery, HeldFor::Blocked, now(), later(1_000_000_000)).await.unwrap();
+    held.items
+        .hold_for_release(delivery, (HeldFor::Blocked, None), now(), later(1_000_000_000))
+        .await
+        .unwrap();
 }
 
 async fn oldest(held: &HeldTable, webhook: &WebhookId, most: u32, bytes: usize) -> Vec<(HeldKey, Delivery)> {
@@ -272,7 +275,7 @@ async fn an_item_past_its_storage_limit_is_not_counted() {
     hold_for_release(&held, &limited(1)).await;
     hold_for_release(&held, &delivery(&webhook, 2, NOW_MS)).await;
     held.items
-        .hold(&limited(3), HeldFor::Retry, (at(NOW_MS + 9000), now()), at(NOW_MS + 9000))
+        .hold(&limited(3), (HeldFor::Retry, None), (at(NOW_MS + 9000), now()), at(NOW_MS + 9000))
         .await
         .unwrap();
     for (now, count) in [(999, 3), (1000, 1)] {

@@ -93,7 +93,10 @@ async fn rows_are_held_moved_and_adopted_where_answers_are_lost() {
         };
         let item = delivery(&key.webhook, ItemId::from_bits(1));
         let hold = async || {
-            held.items.hold(&item, HeldFor::Retry, (later(5), later(0)), later(9_000_000)).await.unwrap();
+            held.items
+                .hold(&item, (HeldFor::Retry, None), (later(5), later(0)), later(9_000_000))
+                .await
+                .unwrap();
             keys().await.remove(0)
         };
         let row = hold().await;
@@ -107,7 +110,10 @@ async fn rows_are_held_moved_and_adopted_where_answers_are_lost() {
         assert_eq!(taken.len(), 1, "{lost} lost");
         held.items.delete_released(&taken[0].0).await.unwrap();
         assert_eq!(keys().await, []);
-        held.items.hold_for_release(&item, HeldFor::Blocked, later(0), later(9_000_000)).await.unwrap();
+        held.items
+            .hold_for_release(&item, (HeldFor::Blocked, None), later(0), later(9_000_000))
+            .await
+            .unwrap();
         assert_eq!(keys().await.len(), 1);
     }
 }

@@ -37,7 +37,7 @@ fn event(json: &Value) -> Event {
     push::split(Network::X, json.to_string().as_bytes()).remove(0).event
 }
 
-fn entry(page: &PageId, thing: &str, waiting: EntryState) -> NewEntry {
+pub(crate) fn entry(page: &PageId, thing: &str, waiting: EntryState) -> NewEntry {
     NewEntry {
         page: page.clone(),
         account: AccountId::from_bits(1),
@@ -145,7 +145,8 @@ async fn a_dispatched_entry_leaves_a_marker_and_a_ready_one_stays() {
     }
     for row in embedded().all_rows("InboxMarker") {
         let names: HashSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let left = ["pk", "sk", "account", "owner", "received_at", "says", "handed_on_at", "expires_at"];
+        let left =
+            ["pk", "sk", "account", "owner", "received_at", "says", "handed_on_at", "expires_at", "item"];
         assert_eq!(names, HashSet::from(left));
         assert_eq!(row["expires_at"]["N"], ((NOW_MS + 1000) / 1000 + 60 * 24 * 3600).to_string());
     }

@@ -62,7 +62,7 @@ impl Tables {
     }
 
     async fn bury(&self, delivery: &Delivery, died_ms: i64) {
-        self.dead.bury(delivery, DeathCause::Exhausted, at(died_ms), at(FAR_MS)).await.unwrap();
+        self.dead.bury(delivery, (DeathCause::Exhausted, None), at(died_ms), at(FAR_MS)).await.unwrap();
     }
 
     fn asked(&self, item: Option<ItemId>, from: Option<i64>, to: Option<i64>) -> Replay {
@@ -162,7 +162,7 @@ async fn taken_items_wait_for_their_release_as_first_attempts() {
         .map(|item| {
             let replayed = Some(Replayed { replay: replay.key.replay.clone(), at });
             let delivery = Delivery { attempt: 1, replayed, ..item };
-            Held { delivery, reason: HeldFor::Replay, due_at: None }
+            Held { delivery, reason: HeldFor::Replay, last_error: None, due_at: None }
         })
         .collect();
     assert_eq!(held, expected, "in the order of acceptance");
@@ -285,7 +285,12 @@ async fn items_that_changed_meanwhile_are_refused_alone() {
     // The first died once more since it was read, in another replay; the second waits for a retry.
     let again = Replayed { replay: ReplayId::made_at(later(1), 1), at: later(1) };
     tables.bury(&Delivery { replayed: Some(again.clone()), ..items[0].clone() }, NOW_MS).await;
-    tables.held.items.hold(&items[1], HeldFor::Retry, (later(500), later(0)), at(FAR_MS)).await.unwrap();
+    tables
+        .held
+        .items
+        .hold(&items[1], (HeldFor::Retry, None), (later(500), later(0)), at(FAR_MS))
+        .await
+        .unwrap();
     let place = place.unwrap();
     assert_eq!(tables.take(&running, &rows, &place).await, Take::Refused(vec![0, 1]));
     assert_eq!(tables.held().await.len(), 1, "all or nothing");
@@ -347,10 +352,15 @@ async fn what_waited_too_long_is_found_behind_what_was_replayed() {
     let replayed_long_ago = Delivery { replayed: replayed(NOW_MS - 500), ..tables.delivery(old + 2) };
     let young = tables.delivery(NOW_MS - 499);
     for item in [&kept, &behind, &replayed_long_ago, &young] {
-        tables.held.items.hold_for_release(item, HeldFor::Blocked, later(0), at(FAR_MS)).await.unwrap();
+        tables
+            .held
+            .items
+            .hold_for_release(item, (HeldFor::Blocked, None), later(0), at(FAR_MS))
+            .await
+            .unwrap();
     }
     let retried = tables.delivery(old + 3);
-    tables.held.items.hold(&retried, HeldFor::Retry, (later(9), later(0)), at(FAR_MS)).await.unwrap();
+    tables.held.items.hold(&retried, (HeldFor::Retry, None), (later(9), later(0)), at(FAR_MS)).await.unwrap();
     let key = ReleaseKey { webhook: tables.webhook.clone(), item_type: ItemType::MESSAGE };
     let mut found = BTreeSet::new();
     for shard in 0..SHARDS {
@@ -561,7 +571,7 @@ async fn a_deleted_webhooks_replays_and_log_are_dropped_and_no_others() {
     tables
         .held
         .items
-        .hold(&tables.delivery(NOW_MS), HeldFor::Retry, (later(9), later(0)), at(FAR_MS))
+        .hold(&tables.delivery(NOW_MS), (HeldFor::Retry, None), (later(9), later(0)), at(FAR_MS))
         .await
         .unwrap();
     let replay = tables.asked(None, None, None);

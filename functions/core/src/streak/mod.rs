@@ -71,7 +71,9 @@ pub(crate) use row::{
     block_of,
 };
 pub use rule::{Rule, WARNINGS, shown_failures};
-pub use write::{Counted, FENCE, Over, add, block, discard, end, retire, start, unblock, unblock_untold};
+pub use write::{
+    Counted, FENCE, Over, add, block, discard, end, listing, retire, start, unblock, unblock_untold,
+};
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,10 @@ use super::row::*;
 use super::rule::band;
 use super::*;
 use crate::fixtures::webhook;
+use crate::id::{AccountId, WebhookId};
 use crate::item::ItemType;
-use crate::transition::{Row, Value};
+use crate::tally::{self, Deaths, OldestDeath};
+use crate::transition::{Effect, Row, Value};
 
 const START: i64 = 1_700_000_000;
 const HOUR: i64 = 3600;
@@ -773,4 +775,39 @@ proptest! {
         once.dedup();
         prop_assert_eq!(once, raises_notices);
     }
+}
+
+#[test]
+fn a_row_is_listed_from_its_first_failure_to_its_end() {
+    let counted = Counted { failures: 1, last_error: "e".to_owned(), timeouts_only: false };
+    let deaths = Deaths {
+        account: AccountId::from_bits(1),
+        webhook: WebhookId::from_bits(2),
+        item_type: ItemType::EVENT,
+        items: 1,
+        oldest: OldestDeath { item: "i".to_owned(), accepted_at: at(0), cause: "exhausted".to_owned() },
+    };
+    for (write, expected) in [
+        (start(None, &counted, rule(1000), "s", at(0)), Some(true)),
+        // Also a streak that an older version began, from its next failure on.
+        (add(None, &counted, rule(1000), "s", 1, at(0)), Some(true)),
+        (block(None, &counted, rule(1), "e", at(0)), Some(true)),
+        (end(Some("e"), "s", at(0)), Some(false)),
+        (unblock("e", at(0)), Some(false)),
+        (unblock_untold("e", at(0)), Some(false)),
+        (retire(Over::ReplacedWithRelease, at(0)), Some(false)),
+        (retire(Over::Replaced, at(0)), Some(false)),
+        (retire(Over::Deleted, at(0)), Some(false)),
+        (discard("e", 1), None),
+        (tally::count_deaths(None, &deaths, at(0)), Some(true)),
+        (tally::count_dropped(1, at(0)), None),
+    ] {
+        let Effect::Update(changes) = &write.effect else { panic!("{}", write.name) };
+        assert_eq!(listing(changes), expected, "{}", write.name);
+    }
+    assert_eq!(
+        end(None, "s", at(0)).effect,
+        Effect::Delete,
+        "the row goes, and with it its place in the list"
+    );
 }

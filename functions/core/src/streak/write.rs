@@ -9,6 +9,7 @@ use super::row::{
     RELEASE_NOTICE, RETIRED, STREAK, TIMEOUTS_ONLY, WARNING,
 };
 use super::rule::{Rule, WARNINGS, band, warnings_passed};
+use crate::tally;
 use crate::transition::{Change, Condition, Effect, Value, Write};
 
 /// How long a row outlives its block, so that the fence outlives every batch.
@@ -234,6 +235,19 @@ pub fn discard(epoch: &str, items: u32) -> Write {
         condition: Condition::All(vec![epoch_is(Some(epoch)), Condition::Exists(BLOCKED_UNTIL)]),
         effect: Effect::Update(vec![Change::Add(DISCARDED, i64::from(items))]),
     }
+}
+
+/// Whether a row is listed among what is unhealthy after these changes; None where they leave that as it is. A row is
+/// listed while it has a streak or a block, and a tally ([`crate::tally`]) from the first death that it counts. The end
+/// of a block by time is no write, so a reader looks at the row itself.
+#[must_use]
+pub fn listing(changes: &[Change]) -> Option<bool> {
+    let begins = |change: &Change| {
+        matches!(change, Change::Set(STREAK | BLOCKED_UNTIL, _) | Change::Add(FAILURES, _))
+            || matches!(change, Change::Add(tally::DEAD_COUNT, deaths) if *deaths > 0)
+    };
+    let ends = |change: &Change| matches!(change, Change::Remove(STREAK));
+    if changes.iter().any(begins) { Some(true) } else { changes.iter().any(ends).then_some(false) }
 }
 
 fn expiry(at: Timestamp) -> i64 {

@@ -8,13 +8,16 @@ use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{ItemId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::message::LastError;
 use carteiro_core::settlement::DeathCause;
 use jiff::Timestamp;
 
 use crate::error::AdapterError;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
-use crate::tables::waiting::keys::{HeldKey, Replay, delivery_row, read_delivery, type_and_acceptance};
+use crate::tables::waiting::keys::{
+    HeldKey, Replay, delivery_row, last_error_of, read_delivery, type_and_acceptance,
+};
 use crate::tables::waiting::merged_rows::{MergedRows, RowQuery};
 use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page, part_of_shard};
 
@@ -38,6 +41,8 @@ pub struct Dead {
     pub delivery: Delivery,
     /// Why it died.
     pub cause: DeathCause,
+    /// Its last failure, where it died of one.
+    pub last_error: Option<LastError>,
     /// When.
     pub died_at: Timestamp,
     /// When it is forgotten. The table may show it longer.
@@ -101,8 +106,8 @@ const LOOKED_AT: usize = 400;
 /// Items that will not be attempted again by themselves.
 #[derive(Clone, Debug)]
 pub struct DeadRows {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
 impl DeadRows {
@@ -113,17 +118,19 @@ impl DeadRows {
     }
 
     /// Buries a delivery until `expires_at`, or until its network's storage limit. Burying it again replaces the row.
+    /// `last_error` is the failure that it died of, as [`LastError`] is stored.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn bury(
         &self,
         delivery: &Delivery,
-        cause: DeathCause,
+        (cause, last_error): (DeathCause, Option<&str>),
         died_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
         let mut row = delivery_row(delivery);
+        row.extend(last_error.map(|error| ("last_error".to_owned(), text(error))));
         row.insert("cause".to_owned(), text(cause.as_str()));
         row.insert("died_at".to_owned(), milliseconds(died_at));
         row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
@@ -309,9 +316,15 @@ impl DeadRows {
 fn dead(row: &Row) -> Result<Dead, AdapterError> {
     let delivery = read_delivery(TABLE, row)?;
     let reader = Reader { table: TABLE, row };
+    let died_at = reader.milliseconds("died_at")?;
+    let last_error = last_error_of(row);
+    Ok(Dead { delivery, cause: cause_of(row)?, last_error, died_at, until: reader.seconds("expires_at")? })
+}
+
+/// Why the item of a row died.
+pub(crate) fn cause_of(row: &Row) -> Result<DeathCause, AdapterError> {
+    let reader = Reader { table: TABLE, row };
     let name = reader.text("cause")?;
     let cause = CAUSES.into_iter().find(|cause| cause.as_str() == name);
-    let cause = cause.ok_or(AdapterError::Malformed { table: TABLE, attribute: "cause" })?;
-    let died_at = reader.milliseconds("died_at")?;
-    Ok(Dead { delivery, cause, died_at, until: reader.seconds("expires_at")? })
+    cause.ok_or(AdapterError::Malformed { table: TABLE, attribute: "cause" })
 }

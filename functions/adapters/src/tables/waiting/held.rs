@@ -22,6 +22,7 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
 use carteiro_core::holding::HeldFor;
 use carteiro_core::id::WebhookId;
+use carteiro_core::message::LastError;
 use carteiro_core::transition::Write;
 use jiff::Timestamp;
 
@@ -32,8 +33,8 @@ use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, sorted_digits, text};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::keys::{
-    DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, new_id, pk,
-    read_delivery, shard_of,
+    DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, last_error_of,
+    new_id, pk, read_delivery, shard_of,
 };
 use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page};
 
@@ -78,6 +79,8 @@ pub struct Held {
     pub delivery: Delivery,
     /// Why.
     pub reason: HeldFor,
+    /// Its last failure, where it is held after one.
+    pub last_error: Option<LastError>,
     /// When it comes due; None while it waits for its release.
     pub due_at: Option<Timestamp>,
 }
@@ -114,19 +117,21 @@ impl HeldRows {
     /// the state began by which it is held. The table may delete the row by itself after `expires_at`, or the network's
     /// end.
     ///
-    /// Holding the same delivery again replaces the row: the item has one place in the order.
+    /// Holding the same delivery again replaces the row: the item has one place in the order. `last_error` is the
+    /// failure after which it waits, as [`LastError`] is stored.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn hold(
         &self,
         delivery: &Delivery,
-        reason: HeldFor,
+        (reason, last_error): (HeldFor, Option<&str>),
         (due_at, seen_at): (Timestamp, Timestamp),
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
         let shard = ("due_shard", text(due_shard_name(shard_of(delivery, DUE_SHARDS))));
-        let row = held_row(delivery, reason, [shard], expires_at);
+        let own = last_error.map(|error| ("last_error", text(error))).into_iter().chain([shard]);
+        let row = held_row(delivery, reason, own, expires_at);
         let put = holding::hold(delivery.capped_at_keep_until(due_at), seen_at);
         conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
     }
@@ -143,12 +148,13 @@ impl HeldRows {
     pub async fn hold_for_release(
         &self,
         delivery: &Delivery,
-        reason: HeldFor,
+        (reason, last_error): (HeldFor, Option<&str>),
         seen_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
         let put = holding::hold_for_release(&new_id()?, seen_at);
-        let row = held_row(delivery, reason, [], expires_at);
+        let own = last_error.map(|error| ("last_error", text(error)));
+        let row = held_row(delivery, reason, own, expires_at);
         let key = HeldKey::of_row(&row)?;
         for _ in 0..MAX_REFUSALS {
             if conditional::put((&self.client, &self.name), &put, row.clone()).await?
@@ -343,11 +349,16 @@ impl HeldRows {
 fn held(row: &Row) -> Result<Held, AdapterError> {
     let delivery = read_delivery(TABLE, row)?;
     let reader = Reader { table: TABLE, row };
+    let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
+    Ok(Held { delivery, reason: reason_of(row)?, last_error: last_error_of(row), due_at })
+}
+
+/// Why the item of a row is held.
+pub(crate) fn reason_of(row: &Row) -> Result<HeldFor, AdapterError> {
+    let reader = Reader { table: TABLE, row };
     let name = reader.text("held_for")?;
     let reason = HeldFor::ALL.into_iter().find(|reason| reason.as_str() == name);
-    let reason = reason.ok_or(AdapterError::Malformed { table: TABLE, attribute: "held_for" })?;
-    let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
-    Ok(Held { delivery, reason, due_at })
+    reason.ok_or(AdapterError::Malformed { table: TABLE, attribute: "held_for" })
 }
 
 fn due(row: &Row) -> Result<Due, AdapterError> {
@@ -374,7 +385,7 @@ mod tests {
         row.insert("held_for".to_owned(), text("blocked"));
         assert_eq!(
             held(&row).unwrap(),
-            Held { delivery: delivery(7, 1), reason: HeldFor::Blocked, due_at: None }
+            Held { delivery: delivery(7, 1), reason: HeldFor::Blocked, last_error: None, due_at: None }
         );
         let due_at = Timestamp::from_millisecond(5).unwrap();
         row.insert("due_at".to_owned(), milliseconds(due_at));

@@ -76,6 +76,12 @@ impl HeldPlace {
         type_and_acceptance(&self.key.sk)
     }
 
+    /// Its item. None where its key is not as this version writes it.
+    #[must_use]
+    pub fn item(&self) -> Option<ItemId> {
+        self.key.sk.rsplit('#').next()?.parse().ok()
+    }
+
     /// Whether a replay may end its wait: it has a time of its own, and no mover has it.
     #[must_use]
     pub fn waits_for_its_time(&self, now: Timestamp) -> bool {

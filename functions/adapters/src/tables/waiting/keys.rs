@@ -7,6 +7,7 @@ use carteiro_core::holding::HeldFor;
 use carteiro_core::hop::Hop;
 use carteiro_core::id::{AccountId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
+use carteiro_core::message::LastError;
 use carteiro_core::replay::Replayed;
 use jiff::Timestamp;
 
@@ -241,6 +242,12 @@ pub(crate) fn read_delivery(table: &'static str, row: &Row) -> Result<Delivery, 
         step: None,
         body: row.bytes("body")?,
     })
+}
+
+/// The last failure that a row of a held or dead item remembers. It is for people to read, so one of another version's
+/// form is left out.
+pub(crate) fn last_error_of(row: &Row) -> Option<LastError> {
+    Reader { table: TABLE, row }.json("last_error").ok()
 }
 
 #[cfg(test)]

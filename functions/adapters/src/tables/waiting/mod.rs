@@ -6,6 +6,7 @@ pub mod held;
 pub mod held_item;
 pub mod keys;
 mod merged_rows;
+pub mod of_item;
 pub mod reads;
 pub mod release;
 pub mod replay;
