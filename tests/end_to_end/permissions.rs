@@ -67,7 +67,7 @@ async fn an_event_larger_than_a_row_is_stored_by_push_and_by_poll() {
 }
 
 /// Tests that together need every grant. Each is a whole story through the functions.
-const STORIES: [&str; 25] = [
+const STORIES: [&str; 28] = [
     "attempts::the_outcome_is_held_for_a_gone_url_and_dead_after_retries",
     "cancelling::a_cancelled_item_is_counted_and_never_attempted_again",
     "held::a_dead_letter_is_brought_into_the_dead_items",
@@ -75,7 +75,10 @@ const STORIES: [&str; 25] = [
     "held::a_url_that_is_gone_disables_its_webhook_and_holds_its_items",
     "held::deleting_a_webhook_drops_what_waits_for_it_and_says_how_much",
     "idempotency::a_repeat_answers_the_same_and_delivers_nothing_twice",
+    "item_states::a_collected_item_names_its_page",
+    "item_states::held_dropped_and_dead_items_say_why",
     "operator_faults::what_the_operator_must_mend_is_told_once_and_holds_nothing_back",
+    "operator_view::what_is_unhealthy_now_is_listed_across_accounts",
     "page_tokens::instagrams_own_tokens_are_renewed_in_their_second_half",
     "page_tokens::pushes_wait_for_a_proven_token_and_go_to_nobody_else",
     "pages::a_check_polls_a_page_at_once_and_only_for_its_owner",

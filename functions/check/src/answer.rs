@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     physical_resource_id: Option<String>,
     #[serde(default)]
     resource_properties: Map<String, Value>,
+    #[serde(default)]
+    old_resource_properties: Map<String, Value>,
 }
 
 /// What it is answered.
@@ -46,11 +48,12 @@ pub(crate) enum Status {
 }
 
 impl Asked {
-    /// The answer. A deletion always succeeds, so that a bad parameter keeps no stack from being removed. `version`
-    /// and `processor` are those that the functions were built with.
+    /// The answer. A deletion always succeeds, so that a bad parameter keeps no stack from being removed; and so does
+    /// the way back. `version` and `processor` are those that the functions were built with.
     pub(crate) fn answer(self, version: &str, processor: &str) -> Answer {
         let faults = match self.request_type.as_str() {
             "Delete" => Vec::new(),
+            "Update" if self.goes_back_from(version) => Vec::new(),
             _ => faults(&texts(&self.resource_properties), version, processor),
         };
         let status = if faults.is_empty() { Status::Success } else { Status::Failed };
@@ -64,6 +67,14 @@ impl Asked {
             request_id: self.request_id,
             logical_resource_id: self.logical_resource_id,
         }
+    }
+
+    /// Whether this leads from these functions' version to another: a rollback that reaches the parameters before it
+    /// reaches this function. They were good in that version, and a refusal would leave the stack between the two.
+    fn goes_back_from(&self, version: &str) -> bool {
+        let is_own =
+            |properties: &Map<String, Value>| properties.get("Version").is_some_and(|of| of == version);
+        is_own(&self.old_resource_properties) && !is_own(&self.resource_properties)
     }
 }
 
@@ -114,6 +125,22 @@ mod tests {
             "StackId": "arn:stack", "RequestId": "r-1", "LogicalResourceId": "ParameterCheck",
         });
         assert_eq!(serde_json::to_value(&answer).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_rollback_of_these_functions_succeeds() {
+        for (old, new, expected) in [
+            (json!({"Version": "2"}), json!({"Version": "1"}), Status::Success),
+            (json!({"Version": "1"}), json!({"Version": "2"}), Status::Failed),
+            (json!({"Version": "2"}), json!({"Version": "2"}), Status::Failed),
+            (json!({"Version": "1"}), json!({"Version": "1"}), Status::Failed),
+            (json!({}), json!({}), Status::Failed),
+        ] {
+            let mut asked = asked("Update", Some("parameters"));
+            asked.old_resource_properties = old.as_object().unwrap().clone();
+            asked.resource_properties = new.as_object().unwrap().clone();
+            assert_eq!(asked.answer("2", "x86_64").status, expected, "{old} to {new}");
+        }
     }
 
     #[test]

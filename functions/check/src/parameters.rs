@@ -15,10 +15,14 @@ use carteiro_networks::poll::settings::NetworkSettings;
 pub(crate) type Parameters = BTreeMap<String, String>;
 
 /// Numbers that no function reads, for they configure the platform. A template alone would take fractions of them.
-const OF_THE_PLATFORM: [(&str, u64, u64); 5] = [
+const OF_THE_PLATFORM: [(&str, u64, u64); 9] = [
+    ("ALARM_DEAD_ITEMS", 1, 1_000_000),
     ("DELIVER_BATCH_SIZE", 1, 10),
     ("DELIVER_CONCURRENCY", 2, 1000),
+    ("INGEST_RESERVED_CONCURRENCY", 0, 1000),
+    ("INTAKE_RATE", 1, 5000),
     ("LOG_RETENTION_DAYS", 1, 365),
+    ("MANAGE_RESERVED_CONCURRENCY", 0, 1000),
     ("POLL_CONCURRENCY", 2, 1000),
     ("SLOW_CONCURRENCY", 2, 1000),
 ];
@@ -114,10 +118,13 @@ fn push_base_outside(parameters: &Parameters) -> Option<String> {
     let text = |name: &str| parameters.get(name).filter(|text| !text.is_empty());
     let base = text("PushBaseUrl")?;
     let private: PrivateTargets = parameters.get("AllowedPrivateTargets")?.parse().ok()?;
-    let own: OwnHosts = parameters.get("OwnHosts")?.parse().ok()?;
+    let domain = parameters.get("DomainName").map_or("", String::as_str);
+    let own: OwnHosts = format!("{domain},{}", parameters.get("OwnHosts")?).parse().ok()?;
     // An address that no webhook may have leads nowhere.
     let url = WebhookUrl::check(base, &private).ok()?;
-    own.refuse_name(&url).is_ok().then(|| "PushBaseUrl has a host that OwnHosts does not name".to_owned())
+    own.refuse_name(&url)
+        .is_ok()
+        .then(|| "PushBaseUrl has a host that neither OwnHosts nor DomainName names".to_owned())
 }
 
 /// The parameter behind an environment variable.
@@ -147,6 +154,7 @@ mod tests {
         let mut parameters: Parameters = [
             ("Version", "1.2.3"),
             ("Architecture", "arm64"),
+            ("AlarmDeadItems", "1"),
             ("AllowedPrivateTargets", ""),
             ("AttemptLogDays", "14"),
             ("AttemptSeconds", "15"),
@@ -156,7 +164,10 @@ mod tests {
             ("DeliverConcurrency", "20"),
             ("FailureThreshold", "1000"),
             ("HostConcurrency", "10"),
+            ("IngestReservedConcurrency", "0"),
+            ("IntakeRate", "2000"),
             ("LogRetentionDays", "30"),
+            ("ManageReservedConcurrency", "0"),
             ("NetworkSettings", "{}"),
             ("OwnHosts", ""),
             ("PollConcurrency", "50"),
@@ -191,6 +202,7 @@ mod tests {
             &[("NetworkSettings", r#"{"x": {"messages": false}, "calls": 10}"#)],
             &[("AllowedPrivateTargets", "127.0.0.0/8, ::1/128"), ("XBaseUrl", "http://127.0.0.1:3005/x")],
             &[("PushBaseUrl", "https://hooks.example.org"), ("OwnHosts", "hooks.example.org")],
+            &[("PushBaseUrl", "https://hooks.example.org"), ("DomainName", "hooks.example.org")],
             &[("XClientSecretGiven", "true"), ("XClientId", "client")],
             &[("LinkedinApplicationId", "77"), ("LinkedinClientSecretGiven", "true")],
             &[("MetaVerifyTokenGiven", "true"), ("MetaAppSecretsGiven", "true")],
@@ -254,7 +266,7 @@ mod tests {
             (
                 "PushBaseUrl",
                 "https://hooks.example.org/x",
-                "PushBaseUrl has a host that OwnHosts does not name",
+                "PushBaseUrl has a host that neither OwnHosts nor DomainName names",
             ),
             ("Architecture", "x86_64", "Architecture is x86_64, but the functions were built for arm64: "),
             ("Version", "1.2.4", "Version is 1.2.4, but the functions were built for 1.2.3: "),

@@ -321,8 +321,8 @@ impl Acceptance {
     }
 }
 
-/// The id of an item that an account's bot sent: its acceptance, random bits, and a check by which the account's own ids
-/// are told from all others. So an item that arrived, of which no table has a row, is still known by its id.
+/// The id of an item that an account's bot sent: its acceptance, random bits, and a check by which the account's own
+/// ids are told from all others. So an item that arrived, of which no table has a row, is still known by its id.
 #[must_use]
 pub fn accepted_id(
     account: &AccountId,

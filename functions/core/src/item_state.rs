@@ -112,15 +112,15 @@ impl Known {
     }
 }
 
-/// Whether every attempt of an item would be in the log of a webhook with this setting. A webhook that was changed after
-/// the item's acceptance may have had another one.
+/// Whether every attempt of an item would be in the log of a webhook with this setting. A webhook that was changed
+/// after the item's acceptance may have had another one.
 #[must_use]
 pub fn logs_every_attempt(log: AttemptLog, updated_at: Timestamp, accepted_at: Option<Timestamp>) -> bool {
     log == AttemptLog::All && accepted_at.is_some_and(|accepted_at| updated_at <= accepted_at)
 }
 
-/// Puts together where an item is. A row that holds it, or that keeps it as dead, is what there is now; else the last of
-/// what happened to it counts.
+/// Puts together where an item is. A row that holds it, or that keeps it as dead, is what there is now; else the last
+/// of what happened to it counts.
 #[must_use]
 pub fn known(stored: &Stored<'_>, now: Timestamp) -> Known {
     if let Some((reason, due_at)) = stored.held {

@@ -157,14 +157,15 @@ impl Metrics {
         *self == Self::new()
     }
 
-    /// A line of the log: the event's time, name and fields, and the metrics, if there are any.
+    /// A line of the log: the event's time, name and fields but for those that are null, and the metrics, if any.
     #[must_use]
     pub fn line(&self, namespace: &str, now: Timestamp, event: &str, fields: &[(&str, Value)]) -> String {
         let mut line = Map::new();
         line.insert("timestamp".to_owned(), json!(format!("{now:.3}")));
         line.insert("level".to_owned(), json!("INFO"));
         line.insert("message".to_owned(), json!(event));
-        line.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let given = fields.iter().filter(|(_, value)| !value.is_null());
+        line.extend(given.map(|(name, value)| ((*name).to_owned(), value.clone())));
         let filtered = self.counts.iter().filter(|(metric, _)| metric.is_filtered());
         line.extend(filtered.map(|(metric, count)| (metric.name().to_owned(), json!(count))));
         let values = self.values();

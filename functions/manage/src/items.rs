@@ -2,8 +2,9 @@
 //!
 //! It puts together what is stored: the item's own id, which tells its acceptance; the rows of held, dead and dropped
 //! items, which are found by the item's id; the inbox, for what was collected; and the attempt logs of the account's
-//! webhooks. The cost of a lookup is bounded: 4 queries and 2 reads of keys for the rows, one query for the webhooks, one
-//! or two reads for their streaks, and up to 8 queries for each of [`LOGS`] logs. An account has places for a few at once.
+//! webhooks. The cost of a lookup is bounded: 4 queries and 2 reads of keys for the rows, one query for the webhooks,
+//! one or two reads for their streaks, and up to 8 queries for each of [`LOGS`] logs. An account has places for a few
+//! at once.
 
 use std::collections::HashMap;
 
@@ -137,8 +138,8 @@ async fn look_up(call: &Call<'_>, id: ItemId, only: Option<&WebhookId>) -> Respo
         }
     }
     let health = read_health(manage, &item, &found, now).await?;
-    let of_webhooks = found.iter().map(|one| one.view(&item, &health, now)).collect();
-    Ok(json(200, &item.view(of_webhooks)))
+    let of_webhooks: Vec<Value> = found.iter().map(|one| one.view(&item, &health, now)).collect();
+    Ok(json(200, &item.view(&of_webhooks)))
 }
 
 /// The same for one that never was, a stranger's, and one of which nothing is stored.
@@ -280,7 +281,8 @@ fn may_take(webhook: &Webhook, item: &Item) -> bool {
     was_there && takes
 }
 
-/// Reads the logs of webhooks without a row that says where the item is: the first [`LOGS`] of them, while time is left.
+/// Reads the logs of webhooks without a row that says where the item is: the first [`LOGS`] of them, while time is
+/// left.
 async fn read_logs(call: &Call<'_>, item: &Item, found: &mut [OfWebhook<'_>]) -> Result<(), AdapterError> {
     let Call { manage, clock, .. } = *call;
     let needed = found.iter_mut().filter(|one| {
@@ -430,7 +432,7 @@ impl Facts<'_> {
 }
 
 impl Item {
-    fn view(&self, webhooks: Vec<Value>) -> Value {
+    fn view(&self, webhooks: &[Value]) -> Value {
         let collected = self.collected.as_ref().map(|row| {
             json!({
                 "page": row.page,
@@ -442,7 +444,7 @@ impl Item {
             &self.id,
             &self.account,
             (self.item_type.as_ref(), self.source.as_ref(), self.accepted_at),
-            collected,
+            collected.as_ref(),
             webhooks,
         )
     }
@@ -453,8 +455,8 @@ pub(crate) fn shown(
     id: &ItemId,
     account: &AccountId,
     (item_type, source, accepted_at): (Option<&ItemType>, Option<&Source>, Option<Timestamp>),
-    collected: Option<Value>,
-    webhooks: Vec<Value>,
+    collected: Option<&Value>,
+    webhooks: &[Value],
 ) -> Value {
     json!({
         "id": id,

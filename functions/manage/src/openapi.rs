@@ -855,7 +855,7 @@ mod tests {
             &AccountId::from_bits(2),
             (Some(&ItemType::MESSAGE), Some(&source), Some(time("2026-11-21T12:00:00Z"))),
             None,
-            vec![at_webhook],
+            &[at_webhook],
         );
         is_described(&document, "ItemStates", &shown);
         assert_eq!(example_at(&document, "~1items~1{item}/get/responses/200"), shown);

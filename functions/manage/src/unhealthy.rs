@@ -30,8 +30,8 @@ use crate::webhooks::RESERVE;
 /// The list, as cursors name it.
 const LIST: &str = "unhealthy";
 
-/// How many rows are looked up together: each may need a webhook, a streak and its account's slow attempts, and one read
-/// takes a hundred.
+/// How many rows are looked up together: each may need a webhook, a streak and its account's slow attempts, and one
+/// read takes a hundred.
 const TOGETHER: u16 = 30;
 
 /// The most queries of a page.
@@ -205,7 +205,8 @@ impl Unhealthy {
         Some(one)
     }
 
-    /// A blocked or failing type; None where it is open. `deployment_threshold` is in force where the webhook sets none.
+    /// A blocked or failing type; None where it is open. `deployment_threshold` is in force where the webhook sets
+    /// none.
     pub(crate) fn of_streak(
         webhook: &Webhook,
         deployment_threshold: u32,

@@ -267,8 +267,8 @@ impl Dynamodb {
     }
 }
 
-/// Makes the table if it is missing, adds the indexes that it does not have yet, as an update of a deployment does, waits
-/// until it is active, and sets its time to live.
+/// Makes the table if it is missing, adds the indexes that it does not have yet, as an update of a deployment does,
+/// waits until it is active, and sets its time to live.
 fn ensure(database: &Database, table: &Table) -> Result<(), DynamodbError> {
     match describe(database, &table.name)? {
         Some(there) => {
@@ -490,7 +490,7 @@ mod tests {
         database.put_item(request(&row).unwrap()).unwrap();
         let mut with_index = definition("sk");
         with_index["GlobalSecondaryIndexes"] = json!([{
-            "IndexName": "i",
+            "IndexName": "by_sk",
             "KeySchema": [{"AttributeName": "sk", "KeyType": "HASH"}],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }]);
@@ -499,7 +499,7 @@ mod tests {
         }
         let query = json!({
             "TableName": "Test",
-            "IndexName": "i",
+            "IndexName": "by_sk",
             "KeyConditionExpression": "sk = :b",
             "ExpressionAttributeValues": {":b": {"S": "b"}},
         });

@@ -556,7 +556,7 @@ async fn dead_letters_go_back_to_where_they_came_from() {
     };
     let (dead, work, other) = (make("dead").await, make("work").await, make("other").await);
     let refused = client.start_message_move_task().source_arn(arn("dead")).send().await.unwrap_err();
-    assert_eq!(refused.code(), Some("InvalidParameterValueException"), "nothing dies into it");
+    assert_eq!(refused.code(), Some("InvalidParameterValue"), "nothing dies into it");
     let policy = format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":"1"}}"#, arn("dead"));
     let set = client.set_queue_attributes().queue_url(&work);
     set.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();

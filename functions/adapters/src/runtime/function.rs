@@ -61,18 +61,16 @@ where
         };
         let answered = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure).into());
         let Answered { response, item } = answered;
-        let item = item.as_ref().map(|item| ("item", json!(item)));
-        let answered = [
-            ("request_id", json!(id)),
-            ("route", json!(route)),
-            ("status", json!(response.status_code)),
-            ("latency_ms", json!(stopwatch.elapsed_ms())),
-        ];
-        let answered: Vec<_> = answered.into_iter().chain(item).collect();
         metrics::log(
             clock.now(),
             "request.answered",
-            &answered,
+            &[
+                ("request_id", json!(id)),
+                ("route", json!(route)),
+                ("status", json!(response.status_code)),
+                ("latency_ms", json!(stopwatch.elapsed_ms())),
+                ("item", json!(item)),
+            ],
         );
         Ok::<_, Fatal>(response)
     }))

@@ -4,8 +4,8 @@
 //! shared by all webhooks; its `sk` is when it was written and some random digits. A row holds the entries as JSON. The
 //! log is listed by when the attempts ended, the newest first ([`carteiro_core::attempt_order`]).
 //!
-//! Beside them, a dropped item has a row for each webhook that it was dropped for: `pk` is the item, `sk` the webhook. It
-//! is written as the log is, at best, and for whoever asks where the item is.
+//! Beside them, a dropped item has a row for each webhook that it was dropped for: `pk` is the item, `sk` the webhook.
+//! It is written as the log is, at best, and for whoever asks where the item is.
 //!
 //! Guaranteed: a request reads a bounded number of rows, and beside them those again that were written while a batch
 //! ran of which not all is listed. Not guaranteed: that an attempt is there.
@@ -207,8 +207,9 @@ impl AttemptTable {
         Ok(rows.iter().filter(is_kept).filter_map(read).collect())
     }
 
-    /// Looks for the attempts of an item in a webhook's log: from its newest row back, and, where that did not reach the
-    /// item's acceptance, from there on. A read of each shard from either end is all: it costs up to 128 reading units.
+    /// Looks for the attempts of an item in a webhook's log: from its newest row back, and, where that did not reach
+    /// the item's acceptance, from there on. A read of each shard from either end is all: it costs up to 128 reading
+    /// units.
     ///
     /// # Errors
     /// Where the table or a row cannot be read.

@@ -362,8 +362,8 @@ impl StreakTable {
     }
 }
 
-/// These changes, with those of the attributes of the indexes: a row that becomes due, or that is listed as unhealthy, is
-/// found through its webhook's part of an index.
+/// These changes, with those of the attributes of the indexes: a row that becomes due, or that is listed as unhealthy,
+/// is found through its webhook's part of an index.
 fn indexed(key: &StreakKey, changes: &[Change]) -> Vec<Change> {
     let due = changes.iter().any(|change| matches!(change, Change::Set(DUE_AT, _)));
     let listing = streak::listing(changes);

@@ -1,8 +1,8 @@
 //! What is unhealthy, across accounts: the index `unhealthy` of the streaks and of the configuration.
 //!
-//! A row is in it while it has the attribute `unhealthy`, a hexadecimal digit by its webhook, so that no key is shared by
-//! all webhooks. The writes that begin and end a streak or a block, or disable and enable a webhook, set and remove it;
-//! a healthy path makes none of them. Streaks are sorted by webhook, disabled webhooks likewise.
+//! A row is in it while it has the attribute `unhealthy`, a hexadecimal digit by its webhook, so that no key is shared
+//! by all webhooks. The writes that begin and end a streak or a block, or disable and enable a webhook, set and remove
+//! it; a healthy path makes none of them. Streaks are sorted by webhook, disabled webhooks likewise.
 
 use aws_sdk_dynamodb::Client;
 

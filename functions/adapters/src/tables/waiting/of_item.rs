@@ -1,7 +1,7 @@
 //! The rows of one item among the held or the dead ones, whatever their webhooks.
 //!
-//! Both tables have the index `item`, which names the rows of an item and lags behind by moments. The rows are then read
-//! without the item's bytes: one query and one read of keys for each table.
+//! Both tables have the index `item`, which names the rows of an item and lags behind by moments. The rows are then
+//! read without the item's bytes: one query and one read of keys for each table.
 
 use std::collections::HashMap;
 
