@@ -3,7 +3,7 @@
 Reads the deleted stack's resources, as `aws cloudformation list-stack-resources` prints them, from standard input. Of
 the template it takes the tables, queues and the key that a deletion keeps, and writes into a folder:
 
-- template.json: these resources alone, for an import takes no other change;
+- template.json: these resources alone, for an import takes no other change, and the parameters that they refer to;
 - resources.json: which physical resource each of them is.
 
 Usage: adopt.py template.yaml FOLDER < resources
@@ -29,6 +29,8 @@ def main(source, folder):
     for resource in kept.values():
         # What the whole stack waits for is no part of the import.
         resource.pop("DependsOn", None)
+    texts = json.dumps(list(kept.values()))
+    referred = {name: of for name, of in template.get("Parameters", {}).items() if f'"Ref": "{name}"' in texts}
     listed = json.load(sys.stdin)
     listed = listed.get("StackResourceSummaries", []) if isinstance(listed, dict) else listed
     physical = {resource["LogicalResourceId"]: resource.get("PhysicalResourceId") for resource in listed}
@@ -45,7 +47,7 @@ def main(source, folder):
     ]
     out = pathlib.Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    out.joinpath("template.json").write_text(json.dumps({"Resources": kept}, indent=2))
+    out.joinpath("template.json").write_text(json.dumps({"Parameters": referred, "Resources": kept}, indent=2))
     out.joinpath("resources.json").write_text(json.dumps(wanted, indent=2))
 
 

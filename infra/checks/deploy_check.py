@@ -16,6 +16,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -484,6 +485,9 @@ class Check:
         template = json.loads(pathlib.Path(out, "template.json").read_text())
         wanted = json.loads(pathlib.Path(out, "resources.json").read_text())
         shutil.rmtree(out)
+        # The emulator does not notice.
+        unknown = set(references(template["Resources"])) - set(template["Resources"]) - set(template["Parameters"])
+        require(not unknown, f"the import's template refers to what it has not: {unknown}")
         cloudformation.create_change_set(
             StackName=STACK,
             ChangeSetName="adopt",
@@ -506,6 +510,26 @@ class Check:
         webhook = self.deployment.ask("GET", f"/webhooks/{self.webhook['id']}", None, self.key)
         require(webhook["url"] == f"{self.receiver.url}/acme", f"the adopted tables hold the webhook: {webhook}")
         self.post("messages", {"text": "after an adoption"}, "/acme")
+
+
+def references(node):
+    """The logical names that a part of a template refers to."""
+    if isinstance(node, list):
+        for one in node:
+            yield from references(one)
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        text = value[0] if name == "Fn::Sub" and isinstance(value, list) else value
+        if name == "Ref":
+            yield from [] if value.startswith("AWS::") else [value]
+        elif name == "Fn::GetAtt":
+            yield value.split(".")[0] if isinstance(value, str) else value[0]
+        elif name == "Fn::Sub":
+            named = re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text)
+            yield from named
+        else:
+            yield from references(value)
 
 
 def main(folder):

@@ -4,12 +4,15 @@
 //! still in the queue. What is known otherwise is put together here from the rows of the held, the dead and the dropped
 //! items, and from the webhook's attempt log.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::attempt_log::{Entry, ItemFate};
 use crate::holding::HeldFor;
 use crate::message::Message;
+use crate::retention::after;
 use crate::settlement::DeathCause;
 use crate::webhook::AttemptLog;
 
@@ -112,11 +115,21 @@ impl Known {
     }
 }
 
-/// Whether every attempt of an item would be in the log of a webhook with this setting. A webhook that was changed
-/// after the item's acceptance may have had another one.
+/// How long after its acceptance an item of which a whole log has no attempt is said to be in the queue.
+pub const RECENT: Duration = Duration::from_secs(3600);
+
+/// Whether the log of a webhook with this setting would have every attempt of an item, so that one without an attempt
+/// is in the queue. A webhook that was changed after the item's acceptance may have had another one, and of an item that
+/// is no longer [`RECENT`] the log may have lost an attempt: entries expire, and are written at best.
 #[must_use]
-pub fn logs_every_attempt(log: AttemptLog, updated_at: Timestamp, accepted_at: Option<Timestamp>) -> bool {
-    log == AttemptLog::All && accepted_at.is_some_and(|accepted_at| updated_at <= accepted_at)
+pub fn logs_every_attempt(
+    log: AttemptLog,
+    updated_at: Timestamp,
+    accepted_at: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    let may_wait = |accepted_at| updated_at <= accepted_at && now < after(accepted_at, RECENT);
+    log == AttemptLog::All && accepted_at.is_some_and(may_wait)
 }
 
 /// Puts together where an item is. A row that holds it, or that keeps it as dead, is what there is now; else the last
@@ -161,9 +174,10 @@ fn words(state: ItemState, why: &str) -> (&'static str, &'static str) {
             ("Está na fila, aguardando uma tentativa.", "It is in the queue, waiting for an attempt.")
         }
         (ItemState::NoFailureStored, _) => (
-            "Nenhuma falha posterior está registrada: foi entregue ou ainda está na fila. Entregas bem-sucedidas só \
-             são registradas com \"log\": \"all\".",
-            "No later failure is stored: it was delivered, or is still in the queue. Successful deliveries are stored \
+            "Nada posterior está registrado: foi entregue, ainda está na fila ou seu registro já expirou; se o webhook \
+             mudou depois, pode não tê-lo recebido. Entregas bem-sucedidas só são registradas com \"log\": \"all\".",
+            "Nothing later is stored: it was delivered, is still in the queue, or what was stored of it has expired; \
+             where the webhook was changed since, it may not have been sent to it. Successful deliveries are stored \
              with \"log\": \"all\" alone.",
         ),
         (ItemState::Held, "retry") => (
@@ -350,10 +364,12 @@ mod tests {
 
     #[test]
     fn a_log_is_whole_where_its_webhook_was_not_changed_since() {
-        let whole =
-            |log, updated, accepted: Option<i64>| logs_every_attempt(log, at(updated), accepted.map(at));
+        let whole = |log, updated, accepted: Option<i64>| {
+            logs_every_attempt(log, at(updated), accepted.map(at), at(3604))
+        };
         assert!(whole(AttemptLog::All, 5, Some(5)));
         assert!(!whole(AttemptLog::All, 6, Some(5)), "it may have been another log");
+        assert!(!whole(AttemptLog::All, 1, Some(4)), "an attempt of an hour ago may be in the log no more");
         assert!(!whole(AttemptLog::All, 5, None));
         assert!(!whole(AttemptLog::Failures, 5, Some(5)));
     }

@@ -34,6 +34,9 @@ const STEP: u16 = 100;
 /// How long a row is claimed before it is deleted: longer than the function runs, so that no mover takes it meanwhile.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// How long the rows of a step are noted at most.
+const NOTING: Duration = Duration::from_secs(1);
+
 /// The items that were cancelled.
 #[derive(Debug, Default)]
 struct Cancelled {
@@ -159,11 +162,21 @@ impl<'a> Canceller<'a> {
                 Err(error) => all.failure = Some(error),
             }
         }
-        let expires_at = self.manage.retention.dead_until(self.clock.now());
-        if let Err(error) = self.manage.attempts.note_dropped(&dropped, expires_at).await {
-            tracing::warn!(items = dropped.len(), error = error.chain(), "delivery.drop_not_noted");
-        }
+        self.note(&dropped).await;
         all
+    }
+
+    /// Notes cancelled items, at best: what was cancelled is still to be counted and answered.
+    async fn note(&self, dropped: &[DroppedItem]) {
+        let expires_at = self.manage.retention.dead_until(self.clock.now());
+        let within = NOTING.min(self.clock.left().saturating_sub(RESERVE));
+        let noting = self.manage.attempts.note_dropped(dropped, expires_at);
+        let failed = match tokio::time::timeout(within, noting).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.chain(),
+            Err(_) => "out of time".to_owned(),
+        };
+        tracing::warn!(items = dropped.len(), error = failed, "delivery.drop_not_noted");
     }
 
     /// A cancelled row, as whoever asks for its item finds it.

@@ -273,9 +273,10 @@ fn may_take(webhook: &Webhook, item: &Item) -> bool {
             webhook.settings.items.contains(item_type)
                 && sources.is_none_or(|sources| sources.iter().any(may_be))
         }
-        (None, Some(source)) => {
-            webhook.settings.items.iter().any(|item_type| webhook.takes(item_type, source))
-        }
+        // Collected: a publication or an interaction.
+        (None, Some(source)) => [ItemType::PUBLICATION, ItemType::INTERACTION]
+            .iter()
+            .any(|item_type| webhook.takes(item_type, source)),
         (None, None) => true,
     };
     was_there && takes
@@ -347,7 +348,7 @@ impl OfWebhook<'_> {
         let is_whole = attempts.is_some_and(|attempts| attempts.is_whole) && item.since.is_some();
         let whole_log = is_whole
             && self.webhook.is_some_and(|webhook| {
-                logs_every_attempt(webhook.settings.log, webhook.updated_at, item.accepted_at)
+                logs_every_attempt(webhook.settings.log, webhook.updated_at, item.accepted_at, now)
             });
         let stored = Stored {
             held: self.held.map(|row| (row.what.reason, row.what.due_at)),

@@ -109,6 +109,9 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
         let names = Trouble::ALL.map(Trouble::as_str).join(", ");
         errors.push(FieldError::new("state", format!("one of {names} is expected")));
     }
+    if request.query("account").is_some() {
+        errors.push(FieldError::new("account", "this list is of all accounts"));
+    }
     let state = state.flatten();
     let list = format!("{LIST} {}", state.map_or("", Trouble::as_str));
     let position = lists::position_after(errors, request, &list, |key| Resume::read(key).is_some())?;
@@ -118,7 +121,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
         let room = usize::from(position.limit) - data.len();
         let Some(resume) = at.take_if(|_| room > 0 && clock.left() >= RESERVE) else { break };
         let most = u16::try_from(room).unwrap_or(TOGETHER).min(TOGETHER);
-        let (found, last) = page(manage, &resume, most, clock.now()).await?;
+        let (found, last) = page(manage, &resume, (most, state), clock.now()).await?;
         let wanted = found.into_iter().filter(|one| state.is_none_or(|state| one.trouble == state));
         data.extend(wanted.map(|one| one.view()));
         at = Resume::next(resume.step, last);
@@ -127,11 +130,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
     Ok(json(200, &json!({"data": data, "next": next})))
 }
 
-/// A page of a part, and the place where it ended.
+/// A page of a part, and the place where it ended. Dead items are counted only where they are asked for.
 async fn page(
     manage: &Manage,
     resume: &Resume,
-    most: u16,
+    (most, state): (u16, Option<Trouble>),
     now: Timestamp,
 ) -> Result<(Vec<Unhealthy>, Option<Place>), AdapterError> {
     let (part, after) = (resume.step / 2, resume.after.as_ref());
@@ -155,6 +158,9 @@ async fn page(
     let read = manage.config.find_webhooks(&wanted, &manage.streaks, &keys).await?;
     let looks = stream::iter(&keys).map(|key| async {
         let Some(Ok(webhook)) = read.webhooks.get(&key.webhook) else { return Ok(None) };
+        if key.revision == tally::REVISION && state.is_some_and(|state| state != Trouble::Dead) {
+            return Ok(None);
+        }
         if key.revision == tally::REVISION {
             let dead = manage.dead.count(&key.webhook, key.item_type.as_str(), EXACT, now).await?;
             return Ok(Unhealthy::dead(webhook, &key.item_type, dead));

@@ -208,8 +208,8 @@ impl AttemptTable {
     }
 
     /// Looks for the attempts of an item in a webhook's log: from its newest row back, and, where that did not reach
-    /// the item's acceptance, from there on. A read of each shard from either end is all: it costs up to 128 reading
-    /// units.
+    /// the item's acceptance, from there on. A read of each shard from either end is all: eight queries of up to 128
+    /// reading units each.
     ///
     /// # Errors
     /// Where the table or a row cannot be read.
