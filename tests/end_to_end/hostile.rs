@@ -34,7 +34,9 @@ async fn bundle_trusting(authority: &Authority, attempt_seconds: &str) -> (Bundl
         assert_ne!(edited, template);
         edited
     };
-    (Bundle::start_edited([("AttemptSeconds", attempt_seconds)], trusting).await, folder)
+    // Each attempt has a line of its own.
+    let parameters = [("AttemptSeconds", attempt_seconds), ("LogLevel", "DEBUG")];
+    (Bundle::start_edited(parameters, trusting).await, folder)
 }
 
 /// A line of `/proc/<pid>/status`, in KiB.

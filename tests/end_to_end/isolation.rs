@@ -35,7 +35,7 @@ async fn a_message_that_is_no_delivery_fails_alone() {
 async fn a_url_that_never_answers_meets_the_deadline_and_delays_none() {
     const DEADLINE_MS: u64 = 8_000;
     let seconds = (DEADLINE_MS / 1000).to_string();
-    let bundle = Bundle::start_with([("AttemptSeconds", seconds.as_str())]).await;
+    let bundle = Bundle::start_with([("AttemptSeconds", seconds.as_str()), ("LogLevel", "DEBUG")]).await;
     let account = bundle.account().await;
     let hanging = bundle.webhook(&account, "/hanging", &["message"]).await;
     bundle.webhook(&account, "/quick", &["message"]).await;
@@ -115,7 +115,7 @@ async fn a_deleted_webhooks_deliveries_are_dropped() {
 
 #[tokio::test]
 async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
-    let bundle = Bundle::start().await;
+    let bundle = Bundle::start_with([("LogLevel", "DEBUG")]).await;
     let account = bundle.account().await;
     bundle.webhook(&account, "/slow", &["message"]).await;
     let slow =
