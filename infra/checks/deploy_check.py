@@ -311,7 +311,7 @@ def add_routes(resources):
                 resources[f"I{at}"] = {"Type": "AWS::ApiGatewayV2::Integration", "Properties": integration}
                 route = {
                     "ApiId": {"Ref": name},
-                    "RouteKey": f"{method.upper()} {path}",
+                    "RouteKey": path if path == "$default" else f"{method.upper()} {path}",
                     "Target": {"Fn::Sub": f"integrations/${{I{at}}}"},
                 }
                 resources[f"R{at}"] = {"Type": "AWS::ApiGatewayV2::Route", "Properties": route}

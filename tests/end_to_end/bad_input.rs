@@ -156,8 +156,49 @@ async fn broken_cursors_and_limits_are_named() {
     }
     let none = bundle.client.get("/webhooks/wh_unknown", &account.key).await;
     assert_problem(&none, 404, "not-found");
-    let elsewhere = bundle.client.get("/nowhere", &account.key).await;
-    assert_eq!((elsewhere.status, elsewhere.json()), (404, json!({"message": "Not Found"})));
-    assert_eq!(elsewhere.json()["type"], Value::Null, "the platform answers, not a function");
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_answered_405() {
+    let bundle = Bundle::start().await;
+    let (method, client) = (|name: &str| name.parse::<http::Method>().unwrap(), &bundle.client);
+    for (name, path, allow) in [
+        ("PUT", "/webhooks", "GET, POST"),
+        ("POST", "/webhooks/wh_1", "DELETE, GET, PATCH"),
+        ("DELETE", "/openapi.json", "GET"),
+        ("OPTIONS", "/accounts", "GET, POST"),
+        ("GET", "/bots/shop/messages", "POST"),
+        ("DELETE", "/push/x", "GET, POST"),
+    ] {
+        let reply = client.request(method(name), path, &[], "").await;
+        assert_problem(&reply, 405, "method-not-allowed");
+        assert_eq!(reply.header("allow"), Some(allow), "{name} {path}");
+    }
+    for path in ["/nowhere", "/webhooks/", "/webhooks/a/b/c", "/"] {
+        let reply = client.request(method("GET"), path, &[], "").await;
+        assert_eq!(reply.header("allow"), None, "{path}");
+        assert_problem(&reply, 404, "not-found");
+    }
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_route_does_not_know_is_named() {
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    for (path, key) in [
+        ("/webhooks?limit=1&lim1t=2", account.key.as_str()),
+        ("/webhooks/wh_1?lim1t=2", &account.key),
+        ("/accounts?lim1t=2&limit=1", ADMIN_KEY),
+        ("/openapi.json?lim1t=2", ""),
+        ("/schemas/collected-item.json?lim1t=2", ""),
+    ] {
+        let problem = assert_problem(&bundle.client.get(path, key).await, 422, "invalid");
+        assert_eq!(problem["errors"][0]["field"], "lim1t", "{path}");
+    }
+    let sent = bundle.client.post("/bots/shop/events?lim1t=2", &account.key, "{}").await;
+    assert_eq!(assert_problem(&sent, 422, "invalid")["errors"][0]["field"], "lim1t");
+    assert_problem(&bundle.client.get("/webhooks?lim1t=2", "ck_nobody").await, 401, "unauthorized");
     bundle.stop().await;
 }

@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 use carteiro_core::retry::{MAX_QUEUE_DELAY, SCHEDULE};
 use carteiro_core::signature::{Secret, TOLERANCE_SECONDS, sign};
 use carteiro_core::{
-    account_limit, credentials, cursor, idempotency, item, ndjson, release, signature, test_share, webhook,
+    account_limit, browser, credentials, cursor, idempotency, item, ndjson, release, session, signature,
+    test_share, webhook,
 };
 use carteiro_networks::collected::{Action, Kind, MAX_ATTACHMENTS, MAX_TEXT_BYTES, SCHEMA};
 use carteiro_networks::{inbox, network, page, push};
@@ -193,6 +194,17 @@ fn the_documented_limits_are_those_of_the_core() {
             "lookups of an account's items",
             format!("{} at once, {} a minute", test_share::LOOKUPS_AT_ONCE, test_share::LOOKUPS_A_MINUTE),
         ),
+        ("sign-in link", format!("{} to {} s", session::LINK_SECONDS.start(), session::LINK_SECONDS.end())),
+        (
+            "session of the console",
+            format!(
+                "{} h, {} h without",
+                session::SESSION_TIME.as_secs() / 3600,
+                session::IDLE_TIME.as_secs() / 3600
+            ),
+        ),
+        ("sessions of an account", format!("{};", session::MAX_SESSIONS)),
+        ("sites that may frame the console", browser::MAX_FRAME_ANCESTORS.to_string()),
         ("webhook's URL", format!("{} bytes", carteiro_core::address::MAX_URL_BYTES)),
         (
             "webhook's own headers",

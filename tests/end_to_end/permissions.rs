@@ -67,7 +67,7 @@ async fn an_event_larger_than_a_row_is_stored_by_push_and_by_poll() {
 }
 
 /// Tests that together need every grant. Each is a whole story through the functions.
-const STORIES: [&str; 28] = [
+const STORIES: [&str; 30] = [
     "attempts::the_outcome_is_held_for_a_gone_url_and_dead_after_retries",
     "cancelling::a_cancelled_item_is_counted_and_never_attempted_again",
     "held::a_dead_letter_is_brought_into_the_dead_items",
@@ -93,6 +93,8 @@ const STORIES: [&str; 28] = [
     "replay::during_a_replay_another_is_refused_and_faults_only_delay_it",
     "revisions::deleting_a_blocked_webhook_notifies_of_no_release",
     "rotation::a_rotation_ends_a_block_and_releases_held_items",
+    "sessions::a_session_ends_when_idle_and_at_its_own_end",
+    "sessions::what_ends_a_session_ends_it_at_once_and_no_other",
     "slow_lane::a_url_that_answers_200_late_is_moved_though_it_never_fails",
     "unreadable::a_retry_that_cannot_be_read_is_set_aside_once",
     "waiting::dead_items_are_listed_with_their_cause_and_go_uncounted",

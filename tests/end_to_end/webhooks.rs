@@ -260,7 +260,7 @@ async fn a_test_is_one_attempt_now_and_tells_what_came_of_it() {
     let succeeded = succeeded.json();
     assert_eq!((succeeded["outcome"].as_str(), succeeded["status"].as_u64()), (Some("success"), Some(200)));
     let delivery = &bundle.receiver.deliveries_to("/a")[0];
-    assert_eq!(delivery.webhook_id(), succeeded["webhook_id"].as_str());
+    assert_eq!(delivery.webhook_id(), succeeded["item"].as_str());
     assert_eq!(
         (delivery.signature, delivery.header("carteiro-item-type")),
         (SignatureCheck::Valid, Some("test"))

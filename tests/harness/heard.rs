@@ -1,7 +1,8 @@
 //! The answers to a client, and the secrets that it saw on the way, in bounded memory.
 //!
-//! An answer that shows an account's key or a webhook's secret, where that was just made, is the documented exception:
-//! of exactly these answers the one member is left out, and becomes a secret that is looked for everywhere else.
+//! An answer that shows an account's key, a webhook's secret or a sign-in link, where that was just made, or a session's
+//! value of the header against forgery, is the documented exception: of exactly these answers the one member is left
+//! out, and becomes a secret that is looked for everywhere else. So is the cookie that begins a session.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -56,10 +57,17 @@ impl Heard {
                 let value = value.split_once(' ').map_or(*value, |(_, value)| value.trim());
                 self.secret(Secret::new("an Authorization header", value));
             }
+            if name.eq_ignore_ascii_case("cookie") {
+                value.split(';').filter_map(of_session).for_each(|secret| self.secret(secret));
+            }
         }
         let Ok(body) = serde_json::from_slice::<Value>(asked.body) else { return };
         let text = |name: &str| body[name].as_str();
-        if asked.path.starts_with("/pages") {
+        if asked.path.starts_with("/console/session") {
+            for (name, what) in [("link", "a sign-in link"), ("key", "an account's key")] {
+                text(name).into_iter().for_each(|token| self.secret(Secret::new(what, token)));
+            }
+        } else if asked.path.starts_with("/pages") {
             for name in ["access_token", "refresh_token"] {
                 text(name).into_iter().for_each(|token| self.secret(Secret::new("a page's token", token)));
             }
@@ -83,6 +91,12 @@ impl Heard {
         }
         let mut head = String::new();
         for (name, value) in headers {
+            let session =
+                value.to_str().ok().and_then(of_session).filter(|_| name == http::header::SET_COOKIE);
+            if let Some(session) = session {
+                self.secret(session);
+                continue;
+            }
             head.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
         self.note(&format!("{what}, its headers"), head.into());
@@ -132,6 +146,13 @@ fn of_webhook(secret: &str) -> Secret {
     Secret::of_webhook(secret.strip_prefix("whsec_").unwrap_or(secret))
 }
 
+/// The token in the session's cookie; None in another cookie, and in one that is removed.
+fn of_session(cookie: &str) -> Option<Secret> {
+    let (name, value) = cookie.split(';').next()?.trim().split_once('=')?;
+    let is_session = name == "__Host-carteiro-session" && !value.is_empty();
+    is_session.then(|| Secret::new("a session's cookie", value))
+}
+
 /// A member of an answer, and what its text is.
 type Shown = (&'static str, fn(&str) -> Secret);
 
@@ -140,12 +161,18 @@ fn shown_once(method: &Method, path: &str, status: u16) -> Option<Shown> {
     let path = path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let key: fn(&str) -> Secret = |key| Secret::new("an account's key", key);
-    if *method != Method::POST {
-        return None;
-    }
-    match (parts.as_slice(), status) {
-        (["accounts"] | ["accounts", _, "keys"], 201) => Some(("key", key)),
-        (["webhooks"], 201) | (["webhooks", _, "secret"], 200) => Some(("secret", of_webhook)),
+    let link: fn(&str) -> Secret = |url| {
+        let token = url.split_once("#link=").map_or(url, |(_, rest)| rest.split('&').next().unwrap_or(rest));
+        Secret::new("a sign-in link", token)
+    };
+    let csrf: fn(&str) -> Secret = |csrf| Secret::new("a session's csrf value", csrf);
+    match (method.as_str(), parts.as_slice(), status) {
+        ("POST", ["accounts"] | ["accounts", _, "keys"], 201) => Some(("key", key)),
+        ("POST", ["accounts", _, "links"], 201) => Some(("url", link)),
+        ("POST", ["console", "session"], 201) | ("GET", ["console", "session"], 200) => Some(("csrf", csrf)),
+        ("POST", ["webhooks"], 201) | ("POST", ["webhooks", _, "secret"], 200) => {
+            Some(("secret", of_webhook))
+        }
         _ => None,
     }
 }
@@ -188,6 +215,27 @@ mod tests {
             &json!({"name": "ck_planted_key", "key": "ck_planted_key"}),
         );
         assert_eq!(leaks(&heard).len(), 1);
+    }
+
+    #[test]
+    fn a_link_and_a_sessions_cookie_may_be_only_where_they_begin() {
+        let heard = Heard::default();
+        let link = json!({"url": "http://127.0.0.1:1/console#link=cl_planted_link&to=pages"});
+        hear(&heard, &Method::POST, "/accounts/acc_1/links", 201, &link);
+        let mut headers = HeaderMap::new();
+        let cookie = "__Host-carteiro-session=cs_planted_session; Path=/; HttpOnly";
+        headers.insert("set-cookie", cookie.parse().unwrap());
+        let method = &Method::POST;
+        let asked =
+            Asked { method, path: "/console/session", headers: &[], body: br#"{"link": "cl_planted_link"}"# };
+        heard.asked(asked);
+        heard.answered(asked, 201, &headers, &json!({"csrf": "planted_csrf"}).to_string().into());
+        assert_eq!(leaks(&heard), []);
+        let texts: Vec<String> = heard.secrets().into_iter().map(|secret| secret.text).collect();
+        assert_eq!(texts, ["cl_planted_link", "cs_planted_session", "planted_csrf"]);
+        let told = json!({"a": "cl_planted_link", "b": "cs_planted_session", "c": "planted_csrf"});
+        hear(&heard, &Method::GET, "/webhooks", 200, &told);
+        assert_eq!(leaks(&heard).len(), 3);
     }
 
     #[test]

@@ -360,8 +360,9 @@ pub fn assert_problem(reply: &Reply, status: u16, kind: &str) -> Value {
     assert_eq!(reply.status, status, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{}", reply.text());
     let problem = reply.json();
-    assert_eq!(problem["type"], format!("urn:carteiro:problem:{kind}"), "{problem}");
+    assert_eq!(problem["type"], format!("/docs/problems#{kind}"), "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
+    assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
     problem
 }

@@ -2,7 +2,8 @@
 //!
 //! Looked for: every token that the stand-ins know, with what was signed with a service account's key and the key's own
 //! parts; the parameters that the template does not show (`NoEcho`); the admin key; what requests of the bundle's
-//! client carried (tokens, `Authorization`, also where they were refused); accounts' keys and webhooks' secrets.
+//! client carried (tokens, `Authorization`, sessions' cookies, also where they were refused); accounts' keys, webhooks'
+//! secrets, sign-in links and sessions' values against forgery.
 //!
 //! Looked at: what all functions logged (the newest 20,000 lines); what the receiver got; the rows of all tables but
 //! the tokens' own ([`MOST_ROWS`] of each); what is left in queues ([`MOST_MESSAGES`]); and what the bundle's client

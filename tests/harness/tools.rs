@@ -42,6 +42,15 @@ pub fn node_with(module: &str) -> Option<Command> {
     }
 }
 
+/// The folder of Node.js modules that `CARTEIRO_NODE_MODULES` names, where it has this one, or none. A symbolic link to
+/// it lets a program find them that is a module itself, or that a compiler reads.
+#[must_use]
+pub fn node_modules_with(module: &str) -> Option<PathBuf> {
+    let folder = variable("CARTEIRO_NODE_MODULES").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join(module).is_dir());
+    found.or_else(|| missing(&format!("a node_modules with {module} (CARTEIRO_NODE_MODULES names it)")))
+}
+
 /// Where a program is, or none.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {

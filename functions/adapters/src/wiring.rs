@@ -11,6 +11,7 @@ use crate::tables::freshness::FreshnessRows;
 use crate::tables::idempotency::IdempotencyTable;
 use crate::tables::inbox::InboxTable;
 use crate::tables::poll::PollTable;
+use crate::tables::sessions::SessionTable;
 use crate::tables::streak::StreakTable;
 use crate::tables::tick::TickTable;
 use crate::tables::tokens::TokenTable;
@@ -64,6 +65,7 @@ tables! {
     IdempotencyTable: "IDEMPOTENCY_TABLE",
     InboxTable: "INBOX_TABLE",
     PollTable: "POLL_TABLE",
+    SessionTable: "SESSION_TABLE",
     StreakTable: "STREAK_TABLE",
     TickTable: "TICK_TABLE",
     TokenTable: "TOKEN_TABLE",

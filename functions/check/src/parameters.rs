@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use carteiro_adapters::http::network_client::Addresses;
 use carteiro_adapters::runtime::settings::{SettingsError, SettingsReader};
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
+use carteiro_core::browser::FrameAncestors;
 use carteiro_core::own_hosts::OwnHosts;
 use carteiro_networks::poll::settings::NetworkSettings;
 
@@ -80,6 +81,7 @@ fn of_values(parameters: &Parameters) -> Vec<String> {
     reader.parsed::<NetworkSettings>("NETWORK_SETTINGS");
     reader.parsed::<PrivateTargets>("ALLOWED_PRIVATE_TARGETS");
     reader.parsed::<OwnHosts>("OWN_HOSTS");
+    reader.parsed::<FrameAncestors>("CONSOLE_FRAME_ANCESTORS");
     Addresses::read(&mut reader);
     let SettingsError(wrong) = match reader.finish(Some(())) {
         Ok(()) => return Vec::new(),
@@ -160,6 +162,7 @@ mod tests {
             ("AttemptSeconds", "15"),
             ("BlockSeconds", "14400"),
             ("CollectMinutes", "15"),
+            ("ConsoleFrameAncestors", ""),
             ("DeliverBatchSize", "10"),
             ("DeliverConcurrency", "20"),
             ("FailureThreshold", "1000"),
@@ -243,6 +246,11 @@ mod tests {
                 "AllowedPrivateTargets is malformed: not a CIDR: 10.0.0.0/40",
             ),
             ("OwnHosts", "a.example:99999", "OwnHosts is malformed: "),
+            (
+                "ConsoleFrameAncestors",
+                "https://*.com",
+                "ConsoleFrameAncestors is malformed: not an origin as https://name: https://*.com",
+            ),
             ("XBaseUrl", "http://api.x.com", "XBaseUrl is malformed: an https URL is expected"),
             ("GooglePlayTokenUrl", "https://", "GooglePlayTokenUrl is malformed: an https URL is expected"),
             ("YoutubeHubUrl", "hub", "YoutubeHubUrl is malformed: an https URL is expected"),

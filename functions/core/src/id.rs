@@ -105,6 +105,12 @@ id!(
     "rep_"
 );
 
+id!(
+    /// A sign-in link of an account. Not the link's token.
+    LinkId,
+    "link_"
+);
+
 impl ReplayId {
     /// Makes an identifier of a time, in whole milliseconds, and 64 random bits.
     #[must_use]

@@ -26,15 +26,19 @@ impl ApiKey {
     #[must_use]
     pub fn from_authorization(header: &str) -> Option<Self> {
         let (scheme, key) = header.split_once(' ')?;
-        let key = key.trim();
-        let bounded = (1..=MAX_KEY_BYTES).contains(&key.len());
-        (scheme.eq_ignore_ascii_case("bearer") && bounded).then(|| Self(key.to_owned()))
+        if scheme.eq_ignore_ascii_case("bearer") { Self::read(key.trim()) } else { None }
+    }
+
+    /// Reads a key as its holder typed it.
+    #[must_use]
+    pub fn read(key: &str) -> Option<Self> {
+        (1..=MAX_KEY_BYTES).contains(&key.len()).then(|| Self(key.to_owned()))
     }
 
     /// The stored form of the key: its SHA-256, as 64 hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
-        KeyHash(hexadecimal(&Sha256::digest(self.0.as_bytes())))
+        KeyHash::of(&self.0)
     }
 
     /// The key itself, to be shown once.
@@ -55,6 +59,11 @@ impl fmt::Debug for ApiKey {
 pub struct KeyHash(String);
 
 impl KeyHash {
+    /// The hash of a text that holds 256 random bits.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(hexadecimal(&Sha256::digest(text.as_bytes())))
+    }
+
     /// Reads a deployment's parameter or a stored hash.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

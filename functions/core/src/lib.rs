@@ -10,20 +10,23 @@
 //!   queue.
 //! - **An attempt**: [`message`] is the request, [`signature`] and [`credentials`] sign it, [`address`] and
 //!   [`own_hosts`] say whom it may reach, [`outcome`] and [`cause`] what came of it, [`attempt_log`],
-//!   [`attempt_order`] and [`item_state`] what its owner sees.
-//! - **Blocking**: [`streak`] is the rule, [`transition`] the form of its conditional writes, [`notice`] what is said
-//!   of it, [`tally`] what is counted of the dead and the dropped.
+//!   [`attempt_order`], [`activity`] and [`item_state`] what its owner sees.
+//! - **Blocking**: [`streak`] is the rule, [`transition`] the form of its conditional writes, [`situation`] and
+//!   [`notice`] what is said of it, [`tally`] what is counted of the dead and the dropped.
 //! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
 //!   [`retention`] how long.
 //! - **Shares and limits**: [`account_limit`], [`work_share`], [`test_share`], [`hop`].
 //! - **What the operator sees**: [`metrics`].
 //! - **The API's forms**: [`id`], [`key`], [`idempotency`], [`field`], [`problem`], [`ndjson`], [`cursor`], [`mask`].
+//! - **Entry to the console**: [`session`] has links, sessions and roles, [`browser`] cookies and who causes a request.
 
 pub mod account_limit;
+pub mod activity;
 pub mod address;
 pub mod admission;
 pub mod attempt_log;
 pub mod attempt_order;
+pub mod browser;
 pub mod cause;
 pub mod credentials;
 pub mod cursor;
@@ -55,8 +58,10 @@ pub mod replay;
 pub mod response_head;
 pub mod retention;
 pub mod retry;
+pub mod session;
 pub mod settlement;
 pub mod signature;
+pub mod situation;
 pub mod slot;
 pub mod slow;
 pub mod streak;

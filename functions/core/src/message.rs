@@ -1,8 +1,8 @@
-//! Texts for a webhook's owner, in Portuguese and English: that a type is blocked, and why an attempt failed.
+//! Texts for a webhook's owner, in Portuguese and English: why an attempt failed. What is told of a webhook's states is in
+//! [`situation`](crate::situation).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::cause::{self, Cause};
 use crate::item::ItemType;
@@ -49,48 +49,19 @@ impl LastError {
 
     /// The failure as its webhook's owner sees it: with the words.
     #[must_use]
-    pub fn told(&self) -> Value {
-        let mut told = json!(self);
-        told["message"] = json!(self.message());
-        told
+    pub fn told(&self) -> ToldError {
+        ToldError { error: self.clone(), message: self.message() }
     }
 }
 
-/// The facts of a block for its message.
-#[derive(Clone, Debug)]
-pub struct Block<'a> {
-    /// The type that is blocked.
-    pub item_type: &'a ItemType,
-    /// After how many failures in a row.
-    pub failures: u32,
-    /// When the block began.
-    pub at: Timestamp,
-    /// When the block ends.
-    pub until: Timestamp,
-    /// The last failure.
-    pub last_error: Option<&'a LastError>,
-}
-
-/// Says that a type is blocked: why, since when, until when, what failed last, and what to do.
-#[must_use]
-pub fn blocked(block: &Block<'_>) -> Message {
-    let (pt_type, en_type) = type_names(block.item_type);
-    let Message { portuguese: pt_error, english: en_error } = block
-        .last_error
-        .map_or_else(|| Message { portuguese: "?".to_owned(), english: "?".to_owned() }, LastError::message);
-    let (failures, at, until) = (block.failures, minute(block.at), minute(block.until));
-    Message {
-        portuguese: format!(
-            "O envio de {pt_type} para esta URL está bloqueado desde {at} até {until} (UTC), porque ela falhou \
-             {failures} vezes consecutivas. Última falha: {pt_error}. Os demais tipos continuam sendo enviados. \
-             Verifique a URL; ao alterá-la, o bloqueio termina imediatamente."
-        ),
-        english: format!(
-            "Sending {en_type} to this URL is blocked from {at} until {until} (UTC), because it failed {failures} \
-             times in a row. Last failure: {en_error}. Other types go on. Check the URL; changing it ends the block at \
-             once."
-        ),
-    }
+/// The last failure as its webhook's owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ToldError {
+    /// The failure.
+    #[serde(flatten)]
+    pub error: LastError,
+    /// The failure in words.
+    pub message: Message,
 }
 
 /// A time to the minute, as people read it; of UTC.
@@ -100,7 +71,8 @@ pub fn minute(at: Timestamp) -> String {
     text.get(..16).unwrap_or(&text).replace('T', " ")
 }
 
-fn type_names(item_type: &ItemType) -> (&str, &str) {
+/// The name of a type in a sentence, in Portuguese and English.
+pub(crate) fn type_names(item_type: &ItemType) -> (&str, &str) {
     match item_type.as_str() {
         "message" => ("mensagens", "messages"),
         "event" => ("registros de eventos", "events"),
@@ -206,30 +178,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_told_in_both_languages() {
-        let last_error = LastError {
-            error: FailureKind::Status,
-            status: Some(503),
-            at: "2026-11-21T12:00:00Z".parse().unwrap(),
-            cause: None,
-        };
-        let message = blocked(&Block {
-            item_type: &ItemType::CONTACT,
-            failures: 1000,
-            at: "2026-11-21T12:00:00Z".parse().unwrap(),
-            until: "2026-11-21T16:00:00Z".parse().unwrap(),
-            last_error: Some(&last_error),
-        });
-        for part in ["contatos", "2026-11-21 12:00", "2026-11-21 16:00", "1000 vezes", "status 503"] {
-            assert!(message.portuguese.contains(part), "{part}: {}", message.portuguese);
-        }
-        for part in ["contacts", "2026-11-21 12:00", "2026-11-21 16:00", "1000 times", "status 503"] {
-            assert!(message.english.contains(part), "{part}: {}", message.english);
-        }
-        assert_eq!(serde_json::to_value(&message).unwrap().as_object().unwrap().len(), 2);
-    }
-
-    #[test]
     fn what_is_remembered_of_a_failure_is_read_back() {
         let text = r#"{"error":"forbidden_address","status":null,"at":"2026-11-21T12:00:00Z"}"#;
         let error: LastError = serde_json::from_str(text).unwrap();
@@ -248,7 +196,8 @@ mod tests {
             "{message:?}"
         );
         assert!(message.portuguese.ends_with("não são seguidos (status 302): https://b.example/new"));
-        assert_eq!(error.told()["message"]["en"], message.english);
+        let told = serde_json::to_value(error.told()).unwrap();
+        assert_eq!((&told["message"]["en"], &told["status"]), (&message.english.clone().into(), &302.into()));
         let newer: LastError = serde_json::from_str(&text.replace("redirected", "of_a_newer_build")).unwrap();
         assert_eq!((newer.cause, newer.status), (None, Some(302)));
     }

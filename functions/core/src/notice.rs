@@ -14,8 +14,9 @@ use serde_json::{Value as Json, json};
 
 use crate::id::{AccountId, ItemId, WebhookId};
 use crate::item::ItemType;
-use crate::message::{self, Block, LastError};
+use crate::message::LastError;
 use crate::redacted_url::redacted;
+use crate::situation::{self, Facts, Plight};
 use crate::streak::{
     BLOCK_NOTICE, DISABLED_NOTICE, DUE_AT, Details, EPOCH, EXPIRES_AT, LAST_ERROR, RELEASE_NOTICE, Rule,
     State, TELLING_UNTIL, WARNING, block_of, shown_failures,
@@ -125,14 +126,18 @@ fn content(
             if let Some((at, until)) = block_of(row) {
                 data["blocked_at"] = json!(time::shown(at));
                 data["blocked_until"] = json!(time::shown(until));
-                let block = Block {
+                // A notice is of its streak's row alone: of other types and of held items it says nothing.
+                let facts = Facts {
                     item_type: subject.item_type,
-                    failures: rule.threshold,
-                    at,
-                    until,
+                    plight: Plight::Blocked { failures: rule.threshold, at, until },
+                    going_on: &[],
+                    also_blocked: &[],
+                    held: None,
+                    while_blocked: None,
+                    discarded: 0,
                     last_error: last_error.as_ref(),
                 };
-                data["message"] = json!(message::blocked(&block));
+                data["message"] = json!(situation::message(&facts));
             }
             ("webhook.blocked", data)
         }

@@ -65,6 +65,20 @@ impl OwnHosts {
         hosts
     }
 
+    /// Whether a host, as it is written, and a port are of the list.
+    #[must_use]
+    pub fn is_named(&self, host: &str, port: u16) -> bool {
+        let name = plain(host);
+        self.0.iter().any(|own| {
+            let is_host = match &own.host {
+                Host::Name(own) => *own == name,
+                Host::Api(start) => name.starts_with(start),
+                Host::Address(own) => name.parse() == Ok(*own),
+            };
+            is_host && own.port.is_none_or(|own| own == port)
+        })
+    }
+
     /// Refuses a URL that names one of the hosts.
     ///
     /// # Errors

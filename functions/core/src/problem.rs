@@ -1,5 +1,7 @@
 //! Problem details (RFC 9457): how the API says what went wrong.
 
+pub mod explanation;
+
 use serde::Serialize;
 
 /// A field that is wrong, and why.
@@ -21,7 +23,7 @@ impl FieldError {
 /// A problem, as the answer's body. It holds nothing that its reader must not see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Names the kind, for programs: `urn:carteiro:problem:<kind>`.
+    /// Names the kind, for programs, and leads to its description: `/docs/problems#<kind>`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind, for people.
@@ -33,6 +35,12 @@ pub struct Problem {
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// The id of the request, which the log names, too. An answer as a whole has one, and a line of a bulk result none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The methods that are taken where another one is not; answered as the header `Allow`.
+    #[serde(skip)]
+    pub allow: Option<String>,
     /// After how many seconds a repeat may succeed; answered as the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u64>,
@@ -41,18 +49,45 @@ pub struct Problem {
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// Where the kinds of problems are described: a path of the API, followed by a kind's name.
+pub const DESCRIPTIONS: &str = "/docs/problems#";
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name: the last part of its address.
+    pub name: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind, for people.
+    pub title: &'static str,
+}
+
+impl Kind {
+    /// The address of its description, relative to the API: what `type` holds.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{DESCRIPTIONS}{}", self.name)
+    }
+}
+
 macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $kind:literal, $title:literal;)*) => {
+        /// All kinds of problems.
+        pub const KINDS: &[Kind] = &[$(Kind { name: $kind, status: $status, title: $title }),*];
+
         impl Problem {
             $(
                 $(#[$doc])*
                 pub fn $name(detail: impl Into<String>) -> Self {
                     Self {
-                        kind: concat!("urn:carteiro:problem:", $kind).to_owned(),
+                        kind: format!("{DESCRIPTIONS}{}", $kind),
                         title: $title,
                         status: $status,
                         detail: detail.into(),
                         errors: Vec::new(),
+                        request_id: None,
+                        allow: None,
                         retry_after: None,
                     }
                 }
@@ -66,10 +101,26 @@ problems! {
     bad_request = 400, "bad-request", "The request cannot be read";
     /// No key, or one that is not known.
     unauthorized = 401, "unauthorized", "A valid key is needed";
+    /// A sign-in link that was used before.
+    link_used = 401, "link-used", "This link was used already";
+    /// A sign-in link whose time is over.
+    link_expired = 401, "link-expired", "This link is too old";
+    /// A text that is no sign-in link, or none that is known.
+    link_unknown = 401, "link-unknown", "This link is not known";
+    /// No session, or one that has ended.
+    session_ended = 401, "session-ended", "Sign in again";
+    /// A request by cookie that another site caused.
+    cross_site = 403, "cross-site", "Another site caused this request";
+    /// A change by cookie without the session's value of the header against forgery.
+    csrf = 403, "csrf", "The header carteiro-csrf is missing or wrong";
+    /// A session that may look, and not change.
+    look_only = 403, "look-only", "This session may look, and not change";
     /// A key that may not do this.
     forbidden = 403, "forbidden", "This key may not do that";
     /// Nothing is there, or nothing of this account.
     not_found = 404, "not-found", "Not found";
+    /// Something is there, and it does not take this method.
+    method_not_allowed = 405, "method-not-allowed", "This method is not taken here";
     /// Somebody else changed the same thing at the same time.
     conflict = 409, "conflict", "Changed by another request";
     /// There is one like it already, and there can be only one.
@@ -122,7 +173,7 @@ mod tests {
         ]);
         let json = serde_json::to_value(&problem).unwrap();
         assert_eq!(json["status"], 422);
-        assert_eq!(json["type"], "urn:carteiro:problem:invalid");
+        assert_eq!(json["type"], "/docs/problems#invalid");
         assert_eq!(json["detail"], "not valid: url, items");
         assert_eq!(json["errors"][1]["field"], "items");
         let full = serde_json::to_value(Problem::invalid_field("webhooks", "100 at most")).unwrap();

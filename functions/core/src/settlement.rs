@@ -45,6 +45,9 @@ pub enum DeathCause {
 }
 
 impl DeathCause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Exhausted, Self::RetentionOver, Self::DeadLetter];
+
     /// The name in logs, tables and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -160,6 +160,9 @@ pub struct Webhook {
     pub settings: Settings,
     /// Why it is disabled, where it is.
     pub disabled_by: Option<DisabledBy>,
+    /// Since when it is disabled, where it is, and a version disabled it that notes so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Timestamp>,
     /// The credentials.
     #[serde(flatten)]
     pub credentials: Credentials,
@@ -185,6 +188,7 @@ impl Webhook {
             revision: 1,
             version: 1,
             disabled_by: (!settings.enabled).then_some(DisabledBy::Owner),
+            disabled_at: (!settings.enabled).then_some(now),
             settings,
             credentials,
             created_at: now,
@@ -250,6 +254,11 @@ impl Webhook {
             version: self.version + 1,
             settings,
             disabled_by,
+            disabled_at: match (disabled_by, self.disabled_by) {
+                (None, _) => None,
+                (Some(_), None) => Some(now),
+                (Some(_), Some(_)) => self.disabled_at,
+            },
             credentials,
             updated_at: now,
             ..self.clone()
@@ -276,6 +285,7 @@ impl Webhook {
             version: self.version + 1,
             settings: Settings { enabled: false, ..self.settings.clone() },
             disabled_by: Some(DisabledBy::Gone),
+            disabled_at: Some(now),
             credentials: self.credentials.without_ended(now),
             updated_at: now,
             ..self.clone()
@@ -460,8 +470,11 @@ fn description(value: &Value) -> Result<String, String> {
     text.map(str::to_owned).ok_or(format!("a text of up to {MAX_DESCRIPTION_BYTES} bytes is expected"))
 }
 
+/// What names of headers begin with that Carteiro itself sets.
+pub const RESERVED_HEADER_PREFIXES: [&str; 2] = ["webhook-", "carteiro-"];
+
 /// Names that Carteiro or HTTP itself sets.
-const RESERVED_HEADERS: [&str; 17] = [
+pub const RESERVED_HEADERS: [&str; 17] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -515,7 +528,8 @@ fn header(lower: &str, value: &Value) -> Result<String, String> {
     if lower.is_empty() || lower.len() > 128 || !lower.bytes().all(token) {
         return Err("not a header's name".to_owned());
     }
-    if RESERVED_HEADERS.contains(&lower) || lower.starts_with("webhook-") || lower.starts_with("carteiro-") {
+    let is_own = RESERVED_HEADER_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    if is_own || RESERVED_HEADERS.contains(&lower) {
         return Err("this header is set by Carteiro".to_owned());
     }
     let visible = |text: &&str| text.trim() == *text && text.bytes().all(|b| (0x20..0x7f).contains(&b));
@@ -684,6 +698,14 @@ mod tests {
         assert_eq!(webhook.gone(2, Timestamp::UNIX_EPOCH), None);
         let gone = webhook.gone(1, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!((gone.disabled_by, gone.settings.enabled), (Some(DisabledBy::Gone), false));
+        let later = Timestamp::from_second(60).unwrap();
+        let described = Settings { description: Some("x".to_owned()), ..gone.settings.clone() };
+        let changed = gone.set(described, later).unwrap();
+        assert_eq!(
+            (changed.disabled_at, changed.disabled_by),
+            (gone.disabled_at, gone.disabled_by),
+            "since then"
+        );
         assert_eq!(gone.gone(1, Timestamp::UNIX_EPOCH), None);
         let enabled = Settings { enabled: true, ..gone.settings.clone() };
         assert_eq!(gone.set(enabled, Timestamp::UNIX_EPOCH).unwrap().disabled_by, None);

@@ -109,6 +109,7 @@ fn log_accepted(account: &AccountId, results: &[Result<Accepted, Refusal>]) {
 
 async fn sender(ingest: &Ingest, request: &Request) -> Result<(AccountId, Source), Failure> {
     let account = caller(request, &ingest.config, None).await?.account()?;
+    request.refuse_query_beside(&[])?;
     let bot = request.path("bot").parse();
     let bot = bot.map_err(|error: item::InvalidBotName| {
         Problem::invalid_fields(vec![FieldError::new("bot", error.to_string())])

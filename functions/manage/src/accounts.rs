@@ -5,22 +5,44 @@ use carteiro_adapters::runtime::http_api::{Failure, Request, empty, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::Created;
 use carteiro_adapters::tables::config::{Account, NewKey};
-use carteiro_core::account_limit::Limited;
+use carteiro_core::account_limit::{Limited, MAX_KEYS_PER_ACCOUNT};
 use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::ApiKey;
 use carteiro_core::problem::Problem;
-use carteiro_core::time;
-use serde_json::json;
 
 use crate::call::{Call, Response, no_such_account};
-use crate::{body, lists, pages, webhooks};
+use crate::openapi::{examples, requests};
+use crate::{answers, body, lists, pages, webhooks};
 
 /// The longest name of an account, in bytes.
-const MAX_NAME_BYTES: usize = 256;
+pub(crate) const MAX_NAME_BYTES: usize = 256;
 
 /// The list of accounts, as cursors name it.
 const LIST: &str = "accounts";
 
+/// Create an account
+///
+/// Creates an account and its first key. The key is in the answer and is never shown again.
+#[utoipa::path(
+    post,
+    path = "/accounts",
+    operation_id = "createAccount",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    request_body(
+        content = requests::AccountRequest,
+        content_type = "application/json",
+        description = "The account's name.",
+        example = json!({"name": "Example Ltda"}),
+    ),
+    responses(
+        (
+            status = 201, description = "The account, with its first key.",
+            body = answers::AccountWithKey,
+            example = json!(examples::account_with_key()),
+        ),
+    ),
+)]
 pub(crate) async fn create(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;
@@ -36,28 +58,65 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     manage.config.create_account(&account, &new_key).await?;
     Ok(json(
         201,
-        &json!({
-            "id": account.id,
-            "name": account.name,
-            "created_at": time::shown(account.created_at),
-            "key_id": new_key.id,
-            "key": key.reveal(),
-        }),
+        &answers::AccountWithKey {
+            account: shown(account),
+            key_id: new_key.id,
+            key: key.reveal().to_owned(),
+        },
     ))
 }
 
+/// List accounts
+///
+/// All accounts of the deployment.
+#[utoipa::path(
+    get,
+    path = "/accounts",
+    operation_id = "listAccounts",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of accounts.",
+            body = answers::AccountList,
+            example = json!(examples::accounts()),
+        ),
+    ),
+)]
 pub(crate) async fn list(call: &Call<'_>) -> Response {
     let Call { manage, request, .. } = *call;
     call.admin()?;
     let position = lists::position(request, LIST, |key| key.parse::<AccountId>().is_ok())?;
     let page = manage.config.list_accounts(position.limit, position.after.as_deref()).await?;
-    let view = |account: Account| json!({"id": account.id, "name": account.name, "created_at": time::shown(account.created_at)});
-    Ok(json(200, &lists::page(LIST, page, view)))
+    Ok(json(200, &lists::page::<_, answers::AccountList>(LIST, page, shown)))
 }
 
-/// Deletes an account: it is closed and its keys go first, so that nobody adds to it; then its pages, so that nothing
-/// more comes in, with their tokens; then its webhooks with their held and dead items; its own row last. The next
-/// deletion finishes one that was cut short.
+/// An account, as the operator sees it.
+fn shown(account: Account) -> answers::Account {
+    answers::Account { id: account.id, name: account.name, created_at: account.created_at.into() }
+}
+
+/// Delete an account
+///
+/// Revokes the account's keys, then deletes its pages with their tokens, then its webhooks with the items that wait
+/// for them, then the account. One that was cut short is finished by a repeat.
+#[utoipa::path(
+    delete,
+    path = "/accounts/{account}",
+    operation_id = "deleteAccount",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "It is deleted. The numbers are of all its webhooks and pages together.",
+            body = answers::Dropped,
+            example = json!(examples::dropped(12)),
+        ),
+    ),
+)]
+// Deletes an account: it is closed, and its keys and sessions go first, so that nobody adds to it; then its pages, so that nothing
+// more comes in, with their tokens; then its webhooks with their held and dead items; its own row last. The next
+// deletion finishes one that was cut short.
 pub(crate) async fn delete(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;
@@ -66,6 +125,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
         return Err(no_such_account().into());
     }
     manage.config.delete_all_keys(&account).await?;
+    manage.sessions.end_all(&account, None, clock.now()).await?;
     let in_part = || Problem::unavailable("the account is deleted in part; repeat the request to go on");
     let mut dropped = pages::delete_all(manage, &account, clock).await?.ok_or_else(in_part)?;
     for webhook in manage.config.all_webhooks(&account).await? {
@@ -80,6 +140,25 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
     Ok(json(200, &dropped.view()))
 }
 
+/// Create a key
+///
+/// Adds a key to an account, which has at most 100. The key is in the answer and is never shown again. The request
+/// has no body.
+#[utoipa::path(
+    post,
+    path = "/accounts/{account}/keys",
+    operation_id = "createKey",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    responses(
+        (
+            status = 201, description = "The key.",
+            body = answers::KeyWithSecret,
+            example = json!(examples::key()),
+        ),
+    ),
+    extensions(("x-max-keys" = json!(MAX_KEYS_PER_ACCOUNT))),
+)]
 pub(crate) async fn create_key(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;
@@ -91,20 +170,33 @@ pub(crate) async fn create_key(call: &Call<'_>) -> Response {
         Created::NoAccount => return Err(no_such_account().into()),
         Created::Exists => return Err(AdapterError::contended("creating a key").into()),
     }
-    Ok(json(201, &json!({"id": new_key.id, "key": key.reveal()})))
+    let (id, key) = (new_key.id, key.reveal().to_owned());
+    Ok(json(201, &answers::KeyWithSecret { id: id.clone(), key_id: id, key }))
 }
 
+/// Revoke a key
+///
+/// The key is refused from now on.
+#[utoipa::path(
+    delete,
+    path = "/accounts/{account}/keys/{key}",
+    operation_id = "deleteKey",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    responses(
+        (status = 204, description = "It is revoked."),
+    ),
+)]
 pub(crate) async fn delete_key(call: &Call<'_>) -> Response {
-    let Call { manage, request, .. } = *call;
+    let Call { manage, request, clock, .. } = *call;
     call.admin()?;
     let account = account(request)?;
     let key: Option<KeyId> = request.path("key").parse().ok();
     let key = key.ok_or_else(|| Problem::not_found("the account has no such key"))?;
-    if manage.config.delete_key(&account, &key).await? {
-        Ok(empty(204))
-    } else {
-        Err(Problem::not_found("the account has no such key").into())
-    }
+    let is_revoked = manage.config.delete_key(&account, &key).await?;
+    // Of a key that is gone, too: a revocation that was cut short may have left some.
+    manage.sessions.end_all(&account, Some(&key), clock.now()).await?;
+    if is_revoked { Ok(empty(204)) } else { Err(Problem::not_found("the account has no such key").into()) }
 }
 
 fn make_key() -> Result<(ApiKey, NewKey), AdapterError> {

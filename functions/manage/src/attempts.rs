@@ -7,14 +7,35 @@ use carteiro_core::item::ItemType;
 use carteiro_core::message;
 use carteiro_core::problem::FieldError;
 use carteiro_core::time;
-use serde_json::{Value, json};
 
 use crate::call::{Call, Response};
-use crate::lists;
+use crate::openapi::examples;
+use crate::{answers, lists};
 
 /// The query parameters that choose entries, by their names.
 const FILTERS: [&str; 5] = ["type", "outcome", "item", "from", "to"];
 
+/// List attempts
+///
+/// The attempts that were made of what goes to this webhook, as far as its `log` says: the failed ones, all, or none.
+/// Kept for 14 days unless the deployment's operator chose otherwise. The newest first, by when they ended. The log
+/// is for people to read: it is written last and never delays a delivery, so an attempt may be missing. A page may be
+/// shorter than `limit`, even empty, and go on at `next`, where filters leave out much of what was read. Tests are
+/// not in it.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}/attempts",
+    operation_id = "listAttempts",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of them.",
+            body = answers::AttemptList,
+            example = json!(examples::attempts()),
+        ),
+    ),
+)]
 pub(crate) async fn list(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
@@ -26,7 +47,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
     let after = position.after.as_deref();
     let span = LogSpan { webhook: &webhook.id, filter: &filter, after, most: position.limit };
     let page = manage.attempts.list(span, clock.now()).await?;
-    Ok(json(200, &lists::page(&list, page, |entry| view(&entry))))
+    Ok(json(200, &lists::page::<_, answers::AttemptList>(&list, page, |entry| view(&entry))))
 }
 
 /// The filter that a request asks for, and its errors.
@@ -64,24 +85,25 @@ fn filter(request: &Request) -> (Filter, Vec<FieldError>) {
 }
 
 /// An entry, as the webhook's owner sees it.
-pub(crate) fn view(entry: &Entry) -> Value {
-    json!({
-        "item": entry.item,
-        "type": entry.item_type,
-        "attempt": entry.attempt,
-        "at": time::shown(entry.at),
-        "outcome": if entry.is_success() { "success" } else { "failure" },
-        "error": entry.error,
-        "status": entry.status,
-        "cause": entry.cause,
-        "message": entry.error.map(|kind| message::because(kind, entry.status, entry.cause.as_ref())),
-        "latency_ms": entry.latency_ms,
-        "response_body": entry.response_body,
-        "response_headers": entry.response_headers,
-        "revision": entry.revision,
-        "release_step": entry.release_step,
-        "replay": entry.replay,
-        "became": entry.became,
-        "next_at": entry.next_at.map(time::shown),
-    })
+pub(crate) fn view(entry: &Entry) -> answers::Attempt {
+    let Entry { status, cause, .. } = entry;
+    answers::Attempt {
+        item: entry.item.clone(),
+        item_type: entry.item_type.clone(),
+        attempt: entry.attempt,
+        at: entry.at.into(),
+        outcome: if entry.is_success() { "success" } else { "failure" },
+        error: entry.error,
+        status: *status,
+        cause: cause.clone(),
+        message: entry.error.map(|kind| message::because(kind, *status, cause.as_ref())),
+        latency_ms: entry.latency_ms,
+        response_body: entry.response_body.clone(),
+        response_headers: entry.response_headers.clone(),
+        revision: entry.revision,
+        release_step: entry.release_step,
+        replay: entry.replay.clone(),
+        became: entry.became,
+        next_at: entry.next_at.map(Into::into),
+    }
 }

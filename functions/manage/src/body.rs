@@ -6,7 +6,7 @@ use carteiro_core::problem::{FieldError, Problem};
 use serde_json::{Map, Value};
 
 /// The largest body, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The body as a JSON object.
 pub(crate) fn object(request: &Request) -> Result<Map<String, Value>, Problem> {

@@ -5,11 +5,14 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request};
 use carteiro_core::id::{AccountId, PageId, WebhookId};
 use carteiro_core::problem::Problem;
+use carteiro_core::session::Role;
 use carteiro_core::webhook::Webhook;
 use carteiro_networks::page::Page;
 use carteiro_services::authentication::{Caller, caller};
 
 use crate::context::Manage;
+use crate::openapi::parameters;
+use crate::sessions::Entered;
 
 /// A response, or the failure that becomes one.
 pub(crate) type Response = Result<ApiGatewayV2httpResponse, Failure>;
@@ -20,6 +23,8 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) clock: InvocationClock,
     caller: Caller,
+    /// What the caller may do with what is the account's.
+    role: Role,
     /// The account that the request names. The operator reads its things; its own key names no other.
     named: Option<AccountId>,
 }
@@ -33,18 +38,33 @@ pub(crate) fn is_open_to_operator(route: &str) -> bool {
 }
 
 impl<'a> Call<'a> {
-    /// Authenticates a request.
+    /// Authenticates a request: by its key, or by the cookie of a session of the console, which may not make every
+    /// request.
     pub(crate) async fn new(
         manage: &'a Manage,
         request: &'a Request,
         clock: InvocationClock,
     ) -> Result<Self, Failure> {
-        let caller = caller(request, &manage.config, Some(&manage.admin)).await?;
+        let (caller, role) = if Entered::is_meant(request) {
+            let entered = Entered::of(manage, request, clock).await?;
+            entered.may(request)?;
+            (Caller::Account(entered.session.account), entered.session.role)
+        } else {
+            let caller = caller(request, &manage.config, Some(&manage.admin)).await?;
+            let role = if caller == Caller::Admin { Role::Look } else { Role::Change };
+            (caller, role)
+        };
+        parameters::refuse_unknown(request)?;
         let named = match request.query("account") {
             Some(account) => named(manage, &caller, request.route(), account).await?,
             None => None,
         };
-        Ok(Self { manage, request, clock, caller, named })
+        Ok(Self { manage, request, clock, caller, role, named })
+    }
+
+    /// What the caller may do with what is the account's.
+    pub(crate) fn role(&self) -> Role {
+        self.role
     }
 
     /// Whether the operator calls.

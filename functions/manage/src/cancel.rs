@@ -24,8 +24,10 @@ use carteiro_core::retention::after;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt};
 
+use crate::answers;
 use crate::call::{Call, Response};
 use crate::context::Manage;
+use crate::openapi::examples;
 use crate::webhooks::{CONCURRENT_DROPS, Dropped, RESERVE};
 
 /// How many rows of a shard are read together.
@@ -70,6 +72,27 @@ struct Canceller<'a> {
     clock: InvocationClock,
 }
 
+/// Cancel a held item
+///
+/// Drops one item that is held for this webhook, and answers how many rows that were: more than one where a producer
+/// sent it again under an id of its own. It is found by looking through an eighth of what is held for the webhook. An
+/// item that is being moved to the queue, or is in it (a retry within 15 minutes is), is not held any more: that is a
+/// 404. What a release has put into the queue this moment may still be attempted once. An item that belongs to a
+/// replay is counted there as `dropped`.
+#[utoipa::path(
+    delete,
+    path = "/webhooks/{webhook}/held/{item}",
+    operation_id = "cancelHeldItem",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "It is dropped.",
+            body = answers::Dropped,
+            example = json!(examples::dropped(1)),
+        ),
+    ),
+)]
 pub(crate) async fn item(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let canceller = Canceller::new(call).await?;
@@ -83,6 +106,26 @@ pub(crate) async fn item(call: &Call<'_>) -> Response {
     canceller.answer(cancelled, item.as_str()).await
 }
 
+/// Cancel the held items of a type
+///
+/// Drops every item of a type that is held for this webhook, whatever it is held for, and answers how many. An item
+/// that is being moved to the queue, or is in it (a retry within 15 minutes is), is not held any more and is not
+/// cancelled; what a release has put into the queue this moment may still be attempted once. An item that belongs to
+/// a replay is counted there as `dropped`.
+#[utoipa::path(
+    delete,
+    path = "/webhooks/{webhook}/held",
+    operation_id = "cancelHeld",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "They are dropped.",
+            body = answers::Dropped,
+            example = json!(examples::dropped(3)),
+        ),
+    ),
+)]
 pub(crate) async fn of_type(call: &Call<'_>) -> Response {
     let canceller = Canceller::new(call).await?;
     let Some(item_type) = call.request.query("type").and_then(ItemType::known) else {

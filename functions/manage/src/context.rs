@@ -11,11 +11,13 @@ use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::freshness::FreshnessRows;
 use carteiro_adapters::tables::inbox::InboxTable;
 use carteiro_adapters::tables::pages::PageTables;
+use carteiro_adapters::tables::sessions::SessionTable;
 use carteiro_adapters::tables::streak::StreakTable;
 use carteiro_adapters::tables::waiting::HeldTable;
 use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::address::PrivateTargets;
+use carteiro_core::browser::FrameAncestors;
 use carteiro_core::key::KeyHash;
 use carteiro_core::own_hosts::OwnHosts;
 use carteiro_core::retention::Retention;
@@ -23,6 +25,7 @@ use carteiro_core::retention::Retention;
 /// Tables, queues and settings of the function.
 pub(crate) struct Manage {
     pub(crate) config: ConfigTable,
+    pub(crate) sessions: SessionTable,
     pub(crate) page_tables: PageTables,
     pub(crate) inbox: InboxTable,
     pub(crate) freshness: FreshnessRows,
@@ -41,6 +44,8 @@ pub(crate) struct Manage {
     pub(crate) attempt: Duration,
     /// The own hosts that the template names. It cannot name those of the HTTP API here; each request carries them.
     pub(crate) own_hosts: OwnHosts,
+    /// The sites that may show the console in a frame.
+    pub(crate) frame_ancestors: FrameAncestors,
     pub(crate) region: Option<String>,
     /// The deployment's threshold, where a webhook sets none.
     pub(crate) threshold: u32,
@@ -53,18 +58,21 @@ impl Manage {
         let admin = settings.admin_key();
         let private_targets: Option<PrivateTargets> = settings.parsed("ALLOWED_PRIVATE_TARGETS");
         let own_hosts: Option<OwnHosts> = settings.parsed("OWN_HOSTS");
+        let frame_ancestors: Option<FrameAncestors> = settings.parsed("CONSOLE_FRAME_ANCESTORS");
         let attempt = settings.attempt_time();
         let (threshold, retention) = (settings.threshold(), settings.retention());
         let region = settings.optional("AWS_REGION");
-        let config = wiring.table();
+        let (config, sessions) = (wiring.table(), wiring.table());
         let page_tables = PageTables { tokens: wiring.table(), polls: wiring.table() };
         let (inbox, freshness, streaks) = (wiring.table(), wiring.table(), wiring.table());
         let (held, dead, attempts) = (wiring.table(), wiring.table(), wiring.table());
         let (work, polls) = (wiring.queue("WORK_QUEUE_URL"), wiring.queue("POLL_QUEUE_URL"));
-        let targets = admin.zip(private_targets.zip(own_hosts));
-        let (admin, (private_targets, own_hosts)) = wiring.settings.finish(targets)?;
+        let hosts = private_targets.zip(own_hosts.zip(frame_ancestors));
+        let (admin, (private_targets, (own_hosts, frame_ancestors))) =
+            wiring.settings.finish(admin.zip(hosts))?;
         Ok(Self {
             config,
+            sessions,
             page_tables,
             inbox,
             freshness,
@@ -80,6 +88,7 @@ impl Manage {
             private_targets,
             attempt,
             own_hosts,
+            frame_ancestors,
             region,
             threshold,
         })
@@ -105,13 +114,15 @@ mod tests {
     fn complete(name: &str) -> Option<String> {
         Some(match name {
             "ADMIN_KEY_SHA256" => "0".repeat(64),
-            "ALLOWED_PRIVATE_TARGETS" | "OWN_HOSTS" => String::new(),
+            "ALLOWED_PRIVATE_TARGETS" | "CONSOLE_FRAME_ANCESTORS" | "OWN_HOSTS" => String::new(),
             "FUNCTION_TIMEOUT_SECONDS" => "29".to_owned(),
             "ATTEMPT_SECONDS" => "15".to_owned(),
             "FAILURE_THRESHOLD" => "1000".to_owned(),
             "RETENTION_DAYS" => "14".to_owned(),
             "ATTEMPT_TABLE" | "CONFIG_TABLE" | "DEAD_TABLE" | "HELD_TABLE" | "INBOX_TABLE" | "POLL_TABLE"
-            | "POLL_QUEUE_URL" | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => "t".to_owned(),
+            | "POLL_QUEUE_URL" | "SESSION_TABLE" | "STREAK_TABLE" | "TOKEN_TABLE" | "WORK_QUEUE_URL" => {
+                "t".to_owned()
+            }
             _ => return None,
         })
     }

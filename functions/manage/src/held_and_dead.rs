@@ -14,17 +14,36 @@ use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::message::LastError;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::time;
-use serde_json::{Value, json};
 
 use crate::call::{Call, Response};
-use crate::lists;
+use crate::openapi::examples;
+use crate::{answers, lists};
 
 /// The most bytes of items of a page. An item that is quotes, backslashes or line breaks grows to twice its size as
 /// text in the answer, which is JSON, and the answer likewise as text in what the platform takes of a function, JSON
 /// again and at most 6 MB.
 pub(crate) const MAX_PAGE_ITEM_BYTES: usize = 1024 * 1024;
 
+/// List held items
+///
+/// What waits for this webhook: for the end of a block, for the webhook to be enabled, or for a retry more than 15
+/// minutes away. By type, in alphabetical order, and then in the order of acceptance. A page ends early where its
+/// items pass 1,048,576 bytes (1 MiB) in all, shown or not.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}/held",
+    operation_id = "listHeld",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of them.",
+            body = answers::HeldList,
+            example = json!(examples::held()),
+        ),
+    ),
+    extensions(("x-max-page-item-bytes" = json!(MAX_PAGE_ITEM_BYTES))),
+)]
 pub(crate) async fn held(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
@@ -32,16 +51,42 @@ pub(crate) async fn held(call: &Call<'_>) -> Response {
     let mut page = manage.held.items.list(asked.span(&webhook.id)).await?;
     // An item past its storage term may still be there, to be dropped.
     page.data.retain(|held| !held.delivery.is_past_keep_until(clock.now()));
-    let view = |held: Held| {
-        let mut shown = item(&held.delivery, asked.with_items);
-        shown["held_for"] = json!(held.reason.as_str());
-        shown["due_at"] = json!(held.due_at.map(time::shown));
-        shown["last_error"] = json!(held.last_error.as_ref().map(LastError::told));
-        shown
+    let view = |held: Held| answers::HeldItem {
+        item: asked.item(&held.delivery),
+        bytes: held.delivery.body.len(),
+        source: held.delivery.source.to_string(),
+        accepted_at: held.delivery.accepted_at.into(),
+        attempt: held.delivery.attempt,
+        id: held.delivery.item,
+        item_type: held.delivery.item_type,
+        held_for: held.reason.as_str(),
+        due_at: held.due_at.map(Into::into),
+        last_error: held.last_error.as_ref().map(LastError::told),
     };
-    Ok(json(200, &lists::page(&asked.list, page, view)))
+    Ok(json(200, &lists::page::<_, answers::HeldList>(&asked.list, page, view)))
 }
 
+/// List dead items
+///
+/// What will not be attempted again by itself. A dead item is kept as long again as an item is held at most (14 days
+/// unless the deployment's operator chose otherwise), or until its webhook is deleted. By type, in alphabetical
+/// order, and then in the order of acceptance. A page ends early where its items pass 1,048,576 bytes (1 MiB) in all,
+/// shown or not.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}/dead",
+    operation_id = "listDead",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of them.",
+            body = answers::DeadList,
+            example = json!(examples::dead()),
+        ),
+    ),
+    extensions(("x-max-page-item-bytes" = json!(MAX_PAGE_ITEM_BYTES))),
+)]
 pub(crate) async fn dead(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let webhook = call.webhook().await?;
@@ -49,30 +94,19 @@ pub(crate) async fn dead(call: &Call<'_>) -> Response {
     let mut page = manage.dead.list(asked.span(&webhook.id)).await?;
     // The table deletes late. A page may so become shorter than its limit, and the next one goes on.
     page.data.retain(|dead| clock.now() < dead.until);
-    let view = |dead: Dead| {
-        let mut shown = item(&dead.delivery, asked.with_items);
-        shown["cause"] = json!(dead.cause.as_str());
-        shown["died_at"] = json!(time::shown(dead.died_at));
-        shown["last_error"] = json!(dead.last_error.as_ref().map(LastError::told));
-        shown
+    let view = |dead: Dead| answers::DeadItem {
+        item: asked.item(&dead.delivery),
+        bytes: dead.delivery.body.len(),
+        source: dead.delivery.source.to_string(),
+        accepted_at: dead.delivery.accepted_at.into(),
+        attempt: dead.delivery.attempt,
+        id: dead.delivery.item,
+        item_type: dead.delivery.item_type,
+        cause: dead.cause.as_str(),
+        died_at: dead.died_at.into(),
+        last_error: dead.last_error.as_ref().map(LastError::told),
     };
-    Ok(json(200, &lists::page(&asked.list, page, view)))
-}
-
-/// The fields that held and dead items share.
-pub(crate) fn item(delivery: &Delivery, with_item: bool) -> Value {
-    let mut shown = json!({
-        "id": delivery.item,
-        "type": delivery.item_type,
-        "source": delivery.source.to_string(),
-        "accepted_at": time::shown(delivery.accepted_at),
-        "attempt": delivery.attempt,
-        "bytes": delivery.body.len(),
-    });
-    if with_item {
-        shown["item"] = json!(String::from_utf8_lossy(&delivery.body));
-    }
-    shown
+    Ok(json(200, &lists::page::<_, answers::DeadList>(&asked.list, page, view)))
 }
 
 /// The parameters of a request.
@@ -112,6 +146,11 @@ impl Asked {
             return Err(Problem::forbidden("items' bytes are for their account's key; leave out items=true"));
         }
         Ok(self)
+    }
+
+    /// An item's bytes as text, where they are asked for.
+    fn item(&self, delivery: &Delivery) -> Option<String> {
+        self.with_items.then(|| String::from_utf8_lossy(&delivery.body).into_owned())
     }
 
     fn span<'a>(&'a self, webhook: &'a WebhookId) -> Span<'a> {

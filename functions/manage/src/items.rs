@@ -26,17 +26,16 @@ use carteiro_core::retention::after;
 use carteiro_core::slow::{Place, SlowAttempts};
 use carteiro_core::streak::{Phase, State};
 use carteiro_core::test_share::Shared;
-use carteiro_core::time;
 use carteiro_core::webhook::{AttemptLog, Webhook};
 use futures_util::future::try_join4;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
-use crate::attempts;
 use crate::call::{Call, Response};
 use crate::context::Manage;
+use crate::openapi::{examples, refusals};
 use crate::webhooks::RESERVE;
+use crate::{answers, attempts};
 
 /// The most logs that one lookup reads. `?webhook=` asks for another one.
 pub(crate) const LOGS: usize = 10;
@@ -89,10 +88,32 @@ pub(crate) enum LogRead {
 
 impl LogRead {
     /// All.
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 3] = [Self::Whole, Self::Part, Self::No];
 }
 
+/// Find an item
+///
+/// Where an item is, on its way to each webhook, within what is stored: a delivery that succeeds at once stores
+/// nothing unless its webhook has `"log": "all"`. The logs of up to 10 webhooks are read; ask for another one with
+/// `webhook`. An item that its producer named, or that an older version accepted, and that arrived without a logged
+/// attempt is not known: 404, as for one that never was. With the admin key, `account` is needed where no row of the
+/// item is stored. An account has at most 4 lookups under way at once and 60 a minute.
+#[utoipa::path(
+    get,
+    path = "/items/{item}",
+    operation_id = "getItem",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "What is known.",
+            body = answers::ItemStates,
+            example = json!(examples::item()),
+        ),
+        (status = 429, response = refusals::TooManyLookups),
+    ),
+    extensions(("x-max-logs" = json!(LOGS))),
+)]
 pub(crate) async fn read(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let Ok(id) = request.path("item").parse::<ItemId>() else { return Err(no_such_item(call).into()) };
@@ -138,8 +159,8 @@ async fn look_up(call: &Call<'_>, id: ItemId, only: Option<&WebhookId>) -> Respo
         }
     }
     let health = read_health(manage, &item, &found, now).await?;
-    let of_webhooks: Vec<Value> = found.iter().map(|one| one.view(&item, &health, now)).collect();
-    Ok(json(200, &item.view(&of_webhooks)))
+    let of_webhooks = found.iter().map(|one| one.view(&item, &health, now)).collect();
+    Ok(json(200, &item.view(of_webhooks)))
 }
 
 /// The same for one that never was, a stranger's, and one of which nothing is stored.
@@ -342,7 +363,7 @@ impl OfWebhook<'_> {
             || self.attempts.as_ref().is_some_and(|attempts| attempts.last.is_some())
     }
 
-    fn view(&self, item: &Item, health: &Health, now: Timestamp) -> Value {
+    fn view(&self, item: &Item, health: &Health, now: Timestamp) -> answers::ItemAtWebhook {
         let attempts = self.attempts.as_ref();
         let last_attempt = attempts.and_then(|attempts| attempts.last.as_ref());
         let is_whole = attempts.is_some_and(|attempts| attempts.is_whole) && item.since.is_some();
@@ -365,17 +386,23 @@ impl OfWebhook<'_> {
             Some(_) => LogRead::Part,
             None => LogRead::No,
         };
-        let facts = Facts {
-            known: &known,
+        let message = known.message();
+        let Known { state, why, since, next_at } = known;
+        answers::ItemAtWebhook {
+            webhook: self.id.clone(),
             url: self.webhook.map(|webhook| webhook.settings.url.redacted()),
+            state,
+            why,
+            message,
+            since: since.map(Into::into),
+            next_at: next_at.map(Into::into),
             attempt,
-            blocked_until: self.blocked_until(health, now),
+            blocked_until: self.blocked_until(health, now).map(Into::into),
             lane: self.lane(health, now),
-            last_error: last_error.and_then(Option::as_ref),
+            last_error: last_error.and_then(|error| error.as_ref().map(LastError::told)),
             last_attempt: last_attempt.map(attempts::view),
             log_read,
-        };
-        facts.view(&self.id)
+        }
     }
 
     /// The end of the block behind which it is held.
@@ -396,76 +423,21 @@ impl OfWebhook<'_> {
     }
 }
 
-/// What is told of an item at one webhook.
-pub(crate) struct Facts<'a> {
-    pub(crate) known: &'a Known,
-    /// Without the values of its query; None where the webhook was deleted.
-    pub(crate) url: Option<String>,
-    /// The number of its next attempt, where a row has it.
-    pub(crate) attempt: Option<u32>,
-    pub(crate) blocked_until: Option<Timestamp>,
-    pub(crate) lane: Option<&'static str>,
-    /// The failure that led to its row.
-    pub(crate) last_error: Option<&'a LastError>,
-    pub(crate) last_attempt: Option<Value>,
-    pub(crate) log_read: LogRead,
-}
-
-impl Facts<'_> {
-    pub(crate) fn view(&self, webhook: &WebhookId) -> Value {
-        let Known { state, why, since, next_at } = self.known;
-        json!({
-            "webhook": webhook,
-            "url": self.url,
-            "state": state,
-            "why": why,
-            "message": self.known.message(),
-            "since": since.map(time::shown),
-            "next_at": next_at.map(time::shown),
-            "attempt": self.attempt,
-            "blocked_until": self.blocked_until.map(time::shown),
-            "lane": self.lane,
-            "last_error": self.last_error.map(LastError::told),
-            "last_attempt": self.last_attempt,
-            "log_read": self.log_read,
-        })
-    }
-}
-
 impl Item {
-    fn view(&self, webhooks: &[Value]) -> Value {
-        let collected = self.collected.as_ref().map(|row| {
-            json!({
-                "page": row.page,
-                "received_at": time::shown(row.received_at),
-                "handed_on_at": time::shown(row.handed_on_at),
-            })
+    fn view(self, webhooks: Vec<answers::ItemAtWebhook>) -> answers::ItemStates {
+        let collected = self.collected.map(|row| answers::CollectedAs {
+            page: row.page,
+            received_at: row.received_at.into(),
+            handed_on_at: row.handed_on_at.into(),
         });
-        shown(
-            &self.id,
-            &self.account,
-            (self.item_type.as_ref(), self.source.as_ref(), self.accepted_at),
-            collected.as_ref(),
+        answers::ItemStates {
+            id: self.id,
+            account: self.account,
+            item_type: self.item_type,
+            source: self.source.map(|source| source.to_string()),
+            accepted_at: self.accepted_at.map(Into::into),
+            collected,
             webhooks,
-        )
+        }
     }
-}
-
-/// The answer for an item.
-pub(crate) fn shown(
-    id: &ItemId,
-    account: &AccountId,
-    (item_type, source, accepted_at): (Option<&ItemType>, Option<&Source>, Option<Timestamp>),
-    collected: Option<&Value>,
-    webhooks: &[Value],
-) -> Value {
-    json!({
-        "id": id,
-        "account": account,
-        "type": item_type,
-        "source": source.map(ToString::to_string),
-        "accepted_at": accepted_at.map(time::shown),
-        "collected": collected,
-        "webhooks": webhooks,
-    })
 }

@@ -4,7 +4,6 @@ use carteiro_adapters::runtime::http_api::Request;
 use carteiro_adapters::tables::config::ListPage;
 use carteiro_core::cursor::{self, DEFAULT_LIMIT, InvalidCursor, MAX_LIMIT};
 use carteiro_core::problem::{FieldError, Problem};
-use serde_json::{Value, json};
 
 /// Where a page begins, and its length.
 pub(crate) struct Position {
@@ -46,8 +45,17 @@ pub(crate) fn position_after(
     }
 }
 
+/// The answer for a page of a list.
+pub(crate) trait Listed {
+    /// An entry of the list.
+    type Entry;
+
+    /// A page of these entries, which goes on at `next`.
+    fn of(data: Vec<Self::Entry>, next: Option<String>) -> Self;
+}
+
 /// The answer for a page.
-pub(crate) fn page<T>(list: &str, page: ListPage<T>, view: impl Fn(T) -> Value) -> Value {
+pub(crate) fn page<T, L: Listed>(list: &str, page: ListPage<T>, view: impl Fn(T) -> L::Entry) -> L {
     let next = page.last.map(|last| cursor::encode(list, &last));
-    json!({"data": page.data.into_iter().map(view).collect::<Vec<_>>(), "next": next})
+    L::of(page.data.into_iter().map(view).collect(), next)
 }

@@ -2,19 +2,24 @@
 //!
 //! The deployment's admin key gives the operator accounts and keys; an account's key gives it its webhooks and pages.
 //! Those of another account are answered as not found. With the admin key the operator reads those of the account that
-//! `?account=` names, and sends its dead items again. A webhook or page is changed on condition that nobody else
+//! `?account=` names, and sends its dead items again. A session of the console, by its cookie, stands for an account's
+//! key. A webhook or page is changed on condition that nobody else
 //! changed it since it was read, so that of two changes at once either both are kept or one is answered that it must
 //! try again.
 
 mod accounts;
+mod activity;
+mod answers;
 mod attempts;
 mod body;
 mod call;
 mod cancel;
 mod console;
 mod context;
+mod docs;
 mod held_and_dead;
 mod items;
+mod listing;
 mod lists;
 mod networks;
 mod openapi;
@@ -25,8 +30,11 @@ mod replays;
 mod revision;
 mod rotation;
 mod schemas;
+mod sessions;
+mod status;
 mod test_attempt;
 mod unhealthy;
+mod values;
 mod view;
 mod webhooks;
 
@@ -37,6 +45,7 @@ use carteiro_adapters::runtime::http_api::Request;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::problem::Problem;
 use context::Manage;
+use openapi::parameters;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
@@ -49,13 +58,29 @@ async fn main() -> Result<(), Fatal> {
 
 async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Response {
     if request.route() == "GET /openapi.json" {
+        parameters::refuse_unknown(&request)?;
         return Ok(openapi::document());
     }
     if request.route() == "GET /schemas/collected-item.json" {
+        parameters::refuse_unknown(&request)?;
         return Ok(schemas::collected_item());
     }
-    if request.route() == "GET /console" {
-        return console::page();
+    match request.route() {
+        "GET /" => return Ok(console::entrance()),
+        "GET /console" => return console::page(&manage.frame_ancestors),
+        "GET /console/{asset}" => return console::asset(&request.path("asset")),
+        "POST /console/session" => return sessions::begin(manage, &request, clock).await,
+        "GET /console/session" => return sessions::read(manage, &request, clock).await,
+        "DELETE /console/session" => return sessions::end(manage, &request, clock).await,
+        _ => {}
+    }
+    if request.route() == "$default" {
+        return Err(unrouted(&request).into());
+    }
+    match request.route() {
+        "GET /docs" => return docs::reference(),
+        "GET /docs/problems" => return docs::problems(),
+        _ => {}
     }
     let call = &Call::new(manage, &request, clock).await?;
     match request.route() {
@@ -64,11 +89,14 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "DELETE /accounts/{account}" => accounts::delete(call).await,
         "POST /accounts/{account}/keys" => accounts::create_key(call).await,
         "DELETE /accounts/{account}/keys/{key}" => accounts::delete_key(call).await,
+        "POST /accounts/{account}/links" => sessions::create_link(call).await,
+        "DELETE /accounts/{account}/sessions" => sessions::end_all(call).await,
+        "GET /account" => sessions::own_account(call).await,
         "GET /networks" => networks::list(call).await,
         "GET /unhealthy" => unhealthy::list(call).await,
         "GET /items/{item}" => items::read(call).await,
         "POST /webhooks" => webhooks::create(call).await,
-        "GET /webhooks" => webhooks::list(call).await,
+        "GET /webhooks" => listing::list(call).await,
         "GET /webhooks/{webhook}" => webhooks::read(call).await,
         "POST /webhooks/{webhook}/unblock" => release::unblock(call).await,
         "POST /webhooks/{webhook}/enable" => release::enable(call).await,
@@ -77,6 +105,7 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "DELETE /webhooks/{webhook}/held" => cancel::of_type(call).await,
         "DELETE /webhooks/{webhook}/held/{item}" => cancel::item(call).await,
         "GET /webhooks/{webhook}/dead" => held_and_dead::dead(call).await,
+        "GET /webhooks/{webhook}/activity" => activity::read(call).await,
         "GET /webhooks/{webhook}/attempts" => attempts::list(call).await,
         "POST /webhooks/{webhook}/replay" => replays::create(call).await,
         "GET /webhooks/{webhook}/replay" => replays::list(call).await,
@@ -91,5 +120,17 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "DELETE /pages/{page}" => pages::delete(call).await,
         "POST /pages/{page}/check" => pages::check(call).await,
         route => Err(Problem::not_found(format!("nothing is at {route}")).into()),
+    }
+}
+
+/// The answer where no route takes a request: the gateway gives the function what nothing else takes.
+fn unrouted(request: &Request) -> Problem {
+    let (method, path) = request.sent();
+    match openapi::methods(path) {
+        Some(allow) => Problem {
+            allow: Some(allow.clone()),
+            ..Problem::method_not_allowed(format!("{path} takes {allow}"))
+        },
+        None => Problem::not_found(format!("nothing is at {method} {path}")),
     }
 }

@@ -2,6 +2,7 @@
 //! function can write them and not read them.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::poll::Poll;
@@ -10,20 +11,20 @@ use carteiro_adapters::runtime::http_api::{Failure, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::Replaced;
 use carteiro_adapters::tables::pages::CreatedPage;
-use carteiro_core::account_limit::Limited;
+use carteiro_core::account_limit::{Limited, MAX_PAGES_PER_ACCOUNT};
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_networks::page::{NewPage, Page};
 use carteiro_networks::token_state;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use serde_json::Value;
 
 use crate::call::{Call, Response, no_such_page};
 use crate::context::Manage;
+use crate::openapi::{examples, refusals, requests};
 use crate::read_only::{self, Compared};
 use crate::webhooks::{CHANGE_TRIES, CONCURRENT_DROPS, Dropped, RESERVE};
-use crate::{body, lists, view};
+use crate::{answers, body, lists, values, view};
 
 /// How many of an account's pages, and of a page's entries, are read together when all are deleted.
 const STEP: u16 = 50;
@@ -49,6 +50,36 @@ pub(crate) const READ_ONLY: [(&str, Compared); 11] = [
 /// How many pages' schedules are read together: as many as one read takes.
 const TOGETHER: usize = 100;
 
+/// Connect a page
+///
+/// An account has at most 1000 pages, and each page of a network once. Two accounts may connect the same one: these
+/// are two pages. The tokens are stored under a key of their own and are in no answer, neither this one nor a later
+/// one. Every push that arrives after this answer is the new page's too.
+#[utoipa::path(
+    post,
+    path = "/pages",
+    operation_id = "createPage",
+    tag = "pages",
+    security(("accountKey" = [])),
+    request_body(
+        content = requests::PageRequest,
+        content_type = "application/json",
+        description = "What the page is, and its tokens.",
+        examples(
+            ("complete" = (value = json!({"network": "youtube", "network_id": "UCxxxxxxxxxxxxxxxxxxxxxx", "name": "Acme", "access_token": "ya29.example", "refresh_token": "1//example", "expires_at": "2026-11-21T13:00:00Z", "delivery": "by_kind"}))),
+            ("least" = (value = json!({"network": "facebook", "network_id": "1234567890321", "name": "Acme", "access_token": "EAAB-example"}))),
+        ),
+    ),
+    responses(
+        (
+            status = 201, description = "The page, without its tokens.",
+            body = answers::Page,
+            example = json!(examples::page()),
+        ),
+        (status = 409, response = refusals::AlreadyExists),
+    ),
+    extensions(("x-max-pages" = json!(MAX_PAGES_PER_ACCOUNT))),
+)]
 pub(crate) async fn create(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let account = call.account()?;
@@ -56,18 +87,35 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     let (page, token) = new.create(PageId::from_bits(random::bits128()?), account, clock.now());
     match manage.config.create_page(&page, &token, &manage.page_tables).await? {
         CreatedPage::Done => shown(call, 201, &page).await,
-        CreatedPage::Duplicate(existing) => Err(duplicate(&existing).into()),
+        CreatedPage::Duplicate(existing) => Err(duplicate(existing).into()),
         CreatedPage::TooMany => Err(Limited::Pages.problem().into()),
         CreatedPage::NoAccount => Err(Problem::unauthorized("the account of this key was deleted").into()),
     }
 }
 
-fn duplicate(existing: &PageId) -> Problem {
+pub(crate) fn duplicate(existing: impl Display) -> Problem {
     let detail = format!("the account has connected this page as {existing}; change that one instead");
     let errors = vec![FieldError::new("network_id", format!("is that of {existing}"))];
     Problem { errors, ..Problem::already_exists(detail) }
 }
 
+/// List pages
+///
+/// The account's pages, with the states of their tokens.
+#[utoipa::path(
+    get,
+    path = "/pages",
+    operation_id = "listPages",
+    tag = "pages",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of the list.",
+            body = answers::PageList,
+            example = json!(examples::pages()),
+        ),
+    ),
+)]
 pub(crate) async fn list(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let account = call.account()?;
@@ -81,17 +129,60 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
         schedules.extend(manage.page_tables.polls.schedules(&ids).await?);
     }
     let now = clock.now();
-    Ok(json(200, &lists::page(&list, listed, |page| view::page(&page, schedules.get(&page.id), None, now))))
+    Ok(json(
+        200,
+        &lists::page::<_, answers::PageList>(&list, listed, |page| {
+            view::page(&page, schedules.get(&page.id), None, now)
+        }),
+    ))
 }
 
+/// Read a page
+///
+/// The page, with the state of its token.
+#[utoipa::path(
+    get,
+    path = "/pages/{page}",
+    operation_id = "readPage",
+    tag = "pages",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "The page.",
+            body = answers::Page,
+            example = json!(examples::read_page()),
+        ),
+    ),
+)]
 pub(crate) async fn read(call: &Call<'_>) -> Response {
     let page = call.page().await?;
     shown(call, 200, &page).await
 }
 
-/// Asks for a collection of the page now. The collector decides whether to make it: at most once a minute, and within
-/// the account's part of the network's limits. For a page whose token is dead the answer is what is known, because no
-/// call helps before it has a new one.
+/// Collect a page now
+///
+/// Asks for a collection of the page now, and for a look at its token. It is made within seconds, as far as the
+/// account's part of the network's limits allows, and at most once a minute: a second request in a minute is taken
+/// and makes none. With a token that is dead (`expired` or `revoked`) none is made: the answer is what is known,
+/// until a new token is given. What came of it is in `last_tick` and `token` of a later answer. The request has no
+/// body.
+#[utoipa::path(
+    post,
+    path = "/pages/{page}/check",
+    operation_id = "checkPage",
+    tag = "pages",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 202, description = "It is asked for. The page as it is before it.",
+            body = answers::Page,
+            example = json!(examples::page()),
+        ),
+    ),
+)]
+// Asks for a collection of the page now. The collector decides whether to make it: at most once a minute, and within
+// the account's part of the network's limits. For a page whose token is dead the answer is what is known, because no
+// call helps before it has a new one.
 pub(crate) async fn check(call: &Call<'_>) -> Response {
     let page = call.page().await?;
     if token_state::is_dead(page.token.state) {
@@ -107,13 +198,44 @@ async fn shown(call: &Call<'_>, status: u16, page: &Page) -> Response {
     Ok(json(status, &view(call, page).await?))
 }
 
-async fn view(call: &Call<'_>, page: &Page) -> Result<Value, AdapterError> {
+async fn view(call: &Call<'_>, page: &Page) -> Result<answers::Page, AdapterError> {
     let (manage, now) = (call.manage, call.clock.now());
     let schedules = manage.page_tables.polls.schedules(std::slice::from_ref(&page.id));
     let (schedules, freshness) = try_join(schedules, manage.freshness.last_day(&page.id, now)).await?;
     Ok(view::page(page, schedules.get(&page.id), Some(&freshness), now))
 }
 
+/// Change a page, or renew its token
+///
+/// A new `access_token`, `refresh_token` or `expires_at` sets the token's state to `unknown`, in one step with the
+/// token itself. A new `access_token` without an `expires_at` has no known end. `network` and `network_id` cannot
+/// change: connect another page instead. A patch that changes nothing is none, and leaves `updated_at` as it is; a
+/// token that is given is always a change.
+#[utoipa::path(
+    patch,
+    path = "/pages/{page}",
+    operation_id = "changePage",
+    tag = "pages",
+    security(("accountKey" = [])),
+    request_body(
+        content = requests::PagePatch,
+        content_type = "application/merge-patch+json",
+        description = "A JSON merge patch. The content type is not looked at.",
+        examples(
+            ("renew" = (value = json!({"access_token": "EAAB-another-example", "expires_at": "2027-01-20T12:00:00Z"}))),
+            ("at-once" = (value = json!({"delivery": "immediate"}))),
+            ("no-end" = (value = json!({"expires_at": null}))),
+        ),
+    ),
+    responses(
+        (
+            status = 200, description = "The page after the change.",
+            body = answers::Page,
+            example = json!(examples::changed_page()),
+        ),
+        (status = 409, response = refusals::Conflict),
+    ),
+)]
 pub(crate) async fn change(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.account()?;
@@ -121,7 +243,7 @@ pub(crate) async fn change(call: &Call<'_>) -> Response {
     for _ in 0..CHANGE_TRIES {
         let page = call.page().await?;
         let (patch, read_only) = if READ_ONLY.iter().any(|(name, _)| patch.contains_key(*name)) {
-            read_only::taken_out(&patch, &view(call, &page).await?, &READ_ONLY)
+            read_only::taken_out(&patch, &values::value(&view(call, &page).await?), &READ_ONLY)
         } else {
             (patch.clone(), Vec::new())
         };
@@ -135,6 +257,25 @@ pub(crate) async fn change(call: &Call<'_>) -> Response {
     Err(Problem::conflict("others changed this page at the same time; read it and try again").into())
 }
 
+/// Delete a page
+///
+/// Its tokens go with it, and from this answer on nothing that its network pushes is taken for it. What waits in its
+/// inbox is dropped: what waits to be completed at once, which the answer counts, and what is ready to be handed on
+/// with the next tick, which it does not.
+#[utoipa::path(
+    delete,
+    path = "/pages/{page}",
+    operation_id = "deletePage",
+    tag = "pages",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "It is deleted.",
+            body = answers::Dropped,
+            example = json!(examples::dropped(0)),
+        ),
+    ),
+)]
 pub(crate) async fn delete(call: &Call<'_>) -> Response {
     let Call { manage, clock, .. } = *call;
     let page = call.page().await?;

@@ -23,12 +23,31 @@ use carteiro_core::webhook::{Settings, Webhook};
 
 use crate::call::{Call, Response};
 use crate::context::Manage;
-use crate::view;
+use crate::openapi::{examples, refusals};
+use crate::{answers, view};
 
 /// How often enabling is tried again when somebody else changed the same webhook meanwhile.
 const TRIES: usize = 5;
 
-/// Ends every block and streak of a webhook.
+/// End blocks
+///
+/// Ends every block of the webhook and every count of failures, and releases at once what is held for them; what
+/// waits for a retry keeps its time. It does not enable a webhook. Where nothing is blocked it answers the same. The
+/// request has no body.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{webhook}/unblock",
+    operation_id = "unblockWebhook",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "The webhook, with the state of each item type that it takes.",
+            body = answers::WebhookWithStatus,
+            example = json!(examples::webhook_with_open_types()),
+        ),
+    ),
+)]
 pub(crate) async fn unblock(call: &Call<'_>) -> Response {
     let Call { manage, clock, .. } = *call;
     let webhook = call.webhook().await?;
@@ -75,7 +94,26 @@ async fn unblock_row(manage: &Manage, key: &StreakKey, clock: InvocationClock) -
     Ok(false)
 }
 
-/// Enables a webhook that its owner or a 410 disabled.
+/// Enable a webhook
+///
+/// Enables a webhook that its owner or a 410 disabled, as `enabled: true` in a patch does, and releases at once what
+/// was held meanwhile. It ends no block. Where it is enabled already it changes nothing and answers the same. The
+/// request has no body.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{webhook}/enable",
+    operation_id = "enableWebhook",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "The webhook, with the state of each item type that it takes.",
+            body = answers::WebhookWithStatus,
+            example = json!(examples::webhook_with_open_types()),
+        ),
+        (status = 409, response = refusals::Conflict),
+    ),
+)]
 pub(crate) async fn enable(call: &Call<'_>) -> Response {
     let Call { manage, clock, .. } = *call;
     call.account()?;

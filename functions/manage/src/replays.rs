@@ -3,6 +3,7 @@
 //! The request is stored before it is answered, and a tick finds it where the work message is lost. The collector does
 //! the rest.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use carteiro_adapters::queues::work::Work;
@@ -17,15 +18,50 @@ use carteiro_core::item::ItemType;
 use carteiro_core::problem::{FieldError, Problem};
 use carteiro_core::replay::{Counts, MAX_ITEMS_AT_ONCE, Phase, Wanted};
 use carteiro_core::retention::after;
-use carteiro_core::time;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use crate::call::{Call, Response};
 use crate::context::Manage;
-use crate::{body, cancel, lists};
+use crate::openapi::{examples, refusals, requests};
+use crate::values::Time;
+use crate::{answers, body, cancel, lists};
 
+/// Send dead items again, or a held one now
+///
+/// Sends again one dead item, or all dead ones of a type that were accepted in a span of time. An item that is held
+/// may be asked for by its id, too: its wait for a retry ends, and it is sent now, with the release of its type.
+/// Nothing else can be replayed: of items that arrived nothing is kept, what was dropped or discarded is gone, and
+/// what is in the queue is on its way. They go under the same `webhook-id`, with the same bytes and source, as first
+/// attempts with a whole schedule and a whole retention before them, step by step as a release does, in the order of
+/// their acceptance. So they wait for the end of a block, and for a disabled webhook to be enabled. One replay of a
+/// type puts items on their way at a time; another is refused until then, for it would ask for the same items. Beside
+/// it, 20 replays of single items may be taking theirs; many items are better asked for by their type and a span.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{webhook}/replay",
+    operation_id = "replayDead",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    request_body(
+        content = requests::ReplayRequest,
+        content_type = "application/json",
+        description = "One item by its id, or a type, from a time on, up to another; at most 65,536 bytes (64 \
+            KiB). Times are of acceptance; both may be left out.",
+        examples(
+            ("item" = (summary = "One item", value = json!({"item": "item_7d1a2b3c4d5e6f708192a3b4c5d6e7f8"}))),
+            ("span" = (summary = "All messages that were accepted since a time", value = json!({"type": "message", "from": "2026-11-20T00:00:00Z"}))),
+        ),
+    ),
+    responses(
+        (
+            status = 202, description = "It was stored, and begins. Ask for it by its id.",
+            body = answers::Replay,
+            example = json!(examples::new_replay()),
+        ),
+        (status = 409, response = refusals::ReplayRunning),
+    ),
+)]
 pub(crate) async fn create(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.account()?;
@@ -35,11 +71,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     match manage.held.replays.create(&replay).await? {
         CreatedReplay::Done => {}
         CreatedReplay::Running(other) => {
-            return Err(Problem::already_exists(format!(
-                "{other} is taking dead items of this type; wait until it is not running any more, or ask again for what \
-                 it leaves"
-            ))
-            .into());
+            return Err(running(other).into());
         }
         CreatedReplay::TooMany => {
             return Err(Problem::already_exists(format!(
@@ -61,6 +93,13 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     }
     let progress = ReplayProgress { replay, counts: Counts::default(), taken_at: None, counted_at: None };
     Ok(json(202, &view(&progress)))
+}
+
+/// The refusal of a replay beside another one of its type.
+pub(crate) fn running(other: impl Display) -> Problem {
+    Problem::already_exists(format!(
+        "{other} is taking dead items of this type; wait until it is not running any more, or ask again for what it leaves"
+    ))
 }
 
 async fn asked(
@@ -126,6 +165,25 @@ fn not_waiting(item: &ItemId) -> Problem {
     ))
 }
 
+/// Read how far a replay is
+///
+/// What was asked for, and what became of the items so far. The counts are for people to read: where a function died,
+/// one may be missing or be there twice, and a replay may so stay `releasing`. The items themselves are not lost by
+/// that: what is on its way is listed at `/held`, what died again at `/dead`.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}/replay/{replay}",
+    operation_id = "readReplay",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "The replay.",
+            body = answers::Replay,
+            example = json!(examples::replay()),
+        ),
+    ),
+)]
 pub(crate) async fn read(call: &Call<'_>) -> Response {
     let Call { manage, request, .. } = *call;
     let webhook = call.webhook().await?;
@@ -135,38 +193,56 @@ pub(crate) async fn read(call: &Call<'_>) -> Response {
     Ok(json(200, &view(&progress.ok_or_else(not_found)?)))
 }
 
+/// List replays
+///
+/// This webhook's replays, the newest first. A replay is forgotten 7 days after the last of its items can have ended:
+/// 21 days after it was asked for, unless the deployment's operator chose another retention.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}/replay",
+    operation_id = "listReplays",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of them.",
+            body = answers::ReplayList,
+            example = json!(examples::replays()),
+        ),
+    ),
+)]
 pub(crate) async fn list(call: &Call<'_>) -> Response {
     let Call { manage, request, .. } = *call;
     let webhook = call.webhook().await?;
     let list = format!("replays {}", webhook.id);
     let position = lists::position(request, &list, |key| key.parse::<ReplayId>().is_ok())?;
     let page = manage.held.replays.list(&webhook.id, position.limit, position.after.as_deref()).await?;
-    Ok(json(200, &lists::page(&list, page, |progress| view(&progress))))
+    Ok(json(200, &lists::page::<_, answers::ReplayList>(&list, page, |progress| view(&progress))))
 }
 
 /// A replay, as its owner sees it.
-pub(crate) fn view(progress: &ReplayProgress) -> Value {
+pub(crate) fn view(progress: &ReplayProgress) -> answers::Replay {
     let ReplayProgress { replay, counts, taken_at, counted_at } = progress;
     let phase = counts.phase(taken_at.is_some());
     // Nothing that was dead is an end, too.
     let finished_at = (*counted_at).max(*taken_at).filter(|_| phase == Phase::Done);
     // The span of one item is how it is found, and nobody asked for it.
-    let asked = |at: Option<Timestamp>| at.filter(|_| replay.item.is_none()).map(time::shown);
-    json!({
-        "id": replay.key.replay,
-        "state": phase.as_str(),
-        "item": replay.item,
-        "type": replay.item_type,
-        "from": asked(replay.from),
-        "to": asked(replay.to),
-        "found": counts.found,
-        "taken": counts.taken,
-        "pending": counts.pending(),
-        "delivered": counts.delivered,
-        "dead": counts.dead,
-        "dropped": counts.dropped,
-        "created_at": time::shown(replay.created_at),
-        "taken_at": taken_at.map(time::shown),
-        "finished_at": finished_at.map(time::shown),
-    })
+    let asked = |at: Option<Timestamp>| at.filter(|_| replay.item.is_none()).map(Time);
+    answers::Replay {
+        id: replay.key.replay.clone(),
+        state: phase.as_str(),
+        item: replay.item.clone(),
+        item_type: replay.item_type.clone(),
+        from: asked(replay.from),
+        to: asked(replay.to),
+        found: counts.found,
+        taken: counts.taken,
+        pending: counts.pending(),
+        delivered: counts.delivered,
+        dead: counts.dead,
+        dropped: counts.dropped,
+        created_at: replay.created_at.into(),
+        taken_at: taken_at.map(Into::into),
+        finished_at: finished_at.map(Into::into),
+    }
 }

@@ -9,13 +9,49 @@
 
 use carteiro_adapters::runtime::http_api::json;
 use carteiro_adapters::tables::config::Replaced;
-use carteiro_core::credentials::{Rotation, RotationError};
+use carteiro_core::credentials::{MAX_REPLACED, Rotation, RotationError};
 use carteiro_core::problem::{FieldError, Problem};
 
 use crate::call::{Call, Response};
+use crate::openapi::{examples, refusals, requests};
 use crate::webhooks::{self, CHANGE_TRIES};
-use crate::{body, view};
+use crate::{answers, body, view};
 
+/// Rotate a webhook's secret
+///
+/// Gives the webhook a new secret, and a new key pair where that is asked for. What was there before signs beside it
+/// for 24 hours, or for `overlap_seconds`: deliveries carry one signature for each. It is a new revision: it ends
+/// every block and every count of failures, and releases what is held for them. Two rotations at once both succeed,
+/// one after the other, and the earlier one's secret counts as replaced. At most 10 replaced secrets, and 10 replaced
+/// key pairs, sign at a time; one more is refused until one has ended, or with `overlap_seconds` 0. Deliveries whose
+/// batch read the webhook before this answer are signed as it was then: their attempts end within the deadline. A
+/// repeat of a request that was not answered makes another secret, unless it names one.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{webhook}/secret",
+    operation_id = "rotateSecret",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    request_body(
+        content = Option<requests::RotationRequest>,
+        content_type = "application/json",
+        description = "Nothing, or how to rotate.",
+        examples(
+            ("as-usual" = (value = json!({}))),
+            ("leaked" = (value = json!({"overlap_seconds": 0, "key_pair": true}))),
+            ("own-secret" = (value = json!({"secret": "whsec_YW4gZXhhbXBsZSBvZiBhIHNlY3JldCwgMzIgYnl0ZXM="}))),
+        ),
+    ),
+    responses(
+        (
+            status = 200, description = "The webhook, with its new secret.",
+            body = answers::WebhookWithSecret,
+            example = json!(examples::rotated_webhook()),
+        ),
+        (status = 409, response = refusals::Conflict),
+    ),
+    extensions(("x-max-replaced" = json!(MAX_REPLACED))),
+)]
 pub(crate) async fn rotate(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.account()?;

@@ -10,6 +10,25 @@ use http::header::{CACHE_CONTROL, HeaderValue};
 /// An hour: a schema changes with a deployment at most.
 const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
+/// Read the schema of collected items
+///
+/// The form of the items of types `publication` and `interaction`, as a JSON Schema (2020-12) with an example: what
+/// the schema `CollectedItem` is here. No key is needed.
+#[utoipa::path(
+    get,
+    path = "/schemas/collected-item.json",
+    operation_id = "readCollectedItemSchema",
+    tag = "description",
+    security(()),
+    responses(
+        (
+            status = 200, description = "The schema. It may be kept for an hour.",
+            body = Object,
+            content_type = "application/schema+json",
+            headers(("Cache-Control" = String, description = "How long it may be kept: `public, max-age=3600`.")),
+        ),
+    ),
+)]
 pub(crate) fn collected_item() -> ApiGatewayV2httpResponse {
     let mut response = answer(200, "application/schema+json", SCHEMA.to_owned());
     response.headers.insert(CACHE_CONTROL, KEPT);

@@ -15,17 +15,16 @@ use carteiro_core::message::LastError;
 use carteiro_core::problem::FieldError;
 use carteiro_core::streak::{Details, Phase, State, shown_failures};
 use carteiro_core::tally;
-use carteiro_core::time;
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use crate::call::{Call, Response};
 use crate::context::Manage;
-use crate::lists;
+use crate::openapi::examples;
 use crate::webhooks::RESERVE;
+use crate::{answers, lists};
 
 /// The list, as cursors name it.
 const LIST: &str = "unhealthy";
@@ -99,6 +98,26 @@ impl Resume {
     }
 }
 
+/// List what is unhealthy
+///
+/// What is blocked, failing or disabled now, or has dead items, across accounts. A type that is healthy is not in it,
+/// nor is a block that is over. Dead items are listed where they died within 14 days. A page may be shorter than
+/// `limit`, even empty, and go on at `next`. What an update found failing or disabled is listed from its next failure
+/// or change on.
+#[utoipa::path(
+    get,
+    path = "/unhealthy",
+    operation_id = "listUnhealthy",
+    tag = "accounts",
+    security(("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "A page of it.",
+            body = answers::UnhealthyList,
+            example = json!(examples::unhealthy()),
+        ),
+    ),
+)]
 pub(crate) async fn list(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;
@@ -116,18 +135,18 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
     let list = format!("{LIST} {}", state.map_or("", Trouble::as_str));
     let position = lists::position_after(errors, request, &list, |key| Resume::read(key).is_some())?;
     let mut at = position.after.as_deref().and_then(Resume::read).or(Some(Resume { step: 0, after: None }));
-    let mut data: Vec<Value> = Vec::new();
+    let mut data = Vec::new();
     for _ in 0..MAX_QUERIES {
         let room = usize::from(position.limit) - data.len();
         let Some(resume) = at.take_if(|_| room > 0 && clock.left() >= RESERVE) else { break };
         let most = u16::try_from(room).unwrap_or(TOGETHER).min(TOGETHER);
         let (found, last) = page(manage, &resume, (most, state), clock.now()).await?;
         let wanted = found.into_iter().filter(|one| state.is_none_or(|state| one.trouble == state));
-        data.extend(wanted.map(|one| one.view()));
+        data.extend(wanted.map(|one| one.shown));
         at = Resume::next(resume.step, last);
     }
     let next = at.map(|resume| cursor::encode(&list, &resume.text()));
-    Ok(json(200, &json!({"data": data, "next": next})))
+    Ok(json(200, &answers::UnhealthyList { data, next }))
 }
 
 /// A page of a part, and the place where it ended. Dead items are counted only where they are asked for.
@@ -177,25 +196,25 @@ async fn page(
 #[derive(Clone, Debug)]
 pub(crate) struct Unhealthy {
     pub(crate) trouble: Trouble,
-    shown: Value,
+    pub(crate) shown: answers::Unhealthy,
 }
 
 impl Unhealthy {
     fn new(webhook: &Webhook, trouble: Trouble, item_type: Option<&ItemType>) -> Self {
-        let shown = json!({
-            "account": webhook.account,
-            "webhook": webhook.id,
-            "url": webhook.settings.url.redacted(),
-            "type": item_type,
-            "state": trouble,
-            "failures": 0,
-            "threshold": null,
-            "blocked_at": null,
-            "blocked_until": null,
-            "disabled_by": webhook.disabled_by,
-            "last_error": null,
-            "dead": 0,
-        });
+        let shown = answers::Unhealthy {
+            account: webhook.account.clone(),
+            webhook: webhook.id.clone(),
+            url: webhook.settings.url.redacted(),
+            item_type: item_type.cloned(),
+            state: trouble,
+            failures: 0,
+            threshold: None,
+            blocked_at: None,
+            blocked_until: None,
+            disabled_by: webhook.disabled_by,
+            last_error: None,
+            dead: 0,
+        };
         Self { trouble, shown }
     }
 
@@ -207,7 +226,7 @@ impl Unhealthy {
     /// Dead items of a type; None where there are none any more.
     pub(crate) fn dead(webhook: &Webhook, item_type: &ItemType, dead: usize) -> Option<Self> {
         let mut one = (dead > 0).then(|| Self::new(webhook, Trouble::Dead, Some(item_type)))?;
-        one.shown["dead"] = json!(dead.min(EXACT));
+        one.shown.dead = dead.min(EXACT);
         Some(one)
     }
 
@@ -229,17 +248,12 @@ impl Unhealthy {
         let mut one = Self::new(webhook, trouble, Some(item_type));
         let last_error = row.map(Details::of).and_then(|details| details.last_error);
         let last_error: Option<LastError> = last_error.and_then(|text| serde_json::from_str(&text).ok());
-        one.shown["failures"] = json!(failures);
-        one.shown["threshold"] = json!(threshold);
-        one.shown["blocked_at"] = json!(block.map(|(at, _)| time::shown(at)));
-        one.shown["blocked_until"] = json!(block.map(|(_, until)| time::shown(until)));
-        one.shown["last_error"] = json!(last_error.as_ref().map(LastError::told));
+        one.shown.failures = failures;
+        one.shown.threshold = Some(threshold);
+        one.shown.blocked_at = block.map(|(at, _)| at.into());
+        one.shown.blocked_until = block.map(|(_, until)| until.into());
+        one.shown.last_error = last_error.as_ref().map(LastError::told);
         Some(one)
-    }
-
-    /// As the operator sees it.
-    pub(crate) fn view(self) -> Value {
-        self.shown
     }
 }
 

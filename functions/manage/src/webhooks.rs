@@ -20,20 +20,20 @@ use carteiro_core::id::WebhookId;
 use carteiro_core::item::ItemType;
 use carteiro_core::own_hosts::OwnAddress;
 use carteiro_core::problem::{FieldError, Problem};
-use carteiro_core::webhook::{NewWebhook, Webhook};
+use carteiro_core::webhook::{MAX_WEBHOOKS_PER_ACCOUNT, NewWebhook, Webhook};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use serde_json::{Value, json};
 
 use crate::call::{Call, Response, no_such_webhook};
 use crate::context::Manage;
+use crate::openapi::{examples, refusals, requests};
 use crate::read_only::{self, Compared};
-use crate::{body, lists, release, revision, view};
+use crate::{answers, body, release, revision, values, view};
 
 /// How often a change is tried again when somebody else changed the same webhook or page meanwhile.
 pub(crate) const CHANGE_TRIES: usize = 5;
 
 /// The fields of a webhook that its owner reads and does not set.
-pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
+pub(crate) const READ_ONLY: [(&str, Compared); 10] = [
     ("id", Compared::Whole),
     ("disabled_by", Compared::Whole),
     ("public_key", Compared::Whole),
@@ -43,6 +43,8 @@ pub(crate) const READ_ONLY: [(&str, Compared); 8] = [
     ("updated_at", Compared::Whole),
     // Its counts move with every attempt.
     ("status", Compared::Each("state")),
+    ("state", Compared::Whole),
+    ("trouble", Compared::Not),
 ];
 
 /// How long a host may take to resolve when its webhook is saved.
@@ -57,6 +59,35 @@ pub(crate) const CONCURRENT_DROPS: usize = 4;
 /// Time that an answer needs. Nothing is begun in this last part.
 pub(crate) const RESERVE: Duration = Duration::from_secs(3);
 
+/// Create a webhook
+///
+/// An account has at most 100 webhooks. Every item that is taken after this answer goes to the new webhook too, if it
+/// takes its type and source. The secret is in the answer and is never shown again, one of your own neither.
+#[utoipa::path(
+    post,
+    path = "/webhooks",
+    operation_id = "createWebhook",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    request_body(
+        content = requests::WebhookRequest,
+        content_type = "application/json",
+        description = "What the webhook is to be.",
+        examples(
+            ("complete" = (value = json!({"url": "https://hooks.example.com/carteiro", "items": ["message", "contact"], "sources": ["bot:support@example.com"], "headers": {"Authorization": "Bearer example-token"}, "description": "CRM", "key_pair": true}))),
+            ("own-secret" = (value = json!({"url": "https://hooks.example.com/own", "items": ["event"], "secret": "whsec_YW4gZXhhbXBsZSBvZiBhIHNlY3JldCwgMzIgYnl0ZXM="}))),
+            ("least" = (value = json!({"url": "https://hooks.example.com:8443/in?tenant=7", "items": ["event"]}))),
+        ),
+    ),
+    responses(
+        (
+            status = 201, description = "The webhook, with its secret.",
+            body = answers::WebhookWithSecret,
+            example = json!(examples::created_webhook()),
+        ),
+    ),
+    extensions(("x-max-webhooks" = json!(MAX_WEBHOOKS_PER_ACCOUNT))),
+)]
 pub(crate) async fn create(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     let account = call.account()?;
@@ -107,22 +138,61 @@ pub(crate) fn refuse_own(manage: &Manage, request: &Request, url: &WebhookUrl) -
     manage.own_hosts.and_of_request(api, manage.region.as_deref(), domain).refuse_name(url)
 }
 
-pub(crate) async fn list(call: &Call<'_>) -> Response {
-    let Call { manage, request, clock, .. } = *call;
-    let account = call.account()?;
-    // The account is part of the name, so that a cursor is of no use to another.
-    let list = format!("webhooks {account}");
-    let position = lists::position(request, &list, is_webhook_key)?;
-    let page = manage.config.list_webhooks(&account, position.limit, position.after.as_deref()).await?;
-    Ok(json(200, &lists::page(&list, page, |webhook| view::webhook(&webhook, clock.now()))))
-}
-
+/// Read a webhook
+///
+/// The webhook, with the state of each item type that it takes.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{webhook}",
+    operation_id = "readWebhook",
+    tag = "webhooks",
+    security(("accountKey" = []), ("adminKey" = [])),
+    responses(
+        (
+            status = 200, description = "The webhook.",
+            body = answers::WebhookWithStatus,
+            example = json!(examples::webhook_with_status()),
+        ),
+    ),
+)]
 pub(crate) async fn read(call: &Call<'_>) -> Response {
     let Call { manage, clock, .. } = *call;
     let webhook = call.webhook().await?;
     Ok(json(200, &view::with_status(manage, &webhook, clock.now()).await?))
 }
 
+/// Change a webhook
+///
+/// A change of `url`, `headers` or `key_pair` is a new revision: it ends every block and every count of failures at
+/// once, and releases what is held for them. A patch that changes nothing is none, and leaves `updated_at` as it is.
+/// Setting `enabled` to true releases what was held meanwhile.
+#[utoipa::path(
+    patch,
+    path = "/webhooks/{webhook}",
+    operation_id = "changeWebhook",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    request_body(
+        content = requests::WebhookPatch,
+        content_type = "application/merge-patch+json",
+        description = "A JSON merge patch. The content type is not looked at.",
+        examples(
+            ("move" = (value = json!({"url": "https://hooks.example.com/v2"}))),
+            ("enable" = (value = json!({"enabled": true}))),
+            ("headers" = (value = json!({"headers": {"authorization": null, "x-tenant": "7"}}))),
+            ("all-sources" = (value = json!({"sources": null}))),
+            ("key-pair" = (value = json!({"key_pair": true}))),
+        ),
+    ),
+    responses(
+        (
+            status = 200, description = "The webhook after the change.",
+            body = answers::Webhook,
+            example = json!(examples::changed_webhook()),
+        ),
+        (status = 409, response = refusals::Conflict),
+    ),
+)]
 pub(crate) async fn change(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.account()?;
@@ -132,9 +202,9 @@ pub(crate) async fn change(call: &Call<'_>) -> Response {
     let mut lost = None;
     for _ in 0..CHANGE_TRIES {
         let webhook = call.webhook().await?;
-        let shown = match patch.contains_key("status") {
-            true => view::with_status(manage, &webhook, clock.now()).await?,
-            false => view::webhook(&webhook, clock.now()),
+        let shown = match ["status", "state", "trouble"].iter().any(|name| patch.contains_key(*name)) {
+            true => values::value(&view::with_status(manage, &webhook, clock.now()).await?),
+            false => values::value(&view::webhook(&webhook, clock.now())),
         };
         let (patch, read_only) = read_only::taken_out(&patch, &shown, &READ_ONLY);
         let patched = webhook.patched(&patch, &manage.private_targets);
@@ -175,6 +245,25 @@ pub(crate) async fn follow_up(manage: &Manage, old: &Webhook, changed: &Webhook,
     }
 }
 
+/// Delete a webhook
+///
+/// Items that wait for it are dropped: the held ones at once, which the answer counts, and those in the queue as they
+/// come out, which it does not. Its dead items, replays and attempt log are deleted too, uncounted, as far as the
+/// time of the request allows; the rest of the log is forgotten when its time is over.
+#[utoipa::path(
+    delete,
+    path = "/webhooks/{webhook}",
+    operation_id = "deleteWebhook",
+    tag = "webhooks",
+    security(("accountKey" = [])),
+    responses(
+        (
+            status = 200, description = "It is deleted.",
+            body = answers::Dropped,
+            example = json!(examples::dropped(3)),
+        ),
+    ),
+)]
 pub(crate) async fn delete(call: &Call<'_>) -> Response {
     let Call { manage, clock, .. } = *call;
     let account = call.account()?;
@@ -183,10 +272,6 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
         return Err(no_such_webhook().into());
     }
     Ok(json(200, &drop_waiting(manage, &webhook, clock).await?.view()))
-}
-
-fn is_webhook_key(key: &str) -> bool {
-    key.strip_prefix("webhook#").is_some_and(|id| id.parse::<WebhookId>().is_ok())
 }
 
 /// How many items that waited were dropped with a webhook or page. A webhook's dead ones, which would never have been
@@ -206,8 +291,8 @@ impl AddAssign for Dropped {
 }
 
 impl Dropped {
-    pub(crate) fn view(self) -> Value {
-        json!({"dropped": self.rows, "dropped_more": self.more})
+    pub(crate) fn view(self) -> answers::Dropped {
+        answers::Dropped { dropped: self.rows, dropped_more: self.more }
     }
 }
 

@@ -133,12 +133,14 @@ pub fn days_left(end: Timestamp, now: Timestamp) -> i64 {
     seconds.div_euclid(86_400) + i64::from(seconds.rem_euclid(86_400) > 0)
 }
 
-/// What a page's owner reads of its token: what is wrong, and what to do. None where nothing is known to be wrong.
+/// What a page's owner reads of its token: what is wrong, and what to do, or that the network was not asked yet. None
+/// where nothing is wrong.
 #[must_use]
 pub fn message(page: &Page, now: Timestamp) -> Option<Message> {
     let token = &page.token;
     let kind = match token.state {
-        TokenState::Ok | TokenState::Unknown => return None,
+        TokenState::Ok => return None,
+        TokenState::Unknown => return Some(unchecked(page)),
         TokenState::Expired => Kind::Expired,
         TokenState::Revoked => Kind::Revoked,
         TokenState::Narrowed => Kind::Narrowed,
@@ -149,6 +151,15 @@ pub fn message(page: &Page, now: Timestamp) -> Option<Message> {
         }
     };
     Some(text(page, kind, now))
+}
+
+/// That a token was received, and neither taken nor refused yet.
+fn unchecked(page: &Page) -> Message {
+    let network = page.network.spec().title;
+    Message {
+        portuguese: format!("Token recebido; verificando… O {network} ainda não o aceitou nem recusou."),
+        english: format!("Token received; checking… {network} has neither taken nor refused it yet."),
+    }
 }
 
 fn text(page: &Page, kind: Kind, now: Timestamp) -> Message {
@@ -336,9 +347,11 @@ mod tests {
                 assert!(told.insert(text.clone()), "twice: {text}");
             }
         }
-        for state in [TokenState::Ok, TokenState::Unknown] {
-            assert_eq!(message(&page(state, TokenCause::Time), at(8)), None);
-        }
+        assert_eq!(message(&page(TokenState::Ok, TokenCause::Time), at(8)), None);
+        let Message { portuguese, english } =
+            message(&page(TokenState::Unknown, TokenCause::Time), at(8)).unwrap();
+        assert_eq!(portuguese, "Token recebido; verificando… O Instagram ainda não o aceitou nem recusou.");
+        assert_eq!(english, "Token received; checking… Instagram has neither taken nor refused it yet.");
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(crate) struct Cli {
     /// Runs the demonstration and ends, with 1 if anything in it failed
     #[arg(long)]
     pub(crate) once: bool,
-    /// When everything is ready, prints one line of JSON with all addresses and the admin key to standard output,
-    /// and nothing else there
+    /// When everything is ready, prints one line of JSON with all addresses, the admin key and a link to the
+    /// demonstration's console to standard output, and nothing else there
     #[arg(long)]
     pub(crate) json: bool,
     /// Shows what the functions log, on standard error, instead of writing it to files

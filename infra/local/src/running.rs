@@ -185,7 +185,7 @@ impl Surroundings {
                 tracing::warn!(%error, "the pages of an earlier demonstration could not be deleted");
             }
         }
-        Ok(Running { stack, surroundings: self, account: None })
+        Ok(Running { stack, surroundings: self, made: None })
     }
 }
 
@@ -242,7 +242,8 @@ async fn listen(cli: &Cli, offset: u16, what: &'static str) -> Result<(TcpListen
 pub(crate) struct Running {
     stack: Stack,
     surroundings: Surroundings,
-    account: Option<DemonstrationAccount>,
+    /// What the demonstration made: its account, and an address that opens its console once.
+    made: Option<(DemonstrationAccount, String)>,
 }
 
 /// The one line of `--json`, in the documented order.
@@ -255,6 +256,9 @@ struct Ready<'a> {
     lambda: &'a str,
     networks: &'a str,
     admin_key: Option<&'a str>,
+    /// Where there was a demonstration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console: Option<&'a str>,
 }
 
 impl Running {
@@ -273,9 +277,14 @@ impl Running {
             clock: &here.clock,
             console: here.console,
         };
-        match demonstration.run().await {
-            Ok(account) => {
-                self.account = Some(account);
+        let demonstrated = async {
+            let account = demonstration.run().await?;
+            let link = demonstration.link(&account).await?;
+            Ok((account, link))
+        };
+        match demonstrated.await {
+            Ok(made) => {
+                self.made = Some(made);
                 Ok(())
             }
             Err(error) => {
@@ -299,6 +308,7 @@ impl Running {
             lambda: &addresses.lambda,
             networks: &self.surroundings.networks.url(),
             admin_key: self.surroundings.admin_key.as_ref().map(ApiKey::reveal),
+            console: self.made.as_ref().map(|(_, link)| link.as_str()),
         };
         // A structure of texts always has a JSON form.
         serde_json::to_string(&ready).unwrap_or_default()
@@ -332,8 +342,14 @@ impl Running {
             self.surroundings.networks.url(),
             self.surroundings.logs.place(),
         ));
-        if let Some(account) = &self.account {
+        if let Some((account, link)) = &self.made {
             console.say(&next_steps(&addresses.api, &receiver, &addresses.lambda, &account.key));
+            console.say(&format!(
+                "\x20 # a new link to its console: the one below opens once, within an hour\n\
+                 \x20 curl -X POST {}/accounts/{}/links -H 'authorization: Bearer {admin_key}'\n\
+                 \nConsole: {link}",
+                addresses.api, account.account,
+            ));
         }
         console.say("\nCtrl-C stops it.");
     }

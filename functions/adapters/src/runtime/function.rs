@@ -13,6 +13,7 @@ use crate::runtime::clock::{InvocationClock, Stopwatch};
 use crate::runtime::http_api::{self, Failure, Request};
 use crate::runtime::log;
 use crate::runtime::metrics;
+use crate::runtime::representation::Wanted;
 use crate::runtime::settings::environment;
 
 /// An error that ends a function: its settings are wrong, or its runtime went away.
@@ -55,12 +56,14 @@ where
         let stopwatch = Stopwatch::start();
         let route = event.payload.route_key.clone().unwrap_or_default();
         let id = event.payload.request_context.request_id.clone().unwrap_or_default();
+        let wanted = Wanted::read(&route, &event.payload.headers);
         let answered = match Request::new(event.payload) {
             Ok(request) => handler(request, clock).await.map(Into::into),
             Err(failure) => Err(failure),
         };
         let answered = answered.unwrap_or_else(|failure| http_api::failure(&id, &route, failure).into());
         let Answered { response, item } = answered;
+        let response = wanted.of(response);
         metrics::log(
             clock.now(),
             "request.answered",

@@ -1,15 +1,16 @@
 //! Requests and answers of the HTTP API (API Gateway, payload format 2.0).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carteiro_core::hop::{self, Hop};
-use carteiro_core::problem::{self, Problem};
+use carteiro_core::problem::{self, FieldError, Problem};
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use percent_encoding::percent_decode_str;
@@ -86,6 +87,11 @@ impl Request {
         self.event.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
+    /// The request's cookies, each as `name=value`. The platform takes them out of the headers.
+    pub fn cookies(&self) -> impl Iterator<Item = &str> {
+        self.event.cookies.iter().flatten().map(String::as_str)
+    }
+
     /// How often the request's content has passed through Carteiro.
     #[must_use]
     pub fn hop(&self) -> Hop {
@@ -107,6 +113,24 @@ impl Request {
         let part = self.event.path_parameters.get(name).map(String::as_str).unwrap_or_default();
         // The platform hands some of them over as they were sent, so that %40 may still stand for @.
         percent_decode_str(part).decode_utf8_lossy().into_owned()
+    }
+
+    /// The method and the path, as they were sent.
+    #[must_use]
+    pub fn sent(&self) -> (&str, &str) {
+        let path = self.event.raw_path.as_deref().unwrap_or_default();
+        (self.event.request_context.http.method.as_str(), path)
+    }
+
+    /// Refuses a query with a parameter beside those that the route knows.
+    ///
+    /// # Errors
+    /// 422 with each of the others.
+    pub fn refuse_query_beside(&self, known: &[&str]) -> Result<(), Problem> {
+        let sent: BTreeSet<&str> = self.event.query_string_parameters.iter().map(|(name, _)| name).collect();
+        let unknown = sent.into_iter().filter(|name| !known.contains(name));
+        let errors: Vec<_> = unknown.map(|name| FieldError::new(name, "no such parameter")).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
     }
 
     /// A query parameter's value; the last, where it is there more than once.
@@ -171,6 +195,8 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
             }
         }
     };
+    let request_id = Some(request_id.to_owned()).filter(|id| !id.is_empty());
+    let problem = Problem { request_id, ..problem };
     let mut response =
         answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&problem).unwrap_or_default());
     match problem.status {
@@ -179,6 +205,9 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
         415 => _ = response.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
         503 => _ = response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
         _ => {}
+    }
+    if let Some(Ok(methods)) = problem.allow.as_deref().map(HeaderValue::from_str) {
+        response.headers.insert(ALLOW, methods);
     }
     if let Some(seconds) = problem.retry_after {
         response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -7,5 +7,6 @@ pub mod http_api;
 pub mod log;
 pub mod metrics;
 pub mod random;
+pub mod representation;
 pub mod settings;
 pub(crate) mod tls_roots;

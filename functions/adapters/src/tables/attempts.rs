@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::Client;
+use carteiro_core::activity::Glimpse;
 use carteiro_core::attempt_log::{Entry, Filter, MAX_ENTRIES};
 use carteiro_core::attempt_order::{NewestFirst, Resume, RowKey};
 use carteiro_core::delivery::Delivery;
@@ -113,6 +114,15 @@ pub struct FoundAttempts {
     pub last: Option<Entry>,
     /// Whether all rows since the item's acceptance were looked at.
     pub is_whole: bool,
+}
+
+/// What was read of a log since a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogGlimpse {
+    /// The attempts, in no order.
+    pub attempts: Vec<Glimpse>,
+    /// From when on they are all of the log; the time that was asked for, where there was room for all.
+    pub whole_since: Timestamp,
 }
 
 /// Whether a text is a place in a log, where a page goes on.
@@ -243,6 +253,45 @@ impl AttemptTable {
         Ok(FoundAttempts { last, is_whole })
     }
 
+    /// What a webhook's log says of its attempts since a time, as far back as one read of each shard reaches: four
+    /// queries of up to 1 MB, which are 128 reading units each, and half a unit each of a webhook that logs little.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn glimpse(
+        &self,
+        webhook: &WebhookId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<LogGlimpse, AdapterError> {
+        let reads = (0..SHARDS).map(|shard| {
+            self.client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND sk >= :from")
+                .expression_attribute_values(":pk", text(pk(webhook, shard)))
+                .expression_attribute_values(":from", text(sorted_digits(since)))
+                .scan_index_forward(false)
+                .send()
+        });
+        let failed = |error| AdapterError::of_call("looking at a webhook's attempts", error);
+        let (mut attempts, mut whole_since) = (Vec::new(), since);
+        for read in try_join_all(reads).await.map_err(failed)? {
+            if let Some(reached) = read.last_evaluated_key {
+                // All that is not read was written before that row, and had ended before it was written.
+                let written = Reader { table: TABLE, row: &reached }.text("sk").ok().and_then(written_at);
+                whole_since = whole_since.max(written.unwrap_or(now));
+            }
+            for row in read.items.unwrap_or_default() {
+                let reader = Reader { table: TABLE, row: &row };
+                let kept = reader.seconds("expires_at").is_ok_and(|end| now < end);
+                let entries = if kept { reader.json::<Vec<Glimpse>>("entries") } else { Ok(Vec::new()) };
+                attempts.extend(readable(TABLE, &row, entries).unwrap_or_default());
+            }
+        }
+        Ok(LogGlimpse { attempts, whole_since })
+    }
+
     /// The rows of a shard that name an item, and whether the rows that were looked at are all since `from`.
     async fn look_into(
         &self,
@@ -328,6 +377,12 @@ impl AttemptTable {
 fn meets(up: Option<&Row>, down: &Row) -> bool {
     let place = |key: &Row| key.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
     up.is_none_or(|up| place(up) >= place(down))
+}
+
+/// When the row with this sort key was written.
+fn written_at(sk: &str) -> Option<Timestamp> {
+    let (digits, _) = sk.split_once('#')?;
+    Timestamp::from_millisecond(digits.parse().ok()?).ok()
 }
 
 fn dropped_item(row: &Row) -> Result<DroppedItem, AdapterError> {

@@ -10,6 +10,9 @@
 //! The rows of pages are described in [`pages`](super::pages). An account that is being deleted is marked first
 //! (`closing`): nothing can be added to it from then on, so nothing remains of it in the end.
 //!
+//! The time in `links_from` of an account's row ends the sign-in links that were made before it
+//! ([`sessions`](super::sessions)).
+//!
 //! An account's row counts its webhooks, pages and keys ([`account_counts`](crate::tables::account_counts)).
 //!
 //! A webhook is one row, changed only on condition that its `version` is the one that was read, so no change overwrites
@@ -160,15 +163,16 @@ impl ConfigTable {
         after: Option<&str>,
     ) -> Result<ListPage<Account>, AdapterError> {
         let (rows, last) = self.query_page("accounts", "acc_", i32::from(limit), after).await?;
-        let account = |row: &Row| {
-            let row = Reader { table: TABLE, row };
-            Ok(Account {
-                id: row.parsed("sk")?,
-                name: row.text("name")?.to_owned(),
-                created_at: row.milliseconds("created_at")?,
-            })
-        };
-        Ok(ListPage { data: rows.iter().map(account).collect::<Result<_, AdapterError>>()?, last })
+        Ok(ListPage { data: rows.iter().map(read_account).collect::<Result<_, AdapterError>>()?, last })
+    }
+
+    /// An account, being deleted or not.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn find_account(&self, account: &AccountId) -> Result<Option<Account>, AdapterError> {
+        let row = self.get("accounts".to_owned(), account.to_string(), "finding an account").await?;
+        row.as_ref().map(read_account).transpose()
     }
 
     /// Whether an account exists and is not being deleted.
@@ -571,6 +575,15 @@ impl ConfigTable {
 
 pub(crate) fn account_pk(account: &AccountId) -> String {
     format!("account#{account}")
+}
+
+fn read_account(row: &Row) -> Result<Account, AdapterError> {
+    let row = Reader { table: TABLE, row };
+    Ok(Account {
+        id: row.parsed("sk")?,
+        name: row.text("name")?.to_owned(),
+        created_at: row.milliseconds("created_at")?,
+    })
 }
 
 fn webhook_row(webhook: &Webhook) -> Row {

@@ -12,6 +12,7 @@ pub mod packed_event;
 pub mod pages;
 pub mod poll;
 mod row;
+pub mod sessions;
 mod slow;
 pub mod streak;
 pub mod test_slots;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_clock::Clock;
+use carteiro_core::session::LINK_SECONDS;
 use carteiro_fake_networks::Networks;
 use carteiro_local::Stack;
 use carteiro_receiver::{AddSecretError, Delivery, Receiver, SignatureCheck};
@@ -81,7 +82,7 @@ pub(crate) struct Demonstration<'a> {
 /// The account that the demonstration made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DemonstrationAccount {
-    account: String,
+    pub(crate) account: String,
     /// The account's key.
     pub(crate) key: String,
     webhook: String,
@@ -152,6 +153,14 @@ impl Demonstration<'_> {
         let pages = self.run_pushes(&account, &mark, now_ms).await?;
         self.run_collection(&account, &mark, pages).await?;
         Ok(account)
+    }
+
+    /// An address that opens the account's console, once and within an hour.
+    pub(crate) async fn link(&self, account: &DemonstrationAccount) -> Result<String, DemonstrationError> {
+        let path = format!("/accounts/{}/links", account.account);
+        let body = json!({"seconds": LINK_SECONDS.end()}).to_string().into();
+        let made = self.api.call(Method::POST, &path, self.admin_key, body, StatusCode::CREATED).await?;
+        Ok(made.text("url")?)
     }
 
     /// The account that an earlier run made, if it is still there; else a new one.

@@ -30,11 +30,21 @@ fn route(function: &str, mut properties: Properties) -> Result<Route, TemplateEr
     if api != crate::ids::API_ID {
         return Err(TemplateError::at(&properties.path_of("ApiId"), "is not the template's HTTP API"));
     }
-    let path = properties.required_text("Path")?;
+    let sent = (properties.text("Path")?, properties.text("Method")?);
+    let (path, method) = match sent {
+        (Some(path), Some(method)) => (path, method.to_ascii_uppercase()),
+        // SAM's route of what no other takes.
+        (None, None) => ("$default".to_owned(), "ANY".to_owned()),
+        _ => {
+            return Err(TemplateError::at(
+                &properties.path_of("Path"),
+                "stands without Method, or Method without it",
+            ));
+        }
+    };
     check_path(&path).map_err(|why| TemplateError::at(&properties.path_of("Path"), why))?;
     let methods = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
     let at = properties.path_of("Method");
-    let method = properties.required_text("Method")?.to_ascii_uppercase();
     if !methods.contains(&method.as_str()) {
         return Err(TemplateError::at(&at, &format!("the method {method} is not understood")));
     }

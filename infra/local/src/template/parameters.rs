@@ -267,6 +267,14 @@ mod tests {
             ("AllowedPrivateTargets", "127.0.0.0/8,::1/128", "10.0.0.1"),
             ("AllowedPrivateTargets", "", "private"),
             ("OwnHosts", "hooks.example.org, [::1]:3000", "https://hooks.example.org"),
+            ("ConsoleFrameAncestors", "", "*"),
+            ("ConsoleFrameAncestors", "https://a.example", "http://a.example"),
+            ("ConsoleFrameAncestors", "https://a.example:8443, https://*.b.example ", "https://a.example/x"),
+            (
+                "ConsoleFrameAncestors",
+                "http://127.0.0.1:3000 http://localhost",
+                "https://a.example; script-src *",
+            ),
             ("XClientId", "client-id", "client id"),
             ("LinkedinApplicationId", "77", "urn:li:developerApplication:77"),
         ] {

@@ -159,7 +159,8 @@ impl DeadRows {
         now: Timestamp,
     ) -> Result<usize, AdapterError> {
         let not_forgotten = (IS_NOT_FORGOTTEN, seconds(now));
-        count_rows(&self.client, &self.name, (webhook, item_type), most, not_forgotten).await
+        let counted = count_rows(&self.client, &self.name, (webhook, item_type), most, not_forgotten).await;
+        counted.map(|counted| counted.rows)
     }
 
     /// Up to `most` keys of a webhook's rows in a shard; there are [`crate::tables::waiting::keys::SHARDS`].

@@ -36,7 +36,7 @@ use crate::tables::waiting::keys::{
     DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, last_error_of,
     new_id, pk, read_delivery, shard_of,
 };
-use crate::tables::waiting::reads::{Span, count_rows, drop_row, keys_of, page};
+use crate::tables::waiting::reads::{Counted, Span, count_rows, drop_row, keys_of, page};
 
 /// It waits for its release, and was accepted, or replayed, too long ago.
 const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
@@ -236,7 +236,8 @@ impl HeldRows {
         conditional::write((&self.client, &self.name), key, write, &[], answer).await
     }
 
-    /// How many items of a webhook and type are held that may be kept at `now`. Counting ends when `most` are exceeded.
+    /// How many items of a webhook and type are held that may be kept at `now`, and when the first of those comes due
+    /// that have a time of their own. Counting ends when `most` are exceeded.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -246,7 +247,7 @@ impl HeldRows {
         item_type: &str,
         most: usize,
         now: Timestamp,
-    ) -> Result<usize, AdapterError> {
+    ) -> Result<Counted, AdapterError> {
         let may_be_kept = (MAY_BE_KEPT, milliseconds(now));
         count_rows(&self.client, &self.name, (webhook, item_type), most, may_be_kept).await
     }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::item::ItemType;
 use futures_util::future::try_join_all;
@@ -80,6 +80,27 @@ pub(crate) async fn page<T>(
     Ok(ListPage { data, last: None })
 }
 
+/// Rows of a webhook and type that were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many there are.
+    pub rows: usize,
+    /// How many of them have a time of their own at which they come due.
+    pub timed: usize,
+    /// The first of these times.
+    pub first_due: Option<Timestamp>,
+}
+
+impl Counted {
+    fn and(self, other: Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            timed: self.timed + other.timed,
+            first_due: self.first_due.into_iter().chain(other.first_due).min(),
+        }
+    }
+}
+
 /// How many rows of a webhook and type there are in the table of the held or the dead items. A filter names the rows
 /// that count and its `:now`. Counting in a shard ends when `most` are exceeded.
 pub(crate) async fn count_rows(
@@ -88,7 +109,7 @@ pub(crate) async fn count_rows(
     (webhook, item_type): (&WebhookId, &str),
     most: usize,
     (filter, now): (&str, AttributeValue),
-) -> Result<usize, AdapterError> {
+) -> Result<Counted, AdapterError> {
     let shards = (0..SHARDS).map(|shard| {
         let call = client
             .query()
@@ -98,21 +119,28 @@ pub(crate) async fn count_rows(
             .expression_attribute_values(":type", text(format!("{item_type}#")))
             .filter_expression(filter)
             .expression_attribute_values(":now", now.clone())
-            .consistent_read(true)
-            .select(Select::Count);
+            // What is read is paid for whole, whatever of it is answered.
+            .projection_expression("due_at")
+            .consistent_read(true);
         async move {
             // A page ends at 1 MB of rows, which are counted with the items that they hold.
-            let (mut rows, mut pages) = (0, call.into_paginator().send());
-            while rows <= most
+            let (mut counted, mut pages) = (Counted::default(), call.into_paginator().send());
+            while counted.rows <= most
                 && let Some(page) = pages.next().await
             {
                 let page = page.map_err(|error| AdapterError::of_call("counting items", error))?;
-                rows += usize::try_from(page.count).unwrap_or_default();
+                let due = |row: &Row| Reader { table: TABLE, row }.milliseconds("due_at").ok();
+                let due: Vec<Timestamp> = page.items.iter().flatten().filter_map(due).collect();
+                counted = counted.and(Counted {
+                    rows: usize::try_from(page.count).unwrap_or_default(),
+                    timed: due.len(),
+                    first_due: due.into_iter().min(),
+                });
             }
-            Ok::<_, AdapterError>(rows)
+            Ok::<_, AdapterError>(counted)
         }
     });
-    Ok(try_join_all(shards).await?.into_iter().sum())
+    Ok(try_join_all(shards).await?.into_iter().fold(Counted::default(), Counted::and))
 }
 
 /// The number of rows to read of each shard for this number of rows in all: ids spread them evenly.

@@ -1,0 +1,197 @@
+/* The account's pages: their tokens, collections and freshness; connect, renew, check, delete. */
+import { Said, ask, button, draw, duration, el, facts, named, t, time, when, words } from "./dom.js";
+import { Refused, call, get, listAll, mayChange, pagePath } from "./api.js";
+import { Form, choices, problemText } from "./forms.js";
+
+const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", youtube: "YouTube", googleplay: "Google Play", linkedin: "LinkedIn" };
+/* How a token's state looks: as the state of a type does. */
+const LOOKS = { ok: "open", expiring: "failing", expired: "blocked", revoked: "blocked", narrowed: "failing", unknown: "disabled" };
+
+const given = (values, keep = () => true) => Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== "" && keep(name))
+  .map(([name, value]) => [name, name === "expires_at" ? new Date(value).toISOString() : value]));
+
+const tokenFields = (network, login) => [
+  { name: "access_token", kind: "password", label: x => x.token, hint: x => x.tokenHint, needed: true },
+  { name: "refresh_token", kind: "password", label: x => x.refreshToken },
+  { name: "expires_at", kind: "datetime-local", label: x => x.endsOn },
+  (!network || network === "instagram") && { name: "login", kind: "select", label: x => `Instagram: ${x.loginBy}`, options: choices(x => x.login), value: login ?? "" },
+];
+
+class Row {
+  constructor(page, all) {
+    Object.assign(this, { page, all, turn: 0, freshness: undefined });
+    this.root = el("li", { "data-page": page.id, "data-home": "" });
+    this.head = el("div.group");
+    this.message = el("div");
+    this.facts = el("div");
+    this.fresh = el("div");
+    this.details = el("details", el("summary", { "data-key": "home" }, x => x.details), this.facts, el("h4", x => x.freshness), this.fresh);
+    this.details.addEventListener("toggle", () => { if (this.details.open) this.load().catch(error => this.fail(error)); });
+    this.said = new Said();
+    this.place = el("div");
+    this.buttons = el("div.group", ...mayChange() ? [
+      button("check", x => x.check, () => this.act(x => x.checked, () => call("POST", pagePath(page.id, "/check")))),
+      button("renew", x => x.renew, () => this.renew()), button("remove", x => x.remove, () => this.remove(), "button.danger"),
+    ] : []);
+    this.root.append(this.head, this.message, this.details, this.buttons, this.said.root, this.place);
+  }
+
+  take(page) {
+    this.page = page;
+    if (page.freshness) this.freshness = page.freshness;
+    this.show();
+  }
+
+  /* Only the page itself is answered with its freshness, not the list. */
+  async load() {
+    const page = await get(pagePath(this.page.id));
+    this.freshness = page.freshness;
+    this.take(page);
+  }
+
+  show() {
+    const { page } = this;
+    const { token, last_tick: last, silence } = page;
+    draw(this.head, [page.name, page.network, token.state], x => [el("h3", page.name), el("span.soft", named(NETWORKS, page.network)),
+      el(`span.state.${LOOKS[token.state] ?? "disabled"}`, named(x.tokenState, token.state))]);
+    const told = [words(token.message), words(last?.message), silence ? t().silence(when(silence.since), silence.usual_hours) : ""];
+    draw(this.message, told, () => told.filter(Boolean).map(text => el("p.message", text)));
+    draw(this.facts, page, x => facts([
+      ["network-id", x.networkId, page.network_id], ["delivery", x.delivery, named(x.way, page.delivery)],
+      page.login && ["login", x.loginBy, named(x.login, page.login)], token.expires_at && ["expires", x.expires, time(token.expires_at)],
+      token.consent_ends_at && ["consent", x.consent, time(token.consent_ends_at)], token.permission && ["permission", x.permission, token.permission],
+      token.since && ["since", x.stateSince, time(token.since)],
+      ["last-tick", x.lastTick, last ? x.ticked(when(last.at), named(x.result, last.result), last.new) : x.never], ["next-tick", x.nextTick, this.next()],
+    ]));
+    const { kinds = {}, promise } = this.freshness ?? {};
+    draw(this.fresh, this.freshness ?? null, x => this.freshness === undefined ? x.loading : facts([
+      ...Object.entries(kinds).map(([kind, one]) => [`fresh-${kind}`, named(x.kind, kind), x.fresh(one.count, duration(one.median_seconds), duration(one.p95_seconds), duration(one.p99_seconds))]),
+      promise ? ["promise", x.promised, x.promise(duration(promise.p95_seconds), duration(promise.p99_seconds))] : ["none", x.freshness, x.noFreshness],
+    ]));
+  }
+
+  next() {
+    const { next_at: next, every_minutes: every, token } = this.page;
+    if (next === null) return ["expired", "revoked"].includes(token.state) ? t().stopped : t().never;
+    return `${new Date(next) <= new Date() ? t().soon : when(next)}${every ? ` (${t().every(every)})` : ""}`;
+  }
+
+  fail(error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== -1) this.said.say(() => problemText(error), true);
+  }
+
+  /* Answers that were asked for before what the user asks for must not undo what it shows. */
+  async act(done, request) {
+    this.turn += 1;
+    try {
+      const page = await request();
+      this.turn += 1;
+      this.take(page);
+      this.said.say(done);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  close() {
+    this.place.replaceChildren();
+    this.buttons.querySelector("[data-action=renew]").focus();
+  }
+
+  renew() {
+    const { network, login } = this.page;
+    const form = new Form(`renew-${this.page.id}`, {
+      groups: [tokenFields(network, login)], submit: x => x.renew, cancel: () => this.close(),
+      save: async values => {
+        this.turn += 1;
+        const patch = given(values, name => name !== "login");
+        if ((values.login ?? "") !== (login ?? "")) patch.login = values.login || null;
+        const page = await call("PATCH", pagePath(this.page.id), patch);
+        this.turn += 1;
+        this.take(page);
+        this.close();
+        this.said.say(x => x.renewed);
+      },
+    });
+    this.place.replaceChildren(form.root);
+    form.focus();
+  }
+
+  async remove() {
+    if (!await ask(x => x.pageRemoveAsk(this.page.name), x => x.remove)) return;
+    try {
+      const { dropped } = await call("DELETE", pagePath(this.page.id));
+      this.all.forget(this.page.id);
+      this.all.said.say(x => x.pageRemoved(dropped));
+      this.all.title.focus();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+}
+
+export class Pages {
+  constructor() {
+    this.rows = new Map();
+    this.title = el("h2", { tabIndex: -1, id: "pages-title" }, x => x.pages);
+    this.connect = button("connect", x => x.connect, () => this.open());
+    this.said = new Said();
+    this.place = el("div");
+    this.none = el("p", { id: "no-pages", hidden: true }, x => x.noPages);
+    this.list = el("ul.types", { id: "pages" });
+    this.root = el("section.card", { "aria-labelledby": "pages-title" }, el("div.group.between", this.title, this.connect), this.said.root, this.place, this.none, this.list);
+  }
+
+  show() {
+    this.connect.hidden = !mayChange();
+    for (const row of this.rows.values()) row.show();
+  }
+
+  forget(id) {
+    this.rows.get(id)?.root.remove();
+    this.rows.delete(id);
+    this.none.hidden = this.rows.size > 0;
+  }
+
+  put(page) {
+    const row = new Row(page, this);
+    this.rows.set(page.id, row);
+    this.list.append(row.root);
+    row.show();
+    this.none.hidden = true;
+  }
+
+  async refresh() {
+    const began = new Map([...this.rows].map(([id, row]) => [id, row.turn]));
+    const { all } = await listAll("pages");
+    for (const id of began.keys()) if (!all.some(page => page.id === id)) this.forget(id);
+    for (const page of all) {
+      const row = this.rows.get(page.id);
+      if (!row) this.put(page);
+      else if (row.turn === began.get(page.id)) row.take(page);
+    }
+    this.none.hidden = this.rows.size > 0;
+    for (const row of this.rows.values()) if (row.details.open) await row.load().catch(error => { if (error.status !== 404) throw error; });
+  }
+
+  open() {
+    const close = () => { this.place.replaceChildren(); this.connect.focus(); };
+    const form = new Form("new-page", {
+      groups: [[
+        { name: "network", kind: "select", label: x => x.network, options: Object.entries(NETWORKS).map(([id, name]) => [id, () => name]), value: "facebook" },
+        { name: "network_id", label: x => x.networkId, needed: true }, { name: "name", label: x => x.pageName, needed: true }, ...tokenFields(),
+        { name: "delivery", kind: "select", label: x => x.delivery, options: choices(x => x.way), value: "by_kind" },
+        { name: "ad_account", label: x => x.adAccount },
+      ]],
+      submit: x => x.connect, cancel: close,
+      save: async values => {
+        this.put(await call("POST", "pages", given(values, name => name !== "login" || values.network === "instagram")));
+        close();
+        this.said.say(x => x.connected);
+      },
+    });
+    this.place.replaceChildren(form.root);
+    form.focus();
+  }
+}

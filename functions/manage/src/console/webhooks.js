@@ -1,0 +1,386 @@
+/* The account's webhooks: trouble first, the healthy folded, each with all that can be done to it. */
+import { Said, ask, button, byId, draw, el, facts, list, named, number, relabel, t, time, when, words } from "./dom.js";
+import { Refused, call, get, listAll, mayChange, webhookPath } from "./api.js";
+import { problemText } from "./forms.js";
+import { Log, Waiting, plot, watchRelease } from "./items.js";
+import { STATES, counted, messageOf, shortMessage, stateOf, typeState, waiting } from "./message.js";
+import { TYPES, rotateForm, testForm, webhookForm } from "./webhook_forms.js";
+
+const AT_ONCE = 4;
+/* Up to how many healthy webhooks are listed without being asked for. */
+const HEALTHY = 10;
+
+class Card {
+  constructor(webhook, all) {
+    Object.assign(this, { webhook, all, turn: 0, activity: null, isOpen: false });
+    this.root = el("article.card.fold", { id: `webhook-${webhook.id}`, "data-home": "" });
+    this.root.card = this;
+    this.name = el("button.url", { id: `${this.root.id}-url`, "data-key": "home", "aria-expanded": "false", onclick: () => this.unfold(!this.isOpen) });
+    this.root.setAttribute("aria-labelledby", this.name.id);
+    this.chip = el("span.state");
+    this.about = el("p.soft");
+    this.message = el("div.place");
+    this.body = el("div", { hidden: true });
+    this.said = new Said();
+    this.place = el("div");
+    this.root.append(el("div.group", el("h2", this.name), this.chip), this.message, this.about, this.said.root, this.place, this.body);
+  }
+
+  get id() { return this.webhook.id; }
+
+  countOf(name) { return counted(this.webhook, name); }
+
+  unfold(open) {
+    this.isOpen = open;
+    this.name.setAttribute("aria-expanded", `${open}`);
+    this.body.hidden = !open;
+    if (open && !this.types) this.build();
+    this.show();
+    if (open) this.load().catch(error => this.fail(error));
+  }
+
+  build() {
+    this.types = el("div");
+    this.day = el("div");
+    this.settings = el("div");
+    this.lists = [new Waiting(this, "held", TYPES), new Waiting(this, "dead", TYPES), new Log(this, [...TYPES])];
+    this.buttons = el("div.group");
+    if (mayChange()) {
+      this.buttons.append(button("test", x => x.test, () => this.openTest()), button("edit", x => x.edit, () => this.openForm()),
+        button("toggle", () => this.webhook.enabled ? t().disable : t().enable, () => this.webhook.enabled ? this.disable() : this.release("enable")),
+        button("rotate", x => x.rotate, () => this.openRotation()), button("remove", x => x.remove, () => this.remove(), "button.danger"));
+    }
+    this.body.append(this.buttons, this.types, this.day, ...this.lists.map(one => one.root), el("details", el("summary", x => x.settings), this.settings));
+  }
+
+  /* An answer without states keeps those that are shown. */
+  take(webhook) {
+    const status = webhook.status ?? (webhook.revision === this.webhook.revision ? this.webhook.status : undefined);
+    this.webhook = { ...this.webhook, ...webhook, status };
+    this.show();
+  }
+
+  get state() { return stateOf(this.webhook); }
+
+  show() {
+    const { webhook } = this;
+    const { state } = this;
+    this.name.textContent = webhook.url;
+    this.about.textContent = webhook.description ?? "";
+    this.chip.textContent = t().state[state];
+    this.chip.className = `state ${state}`;
+    this.root.dataset.state = state;
+    const message = webhook.status ? messageOf(webhook) : shortMessage(webhook);
+    draw(this.message, [message, mayChange()], () => message ? el(`div.message.${message.tone}`, ...message.texts.map(text => el("p", text)),
+      mayChange() && message.ways.length > 0 ? el("div.group", ...message.ways.map(way => this.way(way))) : null) : []);
+    if (!this.types) return;
+    draw(this.types, webhook.status ?? null, () => webhook.status ? el("ul.types", ...Object.entries(webhook.status).map(one => this.typeRow(...one))) : el("p.soft", t().loading));
+    draw(this.day, this.activity, () => this.activity ? [el("h3", t().lastDay), plot(this.activity)] : []);
+    draw(this.settings, webhook, () => facts(this.settingsFacts()));
+    for (const one of this.lists) one.show();
+    relabel(this.body);
+  }
+
+  way(way) {
+    if (way === "mend") return button("mend", x => x.mend, () => this.openForm(true));
+    return button(way, x => x[way], () => this.release(way), "button.first");
+  }
+
+  typeRow(type, status) {
+    const state = typeState(status, this.webhook);
+    const pairs = [
+      status.failures > 0 && ["failures", t().typeFacts.failures, `${number(status.failures)} / ${number(status.threshold)}`],
+      status.held > 0 && ["held", t().typeFacts.held, status.held_more ? t().moreThan(status.held) : number(status.held)],
+      status.dead > 0 && ["dead", t().typeFacts.dead, status.dead_more ? t().moreThan(status.dead) : number(status.dead)],
+      status.discarded > 0 && ["discarded", t().typeFacts.discarded, number(status.discarded)],
+      status.last_error && ["last-error", t().typeFacts.error, `${words(status.last_error.message)} (${when(status.last_error.at)})`],
+    ].filter(Boolean);
+    return el("li", { "data-type": type }, el("div.group", el("h3", named(t().type, type)), el(`span.state.${state}`, t().state[state])), pairs.length > 0 ? facts(pairs) : null);
+  }
+
+  settingsFacts() {
+    const { webhook } = this;
+    const x = t();
+    return [
+      ["sources", x.sources, webhook.sources ? list(webhook.sources) : x.everything],
+      ["headers", x.headers, Object.entries(webhook.headers ?? {}).map(one => one.join(": ")).join("; ") || x.nothing],
+      ["while", x.whileBlocked, named(x.while, webhook.while_blocked)],
+      webhook.threshold && ["threshold", x.threshold, number(webhook.threshold)],
+      webhook.block_seconds && ["block", x.blockMinutes, number(webhook.block_seconds / 60)],
+      ["log", x.log, named(x.logs, webhook.log)],
+      webhook.public_key && ["public-key", x.publicKey, webhook.public_key],
+      webhook.replaced_until && ["replaced", x.replaced, when(webhook.replaced_until)],
+      ["created", x.createdAt, time(webhook.created_at)],
+    ];
+  }
+
+  say(...said) { this.said.say(...said); }
+
+  fail(error, said = this.said) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== -1) said.say(() => problemText(error), true);
+    return null;
+  }
+
+  async load() {
+    const turn = ++this.turn;
+    const webhook = await get(webhookPath(this.id));
+    if (turn === this.turn) this.take(webhook);
+    if (!this.isOpen) return;
+    /* A deployment of an older version has no such route. */
+    this.activity = (await get(webhookPath(this.id, "/activity?hours=24")).catch(() => null))?.data ?? null;
+    await Promise.all(this.lists.map(one => one.refresh()));
+    this.show();
+  }
+
+  /* What the user asks for. Answers that were asked for before it must not undo what it shows. */
+  async act(done, request) {
+    this.turn += 1;
+    try {
+      const answer = await request();
+      this.turn += 1;
+      this.take(answer);
+      this.say(done);
+      await this.load();
+      this.all.arrange();
+      return true;
+    } catch (error) {
+      return this.fail(error);
+    }
+  }
+
+  release(way) {
+    return watchRelease(this, () => this.act(x => x[way === "enable" ? "enabled" : "unblocked"], () => call("POST", webhookPath(this.id, `/${way}`)))).catch(error => this.fail(error));
+  }
+
+  disable() { return this.act(x => x.disabled, () => call("PATCH", webhookPath(this.id), { enabled: false })); }
+
+  /* ---- Forms ---- */
+
+  open(form) {
+    this.place.replaceChildren(form.root);
+    form.focus();
+  }
+
+  close() {
+    this.place.replaceChildren();
+    this.name.focus();
+  }
+
+  openForm(enable = false) {
+    const back = () => this.close();
+    this.open(webhookForm(`edit-${this.id}`, this.webhook, {
+      enable, cancel: back,
+      send: async given => {
+        this.turn += 1;
+        const before = this.webhook;
+        let answer = null;
+        await watchRelease(this, async () => {
+          answer = await call("PATCH", webhookPath(this.id), given);
+          this.turn += 1;
+          this.take(answer);
+          back();
+          this.say(x => x.saved);
+          await this.load();
+          return answer.revision !== before.revision || answer.enabled && !before.enabled;
+        });
+      },
+    }));
+  }
+
+  openTest() {
+    this.open(testForm(`test-${this.id}`, this.webhook, {
+      cancel: () => this.close(),
+      send: async given => {
+        this.say(x => x.testing);
+        const result = await call("POST", webhookPath(this.id, "/test"), given).catch(error => { this.say(); throw error; });
+        const { outcome, status, message, latency_ms: ms, response_body: text, response_headers: headers } = result;
+        if (outcome === "success") this.say(x => x.tested(status, number(ms)));
+        else this.say(x => x.testFailed(words(message), number(ms)), true);
+        const rows = Object.entries(headers ?? {}).map(([name, value]) => [`header-${name}`, name, value]);
+        if (text) this.said.more.append(el("p", x => x.answered), el("pre", { tabIndex: 0, "aria-label": x => x.answered }, text));
+        if (rows.length > 0) this.said.more.append(el("p", x => x.answerHeaders), facts(rows));
+      },
+    }));
+  }
+
+  openRotation() {
+    this.open(rotateForm(`rotate-${this.id}`, this.webhook, {
+      cancel: () => this.close(),
+      send: async given => {
+        this.turn += 1;
+        const { secret, ...webhook } = await call("POST", webhookPath(this.id, "/secret"), given);
+        this.take(webhook);
+        this.close();
+        const until = webhook.replaced_until;
+        this.say(x => x.rotated(until && when(until)));
+        this.showSecret(secret);
+      },
+    }));
+  }
+
+  /* It is in no other place of the page, and goes with this box. */
+  showSecret(secret) {
+    const code = el("code", secret);
+    const copy = button("copy", x => x.copy, async () => {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      /* Without the permission it stays selected, for the keyboard to copy. */
+      await navigator.clipboard?.writeText(secret).then(() => this.say(x => x.copied), () => {});
+    });
+    const box = el("div.secret", el("p", x => x.secretNow), el("p", code), el("div.group", copy, button("hide", x => x.secretHide, () => this.close())));
+    this.place.replaceChildren(box);
+    copy.focus();
+  }
+
+  async remove() {
+    await this.load().catch(() => {});
+    if (!await ask(x => x.removeAsk(this.webhook.url, this.countOf("held"), this.countOf("dead")), x => x.remove)) return;
+    try {
+      const { dropped, dropped_more: more } = await call("DELETE", webhookPath(this.id));
+      this.all.forget(this.id);
+      this.all.arrange();
+      this.all.said.say(x => x.removed(dropped, more));
+      byId("title").focus();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+}
+
+export class Webhooks {
+  constructor() {
+    this.cards = new Map();
+    this.order = [];
+    this.showsHealthy = false;
+    this.summary = el("p.summary", { id: "summary", role: "status" });
+    this.search = el("input", { id: "search", type: "search", autocomplete: "off", "aria-label": x => x.search, placeholder: x => x.search, oninput: () => this.arrange() });
+    this.filter = el("select", { id: "state", "aria-label": x => x.filter, onchange: () => this.arrange() },
+      el("option", { value: "" }, x => x.all), ...STATES.map(state => el("option", { value: state }, x => x.state[state])));
+    this.add = button("add", x => x.add, () => this.openNew(), "button.first");
+    this.add.id = "add";
+    this.said = new Said();
+    this.place = el("div", { id: "new" });
+    this.none = el("p.card", { id: "none", hidden: true }, x => x.none);
+    this.list = el("div", { id: "webhooks" });
+    this.healthy = el("button.healthy", { id: "healthy", "aria-expanded": "false", onclick: () => { this.showsHealthy = !this.showsHealthy; this.arrange(); } });
+    this.others = el("div");
+    this.found = el("p.soft", { role: "status" });
+    this.root = el("section", { "aria-labelledby": "title" }, this.summary, el("div.tools", this.search, this.filter, this.add), this.said.root, this.place,
+      this.none, this.found, this.list, this.healthy, this.others);
+    this.watcher = new IntersectionObserver(entries => {
+      for (const { target, isIntersecting } of entries) {
+        target.card.isOnScreen = isIntersecting;
+        if (isIntersecting && !target.card.webhook.status && target.card.state !== "open") target.card.load().catch(() => {});
+      }
+    });
+  }
+
+  show() {
+    this.add.hidden = !mayChange();
+    for (const card of this.cards.values()) card.show();
+    this.arrange();
+  }
+
+  forget(id) {
+    const card = this.cards.get(id);
+    if (!card) return;
+    this.watcher.unobserve(card.root);
+    card.root.remove();
+    this.cards.delete(id);
+  }
+
+  put(webhook) {
+    const card = new Card(webhook, this);
+    this.cards.set(webhook.id, card);
+    card.show();
+    this.watcher.observe(card.root);
+    return card;
+  }
+
+  async refresh() {
+    const began = new Map([...this.cards].map(([id, card]) => [id, card.turn]));
+    const { all } = await listAll("webhooks");
+    const listed = new Set(all.map(({ id }) => id));
+    for (const id of [...this.cards.keys()]) {
+      /* One that was made while the list was on its way is not on it. */
+      if (!listed.has(id) && began.has(id)) this.forget(id);
+    }
+    for (const webhook of all) {
+      const card = this.cards.get(webhook.id);
+      if (!card) this.put(webhook);
+      else if (card.turn === began.get(webhook.id)) card.take(webhook);
+    }
+    this.isRead = true;
+    this.arrange();
+    const due = [...this.cards.values()].filter(card => card.isOpen || card.isOnScreen && (card.state !== "open" || card.message.hasChildNodes()));
+    const work = async () => {
+      for (let card = due.shift(); card; card = due.shift()) await card.load().catch(error => { if (error.status !== 404) throw error; });
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    this.arrange();
+  }
+
+  /* The worst first, then by creation, as the list has them. What is open, or has the focus, stays where it is. */
+  arrange() {
+    const counts = {};
+    const cards = [...this.cards.values()];
+    for (const card of cards) {
+      counts[card.state] = (counts[card.state] ?? 0) + 1;
+      if (!card.isOpen && !card.root.contains(document.activeElement) || card.rank === undefined) card.rank = STATES.indexOf(card.state);
+    }
+    cards.sort((a, b) => a.rank - b.rank || (a.webhook.created_at < b.webhook.created_at ? -1 : a.webhook.created_at > b.webhook.created_at ? 1 : 0));
+    const said = STATES.filter(state => counts[state]).map(state => t().count[state](counts[state])).join(", ");
+    if (this.summary.textContent !== said) this.summary.textContent = said;
+    const wanted = this.search.value.trim().toLowerCase();
+    const state = this.filter.value;
+    const seeks = Boolean(wanted || state);
+    const shown = cards.filter(({ webhook, state: mine }) => (!state || mine === state) && `${webhook.url}\n${webhook.description ?? ""}`.toLowerCase().includes(wanted));
+    this.found.textContent = seeks ? t().found(shown.length) : "";
+    const well = seeks ? [] : shown.filter(card => card.rank === STATES.length - 1);
+    const folds = well.length > HEALTHY;
+    place(this.list, shown.filter(card => !well.includes(card)));
+    place(this.others, folds && !this.showsHealthy ? well.filter(card => card.isOpen) : well);
+    this.healthy.hidden = !folds;
+    this.healthy.setAttribute("aria-expanded", `${this.showsHealthy}`);
+    this.healthy.textContent = t().healthy(well.length);
+    this.none.hidden = !this.isRead || cards.length > 0;
+  }
+
+  openNew() {
+    const close = () => { this.place.replaceChildren(); this.add.focus(); };
+    const form = webhookForm("new-webhook", null, {
+      cancel: close,
+      send: async given => {
+        const { secret, ...webhook } = await call("POST", "webhooks", given);
+        this.place.replaceChildren();
+        const card = this.put(webhook);
+        card.rank = -1;
+        card.unfold(true);
+        this.arrange();
+        card.say(x => x.created);
+        card.showSecret(secret);
+      },
+    });
+    this.place.replaceChildren(form.root);
+    form.focus();
+  }
+
+  openOne(id) {
+    const card = this.cards.get(id);
+    if (!card) return;
+    card.unfold(true);
+    this.arrange();
+    card.root.scrollIntoView();
+    card.name.focus();
+  }
+}
+
+/* Puts cards in order, and moves only those that are elsewhere. */
+function place(parent, cards) {
+  const wanted = new Set(cards.map(({ root }) => root));
+  for (const node of [...parent.children]) if (!wanted.has(node)) node.remove();
+  cards.forEach(({ root }, i) => { if (parent.children[i] !== root) parent.insertBefore(root, parent.children[i] ?? null); });
+}

@@ -1,0 +1,153 @@
+//! The message just below the URL, in each situation, in both languages, in the reader's time zone.
+
+use carteiro_clock::testing;
+use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::{Account, Bundle, Webhook, blocks};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Browser, clock, enter};
+
+const SAO_PAULO: &str = "America/Sao_Paulo";
+const MANAUS: &str = "America/Manaus";
+
+/// Half past three in the afternoon in São Paulo, half past two in Manaus: a block of four hours ends today in both.
+const AFTERNOON: &str = "2026-11-24T18:30:00Z";
+
+/// A webhook at a receiver that refuses everything, blocked at the third failure, of these types.
+async fn refused(bundle: &Bundle, account: &Account, path: &str, settings: &Value) -> Webhook {
+    bundle.receiver.set_behaviour(path, Behaviour::from(StatusCode::SERVICE_UNAVAILABLE));
+    let mut given = json!({"url": bundle.receiver.url(path), "threshold": 3});
+    given.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    bundle.webhook_with(account, given).await
+}
+
+async fn until_blocked(bundle: &Bundle, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
+    blocks::until(&bundle.client, account, webhook, item_type, blocks::is_blocked).await
+}
+
+#[tokio::test]
+async fn a_block_is_worded_in_the_readers_time_zone_and_language() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start_on(testing::clock_at(AFTERNOON), []).await;
+    let account = bundle.account().await;
+    let webhook = refused(&bundle, &account, "/um", &json!({"items": ["message", "event"]})).await;
+    bundle.send_many(&account, "message", 12).await;
+    blocks::until_held(&bundle.client, &account, &webhook, "message", 12).await;
+    let status = until_blocked(&bundle, &account, &webhook, "message").await;
+
+    let message = format!("#webhook-{} .message", webhook.id);
+    for (zone, hours) in [(SAO_PAULO, -3), (MANAUS, -4)] {
+        let [since, until] = ["blocked_at", "blocked_until"].map(|name| clock(&status[name], hours));
+        enter(&browser, &bundle, &account, zone, &json!({"language": "pt-BR"})).await;
+        let ends = format!("bloqueado desde hoje às {since}, até hoje às {until}, em ");
+        for text in [
+            "O envio de mensagens para esta URL está ",
+            &ends,
+            "Ela falhou 3 vezes seguidas.",
+            "Última falha: a URL respondeu com o status 503.",
+            &format!("12 itens guardados; serão entregues, em ordem de chegada, a partir das {until}."),
+            "O envio de registros de eventos continua.",
+            "Se a mesma URL já voltou a funcionar, desbloqueie.",
+        ] {
+            browser.until(&message, text).await;
+        }
+        let left = browser.text(&message).await;
+        assert!(
+            ["em 4\u{a0}h", "em 3\u{a0}h\u{a0}5"].iter().any(|left_over| left.contains(left_over)),
+            "{left}"
+        );
+        browser.click("[data-language=en]").await;
+        for text in [
+            "Sending messages to this URL has been ",
+            &format!("blocked since today at {since}, until today at {until}, in "),
+            "12 items are held; they will be delivered, in order of arrival, ",
+            "Sending events goes on.",
+            "If the same URL works again, unblock.",
+        ] {
+            browser.until(&message, text).await;
+        }
+        browser.click("[data-language='pt-BR']").await;
+        browser.until("#title", "Integrações").await;
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn each_other_situation_has_its_own_message_and_ways_out() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start_on(testing::clock_at(AFTERNOON), []).await;
+    let account = bundle.account().await;
+    let alone = refused(&bundle, &account, "/so", &json!({"items": ["message"]})).await;
+    let both = refused(&bundle, &account, "/ambos", &json!({"items": ["message", "event"]})).await;
+    let drops =
+        refused(&bundle, &account, "/descarta", &json!({"items": ["message"], "while_blocked": "discard"}))
+            .await;
+    let failing =
+        refused(&bundle, &account, "/falha", &json!({"items": ["contact"], "threshold": 1000})).await;
+    let off = bundle
+        .webhook_with(&account, json!({"url": bundle.receiver.url("/desligado"), "items": ["message"]}))
+        .await;
+    let path = format!("/webhooks/{}", off.id);
+    assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await.status, 200);
+    bundle.receiver.set_behaviour("/fim", Answer::status(StatusCode::GONE));
+    let gone = bundle
+        .webhook_with(&account, json!({"url": bundle.receiver.url("/fim"), "items": ["message"]}))
+        .await;
+    bundle.send_many(&account, "message", 6).await;
+    bundle.send_many(&account, "event", 6).await;
+    bundle.send_many(&account, "contact", 1).await;
+    for (webhook, item_type) in
+        [(&alone, "message"), (&both, "message"), (&both, "event"), (&drops, "message")]
+    {
+        until_blocked(&bundle, &account, webhook, item_type).await;
+    }
+    blocks::until_held(&bundle.client, &account, &off, "message", 6).await;
+    blocks::until_held(&bundle.client, &account, &gone, "message", 6).await;
+
+    enter(&browser, &bundle, &account, SAO_PAULO, &json!({})).await;
+    let held = "6 itens guardados; serão entregues, em ordem de chegada, quando o webhook for habilitado.";
+    let said: [(&Webhook, &[&str], &[&str]); 6] = [
+        (&alone, &["O envio de mensagens para esta URL está bloqueado"], &["mend", "unblock"]),
+        (&both, &["O envio de mensagens para", "O envio de registros de eventos para"], &["mend", "unblock"]),
+        (&drops, &["O que chega durante o bloqueio é descartado"], &["mend", "unblock"]),
+        (&failing, &["O último envio de contatos para esta URL falhou."], &["mend"]),
+        (&off, &["foi desabilitado por quem cuida dele. Nada é enviado.", held], &["enable"]),
+        (&gone, &["a URL respondeu que não existe mais (status 410)", held], &["mend", "enable"]),
+    ];
+    for (webhook, texts, ways) in said {
+        let message = format!("#webhook-{} .message", webhook.id);
+        for text in texts {
+            browser.until(&message, text).await;
+        }
+        for way in ["mend", "unblock", "enable"] {
+            let found = browser.count(&format!("{message} [data-action={way}]")).await;
+            assert_eq!(found == 1, ways.contains(&way), "{way}: {}", browser.text(&message).await);
+        }
+    }
+    for lonely in [&alone, &both, &drops] {
+        let message = browser.text(&format!("#webhook-{} .message", lonely.id)).await;
+        assert!(!message.contains("continua"), "no other type goes on: {message}");
+    }
+    // Trouble comes first, the worst before; what is as bad stays in the order of creation.
+    let order = browser
+        .value("[...document.querySelectorAll('#webhooks article')].map(one => one.dataset.state)")
+        .await;
+    assert_eq!(order, json!(["blocked", "blocked", "blocked", "failing", "disabled", "disabled"]));
+    browser.until("#summary", "3 bloqueados, 1 com falhas, 2 desabilitados").await;
+    browser.click("[data-language=en]").await;
+    browser.until(&format!("#webhook-{} .message", gone.id), "no longer exists (status 410)").await;
+    browser
+        .until(&format!("#webhook-{} .message", drops.id), "What comes during the block is discarded")
+        .await;
+    browser.until("#summary", "3 blocked, 1 failing, 2 disabled").await;
+
+    // A reply that is due in half an hour is told, and that it needs nobody.
+    bundle.receiver.set_behaviour("/falha", Behaviour::default());
+    assert_eq!(browser.violations().await, Vec::<String>::new());
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
