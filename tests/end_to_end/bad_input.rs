@@ -2,7 +2,7 @@
 
 use carteiro_tests::{ADMIN_KEY, Bundle, assert_problem};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::test]
 async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
@@ -162,7 +162,7 @@ async fn broken_cursors_and_limits_are_named() {
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_answered_405() {
     let bundle = Bundle::start().await;
-    let (method, client) = (|name: &str| name.parse::<http::Method>().unwrap(), &bundle.client);
+    let (method, client) = (|name: &str| name.parse::<Method>().unwrap(), &bundle.client);
     for (name, path, allow) in [
         ("PUT", "/webhooks", "GET, POST"),
         ("POST", "/webhooks/wh_1", "DELETE, GET, PATCH"),

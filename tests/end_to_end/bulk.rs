@@ -35,7 +35,7 @@ async fn lines_stand_alone_and_are_answered_in_their_order() {
         assert_eq!(delivery.body, bytes);
     }
     for wrong in [&results[1], &results[3]] {
-        assert_eq!(wrong["error"]["type"], "/docs/problems#invalid", "{wrong}");
+        assert_eq!(wrong["error"]["type"], "/docs/problems/invalid", "{wrong}");
     }
     bundle.stop().await;
 }
@@ -105,7 +105,7 @@ async fn a_repeat_of_a_lines_key_in_a_request_gets_the_same_answer() {
     assert_eq!(first, again);
     let results = first["results"].as_array().unwrap();
     assert_eq!(results[0], results[1]);
-    assert_eq!(results[2]["error"]["type"], "/docs/problems#idempotency-conflict");
+    assert_eq!(results[2]["error"]["type"], "/docs/problems/idempotency-conflict");
     assert_ne!(results[0]["id"], results[3]["id"]);
     assert!(results[3]["id"] != Value::Null);
     bundle.receiver.wait_for_count("/all", 2, SOON).await.unwrap();

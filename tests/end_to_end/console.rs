@@ -2,7 +2,7 @@
 
 use carteiro_tests::{ADMIN_KEY, Account, Bundle};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(crate) use browser::Browser;
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use carteiro_tests::{ADMIN_KEY, Bundle, tools, workspace};
 use http::Method;
+use serde_json::{Value, json};
 
 use crate::generated_clients::{ended, succeeds};
 
@@ -46,6 +47,15 @@ async fn generated_calls_are_answered_as_described() {
     let counted = said.lines().find(|line| line.contains("generated")).unwrap_or_default();
     println!("{} in {:?}", counted.trim(), began.elapsed());
 
+    // A fault is seen: an answer that is not described.
+    let mut faulty: Value = serde_json::from_str(&description).unwrap();
+    let list = faulty["paths"]["/webhooks"]["get"].clone();
+    faulty["paths"] = json!({"/webhooks": {"get": list}});
+    assert!(
+        faulty["paths"]["/webhooks"]["get"]["responses"].as_object_mut().unwrap().remove("422").is_some()
+    );
+    let said = compared(&bundle, &python, &faulty.to_string()).await.unwrap_err();
+    assert!(said.contains("Undocumented HTTP status code") && said.contains("422"), "{said}");
     bundle.stop().await;
 }
 
@@ -66,5 +76,15 @@ async fn the_linter_finds_nothing_in_the_description() {
     };
     succeeds(lint()).await;
 
+    // A fault is seen: an example that is not of its schema.
+    let mut faulty = description.json();
+    let body = &mut faulty["paths"]["/accounts"]["post"]["requestBody"]["content"]["application/json"];
+    assert!(body["example"]["name"].is_string(), "{body}");
+    body["example"]["name"] = json!(5);
+    std::fs::write(&path, faulty.to_string()).unwrap();
+    let (_, output) = ended(lint()).await;
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("no-invalid-media-type-examples"), "{said}");
     bundle.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use carteiro_core::problem::KINDS;
+use carteiro_core::problem::Problem;
 use carteiro_tests::{Bundle, tools};
 use http::Method;
 use serde_json::{Value, json};
@@ -140,16 +140,19 @@ async fn a_browser_shows_what_each_problem_means_in_both_languages() {
     let bundle = Bundle::start().await;
     let api = bundle.stack.addresses().api.clone();
     browser.open(&format!("{api}/docs/problems")).await;
-    for kind in KINDS {
-        browser.until(&format!("#{} h2", kind.name), kind.name).await;
+    for kind in Problem::KINDS {
+        browser.until(&format!("#{} h2 a", kind.name), kind.name).await;
     }
-    browser.open(&format!("{api}/docs/problems#invalid")).await;
-    browser.until("#invalid [lang=en]", "Some fields are not valid").await;
-    browser.until("#invalid [lang=pt-BR]", "Alguns campos não são válidos").await;
-    let top = browser.value("document.getElementById('invalid').getBoundingClientRect().top").await;
-    assert!(top.as_f64().unwrap().abs() < 50.0, "{top}");
+    assert_eq!(violations(&browser, &modules).await, Vec::<String>::new());
+
+    // A problem's type leads to its page.
+    let wrong = bundle.client.get("/webhooks?limt=1", &bundle.account().await.key).await.json();
+    browser.open(&format!("{api}{}", wrong["type"].as_str().unwrap())).await;
+    browser.until("[lang=en]", "Some fields are not valid").await;
+    browser.until("[lang=pt-BR]", "Alguns campos não são válidos").await;
     let back = browser.value("[...document.querySelectorAll('header a')].map(one => one.href)").await;
-    assert_eq!(back, json!([format!("{api}/docs")]));
+    assert_eq!(back, json!([format!("{api}/docs/problems"), format!("{api}/docs")]));
+    assert_eq!(bundle.client.request(Method::GET, "/docs/problems/nothing", &[], "").await.status, 404);
     for scheme in ["light", "dark"] {
         prefers(&browser, scheme).await;
         assert_eq!(violations(&browser, &modules).await, Vec::<String>::new(), "{scheme}");

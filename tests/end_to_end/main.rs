@@ -5,6 +5,7 @@
 mod account_limits;
 mod acts;
 mod ads;
+mod alerts;
 mod attempts;
 mod aws_clients;
 mod bad_input;
@@ -38,6 +39,7 @@ mod neighbours;
 mod networks;
 mod operator_faults;
 mod operator_view;
+mod overview;
 mod page_freshness;
 mod page_tokens;
 mod pages;

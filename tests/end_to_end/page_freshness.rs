@@ -9,6 +9,7 @@ use carteiro_tests::{Account, Bundle, dynamodb};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::alerts::{confirmed_email, told};
 use crate::networks::{SECRETS, arrived, push_of, pushed};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -93,6 +94,7 @@ async fn a_page_shows_how_fresh_its_things_are_by_kind() {
 #[tokio::test]
 async fn a_silent_page_is_told_of_once_until_something_comes() {
     let (bundle, account, page) = connected().await;
+    confirmed_email(&bundle, &account, "ana@example.com").await;
     // Its habit: something each twelve hours, for ten days.
     let last = Hour::of(now(&bundle));
     for nth in 0..20 {
@@ -123,6 +125,7 @@ async fn a_silent_page_is_told_of_once_until_something_comes() {
     let notice = &notices(&bundle)[0];
     assert_eq!((&notice["type"], &notice["data"]["page"]), (&json!("page.silent"), &json!(page)));
     assert_eq!(notice["data"]["usual_hours"], 12);
+    assert_eq!(told(&bundle, "ana@example.com", "em silêncio").len(), 1, "people are told once, too");
 
     bundle.networks.publish(Network::Facebook, PAGE, Thing::post("de volta")).unwrap();
     bundle.advance(Duration::from_secs(900)).await;

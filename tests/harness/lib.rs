@@ -133,6 +133,7 @@ pub fn parameters<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTre
     let mut parameters = BTreeMap::from([
         ("AdminKeySha256".to_owned(), hash),
         ("AllowedPrivateTargets".to_owned(), "127.0.0.0/8".to_owned()),
+        ("AlertSender".to_owned(), "carteiro@example.com".to_owned()),
         // Most tests push to pages that nobody has asked about yet.
         ("PushesNeedProof".to_owned(), "false".to_owned()),
     ]);
@@ -360,7 +361,7 @@ pub fn assert_problem(reply: &Reply, status: u16, kind: &str) -> Value {
     assert_eq!(reply.status, status, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{}", reply.text());
     let problem = reply.json();
-    assert_eq!(problem["type"], format!("/docs/problems#{kind}"), "{problem}");
+    assert_eq!(problem["type"], format!("/docs/problems/{kind}"), "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
     assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");

@@ -23,7 +23,7 @@ class Client:
             return operation(*path, **named)
         except carteiro_client.ApiException as error:
             problem = error.data
-            raise Refused(problem.status, problem.type, [one.field for one in problem.errors or []]) from error
+            raise Refused(problem.status, problem.type, [one.var_field for one in problem.errors or []]) from error
 
     def create_account(self, name):
         account = self.call(self.accounts.create_account, AccountRequest(name=name))

@@ -1,10 +1,13 @@
 //! Wiring: makes the tables and queues of a function from its settings.
 
+use aws_credential_types::provider::SharedCredentialsProvider;
+
 use crate::queues::deliver::DeliverQueue;
 use crate::queues::poll::PollQueue;
 use crate::queues::work::WorkQueue;
 use crate::runtime::aws;
 use crate::runtime::settings::{SettingsReader, environment};
+use crate::tables::alerts::AlertRows;
 use crate::tables::attempts::AttemptTable;
 use crate::tables::config::ConfigTable;
 use crate::tables::freshness::FreshnessRows;
@@ -57,6 +60,7 @@ macro_rules! queues {
 }
 
 tables! {
+    AlertRows: "STREAK_TABLE",
     AttemptTable: "ATTEMPT_TABLE",
     ConfigTable: "CONFIG_TABLE",
     DeadRows: "DEAD_TABLE",
@@ -80,6 +84,7 @@ pub struct Wiring<'a> {
     pub settings: SettingsReader<'a>,
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
+    credentials: Option<SharedCredentialsProvider>,
 }
 
 impl<'a> Wiring<'a> {
@@ -90,13 +95,19 @@ impl<'a> Wiring<'a> {
         dynamodb: aws_sdk_dynamodb::Client,
         sqs: aws_sdk_sqs::Client,
     ) -> Self {
-        Self { settings, dynamodb, sqs }
+        Self { settings, dynamodb, sqs, credentials: None }
     }
 
     /// A table, by the name in its setting.
     #[must_use]
     pub fn table<T: Table>(&mut self) -> T {
         T::named(self.dynamodb.clone(), self.settings.text(T::SETTING))
+    }
+
+    /// The function's own credentials.
+    #[must_use]
+    pub fn credentials(&self) -> Option<SharedCredentialsProvider> {
+        self.credentials.clone()
     }
 
     /// A queue, by the URL in this setting.
@@ -111,6 +122,7 @@ impl Wiring<'static> {
     pub async fn of_environment() -> Self {
         let aws = aws::config(&environment).await;
         let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&aws), aws_sdk_sqs::Client::new(&aws));
-        Self::new(SettingsReader::new(&environment), dynamodb, sqs)
+        let credentials = aws.credentials_provider();
+        Self { credentials, ..Self::new(SettingsReader::new(&environment), dynamodb, sqs) }
     }
 }

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use carteiro_adapters::http::mail::SesAddress;
 use carteiro_adapters::http::network_client::Addresses;
 use carteiro_adapters::runtime::settings::{SettingsError, SettingsReader};
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
+use carteiro_core::alert::AlertSender;
 use carteiro_core::browser::FrameAncestors;
 use carteiro_core::own_hosts::OwnHosts;
 use carteiro_networks::poll::settings::NetworkSettings;
@@ -83,6 +85,8 @@ fn of_values(parameters: &Parameters) -> Vec<String> {
     reader.parsed::<OwnHosts>("OWN_HOSTS");
     reader.parsed::<FrameAncestors>("CONSOLE_FRAME_ANCESTORS");
     Addresses::read(&mut reader);
+    reader.parsed::<AlertSender>("ALERT_SENDER");
+    reader.parsed::<SesAddress>("SES_BASE_URL");
     let SettingsError(wrong) = match reader.finish(Some(())) {
         Ok(()) => return Vec::new(),
         Err(error) => error,
@@ -157,6 +161,7 @@ mod tests {
             ("Version", "1.2.3"),
             ("Architecture", "arm64"),
             ("AlarmDeadItems", "1"),
+            ("AlertSender", ""),
             ("AllowedPrivateTargets", ""),
             ("AttemptLogDays", "14"),
             ("AttemptSeconds", "15"),
@@ -177,6 +182,7 @@ mod tests {
             ("PushBaseUrl", ""),
             ("PushesNeedProof", "true"),
             ("RetentionDays", "14"),
+            ("SesBaseUrl", "https://email.us-east-1.amazonaws.com"),
             ("SlowConcurrency", "2"),
             ("YoutubeHubUrl", "https://hub.example/subscribe"),
         ]
@@ -211,6 +217,7 @@ mod tests {
             &[("MetaVerifyTokenGiven", "true"), ("MetaAppSecretsGiven", "true")],
             &[("MetaVerifyTokenGiven", "false")],
             &[("BlockSeconds", "86399"), ("RetentionDays", "1")],
+            &[("AlertSender", "alerts@example.com"), ("SesBaseUrl", "http://127.0.0.1:3005/ses")],
         ] {
             assert_eq!(faults_with(changes), Vec::<String>::new(), "{changes:?}");
         }
@@ -262,6 +269,12 @@ mod tests {
                 "x",
                 "AdminKeySha256 is malformed: 64 lower-case hexadecimal digits are expected",
             ),
+            (
+                "AlertSender",
+                "Carteiro <a@example.com>",
+                "AlertSender is malformed: an e-mail address such as",
+            ),
+            ("SesBaseUrl", "http://ses.example", "SesBaseUrl is malformed: an https URL is expected"),
             ("PushesNeedProof", "yes", "PushesNeedProof is malformed: "),
             ("XClientSecretGiven", "true", "XClientSecret is given without XClientId: "),
             ("GoogleClientSecretGiven", "true", "GoogleClientSecret is given without GoogleClientId: "),

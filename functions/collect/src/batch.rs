@@ -9,7 +9,7 @@ use carteiro_adapters::tables::streak::StreakKey;
 use serde_json::Value;
 
 use crate::context::{Collect, CollectError, Progress};
-use crate::{bury, dispatch, move_due, plan, polls, share};
+use crate::{alerts, bury, dispatch, move_due, plan, polls, share};
 
 /// A batch of work has `Records`; everything else is a tick.
 pub(crate) async fn handle(
@@ -47,6 +47,13 @@ async fn work(collect: &Collect, event: SqsEvent, clock: InvocationClock) -> Sqs
             Ok(Work::Notify { account, webhook, revision, item_type }) => {
                 let key = StreakKey { account, webhook, revision, item_type };
                 collect.notifier.notify(&key, clock).await.map(|_| Progress::Done).map_err(CollectError::from)
+            }
+            Ok(Work::Alert { account, alert, notice, body, tries }) => {
+                let told = alerts::Told { account, alert, notice, body, tries };
+                alerts::send(collect, told, clock).await
+            }
+            Ok(Work::ConfirmAlert { account, alert, tries }) => {
+                alerts::send_code(collect, account, alert, tries, clock).await
             }
             Ok(Work::Dispatch { shard }) => dispatch::shard(collect, shard, clock).await,
             Ok(Work::BuryDeadLetters) => bury::dead_letters(collect, clock).await,

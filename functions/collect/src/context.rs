@@ -17,11 +17,13 @@ use carteiro_adapters::tables::waiting::dead::DeadRows;
 use carteiro_adapters::tables::waiting::work_share::WorkShare;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::retention::Retention;
+use carteiro_services::alerts::Alerter;
 use carteiro_services::dispatch::Dispatcher;
 use carteiro_services::freshness::FreshnessLog;
 use carteiro_services::notify::Notifier;
 use carteiro_services::page_tokens::PageNotifier;
 
+use crate::alerts::Alerting;
 use crate::apps::Apps;
 use crate::polls::{Polls, Pushes};
 
@@ -37,6 +39,7 @@ pub(crate) struct Collect {
     pub(crate) work: WorkQueue,
     pub(crate) shares: WorkShare,
     pub(crate) notifier: Notifier,
+    pub(crate) alerting: Alerting,
     pub(crate) dispatcher: Dispatcher,
     /// When things of pages were dispatched.
     pub(crate) habits: FreshnessRows,
@@ -63,10 +66,14 @@ impl Collect {
         let tables = PageTables { tokens: wiring.table(), polls: wiring.table() };
         let deliveries: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
         let dead_letters = wiring.queue("DELIVER_DEAD_QUEUE_URL");
-        let work = wiring.queue("WORK_QUEUE_URL");
+        let work_queue: WorkQueue = wiring.queue("WORK_QUEUE_URL");
         let poll_queue = wiring.queue("POLL_QUEUE_URL");
-        let (networks, addresses) = wiring.settings.finish(networks.zip(addresses))?;
-        let page_notifier = PageNotifier { config: config.clone(), queue: deliveries.clone() };
+        let alerting = Alerting::read(&mut wiring);
+        let read = networks.zip(addresses).zip(alerting);
+        let ((networks, addresses), alerting) = wiring.settings.finish(read)?;
+        let alerts = Alerter { config: config.clone(), work: work_queue.clone() };
+        let page_notifier =
+            PageNotifier { config: config.clone(), queue: deliveries.clone(), alerts: alerts.clone() };
         let polls = Polls {
             tables,
             queue: poll_queue,
@@ -91,8 +98,10 @@ impl Collect {
                 config: config.clone(),
                 streaks: streaks.clone(),
                 queue: deliveries.clone(),
+                alerts,
                 rule,
             },
+            alerting,
             config,
             streaks,
             held,
@@ -100,7 +109,7 @@ impl Collect {
             ticks,
             deliveries,
             dead_letters,
-            work,
+            work: work_queue,
             shares,
             retention,
             minutes,

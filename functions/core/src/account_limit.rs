@@ -1,4 +1,4 @@
-//! How many webhooks, pages and keys an account may have.
+//! How many webhooks, pages, keys and alerts an account may have.
 //!
 //! An account's row counts each kind, and a creation adds one in the transaction that stores what is created, on
 //! condition that the limit is not reached. So creations at the same time never pass the limit together.
@@ -7,6 +7,7 @@
 //! one during a rollout). [`correction`] says what to store then; whoever stores it does so on condition that nothing
 //! was created or deleted since the count was read.
 
+use crate::alert::MAX_ALERTS_PER_ACCOUNT;
 use crate::problem::{FieldError, Problem};
 use crate::webhook::MAX_WEBHOOKS_PER_ACCOUNT;
 
@@ -25,6 +26,8 @@ pub enum Limited {
     Pages,
     /// API keys.
     Keys,
+    /// Addresses that alerts go to.
+    Alerts,
 }
 
 impl Limited {
@@ -35,6 +38,7 @@ impl Limited {
             Self::Webhooks => "webhooks",
             Self::Pages => "pages",
             Self::Keys => "keys",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -45,6 +49,7 @@ impl Limited {
             Self::Webhooks => MAX_WEBHOOKS_PER_ACCOUNT,
             Self::Pages => MAX_PAGES_PER_ACCOUNT,
             Self::Keys => MAX_KEYS_PER_ACCOUNT,
+            Self::Alerts => MAX_ALERTS_PER_ACCOUNT,
         }
     }
 
@@ -87,9 +92,12 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_there_is_too_much_of() {
-        for (limited, field) in
-            [(Limited::Webhooks, "webhooks"), (Limited::Pages, "pages"), (Limited::Keys, "keys")]
-        {
+        for (limited, field) in [
+            (Limited::Webhooks, "webhooks"),
+            (Limited::Pages, "pages"),
+            (Limited::Keys, "keys"),
+            (Limited::Alerts, "alerts"),
+        ] {
             let problem = limited.problem();
             assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, field));
             assert!(problem.detail.contains(&limited.most().to_string()), "{}", problem.detail);

@@ -100,6 +100,11 @@ id!(
     "item_"
 );
 id!(
+    /// An address that alerts go to.
+    AlertId,
+    "alert_"
+);
+id!(
     /// A replay of dead items. Ids sort by when they were made.
     ReplayId,
     "rep_"

@@ -16,6 +16,7 @@
 //! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
 //!   [`retention`] how long.
 //! - **Shares and limits**: [`account_limit`], [`work_share`], [`test_share`], [`hop`].
+//! - **What people are told**: [`alert`].
 //! - **What the operator sees**: [`metrics`].
 //! - **The API's forms**: [`id`], [`key`], [`idempotency`], [`field`], [`problem`], [`ndjson`], [`cursor`], [`mask`].
 //! - **Entry to the console**: [`session`] has links, sessions and roles, [`browser`] cookies and who causes a request.
@@ -24,6 +25,7 @@ pub mod account_limit;
 pub mod activity;
 pub mod address;
 pub mod admission;
+pub mod alert;
 pub mod attempt_log;
 pub mod attempt_order;
 pub mod browser;

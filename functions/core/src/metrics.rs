@@ -52,11 +52,15 @@ pub enum Metric {
     TokensDead,
     /// Faults at a network that only the operator can mend, when one begins and once a day while it lasts.
     OperatorFaults,
+    /// Alerts that were sent to people.
+    AlertsSent,
+    /// Tries to send people an alert or a code that failed.
+    AlertsFailed,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Accepted,
         Self::Pushed,
         Self::Delivered,
@@ -74,6 +78,8 @@ impl Metric {
         Self::NetworkNoAnswer,
         Self::TokensDead,
         Self::OperatorFaults,
+        Self::AlertsSent,
+        Self::AlertsFailed,
     ];
 
     /// Whether a metric filter of the template takes it from the line, by its name. A line is paid by its bytes, and with
@@ -104,6 +110,8 @@ impl Metric {
             Self::NetworkNoAnswer => "NetworkNoAnswer",
             Self::TokensDead => "TokensDead",
             Self::OperatorFaults => "OperatorFaults",
+            Self::AlertsSent => "AlertsSent",
+            Self::AlertsFailed => "AlertsFailed",
         }
     }
 }

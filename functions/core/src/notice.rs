@@ -404,7 +404,7 @@ mod tests {
             assert_eq!(body["type"], "webhook.disabled");
             let mut last_error: Json = serde_json::from_str(error).unwrap();
             last_error["at"] = json!("2026-11-21T12:00:00.000Z");
-            last_error["message"] = json!(message::failure(FailureKind::Status, Some(410)));
+            last_error["message"] = json!(crate::message::failure(FailureKind::Status, Some(410)));
             assert_eq!(
                 body["data"],
                 json!({

@@ -23,7 +23,7 @@ impl FieldError {
 /// A problem, as the answer's body. It holds nothing that its reader must not see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Names the kind, for programs, and leads to its description: `/docs/problems#<kind>`.
+    /// Names the kind, for programs, and leads to its description: `/docs/problems/<kind>`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind, for people.
@@ -50,12 +50,12 @@ pub struct Problem {
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Where the kinds of problems are described: a path of the API, followed by a kind's name.
-pub const DESCRIPTIONS: &str = "/docs/problems#";
+pub const DESCRIPTIONS: &str = "/docs/problems/";
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// Its name: the last part of its address.
+    /// Its name: the last part of a problem's `type`.
     pub name: &'static str,
     /// The HTTP status.
     pub status: u16,
@@ -73,10 +73,11 @@ impl Kind {
 
 macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $kind:literal, $title:literal;)*) => {
-        /// All kinds of problems.
-        pub const KINDS: &[Kind] = &[$(Kind { name: $kind, status: $status, title: $title }),*];
-
         impl Problem {
+            /// All kinds that there are.
+            pub const KINDS: &'static [Kind] =
+                &[$(Kind { name: $kind, status: $status, title: $title }),*];
+
             $(
                 $(#[$doc])*
                 pub fn $name(detail: impl Into<String>) -> Self {
@@ -133,6 +134,10 @@ problems! {
     invalid = 422, "invalid", "Some fields are not valid";
     /// An idempotency key that was used for other bytes.
     idempotency_conflict = 422, "idempotency-conflict", "The idempotency key was used for another item";
+    /// A code that is not the one that was sent.
+    code_wrong = 422, "code-wrong", "The code is wrong";
+    /// No code is good: it is over, was tried too often, or was not sent yet.
+    code_over = 422, "code-over", "The code is no longer good";
     /// More requests of an account than its share.
     too_many_requests = 429, "too-many-requests", "Too many at once";
     /// Our own fault.
@@ -173,7 +178,7 @@ mod tests {
         ]);
         let json = serde_json::to_value(&problem).unwrap();
         assert_eq!(json["status"], 422);
-        assert_eq!(json["type"], "/docs/problems#invalid");
+        assert_eq!(json["type"], "/docs/problems/invalid");
         assert_eq!(json["detail"], "not valid: url, items");
         assert_eq!(json["errors"][1]["field"], "items");
         let full = serde_json::to_value(Problem::invalid_field("webhooks", "100 at most")).unwrap();

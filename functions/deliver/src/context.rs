@@ -15,6 +15,7 @@ use carteiro_adapters::wiring::Wiring;
 use carteiro_core::retention::Retention;
 use carteiro_core::slow::DeadHosts;
 use carteiro_core::streak::Rule;
+use carteiro_services::alerts::Alerter;
 use carteiro_services::notify::Notifier;
 
 /// Time that settling needs after the attempts. No attempt starts unless its deadline and this remain.
@@ -61,8 +62,9 @@ impl Deliver {
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
+        let alerts = Alerter { config: config.clone(), work: wiring.queue("WORK_QUEUE_URL") };
         let notifier =
-            Notifier { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), rule };
+            Notifier { config: config.clone(), streaks: streaks.clone(), queue: queue.clone(), alerts, rule };
         let (held, dead, attempts) = (wiring.table(), wiring.table(), wiring.table());
         let slow_queue = wiring.queue("SLOW_QUEUE_URL");
         let (private_targets, own_hosts) = wiring.settings.finish(private_targets.zip(own_hosts))?;

@@ -114,9 +114,9 @@ fn shown(account: Account) -> answers::Account {
         ),
     ),
 )]
-// Deletes an account: it is closed, and its keys and sessions go first, so that nobody adds to it; then its pages, so that nothing
-// more comes in, with their tokens; then its webhooks with their held and dead items; its own row last. The next
-// deletion finishes one that was cut short.
+// Deletes an account: it is closed, and its keys and sessions go first, so that nobody adds to it; then its pages, so
+// that nothing more comes in, with their tokens; then its webhooks with their held and dead items, and its alerts; its
+// own row last. The next deletion finishes one that was cut short.
 pub(crate) async fn delete(call: &Call<'_>) -> Response {
     let Call { manage, request, clock, .. } = *call;
     call.admin()?;
@@ -135,6 +135,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Response {
         manage.config.delete_webhook(&account, &webhook.id).await?;
         dropped += webhooks::drop_waiting(manage, &webhook, clock).await?;
     }
+    manage.config.delete_all_alerts(&account).await?;
     manage.config.drop_places(&account).await?;
     manage.config.delete_account_row(&account).await?;
     Ok(json(200, &dropped.view()))

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use carteiro_core::account_limit::Limited;
 use carteiro_core::activity::MAX_HOURS;
 use carteiro_core::address::{MAX_URL_BYTES, WebhookUrl};
 use carteiro_core::attempt_log::{ItemFate, MAX_EXCERPT_BYTES, ReleaseStep};
@@ -54,6 +55,8 @@ pub(crate) fn bounds() -> Vec<(&'static str, &'static str, Value)> {
     let faults = Network::ALL.len() * OperatorFault::ALL.len();
     let mut bounds = pages.to_vec();
     bounds.extend([
+        ("Alert", "events", json!({"minItems": 1, "uniqueItems": true})),
+        ("AlertList", "data", json!({"maxItems": Limited::Alerts.most()})),
         ("Activity", "data", json!({"maxItems": MAX_HOURS})),
         ("NetworkFaultList", "data", json!({"maxItems": faults})),
         ("Webhook", "items", json!({"minItems": 1, "uniqueItems": true})),

@@ -47,6 +47,8 @@ pub(crate) struct Manage {
     /// The sites that may show the console in a frame.
     pub(crate) frame_ancestors: FrameAncestors,
     pub(crate) region: Option<String>,
+    /// Whether the deployment sends e-mail.
+    pub(crate) sends_email: bool,
     /// The deployment's threshold, where a webhook sets none.
     pub(crate) threshold: u32,
 }
@@ -62,6 +64,7 @@ impl Manage {
         let attempt = settings.attempt_time();
         let (threshold, retention) = (settings.threshold(), settings.retention());
         let region = settings.optional("AWS_REGION");
+        let sends_email = settings.optional("ALERT_SENDER").is_some_and(|sender| !sender.is_empty());
         let (config, sessions) = (wiring.table(), wiring.table());
         let page_tables = PageTables { tokens: wiring.table(), polls: wiring.table() };
         let (inbox, freshness, streaks) = (wiring.table(), wiring.table(), wiring.table());
@@ -90,6 +93,7 @@ impl Manage {
             own_hosts,
             frame_ancestors,
             region,
+            sends_email,
             threshold,
         })
     }

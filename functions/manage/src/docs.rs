@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carteiro_adapters::runtime::http_api::{Failure, answer};
 use carteiro_core::problem::explanation::{self, Explanation, Text};
-use carteiro_core::problem::{KINDS, Kind, Problem};
+use carteiro_core::problem::{Kind, Problem};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
@@ -24,20 +24,21 @@ const STYLE: &str = include_str!("docs/docs.css");
 
 /// Open the reference
 ///
-/// A page for people: this description with search, examples and anchors by `operationId`. No key is needed.
+/// A page for people: this description with search, examples and an anchor for each operation. No key is needed.
 #[utoipa::path(
     get,
     path = "/docs",
     operation_id = "openReference",
     tag = "description",
     security(()),
-    responses((
-        status = 200,
-        description = "The page, which loads this description and nothing else.",
-        body = String,
-        content_type = "text/html",
-        headers(("Content-Security-Policy" = String, description = "Names the page's own script and style.")),
-    )),
+    responses(
+        (
+            status = 200, description = "The page, which loads this description and nothing else.",
+            body = String,
+            headers(("Content-Security-Policy" = String, description = "Names the page's own style, and its script if it has one, by their digests, and allows nothing from elsewhere.")),
+            content_type = "text/html",
+        ),
+    ),
 )]
 pub(crate) fn reference() -> Result<ApiGatewayV2httpResponse, Failure> {
     page("Carteiro: API reference", REFERENCE, Some(SCRIPT))
@@ -52,47 +53,81 @@ pub(crate) fn reference() -> Result<ApiGatewayV2httpResponse, Failure> {
     operation_id = "openProblems",
     tag = "description",
     security(()),
-    responses((
-        status = 200,
-        description = "The page, whole: it loads nothing else.",
-        body = String,
-        content_type = "text/html",
-        headers(("Content-Security-Policy" = String, description = "Names the page's own script and style.")),
-    )),
+    responses(
+        (
+            status = 200, description = "The page, whole: it loads nothing else.",
+            body = String,
+            headers(("Content-Security-Policy" = String, description = "Names the page's own style, and its script if it has one, by their digests, and allows nothing from elsewhere.")),
+            content_type = "text/html",
+        ),
+    ),
 )]
 pub(crate) fn problems() -> Result<ApiGatewayV2httpResponse, Failure> {
     let mut body =
         "<header><h1>Problems</h1><nav aria-label=\"Pages\"><a href=\"../docs\">API reference</a></nav>\
                     </header><main>"
             .to_owned();
-    for kind in KINDS {
-        body.push_str(&article(kind));
+    for kind in Problem::KINDS {
+        let link = format!("<a href=\"problems/{0}\">{0}</a>", kind.name);
+        body.push_str(&article(kind, &format!("<h2>{link}</h2>"), "h3"));
     }
     body.push_str("</main>");
     page("Carteiro: problems", &body, None)
 }
 
-/// What is said of a kind, in both languages.
-fn article(kind: &Kind) -> String {
-    let Kind { name, status, .. } = kind;
-    let mut article = format!(
-        "<article id=\"{name}\" tabindex=\"-1\"><h2>{name} <a class=\"anchor\" href=\"#{name}\" \
-         aria-label=\"Link to {name}\">#</a></h2><p class=\"quiet\">HTTP status {status}</p>"
+/// Open the page of a problem
+///
+/// A page for people: one kind of problem, its cause and what to do, in English and Portuguese. No key is needed.
+#[utoipa::path(
+    get,
+    path = "/docs/problems/{problem}",
+    operation_id = "openProblem",
+    tag = "description",
+    security(()),
+    responses(
+        (
+            status = 200, description = "The page, whole: it loads nothing else.",
+            body = String,
+            headers(("Content-Security-Policy" = String, description = "Names the page's own style, and its script if it has one, by their digests, and allows nothing from elsewhere.")),
+            content_type = "text/html",
+        ),
+    ),
+)]
+pub(crate) fn problem(name: &str) -> Result<ApiGatewayV2httpResponse, Failure> {
+    let Some(kind) = Problem::KINDS.iter().find(|kind| kind.name == name) else {
+        return Err(Problem::not_found("there is no problem of this name").into());
+    };
+    let body = format!(
+        "<header><p><a href=\"../problems\">All problems</a> <a href=\"../../docs\">API reference</a></p></header>\
+         <main>{}</main>",
+        article(kind, &format!("<h1>{}</h1>", kind.name), "h2")
     );
-    if let Some(Explanation { en, pt_br, .. }) = explanation::of(name) {
-        article.push_str(&section("en", ["Cause", "What to do"], en));
-        article.push_str(&section("pt-BR", ["Causa", "O que fazer"], pt_br));
+    page(&format!("Carteiro: {}", kind.name), &body, None)
+}
+
+/// What is said of a kind, in both languages, below its heading.
+fn article(kind: &Kind, heading: &str, below: &str) -> String {
+    let mut article =
+        format!("<article id=\"{}\">{heading}<p class=\"quiet\">HTTP status {}</p>", kind.name, kind.status);
+    if let Some(Explanation { en, pt_br, .. }) = explanation::of(kind.name) {
+        for (language, words, text) in
+            [("en", ["Cause", "What to do"], en), ("pt-BR", ["Causa", "O que fazer"], pt_br)]
+        {
+            article.push_str(&section(language, words, text, below));
+        }
     }
     article.push_str("</article>");
     article
 }
 
-fn section(language: &str, [cause, remedy]: [&str; 2], text: &Text) -> String {
-    let [title, said, done] = [text.title, text.cause, text.remedy].map(escaped);
-    format!(
-        "<section lang=\"{language}\"><h3>{title}</h3><p><strong>{cause}.</strong> {said}</p>\
-         <p><strong>{remedy}.</strong> {done}</p></section>"
-    )
+fn section(language: &str, [cause, remedy]: [&str; 2], text: &Text, heading: &str) -> String {
+    let title = escaped(text.title);
+    let mut section = format!("<section lang=\"{language}\"><{heading}>{title}</{heading}>");
+    for (word, said) in [(cause, text.cause), (remedy, text.remedy)] {
+        _ = write!(section, "<p><strong>{word}.</strong> {}</p>", escaped(said));
+    }
+    section.push_str("</section>");
+    section
 }
 
 /// A text as HTML that shows it.
@@ -170,7 +205,7 @@ mod tests {
 
     #[test]
     fn each_policy_names_what_the_page_has_inside_and_nothing_else() {
-        for (page, scripts) in [(reference(), 1), (problems(), 0)] {
+        for (page, scripts) in [(reference(), 1), (problems(), 0), (problem("not-found"), 0)] {
             let policy =
                 page.as_ref().unwrap().headers["content-security-policy"].to_str().unwrap().to_owned();
             let page = text(page);
@@ -197,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_pages_name_nothing_outside_and_make_no_markup_of_texts() {
-        for page in [text(reference()), text(problems())] {
+        for page in [text(reference()), text(problems()), text(problem("invalid"))] {
             for outside in ["://", "src=", "@import", "url(", "importScripts", "import("] {
                 assert!(!page.contains(outside), "{outside}");
             }
@@ -227,17 +262,26 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_problem_has_its_place_in_both_languages() {
-        let page = text(problems());
-        for kind in KINDS {
-            let of_kind = page.split(&format!("<article id=\"{}\"", kind.name)).nth(1);
-            let of_kind =
-                of_kind.unwrap_or_else(|| panic!("{} has no place", kind.name)).split("</article>").next();
+    fn each_kind_of_problem_has_a_page_in_both_languages() {
+        let all = text(problems());
+        for kind in Problem::KINDS {
+            let page = text(problem(kind.name));
             let said = explanation::of(kind.name).unwrap();
             for part in [said.en.title, said.en.cause, said.en.remedy, said.pt_br.title, said.pt_br.remedy] {
-                assert!(of_kind.unwrap().contains(&escaped(part)), "{}: {part}", kind.name);
+                assert!(
+                    page.contains(&escaped(part)) && all.contains(&escaped(part)),
+                    "{}: {part}",
+                    kind.name
+                );
             }
-            assert!(of_kind.unwrap().contains(&format!("HTTP status {}", kind.status)));
+            assert!(page.contains(&format!("HTTP status {}", kind.status)));
+            assert!(all.contains(&format!("id=\"{}\"", kind.name)));
+        }
+        for other in ["", "Not-Found", "not-found/", "../docs"] {
+            assert!(
+                matches!(problem(other), Err(Failure::Problem(problem)) if problem.status == 404),
+                "{other}"
+            );
         }
     }
 

@@ -9,6 +9,8 @@
 
 mod accounts;
 mod activity;
+mod alert_stop;
+mod alerts;
 mod answers;
 mod attempts;
 mod body;
@@ -74,12 +76,16 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "DELETE /console/session" => return sessions::end(manage, &request, clock).await,
         _ => {}
     }
-    if request.route() == "$default" {
-        return Err(unrouted(&request).into());
-    }
     match request.route() {
         "GET /docs" => return docs::reference(),
         "GET /docs/problems" => return docs::problems(),
+        "GET /docs/problems/{problem}" => return docs::problem(&request.path("problem")),
+        "$default" => return Err(unrouted(&request).into()),
+        _ => {}
+    }
+    match request.route() {
+        "GET /alert-stop/{link}" => return Ok(alert_stop::page()),
+        "POST /alert-stop/{link}" => return alert_stop::stop(manage, &request).await,
         _ => {}
     }
     let call = &Call::new(manage, &request, clock).await?;
@@ -113,6 +119,11 @@ async fn route(manage: &Manage, request: Request, clock: InvocationClock) -> Res
         "PATCH /webhooks/{webhook}" => webhooks::change(call).await,
         "DELETE /webhooks/{webhook}" => webhooks::delete(call).await,
         "POST /webhooks/{webhook}/test" => test_attempt::make(call).await,
+        "POST /alerts" => alerts::create(call).await,
+        "GET /alerts" => alerts::list(call).await,
+        "DELETE /alerts/{alert}" => alerts::delete(call).await,
+        "POST /alerts/{alert}/confirm" => alerts::confirm(call).await,
+        "POST /alerts/{alert}/resend" => alerts::resend(call).await,
         "POST /pages" => pages::create(call).await,
         "GET /pages" => pages::list(call).await,
         "GET /pages/{page}" => pages::read(call).await,

@@ -38,8 +38,9 @@ use utoipa::OpenApi;
 
 use crate::body::MAX_BODY_BYTES;
 use crate::{
-    accounts, activity, answers, attempts, cancel, console, docs, held_and_dead, items, listing, networks,
-    pages, release, replays, rotation, schemas, sessions, test_attempt, unhealthy, values, webhooks,
+    accounts, activity, alert_stop, alerts, answers, attempts, cancel, console, docs, held_and_dead, items,
+    listing, networks, pages, release, replays, rotation, schemas, sessions, test_attempt, unhealthy, values,
+    webhooks,
 };
 
 /// What utoipa derives.
@@ -81,6 +82,13 @@ use crate::{
         pages::change,
         pages::delete,
         pages::check,
+        alerts::list,
+        alerts::create,
+        alerts::delete,
+        alerts::confirm,
+        alerts::resend,
+        alert_stop::page,
+        alert_stop::stop,
         console::entrance,
         console::page,
         console::asset,
@@ -89,6 +97,7 @@ use crate::{
         sessions::end,
         docs::reference,
         docs::problems,
+        docs::problem,
         schemas::collected_item,
         document,
     ),
@@ -97,6 +106,7 @@ use crate::{
         (name = "webhooks", description = "Where an account's items go."),
         (name = "networks", description = "What the operator has to mend at the networks."),
         (name = "pages", description = "An account's pages on networks, and the states of their tokens."),
+        (name = "alerts", description = "Addresses of an account's people that are told of trouble."),
         (name = "bots", description = "What bots produce."),
         (name = "pushes", description = "What networks push."),
         (name = "console", description = "The page for people."),

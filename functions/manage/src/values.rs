@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use carteiro_core::alert;
 use carteiro_core::attempt_log::MAX_SHOWN_HEADERS;
 use carteiro_core::cause::{Code, MAX_DETAIL_BYTES};
 use carteiro_core::idempotency::MAX_KEY_BYTES;
@@ -68,12 +69,12 @@ pub(crate) fn reference(name: &str) -> Value {
 
 /// The addresses of all kinds of problems.
 fn problem_types() -> Vec<String> {
-    problem::KINDS.iter().map(problem::Kind::address).collect()
+    problem::Problem::KINDS.iter().map(problem::Kind::address).collect()
 }
 
 /// The statuses of all kinds of problems.
 fn problem_statuses() -> BTreeSet<u16> {
-    problem::KINDS.iter().map(|kind| kind.status).collect()
+    problem::Problem::KINDS.iter().map(|kind| kind.status).collect()
 }
 
 /// Declares names for schemas of values whose types are elsewhere.
@@ -115,7 +116,7 @@ macro_rules! described {
 pub(crate) use {described, names};
 
 names! {
-    WebhookState Hour Role LinkId AccountId KeyId WebhookId PageId ItemId ReplayId Key Secret PublicKey ItemType Source FailureKind Cause
+    WebhookState AlertId AlertEvent Hour Role LinkId AccountId KeyId WebhookId PageId ItemId ReplayId Key Secret PublicKey ItemType Source FailureKind Cause
     LastError AttemptMessage BlockMessage TokenMessage FaultMessage ResponseHeaders PageFreshness
 }
 
@@ -314,6 +315,19 @@ described! {
         "enum": situation::WebhookState::ALL,
         "description": "The state of a webhook's worst item type. `blocked`: nothing of it is sent until the block ends. \
                         `failing`: its last attempts failed. `disabled`: the webhook is disabled. `open`: all is sent.",
+    };
+    AlertId = {
+        "type": "string",
+        "pattern": "^alert_[0-9a-f]{32}$",
+        "description": "The id of an address for alerts.",
+        "examples": ["alert_1a2b3c4d5e6f70811a2b3c4d5e6f7081"],
+    };
+    AlertEvent = {
+        "type": "string",
+        "enum": alert::AlertEvent::ALL,
+        "description": "What an address is told of: a webhook that failed 90 % of its threshold (`failing`), is blocked, or \
+                        was disabled by a 410; items that died (`dead`); a page whose token ends or lacks a permission \
+                        (`token`); a page of which nothing comes (`silence`).",
     };
     Hour = {
         "type": "object",

@@ -93,7 +93,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Response {
     let account = call.account()?;
     let given = body::object(request)?;
     let new = NewWebhook::from_json(&given, &manage.private_targets).map_err(Problem::invalid_fields)?;
-    refuse_target(manage, request, &new.settings.url).await?;
+    refuse_target(manage, request, "url", &new.settings.url).await?;
     let id = WebhookId::from_bits(random::bits128()?);
     let webhook = new.create(id, account, fresh()?, clock.now());
     match manage.config.create_webhook(&webhook).await? {
@@ -112,7 +112,12 @@ pub(crate) fn fresh() -> Result<Fresh, AdapterError> {
 
 /// Refuses a URL that leads to an address that no attempt may dial, or to this deployment itself. A host that does not
 /// resolve yet is taken, because every attempt looks again.
-async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> Result<(), Failure> {
+pub(crate) async fn refuse_target(
+    manage: &Manage,
+    request: &Request,
+    field: &'static str,
+    url: &WebhookUrl,
+) -> Result<(), Failure> {
     let refused = match refuse_own(manage, request, url) {
         Ok(()) => manage.sender.check(url, RESOLVED_WITHIN).await,
         Err(own) => Err(own.into()),
@@ -129,7 +134,7 @@ async fn refuse_target(manage: &Manage, request: &Request, url: &WebhookUrl) -> 
             None => "its host leads to an address that is not taken: it is not public".to_owned(),
         },
     };
-    Err(Problem::invalid_fields(vec![FieldError::new("url", detail)]).into())
+    Err(Problem::invalid_fields(vec![FieldError::new(field, detail)]).into())
 }
 
 /// Refuses a URL of a host by which a request reached the deployment.
@@ -212,7 +217,7 @@ pub(crate) async fn change(call: &Call<'_>) -> Response {
         // Others may change it at the same time; the same URL is looked at once.
         let url = &patched.settings.url;
         if *url != webhook.settings.url && checked.as_ref() != Some(url) {
-            refuse_target(manage, request, url).await?;
+            refuse_target(manage, request, "url", url).await?;
             checked = Some(url.clone());
         }
         let credentials = webhook.credentials.with_key_pair(patched.key_pair, &fresh);

@@ -2,6 +2,7 @@
 //!
 //! Services use adapters; adapters know nothing of services.
 
+pub mod alerts;
 pub mod authentication;
 pub mod dispatch;
 pub mod freshness;

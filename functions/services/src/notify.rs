@@ -1,4 +1,5 @@
-//! Notices to an account about its webhooks, sent to every webhook of the account that takes `notice`.
+//! Notices to an account about its webhooks, sent to every webhook of the account that takes `notice`, and raised as
+//! [alerts](crate::alerts) to its people.
 //!
 //! Pending notices are on the streak's row ([`carteiro_core::notice`]). They are removed after they were queued, on
 //! condition that no other has been added. If a function dies in between, a tick sends them again, under the same ids.
@@ -13,7 +14,7 @@ use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::streak::{StreakKey, StreakTable};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::hop::Hop;
-use carteiro_core::id::ItemId;
+use carteiro_core::id::{AccountId, ItemId};
 use carteiro_core::item::{ItemType, Source};
 use carteiro_core::metrics::Metric;
 use carteiro_core::notice::{self, Notice, Subject};
@@ -22,6 +23,8 @@ use carteiro_core::streak::{Answer, Rule};
 use carteiro_core::transition::Row;
 use carteiro_core::webhook::Webhook;
 use jiff::Timestamp;
+
+use crate::alerts::Alerter;
 
 /// How long a claim of the notices lasts: longer than the functions that notify run.
 const LEASE: Duration = Duration::from_secs(60);
@@ -42,6 +45,8 @@ pub struct Notifier {
     pub streaks: StreakTable,
     /// The queue of notices.
     pub queue: DeliverQueue,
+    /// Alerts to people.
+    pub alerts: Alerter,
     /// The deployment's rule, where a webhook sets none of its own.
     pub rule: Rule,
 }
@@ -95,7 +100,7 @@ impl Notifier {
             let notices = notice::due(&row, &subject, rule, clock.now());
             // A webhook that was deleted meanwhile needs no notice.
             if webhook.is_some() {
-                self.queue_all(&notices, &webhooks, clock).await?;
+                self.queue_all(&key.account, &notices, &webhooks, clock).await?;
             }
             match self.streaks.write(key, &notice::mark_sent(&row, &notices, clock.now()), clock).await? {
                 Answer::Refused(Some(newer)) => row = newer,
@@ -112,12 +117,14 @@ impl Notifier {
 
     async fn queue_all(
         &self,
+        account: &AccountId,
         notices: &[Notice],
         webhooks: &[Webhook],
         clock: InvocationClock,
     ) -> Result<(), AdapterError> {
         let notices = notices.iter().map(|notice| (&notice.id, notice.body.as_slice()));
-        queue_notices(&self.queue, webhooks, notices, clock.now()).await
+        queue_notices(&self.queue, webhooks, notices.clone(), clock.now()).await?;
+        self.alerts.raise(account, notices).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Applies observations of pages' tokens: changes the page's token state, and notifies its account.
 //!
-//! A notice is queued *before* the page is changed, on condition that the page is as it was read. So an account whose
+//! A notice is queued, and raised as an [alert](crate::alerts), *before* the page is changed, on condition that the page is as it was read. So an account whose
 //! page is marked was notified. If a function dies in between, or the page changed meanwhile, it is decided again, and
 //! the second notice has the same id. Its time may differ, and two functions that observe the same thing at once both
 //! notify.
@@ -19,6 +19,7 @@ use carteiro_networks::silence::Silence;
 use carteiro_networks::token_state::{self, Decided, Observed};
 use jiff::Timestamp;
 
+use crate::alerts::Alerter;
 use crate::notify::queue_notices;
 
 /// How many times an observation is applied anew because the page was changed meanwhile.
@@ -31,6 +32,8 @@ pub struct PageNotifier {
     pub config: ConfigTable,
     /// Where notices go.
     pub queue: DeliverQueue,
+    /// Alerts to people.
+    pub alerts: Alerter,
 }
 
 impl PageNotifier {
@@ -114,7 +117,8 @@ impl PageNotifier {
     ) -> Result<(), AdapterError> {
         let webhooks = self.config.all_webhooks(account).await?;
         let notice = [(&notice.id, notice.body.as_slice())];
-        queue_notices(&self.queue, &webhooks, notice.into_iter(), since).await
+        queue_notices(&self.queue, &webhooks, notice.into_iter(), since).await?;
+        self.alerts.raise(account, notice.into_iter()).await
     }
 }
 

@@ -32,6 +32,7 @@ mod linkedin;
 mod listing;
 mod request;
 mod server;
+mod ses;
 mod shelf;
 mod thing;
 mod token;
@@ -53,10 +54,12 @@ use tokio::task::JoinHandle;
 pub use call::Call;
 pub use fault::{Fault, Planned};
 pub use limit::{LimitOf, Usage};
+pub use ses::{Mail, MailFault};
 pub use thing::{Author, Kind, Published, Thing};
 pub use token::{Connection, Login, TokenState};
 
 use limit::Used;
+use ses::Mails;
 use shelf::Shelf;
 use token::Role;
 
@@ -92,11 +95,16 @@ pub enum NotDone {
 struct Shared {
     clock: Clock,
     state: Mutex<State>,
+    mails: Mutex<Mails>,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mails(&self) -> MutexGuard<'_, Mails> {
+        self.mails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,7 +139,11 @@ impl Networks {
         let url = format!("http://{address}");
         let shelves =
             Network::ALL.iter().map(|network| Shelf::new(*network, api::of(*network), &url)).collect();
-        let shared = Arc::new(Shared { clock, state: Mutex::new(State { shelves, calls: 0 }) });
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::new(State { shelves, calls: 0 }),
+            mails: Mutex::default(),
+        });
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
         Ok(Self { shared, address, stop, server: Mutex::new(Some(server)) })
@@ -329,6 +341,17 @@ impl Networks {
         })
     }
 
+    /// The e-mails that SES would have sent, in the order of their arrival.
+    #[must_use]
+    pub fn mails(&self) -> Vec<Mail> {
+        self.shared.mails().sent()
+    }
+
+    /// Plans what becomes of the next e-mails, one fault each.
+    pub fn fail_mails(&self, faults: impl IntoIterator<Item = MailFault>) {
+        self.shared.mails().plan(faults);
+    }
+
     /// Stops listening, closes every connection, and returns when that is done.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
@@ -345,8 +368,9 @@ impl Networks {
     }
 }
 
-/// Every parameter of the template that is an address of a network's API, tokens or hub, with the path of its stand-in.
-pub const ADDRESSES: [(&str, &str); 13] = [
+/// Every parameter of the template that is an address of a network's API, tokens or hub, or of Amazon SES, with the path
+/// of its stand-in.
+pub const ADDRESSES: [(&str, &str); 14] = [
     ("FacebookBaseUrl", "/facebook"),
     ("FacebookTokenUrl", "/facebook/token"),
     ("InstagramBaseUrl", "/instagram"),
@@ -360,6 +384,7 @@ pub const ADDRESSES: [(&str, &str); 13] = [
     ("GooglePlayTokenUrl", "/googleplay/token"),
     ("LinkedinBaseUrl", "/linkedin"),
     ("LinkedinTokenUrl", "/linkedin/token"),
+    ("SesBaseUrl", "/ses"),
 ];
 
 /// A number that is the same for the same value, in this process and another of the same program.

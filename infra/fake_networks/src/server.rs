@@ -19,7 +19,7 @@ use crate::limit::ms;
 use crate::request::{Reply, Request};
 use crate::shelf::Api;
 use crate::shelf::Shelf;
-use crate::{Shared, control, hub};
+use crate::{Shared, control, hub, ses};
 
 const MAX_CONNECTIONS: usize = 4000;
 /// The largest body that is read, in bytes.
@@ -46,6 +46,10 @@ async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> io::Result<R
     }
     if parts.uri.path() == hub::PATH {
         return Ok(response(hub::answer(shared, &parts, &body).await));
+    }
+    if parts.uri.path().starts_with(ses::PREFIX) {
+        let reply = ses::answer(&mut shared.mails(), &parts, &body, shared.clock.now_ms());
+        return reply.map(response).ok_or_else(closed);
     }
     let now_ms = shared.clock.now_ms();
     let Some(request) = Request::read(&parts, &body, now_ms) else {

@@ -27,6 +27,8 @@ pub(crate) fn resolve(
     local("LinkedinClientSecrets", "local-linkedin-secret");
     local("LinkedinApplicationId", "1400000000000015");
     local("YoutubeHubSecret", "local-youtube-secret");
+    // The stand-in for SES keeps what would have been sent.
+    local("AlertSender", "carteiro@example.com");
     // With an app of its own X's tokens are renewed.
     local("XClientId", "local-x-client");
     match std::env::consts::ARCH {

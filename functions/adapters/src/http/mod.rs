@@ -1,5 +1,6 @@
-//! HTTP to others: webhooks, the networks' APIs, and the deployment that waits for an answer.
+//! HTTP to others: webhooks, the networks' APIs, e-mail, and the deployment that waits for an answer.
 
+pub mod mail;
 pub mod network_client;
 pub mod reply;
 pub mod sender;

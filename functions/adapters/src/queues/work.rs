@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use carteiro_core::id::{AccountId, ReplayId, WebhookId};
+use carteiro_core::id::{AccountId, AlertId, ItemId, ReplayId, WebhookId};
 use carteiro_core::item::ItemType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use crate::queues::send::{JsonMessage, send_json};
 
 /// A piece of work. Moving due rows may send the releases and replays that it finds, and a replay sends the release of
 /// its items. A release that another worker has sends a look at it, which is the same work again, up to
-/// [`carteiro_core::work_share::MAX_LOOKS`] times. No other work sends work.
+/// [`carteiro_core::work_share::MAX_LOOKS`] times. Sending notices sends an alert for each address that takes them. An
+/// alert or a code that could not be sent now sends itself again, a few times. No other work sends work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
@@ -67,6 +68,30 @@ pub enum Work {
         /// The item type.
         item_type: ItemType,
     },
+    /// Alerts an address of a notice.
+    Alert {
+        /// The address's account.
+        account: AccountId,
+        /// The address.
+        alert: AlertId,
+        /// The notice's id.
+        notice: ItemId,
+        /// The notice's bytes.
+        body: String,
+        /// How often it was tried before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tries: u8,
+    },
+    /// Makes a code for an address, and sends it there.
+    ConfirmAlert {
+        /// The address's account.
+        account: AccountId,
+        /// The address.
+        alert: AlertId,
+        /// How often it was tried before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tries: u8,
+    },
 }
 
 impl Work {
@@ -89,7 +114,9 @@ impl Work {
             Self::Release { webhook, account, .. } | Self::Replay { webhook, account, .. } => {
                 Some(account.as_ref().map_or(webhook.as_str(), AccountId::as_str))
             }
-            Self::Notify { account, .. } => Some(account.as_str()),
+            Self::Notify { account, .. }
+            | Self::Alert { account, .. }
+            | Self::ConfirmAlert { account, .. } => Some(account.as_str()),
             Self::MoveDue { .. } | Self::Dispatch { .. } | Self::BuryDeadLetters => None,
         }
     }
@@ -105,8 +132,8 @@ impl Work {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_zero(looks: &u8) -> bool {
-    *looks == 0
+fn is_zero(count: &u8) -> bool {
+    *count == 0
 }
 
 /// The queue of work.

@@ -1,8 +1,8 @@
-//! How many webhooks, pages and keys an account has, counted in its row.
+//! How many webhooks, pages, keys and alerts an account has, counted in its row.
 //!
 //! | what | `pk` | `sk` | attributes |
 //! |---|---|---|---|
-//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`; `changes` counts creations and deletions |
+//! | account | `accounts` | account id | `webhooks`, `pages`, `keys`, `alerts`; `changes` counts creations and deletions |
 //!
 //! A creation adds one and a deletion subtracts one, in the transaction that stores or deletes the rows. The condition
 //! on the count is the limit. So concurrent creations never pass it together, and a deletion counts exactly once: a
@@ -115,6 +115,7 @@ impl ConfigTable {
             // Of the rows that a page has, these are the smallest.
             Limited::Pages => "own-page#",
             Limited::Keys => "key#",
+            Limited::Alerts => "alert#",
         };
         let (mut counted, mut start) = (0, None);
         loop {

@@ -278,9 +278,10 @@ impl AttemptTable {
         let (mut attempts, mut whole_since) = (Vec::new(), since);
         for read in try_join_all(reads).await.map_err(failed)? {
             if let Some(reached) = read.last_evaluated_key {
-                // All that is not read was written before that row, and had ended before it was written.
+                // All that is not read was written no later than that row, and had ended before it was written.
                 let written = Reader { table: TABLE, row: &reached }.text("sk").ok().and_then(written_at);
-                whole_since = whole_since.max(written.unwrap_or(now));
+                let after = written.and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
+                whole_since = whole_since.max(after.unwrap_or(now));
             }
             for row in read.items.unwrap_or_default() {
                 let reader = Reader { table: TABLE, row: &row };

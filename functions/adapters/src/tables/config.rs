@@ -7,7 +7,7 @@
 //! | key, by its account (to revoke) | `account#<id>` | `key#<key id>` |
 //! | webhook | `account#<id>` | `webhook#<webhook id>` |
 //!
-//! The rows of pages are described in [`pages`](super::pages). An account that is being deleted is marked first
+//! The rows of pages are described in [`pages`](super::pages), those of alerts in [`alerts`](super::alerts). An account that is being deleted is marked first
 //! (`closing`): nothing can be added to it from then on, so nothing remains of it in the end.
 //!
 //! The time in `links_from` of an account's row ends the sign-in links that were made before it
@@ -147,6 +147,7 @@ impl ConfigTable {
             (Limited::Webhooks.as_str().to_owned(), number(0_i64)),
             (Limited::Pages.as_str().to_owned(), number(0_i64)),
             (Limited::Keys.as_str().to_owned(), number(1_i64)),
+            (Limited::Alerts.as_str().to_owned(), number(0_i64)),
         ]);
         let mut writes = vec![self.put(row)?];
         writes.extend(self.key_rows(&account.id, key, account.created_at)?);
@@ -359,20 +360,6 @@ impl ConfigTable {
     pub async fn account_exists(&self, account: &AccountId) -> Result<bool, AdapterError> {
         let row = self.get("accounts".to_owned(), account.to_string(), "finding an account").await?;
         Ok(row.is_some())
-    }
-
-    /// A page of an account's webhooks, in the order of their ids.
-    ///
-    /// # Errors
-    /// Where the table cannot be read.
-    pub async fn list_webhooks(
-        &self,
-        account: &AccountId,
-        limit: u16,
-        after: Option<&str>,
-    ) -> Result<ListPage<Webhook>, AdapterError> {
-        let (rows, last) = self.query_page(&account_pk(account), "webhook#", i32::from(limit), after).await?;
-        Ok(ListPage { data: rows.iter().map(read_webhook).collect::<Result<_, _>>()?, last })
     }
 
     /// Stores a changed webhook, if its version precedes the new one.

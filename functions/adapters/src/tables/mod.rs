@@ -1,6 +1,7 @@
 //! DynamoDB: one file for each kind of row.
 
 pub mod account_counts;
+pub mod alerts;
 pub mod attempts;
 mod conditional;
 pub mod config;

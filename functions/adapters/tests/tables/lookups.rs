@@ -86,22 +86,9 @@ async fn a_dead_item_is_found_until_it_is_forgotten() {
     assert!(dead.of_item(&item(), later(60_000)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn dropped_items_and_attempts_are_found_by_their_item() {
-    let name = unique("Attempts");
-    embedded().make_plain(&name);
-    let attempts = AttemptTable::new(embedded().client(), name);
-    let dropped: Vec<_> = DropCause::ALL
-        .into_iter()
-        .zip(1..)
-        .map(|(cause, bits)| DroppedItem::of(&delivery(&webhook(bits), item()), cause, later(1)))
-        .collect();
-    attempts.note_dropped(&dropped, later(60_000)).await.unwrap();
-    let mut found = attempts.dropped(&item(), later(59_000)).await.unwrap();
-    found.sort_by(|a, b| a.webhook.cmp(&b.webhook));
-    assert_eq!(found, dropped);
-    assert!(attempts.dropped(&item(), later(60_000)).await.unwrap().is_empty(), "the table deletes late");
-    let entry = |item: &ItemId, attempt: u32| Entry {
+/// A failed attempt, `attempt` seconds after now.
+fn entry(item: &ItemId, attempt: u32) -> Entry {
+    Entry {
         item: item.clone(),
         item_type: ItemType::MESSAGE,
         attempt,
@@ -117,7 +104,24 @@ async fn dropped_items_and_attempts_are_found_by_their_item() {
         replay: None,
         became: ItemFate::Retry,
         next_at: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn dropped_items_and_attempts_are_found_by_their_item() {
+    let name = unique("Attempts");
+    embedded().make_plain(&name);
+    let attempts = AttemptTable::new(embedded().client(), name);
+    let dropped: Vec<_> = DropCause::ALL
+        .into_iter()
+        .zip(1..)
+        .map(|(cause, bits)| DroppedItem::of(&delivery(&webhook(bits), item()), cause, later(1)))
+        .collect();
+    attempts.note_dropped(&dropped, later(60_000)).await.unwrap();
+    let mut found = attempts.dropped(&item(), later(59_000)).await.unwrap();
+    found.sort_by(|a, b| a.webhook.cmp(&b.webhook));
+    assert_eq!(found, dropped);
+    assert!(attempts.dropped(&item(), later(60_000)).await.unwrap().is_empty(), "the table deletes late");
     let other = ItemId::from_bits(9);
     for attempt in [2, 1, 3] {
         let entries = vec![entry(&other, attempt + 10), entry(&item(), attempt)];
@@ -130,6 +134,40 @@ async fn dropped_items_and_attempts_are_found_by_their_item() {
     assert_eq!(attempts.of_item(&webhook(1), &item(), None, later(4000)).await.unwrap(), last(Some(3)));
     assert_eq!(attempts.of_item(&webhook(2), &item(), accepted, later(4000)).await.unwrap(), last(None));
     assert_eq!(attempts.of_item(&webhook(1), &item(), accepted, later(60_000)).await.unwrap(), last(None));
+}
+
+#[tokio::test]
+async fn a_glimpse_at_a_log_says_from_when_on_it_is_whole() {
+    let name = unique("Attempts");
+    embedded().make_plain(&name);
+    let attempts = AttemptTable::new(embedded().client(), name);
+    let (short, long, expires) = (webhook(1), webhook(2), later(9_000_000));
+    for attempt in 1..=6 {
+        let at = later(i64::from(attempt) * 1000);
+        attempts.log(&short, vec![entry(&item(), attempt)], at, expires).await.unwrap();
+    }
+    let glimpse = attempts.glimpse(&short, later(3000), later(10_000)).await.unwrap();
+    let mut seen: Vec<_> = glimpse.attempts.iter().map(|one| one.at).collect();
+    seen.sort();
+    assert_eq!((seen, glimpse.whole_since), ([3, 4, 5, 6].map(|n| later(n * 1000)).to_vec(), later(3000)));
+    assert!(attempts.glimpse(&short, later(0), expires).await.unwrap().attempts.is_empty(), "over");
+    // Of a log of several megabytes the latest part is read.
+    let full = |attempt| {
+        let one = Entry { response_body: Some("x".repeat(4000)), ..entry(&item(), attempt) };
+        vec![one; 10]
+    };
+    for attempt in 1..=200 {
+        attempts.log(&long, full(attempt), later(i64::from(attempt) * 1000), expires).await.unwrap();
+    }
+    let glimpse = attempts.glimpse(&long, later(0), later(300_000)).await.unwrap();
+    let whole: Vec<_> = glimpse.attempts.iter().filter(|one| one.at >= glimpse.whole_since).collect();
+    assert!(
+        later(0) < glimpse.whole_since && glimpse.whole_since < later(200_000),
+        "{}",
+        glimpse.whole_since
+    );
+    let since = later(0).duration_until(glimpse.whole_since).as_secs();
+    assert_eq!(i64::try_from(whole.len()).unwrap(), (200 - since) * 10, "all of each later second");
 }
 
 /// Where a webhook is among what is unhealthy.

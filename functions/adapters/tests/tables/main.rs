@@ -1,11 +1,12 @@
 //! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the inbox,
-//! pages, their tokens and their schedules, replays and attempt logs, and what is found by an item or is unhealthy. The
+//! pages, their tokens and their schedules, replays and attempt logs, alerts, and what is found by an item or is unhealthy. The
 //! writes of streaks and of held rows are also made on a second DynamoDB, an independent implementation
 //! ([`second_dynamodb`]), and what the queues' adapters rely on is asked of a second SQS ([`second_sqs`]).
 //!
 //! Property tests print their seed; put it in [`seed`] to repeat the run.
 #![cfg(test)]
 
+mod alerts;
 mod database;
 mod freshness;
 mod held;

@@ -316,5 +316,9 @@ fn rows_are_read_together_as_they_are_read_alone() {
         for key in &keys {
             assert_eq!(together.get(key), bench.table.read(key).await.unwrap().as_ref());
         }
+        // A list reads as many as there are.
+        let many: Vec<_> = std::iter::repeat_with(new_streak).take(250).chain(keys).collect();
+        assert_eq!(bench.table.read_listed(&many).await.unwrap(), together);
+        assert!(bench.table.read_listed(&[]).await.unwrap().is_empty());
     });
 }

@@ -1,7 +1,7 @@
 //! What each kind of problem means and what to do about it, in both languages: the texts of `GET /docs/problems`.
 //!
 //! A problem's `detail` says what went wrong in one request; these texts say what the kind is. A test holds them to
-//! [`super::KINDS`], so that no `type` lacks its page.
+//! [`super::Problem::KINDS`], so that no `type` lacks its page.
 
 /// A kind in one language.
 #[derive(Clone, Copy, Debug)]
@@ -390,15 +390,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::problem::KINDS;
+    use crate::problem::Problem;
 
     #[test]
     fn each_kind_of_problem_is_explained_once() {
-        let kinds: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        let kinds: BTreeSet<&str> = Problem::KINDS.iter().map(|kind| kind.name).collect();
         let explained: BTreeSet<&str> = EXPLANATIONS.iter().map(|explanation| explanation.kind).collect();
         let missing: Vec<_> = kinds.difference(&explained).collect();
         assert!(missing.is_empty(), "kinds without an explanation: {missing:?}");
-        assert_eq!((EXPLANATIONS.len(), KINDS.len()), (explained.len(), kinds.len()), "twice");
+        assert_eq!((EXPLANATIONS.len(), Problem::KINDS.len()), (explained.len(), kinds.len()), "twice");
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn an_english_heading_is_the_problems_own_title() {
-        for kind in KINDS {
+        for kind in Problem::KINDS {
             assert_eq!(of(kind.name).unwrap().en.title, kind.title);
         }
     }

@@ -226,7 +226,7 @@
           const kinds = Object.values(one.content ?? {}).flatMap(examples).map(([, example]) => example?.type)
             .filter(kind => typeof kind === "string").map(kind => kind.split(/[/:#]/).pop());
           const links = [...new Set(kinds)].map((kind, at) =>
-            [at ? ", " : null, make("a", { href: `docs/problems#${kind}` }, kind)]);
+            [at ? ", " : null, make("a", { href: `docs/problems/${kind}` }, kind)]);
           return [
             make("dt", null, make("b", null, status)),
             make("dd", null, prose(one.description), links.length ? make("p", null, "Type: ", links) : null),

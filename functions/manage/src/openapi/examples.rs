@@ -88,6 +88,27 @@ pub(crate) fn key() -> Value {
     json!({"id": KEY, "key_id": KEY, "key": key})
 }
 
+/// An address for alerts whose code is on its way.
+pub(crate) fn new_alert() -> Value {
+    json!({
+        "id": "alert_1a2b3c4d5e6f70811a2b3c4d5e6f7081",
+        "kind": "email",
+        "address": "ana@example.com",
+        "language": "pt-BR",
+        "events": ["failing", "blocked", "disabled", "dead", "token", "silence"],
+        "state": "unconfirmed",
+        "created_at": shown(0),
+    })
+}
+
+pub(crate) fn alert() -> Value {
+    with(new_alert(), json!({"state": "confirmed"}))
+}
+
+pub(crate) fn alerts() -> Value {
+    list(&alert())
+}
+
 pub(crate) fn dropped(rows: usize) -> Value {
     json!({"dropped": rows, "dropped_more": false})
 }

@@ -78,7 +78,7 @@ pub(crate) fn refuse_unknown(request: &Request) -> Result<(), Problem> {
 fn is_of_account(route: &str) -> bool {
     let path = route.split_once(' ').map_or("", |(_, path)| path);
     path == "/account"
-        || ["/webhooks", "/pages", "/items/"].iter().any(|beginning| path.starts_with(beginning))
+        || ["/webhooks", "/pages", "/alerts", "/items/"].iter().any(|beginning| path.starts_with(beginning))
 }
 
 impl Query {
@@ -163,17 +163,29 @@ pub(crate) fn components() -> Value {
         ("item", "ItemId", "The item's id."),
         ("replay", "ReplayId", "The replay's id."),
         ("page", "PageId", "The page's id."),
+        ("alert", "AlertId", "The id of an address for alerts."),
     ] {
         components.insert(name.to_owned(), in_path(name, schema, description));
     }
     let mut asset = in_path("asset", "Time", "The file's name.");
     asset["schema"] = json!({"type": "string", "examples": ["console.js"]});
     components.insert("asset".to_owned(), asset);
+    let mut link = in_path("link", "Time", "The end of the link in an alert.");
+    link["schema"] = json!({"type": "string", "maxLength": 200});
+    components.insert("link".to_owned(), link);
     let bot = "The bot that produced the item. It becomes the item's source, `bot:<name>`. Percent-encoded characters \
                are decoded.";
     let mut of_bot = in_path("bot", "BotName", bot);
     of_bot["example"] = json!("support@example.com");
     components.insert("bot".to_owned(), of_bot);
+    let problem = "The kind of problem: the last part of its `type`.";
+    components.insert(
+        "problem".to_owned(),
+        json!({
+            "name": "problem", "in": "path", "required": true, "description": problem, "schema": {"type": "string"},
+            "example": "not-found",
+        }),
+    );
     if let Value::Object(others) = others() {
         components.extend(others);
     }

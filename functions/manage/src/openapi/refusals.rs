@@ -3,12 +3,14 @@
 //! A handler names its own refusals alone (`response = refusals::Conflict`). The others follow from what the route is:
 //! whether it takes a key, a body, or the id of something.
 
+use carteiro_core::alert::confirmation;
 use carteiro_core::hop::Hop;
 use carteiro_core::problem::Problem;
 use carteiro_core::session::LinkFault;
 use carteiro_core::test_share::Shared;
 use carteiro_networks::network::Network;
 use carteiro_networks::spec::{PushSpec, Unsigned};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use utoipa::ToResponse;
 use utoipa::openapi::{RefOr, Response};
@@ -29,8 +31,8 @@ macro_rules! names {
 }
 
 names! {
-    AlreadyExists Conflict LinkRefused LoopDetected NotFound ReplayRunning SessionEnded SessionForbidden TooManyLookups
-    TooManyTests
+    AlertExists AlreadyExists Conflict LinkRefused LoopDetected NotFound ReplayRunning SessionEnded SessionForbidden TooManyLookups
+    TooManyCodes TooManyTests WrongCode
 }
 
 /// The id of a request, in examples.
@@ -59,14 +61,21 @@ pub(crate) fn of_route(route: &str, operation: &Value) -> Vec<(&'static str, &'s
         return refusals;
     }
     if !has_key && operation.get("requestBody").is_none() {
+        if route.contains("/alert-stop/") {
+            // Its pages say what is wrong.
+            return vec![("default", "Gateway")];
+        }
         // Nobody is refused. Only the gateway may answer.
         let takes_any =
             route == "GET /" || ["GET /console", "GET /docs"].iter().any(|page| route.starts_with(page));
-        return if takes_any {
-            vec![("default", "Gateway")]
-        } else {
-            vec![("422", "Invalid"), ("default", "Gateway")]
-        };
+        let mut refusals = vec![("default", "Gateway")];
+        if !takes_any {
+            refusals.push(("422", "Invalid"));
+        }
+        if route.contains('{') {
+            refusals.push(("404", "NotFound"));
+        }
+        return refusals;
     }
     // A parameter that the route does not know is refused.
     refusals.extend([("401", "Unauthorized"), ("422", "Invalid")]);
@@ -161,6 +170,7 @@ pub(crate) fn components() -> Map<String, Value> {
     let mut shared = refused();
     shared.extend(limited());
     shared.extend(entered());
+    shared.extend(alerted());
     shared.into_iter().map(Shown::described).collect()
 }
 
@@ -287,6 +297,37 @@ fn entered() -> Vec<Shown<'static>> {
             ],
             gateway: None,
         },
+    ]
+}
+
+/// The refusals of addresses for alerts.
+fn alerted() -> Vec<Shown<'static>> {
+    let over = "no code is good now: it was not sent yet, is older than 24 hours, or was tried wrong 5 times; have it \
+                sent again";
+    vec![
+        Shown::new(
+            "AlertExists",
+            "The account has this address already.",
+            Problem::already_exists("the account has this address already"),
+        ),
+        Shown {
+            name: "WrongCode",
+            description: "The code is wrong, or no code is good any more; or a field is not valid.",
+            header: None,
+            problems: vec![
+                ("wrong", Problem::code_wrong("this is not the code that was sent last")),
+                ("over", Problem::code_over(over)),
+            ],
+            gateway: None,
+        },
+        Shown::new(
+            "TooManyCodes",
+            "The day's codes of the address or of the account were sent; problem details carry `Retry-After`. The \
+             gateway's own answer, above its limit for the whole deployment, does not.",
+            confirmation::none_left(Timestamp::UNIX_EPOCH),
+        )
+        .header("Retry-After")
+        .or_gateway("Too Many Requests"),
     ]
 }
 

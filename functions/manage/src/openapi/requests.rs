@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
+use carteiro_core::address::MAX_URL_BYTES;
 use carteiro_core::credentials::MAX_OVERLAP_SECONDS;
+use carteiro_core::session::LANGUAGES;
 use carteiro_core::webhook::{MAX_HEADER_BYTES, MAX_HEADERS, RESERVED_HEADER_PREFIXES, RESERVED_HEADERS};
 use carteiro_networks::page::MAX_TOKEN_BYTES;
 use serde_json::{Map, Value, json};
@@ -19,7 +21,7 @@ use crate::values::{described, names, reference};
 use crate::{pages, webhooks};
 
 names! {
-    AccountRequest LinkRequest PagePatch PageRequest ReplayRequest RotationRequest SessionRequest TestRequest
+    AccountRequest AlertCode AlertSettings LinkRequest PagePatch PageRequest ReplayRequest RotationRequest SessionRequest TestRequest
     WebhookPatch WebhookRequest
 }
 
@@ -52,6 +54,50 @@ described! {
             },
         },
     };
+    AlertSettings = {
+        "type": "object",
+        "description": "A new address. A field that is not listed is refused.",
+        "required": ["kind", "address"],
+        "additionalProperties": false,
+        "properties": {
+            "kind": {
+                "type": "string",
+                "enum": ["email", "chat"],
+                "description": "An e-mail address, or the URL of a chat's incoming webhook, which takes a JSON object with \
+                                `text` (Slack, Google Chat, Teams). Where the operator has set no sender, `email` is a 422.",
+            },
+            "address": {
+                "type": "string",
+                "maxLength": MAX_URL_BYTES,
+                "description": "The address; a URL is https, as a webhook's.",
+            },
+            "language": {
+                "type": "string",
+                "enum": LANGUAGES,
+                "description": "The language of what is sent there; `pt-BR` where this is left out.",
+            },
+            "events": {
+                "type": "array",
+                "items": reference("AlertEvent"),
+                "minItems": 1,
+                "description": "What the address is told of; all where this is left out.",
+            },
+        },
+    };
+    AlertCode = {
+        "type": "object",
+        "description": "The code that was sent to an address.",
+        "required": ["code"],
+        "additionalProperties": false,
+        "properties": {
+            "code": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 64,
+                "description": "The code, in any case, with or without spaces and hyphens.",
+            },
+        },
+    };
     LinkRequest = {
         "type": "object",
         "description": "What a sign-in link is for. A field that is not listed is refused.",
@@ -69,7 +115,7 @@ described! {
             },
             "language": {
                 "type": "string",
-                "enum": ["pt-BR", "en"],
+                "enum": LANGUAGES,
                 "description": "The language in which the console opens; where it is left out, the browser's.",
             },
             "to": {

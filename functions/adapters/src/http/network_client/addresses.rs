@@ -55,7 +55,7 @@ impl Address {
     }
 
     /// The URL without a slash at its end, for requests below it.
-    pub(super) fn base(&self) -> &str {
+    pub(in crate::http) fn base(&self) -> &str {
         self.0.trim_end_matches('/')
     }
 }
