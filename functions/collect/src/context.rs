@@ -77,7 +77,7 @@ impl Collect {
         let polls = Polls {
             tables,
             queue: poll_queue,
-            client: NetworkClient::new(addresses)?,
+            client: NetworkClient::new(addresses),
             settings: networks,
             apps,
             pushes,

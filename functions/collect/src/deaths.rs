@@ -33,14 +33,6 @@ pub(crate) async fn drop_or_bury(
     // Only now that it is among the dead. An item that is not deleted is buried again, into the same row.
     delete.await?;
     metrics::add(Metric::Dead, 1);
-    tracing::warn!(
-        account = delivery.account.as_str(),
-        webhook = delivery.webhook.as_str(),
-        item = delivery.item.as_str(),
-        item_type = delivery.item_type.as_str(),
-        cause = cause.as_str(),
-        "delivery.dead"
-    );
     count_of_replay(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
     Ok(true)
 }

@@ -78,7 +78,7 @@ impl Deliver {
             slow_queue,
             slow_queue_arn,
             notifier,
-            sender: Sender::new(private_targets, own_hosts, attempt)?,
+            sender: Sender::new(private_targets, own_hosts, attempt),
             retention,
             host_concurrency,
             log_kept,

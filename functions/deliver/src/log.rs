@@ -72,22 +72,10 @@ pub(crate) async fn write(
     settled: &Settled,
     clock: InvocationClock,
 ) {
-    join(write_attempts(deliver, attempts, settled, clock), note_dropped(deliver, settled, clock)).await;
-}
-
-async fn note_dropped(deliver: &Deliver, settled: &Settled, clock: InvocationClock) {
-    let dropped = &settled.dropped;
-    if dropped.is_empty() {
-        return;
-    }
-    let timeout = clock.left().saturating_sub(ANSWER_RESERVE).min(TIMEOUT);
-    let noting = deliver.attempts.note_dropped(dropped, after(clock.now(), deliver.log_kept));
-    let error = match tokio::time::timeout(timeout, noting).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.chain(),
-        Err(_) => "no time left".to_owned(),
-    };
-    tracing::warn!(items = dropped.len(), error, "delivery.drop_not_noted");
+    let within = clock.left().saturating_sub(ANSWER_RESERVE).min(TIMEOUT);
+    let expires_at = after(clock.now(), deliver.log_kept);
+    let noting = deliver.attempts.note_dropped(&settled.dropped, expires_at, within);
+    join(write_attempts(deliver, attempts, settled, clock), noting).await;
 }
 
 async fn write_attempts(

@@ -319,14 +319,6 @@ async fn write(
             deliver.held.items.hold_for_release(delivery, (reason, last_error), seen_at, expires_at).await
         }
         Disposition::Bury(cause) => {
-            tracing::warn!(
-                account = delivery.account.as_str(),
-                webhook = delivery.webhook.as_str(),
-                item = delivery.item.as_str(),
-                item_type = delivery.item_type.as_str(),
-                cause = cause.as_str(),
-                "delivery.dead"
-            );
             deliver.dead.bury(delivery, (cause, last_error), now, deliver.retention.dead_until(now)).await
         }
     }

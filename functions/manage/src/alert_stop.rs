@@ -36,7 +36,12 @@ const NOT_GOOD: &str = "<p lang=\"pt-BR\">Este link não vale, ou o endereço j�
     tag = "alerts",
     security(()),
     responses(
-        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (
+            status = 200, description = "The page.",
+            body = String,
+            headers(("Content-Security-Policy" = String, description = "Allows a form of this page, and nothing else.")),
+            content_type = "text/html",
+        ),
     ),
 )]
 pub(crate) fn page() -> ApiGatewayV2httpResponse {
@@ -54,7 +59,12 @@ pub(crate) fn page() -> ApiGatewayV2httpResponse {
     tag = "alerts",
     security(()),
     responses(
-        (status = 200, description = "A page that says whether it was removed.", body = String, content_type = "text/html"),
+        (
+            status = 200, description = "A page that says whether it was removed.",
+            body = String,
+            headers(("Content-Security-Policy" = String, description = "Allows a form of this page, and nothing else.")),
+            content_type = "text/html",
+        ),
     ),
 )]
 pub(crate) async fn stop(manage: &Manage, request: &Request) -> Response {

@@ -213,13 +213,7 @@ impl<'a> Canceller<'a> {
     async fn note(&self, dropped: &[DroppedItem]) {
         let expires_at = self.manage.retention.dead_until(self.clock.now());
         let within = NOTING.min(self.clock.left().saturating_sub(RESERVE));
-        let noting = self.manage.attempts.note_dropped(dropped, expires_at);
-        let failed = match tokio::time::timeout(within, noting).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.chain(),
-            Err(_) => "out of time".to_owned(),
-        };
-        tracing::warn!(items = dropped.len(), error = failed, "delivery.drop_not_noted");
+        self.manage.attempts.note_dropped(dropped, expires_at, within).await;
     }
 
     /// A cancelled row, as whoever asks for its item finds it.

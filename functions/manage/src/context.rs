@@ -85,7 +85,7 @@ impl Manage {
             attempts,
             work,
             polls,
-            sender: Sender::new(private_targets.clone(), own_hosts.clone(), attempt)?,
+            sender: Sender::new(private_targets.clone(), own_hosts.clone(), attempt),
             retention,
             admin,
             private_targets,

@@ -246,17 +246,21 @@ fn tidy(node: &mut Value) {
             if let Some(Value::Object(more)) = members.remove("x-schema") {
                 members.extend(more);
             }
-            if let Some(Value::String(text)) = members.get_mut("description") {
-                let paragraphs: Vec<_> = text.split("\n\n").map(|one| one.replace('\n', " ")).collect();
-                *text = paragraphs.join("\n\n");
-            }
             if members.get("format").is_some_and(|format| format == "int32" || format == "int64") {
                 members.remove("format");
             }
-            if let Some(Value::Array(mut forms)) = members.remove("oneOf") {
-                // Null, or something.
-                forms.reverse();
+            if let Some(Value::Array(forms)) = members.remove("oneOf") {
+                // Something, or null: what is said of it is said of both.
+                let (mut forms, null): (Vec<_>, Vec<_>) =
+                    forms.into_iter().partition(|form| form["type"] != "null");
+                let described = forms.iter_mut().find_map(|form| form.as_object_mut()?.remove("description"));
+                members.extend(described.map(|text| ("description".to_owned(), text)));
+                forms.extend(null);
                 members.insert("anyOf".to_owned(), Value::Array(forms));
+            }
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                let paragraphs: Vec<_> = text.split("\n\n").map(|one| one.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
             }
             members
                 .iter_mut()
@@ -319,6 +323,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     // The account that the operator means comes first.
     all.sort_by_key(|parameter| parameter["$ref"] != "#/components/parameters/ofAccount");
     all.extend(own.as_array().into_iter().flatten().cloned());
+    let hop = parameters::shared("hop");
+    if operation["responses"].get("508").is_some() && !all.contains(&hop) {
+        // What may lead round in a loop says how often it has.
+        all.push(hop);
+    }
     if let Some(operation) = operation.as_object_mut() {
         operation.remove("parameters");
         if !all.is_empty() {
@@ -329,6 +338,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             operation.insert("security".to_owned(), json!([]));
         }
     }
+    optional_body(operation);
     if operation["requestBody"].is_object() && operation["requestBody"]["x-max-bytes"].is_null() {
         let description = operation["requestBody"]["description"].as_str().unwrap_or_default();
         operation["requestBody"]["description"] = json!(format!("{description} At most 65,536 bytes."));
@@ -339,5 +349,17 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     for (status, name) in refusals {
         let shared = json!({"$ref": format!("#/components/responses/{name}")});
         responses.entry(status).or_insert(shared);
+    }
+}
+
+/// Says of a body that may be left out that it may, and not that it may be null.
+fn optional_body(operation: &mut Value) {
+    let Some(body) = operation.get_mut("requestBody") else { return };
+    for content in body["content"].as_object_mut().into_iter().flat_map(|contents| contents.values_mut()) {
+        if let Some(Value::Array(forms)) = content["schema"].get("anyOf") {
+            content["schema"] = forms[0].clone();
+            body["required"] = json!(false);
+            return;
+        }
     }
 }

@@ -46,8 +46,7 @@ use crate::{answers, body, cancel, lists};
     request_body(
         content = requests::ReplayRequest,
         content_type = "application/json",
-        description = "One item by its id, or a type, from a time on, up to another; at most 65,536 bytes (64 \
-            KiB). Times are of acceptance; both may be left out.",
+        description = "One item by its id, or a type, from a time on, up to another. Times are of acceptance; both may be left out.",
         examples(
             ("item" = (summary = "One item", value = json!({"item": "item_7d1a2b3c4d5e6f708192a3b4c5d6e7f8"}))),
             ("span" = (summary = "All messages that were accepted since a time", value = json!({"type": "message", "from": "2026-11-20T00:00:00Z"}))),

@@ -53,35 +53,38 @@ impl TypeState {
     }
 }
 
-/// The state of an item type at a webhook.
+/// The state of one item type at one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ItemTypeStatus)]
 pub(crate) struct TypeStatus {
-    /// Whether items of the type are sent.
+    /// `open`: its items are sent. `blocked`: as many attempts in a row as the threshold says have failed, and
+    /// nothing of the type is sent until `blocked_until`. `disabled`: the webhook is disabled, and items are held
+    /// whether or not the type is blocked too.
     #[schema(value_type = String, extensions(("x-schema" = json!(one_of(TypeState::ALL)))))]
     pub(crate) state: TypeState,
-    /// The same more closely: whether the last attempts failed, and who disabled the webhook.
+    /// The state more closely: whether the last attempts failed, and what disabled the webhook: its owner, or a 410.
     #[schema(value_type = String, extensions(("x-schema" = json!(one_of(Situation::ALL)))))]
     pub(crate) situation: Situation,
-    /// How many attempts failed in a row; the threshold while it is blocked.
+    /// How many attempts in a row have failed; never more than the threshold, and the threshold while it is blocked.
     #[schema(extensions(("x-schema" = json!({"maximum": MAX_THRESHOLD}))))]
     pub(crate) failures: u32,
-    /// How many failures in a row block.
+    /// The threshold in force: the webhook's own, or the deployment's.
     #[schema(extensions(("x-schema" = json!({"minimum": 1, "maximum": MAX_THRESHOLD}))))]
     pub(crate) threshold: u32,
-    /// When the block began.
+    /// When the block began; null while there is none.
     #[schema(value_type = Option<values::Time>, required)]
     pub(crate) blocked_at: Option<String>,
-    /// When the block ends.
+    /// When the block ends; null while there is none.
     #[schema(value_type = Option<values::Time>, required)]
     pub(crate) blocked_until: Option<String>,
     /// Since when the webhook is disabled, where that is known.
     #[schema(value_type = Option<values::Time>, required)]
     pub(crate) disabled_at: Option<String>,
-    /// The last failure, while there are failures in a row.
+    /// The last of the failures in a row; null where there are none.
     #[schema(value_type = Option<values::LastError>, required)]
     pub(crate) last_error: Option<ToldError>,
-    /// Whether the webhook takes the type. One that it does not take is shown while items of it are held.
+    /// Whether the webhook takes the type. One that it does not take any more is listed while items of it are held;
+    /// they are dropped, not sent, when their time comes.
     pub(crate) taken: bool,
     /// What is done with items that come during a block.
     #[schema(
@@ -89,26 +92,29 @@ pub(crate) struct TypeStatus {
         extensions(("x-schema" = json!(one_of([WhileBlocked::Hold, WhileBlocked::Discard])))),
     )]
     pub(crate) while_blocked: WhileBlocked,
-    /// How many items are held; exact up to 1,000.
+    /// How many of its items wait: for the block's end, for the webhook to be enabled, or for a retry more than 15
+    /// minutes away. Counted to 1000.
     #[schema(extensions(("x-schema" = json!({"maximum": EXACT}))))]
     pub(crate) held: usize,
-    /// There where more than `held` are held.
+    /// There when more than 1000 are held; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = bool)]
     pub(crate) held_more: Option<bool>,
     /// When the first of the held items is attempted again that wait for a time of their own.
     #[schema(value_type = Option<values::Time>, required)]
     pub(crate) retry_due_at: Option<String>,
-    /// How many items are dead; exact up to 1,000.
+    /// How many of its items are dead: they are not attempted again by themselves, and can be replayed. Counted to
+    /// 1000.
     #[schema(extensions(("x-schema" = json!({"maximum": EXACT}))))]
     pub(crate) dead: usize,
-    /// There where more than `dead` are dead.
+    /// There when more than 1000 are dead; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = bool)]
     pub(crate) dead_more: Option<bool>,
-    /// How many items were dropped lately because the webhook does not take them any more.
+    /// How many items were dropped because the webhook no longer takes their type or source. The count ends 14 days
+    /// after the last death or drop of the type.
     pub(crate) dropped: u64,
-    /// How many items were dropped during the block.
+    /// How many items were dropped during this block, where `while_blocked` is `discard`; 0 while there is none.
     pub(crate) discarded: u64,
     /// What failed, since when and until when, what becomes of the items, and what to do; null while it is open.
     #[schema(value_type = Option<values::BlockMessage>, required)]
@@ -130,7 +136,7 @@ pub(crate) struct Trouble {
     /// Until when it is blocked.
     #[schema(value_type = Option<values::Time>, required)]
     pub(crate) until: Option<String>,
-    /// How many attempts failed in a row; the threshold while it is blocked.
+    /// How many attempts in a row have failed; the threshold while it is blocked.
     #[schema(extensions(("x-schema" = json!({"maximum": MAX_THRESHOLD}))))]
     pub(crate) failures: u32,
     /// How many failures in a row block.

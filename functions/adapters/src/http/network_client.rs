@@ -23,7 +23,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,11 +37,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::runtime::clock::InvocationClock;
-use crate::runtime::tls_roots::root_store;
+use crate::runtime::tls::{Authorities, LazyTls};
 
 pub(super) use addresses::is_loopback;
 pub use addresses::{Address, Addresses, InvalidAddress, Pair};
@@ -102,8 +101,8 @@ impl CallTime {
 /// Makes calls.
 pub struct NetworkClient {
     addresses: Addresses,
-    connector: HttpsConnector<HttpConnector>,
-    kept: Mutex<Kept>,
+    tls: LazyTls,
+    kept: Mutex<Option<Kept>>,
 }
 
 /// The connections that are kept, and when they were used last.
@@ -120,32 +119,20 @@ impl std::fmt::Debug for NetworkClient {
 
 impl NetworkClient {
     /// A client of the networks at these addresses. It trusts the system's certificate authorities.
-    ///
-    /// # Errors
-    /// Where TLS cannot be set up.
-    pub fn new(addresses: Addresses) -> Result<Self, rustls::Error> {
-        Self::with_roots(addresses, root_store())
+    #[must_use]
+    pub fn new(addresses: Addresses) -> Self {
+        Self { addresses, tls: tls(Authorities::OfTheSystem), kept: Mutex::default() }
     }
 
     /// The same, but it trusts these certificate authorities alone.
     ///
     /// # Errors
-    /// Where one of them is none, or TLS cannot be set up.
+    /// Where one of them is none.
     pub fn trusting(
         addresses: Addresses,
         authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority)?;
-        }
-        Self::with_roots(addresses, roots)
-    }
-
-    fn with_roots(addresses: Addresses, roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let connector = connector(roots)?;
-        let kept = Kept { http: http(&connector), used_at: Timestamp::UNIX_EPOCH };
-        Ok(Self { addresses, connector, kept: Mutex::new(kept) })
+        Ok(Self { addresses, tls: tls(Authorities::only(authorities)?), kept: Mutex::default() })
     }
 
     /// Asks a network for something with a page's token. Every answer is one, whatever its status.
@@ -185,7 +172,7 @@ impl NetworkClient {
         if time.within.is_zero() {
             return Err(CallError::NoTime);
         }
-        let http = self.http(time.now);
+        let http = self.http(time.now).map_err(|_| CallError::NotMade("TLS cannot be set up"))?;
         let exchange = async move {
             let response = http.request(request).await;
             Answered::read(response.map_err(|error| CallError::of_client(&error))?).await
@@ -195,33 +182,37 @@ impl NetworkClient {
     }
 
     /// The client whose connections are fit for use at a time. Calls under way keep theirs.
-    fn http(&self, now: Timestamp) -> Http {
+    fn http(&self, now: Timestamp) -> Result<Http, rustls::Error> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // In either direction: a clock that was set back far does not show how much time passed.
-        if now.duration_since(kept.used_at).unsigned_abs() >= KEEP_IDLE {
-            kept.http = http(&self.connector);
-        }
-        kept.used_at = now;
-        kept.http.clone()
+        let is_fit = |kept: &Kept| now.duration_since(kept.used_at).unsigned_abs() < KEEP_IDLE;
+        let http = match kept.take().filter(is_fit) {
+            Some(fit) => fit.http,
+            None => http(connector(&self.tls)?),
+        };
+        *kept = Some(Kept { http: http.clone(), used_at: now });
+        Ok(http)
     }
 }
 
+/// The TLS of a client that names its protocols itself.
+pub(super) fn tls(authorities: Authorities) -> LazyTls {
+    LazyTls::new(authorities, &[])
+}
+
 /// Connects to `https` and `http` addresses alike: whoever calls it has decided which hosts may be called without TLS.
-pub(super) fn connector(roots: RootCertStore) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+pub(super) fn connector(tls: &LazyTls) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT));
+    // A copy shares the memory of handshakes.
+    let tls = rustls::ClientConfig::clone(&*tls.config()?);
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     Ok(builder.enable_http1().enable_http2().wrap_connector(tcp))
 }
 
-fn http(connector: &HttpsConnector<HttpConnector>) -> Http {
+fn http(connector: HttpsConnector<HttpConnector>) -> Http {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -233,5 +224,5 @@ fn http(connector: &HttpsConnector<HttpConnector>) -> Http {
         .http2_adaptive_window(true)
         .http2_keep_alive_interval(PING_EVERY)
         .http2_keep_alive_timeout(PING_EVERY)
-        .build(connector.clone())
+        .build(connector)
 }

@@ -12,8 +12,8 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-use super::network_client::{CallError, connector, is_loopback};
-use crate::runtime::tls_roots::root_store;
+use super::network_client::{CallError, connector, is_loopback, tls};
+use crate::runtime::tls::Authorities;
 
 /// A pre-signed address: `https`, or `http` with a loopback host, where the deployment is played on this machine.
 pub struct ReplyAddress(Uri);
@@ -63,7 +63,7 @@ impl ReplyAddress {
     /// # Errors
     /// Why it was not taken.
     pub async fn put(&self, body: String, within: Duration) -> Result<(), ReplyError> {
-        let client = Client::builder(TokioExecutor::new()).build(connector(root_store())?);
+        let client = Client::builder(TokioExecutor::new()).build(connector(&tls(Authorities::OfTheSystem))?);
         let request = Request::put(self.0.clone()).body(Full::new(Bytes::from(body)));
         let request = request.map_err(|_| CallError::NotMade("the address does not make a request"))?;
         let response = tokio::time::timeout(within, client.request(request)).await;

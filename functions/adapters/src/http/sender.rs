@@ -42,12 +42,10 @@ use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use jiff::{SignedDuration, Timestamp};
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use tokio_rustls::TlsConnector;
 
 use crate::runtime::clock::Stopwatch;
-use crate::runtime::tls_roots::root_store;
+use crate::runtime::tls::{Authorities, LazyTls};
 use connection::{Connection, Sent};
 use dial::Dialler;
 pub use dial::Refused;
@@ -141,48 +139,31 @@ pub struct NotAttempted(#[source] Box<dyn Error + Send + Sync>);
 impl Sender {
     /// A sender whose attempts end within `deadline`. It may reach these private targets, and never the deployment's
     /// own hosts. It trusts the system's certificate authorities.
-    ///
-    /// # Errors
-    /// Where TLS cannot be set up.
-    pub fn new(private: PrivateTargets, own: OwnHosts, deadline: Duration) -> Result<Self, rustls::Error> {
-        Self::with_roots(private, own, deadline, root_store())
+    #[must_use]
+    pub fn new(private: PrivateTargets, own: OwnHosts, deadline: Duration) -> Self {
+        Self::with(private, own, deadline, Authorities::OfTheSystem)
     }
 
     /// The same, but it trusts these certificate authorities alone.
     ///
     /// # Errors
-    /// Where one of them is none, or TLS cannot be set up.
+    /// Where one of them is none.
     pub fn trusting(
         private: PrivateTargets,
         deadline: Duration,
         authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority)?;
-        }
-        Self::with_roots(private, OwnHosts::default(), deadline, roots)
+        Ok(Self::with(private, OwnHosts::default(), deadline, Authorities::only(authorities)?))
     }
 
-    fn with_roots(
-        private: PrivateTargets,
-        own: OwnHosts,
-        deadline: Duration,
-        roots: RootCertStore,
-    ) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    fn with(private: PrivateTargets, own: OwnHosts, deadline: Duration, authorities: Authorities) -> Self {
         let dialler = Dialler {
             private: Arc::new(private),
             own: Arc::new(own),
             resolver: Resolver::of_the_system(),
-            tls: TlsConnector::from(Arc::new(tls)),
+            tls: LazyTls::new(authorities, &[b"h2", b"http/1.1"]),
         };
-        Ok(Self { inner: Arc::new(Inner { dialler, pool: Pool::default(), deadline }) })
+        Self { inner: Arc::new(Inner { dialler, pool: Pool::default(), deadline }) }
     }
 
     /// Checks whether a URL leads to a forbidden address, as its host resolves now. A host that does not resolve within
@@ -453,7 +434,7 @@ mod tests {
 
     async fn attempt_to(url: &str, deadline: Duration) -> Attempted {
         let url = WebhookUrl::check(url, &loopback()).unwrap();
-        let sender = Sender::new(loopback(), OwnHosts::default(), deadline).unwrap();
+        let sender = Sender::new(loopback(), OwnHosts::default(), deadline);
         let attempt = WebhookRequest {
             url: &url,
             headers: vec![("x-a", "b".to_owned())],
@@ -584,7 +565,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_to_a_private_address_is_forbidden() {
         let url = WebhookUrl::check("https://localhost:4443/", &PrivateTargets::default()).unwrap();
-        let sender = Sender::new(PrivateTargets::default(), OwnHosts::default(), LONG).unwrap();
+        let sender = Sender::new(PrivateTargets::default(), OwnHosts::default(), LONG);
         let attempt = WebhookRequest { url: &url, headers: Vec::new(), body: Bytes::new() };
         let attempted = sender.attempt(attempt, Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(attempted.outcome, Outcome::failed(FailureKind::ForbiddenAddress, None));
@@ -596,7 +577,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let own = format!("api.example.com,127.0.0.1:{port}").parse().unwrap();
         let private: PrivateTargets = "127.0.0.0/8,::1/128,0.0.0.0/8".parse().unwrap();
-        let sender = Sender::new(private.clone(), own, LONG).unwrap();
+        let sender = Sender::new(private.clone(), own, LONG);
         for text in [
             "https://api.example.com/bots/b/messages".to_owned(),
             format!("http://127.0.0.1:{port}/"),
@@ -617,7 +598,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_connections_are_kept_than_the_bound() {
         let authority = carteiro_hostile::Authority::new().unwrap();
-        let sender = Sender::new(loopback(), OwnHosts::default(), LONG).unwrap();
+        let sender = Sender::new(loopback(), OwnHosts::default(), LONG);
         let mut receivers = Vec::new();
         for _ in 0..=pool::MAX_KEPT {
             let hostile = carteiro_hostile::well_behaved::over_http1();

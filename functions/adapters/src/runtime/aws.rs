@@ -9,7 +9,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext};
 use std::time::Duration;
 
-use crate::runtime::tls_roots::trust_store;
+use crate::runtime::tls::trust_store;
 
 /// The limit of one call, without connecting and retries. A DynamoDB or SQS call takes milliseconds; one that takes
 /// seconds is lost.

@@ -9,4 +9,4 @@ pub mod metrics;
 pub mod random;
 pub mod representation;
 pub mod settings;
-pub(crate) mod tls_roots;
+pub(crate) mod tls;

@@ -11,6 +11,7 @@
 //! ran of which not all is listed. Not guaranteed: that an attempt is there.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use carteiro_core::activity::Glimpse;
@@ -169,11 +170,21 @@ impl AttemptTable {
         Ok(())
     }
 
-    /// Notes that items were dropped, until `expires_at`. Noting one again replaces its row.
-    ///
-    /// # Errors
-    /// Where one cannot be written.
-    pub async fn note_dropped(
+    /// Notes that items were dropped, until `expires_at`, at best: what cannot be written within the time is logged.
+    /// Noting one again replaces its row.
+    pub async fn note_dropped(&self, dropped: &[DroppedItem], expires_at: Timestamp, within: Duration) {
+        if dropped.is_empty() {
+            return;
+        }
+        let failed = match tokio::time::timeout(within, self.write_dropped(dropped, expires_at)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.chain(),
+            Err(_) => "out of time".to_owned(),
+        };
+        tracing::warn!(items = dropped.len(), error = failed, "delivery.drop_not_noted");
+    }
+
+    async fn write_dropped(
         &self,
         dropped: &[DroppedItem],
         expires_at: Timestamp,
@@ -237,14 +248,7 @@ impl AttemptTable {
         let rows = looks.into_iter().flat_map(|(rows, _)| rows);
         let mut last: Option<Entry> = None;
         for row in rows {
-            let reader = Reader { table: TABLE, row: &row };
-            let entries = match reader.seconds("expires_at") {
-                Ok(end) if end <= now => Ok(Vec::new()),
-                Ok(_) => reader.json::<Vec<Entry>>("entries"),
-                Err(error) => Err(error),
-            };
-            let entries = readable(TABLE, &row, entries).unwrap_or_default();
-            for entry in entries.into_iter().filter(|entry| entry.item == *item) {
+            for entry in entries_of(&row, now).into_iter().filter(|entry| entry.item == *item) {
                 if last.as_ref().is_none_or(|last| last.at <= entry.at) {
                     last = Some(entry);
                 }
@@ -357,15 +361,8 @@ impl AttemptTable {
             if read >= MAX_ROWS {
                 return Ok(ListPage { data, last: order.resume().map(|resume| resume.to_string()) });
             }
-            let reader = Reader { table: TABLE, row: &row };
-            // The table deletes late.
-            let entries = match reader.seconds("expires_at") {
-                Ok(end) if end <= now => Ok(Vec::new()),
-                Ok(_) => reader.json::<Vec<Entry>>("entries"),
-                Err(error) => Err(error),
-            };
-            let entries = readable(TABLE, &row, entries).unwrap_or_default();
-            let asked = entries.into_iter().enumerate().filter(|(_, entry)| span.filter.takes(entry));
+            let asked =
+                entries_of(&row, now).into_iter().enumerate().filter(|(_, entry)| span.filter.takes(entry));
             let is_new =
                 order.add(&key, asked.map(|(index, entry)| (index, entry.at.as_millisecond(), entry)));
             read += usize::from(is_new);
@@ -384,6 +381,17 @@ fn meets(up: Option<&Row>, down: &Row) -> bool {
 fn written_at(sk: &str) -> Option<Timestamp> {
     let (digits, _) = sk.split_once('#')?;
     Timestamp::from_millisecond(digits.parse().ok()?).ok()
+}
+
+/// The entries of a row; none of one that cannot be read, or that the table has yet to delete.
+fn entries_of(row: &Row, now: Timestamp) -> Vec<Entry> {
+    let reader = Reader { table: TABLE, row };
+    let entries = match reader.seconds("expires_at") {
+        Ok(end) if end <= now => Ok(Vec::new()),
+        Ok(_) => reader.json("entries"),
+        Err(error) => Err(error),
+    };
+    readable(TABLE, row, entries).unwrap_or_default()
 }
 
 fn dropped_item(row: &Row) -> Result<DroppedItem, AdapterError> {

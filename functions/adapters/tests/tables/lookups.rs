@@ -117,7 +117,7 @@ async fn dropped_items_and_attempts_are_found_by_their_item() {
         .zip(1..)
         .map(|(cause, bits)| DroppedItem::of(&delivery(&webhook(bits), item()), cause, later(1)))
         .collect();
-    attempts.note_dropped(&dropped, later(60_000)).await.unwrap();
+    attempts.note_dropped(&dropped, later(60_000), Duration::from_secs(10)).await;
     let mut found = attempts.dropped(&item(), later(59_000)).await.unwrap();
     found.sort_by(|a, b| a.webhook.cmp(&b.webhook));
     assert_eq!(found, dropped);

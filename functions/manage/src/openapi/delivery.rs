@@ -4,18 +4,35 @@ use carteiro_adapters::http::sender::{MAX_RESPONSE_BYTES, USER_AGENT};
 use carteiro_core::retry::{MAX_RETRY_AFTER, SCHEDULE};
 use carteiro_core::signature::TOLERANCE_SECONDS;
 use carteiro_networks::collected::SCHEMA;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::values::reference;
 
 /// The published schema of collected items, as a schema of this document: without what says where it is published, and
 /// without what clients made of the document cannot read.
 pub(crate) fn collected_item() -> Value {
-    let mut schema: Map<String, Value> = serde_json::from_str(SCHEMA).unwrap_or_default();
-    for name in ["$schema", "$id", "title", "oneOf", "additionalProperties"] {
-        schema.remove(name);
+    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
+    for name in ["$schema", "$id", "title", "oneOf"] {
+        schema.as_object_mut().map(|schema| schema.remove(name));
     }
-    Value::Object(schema)
+    open(&mut schema);
+    schema
+}
+
+/// Lets objects have further fields, which a later version may add, and marks be any truth value.
+fn open(node: &mut Value) {
+    match node {
+        Value::Object(members) => {
+            members.retain(|name, member| name != "additionalProperties" || *member != json!(false));
+            if members.get("const").is_some_and(Value::is_boolean) {
+                members.remove("const");
+                members.insert("type".to_owned(), json!("boolean"));
+            }
+            members.iter_mut().filter(|(name, _)| *name != "examples").for_each(|(_, member)| open(member));
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(open),
+        _ => {}
+    }
 }
 
 /// The schema of Carteiro's notices to an account.

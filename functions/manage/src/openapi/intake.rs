@@ -159,7 +159,8 @@ struct Told {
     title: &'static str,
     check: (&'static str, &'static str),
     parameters: fn() -> Value,
-    answer: fn() -> Value,
+    /// What it is answered with, and its form.
+    answer: (&'static str, fn() -> Value),
     take: &'static str,
     /// The form of its signature, and what is signed.
     signature: (&'static str, &'static str),
@@ -212,7 +213,7 @@ fn of_facebook() -> Told {
                 parameter("hub.challenge", json!({"type": "string", "maxLength": MAX_CHALLENGE_BYTES})),
             ])
         },
-        answer: challenge_of_hub,
+        answer: ("The challenge.", challenge_of_hub),
         take: "Take a push of Facebook's",
         signature: ("^sha256=[0-9a-f]{64}$", BODY),
         push: ("application/json", || json!({"object": "page", "entry": []})),
@@ -234,7 +235,7 @@ fn of_x() -> Told {
             });
             json!([parameter("crc_token", token)])
         },
-        answer: || {
+        answer: ("The token's HMAC-SHA256 with the consumer secret, in base64.", || {
             let schema = json!({
                 "type": "object",
                 "required": ["response_token"],
@@ -246,7 +247,7 @@ fn of_x() -> Told {
             });
             let example = json!({"response_token": "sha256=rPq0FJoFEukzQI8G52D6xjiQ4BGXK4EuZWYZCWMMlsQ="});
             text("application/json", json!({"schema": schema, "example": example}))
-        },
+        }),
         take: "Take a push of X's",
         signature: ("^sha256=[0-9A-Za-z+/]{43}=$", BODY),
         push: ("application/json", || json!({"for_user_id": "63046977", "tweet_create_events": []})),
@@ -274,7 +275,7 @@ fn of_youtube() -> Told {
                 parameter("hub.challenge", json!({"type": "string", "maxLength": MAX_CHALLENGE_BYTES})),
             ])
         },
-        answer: challenge_of_hub,
+        answer: ("The challenge.", challenge_of_hub),
         take: "Take a hub's push of a channel's videos",
         signature: (
             "^sha1=[0-9a-f]{40}$",
@@ -298,7 +299,7 @@ fn of_linkedin() -> Told {
                 json!({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9-]+$"})
             )])
         },
-        answer: || {
+        answer: ("The code, and its HMAC-SHA256 with the client secret, in hexadecimal digits.", || {
             let schema = json!({
                 "type": "object",
                 "required": ["challengeCode", "challengeResponse"],
@@ -316,7 +317,7 @@ fn of_linkedin() -> Told {
                 "challengeResponse": "e9a5f6208c7f537f56d431fe83fd47433b0ea4baf0595a3280f2c55282135dde",
             });
             text("application/json", json!({"schema": schema, "example": example}))
-        },
+        }),
         take: "Take a push of LinkedIn's",
         signature: (
             "^(hmacsha256=)?[0-9a-f]{64}$",
@@ -334,6 +335,7 @@ fn of_linkedin() -> Told {
 fn check(network: Network, _: &PushSpec) -> Value {
     let told = told(network);
     let (summary, description) = told.check;
+    let (answered, content) = told.answer;
     json!({
         "tags": ["pushes"],
         "operationId": format!("check{}Address", told.title),
@@ -341,7 +343,7 @@ fn check(network: Network, _: &PushSpec) -> Value {
         "description": description,
         "security": [],
         "parameters": (told.parameters)(),
-        "responses": {"200": {"description": "The challenge, or its answer.", "content": (told.answer)()}},
+        "responses": {"200": {"description": answered, "content": content()}},
     })
 }
 

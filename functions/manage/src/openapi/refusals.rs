@@ -63,12 +63,12 @@ pub(crate) fn of_route(route: &str, operation: &Value) -> Vec<(&'static str, &'s
     if !has_key && operation.get("requestBody").is_none() {
         if route.contains("/alert-stop/") {
             // Its pages say what is wrong.
-            return vec![("default", "Gateway")];
+            return vec![("429", "TooManyRequests"), ("default", "Gateway")];
         }
         // Nobody is refused. Only the gateway may answer.
         let takes_any =
             route == "GET /" || ["GET /console", "GET /docs"].iter().any(|page| route.starts_with(page));
-        let mut refusals = vec![("default", "Gateway")];
+        let mut refusals = vec![("429", "TooManyRequests"), ("default", "Gateway")];
         if !takes_any {
             refusals.push(("422", "Invalid"));
         }
@@ -388,10 +388,10 @@ fn limited() -> Vec<Shown<'static>> {
         },
         Shown {
             name: "Gateway",
-            description: "The gateway could not hand the request on: 429 above its limit, 500 or 503 on a failure.",
+            description: "The gateway could not hand the request on: 500 or 503.",
             header: None,
             problems: Vec::new(),
-            gateway: Some("Too Many Requests"),
+            gateway: Some("Service Unavailable"),
         },
     ]
 }
@@ -404,10 +404,6 @@ pub(crate) fn headers() -> Value {
                             itself answers a number of seconds.",
             "schema": {"type": "string"},
             "example": "1",
-        },
-        "Content-Security-Policy": {
-            "description": "Names the page's own script and style by their digests, and allows nothing from elsewhere.",
-            "schema": {"type": "string"},
         },
         "Accept-Encoding": {
             "description": "Which codings of a body are taken: none.",

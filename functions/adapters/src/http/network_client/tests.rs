@@ -1,6 +1,7 @@
 //! Calls to servers on this machine that record the requests.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use carteiro_networks::page::AccessToken;
@@ -73,7 +74,7 @@ fn addresses_of(url: &str) -> Addresses {
 }
 
 fn client_of(url: &str) -> NetworkClient {
-    NetworkClient::new(addresses_of(url)).unwrap()
+    NetworkClient::new(addresses_of(url))
 }
 
 async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<String>>>, answer: Arc<Vec<u8>>) {

@@ -19,6 +19,7 @@ use super::failed::Failed;
 use super::phase::Phase;
 use super::resolve::{ResolveError, Resolver};
 use super::shared_tcp::SharedTcp;
+use crate::runtime::tls::LazyTls;
 
 /// How long one of several addresses of a host may take to connect.
 const CONNECT_EACH: Duration = Duration::from_secs(5);
@@ -39,12 +40,11 @@ const NO_ADDRESS_LEFT: i32 = 99;
 const NO_PATH: [i32; 3] = [97, 101, 113];
 
 /// Dials vetted addresses.
-#[derive(Clone)]
 pub(crate) struct Dialler {
     pub(crate) private: Arc<PrivateTargets>,
     pub(crate) own: Arc<OwnHosts>,
     pub(crate) resolver: Resolver,
-    pub(crate) tls: TlsConnector,
+    pub(crate) tls: LazyTls,
 }
 
 impl Dialler {
@@ -66,7 +66,8 @@ impl Dialler {
         }
         *phase = Phase::Tls;
         let name = ServerName::try_from(url.host()).map_err(|_| Failed::theirs(FailureKind::Tls))?;
-        let agreed = self.tls.connect(name, SharedTcp::new(Arc::clone(&tcp))).await;
+        let connector = TlsConnector::from(self.tls.config().map_err(Failed::ours)?);
+        let agreed = connector.connect(name, SharedTcp::new(Arc::clone(&tcp))).await;
         let tls = agreed.map_err(|error| Failed::of_handshake(&error))?;
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
             Connection::http2(tls, peer).await

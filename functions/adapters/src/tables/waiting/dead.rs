@@ -117,8 +117,8 @@ impl DeadRows {
         Self { client, name }
     }
 
-    /// Buries a delivery until `expires_at`, or until its network's storage limit. Burying it again replaces the row.
-    /// `last_error` is the failure that it died of, as [`LastError`] is stored.
+    /// Buries a delivery until `expires_at`, or until its network's storage limit, and logs that. Burying it again
+    /// replaces the row. `last_error` is the failure that it died of, as [`LastError`] is stored.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -135,7 +135,16 @@ impl DeadRows {
         row.insert("died_at".to_owned(), milliseconds(died_at));
         row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
         let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("burying an item", error))
+        sent.map_err(|error| AdapterError::of_call("burying an item", error))?;
+        tracing::warn!(
+            account = delivery.account.as_str(),
+            webhook = delivery.webhook.as_str(),
+            item = delivery.item.as_str(),
+            item_type = delivery.item_type.as_str(),
+            cause = cause.as_str(),
+            "delivery.dead"
+        );
+        Ok(())
     }
 
     /// A page of a webhook's dead items, by type and then in the order of their acceptance.

@@ -349,9 +349,13 @@ impl HeldRows {
 
 fn held(row: &Row) -> Result<Held, AdapterError> {
     let delivery = read_delivery(TABLE, row)?;
+    Ok(Held { delivery, reason: reason_of(row)?, last_error: last_error_of(row), due_at: due_at_of(row)? })
+}
+
+/// When the item of a row comes due; None while it waits for its release.
+pub(crate) fn due_at_of(row: &Row) -> Result<Option<Timestamp>, AdapterError> {
     let reader = Reader { table: TABLE, row };
-    let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
-    Ok(Held { delivery, reason: reason_of(row)?, last_error: last_error_of(row), due_at })
+    row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()
 }
 
 /// Why the item of a row is held.

@@ -19,7 +19,8 @@ use crate::error::AdapterError;
 use crate::tables::row::{Reader, Row, text};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::dead::{DeadRows, cause_of};
-use crate::tables::waiting::held::{HeldRows, reason_of};
+use crate::tables::waiting::held::{HeldRows, due_at_of, reason_of};
+use crate::tables::waiting::keys::last_error_of;
 
 const OPERATION: &str = "finding an item's rows";
 
@@ -95,8 +96,7 @@ impl HeldRows {
             if row.contains_key("keep_until") && reader.milliseconds("keep_until")? <= now {
                 return Ok(None);
             }
-            let due_at = row.contains_key("due_at").then(|| reader.milliseconds("due_at")).transpose()?;
-            item_row(TABLE, row, HeldAs { reason: reason_of(row)?, due_at }).map(Some)
+            item_row(TABLE, row, HeldAs { reason: reason_of(row)?, due_at: due_at_of(row)? }).map(Some)
         };
         Ok(rows.iter().filter_map(|row| readable(TABLE, row, held(row))?).collect())
     }
@@ -131,8 +131,7 @@ fn item_row<T>(table: &'static str, row: &Row, what: T) -> Result<ItemRow<T>, Ad
         source: reader.parsed("source")?,
         accepted_at: reader.milliseconds("accepted_at")?,
         attempt: reader.number("attempt")?,
-        // For people to read: one of a newer version's form is left out.
-        last_error: reader.json("last_error").ok(),
+        last_error: last_error_of(row),
         what,
     })
 }
