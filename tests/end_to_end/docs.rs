@@ -1,10 +1,9 @@
 //! The reference and the problems' pages in a real browser.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use carteiro_core::problem::Problem;
-use carteiro_tests::{Bundle, tools};
+use carteiro_tests::Bundle;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -14,42 +13,9 @@ use crate::console::Browser;
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// What axe finds wrong in the page as it is now.
-async fn violations(browser: &Browser, modules: &Path) -> Vec<String> {
-    let axe = std::fs::read_to_string(modules.join("axe-core/axe.min.js")).unwrap();
-    let script = format!(
-        "{axe};\nreturn axe.run(document, {{resultTypes: ['violations']}}).then(found => found.violations.map(\
-         one => one.id + ': ' + one.nodes.slice(0, 3).map(node => node.target.join(' ')).join(', ')))"
-    );
-    let found = browser.post("execute/sync", json!({"script": script, "args": []})).await;
-    found
-        .as_array()
-        .unwrap_or_else(|| panic!("{found}"))
-        .iter()
-        .map(|one| one.as_str().unwrap().to_owned())
-        .collect()
-}
-
-async fn devtools(browser: &Browser, command: &str, parameters: Value) {
-    browser.post("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await;
-}
-
 async fn prefers(browser: &Browser, scheme: &str) {
     let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-    devtools(browser, "Emulation.setEmulatedMedia", features).await;
-}
-
-async fn is_as_wide_as(browser: &Browser, width: u32) {
-    let phone = json!({"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": true});
-    devtools(browser, "Emulation.setDeviceMetricsOverride", phone).await;
-    assert_eq!(browser.value("document.documentElement.scrollWidth").await, width, "nothing is cut off");
-}
-
-/// Presses a key where the focus is.
-async fn press(browser: &Browser, key: &str) {
-    let strokes = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
-    let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
-    browser.post("actions", actions).await;
+    browser.devtools("Emulation.setEmulatedMedia", features).await;
 }
 
 fn operation_ids(description: &Value) -> BTreeSet<String> {
@@ -64,7 +30,6 @@ fn operation_ids(description: &Value) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn a_browser_shows_the_whole_description_and_searches_it() {
-    let Some(modules) = tools::node_modules_with("axe-core") else { return };
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let api = bundle.stack.addresses().api.clone();
@@ -95,16 +60,16 @@ async fn a_browser_shows_the_whole_description_and_searches_it() {
     assert!(call.contains("Authorization: Bearer $KEY") && call.contains("\"items\""), "{call}");
 
     // By keyboard: the first stop leads past the contents; what is searched for is opened by Enter.
-    press(&browser, TAB).await;
+    browser.press(&[TAB]).await;
     assert_eq!(browser.value("document.activeElement.className").await, "skip");
-    browser.write("#words", "end every block unblock").await;
+    browser.write("#words", "webhook unblock").await;
     browser.until("#state", "of").await;
     assert_eq!(browser.text("#createAccount").await, "");
     browser.until("#unblockWebhook", "End blocks").await;
-    press(&browser, ENTER).await;
+    browser.press(&[ENTER]).await;
     assert_eq!(browser.value("location.hash").await, "#unblockWebhook");
     assert_eq!(browser.value("document.activeElement.id").await, "unblockWebhook");
-    assert_eq!(violations(&browser, &modules).await, Vec::<String>::new(), "while searching");
+    assert_eq!(browser.violations().await, Vec::<String>::new(), "while searching");
 
     // A link to an operation leads there, past what is searched for.
     browser.value("location.hash = '#createAccount'").await;
@@ -118,10 +83,11 @@ async fn a_browser_shows_the_whole_description_and_searches_it() {
 
     for scheme in ["light", "dark"] {
         prefers(&browser, scheme).await;
-        assert_eq!(violations(&browser, &modules).await, Vec::<String>::new(), "{scheme}");
+        assert_eq!(browser.violations().await, Vec::<String>::new(), "{scheme}");
     }
-    is_as_wide_as(&browser, 320).await;
-    assert_eq!(violations(&browser, &modules).await, Vec::<String>::new(), "on a phone");
+    browser.is_as_wide_as(320).await;
+    assert_eq!(browser.value("document.documentElement.scrollWidth").await, 320, "nothing is cut off");
+    assert_eq!(browser.violations().await, Vec::<String>::new(), "on a phone");
 
     let outside = format!(
         "performance.getEntriesByType('resource').map(one => one.name).filter(one => !one.startsWith({}))",
@@ -135,7 +101,6 @@ async fn a_browser_shows_the_whole_description_and_searches_it() {
 
 #[tokio::test]
 async fn a_browser_shows_what_each_problem_means_in_both_languages() {
-    let Some(modules) = tools::node_modules_with("axe-core") else { return };
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let api = bundle.stack.addresses().api.clone();
@@ -143,7 +108,7 @@ async fn a_browser_shows_what_each_problem_means_in_both_languages() {
     for kind in Problem::KINDS {
         browser.until(&format!("#{} h2 a", kind.name), kind.name).await;
     }
-    assert_eq!(violations(&browser, &modules).await, Vec::<String>::new());
+    assert_eq!(browser.violations().await, Vec::<String>::new());
 
     // A problem's type leads to its page.
     let wrong = bundle.client.get("/webhooks?limt=1", &bundle.account().await.key).await.json();
@@ -155,9 +120,10 @@ async fn a_browser_shows_what_each_problem_means_in_both_languages() {
     assert_eq!(bundle.client.request(Method::GET, "/docs/problems/nothing", &[], "").await.status, 404);
     for scheme in ["light", "dark"] {
         prefers(&browser, scheme).await;
-        assert_eq!(violations(&browser, &modules).await, Vec::<String>::new(), "{scheme}");
+        assert_eq!(browser.violations().await, Vec::<String>::new(), "{scheme}");
     }
-    is_as_wide_as(&browser, 320).await;
+    browser.is_as_wide_as(320).await;
+    assert_eq!(browser.value("document.documentElement.scrollWidth").await, 320, "nothing is cut off");
 
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;

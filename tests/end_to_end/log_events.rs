@@ -41,9 +41,9 @@ const EVENTS: &[Event] = &[
     ("alert.sent", Info, "collect", "alert, kind, event, missed",
      "an address was alerted; `missed` like it were left out since the last one"),
     ("alert.stopped", Info, "manage", "alert", "an address was removed by the link in an alert"),
-    ("alert.unreadable", Error, "manage, ingest, deliver, collect", "account, error",
+    ("alert.unreadable", Error, "manage, deliver, collect", "account, error",
      "an address of this account cannot be read, and is alerted of nothing"),
-    ("alerts.not_raised", Error, "ingest, deliver, collect", "account, error",
+    ("alerts.not_raised", Error, "deliver, collect", "account, error",
      "a notice was sent, and its alerts never will be: this function may not read or queue them"),
     ("attempt.finished", Level::Debug, "deliver",
      "account, webhook, revision, item, item_type, attempt, outcome, status, cause, latency_ms",
@@ -243,6 +243,16 @@ const EVENTS: &[Event] = &[
     ("request.failed", Error, "ingest, manage", "request_id, route, error", "it was answered 500 or 503"),
     ("row.unreadable", Error, "collect, manage", "table, pk, sk, error",
      "a row that this version did not write: it was skipped, and stays, for a person to read"),
+    ("session.all_ended", Info, "manage", "account",
+     "the operator ended all sessions and sign-in links of an account"),
+    ("session.begun", Info, "manage", "account, role, by",
+     "somebody signed in to the console, `by` a link or a key, whose id it is"),
+    ("session.earlier_not_ended", Warn, "manage", "error",
+     "the session that a browser had before it signed in again goes on until its own end"),
+    ("session.link_made", Info, "manage", "account, link, role",
+     "the operator made a sign-in link"),
+    ("session.not_kept", Warn, "manage", "error",
+     "a session's idle end could not be moved; its next request moves it"),
     ("settle.no_release", Error, "deliver", "webhook, error",
      "held, but its release is not certain; the messages come again"),
     ("settle.not_queued", Error, "deliver", "items, error",
@@ -314,7 +324,7 @@ fn document() -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever changes the list has the document written anew")]
-fn is_to_be_written() -> bool {
+pub(crate) fn is_to_be_written() -> bool {
     std::env::var_os("CARTEIRO_WRITE_DOCUMENTS").is_some()
 }
 

@@ -67,9 +67,8 @@ async fn an_event_larger_than_a_row_is_stored_by_push_and_by_poll() {
 }
 
 /// Tests that together need every grant. Each is a whole story through the functions.
-const STORIES: [&str; 32] = [
+const STORIES: [&str; 31] = [
     "alerts::a_block_alerts_each_confirmed_address_once_in_its_language",
-    "alerts::a_push_that_revokes_a_token_alerts",
     "attempts::the_outcome_is_held_for_a_gone_url_and_dead_after_retries",
     "cancelling::a_cancelled_item_is_counted_and_never_attempted_again",
     "held::a_dead_letter_is_brought_into_the_dead_items",

@@ -202,8 +202,7 @@ async fn lists_are_paged_and_another_lists_cursor_is_refused() {
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/webhooks?limit=2&cursor={next}");
     }
-    created.sort();
-    assert_eq!(seen, created);
+    assert_eq!(seen, created, "in the order of their creation");
     let stranger = bundle.account().await;
     assert_problem(&bundle.client.get(&path, &stranger.key).await, 422, "invalid");
     bundle.stop().await;

@@ -51,7 +51,7 @@ class Client:
 
     def send(self, item_type, item):
         send = getattr(self.bots, f"send_{item_type}")
-        return self.call(send, "bot", Item.from_dict(item)).id
+        return self.call(send, "bot", Item(additional_properties=item)).id
 
     def item_states(self, item):
         return [one.state for one in self.call(self.webhooks.get_item, item).webhooks]

@@ -48,7 +48,7 @@ pub(crate) struct Alerting {
     /// None where no e-mail is sent.
     mail: Option<MailSender>,
     private: PrivateTargets,
-    own: OwnHosts,
+    chats: Sender,
     /// The address of the API.
     base: String,
 }
@@ -66,17 +66,17 @@ impl Alerting {
         let settings = &mut wiring.settings;
         let from: Option<AlertSender> = settings.parsed("ALERT_SENDER");
         let ses: Option<SesAddress> = settings.parsed("SES_BASE_URL");
-        let private = settings.parsed("ALLOWED_PRIVATE_TARGETS");
-        let own = settings.parsed("OWN_HOSTS");
+        let private: Option<PrivateTargets> = settings.parsed("ALLOWED_PRIVATE_TARGETS");
+        let own: Option<OwnHosts> = settings.parsed("OWN_HOSTS");
         let base: Option<String> = settings.parsed("PUSH_BASE_URL");
         let region = settings.optional("AWS_REGION").unwrap_or_default();
-        let (from, ses) = from.zip(ses)?;
+        let ((from, ses), private) = from.zip(ses).zip(private)?;
         let from = from.address().map(str::to_owned);
         Some(Self {
             rows,
             mail: from.zip(credentials).map(|(from, own)| MailSender::new(from, ses, region, own)),
-            private: private?,
-            own: own?,
+            chats: Sender::new(private.clone(), own?, CHAT_DEADLINE),
+            private,
             base: base?.trim_end_matches('/').to_owned(),
         })
     }
@@ -96,8 +96,6 @@ impl Alerting {
     async fn post(&self, address: &str, text: &AlertText, clock: InvocationClock) -> Result<(), NotSent> {
         let url = WebhookUrl::check(address, &self.private);
         let url = url.map_err(|error| NotSent::Refused(error.to_string()))?;
-        let sender = Sender::new(self.private.clone(), self.own.clone(), CHAT_DEADLINE);
-        let sender = sender.map_err(|_| NotSent::Later("TLS cannot be set up".to_owned()))?;
         let request = WebhookRequest {
             url: &url,
             headers: vec![
@@ -106,7 +104,7 @@ impl Alerting {
             ],
             body: Bytes::from(json!({"text": text.chat()}).to_string()),
         };
-        match sender.attempt(request, clock.now()).await {
+        match self.chats.attempt(request, clock.now()).await {
             Ok(attempted) => of_chat(&attempted.outcome),
             Err(_) => Err(NotSent::Later("the request could not be made".to_owned())),
         }

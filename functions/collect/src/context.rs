@@ -73,7 +73,7 @@ impl Collect {
         let ((networks, addresses), alerting) = wiring.settings.finish(read)?;
         let alerts = Alerter { config: config.clone(), work: work_queue.clone() };
         let page_notifier =
-            PageNotifier { config: config.clone(), queue: deliveries.clone(), alerts: alerts.clone() };
+            PageNotifier { config: config.clone(), queue: deliveries.clone(), alerts: Some(alerts.clone()) };
         let polls = Polls {
             tables,
             queue: poll_queue,

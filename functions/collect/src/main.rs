@@ -3,10 +3,10 @@
 //! Every 15 minutes a *tick* plans: it looks for everything that comes due before the next tick and sends a work
 //! message for each part of it. A *work message* dispatches entries of the inbox, moves held items to the delivery
 //! queue, delayed to their time, releases items that a block or a disabled webhook held, makes the dead items of a
-//! replay wait for their release, brings dead letters into the dead items, or alerts a person. Moving may find releases and replays and
-//! send them as work, a replay sends its release, a release that another worker has sends up to three looks at it,
-//! notices send alerts, and an alert that could not be sent now sends itself again up to three times; nothing else sends
-//! work, so no chain of invocations grows: tick, moving, replay, release, three looks, delivery.
+//! replay wait for their release, brings dead letters into the dead items, or alerts a person. Moving may find releases
+//! and replays and send them as work, a replay sends its release, a release that another worker has sends up to three
+//! looks at it, notices send alerts, and an alert that could not be sent now sends itself again up to three times;
+//! nothing else sends work, so no chain of invocations grows: tick, moving, replay, release, three looks, delivery.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
 //! only after it is in the queue or among the dead, and an entry leaves the inbox only after it is in the queue for all

@@ -148,9 +148,8 @@ impl<'a> HostAndPort<'a> {
         };
         let port = match rest.strip_prefix(':') {
             Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some(port.parse().ok()?),
-            Some(_) => return None,
             None if rest.is_empty() => None,
-            None => return None,
+            Some(_) | None => return None,
         };
         Some(Self { name, port })
     }

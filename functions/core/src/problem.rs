@@ -25,7 +25,7 @@ impl FieldError {
 pub struct Problem {
     /// Names the kind, for programs, and leads to its description: `/docs/problems/<kind>`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
     /// The kind, for people.
     pub title: &'static str,
     /// The HTTP status.
@@ -35,12 +35,9 @@ pub struct Problem {
     /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// The id of the request, which the log names, too. An answer as a whole has one, and a line of a bulk result none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
     /// The methods that are taken where another one is not; answered as the header `Allow`.
     #[serde(skip)]
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
     /// After how many seconds a repeat may succeed; answered as the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u64>,
@@ -48,9 +45,6 @@ pub struct Problem {
 
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
-
-/// Where the kinds of problems are described: a path of the API, followed by a kind's name.
-pub const DESCRIPTIONS: &str = "/docs/problems/";
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +61,7 @@ impl Kind {
     /// The address of its description, relative to the API: what `type` holds.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{DESCRIPTIONS}{}", self.name)
+        format!("/docs/problems/{}", self.name)
     }
 }
 
@@ -82,12 +76,11 @@ macro_rules! problems {
                 $(#[$doc])*
                 pub fn $name(detail: impl Into<String>) -> Self {
                     Self {
-                        kind: format!("{DESCRIPTIONS}{}", $kind),
+                        kind: concat!("/docs/problems/", $kind),
                         title: $title,
                         status: $status,
                         detail: detail.into(),
                         errors: Vec::new(),
-                        request_id: None,
                         allow: None,
                         retry_after: None,
                     }

@@ -11,7 +11,6 @@ use carteiro_core::problem::Problem;
 use carteiro_core::retention::Retention;
 use carteiro_networks::network::Network;
 use carteiro_networks::push::signature::AppSecret;
-use carteiro_services::alerts::Alerter;
 use carteiro_services::dispatch::Dispatcher;
 use carteiro_services::freshness::FreshnessLog;
 use carteiro_services::page_tokens::PageNotifier;
@@ -55,9 +54,9 @@ impl Ingest {
         let config: ConfigTable = wiring.table();
         let (idempotency, inbox, freshness) = (wiring.table(), wiring.table(), wiring.table());
         let queue: DeliverQueue = wiring.queue("DELIVER_QUEUE_URL");
-        let alerts = Alerter { config: config.clone(), work: wiring.queue("WORK_QUEUE_URL") };
         let needs_proof = wiring.settings.finish(needs_proof)?;
-        let notifier = PageNotifier { config: config.clone(), queue: queue.clone(), alerts };
+        // The collector applies what pushes signal of tokens.
+        let notifier = PageNotifier { config: config.clone(), queue: queue.clone(), alerts: None };
         let dispatcher = Dispatcher {
             config: config.clone(),
             inbox,

@@ -219,10 +219,10 @@ mod tests {
             assert!(policy.contains(&format!("style-src '{}'", digest(style[0]))), "{policy}");
             match script.first() {
                 Some(script) => {
-                    assert!(policy.contains(&format!("script-src '{}'", digest(script))), "{policy}")
+                    assert!(policy.contains(&format!("script-src '{}'", digest(script))), "{policy}");
                 }
                 None => {
-                    assert!(!policy.contains("script-src") && !policy.contains("connect-src"), "{policy}")
+                    assert!(!policy.contains("script-src") && !policy.contains("connect-src"), "{policy}");
                 }
             }
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

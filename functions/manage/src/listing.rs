@@ -150,9 +150,12 @@ pub(crate) async fn list(call: &Call<'_>) -> Response {
 
 /// The states that a request asks for: those that it names, between commas, or all.
 fn states(request: &Request) -> (Vec<WebhookState>, Vec<FieldError>) {
-    let Some(names) = request.query("state") else { return (WebhookState::ALL.to_vec(), Vec::new()) };
+    let names = request.query_all("state");
+    if names.is_empty() {
+        return (WebhookState::ALL.to_vec(), Vec::new());
+    }
     let read = |name: &str| WebhookState::ALL.into_iter().find(|state| state.as_str() == name.trim());
-    let named: Option<Vec<WebhookState>> = names.split(',').map(read).collect();
+    let named: Option<Vec<WebhookState>> = names.into_iter().map(read).collect();
     match named {
         // In one order, so that the same question has the same cursors.
         Some(named) => {
@@ -189,10 +192,10 @@ async fn read(
 }
 
 /// The first of these webhooks, and the place of the last of them where there are more.
-fn page<'a, T>(
-    mut shown: Vec<(&'a Webhook, WebhookState, T)>,
+fn page<T>(
+    mut shown: Vec<(&Webhook, WebhookState, T)>,
     most: usize,
-) -> ListPage<(&'a Webhook, WebhookState, T)> {
+) -> ListPage<(&Webhook, WebhookState, T)> {
     let more = shown.len() > most;
     shown.truncate(most);
     let last = shown.last().filter(|_| more).map(|(webhook, ..)| Place::of(webhook).text());

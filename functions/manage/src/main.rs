@@ -139,7 +139,7 @@ fn unrouted(request: &Request) -> Problem {
     let (method, path) = request.sent();
     match openapi::methods(path) {
         Some(allow) => Problem {
-            allow: Some(allow.clone()),
+            allow: Some(allow.as_str().into()),
             ..Problem::method_not_allowed(format!("{path} takes {allow}"))
         },
         None => Problem::not_found(format!("nothing is at {method} {path}")),

@@ -28,6 +28,7 @@ pub(crate) mod requests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -128,38 +129,46 @@ struct Derived;
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json")),
 )]
 pub(crate) fn document() -> ApiGatewayV2httpResponse {
-    answer(200, "application/json", text().to_owned())
+    answer(200, "application/json", made().text.clone())
 }
 
-/// The document as text, made once.
-fn text() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| built().to_string())
+/// The document, and what it says of each path.
+struct Document {
+    text: String,
+    /// The parts of each path, and the methods that it takes.
+    paths: Vec<(Vec<String>, Vec<String>)>,
+}
+
+/// The document, made once.
+fn made() -> &'static Document {
+    static MADE: OnceLock<Document> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let document = built();
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let methods = |of_path: &Value| {
+            let methods = of_path.as_object().into_iter().flatten();
+            methods.map(|(method, _)| method.to_ascii_uppercase()).collect()
+        };
+        let paths = paths.map(|(path, of_path)| (parts(path), methods(of_path))).collect();
+        Document { text: document.to_string(), paths }
+    })
+}
+
+fn parts(path: &str) -> Vec<String> {
+    path.split('/').map(str::to_owned).collect()
 }
 
 /// The methods that a path takes, as `Allow` lists them; none where nothing is there.
 pub(crate) fn methods(path: &str) -> Option<String> {
-    let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let asked = parts(path);
-    let is_it = |described: &str| {
-        let described = parts(described);
-        described.len() == asked.len()
-            && described
-                .iter()
-                .zip(&asked)
-                .all(|(part, asked)| part == asked || part.starts_with('{') && !asked.is_empty())
+    let sent = parts(path);
+    let is_it = |described: &[String]| {
+        let is_part =
+            |(part, sent): (&String, &String)| part == sent || part.starts_with('{') && !sent.is_empty();
+        described.len() == sent.len() && described.iter().zip(&sent).all(is_part)
     };
-    let document: Value = serde_json::from_str(text()).unwrap_or_default();
-    let paths = document["paths"].as_object()?;
-    let mut methods: Vec<String> = paths
-        .iter()
-        .filter(|(described, _)| is_it(described))
-        .flat_map(|(_, of_path)| of_path.as_object().into_iter().flatten())
-        .map(|(method, _)| method.to_ascii_uppercase())
-        .collect();
-    methods.sort();
-    methods.dedup();
-    (!methods.is_empty()).then(|| methods.join(", "))
+    let found = made().paths.iter().filter(|(described, _)| is_it(described));
+    let methods: BTreeSet<&str> = found.flat_map(|(_, methods)| methods).map(String::as_str).collect();
+    (!methods.is_empty()).then(|| methods.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn built() -> Value {
@@ -200,10 +209,11 @@ fn info() -> Value {
          `x-max-bytes` states such a limit where JSON Schema counts characters or has no word for it; other extensions \
          (`x-…`) state limits likewise. Answers may gain fields, and sets of values may grow.",
         "Errors are problem details (RFC 9457). Their `type` is the address of a description, relative to this API, and \
-         names the kind after `#`; `request_id` is the id of the request, for the operator to find it in the log. A \
-         method that a path does not take is answered 405 with `Allow`; a parameter of the query that a route does not \
-         know, 422. What the gateway in front refuses by itself (too many requests, 429; a request of more than about 6 \
-         MB, 413) is answered `{\"message\": …}` as `application/json`.",
+         ends with the name of the kind; `request_id` is the id of the request, for the operator to find it in the log. \
+         A method that a path does not take is answered 405 with `Allow`; a parameter of the query that a route does \
+         not know, 422. What the gateway in front refuses by itself (too many requests, 429; a request of more than \
+         about 6 MB, 413; a request line and headers of more than 10 KB, 431) is answered `{\"message\": …}` as \
+         `application/json`.",
         "Lists come in pages: ask for `limit` entries, and hand `next` back as `cursor` until it is null.",
     ];
     json!({

@@ -245,3 +245,41 @@ pub(crate) fn view(progress: &ReplayProgress) -> answers::Replay {
         finished_at: finished_at.map(Into::into),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use carteiro_core::id::{AccountId, WebhookId};
+
+    use super::*;
+
+    #[test]
+    fn a_replay_is_done_when_all_that_it_took_have_ended() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let created_at = time("2026-11-24T16:00:00Z");
+        let replay = Replay {
+            key: ReplayKey { webhook: WebhookId::from_bits(2), replay: ReplayId::made_at(created_at, 1) },
+            account: AccountId::from_bits(1),
+            item_type: ItemType::MESSAGE,
+            item: None,
+            from: Some(created_at),
+            to: None,
+            created_at,
+            expires_at: created_at,
+            place: 0,
+        };
+        let mut progress =
+            ReplayProgress { replay, counts: Counts::default(), taken_at: None, counted_at: None };
+        let state =
+            |progress: &ReplayProgress| (view(progress).state, view(progress).finished_at.map(|at| at.0));
+        assert_eq!(state(&progress), ("running", None));
+        progress.counts = Counts { found: 1250, taken: 1250, delivered: 310, ..Counts::default() };
+        progress.taken_at = Some(time("2026-11-24T16:00:07.25Z"));
+        progress.counted_at = Some(time("2026-11-24T16:00:09Z"));
+        assert_eq!(state(&progress), ("releasing", None));
+        progress.counts.dead = 940;
+        assert_eq!(state(&progress), ("done", progress.counted_at));
+        assert_eq!(view(&progress).from.map(|at| at.0), Some(created_at));
+        progress.replay.item = Some(ItemId::from_bits(3));
+        assert!(view(&progress).from.is_none(), "the span of one item is how it is found");
+    }
+}

@@ -125,6 +125,8 @@ pub(crate) async fn create_link(call: &Call<'_>) -> Response {
     if !manage.sessions.create_link(&manage.config, &token.hash(), &link).await? {
         return Err(no_such_account().into());
     }
+    let (account, id, role) = (link.account.as_str(), link.id.as_str(), link.role.as_str());
+    tracing::info!(account, link = id, role, "session.link_made");
     let url = wanted.url(&origin, &token);
     Ok(json(201, &MadeLink { id: link.id, url, role: link.role, expires_at: link.ends_at }))
 }
@@ -150,6 +152,7 @@ pub(crate) async fn end_all(call: &Call<'_>) -> Response {
         return Err(no_such_account().into());
     }
     manage.sessions.end_all(&account, None, clock.now()).await?;
+    tracing::info!(account = account.as_str(), "session.all_ended");
     Ok(empty(204))
 }
 
@@ -222,10 +225,27 @@ pub(crate) async fn begin(manage: &Manage, request: &Request, clock: InvocationC
         Given::Link(link) => by_link(manage, link, &token.hash(), clock.now()).await?,
         Given::Key(key) => by_key(manage, key, &token.hash(), clock.now()).await?,
     };
+    end_earlier(manage, request).await;
     let mut response = json(201, &view(manage, &token, &session).await?);
     response.cookies.extend(Cookie::begin(&token, &manage.frame_ancestors));
     response.headers.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Ends the session that the browser had before, so that whoever opens one link after another has one session. It would
+/// end by itself, too.
+async fn end_earlier(manage: &Manage, request: &Request) {
+    let Cookie::Session(token) = Cookie::read(request.cookies()) else { return };
+    let hash = token.hash();
+    let ended = async {
+        match manage.sessions.find(&hash).await? {
+            Some(session) => manage.sessions.end(&hash, &session).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = ended.await {
+        tracing::warn!(error = error.chain(), "session.earlier_not_ended");
+    }
 }
 
 /// What a caller gives to begin a session.
@@ -245,7 +265,7 @@ async fn by_link(manage: &Manage, link: &str, hash: &KeyHash, now: Timestamp) ->
     let session = Session::new(link.account.clone(), link.role, None, now);
     let begun = manage.sessions.begin(&manage.config, Entry::Link(&token, &link), (hash, &session), now);
     match begun.await? {
-        Begun::Done => Ok(session),
+        Begun::Done => Ok(noted(session, link.id.as_str())),
         Begun::Refused(fault) => Err(refused(fault)),
         Begun::Revoked => Err(refused(LinkFault::Unknown)),
     }
@@ -258,11 +278,17 @@ async fn by_key(manage: &Manage, key: &str, hash: &KeyHash, now: Timestamp) -> R
         return Err(Problem::forbidden("this is the admin key; an account's key is needed").into());
     }
     let (account, id) = manage.config.find_key_with_id(&key).await?.ok_or_else(unknown)?;
-    let session = Session::new(account, Role::Change, Some(id), now);
+    let session = Session::new(account, Role::Change, Some(id.clone()), now);
     match manage.sessions.begin(&manage.config, Entry::Key(&key), (hash, &session), now).await? {
-        Begun::Done => Ok(session),
+        Begun::Done => Ok(noted(session, id.as_str())),
         Begun::Refused(_) | Begun::Revoked => Err(unknown()),
     }
+}
+
+/// Notes in the log what began a session: the id of a link or of a key.
+fn noted(session: Session, by: &str) -> Session {
+    tracing::info!(account = session.account.as_str(), role = session.role.as_str(), by, "session.begun");
+    session
 }
 
 /// Read the session
@@ -347,8 +373,11 @@ impl Entered {
         let (hash, now) = (token.hash(), clock.now());
         let session = manage.sessions.find(&hash).await?.filter(|session| session.is_open(now));
         let session = session.ok_or_else(ended)?;
-        if let Some(touch) = session.touch(now) {
-            manage.sessions.touch(&hash, &touch).await?;
+        if let Some(touch) = session.touch(now)
+            && let Err(error) = manage.sessions.touch(&hash, &touch).await
+        {
+            // The request is good all the same; the next one moves the end.
+            tracing::warn!(error = error.chain(), "session.not_kept");
         }
         Ok(Self { token, session })
     }

@@ -259,6 +259,12 @@ impl Unhealthy {
 
 #[cfg(test)]
 mod tests {
+    use carteiro_core::address::PrivateTargets;
+    use carteiro_core::credentials::{Credentials, Fresh};
+    use carteiro_core::transition::Value as Attribute;
+    use carteiro_core::webhook::Settings;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -275,5 +281,30 @@ mod tests {
         for other in ["", "4", "32 ", "-1 ", "x ", "4 A b", "4 a"] {
             assert!(Resume::read(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_over_or_healthy_is_not_listed() {
+        let given = json!({"url": "https://hooks.example.com/?key=1", "items": ["message"]});
+        let settings = Settings::from_json(given.as_object().unwrap(), &PrivateTargets::default()).unwrap();
+        let secret = Fresh::from_random([1; 32], [2; 32]).secret;
+        let (id, account) = (WebhookId::from_bits(1), AccountId::from_bits(2));
+        let webhook =
+            Webhook::new(id, account, settings, Credentials::new(secret, None), Timestamp::UNIX_EPOCH);
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let block = Row::from([
+            ("failures", Attribute::Number(1000)),
+            ("epoch", Attribute::Text("e".to_owned())),
+            ("blocked_at", Attribute::Number(now.as_millisecond())),
+            ("blocked_until", Attribute::Number(now.as_millisecond() + 14_400_000)),
+        ]);
+        let of = |row, now| Unhealthy::of_streak(&webhook, 1000, &ItemType::MESSAGE, row, now);
+        let shown = of(Some(&block), now).unwrap().shown;
+        assert_eq!((shown.state, shown.failures, shown.threshold), (Trouble::Blocked, 1000, Some(1000)));
+        assert_eq!(shown.url, "https://hooks.example.com/?key=***");
+        assert!(of(Some(&block), "2026-11-21T16:00:00Z".parse().unwrap()).is_none());
+        assert!(of(None, now).is_none() && Unhealthy::disabled(&webhook).is_none());
+        assert!(Unhealthy::dead(&webhook, &ItemType::MESSAGE, 0).is_none());
+        assert_eq!(Unhealthy::dead(&webhook, &ItemType::MESSAGE, 1001).unwrap().shown.dead, 1000);
     }
 }

@@ -25,7 +25,8 @@ impl Alerter {
     /// Raises the alerts of an account's notices.
     ///
     /// # Errors
-    /// Where a repeat may help. What will never be possible is logged, so that no notice is sent again and again for it.
+    /// Where a repeat may help. What will never be possible is logged, so that no notice is sent again and again for
+    /// it.
     pub async fn raise<'a>(
         &self,
         account: &AccountId,

@@ -1,9 +1,9 @@
 //! Applies observations of pages' tokens: changes the page's token state, and notifies its account.
 //!
-//! A notice is queued, and raised as an [alert](crate::alerts), *before* the page is changed, on condition that the page is as it was read. So an account whose
-//! page is marked was notified. If a function dies in between, or the page changed meanwhile, it is decided again, and
-//! the second notice has the same id. Its time may differ, and two functions that observe the same thing at once both
-//! notify.
+//! A notice is queued, and raised as an [alert](crate::alerts), *before* the page is changed, on condition that the
+//! page is as it was read. So an account whose page is marked was notified. If a function dies in between, or the page
+//! changed meanwhile, it is decided again, and the second notice has the same id. Its time may differ, and two
+//! functions that observe the same thing at once both notify.
 
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::queues::deliver::DeliverQueue;
@@ -32,8 +32,9 @@ pub struct PageNotifier {
     pub config: ConfigTable,
     /// Where notices go.
     pub queue: DeliverQueue,
-    /// Alerts to people.
-    pub alerts: Alerter,
+    /// Alerts to people. None for a function that leaves the observations of tokens to another one, and so sends no
+    /// notice.
+    pub alerts: Option<Alerter>,
 }
 
 impl PageNotifier {
@@ -118,7 +119,10 @@ impl PageNotifier {
         let webhooks = self.config.all_webhooks(account).await?;
         let notice = [(&notice.id, notice.body.as_slice())];
         queue_notices(&self.queue, &webhooks, notice.into_iter(), since).await?;
-        self.alerts.raise(account, notice.into_iter()).await
+        match &self.alerts {
+            Some(alerts) => alerts.raise(account, notice.into_iter()).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -368,8 +368,8 @@ impl Networks {
     }
 }
 
-/// Every parameter of the template that is an address of a network's API, tokens or hub, or of Amazon SES, with the path
-/// of its stand-in.
+/// Every parameter of the template that is an address of a network's API, tokens or hub, or of Amazon SES, with the
+/// path of its stand-in.
 pub const ADDRESSES: [(&str, &str); 14] = [
     ("FacebookBaseUrl", "/facebook"),
     ("FacebookTokenUrl", "/facebook/token"),

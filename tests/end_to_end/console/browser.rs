@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
 use carteiro_tests::client::Client;
 use carteiro_tests::{Bundle, Patience, tools};
 use http::Method;
@@ -59,6 +60,8 @@ impl Browser {
         let options = json!({"binary": browser, "args": arguments});
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
+            // Some parts of the page are loaded when they are first opened.
+            "timeouts": {"implicit": 20000},
         }}});
         let session = this.driver_call(Method::POST, "/session", &wanted).await;
         this.session = session["sessionId"].as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
@@ -160,7 +163,11 @@ impl Browser {
 
     /// The size of the window, as of a phone or a desk.
     pub(crate) async fn is_as_wide_as(&self, width: u32) {
-        let screen = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 800});
+        self.is_as_large_as(width, 900).await;
+    }
+
+    pub(crate) async fn is_as_large_as(&self, width: u32, height: u32) {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 800});
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
@@ -176,6 +183,19 @@ impl Browser {
         let found = self.post("execute/sync", json!({"script": script, "args": []})).await;
         let found = found.as_array().unwrap_or_else(|| panic!("{found}"));
         found.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What is seen now, as a PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        let taken = self.devtools("Page.captureScreenshot", json!({"format": "png"})).await;
+        base64::engine::general_purpose::STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()
+    }
+
+    /// Whether the reader prefers dark pages.
+    pub(crate) async fn prefers_dark(&self, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
     /// Presses keys one after another where the focus is.

@@ -57,6 +57,9 @@ async fn one_blocked_of_a_hundred_is_seen_at_once_and_an_hour_is_light() {
     // An hour: as many refreshes as the page makes while nothing changes, each as large as those that are seen.
     let sum = "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.transferSize, 0)";
     let first = browser.value(sum).await.as_f64().unwrap();
+    let listed =
+        "performance.getEntriesByType('resource').find(one => one.name.includes('/webhooks?')).responseEnd";
+    println!("the states are there after {} ms", browser.value(listed).await);
     for _ in 0..4 {
         browser.value("document.dispatchEvent(new Event('visibilitychange'))").await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;

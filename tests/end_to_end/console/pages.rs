@@ -56,7 +56,7 @@ async fn a_browser_lists_pages_and_token_states_in_both_languages() {
     dynamodb::call(&bundle, "UpdateItem", &update).await;
     browser.until(&format!("{row} [data-fact=fresh-review]"), "7: half within 15 min").await;
     browser.until(&format!("{row} [data-fact=promise]"), "99 % within 24 h").await;
-    browser.until(&format!("{row} .message"), "9 h").await;
+    browser.until(&format!("{row} [data-fact=silence]"), "9 h").await;
 
     let path = format!("/pages/{}", created.json()["id"].as_str().unwrap());
     assert_eq!(bundle.client.delete(&path, &account.key).await.status, 200);
@@ -94,7 +94,7 @@ async fn a_browser_renews_a_dead_token_unseen_and_requests_a_check() {
     browser.click(&format!("{row} form button.first")).await;
     browser.until(&format!("{row} .said"), "Token recebido; verificando…").await;
     browser.until(&format!("{row} .state"), "Token recebido; verificando…").await;
-    browser.until_gone(&format!("{row} .message")).await;
+    browser.until(&format!("{row} .message"), "O X ainda não o aceitou nem recusou.").await;
     browser.until_gone(&format!("{row} form")).await;
     let tokens = dynamodb::scan(&bundle, "TokenTable").await;
     let [token] = tokens.as_slice() else { panic!("{tokens:?}") };

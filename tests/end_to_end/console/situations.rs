@@ -2,7 +2,7 @@
 
 use carteiro_clock::testing;
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, Webhook, blocks};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Webhook, blocks};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn each_other_situation_has_its_own_message_and_ways_out() {
         (&alone, &["O envio de mensagens para esta URL está bloqueado"], &["mend", "unblock"]),
         (&both, &["O envio de mensagens para", "O envio de registros de eventos para"], &["mend", "unblock"]),
         (&drops, &["O que chega durante o bloqueio é descartado"], &["mend", "unblock"]),
-        (&failing, &["O último envio de contatos para esta URL falhou."], &["mend"]),
+        (&failing, &["de contatos para esta URL falh"], &["mend"]),
         (&off, &["foi desabilitado por quem cuida dele. Nada é enviado.", held], &["enable"]),
         (&gone, &["a URL respondeu que não existe mais (status 410)", held], &["mend", "enable"]),
     ];
@@ -144,10 +144,53 @@ async fn each_other_situation_has_its_own_message_and_ways_out() {
         .await;
     browser.until("#summary", "3 blocked, 1 failing, 2 disabled").await;
 
-    // A reply that is due in half an hour is told, and that it needs nobody.
-    bundle.receiver.set_behaviour("/falha", Behaviour::default());
-    assert_eq!(browser.violations().await, Vec::<String>::new());
+    for dark in [false, true] {
+        browser.prefers_dark(dark).await;
+        assert_eq!(browser.violations().await, Vec::<String>::new(), "dark: {dark}");
+    }
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;
     bundle.stop().await;
+}
+
+/// The pictures in the documents: `CARTEIRO_WRITE_DOCUMENTS=1 cargo e2e the_documents_show` takes them anew.
+#[tokio::test]
+async fn the_documents_show_a_block_and_the_same_mended() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start_on(testing::clock_at(AFTERNOON), []).await;
+    let named = json!({"name": "Loja Exemplo"}).to_string();
+    let made = bundle.client.post("/accounts", ADMIN_KEY, named).await.json();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let account = Account { id: text("id"), key: text("key") };
+    let settings =
+        json!({"items": ["message", "event"], "description": "Sistema de pedidos", "threshold": 3});
+    let webhook = refused(&bundle, &account, "/pedidos", &settings).await;
+    bundle.send_many(&account, "message", 120).await;
+    blocks::until_held(&bundle.client, &account, &webhook, "message", 120).await;
+
+    browser.is_as_large_as(800, 500).await;
+    enter(&browser, &bundle, &account, SAO_PAULO, &json!({})).await;
+    let card = format!("#webhook-{}", webhook.id);
+    browser.until(&format!("{card} .message"), "120 itens guardados").await;
+    keep(&browser, "console-blocked").await;
+    bundle.receiver.set_behaviour("/pedidos", Behaviour::default());
+    browser.click(&format!("{card} [data-action=unblock]")).await;
+    browser.until(&format!("{card} .said"), "Retidos enviados: 120.").await;
+    browser.until(&format!("{card} .state"), "Ativo").await;
+    keep(&browser, "console-mended").await;
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+/// Keeps a picture for the documents where they are to be written.
+async fn keep(browser: &Browser, name: &str) {
+    // Whoever reads a document has no focus.
+    browser.value("document.activeElement.blur()").await;
+    let picture = browser.picture().await;
+    assert!(picture.len() < 80_000, "{name}: {} bytes", picture.len());
+    if crate::log_events::is_to_be_written() {
+        let folder = carteiro_tests::workspace().join("docs/images");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
 }

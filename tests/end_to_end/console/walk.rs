@@ -85,10 +85,12 @@ async fn walk(words: &Words) {
     browser.click("#new-webhook [value=message]").await;
     browser.click("#new-webhook [value=event]").await;
     browser.click("#new-webhook > details > summary").await;
+    sound(&browser, "new").await;
     browser.write("#new-webhook [name=headers]", "X-Loja: centro").await;
     browser.write("#new-webhook [name=threshold]", "30").await;
     browser.click("#new-webhook button.first").await;
     browser.until("article .secret code", "whsec_").await;
+    sound(&browser, "secret").await;
     let secret = browser.text("article .secret code").await;
     bundle.receiver.add_secret(&secret).unwrap();
     browser.click("article .secret [data-action=hide]").await;
@@ -109,15 +111,17 @@ async fn walk(words: &Words) {
     blocks::until_held(&bundle.client, &account, &webhook, "message", 150).await;
     browser.click(&format!("{card} [data-list=attempts] > summary")).await;
     browser.until(&format!("{card} [data-attempt]"), "503").await;
+    sound(&browser, "blocked").await;
 
     // Mended: a test arrives, what is held goes out, and the progress moves.
     let slow =
-        Answer::Delay { by: Duration::from_millis(300), then: Box::new(Answer::status(StatusCode::OK)) };
+        Answer::Delay { by: Duration::from_millis(1500), then: Box::new(Answer::status(StatusCode::OK)) };
     bundle.receiver.set_behaviour("/dono", slow);
     browser.click(&format!("{card} [data-action=test]")).await;
     browser.choose(&format!("{card} [name=example]"), "message").await;
     browser.click(&format!("{card} form button.first")).await;
     browser.until(&format!("{card} .said"), "200").await;
+    sound(&browser, "tested").await;
     browser.click(&format!("{card} form [data-action=cancel]")).await;
     assert_eq!(browser.value(LISTEN).await, true);
     browser.click(&format!("{card} [data-action=unblock]")).await;
@@ -131,6 +135,7 @@ async fn walk(words: &Words) {
     // A page's token.
     browser.click("[data-action=connect]").await;
     browser.choose("#new-page [name=network]", "googleplay").await;
+    sound(&browser, "connect").await;
     for (name, value) in
         [("network_id", "com.example.app"), ("name", "Loja"), ("access_token", "planted-token")]
     {
@@ -155,12 +160,14 @@ async fn walk(words: &Words) {
     blocks::until_held(&bundle.client, &account, &webhook, "event", 2).await;
     browser.click(&format!("{card} [data-action=remove]")).await;
     browser.until("#ask", "2").await;
+    sound(&browser, "question").await;
     browser.click("#ask [data-action=confirm]").await;
     browser.until("#account", words.deleted).await;
     browser.until_gone(&card).await;
 
     // Signed out, nothing of the account stays, and the session is over.
     browser.click("#leave").await;
+    sound(&browser, "entry").await;
     browser.until("#enter", if words.language == "en" { "You signed out." } else { "Você saiu." }).await;
     assert_eq!(browser.text("#account").await, "");
     assert_eq!(browser.value("fetch('console/session').then(answer => answer.status)").await, 401);
@@ -197,8 +204,14 @@ async fn dead_and_sent_again(
     browser.until(&format!("{list} li"), "item_").await;
     browser.click(&format!("{list} li summary")).await;
     browser.until(&format!("{list} pre"), "\"n\"").await;
+    sound(browser, "dead").await;
     browser.click(&format!("{list} [data-action=all]")).await;
     browser.until(&format!("{list} .said"), words.resent).await;
+}
+
+/// Asserts that axe finds nothing wrong in the page as it is now.
+async fn sound(browser: &Browser, place: &str) {
+    assert_eq!(browser.violations().await, Vec::<String>::new(), "{place}");
 }
 
 /// Waits until a webhook is as wanted.
@@ -233,7 +246,8 @@ async fn a_link_enters_once_and_a_key_is_not_kept() {
     browser.open(&format!("{api}{path}")).await;
     browser.until("#told", "Este link já foi usado. Peça outro.").await;
     assert_eq!(browser.value("location.hash").await, "");
-    browser.open(&format!("{api}/console?again#link=altered")).await;
+    browser.open("about:blank").await;
+    browser.open(&format!("{api}/console#link=altered")).await;
     browser.until("#told", "Este link não é válido. Peça outro.").await;
 
     browser.write("#key", "ck_nobody").await;
@@ -286,6 +300,7 @@ async fn a_keyboard_alone_ends_a_block_and_errors_take_the_focus() {
     assert_eq!(browser.value("document.activeElement.id").await, format!("webhook-{}-url", webhook.id));
 
     browser.click("#add").await;
+    browser.until("#new-webhook button.first", "Criar").await;
     browser.press(&[enter_key]).await;
     browser.until("#new-webhook-url-error", "Preencha este campo.").await;
     browser.until("#new-webhook-items-error", "Escolha ao menos um tipo.").await;

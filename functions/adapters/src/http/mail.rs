@@ -28,8 +28,8 @@ use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::network_client::{Address, CallError, InvalidAddress, connector};
-use crate::runtime::tls_roots::root_store;
+use super::network_client::{Address, CallError, InvalidAddress, connector, tls};
+use crate::runtime::tls::Authorities;
 
 /// The limit of a call, from the name's resolution to the answer's end.
 const LONGEST_CALL: Duration = Duration::from_secs(15);
@@ -124,8 +124,8 @@ impl MailSender {
     pub async fn send(&self, to: &str, text: &AlertText, now: Timestamp) -> Result<(), MailError> {
         let request = self.request(to, text, now).await?;
         let exchange = async {
-            let connector =
-                connector(root_store()).map_err(|_| MailError::NotMade("TLS cannot be set up"))?;
+            let connector = connector(&tls(Authorities::OfTheSystem))
+                .map_err(|_| MailError::NotMade("TLS cannot be set up"))?;
             let client = Client::builder(TokioExecutor::new()).build(connector);
             let response = client.request(request).await.map_err(|error| CallError::of_client(&error))?;
             let (head, body) = response.into_parts();

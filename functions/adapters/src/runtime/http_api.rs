@@ -115,6 +115,14 @@ impl Request {
         percent_decode_str(part).decode_utf8_lossy().into_owned()
     }
 
+    /// All values of a query parameter; none where it is not there. The platform joins values with commas, so that one
+    /// value with commas is as several.
+    #[must_use]
+    pub fn query_all(&self, name: &str) -> Vec<&str> {
+        let values = self.event.query_string_parameters.all(name).unwrap_or_default();
+        values.into_iter().flat_map(|value| value.split(',')).collect()
+    }
+
     /// The method and the path, as they were sent.
     #[must_use]
     pub fn sent(&self) -> (&str, &str) {
@@ -181,6 +189,15 @@ pub fn answer(status: u16, content_type: &'static str, body: String) -> ApiGatew
     response
 }
 
+/// A problem as the answer to a request, with the request's id, which the log names, too.
+#[derive(Serialize)]
+struct NamedProblem<'a> {
+    #[serde(flatten)]
+    problem: &'a Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
 /// The answer to a request that failed. Failures of ours are logged here, once, and not described to the caller.
 #[must_use]
 pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2httpResponse {
@@ -195,10 +212,10 @@ pub fn failure(request_id: &str, route: &str, failure: Failure) -> ApiGatewayV2h
             }
         }
     };
-    let request_id = Some(request_id.to_owned()).filter(|id| !id.is_empty());
-    let problem = Problem { request_id, ..problem };
+    let request_id = Some(request_id).filter(|id| !id.is_empty());
+    let named = NamedProblem { problem: &problem, request_id };
     let mut response =
-        answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&problem).unwrap_or_default());
+        answer(problem.status, problem::CONTENT_TYPE, serde_json::to_string(&named).unwrap_or_default());
     match problem.status {
         401 => _ = response.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         // RFC 9110, 12.5.3: which codings would have been taken.
@@ -259,5 +276,36 @@ mod tests {
         }
         let refused = failure("", "", Problem::unsupported_media("").into());
         assert_eq!(refused.headers[ACCEPT_ENCODING], "identity");
+    }
+
+    #[test]
+    fn a_problem_names_its_request_and_the_methods_that_are_taken() {
+        let problem = Problem { allow: Some("GET, POST".into()), ..Problem::method_not_allowed("") };
+        let refused = failure("r-1", "$default", problem.into());
+        assert_eq!(
+            (refused.status_code, &refused.headers[ALLOW]),
+            (405, &HeaderValue::from_static("GET, POST"))
+        );
+        let Some(Body::Text(text)) = refused.body else { panic!("no text") };
+        let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&problem["request_id"], &problem["status"]), (&"r-1".into(), &405.into()));
+        let refused = failure("r-2", "GET /webhooks", Problem::unauthorized("").into());
+        assert_eq!(refused.headers[WWW_AUTHENTICATE], "Bearer");
+        assert!(!refused.headers.contains_key(ALLOW));
+    }
+
+    #[test]
+    fn a_query_may_have_what_its_route_knows_and_nothing_else() {
+        let mut event = ApiGatewayV2httpRequest::default();
+        let sent = [("limit", "1"), ("b", "2"), ("a", "3"), ("b", "4")];
+        let sent = sent.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        event.query_string_parameters = std::collections::HashMap::from(sent).into();
+        let request = Request::new(event).unwrap();
+        let fields = |known: &[&str]| -> Vec<String> {
+            let refused = request.refuse_query_beside(known).err();
+            refused.into_iter().flat_map(|problem| problem.errors).map(|error| error.field).collect()
+        };
+        assert_eq!(fields(&["limit", "cursor"]), ["a", "b"]);
+        assert!(fields(&["a", "b", "limit"]).is_empty());
     }
 }

@@ -7,8 +7,9 @@
 //! | key, by its account (to revoke) | `account#<id>` | `key#<key id>` |
 //! | webhook | `account#<id>` | `webhook#<webhook id>` |
 //!
-//! The rows of pages are described in [`pages`](super::pages), those of alerts in [`alerts`](super::alerts). An account that is being deleted is marked first
-//! (`closing`): nothing can be added to it from then on, so nothing remains of it in the end.
+//! The rows of pages are described in [`pages`](super::pages), those of alerts in [`alerts`](super::alerts). An account
+//! that is being deleted is marked first (`closing`): nothing can be added to it from then on, so nothing remains of it
+//! in the end.
 //!
 //! The time in `links_from` of an account's row ends the sign-in links that were made before it
 //! ([`sessions`](super::sessions)).

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 use crate::error::AdapterError;
 use crate::tables::conditional::{self, Answer};
-use crate::tables::config::{ConfigTable, EXISTS, IS_NEW, account_pk};
+use crate::tables::config::{ConfigTable, EXISTS, account_pk};
 use crate::tables::expression::Expressions;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
 use crate::tables::transaction::{Transacted, transact_patiently};
@@ -154,7 +154,7 @@ impl SessionTable {
                 Ok(Begun::Refused(LinkFault::of(link.as_ref(), now).unwrap_or(LinkFault::Used)))
             }
             (Entry::Link(..), Some(1)) => Ok(Begun::Refused(LinkFault::Expired)),
-            // Nothing else has a condition but the new rows' own, under random keys.
+            // Nothing else has a condition.
             (_, Some(_)) => Err(AdapterError::Contended { operation: OPERATION }),
         }
     }
@@ -263,8 +263,9 @@ impl SessionTable {
         Ok([self.put(by_hash)?, self.put(by_account)?])
     }
 
+    /// Stores a row under a random key, where nothing else can be: without a condition, a repeat is the same.
     fn put(&self, row: Row) -> Result<TransactWriteItem, AdapterError> {
-        let put = Put::builder().table_name(&self.name).set_item(Some(row)).condition_expression(IS_NEW);
+        let put = Put::builder().table_name(&self.name).set_item(Some(row));
         let put = put.build().map_err(AdapterError::not_built("storing a session"))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }

@@ -1,6 +1,7 @@
 //! The tables' adapters against the embedded DynamoDB: streaks and blocks, held items and their release, the inbox,
-//! pages, their tokens and their schedules, replays and attempt logs, alerts, and what is found by an item or is unhealthy. The
-//! writes of streaks and of held rows are also made on a second DynamoDB, an independent implementation
+//! pages, their tokens and their schedules, replays and attempt logs, alerts, what is found by an item or is unhealthy,
+//! and sign-in links and sessions. The writes of streaks and of held rows are also made on a second DynamoDB, an
+//! independent implementation
 //! ([`second_dynamodb`]), and what the queues' adapters rely on is asked of a second SQS ([`second_sqs`]).
 //!
 //! Property tests print their seed; put it in [`seed`] to repeat the run.
@@ -22,6 +23,7 @@ mod proxy;
 mod replays;
 mod second_dynamodb;
 mod second_sqs;
+mod sessions;
 mod slow;
 mod streak_concurrency;
 mod streak_contract;

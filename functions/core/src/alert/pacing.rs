@@ -3,8 +3,8 @@
 //! alert says how many there were.
 //!
 //! A row for each (address, kind of notice, thing) is claimed by the notice's id, so a repeat of the same alert finds
-//! itself there; a lease keeps two workers from sending it at once. A row for each (account, day) has a number for each e-mail. The rows expire; reads compare the times
-//! themselves.
+//! itself there; a lease keeps two workers from sending it at once. A row for each (account, day) has a number for each
+//! e-mail. The rows expire; reads compare the times themselves.
 //!
 //! Not guaranteed: an alert whose worker died after it was sent, and before that was noted, is sent again. An alert
 //! that was left out while the one before it was being sent is not counted.

@@ -35,7 +35,7 @@ const fn text(title: &'static str, cause: &'static str, remedy: &'static str) ->
     Text { title, cause, remedy }
 }
 
-/// All explanations.
+/// All kinds, in the order of [`super::Problem::KINDS`].
 pub const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         kind: "bad-request",
@@ -67,183 +67,6 @@ pub const EXPLANATIONS: &[Explanation] = &[
              um push: a assinatura está ausente ou incorreta.",
             "Envie o cabeçalho \"Authorization: Bearer <chave>\" com uma chave em vigor. O operador da instalação \
              fornece uma nova.",
-        ),
-    },
-    Explanation {
-        kind: "forbidden",
-        en: text(
-            "This key may not do that",
-            "The key is valid, but of the other sort: an account's key where the admin key is needed, or the admin \
-             key where an account's key is needed. With the admin key, reading an account's things needs \
-             \"?account=\".",
-            "Use the other key, or name the account. The reference says for each operation which key it takes.",
-        ),
-        pt_br: text(
-            "Esta chave não permite isso",
-            "A chave é válida, mas do outro tipo: a chave de uma conta onde é necessária a chave de administração, ou o \
-             contrário. Com a chave de administração, a leitura dos dados de uma conta exige \"?account=\".",
-            "Use a outra chave ou informe a conta. A referência indica, em cada operação, qual chave ela aceita.",
-        ),
-    },
-    Explanation {
-        kind: "not-found",
-        en: text(
-            "Not found",
-            "Nothing has this id, it was deleted, the id is malformed, or it belongs to another account. These are \
-             answered alike, so that an id of another account tells nothing.",
-            "Compare the id with a list, such as GET /webhooks, and check that the key is of the right account.",
-        ),
-        pt_br: text(
-            "Não encontrado",
-            "Nada tem este id, ele foi excluído, está malformado ou pertence a outra conta. A resposta é a mesma em \
-             todos os casos, para que o id de outra conta não revele nada.",
-            "Compare o id com uma lista, como GET /webhooks, e verifique se a chave é da conta correta.",
-        ),
-    },
-    Explanation {
-        kind: "conflict",
-        en: text(
-            "Changed by another request",
-            "Others changed the same webhook or page at the same time, again and again, and this change was not made.",
-            "Read it again, and repeat the change if it is still wanted.",
-        ),
-        pt_br: text(
-            "Alterado por outra requisição",
-            "Outras requisições alteraram o mesmo webhook ou a mesma página ao mesmo tempo, repetidamente, e esta \
-             alteração não foi feita.",
-            "Leia novamente e repita a alteração se ela ainda for desejada.",
-        ),
-    },
-    Explanation {
-        kind: "already-exists",
-        en: text(
-            "There is one already",
-            "There can be only one of it: a page is connected already, or a replay of the same items is under way.",
-            "Use the one that exists, which \"detail\" names; wait for it, or delete it first.",
-        ),
-        pt_br: text(
-            "Já existe",
-            "Só pode haver um: a página já está conectada, ou um reenvio dos mesmos itens está em andamento.",
-            "Use o existente, indicado em \"detail\"; aguarde o seu término ou exclua-o antes.",
-        ),
-    },
-    Explanation {
-        kind: "too-large",
-        en: text(
-            "Too large",
-            "The body has more bytes or more lines than this operation takes. \"detail\" names the limit.",
-            "Send less in one request. Items have a limit of their own; larger contents can be sent as a link.",
-        ),
-        pt_br: text(
-            "Grande demais",
-            "O corpo tem mais bytes ou mais linhas do que esta operação aceita. O limite está em \"detail\".",
-            "Envie menos em cada requisição. Os itens têm um limite próprio; conteúdos maiores podem ser enviados como \
-             link.",
-        ),
-    },
-    Explanation {
-        kind: "unsupported-media",
-        en: text(
-            "The body's form is not taken",
-            "The body is compressed. Its bytes are kept and signed as they come, so that they are taken only as they \
-             are.",
-            "Send the body without Content-Encoding.",
-        ),
-        pt_br: text(
-            "O formato do corpo não é aceito",
-            "O corpo está comprimido. Os bytes são guardados e assinados como chegam, por isso só são aceitos sem \
-             compressão.",
-            "Envie o corpo sem Content-Encoding.",
-        ),
-    },
-    Explanation {
-        kind: "invalid",
-        en: text(
-            "Some fields are not valid",
-            "The request can be read, and fields, parameters or headers of it are wrong, or a limit of the account is \
-             reached. \"errors\" names all of them, each with its fault.",
-            "Correct what \"errors\" names. Nothing was done; repeating the same request does not help.",
-        ),
-        pt_br: text(
-            "Alguns campos não são válidos",
-            "A requisição pode ser lida, mas há campos, parâmetros ou cabeçalhos incorretos, ou um limite da conta foi \
-             atingido. \"errors\" indica todos eles, cada um com o seu erro.",
-            "Corrija o que \"errors\" indica. Nada foi feito; repetir a mesma requisição não resolve.",
-        ),
-    },
-    Explanation {
-        kind: "idempotency-conflict",
-        en: text(
-            "The idempotency key was used for another item",
-            "The same idempotency key came with other bytes, another bot or another type before. Nothing was queued.",
-            "Give each item a key of its own, and repeat a request with exactly the bytes of the first one.",
-        ),
-        pt_br: text(
-            "A chave de idempotência já foi usada para outro item",
-            "A mesma chave de idempotência já veio com outros bytes, outro bot ou outro tipo. Nada foi enfileirado.",
-            "Dê a cada item a sua própria chave e repita uma requisição exatamente com os bytes da primeira.",
-        ),
-    },
-    Explanation {
-        kind: "too-many-requests",
-        en: text(
-            "Too many at once",
-            "The account used up its share of this operation: tests of webhooks, or lookups of items.",
-            "Wait as many seconds as the header Retry-After says, then repeat the request.",
-        ),
-        pt_br: text(
-            "Requisições demais ao mesmo tempo",
-            "A conta esgotou a sua parcela desta operação: testes de webhooks ou buscas de itens.",
-            "Aguarde os segundos indicados no cabeçalho Retry-After e repita a requisição.",
-        ),
-    },
-    Explanation {
-        kind: "internal",
-        en: text(
-            "Something went wrong here",
-            "A fault of this deployment. Its operator finds the cause in the log, by the id of the request.",
-            "Repeat the request later; with an idempotency key, an item is not taken twice. If it stays, tell the \
-             operator the time and the id of the request.",
-        ),
-        pt_br: text(
-            "Algo deu errado aqui",
-            "Uma falha desta instalação. O operador encontra a causa no log, pelo id da requisição.",
-            "Repita a requisição mais tarde; com uma chave de idempotência, um item não é aceito duas vezes. Se \
-             persistir, informe ao operador o horário e o id da requisição.",
-        ),
-    },
-    Explanation {
-        kind: "unavailable",
-        en: text(
-            "Try again",
-            "For the moment it cannot be done: a service behind the deployment is busy or away, the time of the \
-             request was over with a part of the work done, or a setting is missing.",
-            "Repeat the request, first after the seconds of Retry-After, then at growing intervals. What was done in \
-             part goes on where it ended.",
-        ),
-        pt_br: text(
-            "Tente novamente",
-            "No momento não é possível: um serviço por trás da instalação está ocupado ou fora do ar, o tempo da \
-             requisição acabou com parte do trabalho feita, ou falta uma configuração.",
-            "Repita a requisição, primeiro após os segundos de Retry-After e depois em intervalos crescentes. O que foi \
-             feito em parte continua de onde parou.",
-        ),
-    },
-    Explanation {
-        kind: "loop-detected",
-        en: text(
-            "It goes round in a loop",
-            "The header carteiro-hop says that the items of this request have passed through Carteiro too often: a \
-             webhook's URL leads back to an intake.",
-            "Find the webhook whose deliveries are sent here again, and change its URL or the types that it takes. \
-             Nothing of this request was taken.",
-        ),
-        pt_br: text(
-            "Há um ciclo",
-            "O cabeçalho carteiro-hop diz que os itens desta requisição já passaram vezes demais pelo Carteiro: a URL de \
-             um webhook leva de volta a uma entrada.",
-            "Encontre o webhook cujas entregas voltam para cá e altere a sua URL ou os tipos que ele recebe. Nada desta \
-             requisição foi aceito.",
         ),
     },
     Explanation {
@@ -345,6 +168,37 @@ pub const EXPLANATIONS: &[Explanation] = &[
         ),
     },
     Explanation {
+        kind: "forbidden",
+        en: text(
+            "This key may not do that",
+            "The key is valid, but of the other sort: an account's key where the admin key is needed, or the admin \
+             key where an account's key is needed. With the admin key, reading an account's things needs \
+             \"?account=\".",
+            "Use the other key, or name the account. The reference says for each operation which key it takes.",
+        ),
+        pt_br: text(
+            "Esta chave não permite isso",
+            "A chave é válida, mas do outro tipo: a chave de uma conta onde é necessária a chave de administração, ou o \
+             contrário. Com a chave de administração, a leitura dos dados de uma conta exige \"?account=\".",
+            "Use a outra chave ou informe a conta. A referência indica, em cada operação, qual chave ela aceita.",
+        ),
+    },
+    Explanation {
+        kind: "not-found",
+        en: text(
+            "Not found",
+            "Nothing has this id, it was deleted, the id is malformed, or it belongs to another account. These are \
+             answered alike, so that an id of another account tells nothing.",
+            "Compare the id with a list, such as GET /webhooks, and check that the key is of the right account.",
+        ),
+        pt_br: text(
+            "Não encontrado",
+            "Nada tem este id, ele foi excluído, está malformado ou pertence a outra conta. A resposta é a mesma em \
+             todos os casos, para que o id de outra conta não revele nada.",
+            "Compare o id com uma lista, como GET /webhooks, e verifique se a chave é da conta correta.",
+        ),
+    },
+    Explanation {
         kind: "method-not-allowed",
         en: text(
             "This method is not taken here",
@@ -355,6 +209,90 @@ pub const EXPLANATIONS: &[Explanation] = &[
             "Este método não é aceito aqui",
             "O caminho é conhecido, mas aceita outros métodos. O cabeçalho Allow os indica.",
             "Use um dos métodos indicados no cabeçalho Allow.",
+        ),
+    },
+    Explanation {
+        kind: "conflict",
+        en: text(
+            "Changed by another request",
+            "Others changed the same webhook or page at the same time, again and again, and this change was not made.",
+            "Read it again, and repeat the change if it is still wanted.",
+        ),
+        pt_br: text(
+            "Alterado por outra requisição",
+            "Outras requisições alteraram o mesmo webhook ou a mesma página ao mesmo tempo, repetidamente, e esta \
+             alteração não foi feita.",
+            "Leia novamente e repita a alteração se ela ainda for desejada.",
+        ),
+    },
+    Explanation {
+        kind: "already-exists",
+        en: text(
+            "There is one already",
+            "There can be only one of it: a page is connected already, or a replay of the same items is under way.",
+            "Use the one that exists, which \"detail\" names; wait for it, or delete it first.",
+        ),
+        pt_br: text(
+            "Já existe",
+            "Só pode haver um: a página já está conectada, ou um reenvio dos mesmos itens está em andamento.",
+            "Use o existente, indicado em \"detail\"; aguarde o seu término ou exclua-o antes.",
+        ),
+    },
+    Explanation {
+        kind: "too-large",
+        en: text(
+            "Too large",
+            "The body has more bytes or more lines than this operation takes. \"detail\" names the limit.",
+            "Send less in one request. Items have a limit of their own; larger contents can be sent as a link.",
+        ),
+        pt_br: text(
+            "Grande demais",
+            "O corpo tem mais bytes ou mais linhas do que esta operação aceita. O limite está em \"detail\".",
+            "Envie menos em cada requisição. Os itens têm um limite próprio; conteúdos maiores podem ser enviados como \
+             link.",
+        ),
+    },
+    Explanation {
+        kind: "unsupported-media",
+        en: text(
+            "The body's form is not taken",
+            "The body is compressed. Its bytes are kept and signed as they come, so that they are taken only as they \
+             are.",
+            "Send the body without Content-Encoding.",
+        ),
+        pt_br: text(
+            "O formato do corpo não é aceito",
+            "O corpo está comprimido. Os bytes são guardados e assinados como chegam, por isso só são aceitos sem \
+             compressão.",
+            "Envie o corpo sem Content-Encoding.",
+        ),
+    },
+    Explanation {
+        kind: "invalid",
+        en: text(
+            "Some fields are not valid",
+            "The request can be read, and fields, parameters or headers of it are wrong, or a limit of the account is \
+             reached. \"errors\" names all of them, each with its fault.",
+            "Correct what \"errors\" names. Nothing was done; repeating the same request does not help.",
+        ),
+        pt_br: text(
+            "Alguns campos não são válidos",
+            "A requisição pode ser lida, mas há campos, parâmetros ou cabeçalhos incorretos, ou um limite da conta foi \
+             atingido. \"errors\" indica todos eles, cada um com o seu erro.",
+            "Corrija o que \"errors\" indica. Nada foi feito; repetir a mesma requisição não resolve.",
+        ),
+    },
+    Explanation {
+        kind: "idempotency-conflict",
+        en: text(
+            "The idempotency key was used for another item",
+            "The same idempotency key came with other bytes, another bot or another type before. Nothing was queued.",
+            "Give each item a key of its own, and repeat a request with exactly the bytes of the first one.",
+        ),
+        pt_br: text(
+            "A chave de idempotência já foi usada para outro item",
+            "A mesma chave de idempotência já veio com outros bytes, outro bot ou outro tipo. Nada foi enfileirado.",
+            "Dê a cada item a sua própria chave e repita uma requisição exatamente com os bytes da primeira.",
         ),
     },
     Explanation {
@@ -383,22 +321,82 @@ pub const EXPLANATIONS: &[Explanation] = &[
             "Peça um novo, com POST /alerts/{alert}/resend, e use-o dentro do prazo.",
         ),
     },
+    Explanation {
+        kind: "too-many-requests",
+        en: text(
+            "Too many at once",
+            "The account used up its share of this operation: tests of webhooks, or lookups of items.",
+            "Wait as many seconds as the header Retry-After says, then repeat the request.",
+        ),
+        pt_br: text(
+            "Requisições demais ao mesmo tempo",
+            "A conta esgotou a sua parcela desta operação: testes de webhooks ou buscas de itens.",
+            "Aguarde os segundos indicados no cabeçalho Retry-After e repita a requisição.",
+        ),
+    },
+    Explanation {
+        kind: "internal",
+        en: text(
+            "Something went wrong here",
+            "A fault of this deployment. Its operator finds the cause in the log, by the id of the request.",
+            "Repeat the request later; with an idempotency key, an item is not taken twice. If it stays, tell the \
+             operator the time and the id of the request.",
+        ),
+        pt_br: text(
+            "Algo deu errado aqui",
+            "Uma falha desta instalação. O operador encontra a causa no log, pelo id da requisição.",
+            "Repita a requisição mais tarde; com uma chave de idempotência, um item não é aceito duas vezes. Se \
+             persistir, informe ao operador o horário e o id da requisição.",
+        ),
+    },
+    Explanation {
+        kind: "unavailable",
+        en: text(
+            "Try again",
+            "For the moment it cannot be done: a service behind the deployment is busy or away, the time of the \
+             request was over with a part of the work done, or a setting is missing.",
+            "Repeat the request, first after the seconds of Retry-After, then at growing intervals. What was done in \
+             part goes on where it ended.",
+        ),
+        pt_br: text(
+            "Tente novamente",
+            "No momento não é possível: um serviço por trás da instalação está ocupado ou fora do ar, o tempo da \
+             requisição acabou com parte do trabalho feita, ou falta uma configuração.",
+            "Repita a requisição, primeiro após os segundos de Retry-After e depois em intervalos crescentes. O que foi \
+             feito em parte continua de onde parou.",
+        ),
+    },
+    Explanation {
+        kind: "loop-detected",
+        en: text(
+            "It goes round in a loop",
+            "The header carteiro-hop says that the items of this request have passed through Carteiro too often: a \
+             webhook's URL leads back to an intake.",
+            "Find the webhook whose deliveries are sent here again, and change its URL or the types that it takes. \
+             Nothing of this request was taken.",
+        ),
+        pt_br: text(
+            "Há um ciclo",
+            "O cabeçalho carteiro-hop diz que os itens desta requisição já passaram vezes demais pelo Carteiro: a URL de \
+             um webhook leva de volta a uma entrada.",
+            "Encontre o webhook cujas entregas voltam para cá e altere a sua URL ou os tipos que ele recebe. Nada desta \
+             requisição foi aceito.",
+        ),
+    },
 ];
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::problem::Problem;
 
     #[test]
-    fn each_kind_of_problem_is_explained_once() {
-        let kinds: BTreeSet<&str> = Problem::KINDS.iter().map(|kind| kind.name).collect();
-        let explained: BTreeSet<&str> = EXPLANATIONS.iter().map(|explanation| explanation.kind).collect();
-        let missing: Vec<_> = kinds.difference(&explained).collect();
+    fn each_kind_of_problem_is_explained_once_and_no_other() {
+        let kinds: Vec<&str> = Problem::KINDS.iter().map(|kind| kind.name).collect();
+        let explained: Vec<&str> = EXPLANATIONS.iter().map(|explanation| explanation.kind).collect();
+        let missing: Vec<_> = kinds.iter().filter(|kind| !explained.contains(kind)).collect();
         assert!(missing.is_empty(), "kinds without an explanation: {missing:?}");
-        assert_eq!((EXPLANATIONS.len(), Problem::KINDS.len()), (explained.len(), kinds.len()), "twice");
+        assert_eq!(explained, kinds);
     }
 
     #[test]

@@ -1,27 +1,26 @@
 /* Who is told of trouble: the account's addresses, each confirmed by a code before it is used. */
-import { Said, ask, button, draw, el, languageNow, list, named, t } from "./dom.js";
-import { Refused, call, get, mayChange } from "./api.js";
-import { Form, choices, problemText } from "./forms.js";
+import { button, draw, el, languageNow, list, named, t } from "./dom.js";
+import { call, get, mayChange } from "./api.js";
+import { Part, choices } from "./forms.js";
 
 const path = (id, rest = "") => `alerts/${encodeURIComponent(id)}${rest}`;
 
-export class Alerts {
+export class Alerts extends Part {
   constructor() {
+    super();
     this.all = null;
     this.nobody = el("p.message.warn", { id: "nobody", hidden: true }, x => x.nobody);
     this.title = el("h2", { tabIndex: -1, id: "alerts-title" }, x => x.alerts);
-    this.add = button("alert", x => x.alertAdd, () => this.open());
-    this.said = new Said();
-    this.place = el("div");
+    this.home = button("alert", x => x.alertAdd, () => this.add());
     this.list = el("ul.types", { id: "alerts" });
     this.root = el("section.card", { "aria-labelledby": "alerts-title", hidden: true },
-      el("div.group.between", this.title, this.add), this.said.root, this.place, this.list);
+      el("div.group.between", this.title, this.home), this.said.root, this.place, this.list);
   }
 
   show() {
     this.root.hidden = this.all === null;
     this.nobody.hidden = this.all === null || this.all.some(one => one.state === "confirmed");
-    this.add.hidden = !mayChange();
+    this.home.hidden = !mayChange();
     draw(this.list, [this.all, mayChange()], x => !this.all?.length ? el("li.soft", x.noAlerts) : this.all.map(one => this.row(one)));
   }
 
@@ -45,39 +44,24 @@ export class Alerts {
   }
 
   async act(done, request) {
-    try {
-      await request();
-      this.said.say(done);
-      await this.refresh();
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      if (error.status !== -1) this.said.say(() => problemText(error), true);
-    }
-  }
-
-  form(form) {
-    this.place.replaceChildren(form.root);
-    form.focus();
-  }
-
-  close() {
-    this.place.replaceChildren();
-    this.title.focus();
+    if (!await this.attempt(request)) return;
+    this.say(done);
+    await this.refresh();
   }
 
   confirm(one) {
-    this.form(new Form("confirm", {
-      groups: [[{ name: "code", label: x => x.code, needed: true }]], submit: x => x.confirm, cancel: () => this.close(),
+    this.open("confirm", {
+      groups: [[{ name: "code", label: x => x.code, needed: true }]], submit: x => x.confirm,
       save: async values => {
         await call("POST", path(one.id, "/confirm"), values);
         this.close();
         await this.act(x => x.confirmed, () => null);
       },
-    }));
+    });
   }
 
-  open() {
-    this.form(new Form("new-alert", {
+  add() {
+    this.open("new-alert", {
       hint: x => x.alertHint,
       groups: [[
         { name: "kind", kind: "select", label: x => x.alertKind, options: choices(x => x.alertKinds), value: "email" },
@@ -85,18 +69,18 @@ export class Alerts {
         { name: "language", kind: "select", label: x => x.alertLanguage, options: choices(x => x.alertLanguages), value: languageNow() },
         { name: "events", kind: "checks", label: x => x.events, options: choices(x => x.event), value: Object.keys(t().event), needed: true },
       ]],
-      submit: x => x.save, cancel: () => this.close(),
+      submit: x => x.save,
       save: async values => {
         const made = await call("POST", "alerts", values);
         await this.act(x => x.alertAdded, () => null);
         this.confirm(made);
       },
-    }));
+    });
   }
 
   async remove(one) {
-    if (!await ask(x => x.alertRemoveAsk(one.address), x => x.remove)) return;
-    await this.act(x => x.alertRemoved, () => call("DELETE", path(one.id)));
+    if (!await this.attemptAsked(x => x.alertRemoveAsk(one.address), x => x.remove, () => call("DELETE", path(one.id)))) return;
     this.title.focus();
+    await this.act(x => x.alertRemoved, () => null);
   }
 }

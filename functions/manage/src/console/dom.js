@@ -1,4 +1,6 @@
 /* Elements, the reader's language, and times in the reader's time zone. */
+export const TYPES = ["message", "event", "contact", "publication", "interaction", "notice"];
+
 const TEXTS = { "pt-BR": null, en: null };
 const STORED = "carteiro.language";
 

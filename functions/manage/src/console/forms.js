@@ -1,5 +1,5 @@
 /* Forms: fields with labels, hints and errors of their own, in the language of now. */
-import { button, el, live, t } from "./dom.js";
+import { Said, ask, button, el, live, t } from "./dom.js";
 import { Refused } from "./api.js";
 
 /* What a problem says, in the reader's language: by its code, never by the server's sentence. */
@@ -8,6 +8,53 @@ export function problemText(error) {
   if (error.status === 0) return t().noAnswer;
   const limit = error.errors.find(({ field }) => Object.hasOwn(wrong, field));
   return limit ? wrong[limit.field] : problem[error.code] ?? problem.other;
+}
+
+/*
+ * A part of the page that acts: what comes of it is said in the part, its forms open in one place, and answers that were
+ * asked for before what the user asks for do not undo what it shows (`turn`).
+ */
+export class Part {
+  turn = 0;
+  said = new Said();
+  place = el("div");
+
+  say(...said) { this.said.say(...said); }
+
+  fail(error, said = this.said) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== -1) said.say(() => problemText(error), true);
+    return null;
+  }
+
+  /* Answers what was answered, or null where it was refused. */
+  async attempt(request) {
+    this.turn += 1;
+    try {
+      const answer = await request();
+      this.turn += 1;
+      return answer ?? {};
+    } catch (error) {
+      return this.fail(error);
+    }
+  }
+
+  /* Answers null where the question is denied, too. */
+  async attemptAsked(text, action, request) {
+    return await ask(text, action) ? this.attempt(request) : null;
+  }
+
+  open(id, form) {
+    const { root } = this.form = new Form(id, { cancel: () => this.close(), ...form });
+    this.place.replaceChildren(root);
+    this.form.focus();
+  }
+
+  /* The focus goes back to the part's own `home`. */
+  close() {
+    this.place.replaceChildren();
+    this.home.focus();
+  }
 }
 
 const rootOf = field => field.split(/[.[]/)[0];
@@ -63,7 +110,7 @@ class Field {
  * its fields, and the first wrong one gets the focus.
  */
 export class Form {
-  constructor(id, { groups, hint, submit, save, cancel }) {
+  constructor(id, { groups, hint, submit, save, cancel, begin = () => {} }) {
     const made = groups.map(group => group.filter(Boolean).map(field => new Field(id, field)));
     this.fields = made.flat();
     this.problem = el("p.error", { role: "alert" });
@@ -71,7 +118,8 @@ export class Form {
     const [first, ...rest] = made.map(group => group.map(field => field.root));
     this.root = el("form.card", { id, noValidate: true, onsubmit: event => { event.preventDefault(); this.send(save); } },
       hint ? el("p.soft", hint) : null, ...first, ...rest.map(group => el("details", el("summary", x => x.moreOptions), ...group)),
-      this.problem, el("div.group", this.submit, cancel ? button("cancel", x => x.cancel, cancel) : null));
+      this.problem, el("div.group", this.submit, button("cancel", x => x.cancel, cancel)));
+    begin(this);
   }
 
   focus() { this.fields[0].input.focus(); }

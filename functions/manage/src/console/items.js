@@ -1,9 +1,9 @@
 /* What happened to a webhook's items: the last day in a plot, the attempt log, held and dead items. */
-import { Said, ask, button, draw, el, facts, named, number, t, time, when, words } from "./dom.js";
+import { Said, TYPES, ask, button, draw, el, facts, named, number, t, time, when, words } from "./dom.js";
 import { call, get, mayChange, webhookPath } from "./api.js";
 
 const SHOWN = 20;
-const STEP_MS = 2000;
+const STEP_MS = 1500;
 const pause = ms => new Promise(done => setTimeout(done, ms));
 const query = values => Object.entries(values).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join("");
 
@@ -34,6 +34,15 @@ export function plot(hours) {
   const said = t().plot(number(total("failed")), number(total("held")), logged ? number(total("delivered")) : null);
   return el("figure", svg("svg", { viewBox: "0 0 240 49", role: "img", "aria-label": said, preserveAspectRatio: "none" }, ...bars),
     el("figcaption.soft", ...kinds.map(([kind, name]) => el(`span.key.${kind}`, `${name}: ${number(total(kind))} `))));
+}
+
+/* What a URL answered, in its own words. */
+export function answered(text, headers) {
+  const rows = Object.entries(headers ?? {}).map(([name, value]) => [`header-${name}`, name, value]);
+  return [
+    text ? [el("p", x => x.answered), el("pre", { tabIndex: 0, "aria-label": x => x.answered }, text)] : [],
+    rows.length > 0 ? [el("p", x => x.answerHeaders), facts(rows)] : [],
+  ].flat();
 }
 
 /* ---- Lists ---- */
@@ -106,11 +115,11 @@ class Folded {
 }
 
 const nameOf = type => named(t().type, type);
-export const typeOptions = types => [["", x => x.all], ...types.map(type => [type, x => named(x.type, type)])];
+const ofType = ["type", x => x.typeFilter, [["", x => x.all], ...TYPES.map(type => [type, x => x.type[type]])]];
 
 export class Log extends Folded {
-  constructor(card, types) {
-    super(card, "attempts", x => x.attempts, [["type", x => x.typeFilter, typeOptions(types)], ["day", x => x.dayFilter],
+  constructor(card) {
+    super(card, "attempts", x => x.attempts, [ofType, ["day", x => x.dayFilter],
       ["outcome", x => x.outcome, [["", x => x.all], ["failure", x => x.outcomes.failure], ["success", x => x.outcomes.success]]]]);
   }
 
@@ -122,23 +131,18 @@ export class Log extends Folded {
 
   row(one) {
     const why = one.outcome === "success" ? t().succeeded(one.status) : words(one.message);
-    const headers = Object.entries(one.response_headers ?? {});
-    const parts = [
-      one.response_body ? [el("p", t().answered), el("pre", { tabIndex: 0, "aria-label": t().answered }, one.response_body)] : [],
-      headers.length > 0 ? [el("p", t().answerHeaders), facts(headers.map(([name, value]) => [`header-${name}`, name, value]))] : [],
-    ].flat();
     const next = one.next_at ? ` ${when(one.next_at)}.` : "";
     return el("li", { "data-attempt": one.item }, el("p", time(one.at), `: ${why}`),
       el("p.soft", `${nameOf(one.type)}, ${t().attempt(one.attempt)}, ${number(one.latency_ms)} ms. ${named(t().became, one.became)}${next}`),
-      el("details", el("summary", { "data-key": `look-${one.item}-${one.attempt}` }, t().details), facts([["item", t().item, one.item]]), ...parts),
+      el("details", el("summary", { "data-key": `look-${one.item}-${one.attempt}` }, t().details), facts([["item", t().item, one.item]]), ...answered(one.response_body, one.response_headers)),
       mayChange() && ["dead", "held"].includes(one.became) ? this.again(one.item) : null);
   }
 }
 
 /* Held or dead items: they are looked at, sent again, and held ones discarded. */
 export class Waiting extends Folded {
-  constructor(card, name, types) {
-    super(card, name, x => name === "held" ? x.heldNow(card.countOf("held")) : x.deadNow(card.countOf("dead")), [["type", x => x.typeFilter, typeOptions(types)]]);
+  constructor(card, name) {
+    super(card, name, x => name === "held" ? x.heldNow(card.countOf("held")) : x.deadNow(card.countOf("dead")), [ofType]);
     if (!mayChange()) return;
     this.tools.append(button("all", name === "held" ? x => x.cancelAll : x => x.againAll, () => this.all()));
   }

@@ -1,7 +1,7 @@
 /* The account's pages: their tokens, collections and freshness; connect, renew, check, delete. */
-import { Said, ask, button, draw, duration, el, facts, named, t, time, when, words } from "./dom.js";
-import { Refused, call, get, listAll, mayChange, pagePath } from "./api.js";
-import { Form, choices, problemText } from "./forms.js";
+import { button, draw, duration, el, facts, named, t, time, when, words } from "./dom.js";
+import { call, get, listAll, mayChange, pagePath } from "./api.js";
+import { Part, choices } from "./forms.js";
 
 const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", youtube: "YouTube", googleplay: "Google Play", linkedin: "LinkedIn" };
 /* How a token's state looks: as the state of a type does. */
@@ -17,9 +17,10 @@ const tokenFields = (network, login) => [
   (!network || network === "instagram") && { name: "login", kind: "select", label: x => `Instagram: ${x.loginBy}`, options: choices(x => x.login), value: login ?? "" },
 ];
 
-class Row {
+class Row extends Part {
   constructor(page, all) {
-    Object.assign(this, { page, all, turn: 0, freshness: undefined });
+    super();
+    Object.assign(this, { page, all, freshness: undefined });
     this.root = el("li", { "data-page": page.id, "data-home": "" });
     this.head = el("div.group");
     this.message = el("div");
@@ -27,13 +28,9 @@ class Row {
     this.fresh = el("div");
     this.details = el("details", el("summary", { "data-key": "home" }, x => x.details), this.facts, el("h4", x => x.freshness), this.fresh);
     this.details.addEventListener("toggle", () => { if (this.details.open) this.load().catch(error => this.fail(error)); });
-    this.said = new Said();
-    this.place = el("div");
-    this.buttons = el("div.group", ...mayChange() ? [
-      button("check", x => x.check, () => this.act(x => x.checked, () => call("POST", pagePath(page.id, "/check")))),
-      button("renew", x => x.renew, () => this.renew()), button("remove", x => x.remove, () => this.remove(), "button.danger"),
-    ] : []);
-    this.root.append(this.head, this.message, this.details, this.buttons, this.said.root, this.place);
+    this.home = button("renew", x => x.renew, () => this.renew());
+    this.buttons = el("div.group", button("check", x => x.check, () => this.check()), this.home, button("remove", x => x.remove, () => this.remove(), "button.danger"));
+    this.root.append(this.head, this.message, this.details, mayChange() ? this.buttons : "", this.said.root, this.place);
   }
 
   take(page) {
@@ -54,8 +51,9 @@ class Row {
     const { token, last_tick: last, silence } = page;
     draw(this.head, [page.name, page.network, token.state], x => [el("h3", page.name), el("span.soft", named(NETWORKS, page.network)),
       el(`span.state.${LOOKS[token.state] ?? "disabled"}`, named(x.tokenState, token.state))]);
-    const told = [words(token.message), words(last?.message), silence ? t().silence(when(silence.since), silence.usual_hours) : ""];
-    draw(this.message, told, () => told.filter(Boolean).map(text => el("p.message", text)));
+    const told = [["token", words(token.message)], ["operator", words(last?.message)], ["silence", silence ? t().silence(when(silence.since), silence.usual_hours) : ""]];
+    const tone = LOOKS[token.state] === "disabled" ? "idle" : "bad";
+    draw(this.message, [told, tone], () => told.filter(([, text]) => text).map(([name, text]) => el(`p.message.${name === "token" ? tone : "bad"}`, { "data-fact": name }, text)));
     draw(this.facts, page, x => facts([
       ["network-id", x.networkId, page.network_id], ["delivery", x.delivery, named(x.way, page.delivery)],
       page.login && ["login", x.loginBy, named(x.login, page.login)], token.expires_at && ["expires", x.expires, time(token.expires_at)],
@@ -76,33 +74,17 @@ class Row {
     return `${new Date(next) <= new Date() ? t().soon : when(next)}${every ? ` (${t().every(every)})` : ""}`;
   }
 
-  fail(error) {
-    if (!(error instanceof Refused)) throw error;
-    if (error.status !== -1) this.said.say(() => problemText(error), true);
-  }
-
-  /* Answers that were asked for before what the user asks for must not undo what it shows. */
-  async act(done, request) {
-    this.turn += 1;
-    try {
-      const page = await request();
-      this.turn += 1;
-      this.take(page);
-      this.said.say(done);
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  close() {
-    this.place.replaceChildren();
-    this.buttons.querySelector("[data-action=renew]").focus();
+  async check() {
+    const page = await this.attempt(() => call("POST", pagePath(this.page.id, "/check")));
+    if (!page) return;
+    this.take(page);
+    this.say(x => x.checked);
   }
 
   renew() {
     const { network, login } = this.page;
-    const form = new Form(`renew-${this.page.id}`, {
-      groups: [tokenFields(network, login)], submit: x => x.renew, cancel: () => this.close(),
+    this.open(`renew-${this.page.id}`, {
+      groups: [tokenFields(network, login)], submit: x => x.renew,
       save: async values => {
         this.turn += 1;
         const patch = given(values, name => name !== "login");
@@ -111,40 +93,33 @@ class Row {
         this.turn += 1;
         this.take(page);
         this.close();
-        this.said.say(x => x.renewed);
+        this.say(x => x.renewed);
       },
     });
-    this.place.replaceChildren(form.root);
-    form.focus();
   }
 
   async remove() {
-    if (!await ask(x => x.pageRemoveAsk(this.page.name), x => x.remove)) return;
-    try {
-      const { dropped } = await call("DELETE", pagePath(this.page.id));
-      this.all.forget(this.page.id);
-      this.all.said.say(x => x.pageRemoved(dropped));
-      this.all.title.focus();
-    } catch (error) {
-      this.fail(error);
-    }
+    const answer = await this.attemptAsked(x => x.pageRemoveAsk(this.page.name), x => x.remove, () => call("DELETE", pagePath(this.page.id)));
+    if (!answer) return;
+    this.all.forget(this.page.id);
+    this.all.say(x => x.pageRemoved(answer.dropped));
+    this.all.title.focus();
   }
 }
 
-export class Pages {
+export class Pages extends Part {
   constructor() {
+    super();
     this.rows = new Map();
     this.title = el("h2", { tabIndex: -1, id: "pages-title" }, x => x.pages);
-    this.connect = button("connect", x => x.connect, () => this.open());
-    this.said = new Said();
-    this.place = el("div");
+    this.home = button("connect", x => x.connect, () => this.connect());
     this.none = el("p", { id: "no-pages", hidden: true }, x => x.noPages);
     this.list = el("ul.types", { id: "pages" });
-    this.root = el("section.card", { "aria-labelledby": "pages-title" }, el("div.group.between", this.title, this.connect), this.said.root, this.place, this.none, this.list);
+    this.root = el("section.card", { "aria-labelledby": "pages-title" }, el("div.group.between", this.title, this.home), this.said.root, this.place, this.none, this.list);
   }
 
   show() {
-    this.connect.hidden = !mayChange();
+    this.home.hidden = !mayChange();
     for (const row of this.rows.values()) row.show();
   }
 
@@ -175,23 +150,20 @@ export class Pages {
     for (const row of this.rows.values()) if (row.details.open) await row.load().catch(error => { if (error.status !== 404) throw error; });
   }
 
-  open() {
-    const close = () => { this.place.replaceChildren(); this.connect.focus(); };
-    const form = new Form("new-page", {
+  connect() {
+    this.open("new-page", {
       groups: [[
         { name: "network", kind: "select", label: x => x.network, options: Object.entries(NETWORKS).map(([id, name]) => [id, () => name]), value: "facebook" },
         { name: "network_id", label: x => x.networkId, needed: true }, { name: "name", label: x => x.pageName, needed: true }, ...tokenFields(),
         { name: "delivery", kind: "select", label: x => x.delivery, options: choices(x => x.way), value: "by_kind" },
         { name: "ad_account", label: x => x.adAccount },
       ]],
-      submit: x => x.connect, cancel: close,
+      submit: x => x.connect,
       save: async values => {
         this.put(await call("POST", "pages", given(values, name => name !== "login" || values.network === "instagram")));
-        close();
-        this.said.say(x => x.connected);
+        this.close();
+        this.say(x => x.connected);
       },
     });
-    this.place.replaceChildren(form.root);
-    form.focus();
   }
 }

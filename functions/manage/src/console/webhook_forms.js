@@ -1,8 +1,6 @@
 /* The forms of a webhook: create and edit, test, rotate; and an example of each item type. */
-import { el } from "./dom.js";
-import { Form, Wrong, choices, lines } from "./forms.js";
-
-export const TYPES = ["message", "event", "contact", "publication", "interaction", "notice"];
+import { TYPES, el } from "./dom.js";
+import { Wrong, choices, lines } from "./forms.js";
 
 const collected = (type, kind, rest) => ({
   id: "item_542b257778c2137b0ea97a6e6305f6fc", network: "facebook", page: "page_3c9e1f5a7b2d4c6e8f0a1b3c5d7e9f12", type, kind, action: "created",
@@ -17,6 +15,8 @@ const EXAMPLES = {
   notice: { type: "webhook.released", timestamp: "2026-11-21T16:00:00.000Z", data: { webhook: "wh_4f5e6d7c8b9a0f1e2d3c4b5a69788796", item_type: "message", threshold: 1000 } },
 };
 const example = type => JSON.stringify(EXAMPLES[type], null, 2);
+
+const OWN_SECRET = { name: "secret", kind: "password", label: x => x.ownSecret, hint: x => x.ownSecretHint };
 
 /* Header lines to an object; a name that is gone is null, which a patch takes away. */
 function headersOf(text, before) {
@@ -36,14 +36,14 @@ function settingsOf(values, before) {
     url: values.url, items: values.items.sort(), description: values.description || null,
     sources: lines(values.sources).length > 0 ? lines(values.sources).sort() : null, headers: headersOf(values.headers, before.headers ?? {}),
     while_blocked: values.while_blocked, threshold, block_seconds: minutes === null ? null : Math.round(minutes * 60), log: values.log,
-    key_pair: values.key_pair, enabled: values.enabled,
+    key_pair: values.key_pair, enabled: values.enabled, secret: values.secret || undefined,
   };
 }
 
 /* `send` gets what is new alone, so that what somebody else changed meanwhile stays. */
-export function webhookForm(id, webhook, { send, cancel, enable = false }) {
+export function webhookForm(webhook, send, enable = false) {
   const known = webhook ?? { items: [], headers: {}, enabled: true };
-  return new Form(id, {
+  return {
     groups: [
       [
         { name: "url", kind: "url", label: x => x.url, hint: x => x.urlHint, value: known.url ?? "", needed: true },
@@ -60,51 +60,52 @@ export function webhookForm(id, webhook, { send, cancel, enable = false }) {
         { name: "block_seconds", kind: "number", label: x => x.blockMinutes, hint: x => x.standard, value: known.block_seconds ? known.block_seconds / 60 : "" },
         { name: "log", kind: "select", label: x => x.log, options: choices(x => x.logs), value: known.log ?? "failures" },
         { name: "key_pair", kind: "checkbox", label: x => x.keyPair, value: known.key_pair ?? false },
+        !webhook && OWN_SECRET,
       ],
     ],
-    submit: webhook ? x => x.save : x => x.create, cancel,
+    submit: webhook ? x => x.save : x => x.create,
     save: values => {
       const given = settingsOf(values, known);
       if (!webhook) return send(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null && value !== undefined)));
       const same = (name, value) => JSON.stringify(value ?? null) === JSON.stringify(name === "items" ? [...known.items].sort() : known[name] ?? null);
       return send(Object.fromEntries(Object.entries(given).filter(([name, value]) => value !== undefined && !same(name, value))));
     },
-  });
+  };
 }
 
 /* A test sends the test's own body, or an example that its owner may change. */
-export function testForm(id, webhook, { send, cancel }) {
-  const form = new Form(id, {
-    hint: x => x.testHint,
-    groups: [[
-      { name: "example", kind: "select", label: x => x.testWith, options: [["test", x => x.type.test], ...TYPES.map(type => [type, x => x.type[type]])], value: "test" },
-      { name: "item", kind: "area", label: x => x.testBody },
-    ]],
-    submit: x => x.testSend, cancel,
-    save: ({ example: chosen, item }) => {
-      if (chosen === "test") return send({});
-      let body = null;
-      try { body = JSON.parse(item); } catch { /* Told just below. */ }
-      if (body?.constructor !== Object) throw new Wrong("item");
-      return send({ item: body });
-    },
-  });
-  const [chosen, body] = [form.field("example"), form.field("item")];
-  const show = () => {
-    body.root.hidden = chosen.input.value === "test";
-    body.input.value = EXAMPLES[chosen.input.value] ? example(chosen.input.value) : "";
-  };
-  body.input.rows = 8;
-  chosen.input.addEventListener("change", show);
-  show();
-  return form;
-}
+export const testForm = send => ({
+  hint: x => x.testHint,
+  groups: [[
+    { name: "example", kind: "select", label: x => x.testWith, options: ["test", ...TYPES].map(type => [type, x => x.type[type]]), value: "test" },
+    { name: "item", kind: "area", label: x => x.testBody },
+  ]],
+  submit: x => x.testSend,
+  begin: form => {
+    const [chosen, body] = [form.field("example"), form.field("item")];
+    const show = () => {
+      body.root.hidden = chosen.input.value === "test";
+      body.input.value = body.root.hidden ? "" : example(chosen.input.value);
+    };
+    body.input.rows = 8;
+    chosen.input.addEventListener("change", show);
+    show();
+  },
+  save: ({ example: chosen, item }) => {
+    if (chosen === "test") return send({});
+    let body = null;
+    try { body = JSON.parse(item); } catch { /* Told just below. */ }
+    if (body?.constructor !== Object) throw new Wrong("item");
+    return send({ item: body });
+  },
+});
 
-export const rotateForm = (id, webhook, { send, cancel }) => new Form(id, {
+export const rotateForm = (webhook, send) => ({
   groups: [[
     { name: "overlap_seconds", kind: "select", label: x => x.overlap, options: ["86400", "3600", "604800", "0"].map(key => [key, x => x.overlaps[key]]), value: "86400" },
     webhook.key_pair && { name: "key_pair", kind: "checkbox", label: x => x.keyPairToo, value: false },
+    OWN_SECRET,
   ]],
-  submit: x => x.rotate, cancel,
-  save: ({ overlap_seconds: seconds, key_pair: pair = false }) => send({ overlap_seconds: Number(seconds), ...(pair ? { key_pair: true } : {}) }),
+  submit: x => x.rotate,
+  save: ({ overlap_seconds: seconds, key_pair: pair, secret }) => send({ overlap_seconds: Number(seconds), ...pair ? { key_pair: true } : {}, ...secret ? { secret } : {} }),
 });

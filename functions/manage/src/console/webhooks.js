@@ -1,18 +1,21 @@
 /* The account's webhooks: trouble first, the healthy folded, each with all that can be done to it. */
-import { Said, ask, button, byId, draw, el, facts, list, named, number, relabel, t, time, when, words } from "./dom.js";
-import { Refused, call, get, listAll, mayChange, webhookPath } from "./api.js";
-import { problemText } from "./forms.js";
-import { Log, Waiting, plot, watchRelease } from "./items.js";
+import { button, byId, draw, el, facts, list, named, number, relabel, t, time, when, words } from "./dom.js";
+import { call, get, listAll, mayChange, webhookPath } from "./api.js";
+import { Part } from "./forms.js";
 import { STATES, counted, messageOf, shortMessage, stateOf, typeState, waiting } from "./message.js";
-import { TYPES, rotateForm, testForm, webhookForm } from "./webhook_forms.js";
+
+/* What not every visit needs is loaded when it is first needed. */
+const items = () => import("./items.js");
+const forms = () => import("./webhook_forms.js");
 
 const AT_ONCE = 4;
 /* Up to how many healthy webhooks are listed without being asked for. */
 const HEALTHY = 10;
 
-class Card {
+class Card extends Part {
   constructor(webhook, all) {
-    Object.assign(this, { webhook, all, turn: 0, activity: null, isOpen: false });
+    super();
+    Object.assign(this, { webhook, all, activity: null, isOpen: false });
     this.root = el("article.card.fold", { id: `webhook-${webhook.id}`, "data-home": "" });
     this.root.card = this;
     this.name = el("button.url", { id: `${this.root.id}-url`, "data-key": "home", "aria-expanded": "false", onclick: () => this.unfold(!this.isOpen) });
@@ -21,29 +24,30 @@ class Card {
     this.about = el("p.soft");
     this.message = el("div.place");
     this.body = el("div", { hidden: true });
-    this.said = new Said();
-    this.place = el("div");
     this.root.append(el("div.group", el("h2", this.name), this.chip), this.message, this.about, this.said.root, this.place, this.body);
   }
 
   get id() { return this.webhook.id; }
 
+  get home() { return this.name; }
+
   countOf(name) { return counted(this.webhook, name); }
 
-  unfold(open) {
+  async unfold(open) {
     this.isOpen = open;
     this.name.setAttribute("aria-expanded", `${open}`);
     this.body.hidden = !open;
-    if (open && !this.types) this.build();
+    if (open) await (this.built ??= items().then(module => this.build(module)));
     this.show();
-    if (open) this.load().catch(error => this.fail(error));
+    if (open) await this.load().catch(error => this.fail(error));
   }
 
-  build() {
+  build({ Log, Waiting, plot }) {
+    this.plot = plot;
     this.types = el("div");
     this.day = el("div");
     this.settings = el("div");
-    this.lists = [new Waiting(this, "held", TYPES), new Waiting(this, "dead", TYPES), new Log(this, [...TYPES])];
+    this.lists = [new Waiting(this, "held"), new Waiting(this, "dead"), new Log(this)];
     this.buttons = el("div.group");
     if (mayChange()) {
       this.buttons.append(button("test", x => x.test, () => this.openTest()), button("edit", x => x.edit, () => this.openForm()),
@@ -75,7 +79,7 @@ class Card {
       mayChange() && message.ways.length > 0 ? el("div.group", ...message.ways.map(way => this.way(way))) : null) : []);
     if (!this.types) return;
     draw(this.types, webhook.status ?? null, () => webhook.status ? el("ul.types", ...Object.entries(webhook.status).map(one => this.typeRow(...one))) : el("p.soft", t().loading));
-    draw(this.day, this.activity, () => this.activity ? [el("h3", t().lastDay), plot(this.activity)] : []);
+    draw(this.day, this.activity, () => this.activity ? [el("h3", t().lastDay), this.plot(this.activity)] : []);
     draw(this.settings, webhook, () => facts(this.settingsFacts()));
     for (const one of this.lists) one.show();
     relabel(this.body);
@@ -114,14 +118,6 @@ class Card {
     ];
   }
 
-  say(...said) { this.said.say(...said); }
-
-  fail(error, said = this.said) {
-    if (!(error instanceof Refused)) throw error;
-    if (error.status !== -1) said.say(() => problemText(error), true);
-    return null;
-  }
-
   async load() {
     const turn = ++this.turn;
     const webhook = await get(webhookPath(this.id));
@@ -133,89 +129,62 @@ class Card {
     this.show();
   }
 
-  /* What the user asks for. Answers that were asked for before it must not undo what it shows. */
   async act(done, request) {
-    this.turn += 1;
-    try {
-      const answer = await request();
-      this.turn += 1;
-      this.take(answer);
-      this.say(done);
-      await this.load();
-      this.all.arrange();
-      return true;
-    } catch (error) {
-      return this.fail(error);
-    }
+    const answer = await this.attempt(request);
+    if (!answer) return false;
+    this.take(answer);
+    this.say(done);
+    await this.load().catch(error => this.fail(error));
+    this.all.arrange();
+    return true;
   }
 
   release(way) {
-    return watchRelease(this, () => this.act(x => x[way === "enable" ? "enabled" : "unblocked"], () => call("POST", webhookPath(this.id, `/${way}`)))).catch(error => this.fail(error));
+    return this.watch(() => this.act(x => x[way === "enable" ? "enabled" : "unblocked"], () => call("POST", webhookPath(this.id, `/${way}`))));
   }
+
+  async watch(act) { return (await items()).watchRelease(this, act); }
 
   disable() { return this.act(x => x.disabled, () => call("PATCH", webhookPath(this.id), { enabled: false })); }
 
   /* ---- Forms ---- */
 
-  open(form) {
-    this.place.replaceChildren(form.root);
-    form.focus();
+  async openForm(enable = false) {
+    const before = this.webhook;
+    const { webhookForm } = await forms();
+    this.open(`edit-${this.id}`, webhookForm(before, given => this.watch(async () => {
+      this.turn += 1;
+      const answer = await call("PATCH", webhookPath(this.id), given);
+      this.turn += 1;
+      this.take(answer);
+      this.close();
+      this.say(x => x.saved);
+      await this.load();
+      return answer.revision !== before.revision || answer.enabled && !before.enabled;
+    }), enable));
   }
 
-  close() {
-    this.place.replaceChildren();
-    this.name.focus();
-  }
-
-  openForm(enable = false) {
-    const back = () => this.close();
-    this.open(webhookForm(`edit-${this.id}`, this.webhook, {
-      enable, cancel: back,
-      send: async given => {
-        this.turn += 1;
-        const before = this.webhook;
-        let answer = null;
-        await watchRelease(this, async () => {
-          answer = await call("PATCH", webhookPath(this.id), given);
-          this.turn += 1;
-          this.take(answer);
-          back();
-          this.say(x => x.saved);
-          await this.load();
-          return answer.revision !== before.revision || answer.enabled && !before.enabled;
-        });
-      },
+  async openTest() {
+    const [{ testForm }, { answered }] = await Promise.all([forms(), items()]);
+    this.open(`test-${this.id}`, testForm(async given => {
+      this.say(x => x.testing);
+      const result = await call("POST", webhookPath(this.id, "/test"), given).catch(error => { this.say(); throw error; });
+      const { outcome, status, message, latency_ms: ms, response_body: text, response_headers: headers } = result;
+      if (outcome === "success") this.say(x => x.tested(status, number(ms)));
+      else this.say(x => x.testFailed(words(message), number(ms)), true);
+      this.said.more.append(...answered(text, headers));
     }));
   }
 
-  openTest() {
-    this.open(testForm(`test-${this.id}`, this.webhook, {
-      cancel: () => this.close(),
-      send: async given => {
-        this.say(x => x.testing);
-        const result = await call("POST", webhookPath(this.id, "/test"), given).catch(error => { this.say(); throw error; });
-        const { outcome, status, message, latency_ms: ms, response_body: text, response_headers: headers } = result;
-        if (outcome === "success") this.say(x => x.tested(status, number(ms)));
-        else this.say(x => x.testFailed(words(message), number(ms)), true);
-        const rows = Object.entries(headers ?? {}).map(([name, value]) => [`header-${name}`, name, value]);
-        if (text) this.said.more.append(el("p", x => x.answered), el("pre", { tabIndex: 0, "aria-label": x => x.answered }, text));
-        if (rows.length > 0) this.said.more.append(el("p", x => x.answerHeaders), facts(rows));
-      },
-    }));
-  }
-
-  openRotation() {
-    this.open(rotateForm(`rotate-${this.id}`, this.webhook, {
-      cancel: () => this.close(),
-      send: async given => {
-        this.turn += 1;
-        const { secret, ...webhook } = await call("POST", webhookPath(this.id, "/secret"), given);
-        this.take(webhook);
-        this.close();
-        const until = webhook.replaced_until;
-        this.say(x => x.rotated(until && when(until)));
-        this.showSecret(secret);
-      },
+  async openRotation() {
+    const { rotateForm } = await forms();
+    this.open(`rotate-${this.id}`, rotateForm(this.webhook, async given => {
+      this.turn += 1;
+      const { secret, ...webhook } = await call("POST", webhookPath(this.id, "/secret"), given);
+      this.take(webhook);
+      const until = webhook.replaced_until;
+      this.say(x => x.rotated(until && when(until)));
+      this.showSecret(secret);
     }));
   }
 
@@ -237,21 +206,18 @@ class Card {
 
   async remove() {
     await this.load().catch(() => {});
-    if (!await ask(x => x.removeAsk(this.webhook.url, this.countOf("held"), this.countOf("dead")), x => x.remove)) return;
-    try {
-      const { dropped, dropped_more: more } = await call("DELETE", webhookPath(this.id));
-      this.all.forget(this.id);
-      this.all.arrange();
-      this.all.said.say(x => x.removed(dropped, more));
-      byId("title").focus();
-    } catch (error) {
-      this.fail(error);
-    }
+    const answer = await this.attemptAsked(x => x.removeAsk(this.webhook.url, this.countOf("held"), this.countOf("dead")), x => x.remove, () => call("DELETE", webhookPath(this.id)));
+    if (!answer) return;
+    this.all.forget(this.id);
+    this.all.arrange();
+    this.all.say(x => x.removed(answer.dropped, answer.dropped_more));
+    byId("title").focus();
   }
 }
 
-export class Webhooks {
+export class Webhooks extends Part {
   constructor() {
+    super();
     this.cards = new Map();
     this.order = [];
     this.showsHealthy = false;
@@ -259,16 +225,14 @@ export class Webhooks {
     this.search = el("input", { id: "search", type: "search", autocomplete: "off", "aria-label": x => x.search, placeholder: x => x.search, oninput: () => this.arrange() });
     this.filter = el("select", { id: "state", "aria-label": x => x.filter, onchange: () => this.arrange() },
       el("option", { value: "" }, x => x.all), ...STATES.map(state => el("option", { value: state }, x => x.state[state])));
-    this.add = button("add", x => x.add, () => this.openNew(), "button.first");
-    this.add.id = "add";
-    this.said = new Said();
-    this.place = el("div", { id: "new" });
+    this.home = button("add", x => x.add, () => this.openNew(), "button.first");
+    this.home.id = "add";
     this.none = el("p.card", { id: "none", hidden: true }, x => x.none);
     this.list = el("div", { id: "webhooks" });
     this.healthy = el("button.healthy", { id: "healthy", "aria-expanded": "false", onclick: () => { this.showsHealthy = !this.showsHealthy; this.arrange(); } });
     this.others = el("div");
     this.found = el("p.soft", { role: "status" });
-    this.root = el("section", { "aria-labelledby": "title" }, this.summary, el("div.tools", this.search, this.filter, this.add), this.said.root, this.place,
+    this.root = el("section", { "aria-labelledby": "title" }, this.summary, el("div.tools", this.search, this.filter, this.home), this.said.root, this.place,
       this.none, this.found, this.list, this.healthy, this.others);
     this.watcher = new IntersectionObserver(entries => {
       for (const { target, isIntersecting } of entries) {
@@ -279,7 +243,7 @@ export class Webhooks {
   }
 
   show() {
-    this.add.hidden = !mayChange();
+    this.home.hidden = !mayChange();
     for (const card of this.cards.values()) card.show();
     this.arrange();
   }
@@ -349,23 +313,19 @@ export class Webhooks {
     this.none.hidden = !this.isRead || cards.length > 0;
   }
 
-  openNew() {
-    const close = () => { this.place.replaceChildren(); this.add.focus(); };
-    const form = webhookForm("new-webhook", null, {
-      cancel: close,
-      send: async given => {
-        const { secret, ...webhook } = await call("POST", "webhooks", given);
-        this.place.replaceChildren();
-        const card = this.put(webhook);
-        card.rank = -1;
-        card.unfold(true);
-        this.arrange();
-        card.say(x => x.created);
-        card.showSecret(secret);
-      },
-    });
-    this.place.replaceChildren(form.root);
-    form.focus();
+  async openNew() {
+    const { webhookForm } = await forms();
+    this.open("new-webhook", webhookForm(null, async given => {
+      const { secret, ...webhook } = await call("POST", "webhooks", given);
+      this.place.replaceChildren();
+      const card = this.put(webhook);
+      card.rank = -1;
+      card.isOpen = true;
+      this.arrange();
+      card.say(x => x.created);
+      card.showSecret(secret);
+      await card.unfold(true);
+    }));
   }
 
   openOne(id) {

@@ -168,7 +168,7 @@
 
   const quoted = text => `'${text.replaceAll("'", "'\\''")}'`;
   /** The call as a line for the shell. */
-  function curl(method, path, operation, parameters) {
+  function shell(method, path, operation, parameters) {
     const value = one => examples(one)[0]?.[1];
     const filled = path.replace(/\{([^}]+)\}/g, (all, name) => {
       const example = value(parameters.find(one => one.in === "path" && one.name === name) ?? {});
@@ -190,7 +190,7 @@
     return make("details", null, make("summary", null, "With curl"), block(lines.join(" \\\n  ")));
   }
 
-  const who = { adminKey: "the admin key", accountKey: "a key of the account" };
+  const who = { adminKey: "the admin key", accountKey: "a key of the account", session: "a session of the console" };
   function callers(operation) {
     const schemes = (operation.security ?? api.security ?? []).flatMap(one => Object.keys(one));
     if (!schemes.length) return "Needs no key.";
@@ -245,7 +245,8 @@
     const item = make("li", null, make("a", { href: `#${id}` }, link));
     group.section.append(article);
     group.list.append(item);
-    entries.push({ article, item, group, text: `${id} ${article.textContent}`.toLowerCase() });
+    const name = `${id} ${title}`.toLowerCase();
+    entries.push({ article, item, group, name, text: `${name} ${article.textContent.toLowerCase()}` });
   }
   function group(id, title, description) {
     const section = make("section", { "aria-labelledby": id }, make("h2", { id }, title), prose(description));
@@ -264,7 +265,7 @@
     entry(into, one.operationId ?? `${method} ${path}`, title, title,
       make("p", { class: "route" }, make("b", null, method), isCall ? code(path) : "to the webhook's URL"),
       prose(one.description), isCall ? make("p", null, callers(one)) : null, listed(parameters), taken, answers(one),
-      isCall ? curl(method, path, one, parameters) : null);
+      isCall ? shell(method, path, one, parameters) : null);
   }
 
   const about = make("section", null, prose(api.info.description),
@@ -291,8 +292,9 @@
 
   // ---- Search and anchors
 
+  const wantedWords = () => words.value.toLowerCase().split(/\s+/).filter(Boolean);
   function search() {
-    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = wantedWords();
     let found = 0;
     const full = new Set();
     for (const one of entries) {
@@ -317,7 +319,8 @@
   words.addEventListener("input", search);
   document.getElementById("search").addEventListener("submit", event => {
     event.preventDefault();
-    const first = entries.find(one => !one.article.hidden);
+    const found = entries.filter(one => !one.article.hidden);
+    const first = found.find(one => wantedWords().every(word => one.name.includes(word))) ?? found[0];
     if (first) location.hash = first.article.id;
   });
   addEventListener("hashchange", go);

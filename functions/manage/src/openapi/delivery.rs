@@ -59,10 +59,9 @@ pub(crate) fn notice() -> Value {
 }
 
 fn header(name: &str, description: &str, schema: Value, example: &str) -> Value {
-    json!({
-        "name": name, "in": "header", "required": true, "description": description, "schema": schema,
-        "example": example,
-    })
+    let mut header = json!({"name": name, "in": "header", "required": true, "description": description, "example": example});
+    header["schema"] = schema;
+    header
 }
 
 /// The operations of receivers.
@@ -143,14 +142,13 @@ fn description() -> String {
          credentials, and a notice of type `webhook.disabled` tells so; its items are held until it \
          is enabled, or until they have been held for those 14 days."
         ),
-        format!(
-            "**Blocks.** Failed attempts are counted in a row, for each webhook and item type, retries \
+        "**Blocks.** Failed attempts are counted in a row, for each webhook and item type, retries \
          included; one success ends the count. At 1000 of them nothing more of that type is \
          requested of the URL for 4 hours (both as the webhook or the deployment sets them), apart \
          from what is in flight already. What comes meanwhile is held and sent afterwards, or \
          dropped where the webhook says so. Other types go on. A change of the URL, the headers, \
-         the secret or the key pair, and `POST /webhooks/{{webhook}}/unblock`, end the block at once."
-        ),
+         the secret or the key pair, and `POST /webhooks/{webhook}/unblock`, end the block at once."
+            .to_owned(),
         "**Expect repeats and any order.** Delivery is at least once: the same `webhook-id` may come \
          more than once, also after a success whose record was lost. Items may arrive in another \
          order than they were produced in."

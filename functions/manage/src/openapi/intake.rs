@@ -169,11 +169,13 @@ struct Told {
 }
 
 fn parameter(name: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "query", "required": true, "schema": schema})
+    let mut parameter = json!({"name": name, "in": "query", "required": true});
+    parameter["schema"] = schema;
+    parameter
 }
 
 fn text(content_type: &str, content: Value) -> Value {
-    json!({content_type: content})
+    Value::Object(Map::from_iter([(content_type.to_owned(), content)]))
 }
 
 fn challenge_of_hub() -> Value {

@@ -53,12 +53,11 @@ pub(crate) fn of_query(route: &str) -> Vec<Query> {
         WhichType,
     };
     let own: &[Query] = match route {
-        "GET /accounts" => &[Limit, Cursor],
         "GET /unhealthy" => &[Trouble, Limit, Cursor],
         "GET /items/{item}" => &[Webhook],
         "GET /webhooks" => &[States, Limit, Cursor],
         "GET /webhooks/{webhook}/activity" => &[Hours],
-        "GET /pages" | "GET /webhooks/{webhook}/replay" => &[Limit, Cursor],
+        "GET /accounts" | "GET /pages" | "GET /webhooks/{webhook}/replay" => &[Limit, Cursor],
         "GET /webhooks/{webhook}/held" | "GET /webhooks/{webhook}/dead" => &[Type, Items, Limit, Cursor],
         "DELETE /webhooks/{webhook}/held" => &[WhichType],
         "GET /webhooks/{webhook}/attempts" => &[Type, Outcome, Item, From, To, Limit, Cursor],
@@ -213,7 +212,7 @@ fn others() -> Value {
             "in": "query",
             "description": "Where the page begins: `next` of the page before, unread and unchanged. A cursor serves the \
                             list that gave it alone.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR_BYTES},
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR_BYTES, "pattern": "^[A-Za-z0-9_-]+$"},
         },
         "type": {
             "name": "type",

@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToResponse;
 use utoipa::openapi::{RefOr, Response};
 
+use crate::values::value;
+
 /// Declares names of shared answers, for handlers to refer to.
 macro_rules! names {
     ($($name:ident)*) => {
@@ -43,7 +45,7 @@ const BODY: [(&str, &str); 3] = [("400", "BadRequest"), ("413", "TooLarge"), ("4
 
 /// What every route may answer, the gateway in front of it too.
 fn refusals_of_gateway() -> Vec<(&'static str, &'static str)> {
-    vec![("429", "TooManyRequests"), ("500", "Internal"), ("503", "Unavailable")]
+    vec![("429", "TooManyRequests"), ("431", "HeadersTooLarge"), ("500", "Internal"), ("503", "Unavailable")]
 }
 
 /// The refusals that a route can give beside those that it names, by status.
@@ -140,7 +142,11 @@ impl<'a> Shown<'a> {
             described["headers"] = json!({name: {"$ref": format!("#/components/headers/{name}")}});
         }
         let mut content = Map::new();
-        let shown = |problem: Problem| Problem { request_id: Some(REQUEST_ID.to_owned()), ..problem };
+        let shown = |problem: Problem| {
+            let mut shown = value(&problem);
+            shown["request_id"] = json!(REQUEST_ID);
+            shown
+        };
         let problems: Map<_, _> = self
             .problems
             .into_iter()
@@ -385,6 +391,13 @@ fn limited() -> Vec<Shown<'static>> {
             header: None,
             problems: Vec::new(),
             gateway: Some("Too Many Requests"),
+        },
+        Shown {
+            name: "HeadersTooLarge",
+            description: "The request's line and headers have more than 10,240 bytes, which the gateway refuses.",
+            header: None,
+            problems: Vec::new(),
+            gateway: Some("Request Header Fields Too Large"),
         },
         Shown {
             name: "Gateway",

@@ -32,7 +32,7 @@ const TEMPLATE: &str = include_str!("../../../../template.yaml");
 const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
 
 fn parsed() -> Value {
-    serde_json::from_str(text()).unwrap()
+    serde_json::from_str(&made().text).unwrap()
 }
 
 /// The value at a JSON pointer (RFC 6901), with `~` and `/` in names escaped.
