@@ -4,7 +4,7 @@
 //! SDK's other clients sign with.
 //!
 //! # What is guaranteed
-//! - A call ends within [`LONGEST_CALL`].
+//! - A call ends within 15 s.
 //! - Subject and text are members of a JSON document, of which SES makes the headers. The address was checked when it
 //!   was given, and has nothing that could end a header or name a second recipient.
 //! - No error has an address or a text in it: SES quotes addresses in its messages, so that its code alone is kept.
