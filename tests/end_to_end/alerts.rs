@@ -115,7 +115,7 @@ async fn a_block_alerts_each_confirmed_address_once_in_its_language() {
 
     bundle.send_many(&account, "event", 10).await;
     blocked(&bundle, &account, &webhook).await;
-    let console = format!("{}/console#{}", bundle.stack.addresses().api, webhook.id);
+    let console = format!("{}/console#to={}", bundle.stack.addresses().api, webhook.id);
     let of_block = told(&bundle, "ana@example.com", "envio bloqueado");
     assert_eq!(of_block.len(), 1, "{of_block:#?} {:#?}", bundle.complaints());
     assert_eq!(of_block[0].from, "carteiro@example.com");
@@ -382,7 +382,7 @@ async fn a_dead_token_that_a_poll_finds_alerts_once() {
     }
     let alerts = told(&bundle, "ana@example.com", "token da página");
     assert_eq!(alerts.len(), 1, "{alerts:#?} {:#?}", bundle.complaints());
-    assert!(alerts[0].text.contains(&format!("console#{page}\n")), "{}", alerts[0].text);
+    assert!(alerts[0].text.contains(&format!("console#to={page}\n")), "{}", alerts[0].text);
     assert!(alerts[0].text.contains("Uma página"), "{}", alerts[0].text);
     bundle.stop().await;
 }

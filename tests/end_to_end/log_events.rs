@@ -30,7 +30,7 @@ const EVENTS: &[Event] = &[
     ("alert.delayed", Warn, "collect", "alert, kind, tries, error",
      "an alert or a code could not be sent now, and is tried again"),
     ("alert.left_out", Info, "collect", "alert, event, reason",
-     "the address was alerted of the like a short while ago (`too_soon`), or the account's e-mails of the day are used \
+     "the address was alerted of the like a short while ago (`too_soon`), or the account's alerts of the day are used \
       up (`day_is_full`); the next alert counts it"),
     ("alert.left_to_queue", Error, "collect", "alert, kind, error",
      "an e-mail could not be sent for a while; WorkQueue hands it out again, and then keeps it for the operator"),

@@ -24,6 +24,7 @@ use carteiro_core::alert::confirmation::Code;
 use carteiro_core::alert::pacing::Turn;
 use carteiro_core::alert::text::{self, AlertText, Links};
 use carteiro_core::alert::{Alert, AlertKind, AlertSender, Raised};
+use carteiro_core::hop::{self, Hop};
 use carteiro_core::id::{AccountId, AlertId, ItemId};
 use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::{FailureKind, Outcome};
@@ -101,6 +102,8 @@ impl Alerting {
             headers: vec![
                 ("content-type", "application/json".to_owned()),
                 ("user-agent", USER_AGENT.to_owned()),
+                // As notices have: an alert that a relay made an item of could cause the next one.
+                (hop::HEADER, Hop::LIMIT.count().to_string()),
             ],
             body: Bytes::from(json!({"text": text.chat()}).to_string()),
         };
@@ -122,6 +125,17 @@ enum NotSent {
     Busy,
 }
 
+impl NotSent {
+    /// Whether nothing is tried any more.
+    fn ends(&self, kind: Option<AlertKind>, tries: u8) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Later(_) => kind == Some(AlertKind::Chat) && usize::from(tries) >= WAITS.len(),
+            Self::Busy => false,
+        }
+    }
+}
+
 impl From<MailError> for NotSent {
     fn from(error: MailError) -> Self {
         if error.is_transient() { Self::Later(error.to_string()) } else { Self::Refused(error.to_string()) }
@@ -130,7 +144,8 @@ impl From<MailError> for NotSent {
 
 impl From<AdapterError> for NotSent {
     fn from(error: AdapterError) -> Self {
-        if error.is_transient() { Self::Later(error.chain()) } else { Self::Refused(error.chain()) }
+        // Also one that lasts: grants come back, and what a newer version wrote is read after the deployment.
+        Self::Later(error.chain())
     }
 }
 
@@ -171,6 +186,13 @@ pub(crate) async fn send(
 ) -> Result<Progress, CollectError> {
     let mut kind = None;
     let Err(not_sent) = send_told(collect, &told, &mut kind, clock).await else { return Ok(Progress::Done) };
+    if not_sent.ends(kind, told.tries)
+        && let Some(raised) = Raised::of(told.body.as_bytes())
+        && let Err(error) =
+            collect.alerting.rows.give_up(&told.alert, &raised, &told.notice, clock.now()).await
+    {
+        tracing::warn!(alert = told.alert.as_str(), error = error.chain(), "alert.not_marked");
+    }
     let work = |tries| Work::Alert {
         account: told.account.clone(),
         alert: told.alert.clone(),
@@ -214,10 +236,8 @@ async fn send_to(
             return Ok(());
         }
     };
-    let has_room = alert.kind != AlertKind::Email
-        || rows.take_mail(&alert.account, &alert.id, notice, clock.now()).await?;
-    if !has_room {
-        rows.day_is_full(&alert.id, raised, notice, clock.now()).await?;
+    if !rows.take_place(&alert.account, (&alert.id, alert.kind), notice, clock.now()).await? {
+        rows.give_up(&alert.id, raised, notice, clock.now()).await?;
         tracing::info!(alert = id, event, reason = "day_is_full", "alert.left_out");
         return Ok(());
     }

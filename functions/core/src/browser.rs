@@ -37,10 +37,12 @@ impl Cookie {
         let mut found = Self::None;
         for pair in pairs {
             let Some((name, value)) = pair.split_once('=') else { continue };
-            if name.trim() != COOKIE {
+            // Of spaces and tabs alone: browsers do not guard the prefix of a name that begins with another kind of space.
+            let [name, value] = [name, value].map(|text| text.trim_matches([' ', '\t']));
+            if name != COOKIE {
                 continue;
             }
-            let one = Token::read(TokenOf::Session, value.trim()).map_or(Self::Wrong, Self::Session);
+            let one = Token::read(TokenOf::Session, value).map_or(Self::Wrong, Self::Session);
             found = match found {
                 Self::None => one,
                 // A browser that has it for this site and for a frame of another one sends both.

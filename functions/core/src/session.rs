@@ -203,7 +203,7 @@ pub struct LinkRequest {
     pub role: Role,
     /// How long it works, in seconds.
     pub seconds: u64,
-    /// The language in which the console opens; the browser's, where there is none.
+    /// The language in which the console opens; Portuguese, where there is none.
     pub language: Option<String>,
     /// Where it leads.
     pub to: Option<Destination>,

@@ -387,6 +387,9 @@ impl Entered {
         let method = method(request);
         if changes(method) {
             self.unforged(request)?;
+        } else if request.header(CSRF_HEADER).is_some_and(|given| !self.token.is_csrf(&given)) {
+            // Its page knows another session: another tab has signed in since, perhaps to another account.
+            return Err(ended().into());
         }
         if self.session.role.allows(method) {
             Ok(())

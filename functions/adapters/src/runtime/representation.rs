@@ -19,8 +19,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_NONE_MATCH, VARY,
 };
 use sha2::{Digest, Sha256};
 
@@ -70,7 +70,7 @@ impl Wanted {
             return response;
         }
         let Some(Body::Text(body)) = &response.body else { return response };
-        let tag = tag(body);
+        let tag = tag(body, response.headers.get(CONTENT_SECURITY_POLICY));
         let compressed = (self.takes_gzip && body.len() > COMPRESSED_ABOVE).then(|| gzip(body)).flatten();
         let shown = format!("\"{tag}{}\"", if compressed.is_some() { COMPRESSED_TAG } else { "" });
         let headers = &mut response.headers;
@@ -104,9 +104,10 @@ fn unchanged(mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpResponse
     response
 }
 
-fn tag(body: &str) -> String {
-    let digest = Sha256::digest(body);
-    URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES])
+/// The tag of a body and of the policy under which a page is shown: a 304 leaves a client with the policy that it has.
+fn tag(body: &str, policy: Option<&HeaderValue>) -> String {
+    let digest = Sha256::new().chain_update(body).chain_update(policy.map_or(&[][..], HeaderValue::as_bytes));
+    URL_SAFE_NO_PAD.encode(&digest.finalize()[..TAG_BYTES])
 }
 
 /// Whether a list of tags has this one, in either form. What is on the way may have made a strong tag a weak one.

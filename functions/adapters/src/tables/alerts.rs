@@ -6,7 +6,7 @@
 //! | ConfigTable | an address | `account#<id>` | `alert#<alert id>` |
 //! | | the codes of a day | `account#<id>` | `alert-codes` |
 //! | StreakTable | the last alert of a kind about a thing to an address | alert id | `<kind>#<thing>` |
-//! | | an account's e-mails of a day | account id | `alert-mails#<day>` |
+//! | | an account's alerts of a day | account id | `alert-mails#<day>`, `alert-chats#<day>` |
 //!
 //! An address is one document, changed only on condition that its `version` is the one that was read. An address that
 //! this version cannot read is left out of lists, with a line in the log, so that it keeps no notice from its account.
@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::Client;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::alert::confirmation::{CodeShare, MaySend};
 use carteiro_core::alert::pacing::{self, ATTRIBUTES, Room, Turn};
-use carteiro_core::alert::{Alert, Raised};
+use carteiro_core::alert::{Alert, AlertKind, Raised};
 use carteiro_core::id::{AccountId, AlertId, ItemId};
 use carteiro_core::transition::Write;
 use jiff::Timestamp;
@@ -211,19 +211,19 @@ impl AlertRows {
         }
     }
 
-    /// Counts a notice that an address is not alerted of, because its account's day is full.
+    /// Counts a notice that an address is not alerted of though it was its turn, and lets the next one have it.
     ///
     /// # Errors
     /// Where the table cannot be written.
-    pub async fn day_is_full(
+    pub async fn give_up(
         &self,
         alert: &AlertId,
         raised: &Raised,
         notice: &ItemId,
         now: Timestamp,
     ) -> Result<(), AdapterError> {
-        let row = self.read(pace_key(alert, raised)).await?;
-        self.leave_out(alert, raised, notice, row.as_ref(), now).await
+        let key = pace_key(alert, raised);
+        self.write(key, &pacing::give_up(notice, now), Answer::Outcome).await.map(|_| ())
     }
 
     async fn leave_out(
@@ -252,18 +252,19 @@ impl AlertRows {
         self.write(pace_key(alert, raised), &pacing::sent(notice), Answer::Outcome).await.map(|_| ())
     }
 
-    /// Takes one of the e-mails of an account on this day, for a notice to an address. False where none is left.
+    /// Takes a place for an alert among those of an account on this day, for a notice to an address. False where none is
+    /// left.
     ///
     /// # Errors
     /// Where the table cannot be read or written, or others kept taking them.
-    pub async fn take_mail(
+    pub async fn take_place(
         &self,
         account: &AccountId,
-        alert: &AlertId,
+        alert: (&AlertId, AlertKind),
         notice: &ItemId,
         now: Timestamp,
     ) -> Result<bool, AdapterError> {
-        let key = key(account.as_str(), &pacing::day_key(now));
+        let key = key(account.as_str(), &pacing::day_key(alert.1, now));
         for _ in 0..TRIES {
             let row = self.read(key.clone()).await?.map(|row| core_row(&row, &ATTRIBUTES));
             match pacing::room(row.as_ref(), alert, notice, now) {
@@ -276,7 +277,7 @@ impl AlertRows {
                 }
             }
         }
-        Err(AdapterError::contended("taking an e-mail of an account's day"))
+        Err(AdapterError::contended("taking a place in an account's day"))
     }
 
     async fn read(&self, key: Row) -> Result<Option<Row>, AdapterError> {

@@ -6,7 +6,9 @@ use carteiro_adapters::tables::alerts::AlertRows;
 use carteiro_adapters::tables::config::{ConfigTable, Created, Replaced};
 use carteiro_core::alert::confirmation::{CODES_A_DAY, Code, Tried};
 use carteiro_core::alert::pacing::{MAILS_A_DAY, Turn};
-use carteiro_core::alert::{Alert, AlertEvent, Language, MAX_ALERTS_PER_ACCOUNT, NewAlert, Raised, Target};
+use carteiro_core::alert::{
+    Alert, AlertEvent, AlertKind, Language, MAX_ALERTS_PER_ACCOUNT, NewAlert, Raised, Target,
+};
 use carteiro_core::id::{AccountId, AlertId, ItemId};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -133,23 +135,24 @@ async fn an_address_is_alerted_once_in_an_interval_for_each_thing() {
     }
     assert_eq!(turn(4, "wh_2", 3).await, Turn::Send { missed: 0 }, "another thing");
     assert_eq!(turn(5, "wh_1", 3_625_000).await, Turn::Send { missed: 2 });
-    rows.day_is_full(&id, &raised("wh_1"), &notice(5), later(3_625_000)).await.unwrap();
-    assert_eq!(turn(6, "wh_1", 7_225_000).await, Turn::Send { missed: 3 });
+    rows.give_up(&id, &raised("wh_1"), &notice(5), later(3_625_000)).await.unwrap();
+    assert_eq!(turn(6, "wh_1", 3_625_001).await, Turn::Send { missed: 3 }, "at once");
 }
 
 #[tokio::test]
 async fn an_account_has_fifty_mails_a_day_also_at_once() {
     let (rows, account, id) = (rows(), AccountId::from_bits(1), AlertId::from_bits(2));
+    let email = (&id, AlertKind::Email);
     for bits in 0..MAILS_A_DAY as u128 {
-        assert!(rows.take_mail(&account, &id, &notice(bits), now()).await.unwrap(), "{bits}");
+        assert!(rows.take_place(&account, email, &notice(bits), now()).await.unwrap(), "{bits}");
     }
-    assert!(!rows.take_mail(&account, &id, &notice(99), now()).await.unwrap());
-    assert!(rows.take_mail(&account, &id, &notice(3), now()).await.unwrap(), "a repeat has its place");
-    assert!(rows.take_mail(&AccountId::from_bits(9), &id, &notice(99), now()).await.unwrap());
+    assert!(!rows.take_place(&account, email, &notice(99), now()).await.unwrap());
+    assert!(rows.take_place(&account, email, &notice(3), now()).await.unwrap(), "a repeat has its place");
+    assert!(rows.take_place(&AccountId::from_bits(9), email, &notice(99), now()).await.unwrap());
     let other = AccountId::from_bits(10);
     let at_once = join_all((0..3).map(|bits| {
         let (rows, other, id) = (&rows, &other, &id);
-        async move { rows.take_mail(other, id, &notice(bits), now()).await }
+        async move { rows.take_place(other, (id, AlertKind::Email), &notice(bits), now()).await }
     }));
     assert!(at_once.await.into_iter().all(|taken| taken.unwrap()));
 }

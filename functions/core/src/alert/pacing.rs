@@ -1,10 +1,10 @@
 //! How often people are alerted: at most once in an [interval](super::AlertEvent::interval) for each (address, kind of
-//! notice, thing), and with [`MAILS_A_DAY`] e-mails a day for each account. What was left out is counted, and the next
-//! alert says how many there were.
+//! notice, thing), and with [`MAILS_A_DAY`] e-mails and [`CHATS_A_DAY`] messages to chats a day for each account. What
+//! was left out or given up is counted, and the next alert says how many there were.
 //!
 //! A row for each (address, kind of notice, thing) is claimed by the notice's id, so a repeat of the same alert finds
-//! itself there; a lease keeps two workers from sending it at once. A row for each (account, day) has a number for each
-//! e-mail. The rows expire; reads compare the times themselves.
+//! itself there; a lease keeps two workers from sending it at once. A row for each (account, kind of address, day)
+//! has a number for each alert. The rows expire; reads compare the times themselves.
 //!
 //! Not guaranteed: an alert whose worker died after it was sent, and before that was noted, is sent again. An alert
 //! that was left out while the one before it was being sent is not counted.
@@ -14,15 +14,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::AlertEvent;
 use super::confirmation::day_of;
+use super::{AlertEvent, AlertKind};
 use crate::id::{AlertId, ItemId, digest};
 use crate::retention::after;
 use crate::streak::EXPIRES_AT;
 use crate::transition::{Change, Condition, Effect, Row, Value, Write};
 
-/// The most e-mails of an account in a day. Chats have no such bound.
+/// The most e-mails of an account in a day.
 pub const MAILS_A_DAY: usize = 50;
+
+/// The most messages to chats of an account in a day. A chat that does not answer takes a worker's time for each.
+pub const CHATS_A_DAY: usize = 200;
 
 /// How long a worker may take to send an alert: longer than an e-mail or a chat takes, and shorter than a further try
 /// waits.
@@ -46,14 +49,14 @@ const UNTIL: &str = "until_at";
 const SENT: &str = "sent";
 /// Numbers of the notices that were left out since.
 const MISSED: &str = "missed";
-/// Numbers of a day's e-mails.
-const MAILS: &str = "mails";
+/// Numbers of a day's alerts.
+const PLACES: &str = "places";
 /// How often the row of a day was written.
 const WRITES: &str = "writes";
 
 /// All attributes, for adapters that read rows.
 pub const ATTRIBUTES: [&str; 9] =
-    [NOTICE, WORKER, LEASE_UNTIL, UNTIL, SENT, MISSED, MAILS, WRITES, EXPIRES_AT];
+    [NOTICE, WORKER, LEASE_UNTIL, UNTIL, SENT, MISSED, PLACES, WRITES, EXPIRES_AT];
 
 /// Whether an alert is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +134,21 @@ pub fn sent(notice: &ItemId) -> Write {
     }
 }
 
+/// Gives up the alert of a notice: it is counted among those that were left out, and the next notice may claim the row at
+/// once. A worker whose lease was over may give up what another one sent: then the next alert comes early.
+#[must_use]
+pub fn give_up(notice: &ItemId, now: Timestamp) -> Write {
+    Write {
+        name: "alert_given_up",
+        condition: is_of(notice),
+        effect: Effect::Update(vec![
+            Change::Set(UNTIL, Value::Number(now.as_millisecond())),
+            Change::Union(MISSED, [number_of([notice.as_str()])].into()),
+            keep_until(now),
+        ]),
+    }
+}
+
 /// Counts a notice whose alert was left out. None where it is counted already, or too many are.
 #[must_use]
 pub fn miss(row: Option<&Row>, notice: &ItemId, now: Timestamp) -> Option<Write> {
@@ -147,32 +165,45 @@ pub fn miss(row: Option<&Row>, notice: &ItemId, now: Timestamp) -> Option<Write>
     })
 }
 
-/// The sort key of an account's e-mails on the day of `now`.
+/// The sort key of an account's alerts to addresses of a kind on the day of `now`.
 #[must_use]
-pub fn day_key(now: Timestamp) -> String {
-    format!("alert-mails#{}", day_of(now))
+pub fn day_key(kind: AlertKind, now: Timestamp) -> String {
+    let kind = match kind {
+        AlertKind::Email => "mails",
+        AlertKind::Chat => "chats",
+    };
+    format!("alert-{kind}#{}", day_of(now))
 }
 
-/// Whether an account's day has room for an e-mail.
+/// Whether an account's day has room for an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Room {
     /// It has, once this is made.
     Take(Write),
-    /// This e-mail has its place already.
+    /// This alert has its place already.
     Taken,
     /// The day is full.
     Full,
 }
 
-/// Whether an account's day, as its row was read, has room for the e-mail of a notice to an address.
+/// Whether an account's day, as its row was read, has room for the alert of a notice to an address of a kind.
 #[must_use]
-pub fn room(row: Option<&Row>, alert: &AlertId, notice: &ItemId, now: Timestamp) -> Room {
+pub fn room(
+    row: Option<&Row>,
+    (alert, kind): (&AlertId, AlertKind),
+    notice: &ItemId,
+    now: Timestamp,
+) -> Room {
     let number = number_of([alert.as_str(), notice.as_str()]);
-    let mails = numbers(row, MAILS);
-    if mails.is_some_and(|mails| mails.contains(&number)) {
+    let most = match kind {
+        AlertKind::Email => MAILS_A_DAY,
+        AlertKind::Chat => CHATS_A_DAY,
+    };
+    let places = numbers(row, PLACES);
+    if places.is_some_and(|places| places.contains(&number)) {
         return Room::Taken;
     }
-    if mails.is_some_and(|mails| mails.len() >= MAILS_A_DAY) {
+    if places.is_some_and(|places| places.len() >= most) {
         return Room::Full;
     }
     let writes = match row.and_then(|row| row.get(WRITES)) {
@@ -184,11 +215,11 @@ pub fn room(row: Option<&Row>, alert: &AlertId, notice: &ItemId, now: Timestamp)
         writes => Condition::Is(WRITES, Value::Number(writes)),
     };
     Room::Take(Write {
-        name: "take_mail",
+        name: "take_alert",
         condition: as_read,
         effect: Effect::Update(vec![
             Change::Set(WRITES, Value::Number(writes.saturating_add(1))),
-            Change::Union(MAILS, [number].into()),
+            Change::Union(PLACES, [number].into()),
             keep_until(now),
         ]),
     })
@@ -287,6 +318,18 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_is_given_up_keeps_none_back() {
+        let mut row = None;
+        assert_eq!(claimed(&mut row, 1, 0), Turn::Send { missed: 0 });
+        for _ in 0..2 {
+            assert!(give_up(&notice(1), at(60)).apply(&mut row), "a repeat changes nothing more");
+        }
+        assert_eq!(claimed(&mut row, 2, 61), Turn::Send { missed: 1 });
+        assert!(!give_up(&notice(1), at(62)).apply(&mut row), "another notice has the row");
+        assert_eq!(claimed(&mut row, 3, 63), Turn::TooSoon);
+    }
+
+    #[test]
     fn a_tokens_interval_is_a_day() {
         let mut row = None;
         assert!(claim(&notice(1), "w", AlertEvent::Token, at(0)).apply(&mut row));
@@ -308,17 +351,18 @@ mod tests {
 
     #[test]
     fn a_day_has_fifty_mails_and_a_repeat_has_its_place() {
-        let (alert, mut row) = (AlertId::from_bits(1), None);
+        let (id, mut row) = (AlertId::from_bits(1), None);
+        let alert = (&id, AlertKind::Email);
         for bits in 0..50 {
-            let Room::Take(write) = room(row.as_ref(), &alert, &notice(bits), at(5)) else {
-                panic!("{bits}")
-            };
+            let Room::Take(write) = room(row.as_ref(), alert, &notice(bits), at(5)) else { panic!("{bits}") };
             assert!(write.apply(&mut row));
             assert!(!write.apply(&mut row), "two at once do not take one place");
-            assert_eq!(room(row.as_ref(), &alert, &notice(bits), at(5)), Room::Taken);
+            assert_eq!(room(row.as_ref(), alert, &notice(bits), at(5)), Room::Taken);
         }
-        assert_eq!(room(row.as_ref(), &alert, &notice(50), at(5)), Room::Full);
-        assert_eq!(room(row.as_ref(), &alert, &notice(3), at(5)), Room::Taken);
-        assert_ne!(day_key(at(86_399)), day_key(at(86_400)));
+        assert_eq!(room(row.as_ref(), alert, &notice(50), at(5)), Room::Full);
+        assert_eq!(room(row.as_ref(), alert, &notice(3), at(5)), Room::Taken);
+        assert!(matches!(room(row.as_ref(), (&id, AlertKind::Chat), &notice(50), at(5)), Room::Take(_)));
+        assert_ne!(day_key(AlertKind::Email, at(86_399)), day_key(AlertKind::Email, at(86_400)));
+        assert_ne!(day_key(AlertKind::Email, at(0)), day_key(AlertKind::Chat, at(0)));
     }
 }

@@ -74,7 +74,7 @@ pub struct Links<'a> {
 #[must_use]
 pub fn of_alert(raised: &Raised, language: Language, missed: usize, links: Links<'_>) -> AlertText {
     let Links { console, stop: stop_link } = links;
-    let link = format!("{console}#{}", raised.thing_id());
+    let link = format!("{console}#to={}", raised.thing_id());
     let (subject, said) = match language {
         Language::Portuguese => portuguese(raised),
         Language::English => english(raised),
@@ -279,8 +279,18 @@ mod tests {
         for (kind, data, pt_subject, pt_body, en_subject, en_body) in table {
             let raised = raised(kind, &data);
             for (language, subject, body, link) in [
-                (Language::Portuguese, pt_subject, pt_body, "Abrir no console: https://c.example/console#"),
-                (Language::English, en_subject, en_body, "Open in the console: https://c.example/console#"),
+                (
+                    Language::Portuguese,
+                    pt_subject,
+                    pt_body,
+                    "Abrir no console: https://c.example/console#to=",
+                ),
+                (
+                    Language::English,
+                    en_subject,
+                    en_body,
+                    "Open in the console: https://c.example/console#to=",
+                ),
             ] {
                 let text = of_alert(&raised, language, 0, LINKS);
                 assert!(text.subject.starts_with("Carteiro: ") && text.subject.contains(subject), "{text:?}");

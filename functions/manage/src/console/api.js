@@ -39,12 +39,23 @@ async function answerOf(response) {
   return [text, text ? JSON.parse(text) : null];
 }
 
+/* Another tab may have signed in since: to this account, which goes on here, or to another one, which is shown anew. */
+async function isStillOurs() {
+  const { who: before } = session;
+  const response = await fetch("console/session", { cache: "no-store", redirect: "error" }).catch(() => null);
+  if (!response) throw new Refused(0, null);
+  const who = response.ok ? await response.json() : null;
+  if (who && who.account.id !== before?.account?.id) location.reload();
+  else if (who) session.who = who;
+  return who?.account.id === before?.account?.id;
+}
+
 /* `cache: "no-cache"` lets the browser ask whether what it has still holds, and answer it from its own store. */
-export async function call(method, path, body) {
+export async function call(method, path, body, again = false) {
   const of = session.turn;
   const headers = {};
   if (body !== undefined) headers["content-type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
-  if (method !== "GET" && session.who?.csrf) headers["carteiro-csrf"] = session.who.csrf;
+  if (session.who?.csrf) headers["carteiro-csrf"] = session.who.csrf;
   let response;
   let answer = null;
   let text = "";
@@ -61,11 +72,10 @@ export async function call(method, path, body) {
   if (!response.ok) {
     const refused = new Refused(response.status, answer);
     refused.retryAfter = Number(response.headers.get("retry-after") ?? 0);
-    if (response.status === 401 && session.who) {
-      session.onEnd("session-ended");
-      throw new Refused(-1, null);
-    }
-    throw refused;
+    if (!session.who || response.status !== 401 && refused.code !== "csrf") throw refused;
+    if (!again && await isStillOurs()) return call(method, path, body, true);
+    if (of === session.turn) session.onEnd("session-ended");
+    throw new Refused(-1, null);
   }
   if (method === "GET" && seen.get(path) !== text) {
     seen.set(path, text);

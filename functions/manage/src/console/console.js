@@ -14,6 +14,8 @@ let parts = null;
 let timer = 0;
 let interval = SOON_MS;
 let refreshedAt = null;
+/* What the address asks for: it is opened once somebody has signed in. */
+let wanted = null;
 
 const trouble = tell => live(byId("trouble"), tell);
 for (const [selector, tell] of [["#title", x => x.title], ["#leave", x => x.leave], ["#enter-hint", x => x.enterHint], ["#enter label", x => x.key], ["#enter button", x => x.enter]]) {
@@ -65,7 +67,7 @@ async function enter(who, to) {
   byId("title").focus();
   interval = SOON_MS;
   await refresh();
-  if (to === "pages") pages.title.focus();
+  if (to === "pages" || to?.startsWith("page_")) pages.title.focus();
   else if (to?.startsWith("wh_")) webhooks.openOne(to);
 }
 
@@ -94,7 +96,7 @@ byId("enter").addEventListener("submit", async event => {
   try {
     const who = await call("POST", "console/session", { key });
     byId("key").value = "";
-    await enter(who);
+    await enter(who, wanted);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     const wrong = error.status === 403 ? "keyOfAdmin" : [400, 401, 422].includes(error.status) ? "keyWrong" : null;
@@ -103,8 +105,13 @@ byId("enter").addEventListener("submit", async event => {
 });
 
 byId("leave").addEventListener("click", async () => {
-  await call("DELETE", "console/session").catch(() => {});
-  leave("signed-out");
+  try {
+    await call("DELETE", "console/session");
+    leave("signed-out");
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== -1) trouble(() => problemText(error));
+  }
 });
 
 byId("languages").addEventListener("click", async ({ target }) => {
@@ -120,12 +127,13 @@ session.onEnd = leave;
 async function start() {
   const given = new URLSearchParams(location.hash.slice(1));
   const link = given.get("link");
+  wanted = given.get("to");
   /* A link is good once, and must not stay in the address or the history. */
   if (link) history.replaceState(null, "", location.pathname + location.search);
   if (link) await setLanguage(given.get("language"));
   show();
   try {
-    return await enter(link ? await call("POST", "console/session", { link }) : await call("GET", "console/session"), given.get("to"));
+    return await enter(link ? await call("POST", "console/session", { link }) : await call("GET", "console/session"), wanted);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     leave(link ? t().link[error.code] ? error.code : "other" : null);
@@ -133,4 +141,6 @@ async function start() {
   }
 }
 
+/* A link that is pasted into this page's own address loads nothing. */
+addEventListener("hashchange", start);
 start();

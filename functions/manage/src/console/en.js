@@ -25,7 +25,7 @@ export default {
     "too-many-requests": "Too many requests in a short time. Try again in a while.", invalid: "A value is not valid.",
     "loop-detected": "The URL leads back to this Carteiro.", unavailable: "Not available at the moment. Try again.",
     "code-wrong": "Wrong code.", "code-over": "This code is no longer good. Ask for another one.", "look-only": "This access is read only.",
-    other: "That was not possible. Try again.",
+    "item-gone": "This item was delivered, or is not kept any more.", other: "That was not possible. Try again.",
   },
   wrong: {
     url: "Invalid address. Use https, port 443 or above 1023, a public address, without a user name, password or #.", items: "Choose at least one type.", sources: "Invalid source: one a line, as bot:shop.",
@@ -88,6 +88,7 @@ export default {
   gone: "This webhook was disabled because the URL answered that it no longer exists (status 410). Nothing is sent.",
   disabledByOwner: "This webhook was disabled by whoever looks after it. Nothing is sent.",
   heldUntilEnabled: (n, text) => n === 0 ? "What comes will be held." : n === 1 ? "1 item is held; it will be delivered once the webhook is enabled." : `${text} items are held; they will be delivered, in order of arrival, once the webhook is enabled.`,
+  stillBlocked: (type, until) => `Then sending ${type} stays blocked until ${until}, or until you unblock it.`,
   mendOrEnable: "What to do: edit the URL; or, if it works again, enable.", enableToSend: "To send again, enable.",
   failing: (type, n, count) => count === 1 ? `The last attempt to send ${type} to this URL failed.` : `The last ${n} attempts to send ${type} to this URL failed.`,
   willBlock: (n, left) => left === 1 ? "After 1 more failure in a row, sending will be blocked." : `After ${n} failures in a row, sending will be blocked.`,
@@ -95,16 +96,16 @@ export default {
   waits: (n, text, at) => at ? `${n === 1 ? "1 item waits for its next attempt" : `${text} items wait for their next attempt; the first,`} ${at}.` : `${items(n, text)} on the way.`,
 
   /* Plot, log, held and dead items */
-  lastDay: "Last 24 hours", failedBar: "failures", heldBar: "held", deliveredBar: "delivered",
-  plot: (failed, held, delivered) => `Last 24 hours: failures, ${failed}; held, ${held}${delivered === null ? "" : `; delivered, ${delivered}`}.`,
+  lastDay: "Last 24 hours", failedBar: "failures", deliveredBar: "delivered",
+  plot: (failed, delivered) => `Last 24 hours: failures, ${failed}${delivered === null ? "" : `; delivered, ${delivered}`}.`,
   quiet: "Nothing is recorded in the last 24 hours.",
   attempts: "Attempt log", typeFilter: "Type", dayFilter: "Day", outcome: "Outcome",
   outcomes: { failure: "Failures", success: "Successes" }, attempt: n => `attempt ${n}`, succeeded: status => `The URL answered with status ${status}.`,
   became: {
-    delivered: "Delivered.", retry: "It is attempted again.", held: "It is held.", dead: "It is not attempted again by itself.",
-    dropped: "Deleted: its network lets it be kept no longer.", unsettled: "It went back to the queue.",
+    delivered: "Delivered", retry: "Left for another attempt", held: "It is held", dead: "It is not attempted again by itself",
+    dropped: "Deleted: its network lets it be kept no longer", unsettled: "It went back to the queue",
   },
-  again: "Send again", againSaid: "The item will be sent again.", againNot: "This item is not kept any more.", details: "Details", item: "Item",
+  again: "Send again", againSaid: "The item will be sent again.", againNot: "This item was delivered, or is not kept any more.", details: "Details", item: "Item",
   heldNow: n => `Held items: ${n}`, deadNow: n => `Undelivered items: ${n}`,
   noRows: { attempts: "No attempt is logged.", held: "No item is held.", dead: "No item is undelivered." }, lookAt: "Show the content",
   heldFor: { retry: "waits for its next attempt", disabled: "webhook disabled", blocked: "waits for the end of the block", replay: "will be sent again" },
@@ -113,6 +114,7 @@ export default {
   cancelAsk: (n, type) => `Discard what is held (${type}): ${n}? It cannot be undone.`, cancelOneAsk: "Discard this item? It cannot be undone.",
   cancelled: (n, more) => `${items(n)} discarded.${more ? " There are more: repeat it." : ""}`,
   sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingMany: (left, all) => `Sending held items: ${left} of ${all} left`, sentAll: n => `Held items sent: ${n}.`,
+  stoppedAgain: "Sending stopped again. See above why, and what to do.",
   resending: (done, all) => `Sending again: ${done} of ${all}`,
   resent: (delivered, dead) => `Sent again: ${delivered} delivered${dead > 0 ? `, ${dead} failed once more` : ""}.`,
 

@@ -16,11 +16,12 @@ const svg = (name, attributes, ...children) => {
   return node;
 };
 
-/* One bar an hour: failures, what was held, and deliveries where they are logged. */
+/* One bar an hour: failures, and deliveries where they are logged. */
 export function plot(hours) {
   const total = name => hours.reduce((sum, hour) => sum + (hour[name] ?? 0), 0);
   const logged = hours.some(hour => hour.delivered !== null);
-  const kinds = [["failed", t().failedBar], ["held", t().heldBar], ...(logged ? [["delivered", t().deliveredBar]] : [])];
+  /* Of a failed attempt, its item may be held: each attempt counts once. */
+  const kinds = [["failed", t().failedBar], ...(logged ? [["delivered", t().deliveredBar]] : [])];
   const most = Math.max(...hours.map(hour => kinds.reduce((sum, [kind]) => sum + (hour[kind] ?? 0), 0)));
   if (!(most > 0)) return el("p.soft", t().quiet);
   const bars = hours.flatMap((hour, i) => {
@@ -31,7 +32,7 @@ export function plot(hours) {
       return svg("rect", { class: kind, x: 10 * i, y: top, width: 8, height }, svg("title", {}, `${when(hour.hour)}: ${number(hour[kind])}`));
     });
   });
-  const said = t().plot(number(total("failed")), number(total("held")), logged ? number(total("delivered")) : null);
+  const said = t().plot(number(total("failed")), logged ? number(total("delivered")) : null);
   return el("figure", svg("svg", { viewBox: "0 0 240 49", role: "img", "aria-label": said, preserveAspectRatio: "none" }, ...bars),
     el("figcaption.soft", ...kinds.map(([kind, name]) => el(`span.key.${kind}`, `${name}: ${number(total(kind))} `))));
 }
@@ -110,7 +111,11 @@ class Folded {
   }
 
   again(item) {
-    return button(`again-${item}`, x => x.again, () => this.act(() => call("POST", webhookPath(this.card.id, "/replay"), { item }), () => x => x.againSaid));
+    const send = () => call("POST", webhookPath(this.card.id, "/replay"), { item }).catch(error => {
+      if (error.status === 404) error.code = "item-gone";
+      throw error;
+    });
+    return button(`again-${item}`, x => x.again, () => this.act(send, () => x => x.againSaid));
   }
 }
 
@@ -131,9 +136,9 @@ export class Log extends Folded {
 
   row(one) {
     const why = one.outcome === "success" ? t().succeeded(one.status) : words(one.message);
-    const next = one.next_at ? ` ${when(one.next_at)}.` : "";
+    const next = one.next_at ? `, ${when(one.next_at)}` : "";
     return el("li", { "data-attempt": one.item }, el("p", time(one.at), `: ${why}`),
-      el("p.soft", `${nameOf(one.type)}, ${t().attempt(one.attempt)}, ${number(one.latency_ms)} ms. ${named(t().became, one.became)}${next}`),
+      el("p.soft", `${nameOf(one.type)}, ${t().attempt(one.attempt)}, ${number(one.latency_ms)} ms. ${named(t().became, one.became)}${next}.`),
       el("details", el("summary", { "data-key": `look-${one.item}-${one.attempt}` }, t().details), facts([["item", t().item, one.item]]), ...answered(one.response_body, one.response_headers)),
       mayChange() && ["dead", "held"].includes(one.became) ? this.again(one.item) : null);
   }
@@ -154,7 +159,7 @@ export class Waiting extends Folded {
     const why = this.name === "held" ? named(t().heldFor, one.held_for) : named(t().died, one.cause);
     const held = this.name === "held";
     return el("li", { "data-item": one.id }, el("p", `${nameOf(one.type)}: ${why}${one.due_at ? `, ${when(one.due_at)}` : ""}.`, " ", words(one.last_error?.message)),
-      el("p.soft", `${t().accepted} `, time(one.accepted_at), `. ${t().attempt(one.attempt)}, ${t().bytes(number(one.bytes))}, ${one.id}`),
+      el("p.soft", `${t().accepted} `, time(one.accepted_at), `, ${t().attempt(one.attempt)}, ${t().bytes(number(one.bytes))}, ${one.id}`),
       look, el("div.group", ...mayChange() ? [!held || one.held_for === "retry" ? this.again(one.id) : null, held ? button(`drop-${one.id}`, t().cancelOne, () => this.drop(one)) : null] : []));
   }
 
@@ -239,7 +244,7 @@ export async function watchRelease(card, act) {
     const held = status.reduce((sum, one) => sum + one.held, 0);
     const many = status.some(one => one.held_more);
     if (held === 0) return card.say(x => x.sentAll(number(all)));
-    if (step > 0 && status.some(one => one.blocked_until)) return;
+    if (step > 0 && (!card.webhook.enabled || status.some(one => one.blocked_until))) return card.say(x => x.stoppedAgain, true);
     const done = Math.max(0, all - held);
     if (many) card.say(x => x.sendingMany(x.moreThan(number(held)), number(all)), false, [0, all]);
     else card.say(x => x.sending(number(done), number(all)), false, [done, all]);

@@ -71,6 +71,8 @@ export function messageOf(webhook) {
     const gone = webhook.disabled_by === "gone";
     const { held } = waiting(webhook);
     const text = [gone ? t().gone : t().disabledByOwner, t().heldUntilEnabled(held, counted(webhook, "held"))];
+    /* Enabling ends no block. */
+    for (const { type, status } of types) if (status.blocked_until) text.push(t().stillBlocked(ofType(type), until(status.blocked_until)));
     return { tone: gone ? "bad" : "idle", texts: [text.join(" "), gone ? t().mendOrEnable : t().enableToSend], ways: gone ? ["mend", "enable"] : ["enable"] };
   }
   const blocked = types.filter(one => one.situation === "blocked");

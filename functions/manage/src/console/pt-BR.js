@@ -25,7 +25,7 @@ export default {
     "too-many-requests": "Muitos pedidos em pouco tempo. Tente daqui a pouco.", invalid: "Há um valor inválido.",
     "loop-detected": "A URL leva de volta a este Carteiro.", unavailable: "Indisponível no momento. Tente de novo.",
     "code-wrong": "Código inválido.", "code-over": "Este código não vale mais. Peça outro.", "look-only": "Este acesso é somente leitura.",
-    other: "Não foi possível. Tente de novo.",
+    "item-gone": "Este item já foi entregue ou não está mais guardado.", other: "Não foi possível. Tente de novo.",
   },
   wrong: {
     url: "Endereço inválido. Use https, porta 443 ou acima de 1023, um endereço público, sem usuário, senha nem #.", items: "Escolha ao menos um tipo.", sources: "Origem inválida: uma por linha, como bot:loja.",
@@ -91,6 +91,7 @@ export default {
   gone: "Este webhook foi desabilitado porque a URL respondeu que não existe mais (status 410). Nada é enviado.",
   disabledByOwner: "Este webhook foi desabilitado por quem cuida dele. Nada é enviado.",
   heldUntilEnabled: (n, text) => n === 0 ? "O que chegar será guardado." : n === 1 ? "1 item guardado; será entregue quando o webhook for habilitado." : `${text} itens guardados; serão entregues, em ordem de chegada, quando o webhook for habilitado.`,
+  stillBlocked: (type, until) => `Depois, o envio de ${type} segue bloqueado até ${until}, ou até que você o desbloqueie.`,
   mendOrEnable: "O que fazer: edite a URL; ou, se ela já voltou a funcionar, habilite.", enableToSend: "Para voltar a enviar, habilite.",
   failing: (type, n, count) => count === 1 ? `O último envio de ${type} para esta URL falhou.` : `Os últimos ${n} envios de ${type} para esta URL falharam.`,
   willBlock: (n, left) => left === 1 ? "Com mais 1 falha seguida, o envio será bloqueado." : `Com ${n} falhas seguidas, o envio será bloqueado.`,
@@ -98,16 +99,16 @@ export default {
   waits: (n, text, at) => at ? `${n === 1 ? "1 item aguarda nova tentativa" : `${text} itens aguardam nova tentativa; a próxima,`} ${at}.` : `${items(n, text)} a caminho.`,
 
   /* Plot, log, held and dead items */
-  lastDay: "Últimas 24 horas", failedBar: "falhas", heldBar: "guardados", deliveredBar: "entregues",
-  plot: (failed, held, delivered) => `Últimas 24 horas: falhas, ${failed}; guardados, ${held}${delivered === null ? "" : `; entregues, ${delivered}`}.`,
+  lastDay: "Últimas 24 horas", failedBar: "falhas", deliveredBar: "entregues",
+  plot: (failed, delivered) => `Últimas 24 horas: falhas, ${failed}${delivered === null ? "" : `; entregues, ${delivered}`}.`,
   quiet: "Nada registrado nas últimas 24 horas.",
   attempts: "Registro de tentativas", typeFilter: "Tipo", dayFilter: "Dia", outcome: "Resultado",
   outcomes: { failure: "Falhas", success: "Sucessos" }, attempt: n => `tentativa ${n}`, succeeded: status => `A URL respondeu com o status ${status}.`,
   became: {
-    delivered: "Entregue.", retry: "Será tentado de novo.", held: "Ficou guardado.", dead: "Não será mais tentado sozinho.",
-    dropped: "Apagado: a rede não permite guardá-lo por mais tempo.", unsettled: "Voltou à fila.",
+    delivered: "Entregue", retry: "Ficou para nova tentativa", held: "Ficou guardado", dead: "Não será mais tentado sozinho",
+    dropped: "Apagado: a rede não permite guardá-lo por mais tempo", unsettled: "Voltou à fila",
   },
-  again: "Enviar de novo", againSaid: "O item será enviado de novo.", againNot: "Este item não está mais guardado.", details: "Detalhes", item: "Item",
+  again: "Enviar de novo", againSaid: "O item será enviado de novo.", againNot: "Este item já foi entregue ou não está mais guardado.", details: "Detalhes", item: "Item",
   heldNow: n => `Itens guardados: ${n}`, deadNow: n => `Itens não entregues: ${n}`,
   noRows: { attempts: "Nenhuma tentativa registrada.", held: "Nenhum item guardado.", dead: "Nenhum item não entregue." }, lookAt: "Ver o conteúdo",
   heldFor: { retry: "aguarda nova tentativa", disabled: "webhook desabilitado", blocked: "aguarda o fim do bloqueio", replay: "será enviado de novo" },
@@ -116,6 +117,7 @@ export default {
   cancelAsk: (n, type) => `Descartar o que está guardado (${type}): ${n}? Isto não pode ser desfeito.`, cancelOneAsk: "Descartar este item? Isto não pode ser desfeito.",
   cancelled: (n, more) => `${items(n)} descartado${n === 1 ? "" : "s"}.${more ? " Ainda há mais: repita." : ""}`,
   sending: (done, all) => `Enviando retidos: ${done} de ${all}`, sendingMany: (left, all) => `Enviando retidos: faltam ${left} de ${all}`, sentAll: n => `Retidos enviados: ${n}.`,
+  stoppedAgain: "O envio parou de novo. Veja acima o motivo e o que fazer.",
   resending: (done, all) => `Enviando de novo: ${done} de ${all}`,
   resent: (delivered, dead) => `Enviados de novo: ${delivered} entregues${dead > 0 ? `, ${dead} falharam outra vez` : ""}.`,
 
@@ -152,8 +154,8 @@ export default {
   alertKind: "Como avisar", alertKinds: { email: "E-mail", chat: "Webhook de chat" }, address: "Endereço", alertLanguage: "Idioma do aviso",
   alertLanguages: { "pt-BR": "Português", en: "Inglês" }, noAlerts: "Nenhum endereço ainda.", alertHint: "Enviamos um código ao endereço; ele só é usado depois de confirmado.",
   events: "Avisar quando", event: {
-    failing: "as falhas chegam a 90 %", blocked: "um envio é bloqueado", disabled: "um webhook é desabilitado (410)", dead: "itens não são entregues",
-    token: "um token vence ou perde o acesso", silence: "uma página silencia",
+    failing: "as falhas seguidas chegam a 90% do limite", blocked: "um envio é bloqueado", disabled: "a URL diz que não existe mais, e o webhook é desabilitado", dead: "itens não são entregues",
+    token: "um token vence ou perde o acesso", silence: "uma página fica muito tempo sem novidades",
   },
   alertState: { unconfirmed: "Aguardando confirmação", confirmed: "Confirmado" }, code: "Código recebido", confirm: "Confirmar", resend: "Enviar outro código",
   alertAdded: "Endereço salvo. Digite o código que enviamos.", confirmed: "Endereço confirmado.", resentCode: "Outro código foi enviado.",

@@ -116,7 +116,7 @@ described! {
             "language": {
                 "type": "string",
                 "enum": LANGUAGES,
-                "description": "The language in which the console opens; where it is left out, the browser's.",
+                "description": "The language in which the console opens; where it is left out, `pt-BR`.",
             },
             "to": {
                 "type": "string",

@@ -106,7 +106,12 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
     let mut cookies = Vec::new();
     for value in headers.get_all(header::COOKIE) {
         let text = String::from_utf8_lossy(value.as_bytes());
-        cookies.extend(text.split(';').map(str::trim).filter(|cookie| !cookie.is_empty()).map(str::to_owned));
+        cookies.extend(
+            text.split(';')
+                .map(|cookie| cookie.trim_matches([' ', '\t']))
+                .filter(|cookie| !cookie.is_empty())
+                .map(str::to_owned),
+        );
     }
     cookies
 }
