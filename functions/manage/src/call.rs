@@ -54,6 +54,13 @@ impl<'a> Call<'a> {
             let role = if caller == Caller::Admin { Role::Look } else { Role::Change };
             (caller, role)
         };
+        if caller == Caller::Admin
+            && parameters::is_of_account(request.route())
+            && !is_open_to_operator(request.route())
+        {
+            // Whatever else is wrong: an account's key is needed.
+            caller.clone().account()?;
+        }
         parameters::refuse_unknown(request)?;
         let named = match request.query("account") {
             Some(account) => named(manage, &caller, request.route(), account).await?,

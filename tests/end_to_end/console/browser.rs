@@ -209,6 +209,8 @@ impl Browser {
 
     /// Chooses an option of a list.
     pub(crate) async fn choose(&self, selector: &str, value: &str) {
+        // It waits until there is one: what not every visit needs is loaded when it is first needed.
+        self.element(selector).await;
         let script = format!(
             "(list => {{ list.value = {}; list.dispatchEvent(new Event('change')); return list.value; }})\
              (document.querySelector({}))",

@@ -74,7 +74,7 @@ pub(crate) fn refuse_unknown(request: &Request) -> Result<(), Problem> {
 }
 
 /// Whether a route is one of an account's things.
-fn is_of_account(route: &str) -> bool {
+pub(crate) fn is_of_account(route: &str) -> bool {
     let path = route.split_once(' ').map_or("", |(_, path)| path);
     path == "/account"
         || ["/webhooks", "/pages", "/alerts", "/items/"].iter().any(|beginning| path.starts_with(beginning))
