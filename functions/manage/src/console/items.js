@@ -236,7 +236,8 @@ async function countHeld(card) {
 
 /* Says how far the release of what was held is, until nothing is, a block begins again, or it has been watched enough. */
 export async function watchRelease(card, act) {
-  if (!card.webhook.status) await card.load();
+  /* What came since the last look is sent, too. */
+  await card.load();
   const all = await countHeld(card);
   if (!await act() || all === 0) return;
   for (let step = 0; step < 300 && card.root.isConnected; step += 1) {
