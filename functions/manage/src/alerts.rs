@@ -42,7 +42,7 @@ pub(crate) struct AlertView {
     /// The language of what is sent to it.
     #[schema(value_type = String, extensions(("x-schema" = json!(one_of(session::LANGUAGES)))))]
     language: Language,
-    /// What it is told of.
+    /// The events that it is alerted of.
     #[schema(value_type = Vec<values::AlertEvent>)]
     events: BTreeSet<AlertEvent>,
     /// Whether its code was given back.
@@ -102,7 +102,7 @@ impl From<&Alert> for AlertView {
     request_body(
         content = requests::AlertSettings,
         content_type = "application/json",
-        description = "The address, and what it is told of.",
+        description = "The address, and the events that it is alerted of.",
         example = json!({"kind": "email", "address": "ana@example.com", "language": "pt-BR", "events": ["blocked", "token"]}),
     ),
     responses(

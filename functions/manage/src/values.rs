@@ -325,7 +325,7 @@ described! {
     AlertEvent = {
         "type": "string",
         "enum": alert::AlertEvent::ALL,
-        "description": "What an address is told of: a webhook that failed 90 % of its threshold (`failing`), is blocked, or \
+        "description": "An event that an address is alerted of: a webhook that failed 90 % of its threshold (`failing`), is blocked, or \
                         was disabled by a 410; items that died (`dead`); a page whose token ends or lacks a permission \
                         (`token`); a page of which nothing comes (`silence`).",
     };

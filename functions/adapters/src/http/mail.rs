@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::network_client::{Address, CallError, InvalidAddress, connector, tls};
-use crate::runtime::tls::Authorities;
+use crate::runtime::tls::{Authorities, LazyTls};
 
 /// The limit of a call, from the name's resolution to the answer's end.
 const LONGEST_CALL: Duration = Duration::from_secs(15);
@@ -61,6 +61,7 @@ pub struct MailSender {
     ses: SesAddress,
     region: String,
     credentials: SharedCredentialsProvider,
+    tls: LazyTls,
 }
 
 impl fmt::Debug for MailSender {
@@ -114,7 +115,7 @@ impl MailSender {
         region: String,
         credentials: SharedCredentialsProvider,
     ) -> Self {
-        Self { from, ses, region, credentials }
+        Self { from, ses, region, credentials, tls: tls(Authorities::OfTheSystem) }
     }
 
     /// Sends one e-mail.
@@ -124,8 +125,7 @@ impl MailSender {
     pub async fn send(&self, to: &str, text: &AlertText, now: Timestamp) -> Result<(), MailError> {
         let request = self.request(to, text, now).await?;
         let exchange = async {
-            let connector = connector(&tls(Authorities::OfTheSystem))
-                .map_err(|_| MailError::NotMade("TLS cannot be set up"))?;
+            let connector = connector(&self.tls).map_err(|_| MailError::NotMade("TLS cannot be set up"))?;
             let client = Client::builder(TokioExecutor::new()).build(connector);
             let response = client.request(request).await.map_err(|error| CallError::of_client(&error))?;
             let (head, body) = response.into_parts();

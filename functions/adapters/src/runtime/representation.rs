@@ -71,15 +71,20 @@ impl Wanted {
         }
         let Some(Body::Text(body)) = &response.body else { return response };
         let tag = tag(body, response.headers.get(CONTENT_SECURITY_POLICY));
-        let compressed = (self.takes_gzip && body.len() > COMPRESSED_ABOVE).then(|| gzip(body)).flatten();
-        let shown = format!("\"{tag}{}\"", if compressed.is_some() { COMPRESSED_TAG } else { "" });
+        let is_compressed = self.takes_gzip && body.len() > COMPRESSED_ABOVE;
+        // A client that knows the answer needs no bytes of it.
+        let is_known = self.known.as_ref().is_some_and(|known| knows(known, &tag));
+        let compressed = if is_compressed && !is_known { gzip(body) } else { None };
+        // One that compression makes longer goes as it is.
+        let is_compressed = is_compressed && (is_known || compressed.is_some());
+        let shown = format!("\"{tag}{}\"", if is_compressed { COMPRESSED_TAG } else { "" });
         let headers = &mut response.headers;
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         if let Ok(shown) = HeaderValue::try_from(shown) {
             headers.insert(ETAG, shown);
         }
-        if self.known.as_ref().is_some_and(|known| knows(known, &tag)) {
+        if is_known {
             return unchanged(response);
         }
         if let Some(compressed) = compressed {

@@ -33,7 +33,7 @@ use crate::tables::transaction::{Transacted, transact_patiently};
 
 const TABLE: &str = "sessions";
 
-/// How long a row stays after its end, so that a late link is told from one that never was.
+/// How long a row stays after its end, so that a late link is distinguished from one that never was.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How many sessions one transaction ends, of two rows each.

@@ -1,4 +1,4 @@
-//! Alerts: addresses of an account's people, by e-mail or in a chat, that are told of trouble.
+//! Alerts: messages about trouble to an account's people, at e-mail addresses and in chats.
 //!
 //! An alert is raised where the notice of the same trouble is sent ([`crate::notice`]), and carries the notice's id.
 //! It is sent to confirmed addresses alone ([`confirmation`]), at most once in a while for each thing ([`pacing`]), in
@@ -79,7 +79,7 @@ impl Language {
     }
 }
 
-/// What an address is told of.
+/// An event that an address is alerted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertEvent {
@@ -141,7 +141,7 @@ pub struct Alert {
     pub address: String,
     /// The language of what is sent to it.
     pub language: Language,
-    /// What it is told of.
+    /// The events that it is alerted of.
     pub events: BTreeSet<AlertEvent>,
     /// When it was created.
     #[serde(serialize_with = "crate::time::serialize")]
@@ -162,7 +162,7 @@ impl std::fmt::Debug for Alert {
 }
 
 impl Alert {
-    /// Whether the address is told of an event: it is confirmed and takes it.
+    /// Whether the address is alerted of an event: it is confirmed and takes it.
     #[must_use]
     pub fn takes(&self, event: AlertEvent) -> bool {
         self.confirmation.is_confirmed() && self.events.contains(&event)
@@ -195,7 +195,7 @@ pub struct NewAlert {
     pub target: Target,
     /// Its language.
     pub language: Language,
-    /// What it is told of.
+    /// The events that it is alerted of.
     pub events: BTreeSet<AlertEvent>,
 }
 

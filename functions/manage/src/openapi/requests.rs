@@ -80,7 +80,7 @@ described! {
                 "type": "array",
                 "items": reference("AlertEvent"),
                 "minItems": 1,
-                "description": "What the address is told of; all where this is left out.",
+                "description": "The events that the address is alerted of; all where this is left out.",
             },
         },
     };
