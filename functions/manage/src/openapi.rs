@@ -22,6 +22,7 @@
 mod delivery;
 pub(crate) mod examples;
 mod intake;
+mod open_values;
 pub(crate) mod parameters;
 pub(crate) mod refusals;
 pub(crate) mod requests;
@@ -198,6 +199,7 @@ fn built() -> Value {
             complete(path, method, operation);
         }
     }
+    open_values::open(&mut document);
     document
 }
 
@@ -207,7 +209,8 @@ fn info() -> Value {
          account's, with a key of that account; what belongs to another account is answered 404.",
         "Requests and answers are JSON in UTF-8, times are RFC 3339 in UTC, and lengths count bytes of UTF-8. \
          `x-max-bytes` states such a limit where JSON Schema counts characters or has no word for it; other extensions \
-         (`x-…`) state limits likewise. Answers may gain fields, and sets of values may grow.",
+         (`x-…`) state limits likewise. Answers may gain fields, and the sets of values in them may grow: \
+         `x-extensible-enum` lists those of today.",
         "Errors are problem details (RFC 9457). Their `type` is the address of a description, relative to this API, and \
          ends with the name of the kind; `request_id` is the id of the request, for the operator to find it in the log. \
          A method that a path does not take is answered 405 with `Allow`; a parameter of the query that a route does \
@@ -333,6 +336,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     // The account that the operator means comes first.
     all.sort_by_key(|parameter| parameter["$ref"] != "#/components/parameters/ofAccount");
     all.extend(own.as_array().into_iter().flatten().cloned());
+    if refusals::may_be_unchanged(&route, operation) {
+        all.push(parameters::shared("ifNoneMatch"));
+        operation["responses"]["304"] = refusals::unchanged();
+        operation["responses"]["200"]["headers"] = json!({"ETag": {"$ref": "#/components/headers/ETag"}});
+    }
     let hop = parameters::shared("hop");
     if operation["responses"].get("508").is_some() && !all.contains(&hop) {
         // What may lead round in a loop says how often it has.

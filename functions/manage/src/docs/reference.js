@@ -79,6 +79,9 @@
 
   // ---- Schemas
 
+  /** The values of a schema's set: one that is closed, or one that may grow. */
+  const set = schema => schema?.enum ?? schema?.["x-extensible-enum"];
+
   /** The type of a schema in a few words, with links to named ones. */
   function type(schema) {
     if (!schema || typeof schema !== "object") return ["anything"];
@@ -118,13 +121,15 @@
       schema.readOnly ? "in answers alone" : null, schema.writeOnly ? "in requests alone" : null,
       schema.deprecated ? "deprecated" : null,
     ];
-    const extensions = Object.entries(schema).filter(([name]) => name.startsWith("x-")).map(([name, value]) =>
+    const isLimit = ([name]) => name.startsWith("x-") && name !== "x-extensible-enum";
+    const extensions = Object.entries(schema).filter(isLimit).map(([name, value]) =>
       [`${name.slice(2).replaceAll("-", " ")}: `, Array.isArray(value) ? value.join(", ") : number(value)]);
     const all = [...own, ...extensions].filter(one => one !== null).map((one, at) => [at ? "; " : null, one]);
-    const values = (schema.enum ?? schema.items?.enum)?.map((value, at) => [at ? ", " : null, code(value)]);
+    const values = (set(schema) ?? set(schema.items))?.map((value, at) => [at ? ", " : null, code(value)]);
+    const mayGrow = schema.enum || schema.items?.enum ? "" : ", and others in future";
     return [
       all.length ? make("p", { class: "quiet" }, "Limits: ", all, ".") : null,
-      values ? make("p", null, "Values: ", values, ".") : null,
+      values ? make("p", null, "Values: ", values, mayGrow, ".") : null,
     ];
   }
 

@@ -236,6 +236,14 @@ fn others() -> Value {
             "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": "^[ -~]+$"},
             "example": "order-1001-created",
         },
+        "ifNoneMatch": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "The `ETag` of an answer that the client has; several with commas between. While it is still \
+                            the answer, 304 is answered.",
+            "schema": {"type": "string"},
+            "example": "\"1Qyb5oCzT7wvFqY9Pv0m3g\"",
+        },
         "hop": {
             "name": hop::HEADER,
             "in": "header",

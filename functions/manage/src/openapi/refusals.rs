@@ -97,6 +97,18 @@ pub(crate) fn of_route(route: &str, operation: &Value) -> Vec<(&'static str, &'s
     refusals
 }
 
+/// Whether a route's answer is sent with a validator, and not at all to a client that has it: each JSON that a GET
+/// answers, but a session's, which carries a secret.
+pub(crate) fn may_be_unchanged(route: &str, operation: &Value) -> bool {
+    let answered = &operation["responses"]["200"]["content"]["application/json"];
+    route.starts_with("GET ") && answered.is_object() && route != "GET /console/session"
+}
+
+/// The answer to a client that has what it asks for, by reference.
+pub(crate) fn unchanged() -> Value {
+    json!({"$ref": "#/components/responses/NotModified"})
+}
+
 fn of_push(method: &str, push: &PushSpec) -> Vec<(&'static str, &'static str)> {
     let mut refusals = vec![("400", "BadRequest")];
     if method == "GET" {
@@ -166,7 +178,9 @@ impl<'a> Shown<'a> {
                 json!({"schema": schema, "example": {"message": message}}),
             );
         }
-        described["content"] = Value::Object(content);
+        if !content.is_empty() {
+            described["content"] = Value::Object(content);
+        }
         (self.name.to_owned(), described)
     }
 }
@@ -177,6 +191,13 @@ pub(crate) fn components() -> Map<String, Value> {
     shared.extend(limited());
     shared.extend(entered());
     shared.extend(alerted());
+    shared.push(Shown {
+        name: "NotModified",
+        description: "The client has the answer: `If-None-Match` names its `ETag`. There is no body.",
+        header: Some("ETag"),
+        problems: Vec::new(),
+        gateway: None,
+    });
     shared.into_iter().map(Shown::described).collect()
 }
 
@@ -412,6 +433,12 @@ fn limited() -> Vec<Shown<'static>> {
 /// The headers of answers, as the document's components.
 pub(crate) fn headers() -> Value {
     json!({
+        "ETag": {
+            "description": "Names this answer, byte for byte: sent back as `If-None-Match`, it is answered 304 while \
+                            nothing changed.",
+            "schema": {"type": "string", "pattern": "^\"[A-Za-z0-9_-]+\"$"},
+            "example": "\"1Qyb5oCzT7wvFqY9Pv0m3g\"",
+        },
         "Retry-After": {
             "description": "How long to wait at least: a number of seconds, or (from receivers) an HTTP date. Carteiro \
                             itself answers a number of seconds.",
