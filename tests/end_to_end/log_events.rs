@@ -64,9 +64,11 @@ const EVENTS: &[Event] = &[
     ("attempts.not_logged", Warn, "deliver", "webhook, attempts, error",
      "attempts are missing in the webhook's log"),
     ("batch.out_of_time", Warn, "deliver", "messages", "no time for an attempt; the messages come again"),
+    ("batch.rest_queued_again", Info, "deliver", "deliveries",
+     "no time for these; they are in the queue again, and were not attempted"),
     ("batch.settled", Info, "deliver", "lane, deliveries, again, latency_ms",
-     "every batch, with its [metrics](operations.md#metrics); `again` of its deliveries come again, because they could \
-      not be read, attempted or settled"),
+     "every batch, with its [metrics](operations.md#metrics); `again` of its messages come again, because what they \
+      carry could not be read, attempted or settled"),
     ("batch.webhooks_not_read", Error, "deliver", "messages, error",
      "ConfigTable could not be read; the messages come again"),
     ("collect.counted", Info, "collect", "latency_ms",

@@ -40,6 +40,7 @@ mod networks;
 mod operator_faults;
 mod operator_view;
 mod overview;
+mod packing;
 mod page_freshness;
 mod page_tokens;
 mod pages;

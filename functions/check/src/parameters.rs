@@ -171,7 +171,7 @@ mod tests {
             ("DeliverBatchSize", "10"),
             ("DeliverConcurrency", "20"),
             ("FailureThreshold", "1000"),
-            ("HostConcurrency", "10"),
+            ("HostConcurrency", "50"),
             ("IngestReservedConcurrency", "0"),
             ("IntakeRate", "2000"),
             ("LogRetentionDays", "30"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carteiro_adapters::queues::deliver::delivery_of;
+use carteiro_adapters::queues::deliver::deliveries_of;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_core::settlement::DeathCause;
 
@@ -26,8 +26,8 @@ pub(crate) async fn dead_letters(
         }
         let mut dead = Vec::new();
         for message in messages {
-            let delivery = match delivery_of(&message) {
-                Ok(delivery) => delivery,
+            let deliveries = match deliveries_of(&message) {
+                Ok(deliveries) => deliveries,
                 Err(error) => {
                     unreadable += 1;
                     let id = message.message_id();
@@ -35,9 +35,18 @@ pub(crate) async fn dead_letters(
                     continue;
                 }
             };
-            let delete = collect.dead_letters.delete(message.receipt_handle().unwrap_or_default());
-            if deaths::drop_or_bury(collect, (&delivery, DeathCause::DeadLetter), delete, clock).await? {
-                dead.push(delivery);
+            let last = deliveries.len().saturating_sub(1);
+            for (index, delivery) in deliveries.into_iter().enumerate() {
+                let delete = async {
+                    // Only when all that it carries is stored.
+                    if index < last {
+                        return Ok(());
+                    }
+                    collect.dead_letters.delete(message.receipt_handle().unwrap_or_default()).await
+                };
+                if deaths::drop_or_bury(collect, (&delivery, DeathCause::DeadLetter), delete, clock).await? {
+                    dead.push(delivery);
+                }
             }
         }
         buried += dead.len();

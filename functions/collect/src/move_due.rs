@@ -157,7 +157,7 @@ async fn move_step(
         .iter()
         .map(|claimed| {
             let delay = Duration::try_from(claimed.due_at.duration_since(now)).unwrap_or_default();
-            Outgoing::new(&claimed.delivery, delay)
+            Outgoing::new(claimed.delivery.clone(), delay)
         })
         .collect();
     let sent = collect.deliveries.send(&outgoing).await;

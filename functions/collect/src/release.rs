@@ -454,7 +454,7 @@ impl<'a> Worker<'a> {
             .zip(&oldest)
             .map(|(index, (_, delivery))| {
                 let delivery = Delivery { revision, step: tag(index), ..delivery.clone() };
-                Outgoing::new(&delivery, Duration::ZERO)
+                Outgoing::new(delivery, Duration::ZERO)
             })
             .collect();
         let sent = self.collect.deliveries.send(&outgoing).await;

@@ -1,7 +1,9 @@
-//! A delivery: one item on its way to one webhook, as the queue carries it.
+//! A delivery: one item on its way to one webhook, as the queue carries it: alone, or [with others](packing).
 //!
 //! The item's bytes are the message's body where SQS allows their characters, else base64 of them; everything else
 //! stands in message attributes.
+
+pub mod packing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,8 +62,8 @@ pub struct Delivery {
     pub body: Vec<u8>,
 }
 
-/// A delivery as a queue message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A queue message, of one delivery or of [several](packing).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// The message's body.
     pub body: String,
@@ -76,7 +78,7 @@ pub enum MessageError {
     #[error("the message's attribute {0} is missing or malformed")]
     Attribute(&'static str),
     /// The body is not of its encoding.
-    #[error("the message's body is not base64")]
+    #[error("the message's body is not of its encoding")]
     Body,
 }
 
@@ -99,11 +101,9 @@ impl Delivery {
     /// The delivery as a queue message.
     #[must_use]
     pub fn to_message(&self) -> Message {
-        let (body, encoding) = match std::str::from_utf8(&self.body) {
-            Ok(text) if !text.is_empty() && text.chars().all(is_allowed_in_a_message) => {
-                (text.to_owned(), "text")
-            }
-            _ => (STANDARD.encode(&self.body), "base64"),
+        let (body, encoding) = match packing::text(&self.body) {
+            Some(text) => (text.to_owned(), "text"),
+            None => (STANDARD.encode(&self.body), "base64"),
         };
         let mut attributes = BTreeMap::from([
             (ACCOUNT, self.account.to_string()),
@@ -333,7 +333,7 @@ impl FromStr for StepTag {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -350,7 +350,7 @@ mod tests {
         }
     }
 
-    fn delivery(body: &[u8]) -> Delivery {
+    pub(crate) fn delivery(body: &[u8]) -> Delivery {
         Delivery {
             account: AccountId::from_bits(1),
             webhook: WebhookId::from_bits(2),

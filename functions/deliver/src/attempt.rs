@@ -1,8 +1,8 @@
-//! The attempts of a batch, all at once: a slow URL delays no other.
+//! The attempts of a batch, or of a part of it, all at once: a slow URL delays no other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,28 +78,44 @@ struct Planned {
     before: State,
 }
 
-/// Attempts a batch. Answers the processed deliveries, in the order in which they finished, and the messages of which
+/// The room that a batch has for attempts to each host.
+pub(crate) struct Hosts {
+    each: usize,
+    rooms: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
+}
+
+impl Hosts {
+    /// Room for this many attempts at once to each host.
+    pub(crate) fn new(each: usize) -> Self {
+        Self { each, rooms: Mutex::default() }
+    }
+
+    fn room(&self, url: &WebhookUrl) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = rooms.entry((url.host(), url.port()));
+        Arc::clone(room.or_insert_with(|| Arc::new(Semaphore::new(self.each))))
+    }
+}
+
+/// Attempts deliveries. Answers the processed deliveries, in the order in which they finished, and the messages of which
 /// no attempt could be made.
 pub(crate) async fn all(
     deliver: &Deliver,
     batch: Vec<Received>,
-    lane: Lane,
+    (lane, hosts): (Lane, &Hosts),
     context: &BatchContext,
     clock: InvocationClock,
 ) -> (Vec<Processed>, Vec<String>) {
     let (mut processed, mut failed) = (Vec::new(), Vec::new());
     let mut attempts = JoinSet::new();
     let mut messages = HashMap::new();
-    let mut hosts: HashMap<_, Arc<Semaphore>> = HashMap::new();
     let (slow, seen_slow) = mpsc::unbounded_channel();
     for received in batch {
         match plan(deliver, received, lane, context, clock.now()) {
             Plan::Attempt(planned) => {
                 let message = planned.received.message.clone();
                 let deliver = deliver.clone();
-                let room = hosts.entry(host(&planned.webhook.settings.url));
-                let room = room.or_insert_with(|| Arc::new(Semaphore::new(deliver.host_concurrency)));
-                let room = Arc::clone(room);
+                let room = hosts.room(&planned.webhook.settings.url);
                 let slow = slow.clone();
                 // A task each, so that a panic in one is the failure of that one.
                 let task =
@@ -171,11 +187,6 @@ impl Received {
         let result = AttemptResult::NotMade(reason);
         Processed { message: self.message, delivery: self.delivery, result }
     }
-}
-
-/// The host whose attempts a batch limits.
-fn host(url: &WebhookUrl) -> (String, u16) {
-    (url.host(), url.port())
 }
 
 /// Attempts one delivery when its host has room for it. An error is the message of which no attempt could be made.

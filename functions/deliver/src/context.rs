@@ -38,6 +38,8 @@ pub(crate) struct Deliver {
     pub(crate) notifier: Notifier,
     pub(crate) sender: Sender,
     pub(crate) retention: Retention,
+    /// The most deliveries of one webhook that a batch attempts at once.
+    pub(crate) batch_size: usize,
     /// The most attempts of one batch that go to one host at once.
     pub(crate) host_concurrency: usize,
     /// How long the attempt log is kept.
@@ -57,7 +59,7 @@ impl Deliver {
         let own_hosts = settings.parsed("OWN_HOSTS");
         let attempt = settings.attempt_time();
         let log_kept = settings.attempt_log_time();
-        let host_concurrency = settings.host_concurrency();
+        let (batch_size, host_concurrency) = (settings.batch_size(), settings.host_concurrency());
         let slow_queue_arn = settings.text("SLOW_QUEUE_ARN").into();
         let (retention, rule) = (settings.retention(), settings.rule());
         let (config, streaks): (ConfigTable, StreakTable) = (wiring.table(), wiring.table());
@@ -80,6 +82,7 @@ impl Deliver {
             notifier,
             sender: Sender::new(private_targets, own_hosts, attempt),
             retention,
+            batch_size,
             host_concurrency,
             log_kept,
             attempt,

@@ -18,6 +18,8 @@ use crate::received::Received;
 /// Webhooks, streaks and slow attempts that a batch read before its attempts.
 pub(crate) struct BatchContext {
     webhooks: HashMap<WebhookId, Result<Arc<Webhook>, AdapterError>>,
+    /// The streaks that were read, those that there are not included.
+    read: Vec<StreakKey>,
     states: HashMap<StreakKey, State>,
     slow: HashMap<AccountId, SlowAttempts>,
 }
@@ -42,6 +44,12 @@ impl BatchContext {
     pub(crate) fn is_slow(&self, delivery: &Delivery, webhook: &Webhook, now: Timestamp) -> bool {
         let place = || Place::of(&webhook.id, &webhook.settings.url);
         self.slow.get(&delivery.account).is_some_and(|slow| slow.is_slow(&place(), now))
+    }
+
+    /// Whether the webhook of a delivery and the streak of its type were read.
+    pub(crate) fn has_read(&self, delivery: &Delivery) -> bool {
+        let webhook = self.webhooks.get(&delivery.webhook).and_then(|webhook| webhook.as_ref().ok());
+        webhook.is_some_and(|webhook| self.read.contains(&key(delivery, webhook.revision)))
     }
 
     /// The webhook of a delivery.
@@ -89,6 +97,7 @@ pub(crate) async fn context(
     let changed: Vec<_> = distinct(current).into_iter().filter(|key| !guessed.contains(key)).collect();
     rows.extend(deliver.streaks.read_all(&changed).await?);
     Ok(BatchContext {
+        read: [guessed, changed].concat(),
         webhooks: found.webhooks.into_iter().map(|(id, webhook)| (id, webhook.map(Arc::new))).collect(),
         states: rows.into_iter().map(|(key, row)| (key, State::of(Some(&row), now))).collect(),
         slow: found.slow,

@@ -4,11 +4,11 @@
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::{metrics, random};
-use carteiro_adapters::tables::streak::StreakKey;
+use carteiro_adapters::tables::streak::{HowRecorded, StreakKey};
 use carteiro_core::message::LastError;
 use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::Outcome;
-use carteiro_core::streak::{Failed, Recorded, Recording, Results, Rule, State};
+use carteiro_core::streak::{Failed, Phase, Recorded, Recording, Results, Rule, State};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
@@ -38,6 +38,8 @@ pub(crate) struct AfterRecording {
     pub(crate) messages: Vec<String>,
     /// The streaks whose notices this batch sends.
     pub(crate) pending: Vec<StreakKey>,
+    /// Whether there were successes alone, of which none found a streak or a block.
+    pub(crate) found_no_streak: bool,
 }
 
 /// Records a batch, whose deliveries are in the order in which they finished.
@@ -48,13 +50,14 @@ pub(crate) async fn all(
 ) -> AfterRecording {
     let groups = groups(deliver.rule, processed);
     let recorded = join_all(groups.iter().map(|group| record(deliver, group, clock))).await;
-    let mut left = AfterRecording { messages: Vec::new(), pending: Vec::new() };
+    let mut left = AfterRecording { messages: Vec::new(), pending: Vec::new(), found_no_streak: true };
     for (group, recorded) in groups.iter().zip(recorded) {
         let (webhook, item_type) = (group.key.webhook.as_str(), group.key.item_type.as_str());
-        if matches!(recorded, Ok((_, true))) && group.attempt <= NOTIFYING_ATTEMPTS {
+        left.found_no_streak &= matches!(&recorded, Ok(one) if one.found_nothing) && group.is_healthy();
+        if matches!(&recorded, Ok(one) if one.has_notices) && group.attempt <= NOTIFYING_ATTEMPTS {
             left.pending.push(group.key.clone());
         }
-        match recorded.map(|(recorded, _)| recorded) {
+        match recorded.map(|one| one.recorded) {
             Ok(Recorded::Blocked) => {
                 tracing::warn!(webhook, item_type, "streak.blocked");
                 metrics::add(Metric::BlocksBegun, 1);
@@ -74,6 +77,15 @@ pub(crate) async fn all(
         }
     }
     left
+}
+
+impl Group<'_> {
+    /// Whether all succeeded, of a type that had no streak, block or fence before.
+    fn is_healthy(&self) -> bool {
+        self.results.iter().all(Option::is_none)
+            && self.before.epoch.is_none()
+            && self.before.phase == Phase::Open
+    }
 }
 
 fn groups<'a>(deployment: Rule, processed: &'a [Processed]) -> Vec<Group<'a>> {
@@ -111,8 +123,8 @@ async fn record(
     deliver: &Deliver,
     group: &Group<'_>,
     clock: InvocationClock,
-) -> Result<(Recorded, bool), AdapterError> {
-    let Some(results) = Results::of(&group.results) else { return Ok((Recorded::Yes, false)) };
+) -> Result<HowRecorded, AdapterError> {
+    let Some(results) = Results::of(&group.results) else { return Ok(HowRecorded::NOTHING_FOUND) };
     let id = format!("{:032x}", random::bits128()?);
     let (recording, step) = Recording::begin(results, group.before, group.rule, id, clock.now());
     deliver.streaks.record(group.key, recording, step, clock).await

@@ -232,8 +232,8 @@ async fn requeue(deliver: &Deliver, decided: &[Decided], here: Lane, clock: Invo
         let queued = decided.iter().filter_map(move |each| {
             let (lane, wait) = each.disposition.queue(here)?;
             let chain = each.delivery.chain.saturating_add(1);
-            let delivery = Delivery { chain, ..each.delivery.clone() };
-            (lane == wanted).then(|| (each, Outgoing::new(&delivery, wait)))
+            let delivery = || Delivery { chain, ..each.delivery.clone() };
+            (lane == wanted).then(|| (each, Outgoing::new(delivery(), wait)))
         });
         queued.collect()
     };

@@ -244,7 +244,7 @@ impl Acceptance<'_> {
             hop: self.hop,
             body: incoming.bytes.to_vec(),
         };
-        takers.map(|webhook| Outgoing::new(&delivery(webhook), Duration::ZERO)).collect()
+        takers.map(|webhook| Outgoing::new(delivery(webhook), Duration::ZERO)).collect()
     }
 
     async fn settle_key(&self, incoming: &Incoming<'_>) -> Task {

@@ -165,10 +165,10 @@ struct Planned {
 }
 
 impl Step {
-    fn add(&mut self, entry: Entry, deliveries: &[Delivery], occurred: Option<(Kind, Timestamp)>) {
+    fn add(&mut self, entry: Entry, deliveries: Vec<Delivery>, occurred: Option<(Kind, Timestamp)>) {
         let start = self.outgoing.len();
-        self.outgoing.extend(deliveries.iter().map(|delivery| Outgoing::new(delivery, Duration::ZERO)));
         self.bytes += deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        self.outgoing.extend(deliveries.into_iter().map(|delivery| Outgoing::new(delivery, Duration::ZERO)));
         self.entries.push(Planned { entry, deliveries: start..self.outgoing.len(), occurred });
     }
 
@@ -200,7 +200,7 @@ impl Dispatcher {
             match decision {
                 Decision::Leave => done.add(DispatchSummary::LEFT),
                 Decision::Drop(cause) => done.add(self.drop_entry(&entry, cause, claim).await),
-                Decision::Deliver(deliveries) => step.add(entry, &deliveries, occurred),
+                Decision::Deliver(deliveries) => step.add(entry, deliveries, occurred),
             }
             if step.is_full() {
                 if clock.now() > begin_by {

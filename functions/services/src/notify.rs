@@ -138,7 +138,7 @@ pub(crate) async fn queue_notices<'a>(
     let takers = webhooks.iter().filter(|webhook| webhook.takes(&ItemType::NOTICE, &Source::Carteiro));
     let outgoing: Vec<_> = takers
         .flat_map(|webhook| notices.clone().map(move |notice| delivery(webhook, notice, accepted_at)))
-        .map(|delivery| Outgoing::new(&delivery, Duration::ZERO))
+        .map(|delivery| Outgoing::new(delivery, Duration::ZERO))
         .collect();
     if queue.send(&outgoing).await.iter().any(Result::is_err) {
         return Err(AdapterError::NotQueued { operation: "queueing notices" });

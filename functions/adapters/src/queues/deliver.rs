@@ -1,4 +1,7 @@
 //! The queue of deliveries, and its dead-letter queue.
+//!
+//! What is sent at once to one webhook travels in messages of several deliveries ([`packing`]). A message is in the
+//! queue or is not, and so are all of its deliveries.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +10,8 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     Message as Received, MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry,
 };
-use carteiro_core::delivery::{self, Delivery, Message};
+use carteiro_core::delivery::packing::{self, Pack};
+use carteiro_core::delivery::{self, Delivery};
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -30,22 +34,16 @@ pub struct DeliverQueue {
 /// A delivery to be queued.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    message: Message,
-    group: String,
+    delivery: Delivery,
     delay_seconds: i32,
 }
 
 impl Outgoing {
-    /// A delivery to be queued after a delay of at most 15 minutes. A longer one becomes 15 minutes.
+    /// A delivery to be queued after a delay of at most 15 minutes. A longer one becomes 15 minutes. One that waits
+    /// travels alone.
     #[must_use]
-    pub fn new(delivery: &Delivery, delay: Duration) -> Self {
-        Self {
-            message: delivery.to_message(),
-            // Fair queues: one account's backlog does not delay the others'. An account cannot become many by making
-            // webhooks.
-            group: delivery.account.to_string(),
-            delay_seconds: delay_seconds(delay),
-        }
+    pub fn new(delivery: Delivery, delay: Duration) -> Self {
+        Self { delivery, delay_seconds: delay_seconds(delay) }
     }
 }
 
@@ -59,23 +57,26 @@ impl DeliverQueue {
     /// Queues deliveries, and answers for each whether it certainly is in the queue. A message whose answer was lost
     /// may be in it all the same, and then arrives twice, under the same id.
     pub async fn send(&self, outgoing: &[Outgoing]) -> Vec<Result<(), SendFailed>> {
-        let sizes: Vec<_> = outgoing.iter().map(|one| one.message.bytes()).collect();
+        let packs = packing::packs(outgoing.iter().map(|one| (&one.delivery, one.delay_seconds == 0)));
+        let sizes: Vec<_> = packs.iter().map(|pack| pack.bytes).collect();
         let mut queued = vec![Err(SendFailed); outgoing.len()];
-        let batches = stream::iter(delivery::batches(&sizes)).map(|batch| async move {
-            let sent = self.send_batch(&outgoing[batch.clone()]).await;
-            (batch, sent)
+        let batches = stream::iter(delivery::batches(&sizes)).map(|batch| {
+            let packs = &packs[batch];
+            async move { (packs, self.send_batch(packs, outgoing).await) }
         });
         let mut batches = batches.buffer_unordered(CONCURRENT_BATCHES);
-        while let Some((batch, sent)) = batches.next().await {
-            queued[batch].copy_from_slice(&sent);
+        while let Some((packs, sent)) = batches.next().await {
+            for (pack, sent) in packs.iter().zip(sent) {
+                pack.members.iter().for_each(|&member| queued[member] = sent);
+            }
         }
         queued
     }
 
-    async fn send_batch(&self, outgoing: &[Outgoing]) -> Vec<Result<(), SendFailed>> {
-        let mut left: Vec<usize> = (0..outgoing.len()).collect();
+    async fn send_batch(&self, packs: &[Pack], outgoing: &[Outgoing]) -> Vec<Result<(), SendFailed>> {
+        let mut left: Vec<usize> = (0..packs.len()).collect();
         for _ in 0..ROUNDS {
-            let entries = left.iter().filter_map(|&index| entry(index, &outgoing[index])).collect();
+            let entries = left.iter().filter_map(|&index| entry(index, &packs[index], outgoing)).collect();
             match self
                 .client
                 .send_message_batch()
@@ -106,9 +107,7 @@ impl DeliverQueue {
                 break;
             }
         }
-        (0..outgoing.len())
-            .map(|index| if left.contains(&index) { Err(SendFailed) } else { Ok(()) })
-            .collect()
+        (0..packs.len()).map(|index| if left.contains(&index) { Err(SendFailed) } else { Ok(()) }).collect()
     }
 
     /// Takes up to ten messages, without waiting.
@@ -150,15 +149,21 @@ impl DeliverQueue {
 #[error("the delivery could not be queued")]
 pub struct SendFailed;
 
-fn entry(index: usize, outgoing: &Outgoing) -> Option<SendMessageBatchRequestEntry> {
+fn entry(index: usize, pack: &Pack, outgoing: &[Outgoing]) -> Option<SendMessageBatchRequestEntry> {
+    let members: Vec<&Outgoing> = pack.members.iter().filter_map(|&member| outgoing.get(member)).collect();
+    let first = members.first()?;
+    let deliveries: Vec<&Delivery> = members.iter().map(|member| &member.delivery).collect();
+    let message = packing::message(&deliveries);
     let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
-        .message_body(outgoing.message.body.as_str())
-        .message_group_id(outgoing.group.as_str())
-        .delay_seconds(outgoing.delay_seconds);
-    for (name, value) in &outgoing.message.attributes {
+        .message_body(message.body)
+        // Fair queues: one account's backlog does not delay the others'. An account cannot become many by making
+        // webhooks.
+        .message_group_id(first.delivery.account.as_str())
+        .delay_seconds(first.delay_seconds);
+    for (name, value) in message.attributes {
         let value = MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()?;
-        entry = entry.message_attributes(*name, value);
+        entry = entry.message_attributes(name, value);
     }
     entry.build().ok()
 }
@@ -166,10 +171,10 @@ fn entry(index: usize, outgoing: &Outgoing) -> Option<SendMessageBatchRequestEnt
 /// Reads a message that was received from the dead-letter queue.
 ///
 /// # Errors
-/// Where it is no delivery.
-pub fn delivery_of(message: &Received) -> Result<Delivery, delivery::MessageError> {
+/// Where it carries no deliveries.
+pub fn deliveries_of(message: &Received) -> Result<Vec<Delivery>, delivery::MessageError> {
     let attributes = message.message_attributes.as_ref();
-    Delivery::from_message(message.body().unwrap_or_default(), |name| {
+    packing::unpack(message.body().unwrap_or_default(), |name| {
         attributes.and_then(|attributes| attributes.get(name)).and_then(|value| value.string_value())
     })
 }

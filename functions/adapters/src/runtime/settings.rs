@@ -101,9 +101,14 @@ impl<'a> SettingsReader<'a> {
         self.seconds("ATTEMPT_SECONDS", 1, 20)
     }
 
+    /// The most deliveries of one webhook that a batch attempts at once.
+    pub fn batch_size(&mut self) -> usize {
+        usize::try_from(self.number("BATCH_SIZE", 1, 10)).unwrap_or(1)
+    }
+
     /// The most attempts of one batch that go to one host at once.
     pub fn host_concurrency(&mut self) -> usize {
-        usize::try_from(self.number("HOST_CONCURRENCY", 1, 10)).unwrap_or(1)
+        usize::try_from(self.number("HOST_CONCURRENCY", 1, 50)).unwrap_or(1)
     }
 
     /// How long webhooks' attempt logs are kept.

@@ -62,6 +62,22 @@ pub struct StreakTable {
     name: String,
 }
 
+/// How results were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HowRecorded {
+    /// The result.
+    pub recorded: Recorded,
+    /// Whether a pending notice was left.
+    pub has_notices: bool,
+    /// Whether there was no row of the streak, and none was written.
+    pub found_nothing: bool,
+}
+
+impl HowRecorded {
+    /// Nothing was to be recorded, or no row was found so far.
+    pub const NOTHING_FOUND: Self = Self { recorded: Recorded::Yes, has_notices: false, found_nothing: true };
+}
+
 /// Which row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreakKey {
@@ -250,7 +266,7 @@ impl StreakTable {
         Err(AdapterError::Contended { operation: "counting deaths" })
     }
 
-    /// Makes the writes of a recording to its end, and answers whether it left a pending notice.
+    /// Makes the reads and writes of a recording to its end.
     ///
     /// # Errors
     /// Where the table could not be read or written in the time that is left. Results that were not recorded then are
@@ -261,15 +277,20 @@ impl StreakTable {
         mut recording: Recording,
         mut step: Step,
         clock: InvocationClock,
-    ) -> Result<(Recorded, bool), AdapterError> {
-        let mut has_notices = false;
+    ) -> Result<HowRecorded, AdapterError> {
+        let mut how = HowRecorded::NOTHING_FOUND;
         loop {
             let answer = match &step {
-                Step::Done(recorded) => return Ok((*recorded, has_notices)),
-                Step::Read => Answer::Row(self.read(key).await?),
+                Step::Done(recorded) => return Ok(HowRecorded { recorded: *recorded, ..how }),
+                Step::Read => {
+                    let row = self.read(key).await?;
+                    how.found_nothing &= row.is_none();
+                    Answer::Row(row)
+                }
                 Step::Write(write) => {
                     let answer = self.write(key, write, clock).await?;
-                    has_notices |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
+                    how.found_nothing = false;
+                    how.has_notices |= !matches!(answer, Answer::Refused(_)) && notice::is_left_by(write);
                     answer
                 }
             };

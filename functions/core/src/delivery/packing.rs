@@ -1,0 +1,391 @@
+//! Packing: several deliveries in one queue message.
+//!
+//! SQS bills a message by each begun 64 KiB, and an item has about 2 KiB. What is sent at once to one webhook therefore
+//! travels together, up to [`MAX_PACKED`] deliveries and [`MAX_PACKED_BYTES`]: it is sent, received and deleted by a
+//! fifth of the calls. Each delivery is still attempted by a request of its own and has its own outcome; what follows
+//! from that travels alone.
+//!
+//! A packed message has its account, webhook and revision as attributes. Its body is, for each delivery, a line of JSON
+//! with the rest, which ends with the number of the item's bytes, and then these bytes and a line feed. A build that
+//! knows no packed messages finds an attribute missing and gives the message back to the queue, which keeps it for one
+//! that does.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ACCOUNT, Delivery, ENCODING, Message, MessageError, Number, REVISION, Times, WEBHOOK,
+    is_allowed_in_a_message, parsed, read_times,
+};
+use crate::id::{AccountId, WebhookId};
+use crate::lane;
+
+/// How many deliveries a message has at most.
+pub const MAX_PACKED: usize = 5;
+
+/// How many bytes a message with several deliveries has at most, attributes included: what SQS bills as one request.
+pub const MAX_PACKED_BYTES: usize = 64 * 1024;
+
+/// More than a delivery has beside its item, in a message of its own or in a packed one.
+const HEAD_BYTES: usize = 1024;
+
+/// The encoding of a message with several deliveries.
+const SEVERAL: &str = "several";
+
+/// Deliveries that share a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pack {
+    /// Their indices, in order.
+    pub members: Vec<usize>,
+    /// At least the size of the message.
+    pub bytes: usize,
+}
+
+/// Puts deliveries together that share a message: those to one revision of a webhook, in their order. Each comes with
+/// whether it is sent without a delay; one that waits travels alone. So does one that follows another message of its
+/// chain: it failed, its webhook is slow, or a batch had no time for it, and together they would be so again.
+#[must_use]
+pub fn packs<'a>(deliveries: impl IntoIterator<Item = (&'a Delivery, bool)>) -> Vec<Pack> {
+    let mut packs: Vec<Pack> = Vec::new();
+    let mut open: HashMap<(&AccountId, &WebhookId, u64), usize> = HashMap::new();
+    for (index, (delivery, is_at_once)) in deliveries.into_iter().enumerate() {
+        let text = text(&delivery.body);
+        let bytes = text.map_or(delivery.body.len().div_ceil(3) * 4, str::len) + HEAD_BYTES;
+        let target = (&delivery.account, &delivery.webhook, delivery.revision);
+        if !is_at_once || delivery.chain > 0 || text.is_none() {
+            packs.push(Pack { members: vec![index], bytes });
+            continue;
+        }
+        let found = open.get(&target).and_then(|&at| packs.get_mut(at));
+        match found.filter(|pack| pack.members.len() < MAX_PACKED && pack.bytes + bytes <= MAX_PACKED_BYTES) {
+            Some(pack) => {
+                pack.members.push(index);
+                pack.bytes += bytes;
+            }
+            None => {
+                open.insert(target, packs.len());
+                packs.push(Pack { members: vec![index], bytes });
+            }
+        }
+    }
+    packs
+}
+
+/// The item's bytes as a message carries them, where SQS allows their characters.
+pub(super) fn text(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    (!text.is_empty() && text.chars().all(is_allowed_in_a_message)).then_some(text)
+}
+
+/// What stands before an item in a packed message.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    item: String,
+    #[serde(rename = "type")]
+    item_type: String,
+    source: String,
+    accepted_at: String,
+    attempt: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
+    bytes: usize,
+}
+
+/// The message of the deliveries of a [pack](packs).
+#[must_use]
+pub fn message(deliveries: &[&Delivery]) -> Message {
+    let [first, _, ..] = deliveries else {
+        return deliveries.first().map(|only| only.to_message()).unwrap_or_default();
+    };
+    let attributes = BTreeMap::from([
+        (ACCOUNT, first.account.to_string()),
+        (WEBHOOK, first.webhook.to_string()),
+        (REVISION, first.revision.to_string()),
+        (ENCODING, SEVERAL.to_owned()),
+    ]);
+    let mut message = Message { body: String::new(), attributes };
+    for delivery in deliveries {
+        let text = text(&delivery.body).unwrap_or_default();
+        let head = Head {
+            item: delivery.item.to_string(),
+            item_type: delivery.item_type.to_string(),
+            source: delivery.source.to_string(),
+            accepted_at: delivery.times(),
+            attempt: Number { attempt: delivery.attempt, chain: delivery.chain, hop: delivery.hop }
+                .to_string(),
+            step: delivery.step.as_ref().map(ToString::to_string),
+            bytes: text.len(),
+        };
+        message.body.push_str(&serde_json::to_string(&head).unwrap_or_default());
+        message.body.extend(["\n", text, "\n"]);
+    }
+    message
+}
+
+/// Reads a queue message with one delivery or several. `attribute` gives an attribute's text by its name.
+///
+/// # Errors
+/// See [`MessageError`]. A message of which one delivery cannot be read is refused as a whole.
+pub fn unpack<'a>(
+    body: &str,
+    attribute: impl Fn(&'static str) -> Option<&'a str>,
+) -> Result<Vec<Delivery>, MessageError> {
+    if attribute(ENCODING) != Some(SEVERAL) {
+        return Ok(vec![Delivery::from_message(body, attribute)?]);
+    }
+    let account: AccountId = parsed(&attribute, ACCOUNT)?;
+    let webhook: WebhookId = parsed(&attribute, WEBHOOK)?;
+    let revision = parsed(&attribute, REVISION)?;
+    let mut deliveries = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (head, items) = rest.split_once('\n').ok_or(MessageError::Body)?;
+        let head: Head = serde_json::from_str(head).map_err(|_| MessageError::Body)?;
+        let (item, after) = items.split_at_checked(head.bytes).ok_or(MessageError::Body)?;
+        rest = after.strip_prefix('\n').ok_or(MessageError::Body)?;
+        let target = (account.clone(), webhook.clone(), revision);
+        deliveries.push(delivery(&head, item, target).ok_or(MessageError::Body)?);
+    }
+    if deliveries.is_empty() { Err(MessageError::Body) } else { Ok(deliveries) }
+}
+
+fn delivery(
+    head: &Head,
+    item: &str,
+    (account, webhook, revision): (AccountId, WebhookId, u64),
+) -> Option<Delivery> {
+    let Times { accepted_at, keep_until, replayed } = read_times(&head.accepted_at)?;
+    let Number { attempt, chain, hop } = head.attempt.parse().ok()?;
+    Some(Delivery {
+        account,
+        webhook,
+        item: head.item.parse().ok()?,
+        item_type: head.item_type.parse().ok()?,
+        source: head.source.parse().ok()?,
+        accepted_at,
+        replayed,
+        keep_until,
+        hop,
+        attempt,
+        chain,
+        revision,
+        step: head.step.as_ref().map(|step| step.parse()).transpose().ok()?,
+        body: item.as_bytes().to_vec(),
+    })
+}
+
+/// How far a batch came with a delivery of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It arrived, or is durably somewhere else.
+    Finished,
+    /// The batch had no time for it.
+    NotBegun,
+    /// What was to be done with it could not be done.
+    Failed,
+}
+
+/// What becomes of a message after its batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It is done.
+    Done,
+    /// The queue hands it out again, as a whole: what finished of it is repeated.
+    Whole,
+    /// It is done once these of its deliveries are in the queue again, by messages of their own: those that were not
+    /// begun at once, and those that failed after a wait.
+    Sent {
+        /// The indices of those that were not begun.
+        at_once: Vec<usize>,
+        /// The indices of those that failed.
+        later: Vec<usize>,
+    },
+}
+
+/// Decides what becomes of a message, by how far its batch came with each of its deliveries and by the longest chain of
+/// messages before one of them.
+///
+/// A message of which all failed goes back as it is: the queue waits before it hands it out again, and no chain of
+/// messages gets longer. So does one whose chain has no room, though what finished of it is repeated then.
+#[must_use]
+pub fn rest(parts: &[Part], chain: u32) -> Rest {
+    let indices = |wanted| {
+        let found = parts.iter().enumerate().filter(move |(_, part)| **part == wanted);
+        found.map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    let (at_once, later) = (indices(Part::NotBegun), indices(Part::Failed));
+    if at_once.is_empty() && later.is_empty() {
+        Rest::Done
+    } else if later.len() == parts.len() || !lane::has_room(chain) {
+        Rest::Whole
+    } else {
+        Rest::Sent { at_once, later }
+    }
+}
+
+/// The parts into which a batch divides its deliveries: those of a part are attempted at once, and the parts of one
+/// [`Share`] one after the other. `size` is how many of one webhook's are attempted at once.
+///
+/// What a batch attempts at once after it read a webhook's streak bounds how many requests follow a block, so a message
+/// with several deliveries must not make that more. A webhook with more of them has a share of its own, so that none
+/// waits for another webhook.
+#[must_use]
+pub fn shares<T>(batch: Vec<T>, size: usize, webhook: impl Fn(&T) -> &WebhookId) -> Vec<Share<T>> {
+    let mut counts: HashMap<WebhookId, usize> = HashMap::new();
+    for one in &batch {
+        *counts.entry(webhook(one).clone()).or_default() += 1;
+    }
+    let mut first = Vec::new();
+    let mut many: Vec<(WebhookId, Share<T>)> = Vec::new();
+    for one in batch {
+        let of = webhook(&one).clone();
+        if counts.get(&of).is_none_or(|count| *count <= size) {
+            first.push(one);
+            continue;
+        }
+        let at = many.iter().position(|(webhook, _)| *webhook == of).unwrap_or_else(|| {
+            many.push((of, Vec::new()));
+            many.len() - 1
+        });
+        match many[at].1.last_mut() {
+            Some(part) if part.len() < size => part.push(one),
+            _ => many[at].1.push(vec![one]),
+        }
+    }
+    let first = (!first.is_empty()).then(|| vec![first]);
+    first.into_iter().chain(many.into_iter().map(|(_, share)| share)).collect()
+}
+
+/// Parts of a batch that are attempted one after the other.
+pub type Share<T> = Vec<Vec<T>>;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::ATTEMPT;
+    use crate::delivery::tests::delivery as one;
+    use crate::id::ItemId;
+
+    fn there_and_back(deliveries: &[&Delivery]) -> Result<Vec<Delivery>, MessageError> {
+        let message = message(deliveries);
+        unpack(&message.body, |name| message.attributes.get(name).map(String::as_str))
+    }
+
+    /// A delivery to a webhook, by the first message of its chain.
+    fn to(webhook: u128, body: &[u8]) -> Delivery {
+        Delivery { webhook: WebhookId::from_bits(webhook), chain: 0, ..one(body) }
+    }
+
+    proptest! {
+        #[test]
+        fn any_texts_survive_one_message(texts in prop::collection::vec("[^\u{0}-\u{8}\u{b}\u{c}\u{e}-\u{1f}\u{fffe}\u{ffff}]{1,40}", 1..6)) {
+            let deliveries: Vec<Delivery> = texts.iter().map(|text| one(text.as_bytes())).collect();
+            let given: Vec<&Delivery> = deliveries.iter().collect();
+            prop_assert_eq!(there_and_back(&given).unwrap(), deliveries);
+        }
+
+        #[test]
+        fn every_delivery_is_in_one_pack_of_its_webhook_in_order(
+            given in prop::collection::vec((0..4_u128, 1..40_000_usize, any::<bool>()), 0..40),
+        ) {
+            let deliveries: Vec<_> = given.iter().map(|(webhook, bytes, _)| to(*webhook, &vec![b'a'; *bytes])).collect();
+            let packs = packs(deliveries.iter().zip(given.iter().map(|(_, _, together)| *together)));
+            let mut all: Vec<usize> = packs.iter().flat_map(|pack| pack.members.clone()).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..deliveries.len()).collect::<Vec<_>>());
+            for pack in packs {
+                let members: Vec<&Delivery> = pack.members.iter().map(|&at| &deliveries[at]).collect();
+                prop_assert!(pack.members.is_sorted() && members.len() <= MAX_PACKED);
+                prop_assert!(members.iter().all(|member| member.webhook == members[0].webhook));
+                prop_assert!(members.len() == 1 || pack.members.iter().all(|&at| given[at].2));
+                let bytes = message(&members).bytes();
+                prop_assert!(bytes <= pack.bytes && (members.len() == 1 || pack.bytes <= MAX_PACKED_BYTES));
+            }
+        }
+
+        #[test]
+        fn shares_attempt_no_more_of_a_webhook_at_once(given in prop::collection::vec(0..4_u128, 0..60), size in 1..12_usize) {
+            let batch: Vec<(usize, WebhookId)> =
+                given.iter().map(|webhook| WebhookId::from_bits(*webhook)).enumerate().collect();
+            let shares = shares(batch.clone(), size, |one| &one.1);
+            let mut all: Vec<_> = shares.iter().flatten().flatten().cloned().collect();
+            all.sort_unstable_by_key(|one| one.0);
+            prop_assert_eq!(all, batch);
+            for part in shares.iter().flatten() {
+                for webhook in part.iter().map(|one| &one.1) {
+                    prop_assert!(part.iter().filter(|one| one.1 == *webhook).count() <= size);
+                }
+            }
+            for webhook in (0..4).map(WebhookId::from_bits) {
+                let of = |share: &&Vec<Vec<(usize, WebhookId)>>| share.iter().flatten().any(|one| one.1 == webhook);
+                prop_assert!(shares.iter().filter(of).count() <= 1, "parts of one webhook come one after the other");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_has_few_attributes_and_its_items_as_they_are() {
+        let (first, second) =
+            (one(b"{\"a\":\"1\"}\n"), Delivery { step: None, ..one("{\"é\":2}".as_bytes()) });
+        let message = message(&[&first, &second]);
+        assert_eq!(
+            message.attributes.keys().copied().collect::<Vec<_>>(),
+            [ACCOUNT, ENCODING, REVISION, WEBHOOK]
+        );
+        assert!(message.body.contains("\n{\"a\":\"1\"}\n\n") && message.body.ends_with("\n{\"é\":2}\n"));
+        assert_eq!(there_and_back(&[&first, &second]).unwrap(), [first, second]);
+    }
+
+    #[test]
+    fn what_travels_alone_travels_as_before() {
+        let first = to(1, b"{}");
+        assert_eq!(message(&[&first]), first.to_message());
+        let (binary, later) = (to(1, b"\xff"), Delivery { chain: 1, ..first.clone() });
+        let packs = packs([(&first, true), (&binary, true), (&first, false), (&later, true), (&first, true)]);
+        let members: Vec<_> = packs.iter().map(|pack| pack.members.clone()).collect();
+        assert_eq!(members, [vec![0, 4], vec![1], vec![2], vec![3]]);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_refused_as_a_whole() {
+        let message = message(&[&one(b"{\"a\":1}"), &Delivery { item: ItemId::from_bits(9), ..one(b"{}") }]);
+        for end in 0..message.body.len() {
+            let attribute = |name| message.attributes.get(name).map(String::as_str);
+            let first = message.body.find("\n{\"item\"").unwrap_or_default() + 1;
+            let expected = end == first;
+            assert_eq!(unpack(&message.body[..end], attribute).is_ok(), expected, "{end}");
+        }
+        for name in [ACCOUNT, WEBHOOK, REVISION, ENCODING] {
+            let without = |asked: &'static str| {
+                message.attributes.get(asked).filter(|_| asked != name).map(String::as_str)
+            };
+            assert!(unpack(&message.body, without).is_err(), "{name}");
+        }
+        assert!(!message.attributes.contains_key(ATTEMPT));
+    }
+
+    #[test]
+    fn a_message_is_done_when_the_rest_of_it_is_in_the_queue() {
+        use Part::{Failed, Finished, NotBegun};
+        let sent = |at_once: &[usize], later: &[usize]| Rest::Sent {
+            at_once: at_once.to_vec(),
+            later: later.to_vec(),
+        };
+        for (parts, chain, expected) in [
+            (&[Finished, Finished][..], 0, Rest::Done),
+            (&[Failed], 0, Rest::Whole),
+            (&[Failed, Failed], 0, Rest::Whole),
+            (&[NotBegun], 0, sent(&[0], &[])),
+            (&[NotBegun, NotBegun], 2, sent(&[0, 1], &[])),
+            (&[Finished, Failed, NotBegun], 0, sent(&[2], &[1])),
+            (&[Finished, Failed], lane::MAX_CHAIN - 1, Rest::Whole),
+            (&[NotBegun], lane::MAX_CHAIN - 1, Rest::Whole),
+            (&[Finished], lane::MAX_CHAIN - 1, Rest::Done),
+        ] {
+            assert_eq!(rest(parts, chain), expected, "{parts:?} {chain}");
+        }
+    }
+}
