@@ -232,7 +232,8 @@ impl Runs {
 
     async fn send(&self, bursts: &[(u64, u64)]) {
         for &(items, pause_ms) in bursts {
-            self.bundle.send_many(&self.account, "event", usize::try_from(items).unwrap()).await;
+            // In messages of their own, so that all functions are at it at once.
+            self.bundle.send_apart(&self.account, "event", usize::try_from(items).unwrap()).await;
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
     }

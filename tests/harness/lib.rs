@@ -225,8 +225,23 @@ impl Bundle {
 
     /// Sends a number of items of a type in one request, which must accept all, and answers their ids.
     pub async fn send_many(&self, account: &Account, item_type: &str, count: usize) -> Vec<String> {
-        let line = |n: usize| format!("{}\n", json!({"type": item_type, "item": {"n": n}}));
-        let body: String = (0..count).map(line).collect();
+        self.send_lines(account, item_type, (0..count).map(|n| json!({"n": n})).collect()).await
+    }
+
+    /// The same, but each delivery travels in a message of its own: the items have a character that SQS does not allow.
+    pub async fn send_apart(&self, account: &Account, item_type: &str, count: usize) -> Vec<String> {
+        self.send_lines(
+            account,
+            item_type,
+            (0..count).map(|n| json!({"n": n, "apart": "\u{ffff}"})).collect(),
+        )
+        .await
+    }
+
+    async fn send_lines(&self, account: &Account, item_type: &str, items: Vec<Value>) -> Vec<String> {
+        let count = items.len();
+        let line = |item| format!("{}\n", json!({"type": item_type, "item": item}));
+        let body: String = items.into_iter().map(line).collect();
         let authorization = format!("Bearer {}", account.key);
         let headers = [("authorization", authorization.as_str())];
         let reply = self.client.request(http::Method::POST, "/bots/b/items", &headers, body).await;

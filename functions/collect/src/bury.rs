@@ -35,19 +35,10 @@ pub(crate) async fn dead_letters(
                     continue;
                 }
             };
-            let last = deliveries.len().saturating_sub(1);
-            for (index, delivery) in deliveries.into_iter().enumerate() {
-                let delete = async {
-                    // Only when all that it carries is stored.
-                    if index < last {
-                        return Ok(());
-                    }
-                    collect.dead_letters.delete(message.receipt_handle().unwrap_or_default()).await
-                };
-                if deaths::drop_or_bury(collect, (&delivery, DeathCause::DeadLetter), delete, clock).await? {
-                    dead.push(delivery);
-                }
-            }
+            let delete = collect.dead_letters.delete(message.receipt_handle().unwrap_or_default());
+            let all = (deliveries.as_slice(), DeathCause::DeadLetter);
+            let buried = deaths::drop_or_bury_all(collect, all, delete, clock).await?;
+            dead.extend(buried.into_iter().cloned());
         }
         buried += dead.len();
         deaths::count(collect, dead.iter().map(|delivery| (delivery, DeathCause::DeadLetter)), clock).await;

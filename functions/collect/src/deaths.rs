@@ -13,28 +13,42 @@ use carteiro_core::tally::Deaths;
 
 use crate::context::Collect;
 
-/// Drops an item past its storage term, or else buries it. `delete` removes its row or message. Answers whether it was
-/// buried.
+/// Drops an item past its storage term, or else buries it. `delete` removes its row. Answers whether it was buried.
 pub(crate) async fn drop_or_bury(
     collect: &Collect,
     (delivery, cause): (&Delivery, DeathCause),
     delete: impl Future<Output = Result<(), AdapterError>>,
     clock: InvocationClock,
 ) -> Result<bool, AdapterError> {
+    Ok(!drop_or_bury_all(collect, (std::slice::from_ref(delivery), cause), delete, clock).await?.is_empty())
+}
+
+/// Drops those of a message's items that are past their storage term, and buries the others. `delete` removes the
+/// message. Answers those that were buried.
+pub(crate) async fn drop_or_bury_all<'a>(
+    collect: &Collect,
+    (deliveries, cause): (&'a [Delivery], DeathCause),
+    delete: impl Future<Output = Result<(), AdapterError>>,
+    clock: InvocationClock,
+) -> Result<Vec<&'a Delivery>, AdapterError> {
     let now = clock.now();
-    if delivery.is_past_keep_until(now) {
-        delete.await?;
+    let (over, dead): (Vec<&Delivery>, Vec<&Delivery>) =
+        deliveries.iter().partition(|delivery| delivery.is_past_keep_until(now));
+    for delivery in &dead {
+        collect.dead.bury(delivery, (cause, None), now, collect.retention.dead_until(now)).await?;
+    }
+    // Only now that they are among the dead. An item that is not deleted is buried again, into the same row.
+    delete.await?;
+    for delivery in over {
         let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
         tracing::warn!(webhook, item, "delivery.storage_limit");
         count_of_replay(collect, delivery, Counts { dropped: 1, ..Counts::default() }, clock).await;
-        return Ok(false);
     }
-    collect.dead.bury(delivery, (cause, None), now, collect.retention.dead_until(now)).await?;
-    // Only now that it is among the dead. An item that is not deleted is buried again, into the same row.
-    delete.await?;
-    metrics::add(Metric::Dead, 1);
-    count_of_replay(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
-    Ok(true)
+    for delivery in &dead {
+        metrics::add(Metric::Dead, 1);
+        count_of_replay(collect, delivery, Counts { dead: 1, ..Counts::default() }, clock).await;
+    }
+    Ok(dead)
 }
 
 /// Counts the end of a replayed item. A failed write is missing in what the owner reads.

@@ -107,7 +107,8 @@ pub fn short_wait(chain: u32) -> ShortWait {
 }
 
 /// Whether another message may follow one that `chain` others came before.
-pub(crate) fn has_room(chain: u32) -> bool {
+#[must_use]
+pub fn has_room(chain: u32) -> bool {
     chain.saturating_add(1) < MAX_CHAIN
 }
 

@@ -3,15 +3,17 @@
 //! Its messages may carry more deliveries to one webhook than are attempted at once. Those follow in parts
 //! ([`packing::shares`]), each read, attempted, recorded and settled as a batch of its own, as long as there is time.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use carteiro_adapters::error::AdapterError;
+use carteiro_adapters::queues::deliver::DeliverQueue;
 use carteiro_adapters::runtime::clock::{InvocationClock, Stopwatch};
 use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::streak::StreakKey;
-use carteiro_core::delivery::packing::{self, Part, Share};
+use carteiro_core::delivery::packing::{self, Share};
 use carteiro_core::lane::Lane;
 use futures_util::future::{join, join_all};
 use jiff::Timestamp;
@@ -23,21 +25,27 @@ use crate::read::BatchContext;
 use crate::received::{self, Received};
 use crate::{attempt, counted, gone, log, read, record, settle, tally};
 
-/// For how long what was read before a part of a batch serves the next part, where the part before it changed nothing.
-const READ_SERVES: Duration = Duration::from_secs(1);
+/// For how long what was read before a part of a batch serves the next part, where all of the part before it succeeded
+/// and no streak was found. An owner's act during that time is seen that much later.
+const READ_SERVES: Duration = Duration::from_millis(250);
+
+/// How long after a batch began the last of its parts begins. What is left is queued again, for other copies: a webhook
+/// that answers late keeps no copy much longer than a batch of single deliveries would.
+const PARTS_BEGIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Handles a batch, and names the messages that the queue is to hand out again.
 pub(crate) async fn handle(deliver: &Deliver, event: SqsEvent, clock: InvocationClock) -> SqsBatchResponse {
     let stopwatch = Stopwatch::start();
     let lane = lane(deliver, &event);
-    let (batch, messages, mut failed) = received::read(event);
+    let (mut batch, messages, mut failed) = received::read(event);
+    // What a batch had no time for before goes first.
+    batch.sort_by_key(|received| Reverse(received.delivery.chain));
     let deliveries = batch.len();
     let hosts = Hosts::new(deliver.host_concurrency);
     let shares = packing::shares(batch, deliver.batch_size, |received| &received.delivery.webhook);
     let delivering = shares.into_iter().map(|share| deliver_share(deliver, share, (lane, &hosts), clock));
-    let unfinished: HashMap<_, _> = join_all(delivering).await.into_iter().flatten().collect();
-    let queue = if lane == Lane::Slow { &deliver.slow_queue } else { &deliver.queue };
-    failed.extend(messages.settle_rest(&unfinished, queue, clock).await);
+    let unfinished: HashSet<_> = join_all(delivering).await.into_iter().flatten().collect();
+    failed.extend(messages.settle_rest(&unfinished, queue(deliver, lane), clock).await);
     metrics::log(
         clock.now(),
         "batch.settled",
@@ -61,29 +69,59 @@ fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
     if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
 }
 
-/// Delivers the parts of a share, one after the other. Returns the names of the deliveries that are not finished.
+/// Delivers the parts of a share, one after the other. Returns the names of the deliveries that are neither finished nor
+/// queued again.
 async fn deliver_share(
     deliver: &Deliver,
     share: Share<Received>,
     at: (Lane, &Hosts),
     clock: InvocationClock,
-) -> Vec<(String, Part)> {
-    let mut unfinished = Vec::new();
-    let mut known = None;
-    for (index, part) in share.into_iter().enumerate() {
-        if index > 0 && clock.left() < deliver.attempt + SETTLE_RESERVE {
-            unfinished.extend(part.into_iter().map(|received| (received.message, Part::NotBegun)));
-            continue;
+) -> Vec<String> {
+    let began = clock.left();
+    let mut parts = share.into_iter();
+    let (mut unfinished, mut known) = (Vec::new(), None);
+    let mut is_first = true;
+    while let Some(part) = parts.next() {
+        let has_time =
+            clock.left() >= (deliver.attempt + SETTLE_RESERVE).max(began.saturating_sub(PARTS_BEGIN_WITHIN));
+        if !is_first && !has_time {
+            let left = part.into_iter().chain(parts.flatten()).collect();
+            unfinished.extend(received::queue_again(left, queue(deliver, at.0), clock).await);
+            break;
         }
-        let (failed, read) = deliver_part(deliver, part, at, known, clock).await;
-        unfinished.extend(failed.into_iter().map(|name| (name, Part::Failed)));
-        known = read;
-    }
-    let not_begun = unfinished.iter().filter(|(_, part)| *part == Part::NotBegun).count();
-    if not_begun > 0 {
-        tracing::info!(deliveries = not_begun, "batch.rest_queued_again");
+        is_first = false;
+        match deliver_part(deliver, part, at, known, clock).await {
+            Delivered::Part { failed, read } => {
+                unfinished.extend(failed);
+                known = read;
+            }
+            Delivered::Nothing(part) => {
+                unfinished.extend(part.into_iter().chain(parts.flatten()).map(|received| received.message));
+                break;
+            }
+        }
     }
     unfinished
+}
+
+/// The queue of a lane.
+fn queue(deliver: &Deliver, lane: Lane) -> &DeliverQueue {
+    match lane {
+        Lane::Usual => &deliver.queue,
+        Lane::Slow => &deliver.slow_queue,
+    }
+}
+
+/// How far a part of a batch came.
+enum Delivered {
+    /// Its deliveries are finished, but for those that failed, by their names.
+    Part {
+        failed: Vec<String>,
+        /// What was read, where that is still so.
+        read: Option<Read>,
+    },
+    /// Nothing was read, or there was no time for an attempt.
+    Nothing(Vec<Received>),
 }
 
 /// What a part of a batch read before its attempts, and when it began to.
@@ -110,30 +148,28 @@ impl Read {
     }
 }
 
-/// Reads, attempts, records and settles a part of a batch. Returns the names of the deliveries that are not finished,
-/// and what was read, where that is still so.
+/// Reads, attempts, records and settles a part of a batch.
 async fn deliver_part(
     deliver: &Deliver,
     part: Vec<Received>,
     at: (Lane, &Hosts),
     known: Option<Read>,
     clock: InvocationClock,
-) -> (Vec<String>, Option<Read>) {
-    let all = |part: &[Received]| part.iter().map(|received| received.message.clone()).collect();
+) -> Delivered {
     let read = match Read::of(deliver, &part, known, clock.now()).await {
         Ok(read) => read,
         Err(error) => {
             // No read, no attempt.
             tracing::error!(messages = part.len(), error = error.chain(), "batch.webhooks_not_read");
-            return (all(&part), None);
+            return Delivered::Nothing(part);
         }
     };
     if clock.left() < deliver.attempt + SETTLE_RESERVE {
         tracing::warn!(messages = part.len(), "batch.out_of_time");
-        return (all(&part), None);
+        return Delivered::Nothing(part);
     }
     let (processed, mut failed) = attempt::all(deliver, part, at, &read.context, clock).await;
-    counted::attempts(&processed);
+    counted::attempts(&processed, at.0);
     let (left, disabled) =
         join(record::all(deliver, &processed, clock), gone::disable(deliver, &processed, clock)).await;
     let attempts = log::wanted(&processed);
@@ -145,7 +181,8 @@ async fn deliver_part(
     join(notifying, log::write(deliver, attempts, &settled, clock)).await;
     failed.extend(settled.unsettled);
     failed.extend(unrecorded);
-    (failed, left.found_no_streak.then_some(read))
+    let is_still_so = left.found_no_streak && failed.is_empty();
+    Delivered::Part { failed, read: is_still_so.then_some(read) }
 }
 
 /// Sends the notices that the batch left pending, after everything else. A tick sends those that there is no time for.

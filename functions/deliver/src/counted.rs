@@ -3,6 +3,7 @@
 
 use carteiro_adapters::runtime::metrics;
 use carteiro_core::item::ItemType;
+use carteiro_core::lane::Lane;
 use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::{Failure, FailureKind, Outcome};
 use carteiro_core::webhook::Webhook;
@@ -22,13 +23,13 @@ struct Failed<'a> {
     last: Option<&'a Failure>,
 }
 
-/// Counts the attempts of a batch, which are in the order in which they finished, and logs those that failed.
-pub(crate) fn attempts(processed: &[Processed]) {
+/// Counts the attempts of a part of a batch, in the order in which they finished, and logs those that failed.
+pub(crate) fn attempts(processed: &[Processed], lane: Lane) {
     for each in processed {
         if let Some(metric) = failure_of(each).map(|failure| metric_of(failure.kind)) {
             metrics::add(metric, 1);
         }
-        if let Some((accepted_at, ended_at)) = first_attempt(each) {
+        if let Some((accepted_at, ended_at)) = first_attempt(each, lane) {
             metrics::took(Metric::FirstAttemptSeconds, accepted_at, ended_at);
         }
     }
@@ -71,11 +72,11 @@ fn metric_of(kind: FailureKind) -> Metric {
 
 /// An item's acceptance, and the end of its first attempt, where nothing but the deployment lay between them: it was not
 /// held, replayed or in the slow lane. A notice has its time from what it tells of.
-fn first_attempt(processed: &Processed) -> Option<(Timestamp, Timestamp)> {
+fn first_attempt(processed: &Processed, lane: Lane) -> Option<(Timestamp, Timestamp)> {
     let AttemptResult::Attempted { ended_at, .. } = &processed.result else { return None };
     let delivery = &processed.delivery;
     let came_straight = delivery.attempt == 1
-        && delivery.chain == 0
+        && lane == Lane::Usual
         && delivery.step.is_none()
         && delivery.replayed.is_none()
         && delivery.item_type != ItemType::NOTICE;
@@ -128,12 +129,14 @@ mod tests {
 
     #[test]
     fn a_first_attempt_is_timed_where_nothing_else_lay_before_it() {
-        let timed = |delivery| first_attempt(&attempted(delivery, status(500)));
+        let timed = |delivery| first_attempt(&attempted(delivery, status(500)), Lane::Usual);
         assert_eq!(timed(delivery(7)), Some((at(7), at(100))));
         let step = Some(StepTag { id: "s".to_owned(), first: true, index: Some(0) });
         assert_eq!(timed(Delivery { step, ..delivery(7) }), None, "it was held");
         assert_eq!(timed(Delivery { attempt: 2, ..delivery(7) }), None);
-        assert_eq!(timed(Delivery { chain: 1, ..delivery(7) }), None, "it was moved to the slow lane");
+        let late = Delivery { chain: 1, ..delivery(7) };
+        assert!(timed(late).is_some(), "a batch before had no time for it");
+        assert_eq!(first_attempt(&attempted(delivery(7), status(500)), Lane::Slow), None);
         assert_eq!(timed(Delivery { item_type: ItemType::NOTICE, ..delivery(7) }), None);
     }
 

@@ -16,7 +16,7 @@ use carteiro_core::webhook::Webhook;
 
 use crate::attempt::{AttemptResult, Processed};
 use crate::context::{Deliver, SETTLE_RESERVE};
-use crate::record::{NOTIFYING_ATTEMPTS, error_of};
+use crate::record::{error_of, may_notify};
 
 /// A webhook whose URL answered 410 Gone.
 struct Gone<'a> {
@@ -67,8 +67,8 @@ fn gone(processed: &[Processed]) -> impl Iterator<Item = Gone<'_>> {
     for each in processed {
         let AttemptResult::Attempted { webhook, outcome, ended_at, .. } = &each.result else { continue };
         let Some(last_error) = error_of(outcome, *ended_at).filter(|_| outcome.is_gone()) else { continue };
-        let notifies_here =
-            each.delivery.attempt <= NOTIFYING_ATTEMPTS && each.delivery.item_type != ItemType::NOTICE;
+        let notifies_here = may_notify(each.delivery.attempt, each.delivery.chain)
+            && each.delivery.item_type != ItemType::NOTICE;
         let gone = found.entry(&webhook.id).or_insert(Gone { webhook, last_error, notifies_here });
         gone.notifies_here &= notifies_here;
     }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_410_disables_and_a_batch_notifies_of_early_attempts_only() {
-        let late = Delivery { attempt: NOTIFYING_ATTEMPTS + 1, ..delivery(2) };
+        let late = Delivery { attempt: crate::record::NOTIFYING_ATTEMPTS + 1, ..delivery(2) };
         let notice = Delivery { item_type: ItemType::NOTICE, ..delivery(2) };
         for (second, expected) in [(delivery(2), true), (late, false), (notice, false)] {
             let processed = [attempted(delivery(1), status(410)), attempted(second, status(410))];

@@ -1,14 +1,15 @@
 //! The messages of a batch, read as deliveries, and what becomes of messages of which not all is finished.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use carteiro_adapters::queues::deliver::{DeliverQueue, Outgoing};
 use carteiro_adapters::runtime::clock::InvocationClock;
-use carteiro_core::delivery::packing::{Part, Rest, rest, unpack};
+use carteiro_core::delivery::packing::{Rest, rest, unpack};
 use carteiro_core::delivery::{Delivery, MessageError};
+use carteiro_core::lane::has_room;
 use jiff::Timestamp;
 
 use crate::context::ANSWER_RESERVE;
@@ -60,41 +61,68 @@ pub(crate) fn read(event: SqsEvent) -> (Vec<Received>, Messages, Vec<String>) {
 }
 
 impl Messages {
-    /// Settles what is not finished, by its name: sends it to the queue anew, or answers the messages that the queue is
-    /// to hand out again.
+    /// Settles what is not finished, by its name: queues it by itself, or answers the messages that the queue is to hand
+    /// out again.
     pub(crate) async fn settle_rest(
         self,
-        unfinished: &HashMap<String, Part>,
+        unfinished: &HashSet<String>,
         queue: &DeliverQueue,
         clock: InvocationClock,
     ) -> Vec<String> {
-        let (mut again, mut owners, mut outgoing) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut again, mut owners, mut apart) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (id, deliveries) in self.0 {
-            let part = |(name, _): &(String, _)| unfinished.get(name).copied().unwrap_or(Part::Finished);
-            let parts: Vec<Part> = deliveries.iter().map(part).collect();
+            let finished: Vec<bool> = deliveries.iter().map(|(name, _)| !unfinished.contains(name)).collect();
             let chain = deliveries.iter().map(|(_, delivery)| delivery.chain).max().unwrap_or_default();
-            match rest(&parts, chain) {
+            match rest(&finished, chain) {
                 Rest::Done => {}
                 Rest::Whole => _ = again.insert(id),
-                Rest::Sent { at_once, later } => {
-                    let at_once = at_once.into_iter().map(|index| (index, Duration::ZERO));
-                    for (index, wait) in at_once.chain(later.into_iter().map(|index| (index, FAILED_WAIT))) {
-                        let delivery = Delivery::clone(&deliveries[index].1);
-                        let chain = delivery.chain.saturating_add(1);
-                        outgoing.push(Outgoing::new(Delivery { chain, ..delivery }, wait));
-                        owners.push(id.clone());
-                    }
+                Rest::Apart(left) => {
+                    owners.extend(left.iter().map(|_| id.clone()));
+                    apart.extend(
+                        left.into_iter().map(|index| next_message(&deliveries[index].1, FAILED_WAIT)),
+                    );
                 }
             }
         }
-        if !outgoing.is_empty() {
-            let left = clock.left().saturating_sub(ANSWER_RESERVE);
-            let sent = tokio::time::timeout(left, queue.send(&outgoing)).await.unwrap_or_default();
-            let is_unsent = |at: &usize| sent.get(*at).is_none_or(Result::is_err);
-            again.extend((0..owners.len()).filter(is_unsent).map(|at| owners[at].clone()));
+        if !apart.is_empty() {
+            let sent = send_in_time(queue, &apart, clock).await;
+            again
+                .extend(owners.into_iter().zip(sent).filter(|(_, is_sent)| !is_sent).map(|(owner, _)| owner));
         }
         again.into_iter().collect()
     }
+}
+
+/// Queues deliveries that there was no time for, each as the next message of its chain. Answers the names of those that
+/// are not certainly in the queue, or whose chain has no room.
+pub(crate) async fn queue_again(
+    left: Vec<Received>,
+    queue: &DeliverQueue,
+    clock: InvocationClock,
+) -> Vec<String> {
+    let (left, full): (Vec<_>, Vec<_>) =
+        left.into_iter().partition(|received| has_room(received.delivery.chain));
+    let outgoing: Vec<_> =
+        left.iter().map(|received| next_message(&received.delivery, Duration::ZERO)).collect();
+    let sent = send_in_time(queue, &outgoing, clock).await;
+    let queued = sent.iter().filter(|is_sent| **is_sent).count();
+    if queued > 0 {
+        tracing::info!(deliveries = queued, "batch.rest_queued_again");
+    }
+    let unsent = left.into_iter().zip(sent).filter(|(_, is_sent)| !is_sent).map(|(received, _)| received);
+    unsent.chain(full).map(|received| received.message).collect()
+}
+
+fn next_message(delivery: &Delivery, wait: Duration) -> Outgoing {
+    let chain = delivery.chain.saturating_add(1);
+    Outgoing::new(Delivery { chain, ..delivery.clone() }, wait)
+}
+
+/// Queues deliveries while the batch has time, and answers of each whether it certainly is in the queue.
+async fn send_in_time(queue: &DeliverQueue, outgoing: &[Outgoing], clock: InvocationClock) -> Vec<bool> {
+    let left = clock.left().saturating_sub(ANSWER_RESERVE);
+    let sent = tokio::time::timeout(left, queue.send(outgoing)).await.unwrap_or_default();
+    (0..outgoing.len()).map(|at| sent.get(at).is_some_and(Result::is_ok)).collect()
 }
 
 fn sent_at(record: &SqsMessage) -> Option<Timestamp> {

@@ -5,6 +5,7 @@ use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::{metrics, random};
 use carteiro_adapters::tables::streak::{HowRecorded, StreakKey};
+use carteiro_core::lane::has_room;
 use carteiro_core::message::LastError;
 use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::Outcome;
@@ -20,6 +21,11 @@ use crate::context::Deliver;
 /// more message in a chain of invocations, which may have at most four.
 pub(crate) const NOTIFYING_ATTEMPTS: u32 = 3;
 
+/// Whether a batch sends the notices that its results left: one more message may follow in the chain.
+pub(crate) fn may_notify(attempt: u32, chain: u32) -> bool {
+    attempt <= NOTIFYING_ATTEMPTS && has_room(chain)
+}
+
 /// The results of one streak.
 struct Group<'a> {
     key: &'a StreakKey,
@@ -28,6 +34,8 @@ struct Group<'a> {
     results: Vec<Option<Failed>>,
     /// The highest attempt number.
     attempt: u32,
+    /// The longest chain of messages before one of them.
+    chain: u32,
     /// The messages of successful attempts: they are done only if the success can be recorded.
     succeeded: Vec<&'a str>,
 }
@@ -38,7 +46,7 @@ pub(crate) struct AfterRecording {
     pub(crate) messages: Vec<String>,
     /// The streaks whose notices this batch sends.
     pub(crate) pending: Vec<StreakKey>,
-    /// Whether there were successes alone, of which none found a streak or a block.
+    /// Whether all were attempted and succeeded, and none found a streak or a block.
     pub(crate) found_no_streak: bool,
 }
 
@@ -50,11 +58,14 @@ pub(crate) async fn all(
 ) -> AfterRecording {
     let groups = groups(deliver.rule, processed);
     let recorded = join_all(groups.iter().map(|group| record(deliver, group, clock))).await;
-    let mut left = AfterRecording { messages: Vec::new(), pending: Vec::new(), found_no_streak: true };
+    let is_attempted = |each: &Processed| matches!(each.result, AttemptResult::Attempted { .. });
+    let all_attempted = !processed.is_empty() && processed.iter().all(is_attempted);
+    let mut left =
+        AfterRecording { messages: Vec::new(), pending: Vec::new(), found_no_streak: all_attempted };
     for (group, recorded) in groups.iter().zip(recorded) {
         let (webhook, item_type) = (group.key.webhook.as_str(), group.key.item_type.as_str());
         left.found_no_streak &= matches!(&recorded, Ok(one) if one.found_nothing) && group.is_healthy();
-        if matches!(&recorded, Ok(one) if one.has_notices) && group.attempt <= NOTIFYING_ATTEMPTS {
+        if matches!(&recorded, Ok(one) if one.has_notices) && may_notify(group.attempt, group.chain) {
             left.pending.push(group.key.clone());
         }
         match recorded.map(|one| one.recorded) {
@@ -96,11 +107,20 @@ fn groups<'a>(deployment: Rule, processed: &'a [Processed]) -> Vec<Group<'a>> {
         };
         let index = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
             let rule = deployment.of_webhook(&webhook.settings, &key.item_type);
-            groups.push(Group { key, before, rule, results: Vec::new(), attempt: 0, succeeded: Vec::new() });
+            groups.push(Group {
+                key,
+                before,
+                rule,
+                results: Vec::new(),
+                attempt: 0,
+                chain: 0,
+                succeeded: Vec::new(),
+            });
             groups.len() - 1
         });
         groups[index].results.push(failed(outcome, *ended_at));
         groups[index].attempt = groups[index].attempt.max(each.delivery.attempt);
+        groups[index].chain = groups[index].chain.max(each.delivery.chain);
         if matches!(outcome, Outcome::Success { .. }) {
             groups[index].succeeded.push(&each.message);
         }

@@ -103,7 +103,7 @@ async fn attempt(
     let began = proxy.history().await.len();
     let (recording, step) =
         Recording::begin(Results::of(&told).unwrap(), &before, rule, id.clone(), clock.now());
-    let came = proxy.table.record(key, recording, step, clock).await.ok().map(|(came, _)| came);
+    let came = proxy.table.record(key, recording, step, clock).await.ok().map(|how| how.recorded);
     let span = (began, proxy.history().await.len());
     Some(Batch { id, token, fence: before.epoch, results: results.to_vec(), span, came })
 }
@@ -308,7 +308,7 @@ async fn follow(
         let id = format!("{:032x}", random::bits128().unwrap());
         let (recording, step) =
             Recording::begin(Results::of(&texts).unwrap(), &before, rule, id.clone(), clock.now());
-        let (recorded, _) = table.record(&key, recording, step, clock).await.unwrap();
+        let recorded = table.record(&key, recording, step, clock).await.unwrap().recorded;
         prop_assert_eq!(recorded, told.take(results, rule, now_ms));
         if recorded == Recorded::Blocked {
             blocks += 1;

@@ -113,7 +113,7 @@ async fn a_success_is_recorded_though_its_answers_are_lost() {
         let results = Results::of(&[None]).unwrap();
         let before = State::of(proxy.direct.read(&key).await.unwrap().as_ref(), clock.now());
         let (recording, step) = Recording::begin(results, &before, RULE, "i".to_owned(), clock.now());
-        let (recorded, _) = proxy.table.record(&key, recording, step, clock).await.unwrap();
+        let recorded = proxy.table.record(&key, recording, step, clock).await.unwrap().recorded;
         assert_eq!(recorded, Recorded::Yes, "{fate:?}");
         assert_eq!(proxy.direct.read(&key).await.unwrap(), None, "{fate:?}");
     }

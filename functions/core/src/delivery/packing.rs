@@ -175,17 +175,6 @@ fn delivery(
     })
 }
 
-/// How far a batch came with a delivery of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// It arrived, or is durably somewhere else.
-    Finished,
-    /// The batch had no time for it.
-    NotBegun,
-    /// What was to be done with it could not be done.
-    Failed,
-}
-
 /// What becomes of a message after its batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -193,34 +182,24 @@ pub enum Rest {
     Done,
     /// The queue hands it out again, as a whole: what finished of it is repeated.
     Whole,
-    /// It is done once these of its deliveries are in the queue again, by messages of their own: those that were not
-    /// begun at once, and those that failed after a wait.
-    Sent {
-        /// The indices of those that were not begun.
-        at_once: Vec<usize>,
-        /// The indices of those that failed.
-        later: Vec<usize>,
-    },
+    /// It is done once these of its deliveries, by their indices, are in the queue again by messages of their own.
+    Apart(Vec<usize>),
 }
 
-/// Decides what becomes of a message, by how far its batch came with each of its deliveries and by the longest chain of
-/// messages before one of them.
+/// Decides what becomes of a message, by whether each of its deliveries is finished (it arrived, or is durably somewhere
+/// else), and by the longest chain of messages before one of them.
 ///
-/// A message of which all failed goes back as it is: the queue waits before it hands it out again, and no chain of
+/// A message of which nothing finished goes back as it is: the queue waits before it hands it out again, and no chain of
 /// messages gets longer. So does one whose chain has no room, though what finished of it is repeated then.
 #[must_use]
-pub fn rest(parts: &[Part], chain: u32) -> Rest {
-    let indices = |wanted| {
-        let found = parts.iter().enumerate().filter(move |(_, part)| **part == wanted);
-        found.map(|(index, _)| index).collect::<Vec<_>>()
-    };
-    let (at_once, later) = (indices(Part::NotBegun), indices(Part::Failed));
-    if at_once.is_empty() && later.is_empty() {
+pub fn rest(finished: &[bool], chain: u32) -> Rest {
+    let left: Vec<usize> = (0..finished.len()).filter(|&index| !finished[index]).collect();
+    if left.is_empty() {
         Rest::Done
-    } else if later.len() == parts.len() || !lane::has_room(chain) {
+    } else if left.len() == finished.len() || !lane::has_room(chain) {
         Rest::Whole
     } else {
-        Rest::Sent { at_once, later }
+        Rest::Apart(left)
     }
 }
 
@@ -369,23 +348,16 @@ mod tests {
 
     #[test]
     fn a_message_is_done_when_the_rest_of_it_is_in_the_queue() {
-        use Part::{Failed, Finished, NotBegun};
-        let sent = |at_once: &[usize], later: &[usize]| Rest::Sent {
-            at_once: at_once.to_vec(),
-            later: later.to_vec(),
-        };
-        for (parts, chain, expected) in [
-            (&[Finished, Finished][..], 0, Rest::Done),
-            (&[Failed], 0, Rest::Whole),
-            (&[Failed, Failed], 0, Rest::Whole),
-            (&[NotBegun], 0, sent(&[0], &[])),
-            (&[NotBegun, NotBegun], 2, sent(&[0, 1], &[])),
-            (&[Finished, Failed, NotBegun], 0, sent(&[2], &[1])),
-            (&[Finished, Failed], lane::MAX_CHAIN - 1, Rest::Whole),
-            (&[NotBegun], lane::MAX_CHAIN - 1, Rest::Whole),
-            (&[Finished], lane::MAX_CHAIN - 1, Rest::Done),
+        for (finished, chain, expected) in [
+            (&[true, true][..], 0, Rest::Done),
+            (&[false], 0, Rest::Whole),
+            (&[false, false], 0, Rest::Whole),
+            (&[true, false, true], 0, Rest::Apart(vec![1])),
+            (&[false, true, false], 2, Rest::Apart(vec![0, 2])),
+            (&[true, false], lane::MAX_CHAIN - 1, Rest::Whole),
+            (&[true], lane::MAX_CHAIN - 1, Rest::Done),
         ] {
-            assert_eq!(rest(parts, chain), expected, "{parts:?} {chain}");
+            assert_eq!(rest(finished, chain), expected, "{finished:?} {chain}");
         }
     }
 }
