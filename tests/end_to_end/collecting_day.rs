@@ -31,12 +31,13 @@ use std::time::Duration;
 use carteiro_fake_networks::{Connection, Fault, Kind, LimitOf};
 use carteiro_networks::network::Network;
 use carteiro_networks::poll::settings::NetworkSettings;
+use carteiro_tests::chance::Chance;
 use carteiro_tests::{Account, Bundle, tools};
 use serde_json::{Value, json};
 
 use crate::networks::{SECRETS, push_of, pushed};
 use freshness::{Became, Connected, Measured, Outage, Version, arrived, measure, print_calls};
-use people::{Chance, Deed, HOUR, MINUTE, Stretch, day};
+use people::{Deed, HOUR, MINUTE, Stretch, day};
 
 const PERIOD: u64 = 15 * MINUTE;
 

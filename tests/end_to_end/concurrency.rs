@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use carteiro_local::{DynamodbCall, Verdict};
 use carteiro_receiver::{Answer, Behaviour, DropAt, Receiver};
+use carteiro_tests::chance::Chance;
 use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
 use futures_util::future::join;
 use http::StatusCode;
@@ -19,27 +20,6 @@ const CONCURRENCY: u64 = 16;
 /// Maximum concurrency times batch size.
 const IN_FLIGHT: u64 = CONCURRENCY * 10;
 const SEED: u64 = 2026;
-
-/// Random numbers that a seed repeats (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// 0 to `most`.
-    fn up_to(&mut self, most: u64) -> u64 {
-        self.next() % (most + 1)
-    }
-
-    fn one_in(&mut self, sides: u64) -> bool {
-        self.up_to(sides - 1) == 0
-    }
-}
 
 /// A write to a streak's row that is on its way.
 #[derive(Clone, Debug)]
@@ -127,39 +107,39 @@ struct Plan {
 }
 
 impl Plan {
-    fn roll(dice: &mut Dice, threshold: u64) -> Self {
-        let turn = match dice.up_to(15) {
+    fn roll(dice: &mut Chance, threshold: u64) -> Self {
+        let turn = match dice.below(16) {
             0 => Turn::UnblockBefore,
             1 => Turn::UnblockAfter,
             _ => Turn::Nothing,
         };
-        let kinds = match dice.up_to(3) {
+        let kinds = match dice.below(4) {
             0 => vec!["500"],
             1 => vec!["reset"],
             2 => vec!["cut short"],
             _ => vec!["500", "reset", "cut short"],
         };
-        let mut items = enough(threshold) + dice.up_to(20);
+        let mut items = enough(threshold) + dice.below(21);
         let answers = items + enough(threshold);
-        let largest = [items, 200, 60][usize::try_from(dice.up_to(2)).unwrap()];
+        let largest = [items, 200, 60][usize::try_from(dice.below(3)).unwrap()];
         let mut bursts = Vec::new();
         while items > 0 {
-            let burst = (1 + dice.up_to(largest - 1)).max(items / 8).min(items);
-            bursts.push((burst, dice.up_to(30)));
+            let burst = (1 + dice.below(largest)).max(items / 8).min(items);
+            bursts.push((burst, dice.below(31)));
             items -= burst;
         }
-        let most_delay_ms = [0, 5, 15, 30][usize::try_from(dice.up_to(3)).unwrap()];
-        Self { turn, discard: !dice.one_in(4), most_delay_ms, kinds, bursts, answers }
+        let most_delay_ms = [0, 5, 15, 30][usize::try_from(dice.below(4)).unwrap()];
+        Self { turn, discard: dice.below(4) != 0, most_delay_ms, kinds, bursts, answers }
     }
 
-    fn behaviour(&self, dice: &mut Dice) -> Behaviour {
+    fn behaviour(&self, dice: &mut Chance) -> Behaviour {
         let mut answer = || {
-            let answer = match self.kinds[usize::try_from(dice.next()).unwrap() % self.kinds.len()] {
+            let answer = match self.kinds[usize::try_from(dice.number()).unwrap() % self.kinds.len()] {
                 "500" => Answer::status(StatusCode::INTERNAL_SERVER_ERROR),
                 "reset" => Answer::Drop(DropAt::BeforeResponse),
                 _ => Answer::Drop(DropAt::InBody),
             };
-            match dice.up_to(self.most_delay_ms) {
+            match dice.below(self.most_delay_ms + 1) {
                 0 => answer,
                 ms => Answer::Delay { by: Duration::from_millis(ms), then: Box::new(answer) },
             }
@@ -275,7 +255,7 @@ impl Runs {
 
     /// One run: as many failures as the plan says, with all functions at one URL.
     async fn run(&self, number: u64, seed: u64) -> (Plan, Seen, u64) {
-        let mut dice = Dice(seed);
+        let mut dice = Chance(seed);
         let plan = Plan::roll(&mut dice, self.threshold);
         let path = format!("/run/{number}");
         self.bundle.receiver.clear();
@@ -404,12 +384,12 @@ async fn sixteen_functions_never_block_a_url_with_a_success_in_500() {
     let bundle = Bundle::start_with([("DeliverConcurrency", concurrency.as_str())]).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/rare", &["event"]).await;
-    let mut dice = Dice(SEED);
+    let mut dice = Chance(SEED);
     let answers: Vec<_> = (1..=4 * ITEMS)
         .map(|number| {
             let succeeds = number % EVERY == 0;
             let status = if succeeds { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-            let by = Duration::from_millis(1 + dice.up_to(29));
+            let by = Duration::from_millis(1 + dice.below(30));
             Answer::Delay { by, then: Box::new(Answer::status(status)) }
         })
         .collect();

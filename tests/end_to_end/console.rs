@@ -8,6 +8,8 @@ pub(crate) use browser::Browser;
 
 mod browser;
 mod crowd;
+mod framing;
+mod keyboard;
 mod pages;
 mod situations;
 mod walk;

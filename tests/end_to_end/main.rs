@@ -66,6 +66,7 @@ mod storage_limits;
 mod throttled;
 mod undelivered;
 mod unreadable;
+mod verify;
 mod waiting;
 mod watching;
 mod web_pages;

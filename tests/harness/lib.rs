@@ -11,10 +11,12 @@
 )]
 
 pub mod blocks;
+pub mod chance;
 pub mod client;
 pub mod cloud_watch;
 pub mod grants;
 pub mod heard;
+pub mod judge;
 mod looking;
 pub mod secrets;
 pub mod tools;
@@ -119,6 +121,19 @@ pub async fn functions() -> PathBuf {
     BUILT.get_or_init(build).await.clone()
 }
 
+/// The folder with binaries of the release profile: the functions', and those that they are measured beside.
+pub async fn optimised() -> PathBuf {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    let build = || async {
+        let template =
+            Template::read(&workspace().join("template.yaml"), &parameters([]), "http://127.0.0.1:1");
+        let mut packages = function_build::packages(&template.expect("the template is understood"));
+        packages.insert("carteiro-baselines".to_owned());
+        function_build::build_optimised(&workspace(), &packages).await.expect("the functions build")
+    };
+    BUILT.get_or_init(build).await.clone()
+}
+
 /// The local stack's program, built.
 pub async fn program() -> PathBuf {
     let package = BTreeSet::from(["carteiro-local".to_owned()]);
@@ -177,6 +192,16 @@ impl Bundle {
         clock: Clock,
         own: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
+        Self::start_built(functions().await, template, clock, own).await
+    }
+
+    /// Starts the bundle with functions that lie in a folder, by a template in a file, on a clock of the test's own.
+    pub async fn start_built<'a>(
+        functions: PathBuf,
+        template: PathBuf,
+        clock: Clock,
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let logs = LogLines::default();
         let networks = Arc::new(networks(clock.clone()).await);
         let mut parameters = parameters([]);
@@ -188,7 +213,7 @@ impl Bundle {
             parameters,
             ports: Ports::Free,
             data: Data::Memory,
-            functions: functions().await,
+            functions,
             clock: clock.clone(),
             function_logs: LogSink::Collect(logs.clone()),
             schedules: false,

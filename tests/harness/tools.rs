@@ -73,8 +73,25 @@ pub fn samples() -> Option<PathBuf> {
 /// The seed of a test's chances: `CARTEIRO_SEED`, else the time. It is printed, so that a run can be repeated.
 #[must_use]
 pub fn seed() -> u64 {
-    let given = variable("CARTEIRO_SEED").map(|seed| seed.parse().expect("CARTEIRO_SEED is a number"));
-    let seed = given.unwrap_or_else(|| crate::machine_clock().now_ms());
+    let seed = given_seed().unwrap_or_else(|| crate::machine_clock().now_ms());
     println!("CARTEIRO_SEED={seed}");
     seed
+}
+
+/// A number that a test on command takes from its environment, or its default.
+#[must_use]
+pub fn number(name: &str, default: u64) -> u64 {
+    variable(name).map_or(default, |given| given.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// The seed that `CARTEIRO_SEED` names, where a run is to be repeated.
+#[must_use]
+pub fn given_seed() -> Option<u64> {
+    variable("CARTEIRO_SEED").map(|seed| seed.parse().expect("CARTEIRO_SEED is a number"))
+}
+
+/// The folder with an older build's functions that `CARTEIRO_OLDER_FUNCTIONS` names, where it does.
+#[must_use]
+pub fn older_functions() -> Option<PathBuf> {
+    variable("CARTEIRO_OLDER_FUNCTIONS").map(PathBuf::from)
 }

@@ -181,11 +181,11 @@ fn words(state: ItemState, why: &str) -> (&'static str, &'static str) {
              with \"log\": \"all\" alone.",
         ),
         (ItemState::Held, "retry") => (
-            "Está retido até a próxima tentativa, após uma falha ou por lentidão da URL.",
+            "Está guardado até a próxima tentativa, após uma falha ou por lentidão da URL.",
             "It is held until its next attempt, after a failure or because its URL is slow.",
         ),
         (ItemState::Held, "disabled") => (
-            "Está retido porque o webhook está desativado; segue quando for reativado.",
+            "Está guardado porque o webhook está desabilitado; segue quando for habilitado.",
             "It is held because its webhook is disabled, and goes on when that is enabled.",
         ),
         (ItemState::Held, "replay") => (
@@ -193,7 +193,7 @@ fn words(state: ItemState, why: &str) -> (&'static str, &'static str) {
             "It was dead and is replayed; it waits for its turn.",
         ),
         (ItemState::Held, _) => (
-            "Está retido porque o envio do seu tipo está bloqueado, ou aguarda a sua vez na liberação.",
+            "Está guardado porque o envio do seu tipo está bloqueado, ou aguarda a sua vez na liberação.",
             "It is held because sending its type is blocked, or it waits for its turn in the release.",
         ),
         (ItemState::Dead, "retention_over") => (
@@ -222,7 +222,7 @@ fn words(state: ItemState, why: &str) -> (&'static str, &'static str) {
             "It was dropped because its type was blocked, and the webhook discards items meanwhile.",
         ),
         (ItemState::Dropped, "cancelled") => {
-            ("Foi cancelado enquanto estava retido.", "It was cancelled while it was held.")
+            ("Foi descartado enquanto estava guardado.", "It was cancelled while it was held.")
         }
         (ItemState::Dropped, _) => (
             "Foi apagado porque a rede não permite guardá-lo por mais tempo.",

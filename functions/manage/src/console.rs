@@ -40,7 +40,7 @@ const ASSETS: [Asset; 13] = [
     Asset { name: "forms.js", content_type: SCRIPT, text: include_str!("console/forms.js") },
     Asset { name: "message.js", content_type: SCRIPT, text: include_str!("console/message.js") },
     Asset { name: "items.js", content_type: SCRIPT, text: include_str!("console/items.js") },
-    Asset { name: "webhook_forms.js", content_type: SCRIPT, text: include_str!("console/webhook_forms.js") },
+    Asset { name: "all_forms.js", content_type: SCRIPT, text: include_str!("console/all_forms.js") },
     Asset { name: "webhooks.js", content_type: SCRIPT, text: include_str!("console/webhooks.js") },
     Asset { name: "pages.js", content_type: SCRIPT, text: include_str!("console/pages.js") },
     Asset { name: "alerts.js", content_type: SCRIPT, text: include_str!("console/alerts.js") },

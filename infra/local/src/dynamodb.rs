@@ -23,13 +23,14 @@ use carteiro_clock::Clock;
 use carteiro_sqs::{Fate, Fault, Verdict, access_key_id};
 use dynoxide::{Database, DynoxideError};
 use http::{HeaderValue, Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::dynamodb_server::DatabaseServer;
 use crate::http_server::{BodyError, Dropped, Reply, json_reply, read_body};
+use crate::meter::Meter;
 use crate::permissions::Permissions;
 use crate::template::Table;
 
@@ -84,6 +85,8 @@ pub struct DynamodbCall<'a> {
     pub operation: &'a str,
     /// The request's JSON.
     pub body: &'a [u8],
+    /// Whose access key signed it, if it is signed: a function's is its logical id.
+    pub access_key_id: Option<&'a str>,
 }
 
 /// Decides what becomes of calls to DynamoDB. It is asked concurrently and must not block.
@@ -119,6 +122,7 @@ pub(crate) struct Dynamodb {
     clock: Clock,
     server: DatabaseServer,
     permissions: Arc<Permissions>,
+    meter: Arc<Meter>,
     intercept: RwLock<Option<Arc<dyn InterceptDynamodb>>>,
     expiry: RwLock<Expiry>,
     /// The second of platform time up to which expired items went at once.
@@ -138,6 +142,7 @@ impl Dynamodb {
         clock: Clock,
         tables: impl Iterator<Item = &'a Table>,
         permissions: Arc<Permissions>,
+        meter: Arc<Meter>,
     ) -> Result<Self, DynamodbError> {
         let database = match file {
             None => Database::memory_with_clock(Arc::new(PlatformTime(clock.clone())))?,
@@ -148,7 +153,7 @@ impl Dynamodb {
         }
         let server = DatabaseServer::start(database.clone()).map_err(DynamodbError::Server)?;
         let (intercept, expiry, swept_second) = Default::default();
-        Ok(Self { database, clock, server, permissions, intercept, expiry, swept_second })
+        Ok(Self { database, clock, server, permissions, meter, intercept, expiry, swept_second })
     }
 
     /// From now on `intercept` decides what becomes of calls; nothing lets all of them through.
@@ -187,25 +192,24 @@ impl Dynamodb {
         if !verdict.delay.is_zero() {
             self.clock.sleep(verdict.delay).await;
         }
-        match verdict.fate {
+        let answer = match verdict.fate {
             Fate::Proceed => self.pass_on(parts, body).await,
             Fate::FailBefore(fault) => Ok(fault_reply(&fault)),
             Fate::DropBefore => Err(Dropped),
-            Fate::FailAfter(fault) => {
-                self.pass_on(parts, body).await?;
-                Ok(fault_reply(&fault))
-            }
-            Fate::DropAfter => {
-                self.pass_on(parts, body).await?;
-                Err(Dropped)
-            }
+            Fate::FailAfter(fault) => self.pass_on(parts, body).await.map(|_| fault_reply(&fault)),
+            Fate::DropAfter => self.pass_on(parts, body).await.and(Err(Dropped)),
+        };
+        if !verdict.answer_after.is_zero() {
+            self.clock.sleep(verdict.answer_after).await;
         }
+        answer
     }
 
     fn verdict(&self, parts: &http::request::Parts, body: &[u8]) -> Verdict {
         let intercept = self.intercept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(intercept) = intercept else { return Verdict::default() };
-        intercept.verdict(DynamodbCall { operation: operation(parts), body })
+        let access_key_id = access_key_id(&parts.headers);
+        intercept.verdict(DynamodbCall { operation: operation(parts), body, access_key_id })
     }
 
     async fn pass_on(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Reply, Dropped> {
@@ -217,10 +221,20 @@ impl Dynamodb {
         // The body is whole by now, and the client frames it.
         parts.headers.remove(http::header::TRANSFER_ENCODING);
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        self.server.answer(Request::from_parts(parts, Full::new(body))).await.map_err(|error| {
+        let metered = self.meter.asking(operation(&parts), &parts.headers, &body);
+        let named = metered.is_some().then(|| operation(&parts).to_owned());
+        let asked = metered.unwrap_or_else(|| body.clone());
+        let answered = self.server.answer(Request::from_parts(parts, Full::new(asked))).await;
+        let mut reply = answered.map_err(|error| {
             tracing::warn!(%error, "the database's server did not answer");
             Dropped
-        })
+        })?;
+        if let Some(operation) = named {
+            let answer = reply.body_mut().collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+            self.meter.count_tables(&operation, &body, &answer);
+            *reply.body_mut() = Full::new(answer);
+        }
+        Ok(reply)
     }
 
     /// Deletes expired items every minute of platform time, for ever.

@@ -26,6 +26,7 @@ use carteiro_sqs::{AttributeData, MessageAttributes, ReceivedMessage};
 use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::disturbance::{Batch, BatchFate};
 use crate::lambda::{InvokeError, Lambda, MAX_REQUEST_BYTES};
 use crate::queues::Queues;
 use crate::template::{ACCOUNT, QueueMapping, REGION, queue_arn};
@@ -139,13 +140,38 @@ impl EventSource {
     }
 
     async fn deliver(&self, batch: Vec<Item>, received_ms: u64, permit: OwnedSemaphorePermit) {
-        let Some(left) = self.invoke(&batch, received_ms).await else { return };
+        let left = self.disturbed(&batch, received_ms).await.unwrap_or_else(|| all(&batch));
         let done = batch.iter().filter(|item| !left.contains(&item.message_id));
         let handles: Vec<String> = done.map(|item| item.receipt_handle.clone()).collect();
         if let Err(error) = self.queues.delete(&self.mapping.queue, handles).await {
             tracing::warn!(queue = %self.mapping.queue, %error, "cannot delete; the messages come again");
         }
         drop(permit);
+    }
+
+    /// As [`EventSource::invoke`], unless whoever watches batches wants it otherwise.
+    async fn disturbed(&self, items: &[Item], received_ms: u64) -> Option<HashSet<String>> {
+        let Some(watch) = self.lambda.disturbances().batches() else {
+            return self.invoke(items, received_ms).await;
+        };
+        let records: Vec<&str> = items.iter().map(|item| item.record.as_str()).collect();
+        let batch = Batch { queue: &self.mapping.queue, function: &self.mapping.function, records: &records };
+        let left = match watch.begins(batch) {
+            BatchFate::Proceed => self.invoke(items, received_ms).await,
+            BatchFate::LoseAnswer => {
+                self.invoke(items, received_ms).await;
+                None
+            }
+            BatchFate::Twice => {
+                match tokio::join!(self.invoke(items, received_ms), self.invoke(items, received_ms)) {
+                    (Some(one), Some(other)) => Some(&one & &other),
+                    (one, other) => one.or(other),
+                }
+            }
+        };
+        let left = left.unwrap_or_else(|| all(items));
+        watch.ends(batch, &left);
+        Some(left)
     }
 
     /// Which messages of the batch failed; nothing where the invocation did not come about.

@@ -66,7 +66,23 @@ pub fn packages(template: &Template) -> BTreeSet<String> {
 /// # Errors
 /// See [`BuildError`].
 pub async fn build(workspace: &Path, packages: &BTreeSet<String>) -> Result<PathBuf, BuildError> {
-    let (mut cargo, binaries) = command(workspace, packages)?;
+    run(command(workspace, packages)?).await
+}
+
+/// The same, in the profile that a deployment is built in, beside the program's own. So an unoptimised test measures
+/// optimised functions.
+///
+/// # Errors
+/// See [`BuildError`].
+pub async fn build_optimised(workspace: &Path, packages: &BTreeSet<String>) -> Result<PathBuf, BuildError> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let place = Place::of(&program).ok_or(BuildError::NoTargetFolder(program))?;
+    let profile = "release".to_owned();
+    let place = Place { binaries: place.target.join(&profile), profile, ..place };
+    run(command_at(place, workspace, packages)).await
+}
+
+async fn run((mut cargo, binaries): (Command, PathBuf)) -> Result<PathBuf, BuildError> {
     let status = cargo.stdout(io::stderr()).status().await;
     let status = status.map_err(|source| BuildError::Cargo { cargo: program_of(&cargo), source })?;
     if status.success() { Ok(binaries) } else { Err(BuildError::Failed(status)) }
@@ -79,6 +95,10 @@ pub async fn build(workspace: &Path, packages: &BTreeSet<String>) -> Result<Path
 pub fn command(workspace: &Path, packages: &BTreeSet<String>) -> Result<(Command, PathBuf), BuildError> {
     let program = std::env::current_exe().unwrap_or_default();
     let place = Place::of(&program).ok_or(BuildError::NoTargetFolder(program))?;
+    Ok(command_at(place, workspace, packages))
+}
+
+fn command_at(place: Place, workspace: &Path, packages: &BTreeSet<String>) -> (Command, PathBuf) {
     let environment: Vec<_> = std::env::vars_os().collect();
     let cargo = environment.iter().find(|(name, _)| name == "CARGO").map(|(_, value)| value.clone());
     let mut command = Command::new(cargo.unwrap_or_else(|| "cargo".into()));
@@ -89,7 +109,7 @@ pub fn command(workspace: &Path, packages: &BTreeSet<String>) -> Result<(Command
         .envs(environment.into_iter().filter(|(name, _)| is_passed_on(name)))
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    Ok((command, place.binaries))
+    (command, place.binaries)
 }
 
 fn program_of(command: &Command) -> String {

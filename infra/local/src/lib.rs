@@ -13,6 +13,7 @@
 //! **Not guaranteed:** asynchronous invocations that wait are lost with the process; nothing is throttled by rate. Real
 //! time, not the movable clock, bounds a function's timeout, its init, and the HTTP API's wait for it.
 
+mod disturbance;
 mod dynamodb;
 mod dynamodb_server;
 mod event_source;
@@ -23,6 +24,7 @@ mod ids;
 mod invoke_api;
 mod lambda;
 mod log_sink;
+mod meter;
 mod moments;
 mod permissions;
 mod queues;
@@ -32,9 +34,11 @@ pub mod template;
 mod usage;
 
 pub use carteiro_sqs::{Call as SqsCall, Fate, Fault, Intercept as InterceptSqs, Verdict};
+pub use disturbance::{Batch, BatchFate, CopyShape, ShapeCopies, WatchBatches};
 pub use dynamodb::{DynamodbCall, DynamodbError, Expiry, InterceptDynamodb};
 pub use lambda::{Invocation, InvokeError};
 pub use log_sink::{LogLines, LogSink};
+pub use meter::{BILLED_CHUNK_BYTES, Calls, Metered};
 pub use permissions::RefusedCall;
 pub use stack::{Addresses, Data, Ports, Stack, StackError, StackOptions};
 pub use template::{Grant, Template, TemplateError};

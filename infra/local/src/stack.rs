@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::disturbance::{Disturbances, ShapeCopies, WatchBatches};
 use crate::dynamodb::{Dynamodb, DynamodbError, Expiry, InterceptDynamodb};
 use crate::event_source::EventSource;
 use crate::http_api::HttpApi;
@@ -23,6 +24,7 @@ use crate::invoke_api::InvokeApi;
 use crate::lambda::asynchronous::AsyncInvoker;
 use crate::lambda::{Invocation, InvokeError, Lambda, Platform};
 use crate::log_sink::{LogSink, OpenSink};
+use crate::meter::{Meter, Metered};
 use crate::permissions::{Permissions, RefusedCall};
 use crate::queues::Queues;
 use crate::scheduler::{self, Scheduler};
@@ -152,6 +154,7 @@ pub struct Stack {
     lambda: Lambda,
     sqs: Sqs,
     permissions: Arc<Permissions>,
+    meter: Arc<Meter>,
     sqs_hooks: Arc<SqsHooks>,
     sqs_server: (oneshot::Sender<()>, JoinHandle<()>),
     dynamodb: Arc<Dynamodb>,
@@ -185,7 +188,9 @@ impl Stack {
         check_binaries(&template, &functions)?;
         let logs = OpenSink::open(options.function_logs.clone()).map_err(StackError::Logs)?;
         let permissions = Arc::new(Permissions::new(&template));
-        let dynamodb = open_dynamodb(&options, &template, Arc::clone(&permissions)).await?;
+        let meter = Arc::new(Meter::default());
+        let dynamodb =
+            open_dynamodb(&options, &template, Arc::clone(&permissions), Arc::clone(&meter)).await?;
         let sqs = open_sqs(&options)?;
         let queues = Queues::new(sqs.clone());
         queues.ensure(&template.queues).await.map_err(|error| StackError::Sqs(error.to_string()))?;
@@ -193,6 +198,7 @@ impl Stack {
             clock: options.clock.clone(),
             functions,
             logs,
+            disturbances: Disturbances::default(),
             dynamodb: addresses.dynamodb.clone(),
             sqs: addresses.sqs.clone(),
         };
@@ -204,8 +210,11 @@ impl Stack {
         for source in &sources {
             background.spawn(source.clone().run());
         }
-        let sqs_hooks =
-            Arc::new(SqsHooks { permissions: Arc::clone(&permissions), faults: RwLock::default() });
+        let sqs_hooks = Arc::new(SqsHooks {
+            permissions: Arc::clone(&permissions),
+            meter: Arc::clone(&meter),
+            faults: RwLock::default(),
+        });
         let sqs_server = serve_sqs(sqs.clone(), listeners.sqs, Arc::clone(&sqs_hooks));
         let servers = serve(
             (listeners.api, listeners.dynamodb, listeners.lambda),
@@ -220,6 +229,7 @@ impl Stack {
             lambda,
             sqs,
             permissions,
+            meter,
             sqs_hooks,
             sqs_server,
             dynamodb,
@@ -258,6 +268,17 @@ impl Stack {
     #[must_use]
     pub fn usage(&self) -> StackUsage {
         self.lambda.usage().so_far()
+    }
+
+    /// From now on calls to tables and queues over HTTP are counted; what was counted before is forgotten.
+    pub fn start_meter(&self) {
+        self.meter.start();
+    }
+
+    /// Ends the counting, and answers what was counted since [`Stack::start_meter`].
+    #[must_use]
+    pub fn stop_meter(&self) -> Metered {
+        self.meter.stop()
     }
 
     /// Invokes a function and waits for its answer.
@@ -312,6 +333,16 @@ impl Stack {
     /// From now on `intercept` decides what becomes of calls to SQS over HTTP; nothing lets all of them through.
     pub fn intercept_sqs(&self, intercept: Option<Arc<dyn Intercept>>) {
         *self.sqs_hooks.faults.write().unwrap_or_else(PoisonError::into_inner) = intercept;
+    }
+
+    /// From now on `watch` decides what becomes of queues' batches, and sees them end; nothing lets them pass.
+    pub fn watch_batches(&self, watch: Option<Arc<dyn WatchBatches>>) {
+        self.lambda.disturbances().watch_batches(watch);
+    }
+
+    /// From now on `shape` decides how new copies of functions differ; with nothing they are all alike.
+    pub fn shape_copies(&self, shape: Option<Arc<dyn ShapeCopies>>) {
+        self.lambda.disturbances().shape_copies(shape);
     }
 
     /// The calls of functions that were refused because the template does not allow them, each once.
@@ -437,6 +468,7 @@ fn serve(
 /// Refuses what functions may not call, and lets tests change what becomes of calls while the server runs.
 struct SqsHooks {
     permissions: Arc<Permissions>,
+    meter: Arc<Meter>,
     faults: RwLock<Option<Arc<dyn Intercept>>>,
 }
 
@@ -453,7 +485,11 @@ impl Intercept for SqsHooks {
             return Fate::FailBefore(Fault { status, code, message: refused.to_string() }).into();
         }
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner).clone();
-        faults.map_or_else(Verdict::default, |faults| faults.verdict(call))
+        let verdict = faults.map_or_else(Verdict::default, |faults| faults.verdict(call));
+        if verdict.fate == Fate::Proceed {
+            self.meter.count_queues(&call);
+        }
+        verdict
     }
 }
 
@@ -530,6 +566,7 @@ async fn open_dynamodb(
     options: &StackOptions,
     template: &Template,
     permissions: Arc<Permissions>,
+    meter: Arc<Meter>,
 ) -> Result<Arc<Dynamodb>, StackError> {
     let file = match &options.data {
         Data::Memory => None,
@@ -540,7 +577,7 @@ async fn open_dynamodb(
     let handle = tokio::runtime::Handle::current();
     let started = tokio::task::spawn_blocking(move || {
         let _guard = handle.enter();
-        Dynamodb::start(file.as_deref(), clock, tables.iter(), permissions)
+        Dynamodb::start(file.as_deref(), clock, tables.iter(), permissions, meter)
     });
     match started.await {
         Ok(started) => Ok(Arc::new(started?)),

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use carteiro_http::Bounds;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde::Serialize;
@@ -190,9 +190,9 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
         let request_id = self.requests.fetch_add(1, Ordering::Relaxed);
-        let access_key = access_key_id(request.headers()).map(str::to_owned);
+        let headers = request.headers().clone();
         let result = match read(request).await {
-            Ok((name, action, body)) => self.intercepted(&name, action, &body, access_key.as_deref()).await?,
+            Ok((name, action, body)) => self.intercepted(&name, action, &body, &headers).await?,
             Err(refusal) => Err(refusal),
         };
         let mut response = match result {
@@ -212,17 +212,23 @@ impl Front {
         name: &str,
         action: Action,
         body: &[u8],
-        access_key_id: Option<&str>,
+        headers: &HeaderMap,
     ) -> Result<Result<Vec<u8>, Refusal>, Dropped> {
         let queue = match parse::<QueueRef>(body) {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let verdict = self.hook.verdict(Call { action: name, queue: queue.name(), access_key_id });
+        let verdict = self.hook.verdict(Call {
+            action: name,
+            queue: queue.name(),
+            access_key_id: access_key_id(headers),
+            invocation_id: headers.get("amz-sdk-invocation-id").and_then(|id| id.to_str().ok()),
+            body,
+        });
         if !verdict.delay.is_zero() {
             self.sqs.clock().sleep(verdict.delay).await;
         }
-        match verdict.fate {
+        let answer = match verdict.fate {
             Fate::Proceed => Ok(self.perform(action, body).await),
             Fate::FailBefore(fault) => Ok(Err(Refusal::Injected(fault))),
             Fate::DropBefore => Err(Dropped),
@@ -235,7 +241,11 @@ impl Front {
                 let _ = self.perform(action, body).await;
                 Err(Dropped)
             }
+        };
+        if !verdict.answer_after.is_zero() {
+            self.sqs.clock().sleep(verdict.answer_after).await;
         }
+        answer
     }
 
     async fn perform(&self, action: Action, body: &[u8]) -> Result<Vec<u8>, Refusal> {

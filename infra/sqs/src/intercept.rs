@@ -15,6 +15,10 @@ pub struct Call<'a> {
     pub queue: Option<&'a str>,
     /// Whose access key signed it, if it is signed. No signature is checked.
     pub access_key_id: Option<&'a str>,
+    /// What the SDK calls it by; its repeats have the same.
+    pub invocation_id: Option<&'a str>,
+    /// The request's JSON.
+    pub body: &'a [u8],
 }
 
 /// The id of the access key that a request says to be signed with, by AWS's signature version 4:
@@ -60,11 +64,13 @@ pub struct Verdict {
     pub delay: Duration,
     /// What then becomes of it.
     pub fate: Fate,
+    /// How long its answer, or the end of its connection, waits after the effect, in platform time.
+    pub answer_after: Duration,
 }
 
 impl From<Fate> for Verdict {
     fn from(fate: Fate) -> Self {
-        Self { delay: Duration::ZERO, fate }
+        Self { fate, ..Self::default() }
     }
 }
 

@@ -535,7 +535,7 @@ async fn a_delay_is_of_the_clocks_time() {
     let hook = Arc::new(Once::default());
     let service = Service::with(hook.clone()).await;
     let url = service.queue().await;
-    hook.set("SendMessage", Verdict { delay: Duration::from_secs(3600), fate: Fate::Proceed });
+    hook.set("SendMessage", Verdict { delay: Duration::from_secs(3600), ..Verdict::default() });
     let send = tokio::spawn(service.client.send_message().queue_url(&url).message_body("x").send());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!send.is_finished());

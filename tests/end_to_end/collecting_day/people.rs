@@ -2,55 +2,13 @@
 
 use carteiro_fake_networks::{Kind, Networks, Thing};
 use carteiro_networks::network::Network;
+use carteiro_tests::chance::Chance;
 
 pub(super) const MINUTE: u64 = 60_000;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 
 /// Whether half of the edits are taken back later: A, B, A.
 const EDITS_BACK: bool = true;
-
-/// Chances from a seed: SplitMix64, whose constants are those of its publication (Steele, Lea, Flood, 2014).
-#[derive(Clone)]
-pub(super) struct Chance(pub(super) u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, most: u64) -> u64 {
-        self.next() % most.max(1)
-    }
-
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.below(most - least)
-    }
-
-    pub(super) fn per_cent(&mut self, of_hundred: u64) -> bool {
-        self.below(100) < of_hundred
-    }
-
-    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        let index = self.below(of.len() as u64);
-        of.get(usize::try_from(index).unwrap())
-    }
-
-    /// One by its weight.
-    fn weighed<T: Copy>(&mut self, of: &[(T, u64)]) -> T {
-        let mut left = self.below(of.iter().map(|(_, weight)| weight).sum());
-        for (one, weight) in of {
-            if left < *weight {
-                return *one;
-            }
-            left -= weight;
-        }
-        of[0].0
-    }
-}
 
 /// What happens on a network's page, with its weight.
 #[derive(Clone, Copy)]

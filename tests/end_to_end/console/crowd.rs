@@ -109,6 +109,7 @@ async fn stored_script_stays_text_wherever_it_is_shown() {
     browser.until(&format!("{card} [data-attempt]"), "502").await;
     browser.click(&format!("{card} [data-attempt] summary")).await;
     browser.until(&format!("{card} [data-attempt] pre"), script).await;
+    browser.click(&format!("{card} [data-attempt] details details summary")).await;
     browser.until(&format!("{card} [data-fact=header-server]"), "<b onclick=alert(1)>").await;
     browser.click(&format!("{card} [data-list=held] > summary")).await;
     browser.click(&format!("{card} [data-list=held] li summary")).await;

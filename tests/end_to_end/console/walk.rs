@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
+use carteiro_tests::client::Client;
 use carteiro_tests::{ADMIN_KEY, Bundle, Patience, blocks};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Browser, enter};
@@ -26,6 +27,10 @@ async fn heard(browser: &Browser, beginning: &str) -> Vec<String> {
 
 struct Words {
     language: &'static str,
+    nobody: &'static str,
+    unconfirmed: &'static str,
+    confirmed: &'static str,
+    address_deleted: &'static str,
     failing: &'static str,
     blocked: &'static str,
     sending: &'static str,
@@ -38,10 +43,14 @@ struct Words {
 
 const PORTUGUESE: Words = Words {
     language: "pt-BR",
+    nobody: "Ninguém é avisado quando um webhook é bloqueado",
+    unconfirmed: "Aguardando confirmação",
+    confirmed: "Endereço confirmado.",
+    address_deleted: "Endereço excluído.",
     failing: "envios de mensagens para esta URL falharam.",
     blocked: "O envio de mensagens para esta URL está bloqueado",
-    sending: "Enviando retidos: ",
-    sent: "Retidos enviados: 150.",
+    sending: "Enviando itens guardados: ",
+    sent: "Itens guardados enviados: 150.",
     resent: "Enviados de novo: 4 entregues.",
     rotated: "Segredo trocado; o anterior vale até amanhã às ",
     token: "Token recebido; verificando…",
@@ -50,6 +59,10 @@ const PORTUGUESE: Words = Words {
 
 const ENGLISH: Words = Words {
     language: "en",
+    nobody: "Nobody is told when a webhook is blocked",
+    unconfirmed: "Waiting for confirmation",
+    confirmed: "Address confirmed.",
+    address_deleted: "Address deleted.",
     failing: "attempts to send messages to this URL failed.",
     blocked: "Sending messages to this URL has been blocked",
     sending: "Sending held items: ",
@@ -78,6 +91,7 @@ async fn walk(words: &Words) {
     enter(&browser, &bundle, &account, ZONE, &wanted).await;
     let called = bundle.client.get("/account", &account.key).await.json();
     browser.until("#who", called["name"].as_str().unwrap()).await;
+    an_address_for_alerts(&browser, &bundle, words).await;
 
     let url = bundle.receiver.url("/dono");
     browser.click("#add").await;
@@ -175,6 +189,50 @@ async fn walk(words: &Words) {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;
     bundle.stop().await;
+}
+
+/// An address is added, confirmed by the code that was sent to it, and deleted; the page says when nobody is told.
+async fn an_address_for_alerts(browser: &Browser, bundle: &Bundle, words: &Words) {
+    const ADDRESS: &str = "dona@example.com";
+    browser.until("#nobody", words.nobody).await;
+    browser.click("[data-action=alert]").await;
+    browser.write("#new-alert [name=address]", ADDRESS).await;
+    sound(browser, "new address").await;
+    browser.click("#new-alert button.first").await;
+    browser.until("[data-alert] .state", words.unconfirmed).await;
+    browser.until("#nobody", words.nobody).await;
+    browser.until("#confirm label", ADDRESS).await;
+    sound(browser, "code").await;
+    // Each button that confirms says which address it confirms.
+    let unnamed =
+        "[...document.querySelectorAll('[data-alert] button')].filter(one => !one.ariaLabel.includes('@'))";
+    assert_eq!(browser.value(&format!("{unnamed}.length")).await, 0);
+    browser.write("#confirm [name=code]", &code_sent(bundle, ADDRESS).await).await;
+    browser.click("#confirm button.first").await;
+    browser.until("[aria-labelledby=alerts-title] .said", words.confirmed).await;
+    browser.until_gone("#nobody").await;
+    browser.click("[data-alert] [data-action^=drop]").await;
+    browser.until("#ask", ADDRESS).await;
+    browser.click("#ask [data-action=confirm]").await;
+    browser.until("[aria-labelledby=alerts-title] .said", words.address_deleted).await;
+    browser.until_gone("[data-alert]").await;
+    browser.until("#nobody", words.nobody).await;
+}
+
+/// The last code that an address was sent, as the stand-in for SES shows it.
+pub(super) async fn code_sent(bundle: &Bundle, address: &str) -> String {
+    let path = format!("/ses/emails?to={}", address.replace('@', "%40"));
+    let mut patience = Patience::default();
+    while patience.lasts().await {
+        let shown = Client::new(&bundle.networks.url()).request(Method::GET, &path, &[], "").await.json();
+        let texts = shown["emails"].as_array().unwrap().iter().filter_map(|mail| mail["text"].as_str());
+        let label = ["Código de confirmação: ", "Confirmation code: "];
+        let codes = texts.flat_map(|text| label.map(|label| Some(text.split_once(label)?.1))).flatten();
+        if let Some(rest) = codes.last() {
+            return rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        }
+    }
+    panic!("no code was sent to {address}");
 }
 
 /// What waited too long is dead: its owner looks at it and sends it again.
@@ -295,7 +353,7 @@ async fn a_keyboard_alone_ends_a_block_and_errors_take_the_focus() {
     }
     browser.press(&[enter_key]).await;
     let card = format!("#webhook-{}", webhook.id);
-    browser.until(&format!("{card} .said"), "Retidos enviados: 5.").await;
+    browser.until(&format!("{card} .said"), "Itens guardados enviados: 5.").await;
     browser.until(&format!("{card} .state"), "Ativo").await;
     assert_eq!(browser.value("document.activeElement.id").await, format!("webhook-{}-url", webhook.id));
 
@@ -313,4 +371,57 @@ async fn a_keyboard_alone_ends_a_block_and_errors_take_the_focus() {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;
     bundle.stop().await;
+}
+
+/// The guide's third chapter, by the words that it names and nothing else: `cargo e2e the_guide_alone -- --nocapture` says
+/// how long it took.
+#[tokio::test]
+async fn the_guide_alone_leads_from_a_block_to_the_delivery() {
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    bundle.receiver.set_behaviour("/guia", Behaviour::from(StatusCode::SERVICE_UNAVAILABLE));
+    let url = bundle.receiver.url("/guia");
+    let webhook =
+        bundle.webhook_with(&account, json!({"url": url, "items": ["message"], "threshold": 3})).await;
+    bundle.send_many(&account, "message", 60).await;
+    blocks::until_held(&bundle.client, &account, &webhook, "message", 60).await;
+    let link = super::link(&bundle, &account, &json!({})).await;
+    let guide = std::fs::read_to_string(carteiro_tests::workspace().join("docs/guia.md")).unwrap();
+    let guide = guide.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, chapter) = guide.split_once("## 3. Voltar a enviar").unwrap();
+
+    let begun = std::time::Instant::now();
+    browser.open_as_of(&bundle, ZONE, &link).await;
+    browser.until("#summary", "1 bloqueado").await;
+    browser.until("article .message", "Última falha: a URL respondeu com o status 503.").await;
+    println!("the block is read after {:.1} s", begun.elapsed().as_secs_f64());
+    // Whoever looks after the server has mended it.
+    bundle.receiver.set_behaviour("/guia", Behaviour::default());
+    press_named(&browser, &url).await;
+    for (name, said) in [
+        ("Testar", None),
+        ("Enviar teste", Some("O teste teve sucesso")),
+        ("Desbloquear", Some("Itens guardados enviados: 60.")),
+    ] {
+        assert!(chapter.contains(&format!("*{name}*")), "the guide names {name}");
+        press_named(&browser, name).await;
+        if let Some(said) = said {
+            browser.until("article .said", said).await;
+        }
+    }
+    browser.until("article .state", "Ativo").await;
+    println!("all is delivered after {:.1} s and 4 clicks", begun.elapsed().as_secs_f64());
+    assert!(chapter.contains("Itens guardados enviados: ") && chapter.contains("*Ativo*"));
+    assert_eq!(bundle.receiver.counts_by_webhook_id("/guia").len(), 61, "the test and the items");
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+/// Presses the only button that can be seen with a text.
+async fn press_named(browser: &Browser, name: &str) {
+    let found = format!("//button[normalize-space()='{name}']");
+    let button = browser.post("element", json!({"using": "xpath", "value": found})).await;
+    let id = button.as_object().unwrap().values().next().unwrap().as_str().unwrap();
+    browser.post(&format!("element/{id}/click"), json!({})).await;
 }

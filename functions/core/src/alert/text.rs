@@ -79,8 +79,10 @@ pub fn of_alert(raised: &Raised, language: Language, missed: usize, links: Links
         Language::Portuguese => portuguese(raised),
         Language::English => english(raised),
     };
-    let (open, left_out, stop) = match language {
+    let has_time = said.contains("(UTC)");
+    let (zone, open, left_out, stop) = match language {
         Language::Portuguese => (
+            "Os horários estão em UTC; o console mostra os da sua região.",
             "Abrir no console",
             match missed {
                 0 => String::new(),
@@ -90,6 +92,7 @@ pub fn of_alert(raised: &Raised, language: Language, missed: usize, links: Links
             "Para não receber mais alertas neste endereço",
         ),
         Language::English => (
+            "Times are in UTC; the console shows those of your time zone.",
             "Open in the console",
             match missed {
                 0 => String::new(),
@@ -99,7 +102,8 @@ pub fn of_alert(raised: &Raised, language: Language, missed: usize, links: Links
             "To get no more alerts at this address",
         ),
     };
-    let body = format!("{said}{left_out}\n\n{open}: {link}\n\n{stop}: {stop_link}");
+    let zone = if has_time { format!("\n\n{zone}") } else { String::new() };
+    let body = format!("{said}{zone}{left_out}\n\n{open}: {link}\n\n{stop}: {stop_link}");
     let subject = one_line(&format!("Carteiro: {subject}"), MAX_SUBJECT_CHARS);
     AlertText { subject, body, stop: Some(stop_link.to_owned()) }
 }
@@ -151,10 +155,10 @@ fn portuguese(raised: &Raised) -> (String, String) {
         ),
         AlertEvent::Blocked => (format!("envio bloqueado: {url}"), format!("{message}\n\nURL: {url}")),
         AlertEvent::Disabled => (
-            format!("webhook desativado: {url}"),
+            format!("webhook desabilitado: {url}"),
             format!(
-                "A URL respondeu com o status 410, que diz que ela não existe mais, e o webhook foi desativado. Os itens \
-                 ficam guardados até que a URL seja corrigida ou o webhook, ativado novamente.\n\nURL: {url}"
+                "A URL respondeu com o status 410, que diz que ela não existe mais, e o webhook foi desabilitado. Os \
+                 itens ficam guardados até que a URL seja corrigida ou o webhook seja habilitado de novo.\n\nURL: {url}"
             ),
         ),
         AlertEvent::Dead => {
@@ -264,7 +268,7 @@ mod tests {
                 "At 1000 it",
             ),
             ("webhook.blocked", webhook(), "bloqueado", "Está bloqueado.", "is blocked", "It is blocked."),
-            ("webhook.disabled", webhook(), "desativado", "status 410", "disabled", "status 410"),
+            ("webhook.disabled", webhook(), "desabilitado", "status 410", "disabled", "status 410"),
             (
                 "webhook.dead",
                 webhook(),
@@ -303,6 +307,22 @@ mod tests {
                     text.body
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_text_with_times_says_where_those_of_the_reader_are() {
+        let mut data = webhook();
+        data["message"] =
+            json!({"pt-BR": "Está bloqueado até 2026-11-30 16:00 (UTC).", "en": "Until 16:00 (UTC)."});
+        for (language, said) in [
+            (Language::Portuguese, "(UTC).\n\nURL: https://example.com/in\n\nOs horários estão em UTC; "),
+            (Language::English, "(UTC).\n\nURL: https://example.com/in\n\nTimes are in UTC; "),
+        ] {
+            let with = of_alert(&raised("webhook.blocked", &data), language, 0, LINKS);
+            assert!(with.body.contains(said), "{}", with.body);
+            let without = of_alert(&raised("webhook.dead", &data), language, 0, LINKS);
+            assert!(!without.body.contains("UTC"), "{}", without.body);
         }
     }
 

@@ -83,24 +83,36 @@ export function draw(node, values, build) {
   const drawn = JSON.stringify([language, values]);
   if (node.drawn === drawn) return;
   node.drawn = drawn;
-  const key = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const focused = node.contains(document.activeElement) ? document.activeElement : null;
   const open = new Set(Array.from(node.querySelectorAll("details[open] > [data-key]"), summary => summary.dataset.key));
   node.replaceChildren(...[build(t())].flat(2).filter(child => child !== null));
   for (const summary of node.querySelectorAll("summary[data-key]")) summary.parentNode.open = open.has(summary.dataset.key);
-  if (key) (node.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? node.closest("[data-home]")?.querySelector("[data-key=home]"))?.focus();
+  if (focused) regain(node, focused.dataset.key);
+}
+
+/* Gives back the focus of what was drawn anew, by its key; where it is gone, to what it was in. */
+function regain(node, key = "") {
+  const home = node.closest("[data-home]") ?? node;
+  (home.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? home.querySelector("[data-key=home]"))?.focus();
+}
+
+/* Hides a node, whose focus goes elsewhere, or shows it. */
+export function hide(node, hidden, home) {
+  if (hidden && node.contains(document.activeElement)) home.focus();
+  node.hidden = hidden;
 }
 
 /* Name and value pairs; each value is found by its name. */
 export const facts = pairs => el("dl", ...pairs.filter(Boolean).flatMap(([name, title, value]) =>
   [el("dt", title), el("dd", { "data-fact": name }, value)]));
 
-/* A button whose action runs once at a time, and keeps the focus while it does. */
-export function button(name, text, action, form = "button") {
+/* A button whose action runs once at a time, and keeps the focus while it does. Of several alike, `of` tells them apart. */
+export function button(name, text, action, form = "button", of = null) {
   const made = el(form, { "data-action": name, "data-key": name, onclick: async () => {
     if (made.getAttribute("aria-disabled") === "true") return;
     made.setAttribute("aria-disabled", "true");
     try { await action(made); } finally { made.removeAttribute("aria-disabled"); }
-  } }, text);
+  }, ...of ? { "aria-label": x => `${text(x)}: ${of()}` } : {} }, text);
   return made;
 }
 
@@ -117,6 +129,7 @@ export class Said {
   say(tell, isError = false, progress = null) {
     live(this.text, tell);
     this.more.replaceChildren();
+    this.isError = isError;
     this.root.classList.toggle("error", isError);
     this.bar.hidden = progress === null;
     if (progress) [this.bar.value, this.bar.max] = progress;
@@ -127,8 +140,16 @@ export class Said {
 export function ask(text, action) {
   const box = byId("ask");
   const back = document.activeElement;
+  const around = back.closest("[data-home]");
   return new Promise(done => {
-    const end = answer => { box.onclose = null; box.close(); back?.focus(); done(answer); };
+    const end = answer => {
+      box.onclose = null;
+      box.close();
+      /* Its place may have been drawn anew meanwhile. */
+      if (back.isConnected) back.focus();
+      else if (around) regain(around, back.dataset.key);
+      done(answer);
+    };
     box.replaceChildren(el("p", { id: "ask-text" }, text), el("div.group",
       el("button.danger", { "data-action": "confirm", onclick: () => end(true) }, action),
       el("button", { "data-action": "dismiss", autofocus: true, onclick: () => end(false) }, x => x.cancel)));
@@ -150,6 +171,12 @@ export function when(text) {
   const days = Math.round((midnight(at) - midnight(now)) / 864e5);
   const year = at.getFullYear() === now.getFullYear() ? undefined : "numeric";
   return t().when(t().day[days] ?? format(at, { day: "2-digit", month: "2-digit", year }), clock(at));
+}
+
+/* From when on: "a partir das 16:05", "a partir de amanhã às 01:00". */
+export function from(text) {
+  const at = new Date(text);
+  return midnight(at) - midnight(new Date()) === 0 ? t().from(clock(at)) : t().fromDay(when(text));
 }
 
 /* "3 h 40 min". */

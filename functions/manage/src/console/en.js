@@ -2,21 +2,21 @@
 const items = (n, text = n) => n === 1 ? "1 item" : `${text} items`;
 
 export default {
-  title: "Integrations → Webhook", languages: "Language", leave: "Sign out", enter: "Sign in", key: "Account key",
+  title: "Integrations → Webhook", leave: "Sign out", enter: "Sign in", key: "Account key",
   enterHint: "Open this page by the link that your system offers, or type your account's key. The key is not kept in the browser.",
   keyNeeded: "Type the key.", keyWrong: "Invalid key.", keyOfAdmin: "This is the admin key; use an account's.",
-  entering: "Signing in…", look: "Read only",
+  look: "Read only",
   link: {
     "session-ended": "The session has ended. Sign in again.", "link-used": "This link was used already. Ask for another one.",
     "signed-out": "You signed out.", "link-expired": "This link has expired. Ask for another one.", other: "This link is not valid. Ask for another one.",
   },
-  cancel: "Cancel", save: "Save", copy: "Copy", copied: "Copied.", more: "Show more", show: "Show", hide: "Hide",
+  cancel: "Cancel", save: "Save", copy: "Copy", copied: "Copied.", more: "Show more",
   loading: "Loading…", refreshed: at => `Refreshed at ${at}`, none: "This account has no webhooks yet.",
   noAnswer: "No answer from the server. The page tries again by itself.",
 
   /* Times */
   day: { "-1": "yesterday", 0: "today", 1: "tomorrow" }, when: (day, clock) => `${day} at ${clock}`, in: span => `in ${span}`,
-  moment: "less than 1 min", days: "d",
+  moment: "less than 1 min", days: "d", from: clock => `from ${clock}`, fromDay: when => `from ${when}`,
 
   /* Problems, by the last part of their type, and wrong fields */
   problem: {
@@ -81,8 +81,8 @@ export default {
   blocked: (type, since, until) => `Sending ${type} to this URL has been blocked since ${since}, until ${until}.`,
   failedTimes: n => `It failed ${n} times in a row.`, lastFailure: why => `Last failure: ${why}.`,
   discards: (n, text) => n === 0 ? "What comes during the block is discarded." : `What comes during the block is discarded: ${items(n, text)} so far.`,
-  heldUntil: (n, text, at) => n === 1 ? `1 item is held; it will be delivered from ${at}.` : `${text} items are held; they will be delivered, in order of arrival, from ${at}.`,
-  willHold: at => `What comes will be held and delivered from ${at}.`,
+  heldUntil: (n, text, from) => n === 1 ? `1 item is held; it will be delivered ${from}.` : `${text} items are held; they will be delivered, in order of arrival, ${from}.`,
+  willHold: from => `What comes will be held and delivered ${from}.`,
   othersGoOn: (types, n) => `Sending ${types} goes on.`,
   mendOrUnblock: "What to do: if the URL has changed, edit it; saving ends the block, and delivery begins again. If the same URL works again, unblock.",
   gone: "This webhook was disabled because the URL answered that it no longer exists (status 410). Nothing is sent.",
@@ -111,6 +111,7 @@ export default {
   heldFor: { retry: "waits for its next attempt", disabled: "webhook disabled", blocked: "waits for the end of the block", replay: "will be sent again" },
   died: { exhausted: "every attempt failed", retention_over: "it was kept as long as it may be", dead_letter: "the queue gave it up" },
   accepted: "Arrived", bytes: n => `${n} bytes`, cancelOne: "Discard", cancelAll: "Discard all", againAll: "Send all again",
+  againSpan: "Send those of a time span", spanFrom: "Arrived since (empty for all)", spanTo: "Arrived before (empty for all)",
   cancelAsk: (n, type) => `Discard what is held (${type}): ${n}? It cannot be undone.`, cancelOneAsk: "Discard this item? It cannot be undone.",
   cancelled: (n, more) => `${items(n)} discarded.${more ? " There are more: repeat it." : ""}`,
   sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingMany: (left, all) => `Sending held items: ${left} of ${all} left`, sentAll: n => `Held items sent: ${n}.`,
@@ -154,7 +155,7 @@ export default {
     failing: "failures reach 90 %", blocked: "sending is blocked", disabled: "a webhook is disabled (410)", dead: "items are not delivered",
     token: "a token ends or loses access", silence: "a page falls silent",
   },
-  alertState: { unconfirmed: "Waiting for confirmation", confirmed: "Confirmed" }, code: "Code received", confirm: "Confirm", resend: "Send another code",
+  alertState: { unconfirmed: "Waiting for confirmation", confirmed: "Confirmed" }, code: address => `Code that came to ${address}`, confirm: "Confirm", resend: "Send another code",
   alertAdded: "Address saved. Type the code that was sent.", confirmed: "Address confirmed.", resentCode: "Another code was sent.",
   alertRemoveAsk: address => `Delete the address ${address}?`, alertRemoved: "Address deleted.",
 };

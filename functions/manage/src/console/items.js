@@ -1,11 +1,42 @@
-/* What happened to a webhook's items: the last day in a plot, the attempt log, held and dead items. */
-import { Said, TYPES, ask, button, draw, el, facts, named, number, t, time, when, words } from "./dom.js";
+/* What is inside an open webhook: its types and settings, the last day in a plot, the attempt log, held and dead items. */
+import { TYPES, ask, button, draw, el, facts, hide, list, named, number, t, time, when, words } from "./dom.js";
 import { call, get, mayChange, webhookPath } from "./api.js";
+import { Part } from "./forms.js";
+import { typeState } from "./message.js";
 
 const SHOWN = 20;
 const STEP_MS = 1500;
 const pause = ms => new Promise(done => setTimeout(done, ms));
 const query = values => Object.entries(values).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join("");
+
+/* ---- What is inside an open webhook ---- */
+
+export function typeRow(webhook, type, status) {
+  const state = typeState(status, webhook);
+  const pairs = [
+    status.failures > 0 && ["failures", t().typeFacts.failures, `${number(status.failures)} / ${number(status.threshold)}`],
+    status.held > 0 && ["held", t().typeFacts.held, status.held_more ? t().moreThan(status.held) : number(status.held)],
+    status.dead > 0 && ["dead", t().typeFacts.dead, status.dead_more ? t().moreThan(status.dead) : number(status.dead)],
+    status.discarded > 0 && ["discarded", t().typeFacts.discarded, number(status.discarded)],
+    status.last_error && ["last-error", t().typeFacts.error, `${words(status.last_error.message)} (${when(status.last_error.at)})`],
+  ].filter(Boolean);
+  return el("li", { "data-type": type }, el("div.group", el("h3", named(t().type, type)), el(`span.state.${state}`, t().state[state])), pairs.length > 0 ? facts(pairs) : null);
+}
+
+export function settings(webhook) {
+  const x = t();
+  return facts([
+    ["sources", x.sources, webhook.sources ? list(webhook.sources) : x.everything],
+    ["headers", x.headers, Object.entries(webhook.headers ?? {}).map(one => one.join(": ")).join("; ") || x.nothing],
+    ["while", x.whileBlocked, named(x.while, webhook.while_blocked)],
+    webhook.threshold && ["threshold", x.threshold, number(webhook.threshold)],
+    webhook.block_seconds && ["block", x.blockMinutes, number(webhook.block_seconds / 60)],
+    ["log", x.log, named(x.logs, webhook.log)],
+    webhook.public_key && ["public-key", x.publicKey, webhook.public_key],
+    webhook.replaced_until && ["replaced", x.replaced, when(webhook.replaced_until)],
+    ["created", x.createdAt, time(webhook.created_at)],
+  ]);
+}
 
 /* ---- The plot ---- */
 
@@ -37,20 +68,21 @@ export function plot(hours) {
     el("figcaption.soft", ...kinds.map(([kind, name]) => el(`span.key.${kind}`, `${name}: ${number(total(kind))} `))));
 }
 
-/* What a URL answered, in its own words. */
-export function answered(text, headers) {
+/* What a URL answered, in its own words; its headers are folded. */
+export function answered(text, headers, key = "") {
   const rows = Object.entries(headers ?? {}).map(([name, value]) => [`header-${name}`, name, value]);
   return [
     text ? [el("p", x => x.answered), el("pre", { tabIndex: 0, "aria-label": x => x.answered }, text)] : [],
-    rows.length > 0 ? [el("p", x => x.answerHeaders), facts(rows)] : [],
+    rows.length > 0 ? el("details", el("summary", { "data-key": `headers-${key}` }, x => x.answerHeaders), facts(rows)) : [],
   ].flat();
 }
 
 /* ---- Lists ---- */
 
 /* A folded list of pages that are read on, with filters; it is read while it is open alone. */
-class Folded {
+class Folded extends Part {
   constructor(card, name, title, filters = []) {
+    super();
     Object.assign(this, { card, name, rows: null, next: null, drawn: 0 });
     this.filters = filters.map(([key, label, options]) => {
       const id = `${card.root.id}-${name}-${key}`;
@@ -59,12 +91,11 @@ class Folded {
       return { key, input, root: el("div", el("label", { htmlFor: id }, label), input) };
     });
     this.list = el("ul.types");
-    this.title = el("summary", title);
+    this.home = el("summary", { "data-key": "home" }, title);
     this.tools = el("div.group");
-    this.said = new Said();
     this.onward = button("more", x => x.more, () => this.read(this.next));
-    this.root = el("details", { "data-list": name }, this.title, this.filters.length > 0 ? el("div.filters", ...this.filters.map(one => one.root)) : null,
-      this.tools, this.said.root, this.list, this.onward);
+    this.root = el("details", { "data-list": name, "data-home": "" }, this.home, this.filters.length > 0 ? el("div.filters", ...this.filters.map(one => one.root)) : null,
+      this.tools, this.place, this.said.root, this.list, this.onward);
     this.onward.hidden = true;
     this.root.addEventListener("toggle", () => { if (this.root.open) this.read(); });
   }
@@ -82,7 +113,7 @@ class Folded {
       this.rows = cursor ? [...this.rows, ...page.data] : page.data;
       this.next = page.next;
     } catch (error) {
-      this.card.fail(error, this.said);
+      this.fail(error);
     }
     this.show();
   }
@@ -91,8 +122,8 @@ class Folded {
   refresh() { return this.rows?.length > SHOWN ? null : this.read(); }
 
   show() {
-    this.onward.hidden = !this.next;
-    this.tools.hidden = !this.rows?.length;
+    hide(this.onward, !this.next, this.home);
+    hide(this.tools, !this.rows?.length, this.home);
     draw(this.list, [this.rows, mayChange()], () => this.rows === null ? el("li.soft", t().loading)
       : this.rows.length === 0 ? el("li.soft", t().noRows[this.name]) : this.rows.map(row => this.row(row)));
   }
@@ -101,12 +132,12 @@ class Folded {
   async act(request, done) {
     try {
       const answer = await request();
-      this.said.say(done(answer));
+      this.say(done(answer));
       await this.card.load();
       await this.read();
       return answer;
     } catch (error) {
-      return this.card.fail(error, this.said);
+      return this.fail(error);
     }
   }
 
@@ -139,7 +170,7 @@ export class Log extends Folded {
     const next = one.next_at ? `, ${when(one.next_at)}` : "";
     return el("li", { "data-attempt": one.item }, el("p", time(one.at), `: ${why}`),
       el("p.soft", `${nameOf(one.type)}, ${t().attempt(one.attempt)}, ${number(one.latency_ms)} ms. ${named(t().became, one.became)}${next}.`),
-      el("details", el("summary", { "data-key": `look-${one.item}-${one.attempt}` }, t().details), facts([["item", t().item, one.item]]), ...answered(one.response_body, one.response_headers)),
+      el("details", el("summary", { "data-key": `look-${one.item}-${one.attempt}` }, t().details), facts([["item", t().item, one.item]]), ...answered(one.response_body, one.response_headers, `${one.item}-${one.attempt}`)),
       mayChange() && ["dead", "held"].includes(one.became) ? this.again(one.item) : null);
   }
 }
@@ -149,7 +180,8 @@ export class Waiting extends Folded {
   constructor(card, name) {
     super(card, name, x => name === "held" ? x.heldNow(card.countOf("held")) : x.deadNow(card.countOf("dead")), [ofType]);
     if (!mayChange()) return;
-    this.tools.append(button("all", name === "held" ? x => x.cancelAll : x => x.againAll, () => this.all()));
+    this.tools.append(...name === "held" ? [button("all", x => x.cancelAll, () => this.all())]
+      : [button("all", x => x.againAll, () => this.replay()), button("span", x => x.againSpan, () => this.span())]);
   }
 
   row(one) {
@@ -158,7 +190,7 @@ export class Waiting extends Folded {
       el("summary", { "data-key": `look-${one.id}` }, t().lookAt), text);
     const why = this.name === "held" ? named(t().heldFor, one.held_for) : named(t().died, one.cause);
     const held = this.name === "held";
-    return el("li", { "data-item": one.id }, el("p", `${nameOf(one.type)}: ${why}${one.due_at ? `, ${when(one.due_at)}` : ""}.`, " ", words(one.last_error?.message)),
+    return el("li", { "data-item": one.id }, el("p", `${nameOf(one.type)}: ${why}${one.due_at ? `, ${when(one.due_at)}` : ""}. ${one.last_error ? t().lastFailure(words(one.last_error.message)) : ""}`),
       el("p.soft", `${t().accepted} `, time(one.accepted_at), `, ${t().attempt(one.attempt)}, ${t().bytes(number(one.bytes))}, ${one.id}`),
       look, el("div.group", ...mayChange() ? [!held || one.held_for === "retry" ? this.again(one.id) : null, held ? button(`drop-${one.id}`, t().cancelOne, () => this.drop(one)) : null] : []));
   }
@@ -173,9 +205,9 @@ export class Waiting extends Folded {
         if (found) return found.item;
         cursor = page.next;
       } while (cursor);
-      this.said.say(x => x.againNot, true);
+      this.say(x => x.againNot, true);
     } catch (error) {
-      this.card.fail(error, this.said);
+      this.fail(error);
     }
     return "";
   }
@@ -185,12 +217,21 @@ export class Waiting extends Folded {
     await this.act(() => call("DELETE", webhookPath(this.card.id, `/held/${encodeURIComponent(one.id)}`)), answer => x => x.cancelled(answer?.dropped ?? 1, answer?.dropped_more));
   }
 
-  /* All of one type, or of each that has some. */
-  async all() {
+  /* The type that is asked for, or each that has some now: what the card shows may be older than the list. */
+  async types() {
+    try {
+      this.card.take(await get(webhookPath(this.card.id)));
+    } catch (error) {
+      this.fail(error);
+    }
     const status = this.card.webhook.status ?? {};
-    const types = Object.keys(status).filter(type => status[type][this.name] > 0 && ["", type].includes(this.value("type")));
+    return Object.keys(status).filter(type => status[type][this.name] > 0 && ["", type].includes(this.value("type")));
+  }
+
+  async all() {
+    const types = await this.types();
+    const { status } = this.card.webhook;
     if (types.length === 0) return;
-    if (this.name === "dead") return this.replay(types);
     const count = types.reduce((sum, type) => sum + status[type].held, 0);
     if (!await ask(x => x.cancelAsk(types.some(type => status[type].held_more) ? x.moreThan(count) : count, types.map(type => named(x.type, type)).join(", ")), x => x.cancelAll)) return;
     for (const type of types) {
@@ -198,20 +239,32 @@ export class Waiting extends Folded {
     }
   }
 
-  async replay(types) {
-    for (const type of types) {
+  span() {
+    this.open(`${this.card.root.id}-span`, {
+      groups: [[{ name: "from", kind: "datetime-local", label: x => x.spanFrom }, { name: "to", kind: "datetime-local", label: x => x.spanTo }]],
+      submit: x => x.again,
+      save: values => {
+        this.close();
+        const given = Object.entries(values).filter(([, value]) => value).map(([name, value]) => [name, new Date(value).toISOString()]);
+        return this.replay(Object.fromEntries(given));
+      },
+    });
+  }
+
+  async replay(span = {}) {
+    for (const type of await this.types()) {
       try {
-        let replay = await call("POST", webhookPath(this.card.id, "/replay"), { type });
+        let replay = await call("POST", webhookPath(this.card.id, "/replay"), { type, ...span });
         while (this.root.isConnected && replay.state !== "done") {
           const { taken, found, delivered, dead, dropped } = replay;
-          this.said.say(x => x.resending(number(delivered + dead + dropped), number(Math.max(taken, found))), false, [delivered + dead + dropped, Math.max(taken, found, 1)]);
+          this.say(x => x.resending(number(delivered + dead + dropped), number(Math.max(taken, found))), false, [delivered + dead + dropped, Math.max(taken, found, 1)]);
           await pause(STEP_MS);
           replay = await get(webhookPath(this.card.id, `/replay/${encodeURIComponent(replay.id)}`));
         }
         const { delivered, dead } = replay;
-        this.said.say(x => x.resent(number(delivered), dead), dead > 0);
+        this.say(x => x.resent(number(delivered), dead), dead > 0);
       } catch (error) {
-        this.card.fail(error, this.said);
+        this.fail(error);
       }
     }
     await this.card.load().catch(error => this.card.fail(error));
@@ -221,34 +274,37 @@ export class Waiting extends Folded {
 
 /* ---- A release ---- */
 
-/* How many are held, counted by their list where the status counts no further. */
+const MOST_COUNTED = 5000;
+
+/* How many are held, counted by their list where the status counts no further; and whether there are more still. */
 async function countHeld(card) {
   const status = Object.values(card.webhook.status ?? {});
-  if (!status.some(one => one.held_more)) return status.reduce((sum, one) => sum + one.held, 0);
+  if (!status.some(one => one.held_more)) return [status.reduce((sum, one) => sum + one.held, 0), false];
   let [count, cursor] = [0, null];
   do {
     const page = await get(webhookPath(card.id, `/held?limit=200${query({ cursor })}`));
     count += page.data.length;
     cursor = page.next;
-  } while (cursor && count < 5000);
-  return count;
+  } while (cursor && count < MOST_COUNTED);
+  return [count, cursor !== null];
 }
 
 /* Says how far the release of what was held is, until nothing is, a block begins again, or it has been watched enough. */
 export async function watchRelease(card, act) {
   /* What came since the last look is sent, too. */
   await card.load();
-  const all = await countHeld(card);
+  const [all, atLeast] = await countHeld(card);
+  const total = x => atLeast ? x.moreThan(number(all)) : number(all);
   if (!await act() || all === 0) return;
   for (let step = 0; step < 300 && card.root.isConnected; step += 1) {
     const status = Object.values(card.webhook.status ?? {});
     const held = status.reduce((sum, one) => sum + one.held, 0);
     const many = status.some(one => one.held_more);
-    if (held === 0) return card.say(x => x.sentAll(number(all)));
+    if (held === 0) return card.say(x => x.sentAll(total(x)));
     if (step > 0 && (!card.webhook.enabled || status.some(one => one.blocked_until))) return card.say(x => x.stoppedAgain, true);
     const done = Math.max(0, all - held);
-    if (many) card.say(x => x.sendingMany(x.moreThan(number(held)), number(all)), false, [0, all]);
-    else card.say(x => x.sending(number(done), number(all)), false, [done, all]);
+    if (many) card.say(x => x.sendingMany(x.moreThan(number(held)), total(x)), false, [0, all]);
+    else card.say(x => x.sending(number(done), total(x)), false, [done, all]);
     await pause(STEP_MS);
     await card.load().catch(error => { if (error.status !== 0) throw error; });
   }

@@ -3,7 +3,7 @@
  * Times are the reader's. Everything comes from codes and values of the API's answer, not from its own sentence, which
  * is in UTC.
  */
-import { clock, list, named, number, t, until, when, words } from "./dom.js";
+import { from, list, named, number, t, until, when, words } from "./dom.js";
 
 /* The worst first; webhooks are listed by it. */
 export const STATES = ["blocked", "failing", "disabled", "open"];
@@ -47,8 +47,8 @@ function ofBlock(type, status, webhook) {
   ];
   const discards = (status.while_blocked ?? webhook.while_blocked) === "discard";
   if (discards) said.push(t().discards(status.discarded ?? 0, number(status.discarded ?? 0)));
-  if (status.held > 0) said.push(t().heldUntil(status.held, heldOf(status), clock(new Date(status.blocked_until))));
-  else if (!discards) said.push(t().willHold(clock(new Date(status.blocked_until))));
+  if (status.held > 0) said.push(t().heldUntil(status.held, heldOf(status), from(status.blocked_until)));
+  else if (!discards) said.push(t().willHold(from(status.blocked_until)));
   return said.filter(Boolean).join(" ");
 }
 

@@ -1,21 +1,13 @@
-/* The account's pages: their tokens, collections and freshness; connect, renew, check, delete. */
-import { button, draw, duration, el, facts, named, t, time, when, words } from "./dom.js";
+/* The account's pages: their tokens, collections and freshness; connect, change, renew, check, delete. */
+import { button, draw, duration, el, facts, named, relabel, t, time, when, words } from "./dom.js";
 import { call, get, listAll, mayChange, pagePath } from "./api.js";
-import { Part, choices } from "./forms.js";
+import { Part } from "./forms.js";
 
-const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", youtube: "YouTube", googleplay: "Google Play", linkedin: "LinkedIn" };
+const forms = () => import("./all_forms.js");
+
+export const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", youtube: "YouTube", googleplay: "Google Play", linkedin: "LinkedIn" };
 /* How a token's state looks: as the state of a type does. */
 const LOOKS = { ok: "open", expiring: "failing", expired: "blocked", revoked: "blocked", narrowed: "failing", unknown: "disabled" };
-
-const given = (values, keep = () => true) => Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== "" && keep(name))
-  .map(([name, value]) => [name, name === "expires_at" ? new Date(value).toISOString() : value]));
-
-const tokenFields = (network, login) => [
-  { name: "access_token", kind: "password", label: x => x.token, hint: x => x.tokenHint, needed: true },
-  { name: "refresh_token", kind: "password", label: x => x.refreshToken },
-  { name: "expires_at", kind: "datetime-local", label: x => x.endsOn },
-  (!network || network === "instagram") && { name: "login", kind: "select", label: x => `Instagram: ${x.loginBy}`, options: choices(x => x.login), value: login ?? "" },
-];
 
 class Row extends Part {
   constructor(page, all) {
@@ -28,8 +20,9 @@ class Row extends Part {
     this.fresh = el("div");
     this.details = el("details", el("summary", { "data-key": "home" }, x => x.details), this.facts, el("h4", x => x.freshness), this.fresh);
     this.details.addEventListener("toggle", () => { if (this.details.open) this.load().catch(error => this.fail(error)); });
-    this.home = button("renew", x => x.renew, () => this.renew());
-    this.buttons = el("div.group", button("check", x => x.check, () => this.check()), this.home, button("remove", x => x.remove, () => this.remove(), "button.danger"));
+    const act = (name, action, form) => button(name, x => x[name], action, form, () => this.page.name);
+    this.home = act("renew", () => this.renew());
+    this.buttons = el("div.group", act("check", () => this.check()), this.home, act("edit", () => this.edit()), act("remove", () => this.remove(), "button.danger"));
     this.root.append(this.head, this.message, this.details, mayChange() ? this.buttons : "", this.said.root, this.place);
   }
 
@@ -51,6 +44,7 @@ class Row extends Part {
     const { token, last_tick: last, silence } = page;
     draw(this.head, [page.name, page.network, token.state], x => [el("h3", page.name), el("span.soft", named(NETWORKS, page.network)),
       el(`span.state.${LOOKS[token.state] ?? "disabled"}`, named(x.tokenState, token.state))]);
+    relabel(this.buttons);
     const told = [["token", words(token.message)], ["operator", words(last?.message)], ["silence", silence ? t().silence(when(silence.since), silence.usual_hours) : ""]];
     const tone = LOOKS[token.state] === "disabled" ? "idle" : "bad";
     draw(this.message, [told, tone], () => told.filter(([, text]) => text).map(([name, text]) => el(`p.message.${name === "token" ? tone : "bad"}`, { "data-fact": name }, text)));
@@ -81,21 +75,20 @@ class Row extends Part {
     this.say(x => x.checked);
   }
 
-  renew() {
-    const { network, login } = this.page;
-    this.open(`renew-${this.page.id}`, {
-      groups: [tokenFields(network, login)], submit: x => x.renew,
-      save: async values => {
-        this.turn += 1;
-        const patch = given(values, name => name !== "login");
-        if ((values.login ?? "") !== (login ?? "")) patch.login = values.login || null;
-        const page = await call("PATCH", pagePath(this.page.id), patch);
-        this.turn += 1;
-        this.take(page);
-        this.close();
-        this.say(x => x.renewed);
-      },
+  renew() { return this.change("renewForm", x => x.renewed); }
+
+  edit() { return this.change("pageForm", x => x.saved); }
+
+  async change(form, done) {
+    const made = (await forms())[form](this.page, async patch => {
+      this.turn += 1;
+      const page = await call("PATCH", pagePath(this.page.id), patch);
+      this.turn += 1;
+      this.take(page);
+      this.close();
+      this.say(done);
     });
+    this.open(`${form}-${this.page.id}`, made);
   }
 
   async remove() {
@@ -150,20 +143,11 @@ export class Pages extends Part {
     for (const row of this.rows.values()) if (row.details.open) await row.load().catch(error => { if (error.status !== 404) throw error; });
   }
 
-  connect() {
-    this.open("new-page", {
-      groups: [[
-        { name: "network", kind: "select", label: x => x.network, options: Object.entries(NETWORKS).map(([id, name]) => [id, () => name]), value: "facebook" },
-        { name: "network_id", label: x => x.networkId, needed: true }, { name: "name", label: x => x.pageName, needed: true }, ...tokenFields(),
-        { name: "delivery", kind: "select", label: x => x.delivery, options: choices(x => x.way), value: "by_kind" },
-        { name: "ad_account", label: x => x.adAccount },
-      ]],
-      submit: x => x.connect,
-      save: async values => {
-        this.put(await call("POST", "pages", given(values, name => name !== "login" || values.network === "instagram")));
-        this.close();
-        this.say(x => x.connected);
-      },
-    });
+  async connect() {
+    this.open("new-page", (await forms()).pageForm(null, async page => {
+      this.put(await call("POST", "pages", page));
+      this.close();
+      this.say(x => x.connected);
+    }));
   }
 }

@@ -2,21 +2,21 @@
 const items = (n, text = n) => n === 1 ? "1 item" : `${text} itens`;
 
 export default {
-  title: "Integrações → Webhook", languages: "Idioma", leave: "Sair", enter: "Entrar", key: "Chave da conta",
+  title: "Integrações → Webhook", leave: "Sair", enter: "Entrar", key: "Chave da conta",
   enterHint: "Abra esta página pelo link que o seu sistema oferece ou digite a chave da sua conta. A chave não fica guardada no navegador.",
   keyNeeded: "Digite a chave.", keyWrong: "Chave inválida.", keyOfAdmin: "Esta é a chave de administração; use a chave de uma conta.",
-  entering: "Entrando…", look: "Somente leitura",
+  look: "Somente leitura",
   link: {
     "session-ended": "A sessão terminou. Entre novamente.", "link-used": "Este link já foi usado. Peça outro.",
     "signed-out": "Você saiu.", "link-expired": "Este link venceu. Peça outro.", other: "Este link não é válido. Peça outro.",
   },
-  cancel: "Cancelar", save: "Salvar", copy: "Copiar", copied: "Copiado.", more: "Mostrar mais", show: "Mostrar", hide: "Ocultar",
+  cancel: "Cancelar", save: "Salvar", copy: "Copiar", copied: "Copiado.", more: "Mostrar mais",
   loading: "Carregando…", refreshed: at => `Atualizado às ${at}`, none: "Esta conta ainda não tem webhooks.",
   noAnswer: "Sem resposta do servidor. A página tenta de novo sozinha.",
 
   /* Times */
-  day: { "-1": "ontem", 0: "hoje", 1: "amanhã" }, when: (day, clock) => `${day} às ${clock}`, in: span => `em ${span}`,
-  moment: "menos de 1 min", days: "d",
+  day: { "-1": "ontem", 0: "hoje", 1: "amanhã" }, when: (day, clock) => `${day} às ${clock}`, in: span => `daqui a ${span}`,
+  moment: "menos de 1 min", days: "d", from: clock => `a partir das ${clock}`, fromDay: when => `a partir de ${when}`,
 
   /* Problems, by the last part of their type, and wrong fields */
   problem: {
@@ -84,10 +84,10 @@ export default {
   blocked: (type, since, until) => `O envio de ${type} para esta URL está bloqueado desde ${since}, até ${until}.`,
   failedTimes: n => `Ela falhou ${n} vezes seguidas.`, lastFailure: why => `Última falha: ${why}.`,
   discards: (n, text) => n === 0 ? "O que chega durante o bloqueio é descartado." : `O que chega durante o bloqueio é descartado: ${items(n, text)} até agora.`,
-  heldUntil: (n, text, at) => n === 1 ? `1 item guardado; será entregue a partir das ${at}.` : `${text} itens guardados; serão entregues, em ordem de chegada, a partir das ${at}.`,
-  willHold: at => `O que chegar será guardado e entregue a partir das ${at}.`,
+  heldUntil: (n, text, from) => n === 1 ? `1 item guardado; será entregue ${from}.` : `${text} itens guardados; serão entregues, em ordem de chegada, ${from}.`,
+  willHold: from => `O que chegar será guardado e entregue ${from}.`,
   othersGoOn: types => `O envio de ${types} continua.`,
-  mendOrUnblock: "O que fazer: se a URL mudou, edite-a; ao salvar, o bloqueio termina e a entrega recomeça. Se a mesma URL já voltou a funcionar, desbloqueie.",
+  mendOrUnblock: "O que fazer: se a URL mudou, edite‑a; ao salvar, o bloqueio termina e a entrega recomeça. Se a mesma URL já voltou a funcionar, desbloqueie.",
   gone: "Este webhook foi desabilitado porque a URL respondeu que não existe mais (status 410). Nada é enviado.",
   disabledByOwner: "Este webhook foi desabilitado por quem cuida dele. Nada é enviado.",
   heldUntilEnabled: (n, text) => n === 0 ? "O que chegar será guardado." : n === 1 ? "1 item guardado; será entregue quando o webhook for habilitado." : `${text} itens guardados; serão entregues, em ordem de chegada, quando o webhook for habilitado.`,
@@ -114,9 +114,10 @@ export default {
   heldFor: { retry: "aguarda nova tentativa", disabled: "webhook desabilitado", blocked: "aguarda o fim do bloqueio", replay: "será enviado de novo" },
   died: { exhausted: "todas as tentativas falharam", retention_over: "o tempo de guarda terminou", dead_letter: "a fila desistiu dele" },
   accepted: "Chegou", bytes: n => `${n} bytes`, cancelOne: "Descartar", cancelAll: "Descartar todos", againAll: "Enviar todos de novo",
+  againSpan: "Enviar os de um período", spanFrom: "Chegados desde (em branco, todos)", spanTo: "Chegados antes de (em branco, todos)",
   cancelAsk: (n, type) => `Descartar o que está guardado (${type}): ${n}? Isto não pode ser desfeito.`, cancelOneAsk: "Descartar este item? Isto não pode ser desfeito.",
   cancelled: (n, more) => `${items(n)} descartado${n === 1 ? "" : "s"}.${more ? " Ainda há mais: repita." : ""}`,
-  sending: (done, all) => `Enviando retidos: ${done} de ${all}`, sendingMany: (left, all) => `Enviando retidos: faltam ${left} de ${all}`, sentAll: n => `Retidos enviados: ${n}.`,
+  sending: (done, all) => `Enviando itens guardados: ${done} de ${all}`, sendingMany: (left, all) => `Enviando itens guardados: faltam ${left} de ${all}`, sentAll: n => `Itens guardados enviados: ${n}.`,
   stoppedAgain: "O envio parou de novo. Veja acima o motivo e o que fazer.",
   resending: (done, all) => `Enviando de novo: ${done} de ${all}`,
   resent: (delivered, dead) => `Enviados de novo: ${delivered} entregues${dead > 0 ? `, ${dead} falharam outra vez` : ""}.`,
@@ -157,7 +158,7 @@ export default {
     failing: "as falhas seguidas chegam a 90% do limite", blocked: "um envio é bloqueado", disabled: "a URL diz que não existe mais, e o webhook é desabilitado", dead: "itens não são entregues",
     token: "um token vence ou perde o acesso", silence: "uma página fica muito tempo sem novidades",
   },
-  alertState: { unconfirmed: "Aguardando confirmação", confirmed: "Confirmado" }, code: "Código recebido", confirm: "Confirmar", resend: "Enviar outro código",
+  alertState: { unconfirmed: "Aguardando confirmação", confirmed: "Confirmado" }, code: address => `Código que chegou a ${address}`, confirm: "Confirmar", resend: "Enviar outro código",
   alertAdded: "Endereço salvo. Digite o código que enviamos.", confirmed: "Endereço confirmado.", resentCode: "Outro código foi enviado.",
   alertRemoveAsk: address => `Excluir o endereço ${address}?`, alertRemoved: "Endereço excluído.",
 };

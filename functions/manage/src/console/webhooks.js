@@ -1,12 +1,12 @@
 /* The account's webhooks: trouble first, the healthy folded, each with all that can be done to it. */
-import { button, byId, draw, el, facts, list, named, number, relabel, t, time, when, words } from "./dom.js";
+import { button, byId, draw, el, hide, number, relabel, t, when, words } from "./dom.js";
 import { call, get, listAll, mayChange, webhookPath } from "./api.js";
 import { Part } from "./forms.js";
-import { STATES, counted, messageOf, shortMessage, stateOf, typeState, waiting } from "./message.js";
+import { STATES, counted, messageOf, shortMessage, stateOf } from "./message.js";
 
 /* What not every visit needs is loaded when it is first needed. */
 const items = () => import("./items.js");
-const forms = () => import("./webhook_forms.js");
+const forms = () => import("./all_forms.js");
 
 const AT_ONCE = 4;
 /* Up to how many healthy webhooks are listed without being asked for. */
@@ -42,8 +42,8 @@ class Card extends Part {
     if (open) await this.load().catch(error => this.fail(error));
   }
 
-  build({ Log, Waiting, plot }) {
-    this.plot = plot;
+  build({ Log, Waiting, plot, settings, typeRow }) {
+    this.inside = { plot, settings, typeRow };
     this.types = el("div");
     this.day = el("div");
     this.settings = el("div");
@@ -57,10 +57,12 @@ class Card extends Part {
     this.body.append(this.buttons, this.types, this.day, ...this.lists.map(one => one.root), el("details", el("summary", x => x.settings), this.settings));
   }
 
-  /* An answer without states keeps those that are shown. */
+  /* An answer without states keeps those that are shown. What went well is said no longer once it goes worse. */
   take(webhook) {
+    const before = STATES.indexOf(this.state);
     const status = webhook.status ?? (webhook.revision === this.webhook.revision ? this.webhook.status : undefined);
     this.webhook = { ...this.webhook, ...webhook, status };
+    if (STATES.indexOf(this.state) < before && !this.said.isError) this.say();
     this.show();
   }
 
@@ -78,9 +80,9 @@ class Card extends Part {
     draw(this.message, [message, mayChange()], () => message ? el(`div.message.${message.tone}`, ...message.texts.map(text => el("p", text)),
       mayChange() && message.ways.length > 0 ? el("div.group", ...message.ways.map(way => this.way(way))) : null) : []);
     if (!this.types) return;
-    draw(this.types, webhook.status ?? null, () => webhook.status ? el("ul.types", ...Object.entries(webhook.status).map(one => this.typeRow(...one))) : el("p.soft", t().loading));
-    draw(this.day, this.activity, () => this.activity ? [el("h3", t().lastDay), this.plot(this.activity)] : []);
-    draw(this.settings, webhook, () => facts(this.settingsFacts()));
+    draw(this.types, webhook.status ?? null, () => webhook.status ? el("ul.types", ...Object.entries(webhook.status).map(one => this.inside.typeRow(webhook, ...one))) : el("p.soft", t().loading));
+    draw(this.day, this.activity, () => this.activity ? [el("h3", t().lastDay), this.inside.plot(this.activity)] : []);
+    draw(this.settings, webhook, () => this.inside.settings(webhook));
     for (const one of this.lists) one.show();
     relabel(this.body);
   }
@@ -88,34 +90,6 @@ class Card extends Part {
   way(way) {
     if (way === "mend") return button("mend", x => x.mend, () => this.openForm(true));
     return button(way, x => x[way], () => this.release(way), "button.first");
-  }
-
-  typeRow(type, status) {
-    const state = typeState(status, this.webhook);
-    const pairs = [
-      status.failures > 0 && ["failures", t().typeFacts.failures, `${number(status.failures)} / ${number(status.threshold)}`],
-      status.held > 0 && ["held", t().typeFacts.held, status.held_more ? t().moreThan(status.held) : number(status.held)],
-      status.dead > 0 && ["dead", t().typeFacts.dead, status.dead_more ? t().moreThan(status.dead) : number(status.dead)],
-      status.discarded > 0 && ["discarded", t().typeFacts.discarded, number(status.discarded)],
-      status.last_error && ["last-error", t().typeFacts.error, `${words(status.last_error.message)} (${when(status.last_error.at)})`],
-    ].filter(Boolean);
-    return el("li", { "data-type": type }, el("div.group", el("h3", named(t().type, type)), el(`span.state.${state}`, t().state[state])), pairs.length > 0 ? facts(pairs) : null);
-  }
-
-  settingsFacts() {
-    const { webhook } = this;
-    const x = t();
-    return [
-      ["sources", x.sources, webhook.sources ? list(webhook.sources) : x.everything],
-      ["headers", x.headers, Object.entries(webhook.headers ?? {}).map(one => one.join(": ")).join("; ") || x.nothing],
-      ["while", x.whileBlocked, named(x.while, webhook.while_blocked)],
-      webhook.threshold && ["threshold", x.threshold, number(webhook.threshold)],
-      webhook.block_seconds && ["block", x.blockMinutes, number(webhook.block_seconds / 60)],
-      ["log", x.log, named(x.logs, webhook.log)],
-      webhook.public_key && ["public-key", x.publicKey, webhook.public_key],
-      webhook.replaced_until && ["replaced", x.replaced, when(webhook.replaced_until)],
-      ["created", x.createdAt, time(webhook.created_at)],
-    ];
   }
 
   async load() {
@@ -305,9 +279,12 @@ export class Webhooks extends Part {
     this.found.textContent = seeks ? t().found(shown.length) : "";
     const well = seeks ? [] : shown.filter(card => card.rank === STATES.length - 1);
     const folds = well.length > HEALTHY;
+    const focused = document.activeElement;
     place(this.list, shown.filter(card => !well.includes(card)));
     place(this.others, folds && !this.showsHealthy ? well.filter(card => card.isOpen) : well);
-    this.healthy.hidden = !folds;
+    /* What is moved loses the focus. */
+    if (focused !== document.activeElement && focused.isConnected) focused.focus();
+    hide(this.healthy, !folds, this.home);
     this.healthy.setAttribute("aria-expanded", `${this.showsHealthy}`);
     this.healthy.textContent = t().healthy(well.length);
     this.none.hidden = !this.isRead || cards.length > 0;

@@ -30,6 +30,8 @@ pub(crate) struct Environment {
     child: Child,
     api: RuntimeApi,
     initialised: bool,
+    /// How far its clock is ahead of the platform's, or behind it.
+    clock_ahead_ms: i64,
 }
 
 /// One invocation that waits for an environment.
@@ -63,7 +65,8 @@ impl Environment {
     /// Starts the function's binary. It is initialised within the first invocation's wait.
     pub(crate) async fn start(function: &Function, platform: &Platform) -> std::io::Result<Self> {
         let api = RuntimeApi::start().await?;
-        let binary = platform.functions.join(&function.binary);
+        let copy = platform.disturbances.copy(&function.name);
+        let binary = copy.functions.as_ref().unwrap_or(&platform.functions).join(&function.binary);
         let mut command = Command::new(binary);
         command
             .env_clear()
@@ -79,7 +82,7 @@ impl Environment {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(copy_lines(stderr, platform.logs.clone(), function.name.clone()));
         }
-        Ok(Self { child, api, initialised: false })
+        Ok(Self { child, api, initialised: false, clock_ahead_ms: copy.clock_ahead_ms })
     }
 
     /// Its process's id, while it runs.
@@ -101,13 +104,14 @@ impl Environment {
             Err(Some(error)) => return Ran::Spent(Invocation::failed(work, error)),
         };
         let timeout_ms = u64::try_from(function.timeout.as_millis()).unwrap_or(u64::MAX);
+        let its_time_ms = platform.clock.now_ms().saturating_add_signed(self.clock_ahead_ms);
         let finished = self.api.expect(&work.request_id);
         let event = Event {
             request_id: work.request_id.clone(),
             function_arn: function.arn(),
             trace_id: work.trace_id.clone(),
             // Functions take the platform's time from this less their timeout.
-            deadline_ms: platform.clock.now_ms().saturating_add(timeout_ms),
+            deadline_ms: its_time_ms.saturating_add(timeout_ms),
             payload: work.payload.clone(),
         };
         if poll.send(event).is_err() {

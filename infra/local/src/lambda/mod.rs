@@ -22,6 +22,7 @@ use carteiro_clock::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::disturbance::Disturbances;
 use crate::log_sink::OpenSink;
 use crate::template::{Function, Template};
 use crate::usage::Usage;
@@ -44,6 +45,7 @@ pub(crate) struct Platform {
     /// The folder of the binaries.
     pub(crate) functions: PathBuf,
     pub(crate) logs: OpenSink,
+    pub(crate) disturbances: Disturbances,
     /// Base URLs.
     pub(crate) dynamodb: String,
     pub(crate) sqs: String,
@@ -153,6 +155,11 @@ impl Lambda {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.inner.platform.clock
+    }
+
+    /// What may go wrong with batches and copies.
+    pub(crate) fn disturbances(&self) -> &Disturbances {
+        &self.inner.platform.disturbances
     }
 
     /// Where invocations and answers are counted.

@@ -104,7 +104,7 @@ async fn calls_can_be_counted_and_delayed() {
     let counted = Arc::clone(&calls);
     running.stack.intercept_dynamodb(Some(Arc::new(move |_: DynamodbCall<'_>| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Verdict { delay: Duration::from_secs(3600), fate: Fate::Proceed }
+        Verdict { delay: Duration::from_secs(3600), ..Verdict::default() }
     })));
     let clock = running.stack.clock().clone();
     let waiting = tokio::spawn({

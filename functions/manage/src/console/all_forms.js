@@ -1,6 +1,7 @@
-/* The forms of a webhook: create and edit, test, rotate; and an example of each item type. */
-import { TYPES, el } from "./dom.js";
+/* The forms of webhooks, pages and alerts, and an example of each item type. */
+import { TYPES, el, languageNow, t } from "./dom.js";
 import { Wrong, choices, lines } from "./forms.js";
+import { NETWORKS } from "./pages.js";
 
 const collected = (type, kind, rest) => ({
   id: "item_542b257778c2137b0ea97a6e6305f6fc", network: "facebook", page: "page_3c9e1f5a7b2d4c6e8f0a1b3c5d7e9f12", type, kind, action: "created",
@@ -43,16 +44,18 @@ function settingsOf(values, before) {
 /* `send` gets what is new alone, so that what somebody else changed meanwhile stays. */
 export function webhookForm(webhook, send, enable = false) {
   const known = webhook ?? { items: [], headers: {}, enabled: true };
+  const items = { name: "items", kind: "checks", label: x => x.types, value: known.items, needed: true, options: choices(x => x.about).map(([type]) => [type, x => `${x.type[type]}: ${x.about[type]}`]),
+    extra: type => [el("details.example", el("summary", { "aria-label": x => `${x.example}: ${x.type[type]}` }, x => x.example), el("pre", { tabIndex: 0, "aria-label": x => x.type[type] }, example(type)))] };
   return {
     groups: [
       [
         { name: "url", kind: "url", label: x => x.url, hint: x => x.urlHint, value: known.url ?? "", needed: true },
         { name: "description", label: x => x.description, value: known.description ?? "" },
-        { name: "items", kind: "checks", label: x => x.types, value: known.items, needed: true, options: choices(x => x.about).map(([type]) => [type, x => `${x.type[type]}: ${x.about[type]}`]),
-          extra: type => [el("details.example", el("summary", { "aria-label": x => `${x.example}: ${x.type[type]}` }, x => x.example), el("pre", { tabIndex: 0, "aria-label": x => x.type[type] }, example(type)))] },
-        webhook && { name: "enabled", kind: "checkbox", label: x => x.enabledBox, value: known.enabled || enable },
+        /* Of one that exists, the URL is what mostly changes: it and *Save* are on one screen of a phone. */
+        webhook ? { name: "enabled", kind: "checkbox", label: x => x.enabledBox, value: known.enabled || enable } : items,
       ],
       [
+        webhook && items,
         { name: "sources", kind: "area", label: x => x.sources, hint: x => x.sourcesHint, value: (known.sources ?? []).join("\n") },
         { name: "headers", kind: "area", label: x => x.headers, hint: x => x.headersHint, value: Object.entries(known.headers ?? {}).map(one => one.join(": ")).join("\n") },
         { name: "while_blocked", kind: "select", label: x => x.whileBlocked, options: choices(x => x.while), value: known.while_blocked ?? "hold" },
@@ -108,4 +111,59 @@ export const rotateForm = (webhook, send) => ({
   ]],
   submit: x => x.rotate,
   save: ({ overlap_seconds: seconds, key_pair: pair, secret }) => send({ overlap_seconds: Number(seconds), ...pair ? { key_pair: true } : {}, ...secret ? { secret } : {} }),
+});
+
+/* ---- Pages ---- */
+
+/* What is filled in of a page's form, as the API takes it. */
+const given = (values, keep = () => true) => Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== "" && keep(name))
+  .map(([name, value]) => [name, name === "expires_at" ? new Date(value).toISOString() : value]));
+
+const tokenFields = (network, login) => [
+  { name: "access_token", kind: "password", label: x => x.token, hint: x => x.tokenHint, needed: true },
+  { name: "refresh_token", kind: "password", label: x => x.refreshToken },
+  { name: "expires_at", kind: "datetime-local", label: x => x.endsOn },
+  (!network || network === "instagram") && { name: "login", kind: "select", label: x => `Instagram: ${x.loginBy}`, options: choices(x => x.login), value: login ?? "" },
+];
+
+/* Connects a page, or changes what may change of one. */
+export const pageForm = (page, send) => ({
+  groups: [[
+    ...page ? [] : [
+      { name: "network", kind: "select", label: x => x.network, options: Object.entries(NETWORKS).map(([id, name]) => [id, () => name]), value: "facebook" },
+      { name: "network_id", label: x => x.networkId, needed: true },
+    ],
+    { name: "name", label: x => x.pageName, needed: true, value: page?.name ?? "" }, ...page ? [] : tokenFields(),
+    { name: "delivery", kind: "select", label: x => x.delivery, options: choices(x => x.way), value: page?.delivery ?? "by_kind" },
+    (!page || page.ad_account) && { name: "ad_account", label: x => x.adAccount, value: page?.ad_account ?? "" },
+  ]],
+  submit: page ? x => x.save : x => x.connect,
+  save: values => page ? send(Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== (page[name] ?? "")).map(([name, value]) => [name, value || null])))
+    : send(given(values, name => name !== "login" || values.network === "instagram")),
+});
+
+export const renewForm = ({ network, login }, send) => ({
+  groups: [tokenFields(network, login)], submit: x => x.renew,
+  save: values => {
+    const patch = given(values, name => name !== "login");
+    if ((values.login ?? "") !== (login ?? "")) patch.login = values.login || null;
+    return send(patch);
+  },
+});
+
+/* ---- Alerts ---- */
+
+export const alertForm = save => ({
+  hint: x => x.alertHint,
+  groups: [[
+    { name: "kind", kind: "select", label: x => x.alertKind, options: choices(x => x.alertKinds), value: "email" },
+    { name: "address", label: x => x.address, needed: true },
+    { name: "language", kind: "select", label: x => x.alertLanguage, options: choices(x => x.alertLanguages), value: languageNow() },
+    { name: "events", kind: "checks", label: x => x.events, options: choices(x => x.event), value: Object.keys(t().event), needed: true },
+  ]],
+  submit: x => x.save, save,
+});
+
+export const codeForm = (address, save) => ({
+  groups: [[{ name: "code", label: x => x.code(address), needed: true }]], submit: x => `${x.confirm} ${address}`, save,
 });
