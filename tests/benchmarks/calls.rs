@@ -62,10 +62,8 @@ fn in_whole(metered: Metered) -> BTreeMap<String, (u64, f64)> {
 }
 
 fn with_polls(mut counted: Counted, queue: &str, polled: Polled) -> Counted {
-    #[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
     let units = polled.receives as f64;
     counted.calls.insert(format!("ReceiveMessage {queue}"), (polled.batches, units));
-    #[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
     let units = polled.batches as f64;
     counted.calls.insert(format!("DeleteMessageBatch {queue}"), (polled.batches, units));
     counted
@@ -114,7 +112,6 @@ async fn delivered(bundle: &Bundle, batch: i32) -> Counted {
 
 /// What one more page adds to a tick that finds nothing new: the difference of two numbers of pages, by which what a
 /// tick does for itself falls out. What its share of a message costs is computed, 25 pages a message.
-#[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
 async fn a_page_of_which_nothing_is_new(bundle: &Bundle) -> Counted {
     let account = bundle.account().await;
     let (mut connected, mut ticks) = (0, Vec::new());
@@ -187,13 +184,14 @@ async fn count() -> BTreeMap<String, Counted> {
     let account = bundle.account().await;
     bundle.webhook(&account, "/y", &["event"]).await;
     let with_key = taken_singly(&bundle, &account, true).await;
-    delivered(&bundle, batches::full()).await;
+    let full_of_single = delivered(&bundle, batches::full()).await;
     let page = a_page_of_which_nothing_is_new(&bundle).await;
     bundle.stop().await;
     let counted = [
         (cost::IDLE_TICK, idle),
         (cost::IN_BULK, bulk),
         (cost::FULL_BATCHES, full),
+        (cost::FULL_BATCHES_OF_SINGLE, full_of_single),
         (cost::SINGLE, single),
         (cost::ONE_A_BATCH, alone),
         (cost::WITH_KEY, with_key),
@@ -238,6 +236,14 @@ async fn calls_an_item_are_those_of_the_cost_sheet() {
         let (is, was) = (counted.log_bytes, recorded.log_bytes);
         assert!(is.abs_diff(was) * 20 <= was, "{name}: {is} bytes of logs, {was} were recorded");
     }
+}
+
+#[test]
+fn the_readme_says_what_the_cost_sheet_says() {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = cost::sentence(&recorded());
+    assert!(readme.contains(&sentence), "the README does not say: {sentence}");
 }
 
 #[test]

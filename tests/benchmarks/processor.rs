@@ -1,5 +1,5 @@
-//! Processor time an item, of a function's process alone, with optimised functions. Beside it, in the same run, the HTTP
-//! client that they use.
+//! Processor time an item, of a function's process alone, with optimised functions. Beside it, in the same run, the
+//! HTTP client that they use.
 
 use std::path::Path;
 use std::process::Stdio;
