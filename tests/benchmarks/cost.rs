@@ -54,7 +54,7 @@ const SENDS_AT_ONCE: f64 = 16.0;
 
 /// Pages in a message of a tick, pages that one invocation polls at once, and the time of a network's answer.
 const PAGES_A_MESSAGE: f64 = 25.0;
-const PAGES_AT_ONCE: f64 = 10.0;
+const PAGES_AT_ONCE: f64 = 25.0;
 const NETWORK_MS: f64 = 250.0;
 
 /// A month: 30 days.

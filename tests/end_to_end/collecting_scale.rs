@@ -65,7 +65,13 @@ fn schedule(number: u128, due_ms: u64) -> Value {
 /// The bytes of a row, as DynamoDB counts them: names and values.
 fn row_bytes(row: &Value) -> usize {
     let members = row.as_object().unwrap().iter();
-    members.map(|(name, value)| name.len() + value["S"].as_str().map_or(8, str::len)).sum()
+    let bytes = |value: &Value| match (value["S"].as_str(), value["B"].as_str()) {
+        (Some(text), _) => text.len(),
+        (None, Some(base64)) => base64.len() / 4 * 3,
+        // A number, of two digits a byte.
+        _ => 8,
+    };
+    members.map(|(name, value)| name.len() + bytes(value)).sum()
 }
 
 async fn seed(bundle: &Bundle, pages: std::ops::Range<u128>) -> usize {
@@ -228,6 +234,39 @@ async fn asked_about(bundle: &Bundle, pages: usize) -> (BTreeMap<String, u64>, u
     (counts, calls)
 }
 
+/// What a page of which nothing is new may cost in a month of ticks of a quarter of an hour, in US$.
+const QUIET_MONTH: f64 = 0.006;
+
+/// What it costs by the calls that a poll makes, where a network answers in a quarter of a second.
+fn quiet_month(network_calls: f64, inbox_queries: f64) -> f64 {
+    let (polls, together) = (2880.0, 25.0);
+    // A unit for a row that is read consistently, the token's and the page's; half a unit for the others: the schedule,
+    // the checkpoint of an older version, two cooldowns, and queries that find nothing. And what planning reads.
+    let read_units = 2.0 + 4.0 * 0.5 + inbox_queries * 0.5 + 0.1;
+    // The pages of a message wait for their networks together. Half a second is what the processor takes for them,
+    // with the part of one that the function's memory brings.
+    let paid_seconds = (network_calls * 0.25 + 0.5) / together;
+    let dollars = WRITE / 1e6
+        + read_units * READ / 1e6
+        + (3.0 * QUEUE_CALL + INVOCATION) / 1e6 / together
+        + paid_seconds * 0.5 * GB_SECOND;
+    polls * dollars
+}
+
+async fn schedules(bundle: &Bundle) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for shard in 0..SHARDS {
+        let query = json!({
+            "TableName": "PollTable",
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": format!("plan#{shard:02}")}},
+        });
+        let answer = dynamodb::call(bundle, "Query", &query).await;
+        rows.extend(answer["Items"].as_array().unwrap().iter().cloned());
+    }
+    rows
+}
+
 async fn asking_about(sizes: &[usize]) {
     let bundle = Bundle::start_with([("PollConcurrency", "4")]).await;
     let (mut account, mut connected) = (bundle.account().await, 0);
@@ -249,10 +288,11 @@ async fn asking_about(sizes: &[usize]) {
         let (counts, calls) = asked_about(&bundle, pages).await;
         let each = |call: &str| counts.get(call).copied().unwrap_or_default() as f64 / pages as f64;
         println!("| {pages} | {calls} | {counts:?} |");
-        // A lease and what came of it; a checkpoint; and what is read before.
+        // One write for what came of it, the checkpoint included; and what is read before.
         for (call, most) in [
-            ("UpdateItem PollTable", 2.0),
-            ("PutItem PollTable", 1.0),
+            ("UpdateItem PollTable", 1.0),
+            ("PutItem PollTable", 0.0),
+            ("GetItem PollTable", 1.0),
             ("BatchGetItem PollTable", 1.0),
             ("GetItem TokenTable", 1.0),
             ("GetItem ConfigTable", 1.0),
@@ -261,12 +301,17 @@ async fn asking_about(sizes: &[usize]) {
             let slack = f64::from(SHARDS) / pages as f64 + 0.1;
             assert!(each(call) <= most + slack, "{call}: {} a page, {counts:?}", each(call));
         }
+        let largest = schedules(&bundle).await.iter().map(row_bytes).max().unwrap();
+        assert!(largest <= 1024, "a row of {largest} bytes is more than one unit");
+        let dollars = quiet_month(calls as f64 / pages as f64, each("Query InboxTable"));
+        println!("largest row {largest} bytes; {dollars:.4} US$ for a page and month of quiet ticks");
+        assert!(dollars <= QUIET_MONTH, "{dollars}");
     }
     bundle.stop().await;
 }
 
 #[tokio::test]
-async fn polling_a_page_writes_two_schedule_rows_and_one_checkpoint() {
+async fn polling_a_page_without_news_writes_one_row_of_one_unit() {
     asking_about(&[20, 60]).await;
 }
 

@@ -5,7 +5,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use crate::queues::deliver::DeliverQueue;
 use crate::queues::poll::PollQueue;
 use crate::queues::work::WorkQueue;
-use crate::runtime::aws;
+use crate::runtime::aws::{self, Aws};
 use crate::runtime::settings::{SettingsReader, environment};
 use crate::tables::alerts::AlertRows;
 use crate::tables::attempts::AttemptTable;
@@ -119,10 +119,9 @@ impl<'a> Wiring<'a> {
 
 impl Wiring<'static> {
     /// The wiring of the process's own environment.
-    pub async fn of_environment() -> Self {
-        let aws = aws::config(&environment).await;
-        let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&aws), aws_sdk_sqs::Client::new(&aws));
-        let credentials = aws.credentials_provider();
+    #[must_use]
+    pub fn of_environment() -> Self {
+        let Aws { dynamodb, sqs, credentials } = aws::clients(&environment);
         Self { credentials, ..Self::new(SettingsReader::new(&environment), dynamodb, sqs) }
     }
 }

@@ -39,7 +39,7 @@ use serde_json::{Value, json};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let mut wiring = Wiring::of_environment().await;
+    let mut wiring = Wiring::of_environment();
     let timeout = wiring.settings.timeout();
     let collect = &Collect::read(wiring)?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {

@@ -43,7 +43,7 @@ pub enum Disposition {
 }
 
 /// Why a delivery is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
     /// Its webhook was deleted.
     WebhookDeleted,

@@ -35,7 +35,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let mut wiring = Wiring::of_environment().await;
+    let mut wiring = Wiring::of_environment();
     let timeout = wiring.settings.timeout();
     let deliver = &context::Deliver::read(wiring)?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {

@@ -18,7 +18,7 @@ use carteiro_core::delivery::Delivery;
 use carteiro_core::delivery::StepTag;
 use carteiro_core::disposition::{Decision, Disposition, DropReason, after_attempt, without_attempt};
 use carteiro_core::holding::HeldFor;
-use carteiro_core::id::AccountId;
+use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::lane::Lane;
 use carteiro_core::metrics::Metric;
 use carteiro_core::streak;
@@ -63,6 +63,17 @@ struct Decided {
     last_error: Option<String>,
 }
 
+/// Something that is told of items that were not attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    MovedToSlowLane,
+    Overdue,
+    Dropped(DropReason),
+}
+
+/// The items of a batch by what is told of them, and their webhook.
+type Told = BTreeMap<(Event, WebhookId), Vec<String>>;
+
 impl Decided {
     fn new(processed: Processed, decision: Decision) -> Self {
         let Decision { attempt, disposition, failed } = decision;
@@ -87,16 +98,20 @@ pub(crate) async fn all(
     let mut unsettled = Vec::new();
     count_discarded(deliver, &processed, clock).await;
     tally::count_dropped(deliver, &processed, clock).await;
-    let mut decided = Vec::new();
+    let (mut decided, mut told) = (Vec::new(), Told::new());
     for each in processed {
         match decide(deliver, &each, lane, clock.now()) {
-            Ok(decision) => decided.push(Decided::new(each, decision)),
+            Ok(decision) => {
+                tell(&mut told, &each, &decision);
+                decided.push(Decided::new(each, decision));
+            }
             Err(error) => {
                 tracing::error!(message_id = each.message, error = error.chain(), "settle.undecided");
                 unsettled.push(each.message);
             }
         }
     }
+    log_told(&told);
     let (requeued, held) =
         (requeue(deliver, &decided, lane, clock), store(deliver, &decided, seen_at, clock));
     let (requeued, stored) = join(requeued, held).await;
@@ -159,7 +174,7 @@ fn log_held(settled: &[Decided]) {
     }
 }
 
-/// Decides where a delivery goes, and logs moves and drops.
+/// Decides where a delivery goes.
 fn decide(
     deliver: &Deliver,
     processed: &Processed,
@@ -167,40 +182,44 @@ fn decide(
     now: Timestamp,
 ) -> Result<Decision, AdapterError> {
     let Processed { delivery, result, .. } = processed;
-    let decision = match result {
+    Ok(match result {
         AttemptResult::Attempted { outcome, ended_at, .. } => {
             after_attempt(delivery, outcome, *ended_at, deliver.retention, now, random::bits64()?)
         }
-        AttemptResult::NotMade(reason) => {
-            log_move(delivery, reason);
-            without_attempt(delivery, reason, here, deliver.retention, now)
+        AttemptResult::NotMade(reason) => without_attempt(delivery, reason, here, deliver.retention, now),
+    })
+}
+
+/// Notes an item that was moved or dropped, to be told with the others of its webhook.
+fn tell(told: &mut Told, processed: &Processed, decision: &Decision) {
+    let event = match (&processed.result, decision.disposition) {
+        (_, Disposition::Dropped(reason)) => Event::Dropped(reason),
+        (AttemptResult::NotMade(Unattempted::Slow | Unattempted::SlowAtChainsEnd), _) => {
+            Event::MovedToSlowLane
         }
+        (AttemptResult::NotMade(Unattempted::Overdue), _) => Event::Overdue,
+        _ => return,
     };
-    if let Disposition::Dropped(reason) = decision.disposition {
-        log_drop(delivery, reason);
-    }
-    Ok(decision)
+    let Delivery { webhook, item, .. } = &*processed.delivery;
+    told.entry((event, webhook.clone())).or_default().push(item.to_string());
 }
 
-fn log_move(delivery: &Delivery, reason: &Unattempted) {
-    let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
-    match reason {
-        Unattempted::Slow | Unattempted::SlowAtChainsEnd => {
-            tracing::info!(webhook, item, "delivery.moved_to_slow_lane");
+/// Logs the items of a batch that were moved or dropped: a line for each webhook and reason.
+fn log_told(told: &Told) {
+    for ((event, webhook), items) in told {
+        let (webhook, each, items) = (webhook.as_str(), items, items.join(" "));
+        match event {
+            Event::MovedToSlowLane => tracing::info!(webhook, items, "delivery.moved_to_slow_lane"),
+            Event::Overdue => tracing::info!(webhook, items, "delivery.overdue"),
+            Event::Dropped(DropReason::WebhookDeleted) => tracing::info!(webhook, items, "delivery.dropped"),
+            Event::Dropped(DropReason::NotTaken) => tracing::info!(webhook, items, "delivery.not_taken"),
+            Event::Dropped(DropReason::Discarded) => tracing::info!(webhook, items, "delivery.discarded"),
+            Event::Dropped(DropReason::StorageExpired) => {
+                for item in each {
+                    tracing::warn!(webhook, item, "delivery.storage_limit");
+                }
+            }
         }
-        Unattempted::Overdue => tracing::info!(webhook, item, "delivery.overdue"),
-        _ => {}
-    }
-}
-
-fn log_drop(delivery: &Delivery, reason: DropReason) {
-    let (webhook, item) = (delivery.webhook.as_str(), delivery.item.as_str());
-    let item_type = delivery.item_type.as_str();
-    match reason {
-        DropReason::WebhookDeleted => tracing::info!(webhook, item, "delivery.dropped"),
-        DropReason::NotTaken => tracing::info!(webhook, item, item_type, "delivery.not_taken"),
-        DropReason::Discarded => tracing::info!(webhook, item, "delivery.discarded"),
-        DropReason::StorageExpired => tracing::warn!(webhook, item, "delivery.storage_limit"),
     }
 }
 

@@ -37,11 +37,15 @@ pub(crate) async fn note(
     while let Some(first) = slow.recv().await {
         tokio::time::sleep(GATHER).await;
         let mut accounts: BTreeMap<AccountId, BTreeMap<Place, u32>> = BTreeMap::new();
+        let mut webhooks: BTreeMap<(AccountId, WebhookId), u32> = BTreeMap::new();
         let mut next = Some(first);
         while let Some(SlowAttempt { account, webhook, place }) = next {
-            tracing::info!(account = account.as_str(), webhook = webhook.as_str(), "attempt.slow");
+            *webhooks.entry((account.clone(), webhook)).or_default() += 1;
             *accounts.entry(account).or_default().entry(place).or_default() += 1;
             next = slow.try_recv().ok();
+        }
+        for ((account, webhook), attempts) in webhooks {
+            tracing::info!(account = account.as_str(), webhook = webhook.as_str(), attempts, "attempt.slow");
         }
         for (account, seen) in accounts {
             let changes = context.slow(&account).note(&seen, lane, clock.now());

@@ -26,7 +26,7 @@ use context::Ingest;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let mut wiring = Wiring::of_environment().await;
+    let mut wiring = Wiring::of_environment();
     let timeout = wiring.settings.timeout();
     let ingest = &Ingest::read(wiring)?;
     function::serve_http(timeout, move |request, clock| route(ingest, request, clock)).await

@@ -52,7 +52,7 @@ use openapi::parameters;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fatal> {
     function::start_log();
-    let mut wiring = Wiring::of_environment().await;
+    let mut wiring = Wiring::of_environment();
     let timeout = wiring.settings.timeout();
     let manage = &Manage::read(wiring)?;
     function::serve_http(timeout, move |request, clock| route(manage, request, clock)).await

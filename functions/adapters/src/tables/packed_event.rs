@@ -3,6 +3,7 @@
 //! A row of up to 1 KiB is one write unit, so small events are stored as they are. The first byte names the form, so
 //! that a later version can add another.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use carteiro_networks::inbox::Event;
@@ -21,6 +22,32 @@ const MAX_EVENT_BYTES: u64 = 4 * MAX_PUSH_BYTES as u64;
 const PLAIN: u8 = 0;
 const DEFLATED: u8 = 1;
 
+/// Bytes in the form in which they are stored: those of at least `deflated_from` bytes deflated where that is smaller.
+pub(crate) fn pack(bytes: &[u8], deflated_from: usize) -> Vec<u8> {
+    if bytes.len() >= deflated_from {
+        let mut encoder = DeflateEncoder::new(vec![DEFLATED], Compression::fast());
+        match encoder.write_all(bytes).and_then(|()| encoder.finish()) {
+            Ok(deflated) if deflated.len() <= bytes.len() => return deflated,
+            _ => {}
+        }
+    }
+    [&[PLAIN], bytes].concat()
+}
+
+/// The bytes that were [packed](pack), at most this many of them; None where they are in no known form.
+pub(crate) fn unpack(packed: &[u8], most: u64) -> Option<Cow<'_, [u8]>> {
+    let (form, bytes) = packed.split_first()?;
+    match *form {
+        PLAIN => Some(Cow::Borrowed(bytes)),
+        DEFLATED => {
+            let mut plain = Vec::new();
+            DeflateDecoder::new(bytes).take(most).read_to_end(&mut plain).ok()?;
+            Some(Cow::Owned(plain))
+        }
+        _ => None,
+    }
+}
+
 /// An event in the form in which it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedEvent(Vec<u8>);
@@ -35,18 +62,7 @@ impl PackedEvent {
     #[must_use]
     pub fn of(event: &Event) -> Self {
         // Texts, numbers and JSON that was parsed before: writing them cannot fail.
-        let mut plain = vec![PLAIN];
-        if serde_json::to_writer(&mut plain, event).is_err() {
-            plain.truncate(1);
-        }
-        if plain.len() < DEFLATED_FROM {
-            return Self(plain);
-        }
-        let mut encoder = DeflateEncoder::new(vec![DEFLATED], Compression::fast());
-        match encoder.write_all(&plain[1..]).and_then(|()| encoder.finish()) {
-            Ok(deflated) if deflated.len() < plain.len() => Self(deflated),
-            _ => Self(plain),
-        }
+        Self(pack(&serde_json::to_vec(event).unwrap_or_default(), DEFLATED_FROM))
     }
 
     /// The event.
@@ -54,17 +70,8 @@ impl PackedEvent {
     /// # Errors
     /// Where these bytes are none.
     pub fn read(&self) -> Result<Event, UnreadableEvent> {
-        let (form, bytes) = self.0.split_first().ok_or(UnreadableEvent)?;
-        match *form {
-            PLAIN => serde_json::from_slice(bytes).map_err(|_| UnreadableEvent),
-            DEFLATED => {
-                let mut plain = Vec::new();
-                let mut decoder = DeflateDecoder::new(bytes).take(MAX_EVENT_BYTES);
-                decoder.read_to_end(&mut plain).map_err(|_| UnreadableEvent)?;
-                serde_json::from_slice(&plain).map_err(|_| UnreadableEvent)
-            }
-            _ => Err(UnreadableEvent),
-        }
+        let plain = unpack(&self.0, MAX_EVENT_BYTES).ok_or(UnreadableEvent)?;
+        serde_json::from_slice(&plain).map_err(|_| UnreadableEvent)
     }
 
     /// The stored bytes.

@@ -3,7 +3,7 @@
 //! | what | `pk` | `sk` |
 //! |---|---|---|
 //! | schedule of a page | `plan#<shard>`, 16 shards by the page | page id |
-//! | checkpoint of a page | `page#<page id>` | `checkpoint` |
+//! | checkpoint of a page that is too large for its schedule | `page#<page id>` | `checkpoint` |
 //! | units spent of a limit | `spent#<network>` or `spent#<network>#<network's id>` | the limit's name |
 //! | how long a network, or a page of it, wants no call | the same | `rest` |
 //! | units that an account spent of a limit of the app's | `spent#<network>#account#<account id>` | the limit's name |
@@ -12,13 +12,20 @@
 //! | how many pages are connected | `connected` | `<shard>` |
 //! | what the operator has to mend of a network | `fault#<network>` | the [fault](OperatorFault)'s name |
 //!
-//! Schedules are small and checkpoints are not, so they are rows of their own: planning reads all schedules of a shard
-//! in a few pages of a query, and no index is written for it.
+//! **A planned poll writes its page's row once**, at its end: the outcome, the next time and the checkpoint together. So
+//! a page of which nothing is new costs one write. The write's condition is that no other worker began or ended a poll
+//! of the page since the row was read, so a late worker changes nothing.
 //!
-//! **One worker polls a page at a time**: it holds the *lease* in the page's schedule, taken by a conditional write and
-//! returned with the outcome. A lease that expired belonged to a worker that died. The checkpoint is written on
-//! condition that it is the one that was read, so a late worker changes nothing. Not guaranteed: where a call outlasts
-//! its lease, two workers may call the network for one page, and store the same things under the same keys.
+//! **The lease** keeps two workers from polling a page at once. A worker takes it where that matters: for a poll out of
+//! turn, before it subscribes to pushes, and before a poll lasts so long that the next tick may plan the page again. It
+//! is returned with the outcome. A lease that expired belonged to a worker that died. Not guaranteed: where a plan's
+//! message comes twice, or a call outlasts its lease, two workers may call the network for one page. Both take units of
+//! the quotas and store the same things under the same keys, and the outcome of one of them stays. A token is renewed
+//! by a claim of its own.
+//!
+//! **A checkpoint is packed into the schedule's row** up to [`MAX_CHECKPOINT_IN_ROW`] bytes; a larger one has a row of
+//! its own, as all had in older versions. Of the two the one with the higher version counts, and of equal ones the
+//! schedule's. An older checkpoint repeats calls, and skips nothing.
 //!
 //! **Quotas are kept across workers**: a unit is taken by a conditional write before its call, and stays taken however
 //! the call ends. Where a second quota refuses, one unit more than was used may be counted, never one less. An
@@ -43,16 +50,17 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update,
+    self, AttributeValue, Delete, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
 };
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
 use carteiro_networks::network::{Network, NetworkId};
 use carteiro_networks::page::{LastTick, Page, TickResult};
-use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::poll::budget::{Admission, Limit, LimitScope};
 use carteiro_networks::poll::fair::{self, ByAccount};
+use carteiro_networks::poll::page_poll::{self, TurnState};
+use carteiro_networks::poll::{MAX_CHECKPOINT_BYTES, OperatorFault};
 use carteiro_networks::push::subscription::Subscription;
 use carteiro_networks::silence::Silence;
 use jiff::Timestamp;
@@ -63,7 +71,8 @@ use crate::error::AdapterError;
 use crate::runtime::{metrics, random};
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
-use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::packed_event::{pack, unpack};
+use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
 
 const TABLE: &str = "poll";
 
@@ -75,6 +84,13 @@ const CHECKPOINT_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// How long spent units are kept after their window.
 const SPENT_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How large a packed checkpoint may be that is kept with its page's schedule: planning reads it, too, and reads a row
+/// of 4 KB for half a unit.
+pub const MAX_CHECKPOINT_IN_ROW: usize = 3 * 1024;
+
+/// From this many bytes on a checkpoint is deflated: its schedule takes less than half of a write unit.
+const DEFLATED_FROM: usize = 200;
 
 /// How often a page may be asked about out of turn.
 pub const CHECK_PAUSE: Duration = Duration::from_secs(60);
@@ -101,17 +117,14 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 const IS_THERE: &str = "attribute_exists(pk)";
 /// No worker polls the page, or its lease expired.
 const IS_FREE: &str = "(attribute_not_exists(lease_until) OR lease_until <= :now)";
-/// This plan has not been served, or its worker died.
-const IS_NOT_DONE: &str = "(attribute_not_exists(planned_at) OR planned_at < :planned \
-                           OR (planned_at = :planned AND attribute_exists(lease)))";
-/// The page is due.
-const IS_DUE: &str = "next_at <= :now";
-/// The page is scheduled, at any time: its token is not dead.
-const IS_PLANNED: &str = "attribute_exists(next_at)";
 /// The page was not polled a moment ago. For polls that are not planned.
 const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :quiet_since)";
 /// This worker holds the lease.
 const IS_OURS: &str = "lease = :lease";
+/// No worker began a poll, or ended one, since the schedule was read.
+const IS_UNTOUCHED: &str = "began_at = :began_before";
+/// The same, of a page that was not polled before.
+const IS_THERE_UNPOLLED: &str = "attribute_exists(pk) AND attribute_not_exists(began_at)";
 /// No newer token was given than the dead one.
 const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";
 /// The checkpoint is the one that was read.
@@ -195,12 +208,25 @@ pub enum PollTrigger {
     OutOfTurn,
 }
 
-/// A page that this worker may poll.
+/// A poll that this worker may carry out.
 #[derive(Clone, Debug)]
-pub struct Leased {
-    /// Its schedule.
+pub struct PollTurn {
+    /// The page's schedule.
     pub schedule: Schedule,
-    lease: String,
+    /// How far its collection came.
+    pub progress: Progress,
+    /// When the poll began.
+    pub began_at: Timestamp,
+    hold: Hold,
+}
+
+/// What keeps the outcome of another poll from being overwritten.
+#[derive(Clone, Debug)]
+enum Hold {
+    /// The page's lease.
+    Lease(String),
+    /// The schedule is as it was read, for a plan of this time.
+    AsRead { planned_at: Timestamp },
 }
 
 /// The outcome of a poll, as it is written to the schedule.
@@ -242,16 +268,27 @@ pub struct Progress {
     /// The checkpoint; none at first.
     pub checkpoint: Option<String>,
     version: u64,
+    /// The version of the checkpoint that has a row of its own; zero where there is none.
+    row_version: u64,
+    change: Change,
 }
 
-/// The state that is read before a poll.
+/// What a poll's end does to the checkpoint in the schedule's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Before {
-    /// How far its collection came.
-    pub progress: Progress,
-    /// Until when the network wants no call of this account's, or of the deployment's.
+enum Change {
+    #[default]
+    None,
+    Set(Vec<u8>),
+    /// The new one has a row of its own.
+    Remove,
+}
+
+/// Until when a network wants no calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cooldowns {
+    /// None of this account's, or of the deployment's.
     pub app_rests_until: Option<Timestamp>,
-    /// Until when it wants none about this page of its own.
+    /// None about this page of its own.
     pub page_rests_until: Option<Timestamp>,
 }
 
@@ -315,7 +352,7 @@ impl PollTable {
 
     /// The part of a transaction that has a page asked about from now on: it is new, or has a new token.
     pub(crate) fn set_going(&self, page: &Page, now: Timestamp) -> Result<TransactWriteItem, AdapterError> {
-        let update = Update::builder()
+        let update = types::Update::builder()
             .table_name(&self.name)
             .set_key(Some(schedule_key(&page.id)))
             .update_expression(
@@ -343,7 +380,7 @@ impl PollTable {
     }
 
     /// Some of the schedules of a shard. Where there are more, a key is answered at which the next ones start. The read
-    /// may be slightly old; [`PollTable::lease`] decides.
+    /// may be slightly old; [`PollTable::begin`] decides.
     ///
     /// # Errors
     /// Where the table cannot be read. A row that cannot be read is left out, and logged.
@@ -505,108 +542,113 @@ impl PollTable {
         Ok(found.into_iter().map(count).collect())
     }
 
-    /// Leases a page for a poll, until `until`. None where it is not due, another worker has or had it, it is paused,
-    /// or it is gone.
+    /// Begins a poll of a page; None where it is not its turn, another worker has the page's lease, or it is paused or
+    /// gone. A planned poll begins without a write; one out of turn takes the lease, until `until`.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub async fn lease(
+    /// Where the table does not answer.
+    pub async fn begin(
         &self,
         page: &PageId,
-        turn: PollTrigger,
+        trigger: PollTrigger,
         until: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<Leased>, AdapterError> {
+    ) -> Result<Option<PollTurn>, AdapterError> {
+        let (planned_at, asked_for) = match trigger {
+            PollTrigger::Planned(at) => (at, false),
+            PollTrigger::Now(at) => (at, true),
+            PollTrigger::OutOfTurn => return self.begin_out_of_turn(page, until, now).await,
+        };
+        // The read may be slightly old: then the write of the outcome is refused.
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(schedule_key(page)));
+        let answer = call.send().await;
+        let row = answer.map_err(|error| AdapterError::of_call("reading a schedule", error))?.item;
+        let Some(row) = row else { return Ok(None) };
+        if !page_poll::is_its_turn(turn_state(&row)?, planned_at, asked_for, now) {
+            return Ok(None);
+        }
+        read_turn(&row, Hold::AsRead { planned_at }, now).map(Some)
+    }
+
+    async fn begin_out_of_turn(
+        &self,
+        page: &PageId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<PollTurn>, AdapterError> {
         let lease = format!("{:032x}", random::bits128()?);
+        let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
         let call = self.client.update_item().table_name(&self.name).set_key(Some(schedule_key(page)));
         let call = call
+            .condition_expression(format!("({IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}) OR {IS_OURS}"))
+            .update_expression("SET lease = :lease, lease_until = :until, began_at = :now")
+            .expression_attribute_values(":quiet_since", milliseconds(quiet_since))
             .expression_attribute_values(":lease", text(lease.as_str()))
             .expression_attribute_values(":until", milliseconds(until))
             .expression_attribute_values(":now", milliseconds(now))
             .return_values(ReturnValue::AllNew);
-        let call = match turn {
-            PollTrigger::Planned(at) | PollTrigger::Now(at) => {
-                let due = if matches!(turn, PollTrigger::Now(_)) { IS_PLANNED } else { IS_DUE };
-                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {IS_NOT_DONE} AND {due}"))
-                    .update_expression(
-                        "SET lease = :lease, lease_until = :until, began_at = :now, planned_at = :planned",
-                    )
-                    .expression_attribute_values(":planned", milliseconds(at))
-            }
-            PollTrigger::OutOfTurn => {
-                let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
-                call.condition_expression(format!("{IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}"))
-                    .update_expression("SET lease = :lease, lease_until = :until, began_at = :now")
-                    .expression_attribute_values(":quiet_since", milliseconds(quiet_since))
-            }
-        };
         let leased = made(call.send().await, "taking a page to ask about")?;
         let row = leased.and_then(|answer| answer.attributes);
-        row.map(|row| Ok(Leased { schedule: read_schedule(&row)?, lease })).transpose()
+        row.map(|row| read_turn(&row, Hold::Lease(lease), now)).transpose()
     }
 
-    /// Returns a page with the outcome of its poll, if the lease still stands.
+    /// Takes the lease of the page, until `until`, if the poll does not have it. False where another worker began a
+    /// poll of the page meanwhile, or it is gone: then this one is to end.
     ///
     /// # Errors
-    /// Where it cannot be written. Then it is asked about again when the lease is over.
-    pub async fn finish(&self, leased: &Leased, finished: &PollOutcome) -> Result<(), AdapterError> {
+    /// Where it cannot be written.
+    pub async fn hold(&self, turn: &mut PollTurn, until: Timestamp) -> Result<bool, AdapterError> {
+        let Hold::AsRead { planned_at } = turn.hold else { return Ok(true) };
+        let lease = format!("{:032x}", random::bits128()?);
+        let call = self.client.update_item().table_name(&self.name);
+        let call = call
+            .set_key(Some(schedule_key(&turn.schedule.page)))
+            .update_expression(
+                "SET lease = :lease, lease_until = :until, began_at = :began, planned_at = :planned",
+            )
+            .expression_attribute_values(":lease", text(lease.as_str()))
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":began", milliseconds(turn.began_at))
+            .expression_attribute_values(":planned", milliseconds(planned_at));
+        let (condition, began_before) = as_read(turn);
+        let call = call.condition_expression(format!("({condition}) OR {IS_OURS}"));
+        let call = match began_before {
+            Some(at) => call.expression_attribute_values(":began_before", milliseconds(at)),
+            None => call,
+        };
+        if made(call.send().await, "taking a page that is asked about")?.is_none() {
+            return Ok(false);
+        }
+        turn.hold = Hold::Lease(lease);
+        Ok(true)
+    }
+
+    /// Ends a poll with its outcome and its checkpoint, and returns the lease. False where another worker polled the
+    /// page meanwhile, or it is gone: nothing is changed.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Then the page is still due, at the latest when the lease is over.
+    pub async fn finish(&self, turn: &PollTurn, finished: &PollOutcome) -> Result<bool, AdapterError> {
         const OPERATION: &str = "giving a page back";
         let update = |sets_time: bool| {
-            let last = serde_json::to_string(&finished.last).unwrap_or_default();
+            let mut update = Update::default();
+            turn.write(&mut update);
+            finished.write(&mut update, sets_time);
             let call = self.client.update_item().table_name(&self.name);
-            let mut call = call
-                .set_key(Some(schedule_key(&leased.schedule.page)))
-                .expression_attribute_values(":lease", text(leased.lease.as_str()))
-                .expression_attribute_values(":last", text(last))
-                .expression_attribute_values(":every", number(finished.every_minutes));
-            call = call.expression_attribute_values(":proven", AttributeValue::Bool(finished.proven));
-            let mut set = "SET last_tick = :last, every_minutes = :every, proven = :proven".to_owned();
-            let mut remove = "REMOVE lease, lease_until".to_owned();
-            let mut condition = IS_OURS.to_owned();
-            if sets_time {
-                condition = format!("{IS_OURS} AND {HAS_NO_NEWER_TOKEN}");
-                call = call.expression_attribute_values(":used", number(finished.used));
-                match finished.next {
-                    Next::At(at) => {
-                        set.push_str(", next_at = :next");
-                        call = call.expression_attribute_values(":next", milliseconds(at));
-                    }
-                    Next::WithANewToken => remove.push_str(", next_at"),
-                }
-            }
-            if let Some(inspected) = finished.inspected {
-                set.push_str(", inspected = :inspected");
-                let inspected = serde_json::to_string(&inspected).unwrap_or_default();
-                call = call.expression_attribute_values(":inspected", text(inspected));
-            }
-            if let Some(push) = &finished.push {
-                set.push_str(", push = :push");
-                let push = serde_json::to_string(push).unwrap_or_default();
-                call = call.expression_attribute_values(":push", text(push));
-            }
-            match &finished.denied {
-                Some(what) => {
-                    set.push_str(", denied = :denied");
-                    call = call.expression_attribute_values(":denied", text(what.as_str()));
-                }
-                None => remove.push_str(", denied"),
-            }
-            match &finished.silence {
-                Some(silence) => {
-                    set.push_str(", silence = :silence");
-                    let silence = serde_json::to_string(silence).unwrap_or_default();
-                    call = call.expression_attribute_values(":silence", text(silence));
-                }
-                None => remove.push_str(", silence"),
-            }
-            call.condition_expression(condition).update_expression(format!("{set} {remove}"))
+            call.set_key(Some(schedule_key(&turn.schedule.page)))
+                .condition_expression(update.condition.join(" AND "))
+                .update_expression(format!(
+                    "SET {} REMOVE {}",
+                    update.set.join(", "),
+                    update.remove.join(", ")
+                ))
+                .set_expression_attribute_values(Some(update.values))
         };
-        if made(update(true).send().await, OPERATION)?.is_none() {
-            // A newer token was given, and its time was set with it. Or another worker holds the lease, and nothing is
-            // changed.
-            made(update(false).send().await, OPERATION)?;
+        if made(update(true).send().await, OPERATION)?.is_some() {
+            return Ok(true);
         }
-        Ok(())
+        // A newer token was given, and its time was set with it. Or another worker polled the page.
+        Ok(made(update(false).send().await, OPERATION)?.is_some())
     }
 
     /// Deletes the schedule and checkpoint of a page that is gone.
@@ -621,62 +663,79 @@ impl PollTable {
         Ok(())
     }
 
-    /// The state that a poll needs before its first call.
+    /// Reads what a poll needs before its first call: how far the page's collection came, which the turn has from now
+    /// on, and the cooldowns.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn before(&self, schedule: &Schedule) -> Result<Before, AdapterError> {
+    pub async fn before(&self, turn: &mut PollTurn) -> Result<Cooldowns, AdapterError> {
+        let schedule = &turn.schedule;
         let of_page = spent_pk(schedule.network, Some(&schedule.network_id));
         let keys = vec![
             checkpoint_key(&schedule.page),
             rest_key(spent_pk(schedule.network, None)),
             rest_key(of_page.clone()),
         ];
-        let mut before = Before::default();
-        for row in self.read_together(keys, true).await? {
+        // What a planned poll reads may be slightly old. An old checkpoint repeats calls; and whether a cooldown is seen
+        // that was reported this second is chance in any case.
+        let consistent = matches!(turn.hold, Hold::Lease(_));
+        let mut cooldowns = Cooldowns::default();
+        for row in self.read_together(keys, consistent).await? {
             let row = Reader { table: TABLE, row: &row };
             if row.text("sk")? == "checkpoint" {
-                let checkpoint = Some(row.text("checkpoint")?.to_owned());
-                before.progress = Progress { checkpoint, version: row.number("version")? };
+                let (version, progress) = (row.number("version")?, &mut turn.progress);
+                progress.row_version = version;
+                if version > progress.version {
+                    progress.checkpoint = Some(row.text("checkpoint")?.to_owned());
+                    progress.version = version;
+                }
                 continue;
             }
             let until = Some(row.milliseconds("rest_until")?);
             let is_confirmed = row.row.contains_key("confirmed");
             if row.text("pk")? == of_page {
-                before.page_rests_until = until;
-            } else if is_confirmed || row.text("said_by")? == schedule.account.as_str() {
-                before.app_rests_until = until;
+                cooldowns.page_rests_until = until;
+            } else if is_confirmed || row.text("said_by")? == turn.schedule.account.as_str() {
+                cooldowns.app_rests_until = until;
             }
         }
-        Ok(before)
+        Ok(cooldowns)
     }
 
-    /// Stores how far a page's collection came, if it is still as it was read; then it counts as read.
+    /// Keeps how far a page's collection came, to be written with the poll's outcome. A large checkpoint is stored at
+    /// once, if the stored one is still as it was read.
     ///
     /// # Errors
     /// Where it cannot be written. Then the same is asked again.
     pub async fn keep(
         &self,
-        page: &PageId,
-        progress: &mut Progress,
+        turn: &mut PollTurn,
         checkpoint: String,
         now: Timestamp,
     ) -> Result<Kept, AdapterError> {
-        let mut row = checkpoint_key(page);
-        row.insert("checkpoint".to_owned(), text(checkpoint.as_str()));
-        row.insert("version".to_owned(), number(progress.version + 1));
-        row.insert("expires_at".to_owned(), seconds(after(now, CHECKPOINT_KEPT)));
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
-        let call = match progress.version {
-            0 => call.condition_expression(IS_NEW),
-            version => {
-                call.condition_expression(IS_AS_READ).expression_attribute_values(":read", number(version))
+        let packed = pack(checkpoint.as_bytes(), DEFLATED_FROM);
+        let progress = &mut turn.progress;
+        let version = progress.version + 1;
+        let (row_version, change) = if packed.len() <= MAX_CHECKPOINT_IN_ROW {
+            (progress.row_version, Change::Set(packed))
+        } else {
+            let mut row = checkpoint_key(&turn.schedule.page);
+            row.insert("checkpoint".to_owned(), text(checkpoint.as_str()));
+            row.insert("version".to_owned(), number(version));
+            row.insert("expires_at".to_owned(), seconds(after(now, CHECKPOINT_KEPT)));
+            let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+            let call = match progress.row_version {
+                0 => call.condition_expression(IS_NEW),
+                read => {
+                    call.condition_expression(IS_AS_READ).expression_attribute_values(":read", number(read))
+                }
+            };
+            if made(call.send().await, "keeping a checkpoint")?.is_none() {
+                return Ok(Kept::WrittenMeanwhile);
             }
+            (version, Change::Remove)
         };
-        if made(call.send().await, "keeping a checkpoint")?.is_none() {
-            return Ok(Kept::WrittenMeanwhile);
-        }
-        *progress = Progress { checkpoint: Some(checkpoint), version: progress.version + 1 };
+        *progress = Progress { checkpoint: Some(checkpoint), version, row_version, change };
         Ok(Kept::Done)
     }
 
@@ -892,6 +951,97 @@ impl PollTable {
     }
 }
 
+/// The parts of the write that ends a poll.
+#[derive(Default)]
+struct Update {
+    condition: Vec<&'static str>,
+    set: Vec<&'static str>,
+    remove: Vec<&'static str>,
+    values: Row,
+}
+
+impl Update {
+    fn value(&mut self, name: &str, value: AttributeValue) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    fn set(&mut self, what: &'static str, name: &str, value: AttributeValue) {
+        self.set.push(what);
+        self.value(name, value);
+    }
+}
+
+impl PollTurn {
+    fn write(&self, update: &mut Update) {
+        match &self.hold {
+            Hold::Lease(lease) => {
+                update.condition.push(IS_OURS);
+                update.value(":lease", text(lease.as_str()));
+            }
+            Hold::AsRead { planned_at } => {
+                let (condition, began_before) = as_read(self);
+                update.condition.push(condition);
+                if let Some(at) = began_before {
+                    update.value(":began_before", milliseconds(at));
+                }
+                update.set("began_at = :began", ":began", milliseconds(self.began_at));
+                update.set("planned_at = :planned", ":planned", milliseconds(*planned_at));
+            }
+        }
+        update.remove.extend(["lease", "lease_until"]);
+        match &self.progress.change {
+            Change::None => {}
+            Change::Set(packed) => {
+                update.set("checkpoint = :checkpoint", ":checkpoint", bytes(packed));
+                let version = number(self.progress.version);
+                update.set("checkpoint_version = :checkpoint_version", ":checkpoint_version", version);
+            }
+            Change::Remove => update.remove.extend(["checkpoint", "checkpoint_version"]),
+        }
+    }
+}
+
+impl PollOutcome {
+    fn write(&self, update: &mut Update, sets_time: bool) {
+        let json = |value: serde_json::Result<String>| text(value.unwrap_or_default());
+        update.set("last_tick = :last", ":last", json(serde_json::to_string(&self.last)));
+        update.set("every_minutes = :every", ":every", number(self.every_minutes));
+        update.set("proven = :proven", ":proven", AttributeValue::Bool(self.proven));
+        if sets_time {
+            update.condition.push(HAS_NO_NEWER_TOKEN);
+            update.value(":used", number(self.used));
+            match self.next {
+                Next::At(at) => update.set("next_at = :next", ":next", milliseconds(at)),
+                Next::WithANewToken => update.remove.push("next_at"),
+            }
+        }
+        if let Some(inspected) = self.inspected {
+            update.set("inspected = :inspected", ":inspected", json(serde_json::to_string(&inspected)));
+        }
+        if let Some(push) = &self.push {
+            update.set("push = :push", ":push", json(serde_json::to_string(push)));
+        }
+        match &self.denied {
+            Some(what) => update.set("denied = :denied", ":denied", text(what.as_str())),
+            None => update.remove.push("denied"),
+        }
+        match &self.silence {
+            Some(silence) => {
+                update.set("silence = :silence", ":silence", json(serde_json::to_string(silence)));
+            }
+            None => update.remove.push("silence"),
+        }
+    }
+}
+
+/// The condition that a schedule is as it was read, and the time that it names.
+fn as_read(turn: &PollTurn) -> (&'static str, Option<Timestamp>) {
+    match turn.schedule.began_at {
+        Some(at) => (IS_UNTOUCHED, Some(at)),
+        None => (IS_THERE_UNPOLLED, None),
+    }
+}
+
 fn plan_pk(shard: u8) -> String {
     format!("plan#{shard:02}")
 }
@@ -932,9 +1082,33 @@ fn spent_pk(network: Network, network_id: Option<&NetworkId>) -> String {
     }
 }
 
+fn turn_state(row: &Row) -> Result<TurnState, AdapterError> {
+    Ok(TurnState {
+        next_at: optional_time(row, "next_at")?,
+        planned_at: optional_time(row, "planned_at")?,
+        lease_until: optional_time(row, "lease_until")?,
+    })
+}
+
+fn read_turn(row: &Row, hold: Hold, began_at: Timestamp) -> Result<PollTurn, AdapterError> {
+    let version = Reader { table: TABLE, row }.optional_number("checkpoint_version")?.unwrap_or(0);
+    let checkpoint = row.get("checkpoint").and_then(|packed| packed.as_b().ok()).map(|packed| {
+        // What is in no known form is no checkpoint, and the collection says so.
+        let plain = unpack(packed.as_ref(), MAX_CHECKPOINT_BYTES as u64);
+        plain.map_or_else(String::new, |plain| String::from_utf8_lossy(&plain).into_owned())
+    });
+    let progress = Progress { checkpoint, version, ..Progress::default() };
+    Ok(PollTurn { schedule: read_schedule(row)?, progress, began_at, hold })
+}
+
+fn optional_time(row: &Row, name: &'static str) -> Result<Option<Timestamp>, AdapterError> {
+    let reader = Reader { table: TABLE, row };
+    row.contains_key(name).then(|| reader.milliseconds(name)).transpose()
+}
+
 fn read_schedule(row: &Row) -> Result<Schedule, AdapterError> {
     let reader = Reader { table: TABLE, row };
-    let time = |name| if row.contains_key(name) { reader.milliseconds(name).map(Some) } else { Ok(None) };
+    let time = |name| optional_time(row, name);
     let is_text = |name| matches!(row.get(name), Some(AttributeValue::S(_)));
     // Attributes that are only shown, or only save work, may be of another version of the program.
     let last: Option<LastTick> = reader.json("last_tick").ok();

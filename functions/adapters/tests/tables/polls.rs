@@ -1,15 +1,16 @@
-//! Polling state: one worker polls a page at a time, quotas are kept across workers, a dead token pauses a page and a
+//! Polling state: one worker's outcome of a plan is kept, quotas are kept across workers, a dead token pauses a page and a
 //! new one resumes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::config::ConfigTable;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::{
-    CHECK_PAUSE, Connected, CooldownKey, Kept, Leased, Next, PollOutcome, PollTable, PollTrigger, Progress,
-    SHARDS, Schedule, Spender,
+    CHECK_PAUSE, Connected, CooldownKey, Kept, MAX_CHECKPOINT_IN_ROW, Next, PollOutcome, PollTable,
+    PollTrigger, PollTurn, SHARDS, Schedule, Spender,
 };
 use carteiro_core::id::{AccountId, PageId};
 use carteiro_core::retention::after;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::database::embedded;
 use crate::support::{new_account, now, page_tables};
 
 #[derive(Clone)]
@@ -31,6 +33,7 @@ struct Tables {
     config: ConfigTable,
     others: PageTables,
     account: AccountId,
+    poll_table: String,
 }
 
 /// A page that its network took, of an account that may use all.
@@ -40,8 +43,8 @@ const LEASE: Duration = Duration::from_secs(300);
 
 impl Tables {
     async fn new() -> Self {
-        let (config, others, _) = page_tables();
-        Self { account: new_account(&config).await, config, others }
+        let (config, others, [_, _, poll_table]) = page_tables();
+        Self { account: new_account(&config).await, config, others, poll_table }
     }
 
     fn polls(&self) -> &PollTable {
@@ -57,8 +60,27 @@ impl Tables {
         page
     }
 
-    async fn lease(&self, page: &Page, turn: PollTrigger, now: Timestamp) -> Option<Leased> {
-        self.polls().lease(&page.id, turn, after(now, LEASE), now).await.unwrap()
+    async fn begin(&self, page: &Page, trigger: PollTrigger, now: Timestamp) -> Option<PollTurn> {
+        self.polls().begin(&page.id, trigger, after(now, LEASE), now).await.unwrap()
+    }
+
+    async fn hold(&self, turn: &mut PollTurn) -> bool {
+        self.polls().hold(turn, after(turn.began_at, LEASE)).await.unwrap()
+    }
+
+    async fn finish(&self, turn: &PollTurn, next: Next) -> bool {
+        self.polls().finish(turn, &finished(next)).await.unwrap()
+    }
+
+    async fn keep(&self, turn: &mut PollTurn, checkpoint: &str) -> Kept {
+        self.polls().keep(turn, checkpoint.to_owned(), now()).await.unwrap()
+    }
+
+    /// The checkpoint that the next poll goes on from.
+    async fn checkpoint(&self, page: &Page, at: Timestamp) -> Option<String> {
+        let mut turn = self.begin(page, PollTrigger::Now(at), at).await.unwrap();
+        self.polls().before(&mut turn).await.unwrap();
+        turn.progress.checkpoint
     }
 
     async fn schedule(&self, page: &Page) -> Option<Schedule> {
@@ -119,104 +141,173 @@ async fn the_operator_is_told_of_a_fault_once_a_day_until_it_is_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_many_workers_leases_a_page_once_in_a_plan() {
+async fn of_many_workers_of_a_plan_one_writes_its_outcome() {
     let tables = Tables::new().await;
     let page = tables.connect("x", "1").await;
-    let mut takers = JoinSet::new();
+    let turn = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    assert_eq!((turn.schedule.network, &turn.schedule.account), (page.network, &page.account));
+    let mut workers = JoinSet::new();
     for _ in 0..20 {
-        let (polls, page) = (tables.polls().clone(), page.id.clone());
-        takers.spawn(async move {
-            polls.lease(&page, PollTrigger::Planned(now()), later(300), later(1)).await.unwrap()
-        });
+        let (tables, turn) = (tables.clone(), turn.clone());
+        workers.spawn(async move { tables.finish(&turn, Next::At(later(450))).await });
     }
-    let mut leased: Vec<Leased> = takers.join_all().await.into_iter().flatten().collect();
-    assert_eq!(leased.len(), 1);
-    let leased = leased.remove(0);
-    assert_eq!((leased.schedule.network, &leased.schedule.account), (page.network, &page.account));
-    assert!(tables.lease(&page, PollTrigger::OutOfTurn, later(2)).await.is_none(), "somebody is at it");
-    tables.polls().finish(&leased, &finished(Next::At(later(450)))).await.unwrap();
-    for (turn, at) in [
+    assert_eq!(workers.join_all().await.into_iter().filter(|kept| *kept).count(), 1);
+    for (trigger, at) in [
         (PollTrigger::Planned(now()), later(3)),
         (PollTrigger::Now(now()), later(3)),
         (PollTrigger::Planned(later(400)), later(400)),
         (PollTrigger::OutOfTurn, later(3)),
     ] {
-        assert!(tables.lease(&page, turn, at).await.is_none(), "{turn:?}");
+        assert!(tables.begin(&page, trigger, at).await.is_none(), "{trigger:?}");
     }
     let kept = tables.schedule(&page).await.unwrap();
     assert_eq!((kept.last.unwrap().new, kept.every_minutes, kept.next_at), (3, Some(15), Some(later(450))));
-    assert_eq!(kept.denied.as_deref(), Some("comments"));
-    let again = tables.lease(&page, PollTrigger::OutOfTurn, after(later(1), CHECK_PAUSE)).await.unwrap();
-    tables.polls().finish(&again, &finished(Next::At(later(450)))).await.unwrap();
-    assert!(
-        tables.lease(&page, PollTrigger::Now(later(70)), later(70)).await.is_some(),
-        "whatever its time is"
-    );
-    assert!(
-        tables.lease(&page, PollTrigger::Planned(later(900)), later(900)).await.is_some(),
-        "the lease is over"
-    );
+    assert_eq!((kept.denied.as_deref(), kept.began_at), (Some("comments"), Some(later(1))));
+    let mut turns = Vec::new();
+    for (trigger, at) in [(PollTrigger::Now(later(70)), 70), (PollTrigger::Planned(later(900)), 900)] {
+        turns.push(tables.begin(&page, trigger, later(at)).await.unwrap());
+    }
+    // Who finishes first has the outcome, whichever began first.
+    let late = turns.pop().unwrap();
+    assert!(tables.finish(&late, Next::At(later(1350))).await);
+    assert!(!tables.finish(&turns[0], Next::At(later(450))).await);
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(1350)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_of_many_workers_of_a_plan_takes_the_lease() {
+    let tables = Tables::new().await;
+    let page = tables.connect("x", "1").await;
+    let turn = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    let mut workers = JoinSet::new();
+    for _ in 0..20 {
+        let (tables, mut turn) = (tables.clone(), turn.clone());
+        workers.spawn(async move { (tables.hold(&mut turn).await, turn) });
+    }
+    let (mut held, others): (Vec<_>, Vec<_>) =
+        workers.join_all().await.into_iter().partition(|(holds, _)| *holds);
+    assert_eq!((held.len(), others.len()), (1, 19));
+    let (_, mut held) = held.remove(0);
+    assert!(tables.hold(&mut held).await, "it has the lease already");
+    for trigger in [PollTrigger::OutOfTurn, PollTrigger::Now(now()), PollTrigger::Planned(later(100))] {
+        assert!(tables.begin(&page, trigger, later(100)).await.is_none(), "{trigger:?}");
+    }
+    assert!(!tables.finish(&others[0].1, Next::At(later(9999))).await);
+    assert!(tables.finish(&held, Next::At(later(450))).await);
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(450)));
+    let again = tables.begin(&page, PollTrigger::OutOfTurn, after(later(1), CHECK_PAUSE)).await.unwrap();
+    assert!(tables.begin(&page, PollTrigger::Now(later(70)), later(70)).await.is_none(), "it is leased");
+    assert!(tables.finish(&again, Next::At(later(450))).await);
+    assert!(tables.begin(&page, PollTrigger::Now(later(70)), later(70)).await.is_some());
 }
 
 #[tokio::test]
-async fn a_dead_workers_page_is_leased_again_in_the_same_plan() {
+async fn a_dead_workers_page_is_polled_again_in_the_same_plan() {
     let tables = Tables::new().await;
     let page = tables.connect("youtube", "UC1").await;
-    let dead = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
-    assert!(tables.lease(&page, PollTrigger::Planned(now()), later(300)).await.is_none());
-    let next = tables.lease(&page, PollTrigger::Planned(now()), later(301)).await.unwrap();
-    tables.polls().finish(&dead, &finished(Next::At(later(9999)))).await.unwrap();
-    assert_eq!(tables.schedule(&page).await.unwrap().last, None, "the lease was not its own any more");
-    tables.polls().finish(&next, &finished(Next::At(later(900)))).await.unwrap();
+    let mut dead = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    assert!(tables.hold(&mut dead).await);
+    assert!(tables.begin(&page, PollTrigger::Planned(now()), later(300)).await.is_none());
+    let next = tables.begin(&page, PollTrigger::Planned(now()), later(301)).await.unwrap();
+    let unheld = tables.begin(&page, PollTrigger::Planned(now()), later(302)).await.unwrap();
+    assert!(tables.finish(&next, Next::At(later(900))).await);
+    for late in [dead, unheld] {
+        assert!(!tables.finish(&late, Next::At(later(9999))).await, "another worker polled the page");
+    }
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(900)));
+}
 
-    let (mut one, mut other) = (Progress::default(), Progress::default());
-    let keep = async |progress: &mut Progress, text: &str| {
-        tables.polls().keep(&page.id, progress, text.to_owned(), now()).await.unwrap()
+#[tokio::test]
+async fn a_checkpoint_is_written_with_the_outcome_of_its_poll() {
+    let tables = Tables::new().await;
+    let page = tables.connect("facebook", "1").await;
+    let mut late = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    let small = format!("{{\"e\":\"{}\"}}", "mentions".repeat(900));
+    // A large one goes to a row of its own, and what is small again comes back; random digits cannot be packed.
+    let digits = || format!("{:032x}", random::bits128().unwrap());
+    let large: String = (0..MAX_CHECKPOINT_IN_ROW / 10).map(|_| digits()).collect();
+    for (nth, text) in [(1, "{}"), (2, small.as_str()), (3, large.as_str()), (4, large.as_str()), (5, "{}")] {
+        let at = later(nth * 1000);
+        let mut turn = tables.begin(&page, PollTrigger::Now(at), at).await.unwrap();
+        tables.polls().before(&mut turn).await.unwrap();
+        assert_eq!(tables.keep(&mut turn, text).await, Kept::Done);
+        assert!(tables.finish(&turn, Next::At(at)).await);
+        assert_eq!(tables.checkpoint(&page, after(at, LEASE)).await.as_deref(), Some(text), "{nth}");
+    }
+    assert_eq!(tables.keep(&mut late, "stale").await, Kept::Done);
+    assert!(!tables.finish(&late, Next::At(later(1))).await);
+    assert_eq!(tables.keep(&mut late, &large).await, Kept::WrittenMeanwhile);
+    assert_eq!(tables.checkpoint(&page, later(9000)).await.as_deref(), Some("{}"));
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_an_older_version_is_gone_on_from() {
+    let tables = Tables::new().await;
+    let page = tables.connect("facebook", "1").await;
+    let older = async |version: u64, text: &str| {
+        let row = [
+            ("pk", AttributeValue::S(format!("page#{}", page.id))),
+            ("sk", AttributeValue::S("checkpoint".into())),
+            ("checkpoint", AttributeValue::S(text.into())),
+            ("version", AttributeValue::N(version.to_string())),
+        ];
+        let row = row.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        let put = embedded().client().put_item().table_name(&tables.poll_table);
+        put.set_item(Some(row)).send().await.unwrap();
     };
-    assert_eq!(keep(&mut one, "1").await, Kept::Done);
-    assert_eq!(keep(&mut other, "stale").await, Kept::WrittenMeanwhile);
-    assert_eq!(keep(&mut one, "2").await, Kept::Done);
-    let before = tables.polls().before(&tables.schedule(&page).await.unwrap()).await.unwrap();
-    assert_eq!(before.progress, one);
-    assert_eq!(before.progress.checkpoint.as_deref(), Some("2"));
+    older(7, "older").await;
+    assert_eq!(tables.checkpoint(&page, later(1)).await.as_deref(), Some("older"));
+    let mut turn = tables.begin(&page, PollTrigger::Planned(now()), later(2)).await.unwrap();
+    tables.polls().before(&mut turn).await.unwrap();
+    assert_eq!(tables.keep(&mut turn, "newer").await, Kept::Done);
+    assert!(tables.finish(&turn, Next::At(later(3))).await);
+    assert_eq!(tables.checkpoint(&page, later(4)).await.as_deref(), Some("newer"));
+    // The older version runs again, from what it wrote last.
+    older(8, "older again").await;
+    assert_eq!(tables.checkpoint(&page, later(5)).await.as_deref(), Some("newer"));
+    older(9, "further").await;
+    assert_eq!(tables.checkpoint(&page, later(6)).await.as_deref(), Some("further"));
 }
 
 #[tokio::test]
 async fn a_dead_token_pauses_its_page_until_a_newer_one_was_given() {
     let tables = Tables::new().await;
     let page = tables.connect("facebook", "1").await;
-    let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
-    tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
+    let turn = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    assert!(tables.finish(&turn, Next::WithANewToken).await);
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, None);
-    for turn in [PollTrigger::Planned(later(900)), PollTrigger::Now(later(900))] {
-        assert!(tables.lease(&page, turn, later(900)).await.is_none(), "{turn:?}");
+    for trigger in [PollTrigger::Planned(later(900)), PollTrigger::Now(later(900))] {
+        assert!(tables.begin(&page, trigger, later(900)).await.is_none(), "{trigger:?}");
     }
-    let leased = tables.lease(&page, PollTrigger::OutOfTurn, later(900)).await.unwrap();
+    let turn = tables.begin(&page, PollTrigger::OutOfTurn, later(900)).await.unwrap();
     let patch = json!({"access_token": "new"});
     let changed = page.patched(patch.as_object().unwrap(), later(901)).unwrap().unwrap();
     tables.config.replace_page(&changed, &tables.others).await.unwrap();
     // The worker with the old token reports only now that it is dead.
-    tables.polls().finish(&leased, &finished(Next::WithANewToken)).await.unwrap();
+    assert!(tables.finish(&turn, Next::WithANewToken).await);
     assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(901)));
-    assert!(tables.lease(&page, PollTrigger::Planned(later(902)), later(902)).await.is_some());
+    let unheld = tables.begin(&page, PollTrigger::Planned(later(902)), later(902)).await.unwrap();
+    let patch = json!({"access_token": "newest"});
+    let changed = changed.page.patched(patch.as_object().unwrap(), later(903)).unwrap().unwrap();
+    tables.config.replace_page(&changed, &tables.others).await.unwrap();
+    let outcome = PollOutcome { used: 2, ..finished(Next::WithANewToken) };
+    assert!(tables.polls().finish(&unheld, &outcome).await.unwrap());
+    assert_eq!(tables.schedule(&page).await.unwrap().next_at, Some(later(903)));
 }
 
 #[tokio::test]
 async fn a_deleted_page_is_not_restored_by_its_worker() {
     let tables = Tables::new().await;
     let page = tables.connect("linkedin", "1").await;
-    let leased = tables.lease(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
-    let mut progress = Progress::default();
-    tables.polls().keep(&page.id, &mut progress, "{}".into(), now()).await.unwrap();
+    let mut turn = tables.begin(&page, PollTrigger::Planned(now()), later(1)).await.unwrap();
+    let mut held = turn.clone();
+    assert!(tables.hold(&mut held).await);
     assert!(tables.config.delete_page(&page, &tables.others).await.unwrap());
-    assert_eq!(
-        tables.polls().keep(&page.id, &mut progress, "{\"a\":1}".into(), now()).await.unwrap(),
-        Kept::WrittenMeanwhile
-    );
-    tables.polls().finish(&leased, &finished(Next::At(later(900)))).await.unwrap();
+    assert!(!tables.hold(&mut turn).await);
+    assert!(!tables.finish(&turn, Next::At(later(900))).await);
+    assert!(!tables.finish(&held, Next::At(later(900))).await);
     assert_eq!(tables.schedule(&page).await, None);
-    assert!(tables.lease(&page, PollTrigger::OutOfTurn, later(900)).await.is_none());
+    assert!(tables.begin(&page, PollTrigger::OutOfTurn, later(900)).await.is_none());
 }
 
 #[tokio::test]
@@ -326,8 +417,9 @@ async fn a_cooldown_only_grows_and_reaches_the_pages_it_concerns() {
     rest(&page, CooldownKey::ThePage, 100).await;
     rest(&page, CooldownKey::AnApp, 50).await;
     let rests = async |page: &Page| {
-        let before = polls.before(&tables.schedule(page).await.unwrap()).await.unwrap();
-        (before.page_rests_until, before.app_rests_until)
+        let mut turn = tables.begin(page, PollTrigger::Planned(now()), now()).await.unwrap();
+        let rests = polls.before(&mut turn).await.unwrap();
+        (rests.page_rests_until, rests.app_rests_until)
     };
     assert_eq!(rests(&page).await, (Some(later(500)), Some(later(50))));
     assert_eq!(rests(&other).await, (None, Some(later(50))));
@@ -345,7 +437,8 @@ async fn a_cooldown_is_one_accounts_until_another_reports_it() {
         polls.note_cooldown(&schedule, CooldownKey::AnApp, later(second), now()).await.unwrap();
     };
     let rests = async |page: &Page| {
-        polls.before(&tables.schedule(page).await.unwrap()).await.unwrap().app_rests_until
+        let mut turn = tables.begin(page, PollTrigger::Planned(now()), now()).await.unwrap();
+        polls.before(&mut turn).await.unwrap().app_rests_until
     };
     rest(&mine, 900).await;
     rest(&mine, 800).await;

@@ -63,13 +63,13 @@ impl PagePoll<'_> {
     pub(super) async fn complete(&mut self) -> Result<PollEnd, AdapterError> {
         let Some(by) = self.page.network.spec().completion else { return Ok(PollEnd::Complete) };
         let inbox = &self.collect.dispatcher.inbox;
-        let newest_first = completes_newest_first(self.schedule.last.as_ref());
+        let newest_first = completes_newest_first(self.turn.schedule.last.as_ref());
         let places = inbox.some_incomplete(&self.page.id, TOGETHER, newest_first).await?;
         let is_all = places.len() < MOST_COMPLETED;
         let (mut denied, mut completed) = (Vec::new(), 0);
         for entry in self.read_waiting(&places).await?.into_iter().take(MOST_COMPLETED) {
             let Some(wanted) = wanted(&entry) else { continue };
-            if self.clock.now() > self.quota.until {
+            if self.clock.now() > self.quota.until || !self.hold_if_long().await? {
                 return Ok(PollEnd::More);
             }
             match self.complete_one(entry, &wanted, by).await? {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use carteiro_adapters::error::AdapterError;
 use carteiro_adapters::http::network_client::{Answered, CallError, CallTime, Credentials};
 use carteiro_adapters::runtime::metrics;
-use carteiro_adapters::tables::poll::{CooldownKey, Kept, Progress};
+use carteiro_adapters::tables::poll::{CooldownKey, Kept};
 use carteiro_core::hop::Hop;
 use carteiro_core::metrics::Metric;
 use carteiro_networks::poll::budget::Admission;
@@ -35,22 +35,16 @@ pub(super) enum Called {
 
 impl PagePoll<'_> {
     /// Makes a collection's calls, as far as the quota goes, and keeps its checkpoint.
-    pub(super) async fn drive(
-        &mut self,
-        run: &mut dyn Collector,
-        progress: &mut Progress,
-    ) -> Result<PollEnd, AdapterError> {
+    pub(super) async fn drive(&mut self, run: &mut dyn Collector) -> Result<PollEnd, AdapterError> {
         let end = self.call_loop(run).await;
         // Also where something of ours failed: the checkpoint names only what is stored.
         let checkpoint = run.checkpoint();
         let (page, bytes) = (self.page.id.as_str(), checkpoint.len());
         if bytes > MAX_CHECKPOINT_BYTES {
             tracing::error!(page, bytes, "poll.checkpoint_too_large");
-        } else if progress.checkpoint.as_deref() != Some(checkpoint.as_str()) {
+        } else if self.turn.progress.checkpoint.as_deref() != Some(checkpoint.as_str()) {
             let polls = &self.collect.polls.tables.polls;
-            if polls.keep(&self.page.id, progress, checkpoint, self.clock.now()).await?
-                == Kept::WrittenMeanwhile
-            {
+            if polls.keep(self.turn, checkpoint, self.clock.now()).await? == Kept::WrittenMeanwhile {
                 tracing::warn!(page, "poll.checkpoint_written_meanwhile");
             }
         }
@@ -60,7 +54,7 @@ impl PagePoll<'_> {
     async fn call_loop(&mut self, run: &mut dyn Collector) -> Result<PollEnd, AdapterError> {
         let mut history = CallHistory::default();
         while let Some(request) = run.next() {
-            if !self.quota.has_room(self.clock.now(), self.clock.left()) {
+            if !self.quota.has_room(self.clock.now(), self.clock.left()) || !self.hold_if_long().await? {
                 return Ok(PollEnd::More);
             }
             let answered = match self.call(&request).await? {
@@ -114,7 +108,7 @@ impl PagePoll<'_> {
         let admission = if request.units == 0 {
             Admission::Now
         } else {
-            polls.tables.polls.spend(&self.schedule, limits, spender, taken, now).await?
+            polls.tables.polls.spend(&self.turn.schedule, limits, spender, taken, now).await?
         };
         match admission {
             Admission::Now => {}
@@ -169,7 +163,7 @@ impl PagePoll<'_> {
                     CooldownScope::TheApp | CooldownScope::ThisOperation => CooldownKey::AnApp,
                 };
                 let polls = &self.collect.polls.tables.polls;
-                polls.note_cooldown(&self.schedule, of, until, self.clock.now()).await?;
+                polls.note_cooldown(&self.turn.schedule, of, until, self.clock.now()).await?;
                 Some(PollEnd::Limited(until))
             }
         })

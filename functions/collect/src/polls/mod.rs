@@ -1,9 +1,8 @@
 //! Polling networks for pages.
 //!
 //! A tick sends a message for each shard of the schedules. Its worker *plans* ([`plan`]), and sends a message for each
-//! group of pages that are due, accounts in turns. The worker of a group polls its pages ([`page`]), several at once. A
-//! page is polled by the worker that has its lease, within the network's limits and the page's share of calls and time.
-//! [`page_poll`] decides; the files here read, call and store.
+//! group of pages that are due, accounts in turns. The worker of a group polls its pages ([`page`]) at once, within the
+//! networks' limits and each page's share of calls and time. [`page_poll`] decides; the files here read, call and store.
 //!
 //! Guaranteed: the events of an answer are in the inbox before the next call, and a checkpoint names only what is
 //! there; so a crash, a limit or a dead token repeats calls, and skips nothing. New events are dispatched at once; the
@@ -32,7 +31,9 @@ use carteiro_adapters::queues::poll::{DuePage, Poll, PollQueue};
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::tables::pages::PageTables;
 use carteiro_adapters::tables::poll::PollTrigger;
+use carteiro_networks::page::LastTick;
 use carteiro_networks::poll::page_poll;
+use carteiro_networks::poll::plan::PAGES_TOGETHER;
 use carteiro_networks::poll::settings::NetworkSettings;
 use futures_util::stream::{self, StreamExt};
 
@@ -40,9 +41,6 @@ use crate::Collect;
 use crate::apps::Apps;
 use page::PagePoll;
 pub(crate) use subscribe::Pushes;
-
-/// How many pages an invocation polls at once. It waits for the networks, not for the processor.
-const PAGES_AT_ONCE: usize = 10;
 
 /// The tables, the queue, the client and the settings of polling.
 pub(crate) struct Polls {
@@ -72,9 +70,11 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             }
         }
         Poll::Pages { at, now, pages } => {
-            let turn = if now { PollTrigger::Now(at) } else { PollTrigger::Planned(at) };
-            let polls = stream::iter(&pages).map(|due| PagePoll::poll(collect, due, turn, clock));
-            polls.buffer_unordered(PAGES_AT_ONCE).collect::<()>().await;
+            let trigger = if now { PollTrigger::Now(at) } else { PollTrigger::Planned(at) };
+            // All of a message at once: they wait for the networks, and the waiting is paid once.
+            let polls = stream::iter(&pages).map(|due| PagePoll::poll(collect, due, trigger, clock));
+            let polled: Vec<_> = polls.buffer_unordered(PAGES_TOGETHER).collect().await;
+            note_polled(&polled);
         }
         Poll::Check { page, network, account } => {
             let millionths = match plan::millionths(collect, network, &account).await {
@@ -86,7 +86,15 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
             };
             let calls = network.spec().least_calls.min(collect.polls.settings.calls);
             let due = DuePage { page, network, every: None, calls, sweeps: None, millionths };
-            PagePoll::poll(collect, &due, PollTrigger::OutOfTurn, clock).await;
+            note_polled(&[PagePoll::poll(collect, &due, PollTrigger::OutOfTurn, clock).await]);
         }
     }
+}
+
+/// Tells of a message's polls in one line. Those that found something, or went wrong, have one each besides.
+fn note_polled(polled: &[Option<LastTick>]) {
+    let done = || polled.iter().flatten();
+    let quiet = done().filter(|last| page::is_quiet(last.result, last.new)).count();
+    let calls = done().map(|last| u64::from(last.calls)).sum::<u64>();
+    tracing::info!(pages = polled.len(), polled = done().count(), quiet, calls, "poll.pages_asked");
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use carteiro_adapters::error::AdapterError;
-use carteiro_adapters::tables::poll::Progress;
 use carteiro_networks::poll::page_poll::PollEnd;
 use carteiro_networks::poll::{Scope, Start};
 
@@ -14,8 +13,9 @@ const FIRST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl PagePoll<'_> {
     /// Makes the calls of the page's collection, from its checkpoint on.
-    pub(super) async fn run_collection(&mut self, progress: &mut Progress) -> Result<PollEnd, AdapterError> {
+    pub(super) async fn run_collection(&mut self) -> Result<PollEnd, AdapterError> {
         let (network, created_at) = (self.page.network, self.page.created_at);
+        let checkpoint = self.turn.progress.checkpoint.as_deref();
         let scope = Scope {
             owner: self.page.network_id.clone(),
             token_version: self.access.token.version,
@@ -30,13 +30,13 @@ impl PagePoll<'_> {
             api: self.collect.polls.settings.api(network),
             is_pushed: self.is_pushed(),
             sweeps: self.quota.sweeps,
-            checkpoint: progress.checkpoint.as_deref(),
+            checkpoint,
         });
         if begun.lost_checkpoint {
-            let bytes = progress.checkpoint.as_deref().map_or(0, str::len);
+            let bytes = checkpoint.map_or(0, str::len);
             tracing::error!(page = self.page.id.as_str(), bytes, "poll.checkpoint_unreadable");
         }
         let mut collector = begun.collector;
-        self.drive(&mut *collector, progress).await
+        self.drive(&mut *collector).await
     }
 }

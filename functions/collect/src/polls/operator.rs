@@ -20,7 +20,7 @@ impl PagePoll<'_> {
     /// Tells the operator what the poll met, and forgets what was mended. Answers what is known of the page from now
     /// on. A table that fails here costs the poll nothing: the next one tells.
     pub(super) async fn tell_operator(&self, end: &PollEnd) -> Option<OperatorFault> {
-        let before = self.schedule.last.as_ref().and_then(|last| last.cause);
+        let before = self.turn.schedule.last.as_ref().and_then(|last| last.cause);
         let news = self.findings.operator_news(end, before);
         let (polls, network) = (&self.collect.polls.tables.polls, self.page.network);
         if let Some(fault) = news.mended

@@ -7,9 +7,7 @@ use carteiro_adapters::queues::poll::DuePage;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::metrics;
 use carteiro_adapters::tables::config::Replaced;
-use carteiro_adapters::tables::poll::{
-    Inspected, Leased, Next, PollOutcome, PollTrigger, Progress, Schedule, Spender,
-};
+use carteiro_adapters::tables::poll::{Inspected, Next, PollOutcome, PollTrigger, PollTurn, Spender};
 use carteiro_core::metrics::Metric;
 use carteiro_core::retention::after;
 use carteiro_networks::freshness::{Counted, Due};
@@ -39,8 +37,8 @@ const FALLBACK_EVERY_MINUTES: u32 = 15;
 pub(super) struct PagePoll<'a> {
     pub(super) collect: &'a Collect,
     pub(super) clock: InvocationClock,
-    /// The schedule as it was leased.
-    pub(super) schedule: Schedule,
+    /// The schedule as it was read, how far the collection came, and whether the page is leased.
+    pub(super) turn: &'a mut PollTurn,
     /// The page as it was last read or written.
     pub(super) page: Page,
     /// The token that is used.
@@ -60,54 +58,67 @@ pub(super) struct PagePoll<'a> {
 }
 
 impl<'a> PagePoll<'a> {
-    /// Polls a page if it is its turn. Errors are logged.
-    pub(super) async fn poll(collect: &'a Collect, due: &DuePage, turn: PollTrigger, clock: InvocationClock) {
+    /// Polls a page if it is its turn, and answers what came of it. Errors are logged.
+    pub(super) async fn poll(
+        collect: &'a Collect,
+        due: &DuePage,
+        trigger: PollTrigger,
+        clock: InvocationClock,
+    ) -> Option<LastTick> {
         let page = due.page.as_str();
         if !page_poll::has_time(clock.left()) {
             tracing::warn!(page, "poll.no_time");
-            return;
+            return None;
         }
         let (polls, now) = (&collect.polls.tables.polls, clock.now());
-        let leased = match polls.lease(&due.page, turn, after(now, LEASE), now).await {
-            Ok(Some(leased)) => leased,
+        let mut turn = match polls.begin(&due.page, trigger, after(now, LEASE), now).await {
+            Ok(Some(turn)) => turn,
             Ok(None) => {
                 tracing::debug!(page, "poll.not_its_turn");
-                return;
+                return None;
             }
             Err(error) => {
                 tracing::error!(page, error = error.chain(), "poll.not_leased");
-                return;
+                return None;
             }
         };
-        let finished = match Self::read(collect, &leased, due, clock).await {
-            Ok(Some(poll)) => poll.run(due, turn).await.map(Some),
+        let finished = match PagePoll::read(collect, &mut turn, due, clock).await {
+            Ok(Some(poll)) => poll.run(due, trigger).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         collect.dispatcher.freshness.write(Due::Of(&due.page), clock.now()).await;
-        let done = match finished {
-            Ok(Some(finished)) => polls.finish(&leased, &finished).await,
-            // The page is gone.
-            Ok(None) => polls.drop_page(&due.page).await,
+        let outcome = match finished {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
+                // The page is gone.
+                if let Err(error) = polls.drop_page(&due.page).await {
+                    tracing::error!(page, error = error.chain(), "poll.not_finished");
+                }
+                return None;
+            }
             Err(error) => {
                 tracing::error!(page, error = error.chain(), "poll.failed");
-                polls.finish(&leased, &failed(&leased, due, collect.polls.tick, clock)).await
+                failed(&turn, due, collect.polls.tick, clock)
             }
         };
-        if let Err(error) = done {
-            // The lease ends by itself.
-            tracing::error!(page, error = error.chain(), "poll.not_finished");
+        match polls.finish(&turn, &outcome).await {
+            Ok(true) => {}
+            Ok(false) => tracing::info!(page, "poll.outcome_not_kept"),
+            // The page is still due, and a lease ends by itself.
+            Err(error) => tracing::error!(page, error = error.chain(), "poll.not_finished"),
         }
+        Some(outcome.last)
     }
 
     /// Reads the page and its token; None where the page is gone.
     async fn read(
         collect: &'a Collect,
-        leased: &Leased,
+        turn: &'a mut PollTurn,
         due: &DuePage,
         clock: InvocationClock,
     ) -> Result<Option<Self>, AdapterError> {
-        let schedule = leased.schedule.clone();
+        let schedule = &turn.schedule;
         // The token first: a page that is read after it is of the same version, or of a later one.
         let stored = collect.polls.tables.tokens.find(&schedule.page).await?;
         let page = collect.config.find_page(&schedule.account, &schedule.page).await?;
@@ -126,7 +137,7 @@ impl<'a> PagePoll<'a> {
             clock,
             inspected: schedule.inspected,
             push: schedule.push.clone(),
-            schedule,
+            turn,
             access: Access::new(stored.token, stored.renewal).by(page.login),
             page,
             quota,
@@ -137,24 +148,26 @@ impl<'a> PagePoll<'a> {
     }
 
     /// Takes the steps of the poll, and answers the outcome to be kept.
-    async fn run(mut self, due: &DuePage, turn: PollTrigger) -> Result<PollOutcome, AdapterError> {
+    async fn run(mut self, due: &DuePage, trigger: PollTrigger) -> Result<PollOutcome, AdapterError> {
         let began_at = self.clock.now();
         let end = self.take_steps().await?;
         self.notify(&end, began_at).await?;
         let cause = self.tell_operator(&end).await;
         let silence = self.silence(&end).await;
         let (calls, new, result) = (self.quota.calls, self.findings.new, end.result());
-        let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
-        let shown = tracing::field::debug(result);
-        tracing::info!(page, network, result = shown, calls, new, "poll.asked");
+        if !is_quiet(result, new) {
+            let (page, network) = (self.page.id.as_str(), self.page.network.as_str());
+            let shown = tracing::field::debug(result);
+            tracing::info!(page, network, result = shown, calls, new, "poll.asked");
+        }
         metrics::add(Metric::PagesPolled, 1);
         metrics::add(Metric::ThingsFound, usize::try_from(new).unwrap_or_default());
-        let turn_at = match turn {
+        let turn_at = match trigger {
             PollTrigger::Planned(at) | PollTrigger::Now(at) => at,
             PollTrigger::OutOfTurn => began_at,
         };
         let tick = self.collect.polls.tick;
-        let every_minutes = every_minutes(due.every, self.schedule.every_minutes, tick);
+        let every_minutes = every_minutes(due.every, self.turn.schedule.every_minutes, tick);
         let next = next_poll(&self.page, &end, turn_at, every_minutes, tick);
         Ok(PollOutcome {
             next: next.map_or(Next::WithANewToken, Next::At),
@@ -162,7 +175,7 @@ impl<'a> PagePoll<'a> {
             last: LastTick { at: began_at, result, new, calls, cause },
             inspected: self.inspected,
             push: self.push,
-            denied: self.findings.still_denied(&end, self.schedule.denied.as_deref()),
+            denied: self.findings.still_denied(&end, self.turn.schedule.denied.as_deref()),
             proven: self.page.proven,
             silence,
             used: self.access.token.version,
@@ -174,8 +187,8 @@ impl<'a> PagePoll<'a> {
             return Ok(end);
         }
         let now = self.clock.now();
-        let before = self.collect.polls.tables.polls.before(&self.schedule).await?;
-        if let Some(end) = page_poll::cooldown([before.app_rests_until, before.page_rests_until], now) {
+        let rests = self.collect.polls.tables.polls.before(self.turn).await?;
+        if let Some(end) = page_poll::cooldown([rests.app_rests_until, rests.page_rests_until], now) {
             return Ok(end);
         }
         if let Some(end) = self.renew_if_due().await? {
@@ -184,8 +197,7 @@ impl<'a> PagePoll<'a> {
         if let Some(end) = self.inspect().await? {
             return Ok(end);
         }
-        let mut progress = before.progress;
-        let end = self.collect_page(&mut progress).await?;
+        let end = self.collect_page().await?;
         self.prove(&end).await?;
         if self.page.proven {
             self.release_pending_proof().await?;
@@ -204,15 +216,15 @@ impl<'a> PagePoll<'a> {
     }
 
     /// Runs the page's collection, and once more with a new token where the old one's time is over.
-    async fn collect_page(&mut self, progress: &mut Progress) -> Result<PollEnd, AdapterError> {
-        let end = self.run_collection(progress).await?;
+    async fn collect_page(&mut self) -> Result<PollEnd, AdapterError> {
+        let end = self.run_collection().await?;
         match &end {
             PollEnd::Refused(trouble) if self.access.may_renew(self.renewal_method(), trouble) => {}
             _ => return Ok(end),
         }
         match self.renew().await? {
             Some(end) => Ok(end),
-            None => self.run_collection(progress).await,
+            None => self.run_collection().await,
         }
     }
 
@@ -240,7 +252,7 @@ impl<'a> PagePoll<'a> {
     async fn notify(&mut self, end: &PollEnd, begun_at: Timestamp) -> Result<(), AdapterError> {
         let (token_version, clock) = (self.access.token.version, self.clock);
         let renewable = self.access.is_renewable(self.renewal_method(), end);
-        for sight in self.findings.observations(end, self.schedule.denied.as_deref()) {
+        for sight in self.findings.observations(end, self.turn.schedule.denied.as_deref()) {
             let seen = Observed { sight, begun_at, renewable };
             if token_state::decide(&self.page, token_version, &seen, clock.now()).is_none() {
                 continue;
@@ -253,6 +265,22 @@ impl<'a> PagePoll<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the page's lease, if the poll does not have it. False where another worker polls the page: then this poll
+    /// ends, and its outcome is not kept.
+    pub(super) async fn hold(&mut self) -> Result<bool, AdapterError> {
+        let until = after(self.clock.now(), LEASE);
+        self.collect.polls.tables.polls.hold(self.turn, until).await
+    }
+
+    /// The same, where the poll lasts so long that the next tick may plan the page again.
+    pub(super) async fn hold_if_long(&mut self) -> Result<bool, AdapterError> {
+        if page_poll::needs_lease(self.turn.began_at, self.clock.now()) {
+            self.hold().await
+        } else {
+            Ok(true)
+        }
     }
 
     /// How the page's token is renewed; None where it cannot be.
@@ -276,19 +304,24 @@ impl<'a> PagePoll<'a> {
     }
 }
 
+/// Whether a poll went well and found nothing. Such polls are told in one line with the others of their message.
+pub(super) fn is_quiet(result: TickResult, new: u32) -> bool {
+    result == TickResult::Ok && new == 0
+}
+
 /// The outcome of a poll that failed by an error of ours. The page is due at the next tick.
-fn failed(leased: &Leased, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
-    let cause = leased.schedule.last.as_ref().and_then(|last| last.cause);
+fn failed(turn: &PollTurn, due: &DuePage, tick: Duration, clock: InvocationClock) -> PollOutcome {
+    let cause = turn.schedule.last.as_ref().and_then(|last| last.cause);
     let last = LastTick { at: clock.now(), result: TickResult::Fault, new: 0, calls: 0, cause };
     PollOutcome {
         next: Next::At(after(clock.now(), tick / 2)),
-        every_minutes: due.every.or(leased.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
+        every_minutes: due.every.or(turn.schedule.every_minutes).unwrap_or(FALLBACK_EVERY_MINUTES),
         last,
-        inspected: leased.schedule.inspected,
-        push: leased.schedule.push.clone(),
-        denied: leased.schedule.denied.clone(),
-        proven: leased.schedule.proven,
-        silence: leased.schedule.silence.clone(),
-        used: leased.schedule.token_version,
+        inspected: turn.schedule.inspected,
+        push: turn.schedule.push.clone(),
+        denied: turn.schedule.denied.clone(),
+        proven: turn.schedule.proven,
+        silence: turn.schedule.silence.clone(),
+        used: turn.schedule.token_version,
     }
 }

@@ -9,8 +9,8 @@ use super::page::PagePoll;
 impl PagePoll<'_> {
     /// The page's silence after a poll that ended so. Its account is notified before it is marked.
     pub(super) async fn silence(&self, end: &PollEnd) -> Option<Silence> {
-        let known = self.schedule.silence.as_ref();
-        let last_poll = self.schedule.last.as_ref().map(|last| last.at);
+        let known = self.turn.schedule.silence.as_ref();
+        let last_poll = self.turn.schedule.last.as_ref().map(|last| last.at);
         let found = match silence::step(known, (end.result(), self.findings.new), last_poll, self.clock.now())
         {
             Step::NotSilent => return None,

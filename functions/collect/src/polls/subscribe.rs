@@ -1,8 +1,8 @@
 //! Subscribing to the pushes of the networks that are asked for them page by page, and renewing that.
 //!
 //! It is done where the deployment's public address is known and what the network needs of us is set, for pages whose
-//! token the network took: so nobody subscribes for a page that is not theirs. The poll's lease keeps two workers from
-//! asking at once. Where it is not done, or refused, polling brings everything in.
+//! token the network took: so nobody subscribes for a page that is not theirs. The page's lease, which is taken before,
+//! keeps two workers from asking at once. Where it is not done, or refused, polling brings everything in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -91,6 +91,9 @@ impl PagePoll<'_> {
         let asked = Subscribing { page: &page, callback: &callback, app: &app.id, api };
         let of = subscription::digest_of(&asked, spec.is_of_token.then_some(self.access.token.version));
         if !subscription::is_due(self.push.as_ref(), &of, self.clock.now()) {
+            return Ok(());
+        }
+        if !self.hold().await? {
             return Ok(());
         }
         let step = self.take_subscription(spec, asked).await?;

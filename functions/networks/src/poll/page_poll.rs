@@ -29,6 +29,9 @@ pub const PAGE_TIME: Duration = Duration::from_secs(180);
 /// The end of an invocation, in which no call is begun, so that the results of the last one are stored.
 const RESERVE: Duration = Duration::from_secs(60);
 
+/// How long a planned poll lasts without its page's lease: less than the shortest time between two ticks, a minute.
+const UNLEASED_TIME: Duration = Duration::from_secs(30);
+
 /// The age of a plan, at the least, from which it is not carried out.
 const STALE: Duration = Duration::from_secs(15 * 60);
 
@@ -122,6 +125,35 @@ pub fn is_stale(planned_at: Timestamp, tick: Duration, now: Timestamp) -> bool {
 pub fn is_due(next_at: Timestamp, last: Option<&LastTick>, asked_for: bool, now: Timestamp) -> bool {
     let is_limited = last.is_some_and(|last| last.result == TickResult::Limited);
     next_at <= now || asked_for && !is_limited
+}
+
+/// The parts of a page's schedule that decide whether a planned poll of it may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnState {
+    /// When the page is due; None while its token is dead.
+    pub next_at: Option<Timestamp>,
+    /// The plan that was served last, or is served under a lease.
+    pub planned_at: Option<Timestamp>,
+    /// When the lease of a worker ends; None where nobody has one.
+    pub lease_until: Option<Timestamp>,
+}
+
+/// Whether a poll that was planned at a time may begin, with `asked_for` whatever the page's time is. A lease that is
+/// over was a dead worker's, and its plan may be served again.
+#[must_use]
+pub fn is_its_turn(state: TurnState, planned_at: Timestamp, asked_for: bool, now: Timestamp) -> bool {
+    let is_leased = state.lease_until.is_some_and(|until| until > now);
+    let is_served = state
+        .planned_at
+        .is_some_and(|served| served > planned_at || served == planned_at && state.lease_until.is_none());
+    let is_due = state.next_at.is_some_and(|next_at| asked_for || next_at <= now);
+    is_due && !is_leased && !is_served
+}
+
+/// Whether a poll takes its page's lease before it goes on: from then on the next tick may plan the page again.
+#[must_use]
+pub fn needs_lease(began_at: Timestamp, now: Timestamp) -> bool {
+    after(began_at, UNLEASED_TIME) <= now
 }
 
 /// Whether accounts share a limit of the network's.

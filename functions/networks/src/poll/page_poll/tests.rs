@@ -668,3 +668,25 @@ fn pushed_ids_are_completed_from_either_end_by_turns() {
     let pushed = Network::ALL.map(is_pushed);
     assert_eq!(pushed, [true, true, true, true, false, true]);
 }
+
+#[test]
+fn a_planned_poll_begins_where_nobody_serves_its_plan() {
+    let at = |second: i64| Some(Timestamp::from_second(1000 + second).unwrap());
+    let state = |next_at, planned_at, lease_until| TurnState { next_at, planned_at, lease_until };
+    for (what, state, planned, asked) in [
+        ("a new page", state(at(0), None, None), true, true),
+        ("one that is due", state(at(50), at(10), None), true, true),
+        ("one that is not due", state(at(51), at(10), None), false, true),
+        ("a dead token's", state(None, at(10), None), false, false),
+        ("one whose plan was served", state(at(0), at(40), None), false, false),
+        ("one whose next plan was served", state(at(0), at(41), None), false, false),
+        ("one that is polled", state(at(0), at(40), at(51)), false, false),
+        ("one that is polled out of turn", state(at(0), at(10), at(51)), false, false),
+        ("a dead worker's", state(at(0), at(40), at(50)), true, true),
+        ("a dead worker's of the next plan", state(at(0), at(41), at(50)), false, false),
+    ] {
+        let begins = |asked_for| is_its_turn(state, at(40).unwrap(), asked_for, at(50).unwrap());
+        assert_eq!((begins(false), begins(true)), (planned, asked), "{what}");
+    }
+    assert!(!needs_lease(at(0).unwrap(), at(29).unwrap()) && needs_lease(at(0).unwrap(), at(30).unwrap()));
+}
