@@ -110,6 +110,19 @@ async fn delivered(bundle: &Bundle, batch: i32) -> Counted {
     with_polls(counted, "DeliverQueue", polled)
 }
 
+/// The same, with the reads before the parts of each batch that a receiver of 50 ms takes: how many serve the next part
+/// is a matter of time, which a busy machine must not decide.
+#[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
+fn with_reads_by_time(mut full: Counted) -> Counted {
+    let batches = full.invocations;
+    let kind = "BatchGetItem ConfigTable+StreakTable";
+    let (calls, units) = full.calls[kind];
+    assert!((batches..=cost::PARTS_OF_A_FULL_BATCH * batches).contains(&calls), "{full:?}");
+    let reads = batches * cost::READS_OF_A_FULL_BATCH;
+    full.calls.insert(kind.to_owned(), (reads, reads as f64 * units / calls as f64));
+    full
+}
+
 /// What one more page adds to a tick that finds nothing new: the difference of two numbers of pages, by which what a
 /// tick does for itself falls out. What its share of a message costs is computed, 25 pages a message.
 async fn a_page_of_which_nothing_is_new(bundle: &Bundle) -> Counted {
@@ -153,19 +166,21 @@ async fn a_page_of_which_nothing_is_new(bundle: &Bundle) -> Counted {
     Counted { of, calls, log_bytes: many.log_bytes - few.log_bytes, ..Counted::default() }
 }
 
-/// Ends a count of a tick over pages. Of its log only the pages' own lines count, one each.
+/// Ends a count of a tick over pages. Of its log, only each page's part of its message's line counts: a full message's.
 async fn with_lines_of_polls(counter: Counter<'_>, pages: usize) -> Counted {
     let (bundle, before) = (counter.bundle, counter.lines);
     let counted = counter.stop(pages as u64, 0).await;
     let mut patience = Patience::default();
-    let mut lines = Vec::new();
-    while patience.lasts().await && lines.len() < pages {
-        lines = bundle.logs.of("CollectFunction").split_off(before);
-        lines.retain(|line| line.contains("\"poll.asked\""));
+    let (mut polled, mut line_bytes) = (0, 0);
+    while patience.lasts().await && polled < pages as u64 {
+        let lines = bundle.logs.of("CollectFunction").split_off(before);
+        let lines: Vec<_> = lines.into_iter().filter(|line| line.contains("\"poll.pages_asked\"")).collect();
+        let quiet = |line: &String| serde_json::from_str::<Value>(line).unwrap()["quiet"].as_u64().unwrap();
+        polled = lines.iter().map(quiet).sum();
+        line_bytes = lines.iter().map(|line| line.len() as u64 + LINE_BYTES).max().unwrap_or_default();
     }
-    assert_eq!(lines.len(), pages, "each page is polled once: {:?}", bundle.complaints());
-    let log_bytes = lines.iter().map(|line| line.len() as u64 + LINE_BYTES).sum();
-    Counted { log_bytes, ..counted }
+    assert_eq!(polled, pages as u64, "each page is polled once: {:?}", bundle.complaints());
+    Counted { log_bytes: line_bytes * pages as u64 / cost::PAGES_OF_A_MESSAGE, ..counted }
 }
 
 async fn count() -> BTreeMap<String, Counted> {
@@ -179,6 +194,7 @@ async fn count() -> BTreeMap<String, Counted> {
     let bulk = taken_in_bulk(&bundle, &account).await;
     let full = delivered(&bundle, batches::full()).await;
     assert_eq!(full.of, BULK as u64, "each arrives once: {full:?}");
+    let full = with_reads_by_time(full);
     let single = taken_singly(&bundle, &account, false).await;
     let alone = delivered(&bundle, 1).await;
     let account = bundle.account().await;

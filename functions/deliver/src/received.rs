@@ -27,8 +27,11 @@ pub(crate) struct Received {
     pub(crate) sent_at: Option<Timestamp>,
 }
 
-/// The messages of a batch, with what each carries: the names of its deliveries.
-pub(crate) struct Messages(Vec<(String, Vec<(String, Arc<Delivery>)>)>);
+/// A delivery and its name in the batch.
+type Named = (String, Arc<Delivery>);
+
+/// The messages of a batch, by their ids, with the deliveries that each carries.
+pub(crate) struct Messages(Vec<(String, Vec<Named>)>);
 
 /// Reads the messages of an event. Returns their deliveries, the messages, and the ids of those that carry none.
 pub(crate) fn read(event: SqsEvent) -> (Vec<Received>, Messages, Vec<String>) {

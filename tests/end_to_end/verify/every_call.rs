@@ -106,7 +106,7 @@ async fn kill_at_request(scene: &Scene, before: u64, number: u64) {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     scene.ledger.kill(DELIVER, Duration::ZERO);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// One case. Answers its figures, or nothing where the batch made fewer calls.

@@ -184,7 +184,7 @@ fn step(chance: &mut Chance) -> Step {
         76..84 => act(chance),
         84..88 => {
             let functions = ["DeliverFunction", "IngestFunction", "CollectFunction"];
-            Step::Kill { function: *chance.pick(&functions).unwrap() }
+            Step::Kill { function: chance.pick(&functions).unwrap() }
         }
         88..94 => Step::Tick,
         _ => Step::Pass(Duration::from_secs(*chance.pick(&[6, 36, 190, 310, 900]).unwrap())),
