@@ -105,7 +105,8 @@ async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
         bundle.webhook(&account, "/told", &["notice"]).await;
         let webhook = bundle.webhook(&account, "/old", &["event"]).await;
         bundle.receiver.set_behaviour("/old", later(late));
-        let sent = send_many(&bundle.client, &account, "event", 12).await;
+        // In messages of their own, so that all are under way at once.
+        let sent = bundle.send_apart(&account, "event", 12).await;
         bundle.receiver.wait_for_count("/old", 12, SOON).await.unwrap();
         let changed = patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/new")})).await;
         assert_eq!(changed["revision"], 2);

@@ -23,8 +23,10 @@ fn notices(bundle: &Bundle, path: &str, kind: &str) -> Vec<Value> {
 }
 
 fn logged(bundle: &Bundle, event: &str) -> usize {
-    let event = format!("\"{event}\"");
-    bundle.logs.of("DeliverFunction").iter().filter(|line| line.contains(&event)).count()
+    let lines = bundle.logs.of("DeliverFunction");
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_event = lines.filter(|line| line["message"] == event);
+    of_event.map(|line| line["items"].as_str().map_or(0, |items| items.split(' ').count())).sum()
 }
 
 #[tokio::test]

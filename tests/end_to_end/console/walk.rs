@@ -143,6 +143,8 @@ async fn walk(words: &Words) {
     let progress = heard(&browser, words.sending).await;
     assert!(progress.len() > 1, "it moves: {progress:?}");
     blocks::until_held(&bundle.client, &account, &webhook, "message", 0).await;
+    // The last step is still under way.
+    bundle.until_rest().await;
 
     dead_and_sent_again(&browser, &bundle, &account, &webhook, words).await;
 
