@@ -130,11 +130,7 @@ async fn a_page_of_which_nothing_is_new(bundle: &Bundle) -> Counted {
     let (mut connected, mut ticks) = (0, Vec::new());
     for pages in PAGES {
         for number in connected..pages {
-            let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
-            bundle.networks.connect(Network::Facebook, &id, &token);
-            let given = json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
-            let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-            assert_eq!(reply.status, 201, "{}", reply.text());
+            bundle.facebook_page(&account, number).await;
         }
         connected = pages;
         // The first ticks ask whose each token is, and read what there was before.

@@ -276,11 +276,7 @@ async fn asking_about(sizes: &[usize]) {
             if number % 500 == 499 {
                 account = bundle.account().await;
             }
-            let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
-            bundle.networks.connect(Network::Facebook, &id, &token);
-            let given = json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
-            let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-            assert_eq!(reply.status, 201, "{}", reply.text());
+            bundle.facebook_page(&account, number).await;
         }
         connected = pages;
         // The first time asks whose each token is.

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use carteiro_clock::{Clock, testing};
 use carteiro_fake_networks::{ADDRESSES, Networks};
 use carteiro_local::{Data, LogLines, LogSink, Ports, Stack, StackOptions, Template, function_build};
+use carteiro_networks::network::Network;
 use carteiro_receiver::{Options, Receiver};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -277,6 +278,15 @@ impl Bundle {
         let refused: Vec<_> = results.iter().filter(|line| line.get("error").is_some()).collect();
         assert!(ids.len() == count, "{refused:?}; the functions said: {:#?}", self.complaints());
         ids
+    }
+
+    /// Connects a page that the stand-in for Facebook has from now on; each number is another page.
+    pub async fn facebook_page(&self, account: &Account, number: usize) {
+        let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
+        self.networks.connect(Network::Facebook, &id, &token);
+        let given = json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
+        let reply = self.client.post("/pages", &account.key, given.to_string()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
     }
 
     /// What the status of a webhook says of an item type.

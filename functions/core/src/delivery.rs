@@ -93,6 +93,9 @@ const REVISION: &str = "revision";
 const STEP: &str = "step";
 const ENCODING: &str = "encoding";
 
+/// The encoding of a body that is the item's bytes.
+const TEXT: &str = "text";
+
 /// The names of the attributes that every message has. SQS takes ten.
 pub const ATTRIBUTES: [&str; 9] =
     [ACCOUNT, WEBHOOK, ITEM, ITEM_TYPE, SOURCE, ACCEPTED_AT, ATTEMPT, REVISION, ENCODING];
@@ -102,22 +105,35 @@ impl Delivery {
     #[must_use]
     pub fn to_message(&self) -> Message {
         let (body, encoding) = match packing::text(&self.body) {
-            Some(text) => (text.to_owned(), "text"),
+            Some(text) => (text.to_owned(), TEXT),
             None => (STANDARD.encode(&self.body), "base64"),
         };
-        let mut attributes = BTreeMap::from([
+        let mut attributes = self.target();
+        attributes.extend(self.beside_the_target());
+        attributes.insert(ENCODING, encoding.to_owned());
+        Message { body, attributes }
+    }
+
+    /// The attributes that say where it goes. Deliveries that share a message have them in common.
+    fn target(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
             (ACCOUNT, self.account.to_string()),
             (WEBHOOK, self.webhook.to_string()),
+            (REVISION, self.revision.to_string()),
+        ])
+    }
+
+    /// The other attributes, without the encoding of its body.
+    fn beside_the_target(&self) -> BTreeMap<&'static str, String> {
+        let mut attributes = BTreeMap::from([
             (ITEM, self.item.to_string()),
             (ITEM_TYPE, self.item_type.to_string()),
             (SOURCE, self.source.to_string()),
             (ACCEPTED_AT, self.times()),
             (ATTEMPT, Number { attempt: self.attempt, chain: self.chain, hop: self.hop }.to_string()),
-            (REVISION, self.revision.to_string()),
-            (ENCODING, encoding.to_owned()),
         ]);
         attributes.extend(self.step.as_ref().map(|step| (STEP, step.to_string())));
-        Message { body, attributes }
+        attributes
     }
 
     /// The time from which its retention counts: its acceptance, or when it was taken out of the dead again.
@@ -168,7 +184,7 @@ impl Delivery {
             attribute(ACCEPTED_AT).and_then(read_times).ok_or(MessageError::Attribute(ACCEPTED_AT))?;
         let Number { attempt, chain, hop } = parsed(&attribute, ATTEMPT)?;
         let body = match attribute(ENCODING) {
-            Some("text") => body.as_bytes().to_vec(),
+            Some(TEXT) => body.as_bytes().to_vec(),
             Some("base64") => STANDARD.decode(body).map_err(|_| MessageError::Body)?,
             _ => return Err(MessageError::Attribute(ENCODING)),
         };

@@ -82,7 +82,8 @@ impl Messages {
                 Rest::Apart(left) => {
                     owners.extend(left.iter().map(|_| id.clone()));
                     apart.extend(
-                        left.into_iter().map(|index| next_message(&deliveries[index].1, FAILED_WAIT)),
+                        left.into_iter()
+                            .map(|index| Outgoing::next_of_chain(&deliveries[index].1, FAILED_WAIT)),
                     );
                 }
             }
@@ -106,7 +107,7 @@ pub(crate) async fn queue_again(
     let (left, full): (Vec<_>, Vec<_>) =
         left.into_iter().partition(|received| has_room(received.delivery.chain));
     let outgoing: Vec<_> =
-        left.iter().map(|received| next_message(&received.delivery, Duration::ZERO)).collect();
+        left.iter().map(|received| Outgoing::next_of_chain(&received.delivery, Duration::ZERO)).collect();
     let sent = send_in_time(queue, &outgoing, clock).await;
     let queued = sent.iter().filter(|is_sent| **is_sent).count();
     if queued > 0 {
@@ -114,11 +115,6 @@ pub(crate) async fn queue_again(
     }
     let unsent = left.into_iter().zip(sent).filter(|(_, is_sent)| !is_sent).map(|(received, _)| received);
     unsent.chain(full).map(|received| received.message).collect()
-}
-
-fn next_message(delivery: &Delivery, wait: Duration) -> Outgoing {
-    let chain = delivery.chain.saturating_add(1);
-    Outgoing::new(Delivery { chain, ..delivery.clone() }, wait)
 }
 
 /// Queues deliveries while the batch has time, and answers of each whether it certainly is in the queue.

@@ -63,16 +63,16 @@ struct Decided {
     last_error: Option<String>,
 }
 
-/// Something that is told of items that were not attempted.
+/// Why the log names an item that was moved or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+enum Notable {
     MovedToSlowLane,
     Overdue,
     Dropped(DropReason),
 }
 
-/// The items of a batch by what is told of them, and their webhook.
-type Told = BTreeMap<(Event, WebhookId), Vec<String>>;
+/// The items of a batch that were moved or dropped, by the reason and their webhook.
+type NotableItems = BTreeMap<(Notable, WebhookId), Vec<String>>;
 
 impl Decided {
     fn new(processed: Processed, decision: Decision) -> Self {
@@ -98,11 +98,11 @@ pub(crate) async fn all(
     let mut unsettled = Vec::new();
     count_discarded(deliver, &processed, clock).await;
     tally::count_dropped(deliver, &processed, clock).await;
-    let (mut decided, mut told) = (Vec::new(), Told::new());
+    let (mut decided, mut notable) = (Vec::new(), NotableItems::new());
     for each in processed {
         match decide(deliver, &each, lane, clock.now()) {
             Ok(decision) => {
-                tell(&mut told, &each, &decision);
+                note(&mut notable, &each, &decision);
                 decided.push(Decided::new(each, decision));
             }
             Err(error) => {
@@ -111,7 +111,7 @@ pub(crate) async fn all(
             }
         }
     }
-    log_told(&told);
+    log_notable(&notable);
     let (requeued, held) =
         (requeue(deliver, &decided, lane, clock), store(deliver, &decided, seen_at, clock));
     let (requeued, stored) = join(requeued, held).await;
@@ -190,31 +190,33 @@ fn decide(
     })
 }
 
-/// Notes an item that was moved or dropped, to be told with the others of its webhook.
-fn tell(told: &mut Told, processed: &Processed, decision: &Decision) {
-    let event = match (&processed.result, decision.disposition) {
-        (_, Disposition::Dropped(reason)) => Event::Dropped(reason),
+/// Notes an item that was moved or dropped, to be logged with the others of its webhook.
+fn note(notable: &mut NotableItems, processed: &Processed, decision: &Decision) {
+    let why = match (&processed.result, decision.disposition) {
+        (_, Disposition::Dropped(reason)) => Notable::Dropped(reason),
         (AttemptResult::NotMade(Unattempted::Slow | Unattempted::SlowAtChainsEnd), _) => {
-            Event::MovedToSlowLane
+            Notable::MovedToSlowLane
         }
-        (AttemptResult::NotMade(Unattempted::Overdue), _) => Event::Overdue,
+        (AttemptResult::NotMade(Unattempted::Overdue), _) => Notable::Overdue,
         _ => return,
     };
     let Delivery { webhook, item, .. } = &*processed.delivery;
-    told.entry((event, webhook.clone())).or_default().push(item.to_string());
+    notable.entry((why, webhook.clone())).or_default().push(item.to_string());
 }
 
 /// Logs the items of a batch that were moved or dropped: a line for each webhook and reason.
-fn log_told(told: &Told) {
-    for ((event, webhook), items) in told {
+fn log_notable(notable: &NotableItems) {
+    for ((why, webhook), items) in notable {
         let (webhook, each, items) = (webhook.as_str(), items, items.join(" "));
-        match event {
-            Event::MovedToSlowLane => tracing::info!(webhook, items, "delivery.moved_to_slow_lane"),
-            Event::Overdue => tracing::info!(webhook, items, "delivery.overdue"),
-            Event::Dropped(DropReason::WebhookDeleted) => tracing::info!(webhook, items, "delivery.dropped"),
-            Event::Dropped(DropReason::NotTaken) => tracing::info!(webhook, items, "delivery.not_taken"),
-            Event::Dropped(DropReason::Discarded) => tracing::info!(webhook, items, "delivery.discarded"),
-            Event::Dropped(DropReason::StorageExpired) => {
+        match why {
+            Notable::MovedToSlowLane => tracing::info!(webhook, items, "delivery.moved_to_slow_lane"),
+            Notable::Overdue => tracing::info!(webhook, items, "delivery.overdue"),
+            Notable::Dropped(DropReason::WebhookDeleted) => {
+                tracing::info!(webhook, items, "delivery.dropped");
+            }
+            Notable::Dropped(DropReason::NotTaken) => tracing::info!(webhook, items, "delivery.not_taken"),
+            Notable::Dropped(DropReason::Discarded) => tracing::info!(webhook, items, "delivery.discarded"),
+            Notable::Dropped(DropReason::StorageExpired) => {
                 for item in each {
                     tracing::warn!(webhook, item, "delivery.storage_limit");
                 }
@@ -250,9 +252,7 @@ async fn requeue(deliver: &Deliver, decided: &[Decided], here: Lane, clock: Invo
     let outgoing = |wanted: Lane| {
         let queued = decided.iter().filter_map(move |each| {
             let (lane, wait) = each.disposition.queue(here)?;
-            let chain = each.delivery.chain.saturating_add(1);
-            let delivery = || Delivery { chain, ..each.delivery.clone() };
-            (lane == wanted).then(|| (each, Outgoing::new(delivery(), wait)))
+            (lane == wanted).then(|| (each, Outgoing::next_of_chain(&each.delivery, wait)))
         });
         queued.collect()
     };

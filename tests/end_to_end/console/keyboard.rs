@@ -1,14 +1,12 @@
 //! The console by the keyboard alone: all that it can do, with the focus always seen, and never lost.
 
-use std::time::Duration;
-
 use carteiro_receiver::Behaviour;
 use carteiro_tests::{Account, Bundle, Patience, Webhook, blocks};
 use http::StatusCode;
 use serde_json::json;
 
 use super::Browser;
-use super::walk::code_sent;
+use super::walk::{code_sent, disabled_until_dead, enabled};
 
 const ZONE: &str = "America/Sao_Paulo";
 
@@ -261,16 +259,7 @@ async fn switch_off_and_on(keyboard: &Keyboard<'_>, card: &str) {
 
 /// Dead items: one is sent again, then those of a time span, then all; the held ones of another time are discarded.
 async fn dead_items(keyboard: &Keyboard<'_>, bundle: &Bundle, account: &Account, webhook: &Webhook) {
-    let path = format!("/webhooks/{}", webhook.id);
-    let enabled = async |is: bool| {
-        assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": is})).await.status, 200);
-    };
-    enabled(false).await;
-    bundle.send_many(account, "event", 3).await;
-    blocks::until_held(&bundle.client, account, webhook, "event", 3).await;
-    bundle.advance(Duration::from_secs(25 * 3600)).await;
-    bundle.tick().await;
-    blocks::until(&bundle.client, account, webhook, "event", |status| status["dead"] == 3).await;
+    disabled_until_dead(bundle, account, webhook, 3).await;
     bundle.send_many(account, "message", 2).await;
     blocks::until_held(&bundle.client, account, webhook, "message", 2).await;
     // The session ended while a day went by.
@@ -283,7 +272,7 @@ async fn dead_items(keyboard: &Keyboard<'_>, bundle: &Bundle, account: &Account,
     keyboard.browser.press(&[ENTER]).await;
     keyboard.confirm(&format!("{held} > summary")).await;
     keyboard.browser.until(&format!("{held} .said"), "2 itens descartados.").await;
-    enabled(true).await;
+    enabled(bundle, account, webhook, true).await;
 
     let dead = format!("{card} [data-list=dead]");
     let summary = format!("{dead} > summary");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::client::Client;
-use carteiro_tests::{ADMIN_KEY, Bundle, Patience, blocks};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Patience, Webhook, blocks};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn walk(words: &Words) {
         (&created["items"], &created["threshold"], &created["headers"]),
         (&json!(["event", "message"]), &json!(30), &json!({"x-loja": "********"}))
     );
-    let webhook = carteiro_tests::Webhook { id: created["id"].as_str().unwrap().to_owned(), secret };
+    let webhook = Webhook { id: created["id"].as_str().unwrap().to_owned(), secret };
     let card = format!("#webhook-{}", webhook.id);
 
     // The streak, then the block.
@@ -237,25 +237,36 @@ pub(super) async fn code_sent(bundle: &Bundle, address: &str) -> String {
     panic!("no code was sent to {address}");
 }
 
+pub(super) async fn enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, is: bool) {
+    let path = format!("/webhooks/{}", webhook.id);
+    assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": is})).await.status, 200);
+}
+
+/// Disables a webhook, and waits until as many events have died, a day later.
+pub(super) async fn disabled_until_dead(
+    bundle: &Bundle,
+    account: &Account,
+    webhook: &Webhook,
+    events: usize,
+) {
+    enabled(bundle, account, webhook, false).await;
+    bundle.send_many(account, "event", events).await;
+    blocks::until_held(&bundle.client, account, webhook, "event", events).await;
+    bundle.advance(Duration::from_secs(25 * 3600)).await;
+    bundle.tick().await;
+    blocks::until(&bundle.client, account, webhook, "event", |status| status["dead"] == events).await;
+}
+
 /// What waited too long is dead: its owner looks at it and sends it again.
 async fn dead_and_sent_again(
     browser: &Browser,
     bundle: &Bundle,
-    account: &carteiro_tests::Account,
-    webhook: &carteiro_tests::Webhook,
+    account: &Account,
+    webhook: &Webhook,
     words: &Words,
 ) {
-    let path = format!("/webhooks/{}", webhook.id);
-    let enabled = async |is: bool| {
-        assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": is})).await.status, 200);
-    };
-    enabled(false).await;
-    bundle.send_many(account, "event", 4).await;
-    blocks::until_held(&bundle.client, account, webhook, "event", 4).await;
-    bundle.advance(Duration::from_secs(25 * 3600)).await;
-    bundle.tick().await;
-    blocks::until(&bundle.client, account, webhook, "event", |status| status["dead"] == 4).await;
-    enabled(true).await;
+    disabled_until_dead(bundle, account, webhook, 4).await;
+    enabled(bundle, account, webhook, true).await;
     // The session ended while a day went by.
     enter(browser, bundle, account, ZONE, &json!({"language": words.language, "to": webhook.id})).await;
     let list = format!("#webhook-{} [data-list=dead]", webhook.id);

@@ -45,6 +45,13 @@ impl Outgoing {
     pub fn new(delivery: Delivery, delay: Duration) -> Self {
         Self { delivery, delay_seconds: delay_seconds(delay) }
     }
+
+    /// The same delivery, in the next message of its chain.
+    #[must_use]
+    pub fn next_of_chain(delivery: &Delivery, delay: Duration) -> Self {
+        let chain = delivery.chain.saturating_add(1);
+        Self::new(Delivery { chain, ..delivery.clone() }, delay)
+    }
 }
 
 impl DeliverQueue {

@@ -9,6 +9,7 @@ mod expression;
 pub mod freshness;
 pub mod idempotency;
 pub mod inbox;
+mod packed;
 pub mod packed_event;
 pub mod pages;
 pub mod poll;

@@ -1,16 +1,9 @@
-//! Events as they are stored: their JSON, deflated where that makes it smaller.
-//!
-//! A row of up to 1 KiB is one write unit, so small events are stored as they are. The first byte names the form, so
-//! that a later version can add another.
-
-use std::borrow::Cow;
-use std::io::{Read, Write};
+//! Events as they are stored: their JSON, deflated where that makes it smaller (`packed`).
 
 use carteiro_networks::inbox::Event;
 use carteiro_networks::push::MAX_PUSH_BYTES;
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+
+use crate::tables::packed::{pack, unpack};
 
 /// From this many bytes on an event is deflated.
 const DEFLATED_FROM: usize = 600;
@@ -18,35 +11,6 @@ const DEFLATED_FROM: usize = 600;
 /// The most bytes that an event is inflated to: a push in base64 with its envelope, and room. No event of ours is
 /// larger; a larger one would only fill the memory.
 const MAX_EVENT_BYTES: u64 = 4 * MAX_PUSH_BYTES as u64;
-
-const PLAIN: u8 = 0;
-const DEFLATED: u8 = 1;
-
-/// Bytes in the form in which they are stored: those of at least `deflated_from` bytes deflated where that is smaller.
-pub(crate) fn pack(bytes: &[u8], deflated_from: usize) -> Vec<u8> {
-    if bytes.len() >= deflated_from {
-        let mut encoder = DeflateEncoder::new(vec![DEFLATED], Compression::fast());
-        match encoder.write_all(bytes).and_then(|()| encoder.finish()) {
-            Ok(deflated) if deflated.len() <= bytes.len() => return deflated,
-            _ => {}
-        }
-    }
-    [&[PLAIN], bytes].concat()
-}
-
-/// The bytes that were [packed](pack), at most this many of them; None where they are in no known form.
-pub(crate) fn unpack(packed: &[u8], most: u64) -> Option<Cow<'_, [u8]>> {
-    let (form, bytes) = packed.split_first()?;
-    match *form {
-        PLAIN => Some(Cow::Borrowed(bytes)),
-        DEFLATED => {
-            let mut plain = Vec::new();
-            DeflateDecoder::new(bytes).take(most).read_to_end(&mut plain).ok()?;
-            Some(Cow::Owned(plain))
-        }
-        _ => None,
-    }
-}
 
 /// An event in the form in which it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +52,15 @@ impl PackedEvent {
 #[cfg(test)]
 mod tests {
     use carteiro_networks::network::Network;
+    use std::io::Write as _;
+
     use carteiro_networks::push;
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tables::packed::{DEFLATED, PLAIN};
 
     fn raw_of(packed: &PackedEvent) -> String {
         packed.read().unwrap().raw.get().to_owned()

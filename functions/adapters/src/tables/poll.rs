@@ -17,7 +17,7 @@
 //! of the page since the row was read, so a late worker changes nothing.
 //!
 //! **The lease** keeps two workers from polling a page at once. A worker takes it where that matters: for a poll out of
-//! turn, before it subscribes to pushes, and before a poll lasts so long that the next tick may plan the page again. It
+//! turn, before it subscribes to pushes, and where a poll lasts long, because the next tick may plan the page again. It
 //! is returned with the outcome. A lease that expired belonged to a worker that died. Not guaranteed: where a plan's
 //! message comes twice, or a call outlasts its lease, two workers may call the network for one page. Both take units of
 //! the quotas and store the same things under the same keys, and the outcome of one of them stays. A token is renewed
@@ -71,7 +71,7 @@ use crate::error::AdapterError;
 use crate::runtime::{metrics, random};
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
-use crate::tables::packed_event::{pack, unpack};
+use crate::tables::packed::{pack, unpack};
 use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
 
 const TABLE: &str = "poll";

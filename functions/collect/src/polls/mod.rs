@@ -91,7 +91,7 @@ pub(crate) async fn poll(collect: &Collect, poll: Poll, clock: InvocationClock) 
     }
 }
 
-/// Tells of a message's polls in one line. Those that found something, or went wrong, have one each besides.
+/// Logs a message's polls in one line. Those that found something, or went wrong, have one each besides.
 fn note_polled(polled: &[Option<LastTick>]) {
     let done = || polled.iter().flatten();
     let quiet = done().filter(|last| page::is_quiet(last.result, last.new)).count();

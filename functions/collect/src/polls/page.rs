@@ -274,7 +274,8 @@ impl<'a> PagePoll<'a> {
         self.collect.polls.tables.polls.hold(self.turn, until).await
     }
 
-    /// The same, where the poll lasts so long that the next tick may plan the page again.
+    /// Takes the page's lease where the poll lasts long, because the next tick may plan the page again. False as for
+    /// [`Self::hold`].
     pub(super) async fn hold_if_long(&mut self) -> Result<bool, AdapterError> {
         if page_poll::needs_lease(self.turn.began_at, self.clock.now()) {
             self.hold().await
@@ -304,7 +305,7 @@ impl<'a> PagePoll<'a> {
     }
 }
 
-/// Whether a poll went well and found nothing. Such polls are told in one line with the others of their message.
+/// Whether a poll went well and found nothing. Such a poll has no line of its own in the log.
 pub(super) fn is_quiet(result: TickResult, new: u32) -> bool {
     result == TickResult::Ok && new == 0
 }

@@ -14,10 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ACCOUNT, Delivery, ENCODING, Message, MessageError, Number, REVISION, Times, WEBHOOK,
-    is_allowed_in_a_message, parsed, read_times,
-};
+use super::{Delivery, ENCODING, Message, MessageError, TEXT, is_allowed_in_a_message};
 use crate::id::{AccountId, WebhookId};
 use crate::lane;
 
@@ -80,15 +77,10 @@ pub(super) fn text(body: &[u8]) -> Option<&str> {
 
 /// What stands before an item in a packed message.
 #[derive(Serialize, Deserialize)]
-struct Head {
-    item: String,
-    #[serde(rename = "type")]
-    item_type: String,
-    source: String,
-    accepted_at: String,
-    attempt: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
+struct Head<Name: Ord> {
+    /// What a message of its own would have as attributes, beside the target.
+    #[serde(flatten)]
+    attributes: BTreeMap<Name, String>,
     bytes: usize,
 }
 
@@ -98,25 +90,11 @@ pub fn message(deliveries: &[&Delivery]) -> Message {
     let [first, _, ..] = deliveries else {
         return deliveries.first().map(|only| only.to_message()).unwrap_or_default();
     };
-    let attributes = BTreeMap::from([
-        (ACCOUNT, first.account.to_string()),
-        (WEBHOOK, first.webhook.to_string()),
-        (REVISION, first.revision.to_string()),
-        (ENCODING, SEVERAL.to_owned()),
-    ]);
-    let mut message = Message { body: String::new(), attributes };
+    let mut message = Message { body: String::new(), attributes: first.target() };
+    message.attributes.insert(ENCODING, SEVERAL.to_owned());
     for delivery in deliveries {
         let text = text(&delivery.body).unwrap_or_default();
-        let head = Head {
-            item: delivery.item.to_string(),
-            item_type: delivery.item_type.to_string(),
-            source: delivery.source.to_string(),
-            accepted_at: delivery.times(),
-            attempt: Number { attempt: delivery.attempt, chain: delivery.chain, hop: delivery.hop }
-                .to_string(),
-            step: delivery.step.as_ref().map(ToString::to_string),
-            bytes: text.len(),
-        };
+        let head = Head { attributes: delivery.beside_the_target(), bytes: text.len() };
         message.body.push_str(&serde_json::to_string(&head).unwrap_or_default());
         message.body.extend(["\n", text, "\n"]);
     }
@@ -134,45 +112,19 @@ pub fn unpack<'a>(
     if attribute(ENCODING) != Some(SEVERAL) {
         return Ok(vec![Delivery::from_message(body, attribute)?]);
     }
-    let account: AccountId = parsed(&attribute, ACCOUNT)?;
-    let webhook: WebhookId = parsed(&attribute, WEBHOOK)?;
-    let revision = parsed(&attribute, REVISION)?;
     let mut deliveries = Vec::new();
     let mut rest = body;
     while !rest.is_empty() {
         let (head, items) = rest.split_once('\n').ok_or(MessageError::Body)?;
-        let head: Head = serde_json::from_str(head).map_err(|_| MessageError::Body)?;
+        let head: Head<String> = serde_json::from_str(head).map_err(|_| MessageError::Body)?;
         let (item, after) = items.split_at_checked(head.bytes).ok_or(MessageError::Body)?;
         rest = after.strip_prefix('\n').ok_or(MessageError::Body)?;
-        let target = (account.clone(), webhook.clone(), revision);
-        deliveries.push(delivery(&head, item, target).ok_or(MessageError::Body)?);
+        deliveries.push(Delivery::from_message(item, |name| match name {
+            ENCODING => Some(TEXT),
+            name => head.attributes.get(name).map(String::as_str).or_else(|| attribute(name)),
+        })?);
     }
     if deliveries.is_empty() { Err(MessageError::Body) } else { Ok(deliveries) }
-}
-
-fn delivery(
-    head: &Head,
-    item: &str,
-    (account, webhook, revision): (AccountId, WebhookId, u64),
-) -> Option<Delivery> {
-    let Times { accepted_at, keep_until, replayed } = read_times(&head.accepted_at)?;
-    let Number { attempt, chain, hop } = head.attempt.parse().ok()?;
-    Some(Delivery {
-        account,
-        webhook,
-        item: head.item.parse().ok()?,
-        item_type: head.item_type.parse().ok()?,
-        source: head.source.parse().ok()?,
-        accepted_at,
-        replayed,
-        keep_until,
-        hop,
-        attempt,
-        chain,
-        revision,
-        step: head.step.as_ref().map(|step| step.parse()).transpose().ok()?,
-        body: item.as_bytes().to_vec(),
-    })
 }
 
 /// What becomes of a message after its batch.
@@ -211,29 +163,25 @@ pub fn rest(finished: &[bool], chain: u32) -> Rest {
 /// waits for another webhook.
 #[must_use]
 pub fn shares<T>(batch: Vec<T>, size: usize, webhook: impl Fn(&T) -> &WebhookId) -> Vec<Share<T>> {
-    let mut counts: HashMap<WebhookId, usize> = HashMap::new();
+    let mut counts: BTreeMap<&WebhookId, usize> = BTreeMap::new();
     for one in &batch {
-        *counts.entry(webhook(one).clone()).or_default() += 1;
+        *counts.entry(webhook(one)).or_default() += 1;
     }
-    let mut first = Vec::new();
-    let mut many: Vec<(WebhookId, Share<T>)> = Vec::new();
-    for one in batch {
-        let of = webhook(&one).clone();
-        if counts.get(&of).is_none_or(|count| *count <= size) {
-            first.push(one);
-            continue;
-        }
-        let at = many.iter().position(|(webhook, _)| *webhook == of).unwrap_or_else(|| {
-            many.push((of, Vec::new()));
-            many.len() - 1
-        });
-        match many[at].1.last_mut() {
-            Some(part) if part.len() < size => part.push(one),
-            _ => many[at].1.push(vec![one]),
-        }
+    let many: Vec<WebhookId> =
+        counts.into_iter().filter(|(_, count)| *count > size).map(|(webhook, _)| webhook.clone()).collect();
+    let (mut left, first): (Vec<T>, Vec<T>) = batch.into_iter().partition(|one| many.contains(webhook(one)));
+    let mut shares: Vec<Share<T>> = Vec::new();
+    if !first.is_empty() {
+        shares.push(vec![first]);
     }
-    let first = (!first.is_empty()).then(|| vec![first]);
-    first.into_iter().chain(many.into_iter().map(|(_, share)| share)).collect()
+    for of in many {
+        let (own, others): (Vec<T>, Vec<T>) = left.into_iter().partition(|one| *webhook(one) == of);
+        left = others;
+        let mut own = own.into_iter().peekable();
+        let parts = std::iter::from_fn(|| own.peek().is_some().then(|| own.by_ref().take(size).collect()));
+        shares.push(parts.collect());
+    }
+    shares
 }
 
 /// Parts of a batch that are attempted one after the other.
@@ -244,8 +192,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::ATTEMPT;
     use crate::delivery::tests::delivery as one;
+    use crate::delivery::{ACCOUNT, ATTEMPT, REVISION, WEBHOOK};
     use crate::id::ItemId;
 
     fn there_and_back(deliveries: &[&Delivery]) -> Result<Vec<Delivery>, MessageError> {
@@ -333,8 +281,8 @@ mod tests {
         let message = message(&[&one(b"{\"a\":1}"), &Delivery { item: ItemId::from_bits(9), ..one(b"{}") }]);
         for end in 0..message.body.len() {
             let attribute = |name| message.attributes.get(name).map(String::as_str);
-            let first = message.body.find("\n{\"item\"").unwrap_or_default() + 1;
-            let expected = end == first;
+            // The first delivery alone is whole.
+            let expected = message.body[..end].ends_with("\n{\"a\":1}\n");
             assert_eq!(unpack(&message.body[..end], attribute).is_ok(), expected, "{end}");
         }
         for name in [ACCOUNT, WEBHOOK, REVISION, ENCODING] {
