@@ -248,8 +248,10 @@ async fn a_batch_has_one_line_and_its_counts_are_what_happened() {
     // The sizes by which docs/operations.md states the price.
     let healthy =
         batches.iter().filter(|line| line.get("FailedStatus").is_none() && line.get("Delivered").is_some());
-    let bytes: Vec<_> = healthy.map(|line| line.to_string().len()).collect();
-    assert!(!bytes.is_empty() && bytes.iter().all(|bytes| *bytes <= 450), "{bytes:?}");
+    let bytes: Vec<_> =
+        healthy.map(|line| (line.to_string().len(), line["deliveries"].as_u64().unwrap() as usize)).collect();
+    let is_short = |(bytes, deliveries): &(usize, usize)| *bytes <= 360 + 4 * deliveries;
+    assert!(!bytes.is_empty() && bytes.iter().all(is_short), "{bytes:?}");
     let ingest = bundle.logs.of("IngestFunction");
     let longest = |event: &str| ingest.iter().filter(|line| line.contains(event)).map(String::len).max();
     let (answered, accepted) = (longest("request.answered"), longest("items.accepted"));
