@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carteiro_local::Metered;
 use carteiro_networks::network::Network;
-use carteiro_tests::{Account, Bundle, Patience, functions, workspace};
+use carteiro_tests::{Account, Bundle, Patience, comes_true, functions, workspace};
 use serde_json::{Value, json};
 
 use crate::batches::{self, Polled};
@@ -45,12 +45,10 @@ impl<'a> Counter<'a> {
     async fn stop(self, of: u64, lines: u64) -> Counted {
         let calls = self.bundle.stack.stop_meter();
         let invocations = self.invocations_so_far() - self.invocations;
-        let mut patience = Patience::default();
-        while patience.lasts().await {
-            if self.bundle.logs.of(self.function).len() as u64 >= self.lines as u64 + lines * invocations {
-                break;
-            }
-        }
+        comes_true(async || {
+            self.bundle.logs.of(self.function).len() as u64 >= self.lines as u64 + lines * invocations
+        })
+        .await;
         let lines = self.bundle.logs.of(self.function);
         let log_bytes = lines[self.lines..].iter().map(|line| line.len() as u64 + LINE_BYTES).sum();
         Counted { of, calls: in_whole(calls), invocations, log_bytes, request_units: 0 }

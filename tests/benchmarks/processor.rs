@@ -126,16 +126,14 @@ async fn taking(bundle: &Bundle, table: &Table) {
     table.row("`ingest`, one a request", each(processor_time_of(bundle, "IngestFunction") - before, SINGLE));
     batches::deliver(bundle, batches::full()).await;
     let page = json!({"network": "facebook", "network_id": "1", "name": "p", "access_token": "EAAB-planted"});
-    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    bundle.client.post("/pages", &account.key, page.to_string()).await.with_status(201);
     let before = processor_time_of(bundle, "IngestFunction");
     for push in 0..PUSHES {
         let body = a_thousand_updates(push).to_string();
         let secret = AppSecret::list("a-meta-secret").remove(0);
         let signature = meta::signature::sign(&secret, body.as_bytes());
         let headers = [(meta::signature::HEADER, signature.as_str()), ("content-type", "application/json")];
-        let reply = bundle.client.request(http::Method::POST, "/push/facebook", &headers, body).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        bundle.client.request(http::Method::POST, "/push/facebook", &headers, body).await.with_status(200);
     }
     let updates = 1000 * usize::try_from(PUSHES).unwrap();
     table.row(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use carteiro_clock::testing;
 use carteiro_receiver::Behaviour;
-use carteiro_tests::{Account, Bundle, Patience, optimised, workspace};
+use carteiro_tests::{Account, Bundle, comes_true, optimised, workspace};
 use http::StatusCode;
 use serde_json::json;
 
@@ -78,8 +78,7 @@ async fn saturated(bundle: &Bundle, accounts: &[Account], webhooks: usize) -> f6
         }
     }
     let expected = items * webhooks;
-    let mut patience = Patience::default();
-    while patience.lasts().await && arrived(bundle) < expected as u64 {}
+    comes_true(async || !(arrived(bundle) < expected as u64)).await;
     let took = began.elapsed();
     assert_eq!(arrived(bundle), expected as u64, "{:?}", bundle.complaints());
     f64::from(u32::try_from(expected).unwrap()) / took.as_secs_f64()

@@ -11,7 +11,6 @@ use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, until};
 use carteiro_tests::{Account, Bundle, SOON, Webhook, parameters, workspace};
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
 /// How soon what an act released arrives.
@@ -61,18 +60,6 @@ impl Act {
     }
 }
 
-async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, enabled: bool) {
-    let path = format!("/webhooks/{}", webhook.id);
-    let patched = bundle.client.patch(&path, &account.key, &json!({"enabled": enabled})).await;
-    assert_eq!(patched.status, 200, "{}", patched.text());
-}
-
-/// A failure whose retry is two hours away.
-fn busy() -> Answer {
-    let later = HeaderValue::from_static("7200");
-    Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, later)
-}
-
 fn late(then: Answer) -> Behaviour {
     Answer::Delay { by: SLOW, then: Box::new(then) }.into()
 }
@@ -108,11 +95,11 @@ async fn each_act_releases_a_retry_that_is_two_hours_away() {
         let account = bundle.account().await;
         let path = format!("/{act:?}");
         let webhook = bundle.webhook(&account, &path, &["event"]).await;
-        bundle.receiver.set_behaviour(&path, busy());
+        bundle.receiver.set_behaviour(&path, Answer::busy(7200));
         let ids = bundle.send_many(&account, "event", 12).await;
         until_held(&bundle, &account, &webhook, 12).await;
         if act == Act::Enable {
-            set_enabled(&bundle, &account, &webhook, false).await;
+            bundle.set_enabled(&account, &webhook, false).await;
         }
         bundle.receiver.set_behaviour(&path, Behaviour::default());
         act.act(&bundle, &account, &webhook, &path).await;
@@ -126,13 +113,11 @@ async fn each_act_releases_a_retry_that_is_two_hours_away() {
 
 #[tokio::test]
 async fn a_retry_after_an_act_keeps_its_own_time() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
     Act::Unblock.act(&bundle, &account, &webhook, "/w").await;
     // Longer than any clock is taken to be wrong.
     bundle.advance(Duration::from_secs(10)).await;
-    bundle.receiver.set_behaviour("/w", busy());
+    bundle.receiver.set_behaviour("/w", Answer::busy(7200));
     bundle.send_many(&account, "event", 3).await;
     until_held(&bundle, &account, &webhook, 3).await;
     bundle.receiver.set_behaviour("/w", Behaviour::default());
@@ -169,8 +154,7 @@ async fn act_in_the_middle(
 
 #[tokio::test]
 async fn an_item_held_during_an_unblock_arrives_within_a_minute() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let week = 7 * 24 * 3600;
     let settings =
         json!({"url": bundle.receiver.url("/w"), "items": ["event"], "threshold": 3, "block_seconds": week});
@@ -194,11 +178,9 @@ async fn an_item_held_during_an_unblock_arrives_within_a_minute() {
 
 #[tokio::test]
 async fn an_item_held_during_enabling_arrives_within_a_minute() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
     bundle.webhook(&account, "/slow", &["event"]).await;
-    set_enabled(&bundle, &account, &webhook, false).await;
+    bundle.set_enabled(&account, &webhook, false).await;
     let ids = act_in_the_middle(&bundle, &account, &webhook, (Act::Enable, "/w")).await;
     until_held(&bundle, &account, &webhook, 5).await;
     bundle.advance(SECOND_LOOK).await;
@@ -208,11 +190,9 @@ async fn an_item_held_during_enabling_arrives_within_a_minute() {
 
 #[tokio::test]
 async fn a_retry_held_after_a_new_url_arrives_within_a_minute() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
     bundle.webhook(&account, "/slow", &["event"]).await;
-    bundle.receiver.set_behaviour("/w", busy());
+    bundle.receiver.set_behaviour("/w", Answer::busy(7200));
     let ids = act_in_the_middle(&bundle, &account, &webhook, (Act::NewUrl, "/w")).await;
     until_held(&bundle, &account, &webhook, 5).await;
     bundle.advance(SECOND_LOOK).await;
@@ -249,10 +229,8 @@ fn lose(bundle: &Bundle, operations: &'static [&'static str], fate: Fate) -> Arc
 }
 
 async fn release_where_answers_are_lost(operations: &'static [&'static str], fate: Fate) {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
-    set_enabled(&bundle, &account, &webhook, false).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
+    bundle.set_enabled(&account, &webhook, false).await;
     let ids = bundle.send_many(&account, "event", 70).await;
     until_held(&bundle, &account, &webhook, 70).await;
     let lost = lose(&bundle, operations, fate);

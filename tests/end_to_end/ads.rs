@@ -21,8 +21,7 @@ struct Case {
 impl Case {
     /// A page that names an ad account, which serves another page, too.
     async fn new() -> Self {
-        let bundle = Bundle::start().await;
-        let account = bundle.account().await;
+        let (bundle, account) = Bundle::with_account([]).await;
         bundle.webhook(&account, "/collected", &["publication", "interaction"]).await;
         bundle.webhook(&account, "/notices", &["notice"]).await;
         bundle.networks.connect_with(Network::Facebook, Connection::new(PAGE, TOKEN));

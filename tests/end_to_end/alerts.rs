@@ -19,8 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Adds an address, and answers it. Its code has been sent then.
 async fn add(bundle: &Bundle, account: &Account, given: Value) -> Value {
-    let reply = bundle.client.post("/alerts", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    let reply = bundle.client.post("/alerts", &account.key, given.to_string()).await.with_status(201);
     bundle.until_rest().await;
     assert_eq!(reply.json()["state"], "unconfirmed");
     reply.json()
@@ -93,8 +92,7 @@ async fn listed(bundle: &Bundle, account: &Account) -> usize {
 }
 
 async fn failing() -> (Bundle, Account, Webhook) {
-    let bundle = Bundle::start_with([("FailureThreshold", "10")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "10")]).await;
     let webhook = bundle.webhook(&account, "/x", &["event"]).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(FAILING));
     (bundle, account, webhook)
@@ -216,8 +214,7 @@ async fn an_address_is_confirmed_by_its_own_account_with_its_code() {
 
 #[tokio::test]
 async fn nobody_is_flooded_with_codes() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let post = |given: Value| {
         let (client, key) = (bundle.client.clone(), account.key.clone());
         async move { client.post("/alerts", &key, given.to_string()).await }
@@ -258,8 +255,7 @@ async fn nobody_is_flooded_with_codes() {
 
 #[tokio::test]
 async fn without_a_sender_email_is_refused_and_chats_go_on() {
-    let bundle = Bundle::start_with([("AlertSender", "")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("AlertSender", "")]).await;
     let given = json!({"kind": "email", "address": "ana@example.com"}).to_string();
     let problem = assert_problem(&bundle.client.post("/alerts", &account.key, given).await, 422, "invalid");
     assert!(problem["detail"].as_str().unwrap().contains("AlertSender"), "{problem}");
@@ -368,8 +364,7 @@ async fn a_collector_that_is_killed_while_it_alerts_alerts_again() {
 
 #[tokio::test]
 async fn a_dead_token_that_a_poll_finds_alerts_once() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     confirmed_email(&bundle, &account, "ana@example.com").await;
     let page = connect(&bundle, &account, "facebook", "4711").await;
     bundle.tick().await;

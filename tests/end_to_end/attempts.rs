@@ -14,17 +14,7 @@ use serde_json::{Value, json};
 
 /// What the log answers to a query, page by page.
 async fn log(bundle: &Bundle, account: &Account, webhook: &Webhook, query: &str) -> Vec<Value> {
-    let (mut entries, mut cursor) = (Vec::new(), String::new());
-    for _ in 0..100 {
-        let path = format!("/webhooks/{}/attempts?{query}{cursor}", webhook.id);
-        let reply = bundle.client.get(&path, &account.key).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let page = reply.json();
-        entries.extend(page["data"].as_array().unwrap().iter().cloned());
-        let Some(next) = page["next"].as_str() else { return entries };
-        cursor = format!("&cursor={next}");
-    }
-    panic!("the pages do not end");
+    bundle.client.all(&format!("/webhooks/{}/attempts?{query}", webhook.id), &account.key).await
 }
 
 async fn until_logged(bundle: &Bundle, account: &Account, webhook: &Webhook, entries: usize) -> Vec<Value> {
@@ -46,8 +36,7 @@ fn refusal() -> Answer {
 
 #[tokio::test]
 async fn every_class_of_failure_is_logged_with_the_items_outcome() {
-    let bundle = Bundle::start_with([("AttemptSeconds", "2")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("AttemptSeconds", "2")]).await;
     let redirect =
         Answer::Redirect { code: StatusCode::FOUND, location: HeaderValue::from_static("/elsewhere") };
     bundle.receiver.set_behaviour("/status", refusal());
@@ -100,8 +89,7 @@ async fn every_class_of_failure_is_logged_with_the_items_outcome() {
 
 #[tokio::test]
 async fn attempts_are_listed_newest_first_though_batches_overlap() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     // Of two items of one batch one fails at once and the other late; a third one fails in between.
     let late = Answer::Delay { by: Duration::from_secs(3), then: Box::new(refusal()) };
     bundle.receiver.set_behaviour("/a", Behaviour::sequence([refusal(), late], refusal()));
@@ -124,8 +112,7 @@ async fn attempts_are_listed_newest_first_though_batches_overlap() {
 
 #[tokio::test]
 async fn a_webhook_logs_its_failures_or_all_or_nothing_as_it_says() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let mut webhooks = Vec::new();
     for log in ["failures", "all", "none"] {
         let path = format!("/{log}");
@@ -166,9 +153,7 @@ async fn a_webhook_logs_its_failures_or_all_or_nothing_as_it_says() {
 
 #[tokio::test]
 async fn the_outcome_is_held_for_a_gone_url_and_dead_after_retries() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let gone = bundle.webhook(&account, "/gone", &["message"]).await;
+    let (bundle, account, gone) = Bundle::with_webhook([], "/gone", &["message"]).await;
     bundle.receiver.set_behaviour("/gone", Answer::status(StatusCode::GONE));
     bundle.send(&account, "/bots/b/messages", "{}").await;
     let logged = until_logged(&bundle, &account, &gone, 1).await;
@@ -196,9 +181,7 @@ async fn the_outcome_is_held_for_a_gone_url_and_dead_after_retries() {
 
 #[tokio::test]
 async fn a_log_comes_in_pages_is_filtered_and_is_nobody_elses() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/x", &["message", "event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/x", &["message", "event"]).await;
     let other = bundle.webhook(&account, "/y", &["contact"]).await;
     bundle.receiver.set_behaviour("/x", refusal());
     let messages = bundle.send_many(&account, "message", 25).await;
@@ -252,9 +235,7 @@ async fn a_log_comes_in_pages_is_filtered_and_is_nobody_elses() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_costs_no_delivery() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/x", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/x", &["message"]).await;
     bundle.stack.intercept_dynamodb(Some(Arc::new(|call: DynamodbCall<'_>| {
         let of_log = call.body.windows(b"AttemptTable".len()).any(|part| part == b"AttemptTable");
         let fault = || Fault {

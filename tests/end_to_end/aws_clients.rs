@@ -8,9 +8,7 @@ use serde_json::Value;
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_reads_tables_and_queues_and_invokes_the_collector() {
     let Some(python) = tools::python_with("boto3") else { return };
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/a", &["event"]).await;
+    let (bundle, _, _) = Bundle::with_webhook([], "/a", &["event"]).await;
     let addresses = serde_json::to_string(bundle.stack.addresses()).unwrap();
     let mut script = Command::new(python);
     script.arg(workspace().join("tests/python/aws_clients.py")).arg(addresses);

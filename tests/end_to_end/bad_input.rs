@@ -6,9 +6,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message"]).await;
     let too_large = format!("{{\"a\":\"{}\"}}", "x".repeat(256 * 1024));
     let cases: [(&str, Vec<u8>, u16, &str); 7] = [
         ("no JSON", b"hello".to_vec(), 400, "bad-request"),
@@ -42,8 +40,7 @@ async fn what_is_no_item_is_refused_with_its_reason_and_goes_nowhere() {
 
 #[tokio::test]
 async fn a_compressed_body_is_refused_with_a_sentence_that_says_so() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02\x00\x00\x00";
     let authorization = format!("Bearer {}", account.key);
     let key = ("authorization", authorization.as_str());
@@ -66,8 +63,7 @@ async fn a_compressed_body_is_refused_with_a_sentence_that_says_so() {
 
 #[tokio::test]
 async fn details_are_sentences_that_name_what_is_wrong() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let url = bundle.receiver.url("/a");
     for (settings, detail) in [
         (json!({"url": "nonsense", "items": ["message"]}), "is not an absolute URL with a host"),
@@ -93,8 +89,7 @@ async fn details_are_sentences_that_name_what_is_wrong() {
 
 #[tokio::test]
 async fn without_a_key_that_may_nothing_is_done() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let no_key = bundle.client.request(Method::POST, "/bots/b/messages", &[], "{}").await;
     assert_problem(&no_key, 401, "unauthorized");
     let basic = [("authorization", "Basic YTpi")];
@@ -109,8 +104,7 @@ async fn without_a_key_that_may_nothing_is_done() {
 
 #[tokio::test]
 async fn every_wrong_field_is_named_and_no_webhook_is_stored() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let url = bundle.receiver.url("/a");
     let cases = [
         (json!({"items": ["message"]}), "url"),
@@ -142,8 +136,7 @@ async fn every_wrong_field_is_named_and_no_webhook_is_stored() {
 
 #[tokio::test]
 async fn broken_cursors_and_limits_are_named() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     for (query, field) in
         [("cursor=broken", "cursor"), ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit")]
     {
@@ -185,8 +178,7 @@ async fn a_method_that_a_path_does_not_take_is_answered_405() {
 
 #[tokio::test]
 async fn a_parameter_that_a_route_does_not_know_is_named() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     for (path, key) in [
         ("/webhooks?limit=1&lim1t=2", account.key.as_str()),
         ("/webhooks/wh_1?lim1t=2", &account.key),

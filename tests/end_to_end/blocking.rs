@@ -4,43 +4,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour, Delivery};
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook};
+use carteiro_tests::blocks::{is_blocked, until};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, comes_true};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 const FAILING: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-/// Waits until the status of a type is as wanted.
-async fn until(
-    bundle: &Bundle,
-    account: &Account,
-    webhook: &Webhook,
-    item_type: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
-    let mut shown = Value::Null;
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        shown = bundle.status(account, webhook, item_type).await;
-        if wanted(&shown) {
-            return shown;
-        }
-    }
-    panic!("the status did not become as wanted: {shown}");
-}
-
-fn is_blocked(status: &Value) -> bool {
-    status["state"] == "blocked"
-}
-
 #[tokio::test]
 async fn a_thousand_failures_in_a_row_block_that_type_alone() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/x", &["message", "event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/x", &["message", "event"]).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(FAILING));
     let mut sent = bundle.send_many(&account, "message", 1100).await;
-    let blocked = until(&bundle, &account, &webhook, "message", is_blocked).await;
+    let blocked = until(&bundle.client, &account, &webhook, "message", is_blocked).await;
     assert_eq!((&blocked["failures"], &blocked["threshold"]), (&json!(1000), &json!(1000)));
     assert_eq!(blocked["last_error"]["status"], 500);
     let message = &blocked["message"];
@@ -61,7 +37,7 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone() {
     bundle.advance(Duration::from_secs(3600)).await;
     bundle.tick().await;
     assert_eq!(bundle.count_at_rest("/x").await, 1, "the event alone");
-    until(&bundle, &account, &webhook, "message", |status| status["held_more"] == true).await;
+    until(&bundle.client, &account, &webhook, "message", |status| status["held_more"] == true).await;
 
     // A tick before the end plans the release to the second.
     bundle.advance(Duration::from_secs(3 * 3600 - 600)).await;
@@ -72,7 +48,7 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone() {
     let counts = bundle.receiver.counts_by_webhook_id("/x");
     let missing = sent.iter().filter(|id| !counts.contains_key(*id)).count();
     assert_eq!(missing, 0, "of {}", sent.len());
-    let open = until(&bundle, &account, &webhook, "message", |status| status["held"] == 0).await;
+    let open = until(&bundle.client, &account, &webhook, "message", |status| status["held"] == 0).await;
     assert_eq!(
         (&open["state"], &open["failures"], &open["message"]),
         (&json!("open"), &json!(0), &Value::Null)
@@ -81,7 +57,7 @@ async fn a_thousand_failures_in_a_row_block_that_type_alone() {
     // And again.
     bundle.receiver.set_behaviour("/x", Behaviour::from(FAILING));
     bundle.send_many(&account, "message", 1000).await;
-    until(&bundle, &account, &webhook, "message", is_blocked).await;
+    until(&bundle.client, &account, &webhook, "message", is_blocked).await;
     bundle.stop().await;
 }
 
@@ -99,7 +75,8 @@ async fn failures_that_a_success_interrupts_never_block() {
         // The retries of the 19 succeed.
         bundle.advance(Duration::from_secs(8)).await;
         bundle.receiver.wait_for_count("/y", 39, SOON).await.unwrap();
-        let open = until(&bundle, &account, &webhook, "message", |status| status["failures"] == 0).await;
+        let open =
+            until(&bundle.client, &account, &webhook, "message", |status| status["failures"] == 0).await;
         assert_eq!(open["state"], "open");
     }
     bundle.stop().await;
@@ -116,8 +93,7 @@ fn with_one_deliver_function(template: &str) -> String {
 /// the status shows just the failures since request `success`, but for the last one, which may be unrecorded.
 async fn counted_until(bundle: &Bundle, account: &Account, webhook: &Webhook, success: u64, number: u64) {
     let requests = || bundle.receiver.count("/one");
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    let came = comes_true(async || {
         let before = requests();
         let shown = bundle.status(account, webhook, "message").await;
         let after = requests();
@@ -125,11 +101,10 @@ async fn counted_until(bundle: &Bundle, account: &Account, webhook: &Webhook, su
         let failures = shown["failures"].as_u64().unwrap();
         let recorded = before.saturating_sub(success + 1)..=after.saturating_sub(success);
         assert!(before <= success || recorded.contains(&failures), "{failures} of {recorded:?} failures");
-        if after >= number {
-            return;
-        }
-    }
-    panic!("{} of {number} requests", requests());
+        after >= number
+    })
+    .await;
+    assert!(came, "{} of {number} requests", requests());
 }
 
 #[tokio::test]
@@ -152,7 +127,7 @@ async fn one_at_a_time_999_failures_never_block_and_the_1000th_does() {
         assert_eq!((&open["state"], &open["failures"]), (&json!("open"), &json!(999)), "{thousand}: {open}");
         assert_eq!(bundle.receiver.count("/one"), thousand * 1000);
     }
-    let blocked = until(&bundle, &account, &webhook, "message", is_blocked).await;
+    let blocked = until(&bundle.client, &account, &webhook, "message", is_blocked).await;
     assert_eq!(blocked["failures"], 1000);
     assert_eq!(
         bundle.count_at_rest("/one").await,
@@ -175,7 +150,8 @@ async fn one_at_a_time_999_failures_never_block_and_the_1000th_does() {
     assert_eq!(bundle.status(&account, &webhook, "event").await["state"], "open");
     let held = bundle.status(&account, &webhook, "message").await["held"].as_u64().unwrap();
     bundle.send_many(&account, "message", 20).await;
-    until(&bundle, &account, &webhook, "message", |status| status["held"].as_u64() >= Some(held + 20)).await;
+    until(&bundle.client, &account, &webhook, "message", |status| status["held"].as_u64() >= Some(held + 20))
+        .await;
     assert_eq!(bundle.count_at_rest("/one").await, 3001, "the event alone");
     bundle.stop().await;
 }
@@ -192,14 +168,13 @@ async fn epoch(bundle: &Bundle, webhook: &Webhook) -> String {
 #[tokio::test]
 async fn after_a_block_held_items_arrive_and_failures_block_again() {
     // No time is moved here: the block's twenty seconds pass.
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let settings =
         json!({"url": bundle.receiver.url("/s"), "items": ["message", "event"], "block_seconds": 20});
     let webhook = bundle.webhook_with(&account, settings).await;
     bundle.receiver.set_behaviour("/s", Behaviour::from(FAILING));
     let mut sent = bundle.send_many(&account, "message", 1100).await;
-    let blocked = until(&bundle, &account, &webhook, "message", is_blocked).await;
+    let blocked = until(&bundle.client, &account, &webhook, "message", is_blocked).await;
     let first = epoch(&bundle, &webhook).await;
     let time = |field: &str| blocked[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let ends = time("blocked_until");
@@ -231,14 +206,9 @@ async fn after_a_block_held_items_arrive_and_failures_block_again() {
         let arrived: HashSet<_> = arrived.filter_map(|one| one.webhook_id()).collect();
         sent.iter().filter(|id| !arrived.contains(id.as_str())).count()
     };
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if missing() == 0 {
-            break;
-        }
-    }
+    comes_true(async || missing() == 0).await;
     assert_eq!(missing(), 0, "of {}", sent.len());
-    let open = until(&bundle, &account, &webhook, "message", |status| status["held"] == 0).await;
+    let open = until(&bundle.client, &account, &webhook, "message", |status| status["held"] == 0).await;
     assert_eq!((&open["state"], &open["failures"]), (&json!("open"), &json!(0)));
 
     // And again, from zero.
@@ -246,7 +216,7 @@ async fn after_a_block_held_items_arrive_and_failures_block_again() {
     bundle.receiver.clear();
     bundle.receiver.set_behaviour("/s", Behaviour::from(FAILING));
     bundle.send_many(&account, "message", 1000).await;
-    until(&bundle, &account, &webhook, "message", is_blocked).await;
+    until(&bundle.client, &account, &webhook, "message", is_blocked).await;
     assert!(bundle.receiver.count("/s") >= 1000);
     assert_ne!(epoch(&bundle, &webhook).await, first, "a block of its own");
     bundle.stop().await;
@@ -254,18 +224,17 @@ async fn after_a_block_held_items_arrive_and_failures_block_again() {
 
 #[tokio::test]
 async fn items_discarded_while_blocked_are_counted_and_never_sent() {
-    let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
-    let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/d"), "items": ["event"], "while_blocked": "discard"});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "5")]).await;
+    let webhook = bundle.webhook_set(&account, "/d", &["event"], json!({"while_blocked": "discard"})).await;
     bundle.receiver.set_behaviour("/d", Behaviour::from(FAILING));
     bundle.send_many(&account, "event", 5).await;
-    until(&bundle, &account, &webhook, "event", is_blocked).await;
+    until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     bundle.count_at_rest("/d").await;
     bundle.receiver.clear();
     bundle.send_many(&account, "event", 30).await;
     let blocked =
-        until(&bundle, &account, &webhook, "event", |status| status["discarded"].as_u64() >= Some(30)).await;
+        until(&bundle.client, &account, &webhook, "event", |status| status["discarded"].as_u64() >= Some(30))
+            .await;
     assert_eq!(blocked["held"], 0);
     assert_eq!(bundle.count_at_rest("/d").await, 0);
     bundle.stop().await;
@@ -273,18 +242,17 @@ async fn items_discarded_while_blocked_are_counted_and_never_sent() {
 
 #[tokio::test]
 async fn an_unblock_or_a_new_url_releases_held_items_at_once() {
-    let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "5")]).await;
     let webhook = bundle.webhook(&account, "/u", &["event"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     for ending in ["unblock", "new url"] {
         bundle.receiver.set_behaviour("/u", Behaviour::from(FAILING));
         let ids = bundle.send_many(&account, "event", 20).await;
-        until(&bundle, &account, &webhook, "event", is_blocked).await;
+        until(&bundle.client, &account, &webhook, "event", is_blocked).await;
         bundle.count_at_rest("/u").await;
         // What failed before the block and is to be retried soon meets the block, and is held too.
         bundle.advance(Duration::from_secs(8)).await;
-        until(&bundle, &account, &webhook, "event", |status| status["held"] == 20).await;
+        until(&bundle.client, &account, &webhook, "event", |status| status["held"] == 20).await;
         bundle.receiver.set_behaviour("/u", Behaviour::default());
         bundle.receiver.clear();
         let ended = if ending == "unblock" {
@@ -297,7 +265,7 @@ async fn an_unblock_or_a_new_url_releases_held_items_at_once() {
         bundle.receiver.wait_for_count(arrived, 20, SOON).await.unwrap();
         let counts = bundle.receiver.counts_by_webhook_id(arrived);
         assert!(ids.iter().all(|id| counts.contains_key(id)), "{ending}: {counts:?}");
-        until(&bundle, &account, &webhook, "event", |status| {
+        until(&bundle.client, &account, &webhook, "event", |status| {
             status["state"] == "open" && status["held"] == 0
         })
         .await;
@@ -308,17 +276,16 @@ async fn an_unblock_or_a_new_url_releases_held_items_at_once() {
 #[tokio::test]
 async fn a_url_that_fails_after_the_block_costs_one_first_step_a_tick() {
     let settings = [("FailureThreshold", "500"), ("BlockSeconds", "60")];
-    let bundle = Bundle::start_with(settings).await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/s", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook(settings, "/s", &["event"]).await;
     bundle.receiver.set_behaviour("/s", Behaviour::from(FAILING));
     bundle.send_many(&account, "event", 500).await;
-    until(&bundle, &account, &webhook, "event", is_blocked).await;
+    until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     bundle.send_many(&account, "event", 100).await;
     bundle.count_at_rest("/s").await;
     bundle.advance(Duration::from_secs(10)).await;
     let held =
-        until(&bundle, &account, &webhook, "event", |status| status["held"].as_u64() >= Some(590)).await;
+        until(&bundle.client, &account, &webhook, "event", |status| status["held"].as_u64() >= Some(590))
+            .await;
     bundle.advance(Duration::from_secs(60)).await;
     for _ in 0..3 {
         bundle.receiver.clear();

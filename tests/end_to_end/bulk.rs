@@ -12,16 +12,13 @@ async fn bulk(bundle: &Bundle, key: &str, body: impl Into<bytes::Bytes>) -> cart
 
 #[tokio::test]
 async fn lines_stand_alone_and_are_answered_in_their_order() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message", "event", "contact"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message", "event", "contact"]).await;
     let body = "{\"type\":\"message\",\"item\":{\"id\":\"a\" , \"n\":1.50}}\n\
         nonsense\n\
         {\"type\":\"event\",\"item\":{\"category\":\"c\"}}\n\
         {\"type\":\"notice\",\"item\":{}}\n\
         {\"type\":\"contact\",\"item\":{\"identity\":\"i\"}}\n";
-    let reply = bulk(&bundle, &account.key, body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    let reply = bulk(&bundle, &account.key, body).await.with_status(202);
     let results = reply.json()["results"].as_array().unwrap().clone();
     assert_eq!(results.len(), 5);
     for (result, bytes) in [
@@ -42,8 +39,7 @@ async fn lines_stand_alone_and_are_answered_in_their_order() {
 
 #[tokio::test]
 async fn blank_lines_are_skipped_and_a_bad_line_names_its_field() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let body = "\n{\"type\":\"event\",\"item\":{}}\r\n\r\n \n{\"type\":\"events\",\"item\":{}}\n\n";
     let results = bulk(&bundle, &account.key, body).await.json()["results"].clone();
     assert_eq!(results.as_array().unwrap().len(), 2, "{results}");
@@ -63,14 +59,10 @@ async fn blank_lines_are_skipped_and_a_bad_line_names_its_field() {
 
 #[tokio::test]
 async fn ten_thousand_lines_are_taken_and_each_arrives_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     let line = |n: usize| format!("{}\n", json!({"type": "event", "item": {"n": n}}));
     let body: String = (0..10_000).map(line).collect();
-    let reply = bulk(&bundle, &account.key, body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
-    let results = reply.json();
+    let results = bulk(&bundle, &account.key, body).await.with_status(202).json();
     let ids: Vec<&str> =
         results["results"].as_array().unwrap().iter().filter_map(|one| one["id"].as_str()).collect();
     assert_eq!(ids.len(), 10_000);
@@ -82,9 +74,7 @@ async fn ten_thousand_lines_are_taken_and_each_arrives_once() {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_or_empty_is_refused_whole() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     let line = "{\"type\":\"event\",\"item\":{}}\n";
     assert_problem(&bulk(&bundle, &account.key, line.repeat(10_001)).await, 413, "too-large");
     assert_problem(&bulk(&bundle, &account.key, vec![b' '; 4 * 1024 * 1024 + 1]).await, 413, "too-large");
@@ -95,9 +85,7 @@ async fn a_request_that_is_too_large_or_empty_is_refused_whole() {
 
 #[tokio::test]
 async fn a_repeat_of_a_lines_key_in_a_request_gets_the_same_answer() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     let keyed = |key: &str, n: u32| format!("{}\n", json!({"type": "event", "key": key, "item": {"n": n}}));
     let body = keyed("k", 1) + &keyed("k", 1) + &keyed("k", 2) + &keyed("l", 3);
     let first = bulk(&bundle, &account.key, body.clone()).await.json();

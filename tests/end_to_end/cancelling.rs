@@ -4,20 +4,12 @@ use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::until_held;
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, assert_problem, dynamodb};
-use http::header::{HeaderValue, RETRY_AFTER};
-use http::{Method, StatusCode};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, assert_problem, comes_true, dynamodb};
+use http::Method;
 use serde_json::{Value, json};
 
-/// A wait that no tick of these tests ends.
-const FAR: &str = "7200";
-
-fn come_back_in_two_hours() -> Behaviour {
-    Behaviour::from(
-        Answer::status(StatusCode::SERVICE_UNAVAILABLE)
-            .with_header(RETRY_AFTER, HeaderValue::from_static(FAR)),
-    )
-}
+/// A wait, in seconds, that no tick of these tests ends.
+const FAR: u32 = 7200;
 
 async fn delete(bundle: &Bundle, account: &Account, path: &str) -> (u16, Value) {
     let authorization = format!("Bearer {}", account.key);
@@ -45,17 +37,13 @@ fn counts(replay: &Value) -> [u64; 6] {
 
 async fn replay(bundle: &Bundle, account: &Account, webhook: &Webhook, item: &str) -> Value {
     let path = format!("/webhooks/{}/replay", webhook.id);
-    let reply = bundle.client.post(&path, &account.key, json!({"item": item}).to_string()).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
-    reply.json()
+    bundle.client.post(&path, &account.key, json!({"item": item}).to_string()).await.with_status(202).json()
 }
 
 #[tokio::test]
 async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/later", &["message"]).await;
-    bundle.receiver.set_behaviour("/later", come_back_in_two_hours());
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/later", &["message"]).await;
+    bundle.receiver.set_behaviour("/later", Answer::busy(FAR));
     let item = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
     let other = bundle.send(&account, "/bots/b/messages", r#"{"n":2}"#).await;
     until_held(&bundle.client, &account, &webhook, "message", 2).await;
@@ -79,10 +67,9 @@ async fn a_replay_of_an_item_that_waits_for_a_retry_sends_it_now() {
 
 #[tokio::test]
 async fn a_replay_of_a_blocked_item_leaves_it_to_the_blocks_end() {
-    let bundle = Bundle::start_with([("FailureThreshold", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "1")]).await;
     let webhook = bundle.webhook(&account, "/blocked", &["message"]).await;
-    bundle.receiver.set_behaviour("/blocked", come_back_in_two_hours());
+    bundle.receiver.set_behaviour("/blocked", Answer::busy(FAR));
     let first = bundle.send(&account, "/bots/b/messages", r#"{"n":1}"#).await;
     until_held(&bundle.client, &account, &webhook, "message", 1).await;
     let second = bundle.send(&account, "/bots/b/messages", r#"{"n":2}"#).await;
@@ -107,7 +94,7 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
     let bundle = Bundle::start().await;
     let (account, stranger) = (bundle.account().await, bundle.account().await);
     let webhook = bundle.webhook(&account, "/gone", &["message", "event"]).await;
-    bundle.receiver.set_behaviour("/gone", come_back_in_two_hours());
+    bundle.receiver.set_behaviour("/gone", Answer::busy(FAR));
     let item = bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.send(&account, "/bots/b/messages", "{}").await;
@@ -148,26 +135,22 @@ async fn a_cancelled_item_is_counted_and_never_attempted_again() {
 
 #[tokio::test]
 async fn a_cancelled_item_of_a_replay_is_counted_as_dropped() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/off", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/off", &["event"]).await;
     let patch = |enabled: bool| {
         let (client, key, id) = (&bundle.client, &account.key, &webhook.id);
         async move { client.patch(&format!("/webhooks/{id}"), key, &json!({"enabled": enabled})).await }
     };
-    bundle.receiver.set_behaviour("/off", come_back_in_two_hours());
+    bundle.receiver.set_behaviour("/off", Answer::busy(FAR));
     let item = bundle.send(&account, "/bots/b/events", "{}").await;
     until_held(&bundle.client, &account, &webhook, "event", 1).await;
     assert_eq!(patch(false).await.status, 200);
     let asked = replay(&bundle, &account, &webhook, &item).await;
     // The replay's item waits for its webhook to be enabled.
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    comes_true(async || {
         let rows = dynamodb::scan(&bundle, "HeldTable").await;
-        if rows.iter().any(|row| row.get("holding").is_some() && row.get("replay").is_some()) {
-            break;
-        }
-    }
+        rows.iter().any(|row| row.get("holding").is_some() && row.get("replay").is_some())
+    })
+    .await;
     let path = format!("/webhooks/{}/held?type=event", webhook.id);
     assert_eq!(delete(&bundle, &account, &path).await, (200, json!({"dropped": 1, "dropped_more": false})));
     assert_eq!(counts(&until_done(&bundle, &account, &webhook, &asked).await), [1, 1, 0, 0, 0, 1]);
@@ -179,10 +162,8 @@ async fn a_cancelled_item_of_a_replay_is_counted_as_dropped() {
 
 #[tokio::test]
 async fn what_a_mover_has_claimed_is_not_cancelled_and_arrives() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/moved", &["message"]).await;
-    bundle.receiver.set_behaviour("/moved", come_back_in_two_hours());
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/moved", &["message"]).await;
+    bundle.receiver.set_behaviour("/moved", Answer::busy(FAR));
     let item = bundle.send(&account, "/bots/b/messages", "{}").await;
     until_held(&bundle.client, &account, &webhook, "message", 1).await;
     bundle.receiver.set_behaviour("/moved", Behaviour::default());

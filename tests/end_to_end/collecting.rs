@@ -28,8 +28,7 @@ struct Case {
 impl Case {
     /// A page with some things, and a webhook that takes all there is.
     async fn new(network: Network, settings: &str) -> Self {
-        let bundle = Bundle::start_with([("NetworkSettings", settings)]).await;
-        let account = bundle.account().await;
+        let (bundle, account) = Bundle::with_account([("NetworkSettings", settings)]).await;
         bundle.webhook(&account, "/collected", &["publication", "interaction"]).await;
         bundle.webhook(&account, "/notices", &["notice"]).await;
         let (id, token) = identity(network);

@@ -206,8 +206,7 @@ impl Runs {
 
     async fn unblock(&self, webhook: &Webhook) {
         let path = format!("/webhooks/{}/unblock", webhook.id);
-        let reply = self.bundle.client.post(&path, &self.account.key, "").await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        self.bundle.client.post(&path, &self.account.key, "").await.with_status(200);
     }
 
     async fn send(&self, bursts: &[(u64, u64)]) {
@@ -381,8 +380,7 @@ async fn sixteen_functions_never_block_a_url_with_a_success_in_500() {
     const ITEMS: usize = 2000;
     const EVERY: usize = 500;
     let concurrency = CONCURRENCY.to_string();
-    let bundle = Bundle::start_with([("DeliverConcurrency", concurrency.as_str())]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("DeliverConcurrency", concurrency.as_str())]).await;
     let webhook = bundle.webhook(&account, "/rare", &["event"]).await;
     let mut dice = Chance(SEED);
     let answers: Vec<_> = (1..=4 * ITEMS)

@@ -7,9 +7,7 @@ use std::time::Duration;
 use carteiro_local::Expiry;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
-use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
+use carteiro_tests::{Account, Bundle, SOON, Webhook, comes_true, dynamodb};
 use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
@@ -24,21 +22,13 @@ async fn hours(bundle: &Bundle, hours: u64) {
     pass(&bundle.stack, Duration::from_secs(hours * HOUR)).await;
 }
 
-/// A failure whose retry is a day away, so that no attempt is made meanwhile.
-fn busy() -> Behaviour {
-    let tomorrow = HeaderValue::from_static("86400");
-    Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow).into()
-}
-
 async fn until_arrived(bundle: &Bundle, path: &str, ids: &[String]) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    let came = comes_true(async || {
         let counts = bundle.receiver.counts_by_webhook_id(path);
-        if ids.iter().all(|id| counts.contains_key(id)) {
-            return;
-        }
-    }
-    panic!("not all of {} arrived", ids.len());
+        ids.iter().all(|id| counts.contains_key(id))
+    })
+    .await;
+    assert!(came, "not all of {} arrived", ids.len());
 }
 
 /// The rows of this webhook's streaks, by their item type and revision.
@@ -59,7 +49,7 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     let bundle = bundle_with(expiry, &[("FailureThreshold", "10")]).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/b", &["event"]).await;
-    bundle.receiver.set_behaviour("/b", busy());
+    bundle.receiver.set_behaviour("/b", Answer::busy(86_400));
     let failed = send_many(&bundle.client, &account, "event", 10).await;
     let first = until(&bundle.client, &account, &webhook, "event", is_blocked).await;
     quiet(&bundle.stack, &bundle.receiver, "/b").await;
@@ -80,7 +70,7 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     assert_eq!(quiet(&bundle.stack, &bundle.receiver, "/b").await, 15);
 
     // A new streak within the hour in which the old row may not go yet: it outlives the time that it had.
-    bundle.receiver.set_behaviour("/b", busy());
+    bundle.receiver.set_behaviour("/b", Answer::busy(86_400));
     send_many(&bundle.client, &account, "event", 5).await;
     failures_are(&bundle, &account, &webhook, 5).await;
     quiet(&bundle.stack, &bundle.receiver, "/b").await;
@@ -105,7 +95,7 @@ async fn blocks_go_by_their_own_time(expiry: Expiry) {
     until_arrived(&bundle, "/b", &failed).await;
     failures_are(&bundle, &account, &webhook, 0).await;
     quiet(&bundle.stack, &bundle.receiver, "/b").await;
-    bundle.receiver.set_behaviour("/b", busy());
+    bundle.receiver.set_behaviour("/b", Answer::busy(86_400));
     hours(&bundle, 3).await;
     send_many(&bundle.client, &account, "event", 9).await;
     failures_are(&bundle, &account, &webhook, 9).await;
@@ -179,13 +169,11 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
         let data = list["data"].as_array().unwrap_or_else(|| panic!("{list}")).clone();
         data.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<HashSet<_>>()
     };
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    comes_true(async || {
         bundle.tick().await;
-        if dead().await.len() == 12 {
-            break;
-        }
-    }
+        dead().await.len() == 12
+    })
+    .await;
     assert_eq!(dead().await, held.iter().cloned().collect());
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 0).await;
 
@@ -202,13 +190,11 @@ async fn the_rest_goes_by_its_own_time(expiry: Expiry) {
     let late = send_many(&bundle.client, &account, "event", 3).await;
     until(&bundle.client, &account, &off, "event", |status| status["held"] == 3).await;
     hours(&bundle, 6 * 24).await;
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    comes_true(async || {
         bundle.tick().await;
-        if dead().await.len() == 3 {
-            break;
-        }
-    }
+        dead().await.len() == 3
+    })
+    .await;
     assert_eq!(dead().await, late.into_iter().collect());
     let counts = bundle.receiver.counts_by_webhook_id("/o");
     assert_eq!((counts.len(), counts.values().sum::<u64>()), (2, 2), "{}: {counts:?}", open.id);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carteiro_receiver::{Answer, Behaviour, SignatureCheck};
-use carteiro_tests::{Account, Bundle, Patience, SOON};
+use carteiro_tests::{Account, Bundle, Patience, SOON, comes_true};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -14,13 +14,8 @@ async fn held(bundle: &Bundle, account: &Account, webhook: &str, item_type: &str
 }
 
 async fn until_held(bundle: &Bundle, account: &Account, webhook: &str, item_type: &str, count: u64) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if held(bundle, account, webhook, item_type).await == count {
-            return;
-        }
-    }
-    panic!("{count} items were not held");
+    let came = comes_true(async || held(bundle, account, webhook, item_type).await == count).await;
+    assert!(came, "{count} items were not held");
 }
 
 /// Moves the time until the receiver has seen a number of attempts, ticking as the schedule would.
@@ -36,9 +31,7 @@ async fn attempts(bundle: &Bundle, path: &str, count: u64, step: Duration) {
 
 #[tokio::test]
 async fn after_an_hour_down_a_receiver_gets_its_item_from_held_rows() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/down", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/down", &["message"]).await;
     let down = || Answer::status(StatusCode::SERVICE_UNAVAILABLE);
     bundle.receiver.set_behaviour("/down", Behaviour::from(down()));
     let began = bundle.stack.clock().now_ms();
@@ -86,9 +79,7 @@ async fn a_slot_is_planned_once_however_often_it_is_invoked() {
 
 #[tokio::test]
 async fn a_disabled_webhooks_items_wait_until_it_is_enabled() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/off", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/off", &["message"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     let disabled = bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await;
     assert_eq!((disabled.status, disabled.json()["disabled_by"].as_str()), (200, Some("owner")));
@@ -105,9 +96,7 @@ async fn a_disabled_webhooks_items_wait_until_it_is_enabled() {
 
 #[tokio::test]
 async fn a_url_that_is_gone_disables_its_webhook_and_holds_its_items() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/gone", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/gone", &["message"]).await;
     bundle.receiver.set_behaviour("/gone", Behaviour::from(StatusCode::GONE));
     bundle.send(&account, "/bots/b/messages", "{}").await;
     until_held(&bundle, &account, &webhook.id, "message", 1).await;
@@ -122,8 +111,7 @@ async fn a_url_that_is_gone_disables_its_webhook_and_holds_its_items() {
 
 #[tokio::test]
 async fn an_item_that_waits_longer_than_its_retention_is_dead() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("RetentionDays", "1")]).await;
     let webhook = bundle.webhook(&account, "/off", &["message"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await;
@@ -141,9 +129,7 @@ async fn an_item_that_waits_longer_than_its_retention_is_dead() {
 
 #[tokio::test]
 async fn deleting_a_webhook_drops_what_waits_for_it_and_says_how_much() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/off", &["message", "event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/off", &["message", "event"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await;
     for _ in 0..5 {
@@ -161,9 +147,7 @@ async fn deleting_a_webhook_drops_what_waits_for_it_and_says_how_much() {
 
 #[tokio::test]
 async fn a_dead_letter_is_brought_into_the_dead_items() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/x", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/x", &["message"]).await;
     let queues = &bundle.stack.addresses().sqs;
     let attribute = |value: &str| json!({"DataType": "String", "StringValue": value});
     let message = json!({

@@ -9,13 +9,10 @@ use http::StatusCode;
 
 #[tokio::test]
 async fn a_repeat_answers_the_same_and_delivers_nothing_twice() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message", "event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message", "event"]).await;
     let send =
         |path: &'static str, body: &'static str| bundle.client.post_once(path, &account.key, "key-1", body);
-    let first = send("/bots/b/events", r#"{"n":1}"#).await;
-    assert_eq!(first.status, 202, "{}", first.text());
+    let first = send("/bots/b/events", r#"{"n":1}"#).await.with_status(202);
     let again = send("/bots/b/events", r#"{"n":1}"#).await;
     assert_eq!((again.status, again.json()), (202, first.json()));
     assert_problem(&send("/bots/b/events", r#"{"n":2}"#).await, 422, "idempotency-conflict");
@@ -29,9 +26,7 @@ async fn a_repeat_answers_the_same_and_delivers_nothing_twice() {
 
 #[tokio::test]
 async fn a_key_is_forgotten_after_a_day_though_its_row_is_still_there() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     let first = bundle.client.post_once("/bots/b/events", &account.key, "key-1", "{}").await.json();
     bundle.advance(Duration::from_secs(24 * 3600 + 60)).await;
     let later = bundle.client.post_once("/bots/b/events", &account.key, "key-1", "{}").await.json();
@@ -42,9 +37,7 @@ async fn a_key_is_forgotten_after_a_day_though_its_row_is_still_there() {
 
 #[tokio::test]
 async fn concurrent_requests_with_one_key_deliver_and_answer_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     let requests =
         (0..20).map(|_| bundle.client.post_once("/bots/b/events", &account.key, "key-1", r#"{"n":1}"#));
     let replies = futures_util::future::join_all(requests).await;
@@ -65,9 +58,7 @@ fn keep_batches(call: SqsCall<'_>) -> Verdict {
 
 #[tokio::test]
 async fn a_repeat_of_an_interrupted_request_finishes_it_with_one_id() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     bundle.stack.intercept_sqs(Some(Arc::new(keep_batches)));
     let client = bundle.client.clone();
     let key = account.key.clone();
@@ -104,9 +95,7 @@ fn fail_puts(call: DynamodbCall<'_>) -> Verdict {
 
 #[tokio::test]
 async fn what_cannot_be_stored_is_answered_503_and_not_accepted() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["event"]).await;
     bundle.stack.intercept_dynamodb(Some(Arc::new(fail_puts)));
     let refused = bundle.client.post_once("/bots/b/events", &account.key, "key-1", "{}").await;
     assert_problem(&refused, 503, "unavailable");

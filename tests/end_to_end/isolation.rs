@@ -9,9 +9,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_message_that_is_no_delivery_fails_alone() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message"]).await;
     let url = format!("{}/000000000000/DeliverQueue", bundle.stack.addresses().sqs);
     for body in ["poison", "{}", "\"\""] {
         carteiro_tests::sqs::call(&bundle, "SendMessage", &json!({"QueueUrl": url, "MessageBody": body}))
@@ -59,15 +57,13 @@ async fn a_url_that_never_answers_meets_the_deadline_and_delays_none() {
 
 #[tokio::test]
 async fn every_webhook_that_takes_an_item_gets_it_and_no_other_does() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let stranger = bundle.account().await;
     bundle.webhook(&account, "/messages", &["message"]).await;
     bundle.webhook(&account, "/both", &["message", "event"]).await;
     bundle.webhook(&account, "/events", &["event"]).await;
     bundle.webhook(&stranger, "/stranger", &["message", "event"]).await;
-    let own = json!({"url": bundle.receiver.url("/one-bot"), "items": ["message"], "sources": ["bot:other"]});
-    bundle.webhook_with(&account, own).await;
+    bundle.webhook_set(&account, "/one-bot", &["message"], json!({"sources": ["bot:other"]})).await;
     let reply = bundle.client.post("/bots/b/messages", &account.key, "{}").await;
     assert_eq!(reply.json()["webhooks"], 2);
     let none = bundle.client.post("/bots/b/contacts", &account.key, "{}").await;
@@ -84,9 +80,7 @@ async fn every_webhook_that_takes_an_item_gets_it_and_no_other_does() {
 
 #[tokio::test]
 async fn a_changed_url_is_where_the_next_attempt_goes() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/old", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/old", &["message"]).await;
     bundle.receiver.set_behaviour("/old", Behaviour::from(StatusCode::NOT_FOUND));
     let id = bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.receiver.wait_for_count("/old", 1, SOON).await.unwrap();
@@ -101,9 +95,7 @@ async fn a_changed_url_is_where_the_next_attempt_goes() {
 
 #[tokio::test]
 async fn a_deleted_webhooks_deliveries_are_dropped() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/deleted", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/deleted", &["message"]).await;
     bundle.receiver.set_behaviour("/deleted", Behaviour::from(StatusCode::NOT_FOUND));
     bundle.send(&account, "/bots/b/messages", "{}").await;
     bundle.receiver.wait_for_count("/deleted", 1, SOON).await.unwrap();
@@ -115,9 +107,7 @@ async fn a_deleted_webhooks_deliveries_are_dropped() {
 
 #[tokio::test]
 async fn a_function_that_dies_in_the_middle_of_a_batch_loses_nothing() {
-    let bundle = Bundle::start_with([("LogLevel", "DEBUG")]).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/slow", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([("LogLevel", "DEBUG")], "/slow", &["message"]).await;
     let slow =
         Answer::Delay { by: Duration::from_millis(1500), then: Box::new(Answer::status(StatusCode::OK)) };
     bundle.receiver.set_behaviour("/slow", Behaviour::from(slow));

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::{ADMIN_KEY, Account, Bundle, SOON, Webhook, assert_problem};
-use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -18,20 +17,10 @@ fn refusal() -> Behaviour {
     Behaviour::from(Answer::status(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
-fn come_back_in_two_hours() -> Behaviour {
-    let answer = Answer::status(StatusCode::SERVICE_UNAVAILABLE);
-    Behaviour::from(answer.with_header(RETRY_AFTER, HeaderValue::from_static("7200")))
-}
-
 /// A webhook that takes the messages of one bot, which has its path's name.
-async fn webhook(bundle: &Bundle, account: &Account, name: &str, own: Value) -> Webhook {
-    let mut settings = json!({
-        "url": bundle.receiver.url(&format!("/{name}")),
-        "items": ["message"],
-        "sources": [format!("bot:{name}")],
-    });
-    settings.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
-    bundle.webhook_with(account, settings).await
+async fn webhook(bundle: &Bundle, account: &Account, name: &str, mut own: Value) -> Webhook {
+    own["sources"] = json!([format!("bot:{name}")]);
+    bundle.webhook_set(account, &format!("/{name}"), &["message"], own).await
 }
 
 async fn send(bundle: &Bundle, account: &Account, name: &str) -> String {
@@ -149,7 +138,7 @@ async fn held_dropped_and_dead_items_say_why() {
     for path in ["/blocked", "/discarding", "/deleted"] {
         bundle.receiver.set_behaviour(path, refusal());
     }
-    bundle.receiver.set_behaviour("/later", come_back_in_two_hours());
+    bundle.receiver.set_behaviour("/later", Answer::busy(7200));
     for name in ["blocked", "discarding"] {
         send(&bundle, &account, name).await;
         bundle.receiver.wait_for_count(&format!("/{name}"), 1, SOON).await.unwrap();
@@ -214,8 +203,7 @@ async fn held_dropped_and_dead_items_say_why() {
 
 #[tokio::test]
 async fn the_log_names_what_was_accepted_and_held() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let off = webhook(&bundle, &account, "off", json!({"enabled": false})).await;
     let one = send(&bundle, &account, "off").await;
     let line = json!({"type": "message", "item": {"n": 1}});

@@ -20,9 +20,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test]
 async fn every_item_arrives_unchanged_and_signed_with_its_headers() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message", "event", "contact"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message", "event", "contact"]).await;
     for (item_type, bytes) in fixtures() {
         let id =
             bundle.send(&account, &format!("/bots/lighthouse@example.net/{item_type}s"), bytes.clone()).await;
@@ -43,9 +41,7 @@ async fn every_item_arrives_unchanged_and_signed_with_its_headers() {
 
 #[tokio::test]
 async fn odd_bytes_and_the_largest_item_arrive_unchanged() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message"]).await;
     let noncharacter = "{\"content\":\"\u{ffff}\u{fffe}\"}".to_owned();
     let largest = format!("{{\"content\":\"{}\"}}", "é\"".replace('"', "\\\"").repeat(65_532));
     let largest = format!("{largest}{}", " ".repeat(256 * 1024 - largest.len()));
@@ -62,9 +58,7 @@ async fn odd_bytes_and_the_largest_item_arrive_unchanged() {
 
 #[tokio::test]
 async fn a_message_with_its_own_id_keeps_its_webhook_id_when_resent() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message", "event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message", "event"]).await;
     let message = r#"{"id":"abc","content":"oi"}"#;
     let first = bundle.send(&account, "/bots/b/messages", message).await;
     assert_eq!(bundle.send(&account, "/bots/b/messages", message).await, first);
@@ -98,9 +92,7 @@ fn sample_type(item: &Value) -> Option<&'static str> {
 #[tokio::test]
 async fn real_samples_arrive_unchanged_and_a_retry_has_the_same_id() {
     let Some(folder) = tools::samples() else { return };
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["message", "event", "contact"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["message", "event", "contact"]).await;
     let mut sent = 0;
     for entry in fs::read_dir(folder.join("blip")).unwrap() {
         let file = entry.unwrap().path();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, Patience, machine_clock, program, receiver};
+use carteiro_tests::{Account, comes_true, machine_clock, program, receiver};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Method;
@@ -108,13 +108,11 @@ async fn sigkill_in_the_middle_of_a_load_loses_no_accepted_item() {
 
     let _again = start(&binary, data.path());
     let arrived = || customer.counts_by_webhook_id("/load");
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    comes_true(async || {
         let arrived = arrived();
-        if accepted.iter().all(|id| arrived.contains_key(id)) {
-            break;
-        }
-    }
+        accepted.iter().all(|id| arrived.contains_key(id))
+    })
+    .await;
     let counts = arrived();
     let lost: Vec<_> = accepted.iter().filter(|id| !counts.contains_key(*id)).collect();
     assert!(lost.is_empty(), "{} of {} were lost: {lost:?}", lost.len(), accepted.len());

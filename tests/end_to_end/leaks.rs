@@ -252,8 +252,7 @@ impl Given {
 async fn connect(bundle: &Bundle, account: &Account, network: Network, mut given: Value) -> String {
     (given["network"], given["network_id"]) = (network.as_str().into(), owner(network).into());
     given["name"] = "Uma página".into();
-    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await.with_status(201);
     reply.json()["id"].as_str().unwrap().to_owned()
 }
 
@@ -284,8 +283,7 @@ async fn networks_that_echo_requests_make_nothing_leak_a_secret() {
         for (network, page) in &pages {
             let Some(given) = given else { continue };
             let path = format!("/pages/{page}");
-            let reply = bundle.client.patch(&path, &account.key, &given.tokens(*network)).await;
-            assert_eq!(reply.status, 200, "{}", reply.text());
+            bundle.client.patch(&path, &account.key, &given.tokens(*network)).await.with_status(200);
         }
         // Limits that the parrot told of are over by then.
         bundle.advance(DAY).await;
@@ -358,8 +356,7 @@ async fn echoing(secret: Arc<Mutex<String>>, signatures: Arc<Mutex<Vec<String>>>
 async fn a_receiver_that_echoes_the_request_leaks_no_credential() {
     let (secret, signatures) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(Vec::new())));
     let base = echoing(Arc::clone(&secret), Arc::clone(&signatures)).await;
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let headers = json!({
         "authorization": "Basic cGxhbnRlZDpoZWFkZXItcGFzc3dvcmQ=", "x-api-key": "planted/header+key&'1'",
         "cookie": "session=planted-cookie-value",
@@ -418,8 +415,7 @@ async fn a_receiver_that_echoes_the_request_leaks_no_credential() {
 
 #[tokio::test]
 async fn what_owners_give_wrongly_is_repeated_nowhere() {
-    let bundle = Bundle::start_with(SECRETS.into_iter().chain(APPS)).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS.into_iter().chain(APPS)).await;
     bundle.webhook(&account, "/all", &["publication", "interaction", "notice"]).await;
     let page = connect(&bundle, &account, Network::Youtube, Given::FIRST.tokens(Network::Youtube)).await;
     let path = format!("/pages/{page}");
@@ -429,10 +425,8 @@ async fn what_owners_give_wrongly_is_repeated_nowhere() {
         json!({"access_token": "{\"private_key\":\"planted-private-key\"}"}),
         json!({"access_token": "planted-fine-token", "network": "planted-network", "expires_at": "planted-time"}),
     ] {
-        let reply = bundle.client.patch(&path, &account.key, &given).await;
-        assert_eq!(reply.status, 422, "{}", reply.text());
-        let new = bundle.client.post("/pages", &account.key, given.to_string()).await;
-        assert_eq!(new.status, 422, "{}", new.text());
+        bundle.client.patch(&path, &account.key, &given).await.with_status(422);
+        bundle.client.post("/pages", &account.key, given.to_string()).await.with_status(422);
     }
     let cut = r#"{"access_token": "planted-token-that-is-cut"#;
     let secret = Secret::new("a token in JSON that is none", "planted-token-that-is-cut");
@@ -447,8 +441,7 @@ async fn what_owners_give_wrongly_is_repeated_nowhere() {
     assert_eq!(bundle.client.request(Method::GET, "/pages", &basic, "").await.status, 401);
     let given =
         json!({"url": "https://a.example/", "items": ["message"], "secret": "whsec_planted-and-no-base64"});
-    let reply = bundle.client.post("/webhooks", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 422, "{}", reply.text());
+    bundle.client.post("/webhooks", &account.key, given.to_string()).await.with_status(422);
     // A service account's key that cannot sign.
     let lines = ["MIIEplantedplantedplantedplanted", "plantedplantedplantedplantedAAA="];
     for line in lines {
@@ -494,9 +487,7 @@ fn with_the_token(network: Network, token: &str) -> Thing {
 
 #[tokio::test]
 async fn a_token_within_what_a_network_lists_is_in_no_item() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/all", &["publication", "interaction"]).await;
     for network in Network::ALL {
         let given = json!({"access_token": Given::FIRST.tokens(network)["access_token"]});
         let token = given["access_token"].as_str().unwrap();
@@ -530,9 +521,7 @@ async fn a_token_within_what_a_network_lists_is_in_no_item() {
 
 #[tokio::test]
 async fn whoever_looks_for_secrets_finds_those_that_were_put_there() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["message"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook(SECRETS, "/here", &["message"]).await;
     bundle.networks.connect(Network::Facebook, "501", "EAA-planted-token");
     assert_eq!(bundle.leaks().await, []);
     // In an item, and in a header of a webhook's own, which are in a table, too.
@@ -540,8 +529,7 @@ async fn whoever_looks_for_secrets_finds_those_that_were_put_there() {
     bundle.receiver.wait_for(|delivery| delivery.webhook_id() == Some(&id), SOON).await.unwrap();
     let path = format!("/webhooks/{}", webhook.id);
     let headers = json!({"headers": {"x-token": "EAA-planted-token"}});
-    let reply = bundle.client.patch(&path, &account.key, &headers).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    bundle.client.patch(&path, &account.key, &headers).await.with_status(200);
     // In a row's bytes and in a queue, in base64.
     let row = json!({"TableName": "InboxTable", "Item": {
         "pk": {"S": "planted"}, "sk": {"S": "planted"}, "event": {"B": "AEVBQS1wbGFudGVkLXRva2Vu"},

@@ -196,8 +196,7 @@ async fn lead(bundle: &Bundle, account: &Account, webhook: &Webhook, url: &str) 
 
 #[tokio::test]
 async fn an_attempt_that_would_lead_here_fails_and_says_why() {
-    let bundle = Bundle::start_with([("OwnHosts", "hooks.example.com")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("OwnHosts", "hooks.example.com")]).await;
     let api = bundle.stack.addresses().api.clone();
     let api = port(&api);
     for url in [
@@ -224,8 +223,7 @@ async fn an_attempt_that_would_lead_here_fails_and_says_why() {
         let attempts = format!("/webhooks/{}/attempts", webhook.id);
         let attempts = bundle.client.get(&attempts, &account.key).await.json();
         assert_eq!(attempts["data"][0]["error"], "own_address", "{url}: {attempts}");
-        let deleted = bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await;
-        assert_eq!(deleted.status, 200, "{}", deleted.text());
+        bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await.with_status(200);
     }
     assert_eq!(bundle.receiver.count("/in"), 0);
     bundle.stop().await;
@@ -233,8 +231,7 @@ async fn an_attempt_that_would_lead_here_fails_and_says_why() {
 
 #[tokio::test]
 async fn a_loop_through_a_relay_ends_at_the_third_hop() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let relay = Relay::start(&bundle.client, "/bots/relay/messages", &account.key).await;
     let webhook = bundle.webhook_with(&account, json!({"url": relay.url, "items": ["message"]})).await;
     bundle.send(&account, "/bots/b/messages", r#"{"text":"round"}"#).await;
@@ -269,8 +266,7 @@ async fn a_loop_through_a_relay_ends_at_the_third_hop() {
 
 #[tokio::test]
 async fn three_relayed_webhooks_multiply_to_an_end() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let mut relays = Vec::new();
     for path in ["/bots/a/messages", "/bots/b/messages", "/bots/c/items"] {
         let relay = Relay::start(&bundle.client, path, &account.key).await;
@@ -340,9 +336,7 @@ async fn two_deployments_that_feed_each_other_end() {
 
 #[tokio::test]
 async fn every_intake_of_bots_passes_hops_on_and_refuses_the_third() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/in", &["message", "event", "contact"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/in", &["message", "event", "contact"]).await;
     let line = || json!({"type": "event", "item": {}}).to_string();
     let mut expected = Vec::new();
     for (path, body) in [
@@ -395,8 +389,7 @@ async fn every_intake_of_bots_passes_hops_on_and_refuses_the_third() {
 
 #[tokio::test]
 async fn a_pushs_hops_travel_with_its_entry_and_the_third_is_refused() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     let settings = json!({"url": bundle.receiver.url("/in"), "items": ["interaction", "publication"]});
     bundle.webhook_with(&account, settings).await;
     connect_with(&bundle, &account, json!({"network": "facebook", "network_id": "1"})).await;
@@ -426,8 +419,7 @@ async fn a_pushs_hops_travel_with_its_entry_and_the_third_is_refused() {
     // One that a tick dispatches, one that is dispatched at once, and one too large for a row.
     let large = "x".repeat(900_000);
     for (page, number, text, hop) in [("1", 1, "a", "1"), ("2", 2, "b", "2"), ("1", 3, large.as_str(), "2")] {
-        let reply = push("facebook", &facebook(&[(page, vec![comment(number, text)])]), hop).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        push("facebook", &facebook(&[(page, vec![comment(number, text)])]), hop).await.with_status(200);
     }
     hand_on(&bundle).await;
     let deliveries = bundle.receiver.wait_for_count("/in", 3, SOON).await.unwrap();
@@ -439,23 +431,19 @@ async fn a_pushs_hops_travel_with_its_entry_and_the_third_is_refused() {
 
 #[tokio::test]
 async fn hops_outlast_retries_holding_death_and_a_replay() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/in"), "items": ["message"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([("RetentionDays", "1")]).await;
+    let webhook = bundle.webhook_set(&account, "/in", &["message"], json!({"enabled": false})).await;
     let path = format!("/webhooks/{}", webhook.id);
     // A body that travels as base64.
     let body = "{\"a\":\"\u{ffff}\"}".to_owned();
     // Held while the webhook is disabled, dead after the retention, replayed, held and released.
-    let reply = post_with(&bundle, "/bots/b/messages", &account.key, &["1"], body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    post_with(&bundle, "/bots/b/messages", &account.key, &["1"], body).await.with_status(202);
     bundle.until_rest().await;
     bundle.advance(Duration::from_secs(26 * 3600)).await;
     bundle.tick().await;
     bundle.until_rest().await;
     assert_eq!(dynamodb::scan(&bundle, "DeadTable").await.len(), 1, "{:?}", bundle.complaints());
-    let enabled = bundle.client.patch(&path, &account.key, &json!({"enabled": true})).await;
-    assert_eq!(enabled.status, 200, "{}", enabled.text());
+    bundle.client.patch(&path, &account.key, &json!({"enabled": true})).await.with_status(200);
     // The replayed item fails once and is tried again.
     bundle.receiver.set_behaviour(
         "/in",
@@ -465,8 +453,7 @@ async fn hops_outlast_retries_holding_death_and_a_replay() {
         ),
     );
     let replay = json!({"type": "message"}).to_string();
-    let replay = bundle.client.post(&format!("{path}/replay"), &account.key, replay).await;
-    assert_eq!(replay.status, 202, "{}", replay.text());
+    bundle.client.post(&format!("{path}/replay"), &account.key, replay).await.with_status(202);
     for count in 1..=2 {
         let arrived = async {
             while bundle.receiver.count("/in") < count {
@@ -485,15 +472,12 @@ async fn hops_outlast_retries_holding_death_and_a_replay() {
 
 #[tokio::test]
 async fn no_intake_takes_a_notice_so_that_none_causes_the_next() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let relay = Relay::start(&bundle.client, "/bots/relay/messages", &account.key).await;
     bundle.webhook_with(&account, json!({"url": relay.url, "items": ["notice"]})).await;
     bundle.receiver.set_behaviour("/in", Answer::status(StatusCode::INTERNAL_SERVER_ERROR));
     // Every failure blocks, and every block and its end are told.
-    let failing =
-        json!({"url": bundle.receiver.url("/in"), "items": ["message"], "threshold": 1, "block_seconds": 1});
-    bundle.webhook_with(&account, failing).await;
+    bundle.webhook_set(&account, "/in", &["message"], json!({"threshold": 1, "block_seconds": 1})).await;
     bundle.send(&account, "/bots/b/messages", "{}").await;
     until("the block's notice is refused", || relay.refused() > 0).await;
     after_the_short_retries(&bundle).await;
@@ -507,9 +491,7 @@ async fn no_intake_takes_a_notice_so_that_none_causes_the_next() {
 
 #[tokio::test]
 async fn a_test_that_asks_for_the_next_test_ends() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let first = bundle.webhook(&account, "/in", &["message"]).await;
+    let (bundle, account, first) = Bundle::with_webhook([], "/in", &["message"]).await;
     let path = format!("/webhooks/{}/test", first.id);
     let relay = Relay::start(&bundle.client, &path, &account.key).await;
     let patched = bundle
@@ -517,8 +499,7 @@ async fn a_test_that_asks_for_the_next_test_ends() {
         .patch(&format!("/webhooks/{}", first.id), &account.key, &json!({"url": relay.url}))
         .await;
     assert_eq!(patched.status, 200, "{}", patched.text());
-    let tested = bundle.client.post(&path, &account.key, "").await;
-    assert_eq!(tested.status, 200, "{}", tested.text());
+    bundle.client.post(&path, &account.key, "").await.with_status(200);
     let mut hops = relay.hops();
     hops.sort();
     // An account has two tests under way at once, so the third is refused before the hop count would refuse it.
@@ -529,8 +510,7 @@ async fn a_test_that_asks_for_the_next_test_ends() {
 
 #[tokio::test]
 async fn a_webhooks_own_headers_cannot_set_the_hop_count() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     for name in [HOP, "Carteiro-Hop", "CARTEIRO-HOP", "connection"] {
         let settings = json!({"url": bundle.receiver.url("/in"), "items": ["event"], "headers": {name: "0"}});
         let refused = bundle.client.post("/webhooks", &account.key, settings.to_string()).await;

@@ -58,8 +58,7 @@ pub(crate) async fn connect(
     token: &str,
 ) -> String {
     let page = json!({"network": network.as_str(), "network_id": id, "name": "p", "access_token": token});
-    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await.with_status(201);
     format!("/pages/{}", reply.json()["id"].as_str().unwrap())
 }
 

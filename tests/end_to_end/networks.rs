@@ -70,8 +70,7 @@ pub(crate) async fn connect_with(bundle: &Bundle, account: &Account, mut page: V
     bundle.networks.connect(network.parse().unwrap(), &id, &token);
     page["access_token"] = token.into();
     page["name"] = "Uma página".into();
-    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    let reply = bundle.client.post("/pages", &account.key, page.to_string()).await.with_status(201);
     reply.json()["id"].as_str().unwrap().to_owned()
 }
 

@@ -8,16 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 async fn unhealthy(bundle: &Bundle, query: &str) -> Vec<Value> {
-    let (mut all, mut cursor) = (Vec::new(), String::new());
-    for _ in 0..100 {
-        let reply = bundle.client.get(&format!("/unhealthy?{query}{cursor}"), ADMIN_KEY).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let page = reply.json();
-        all.extend(page["data"].as_array().unwrap().iter().cloned());
-        let Some(next) = page["next"].as_str() else { return all };
-        cursor = format!("&cursor={next}");
-    }
-    panic!("the pages do not end");
+    bundle.client.all(&format!("/unhealthy?{query}"), ADMIN_KEY).await
 }
 
 /// Waits until as many are listed.
@@ -39,8 +30,7 @@ fn state_of<'a>(listed: &'a [Value], webhook: &Webhook) -> Vec<&'a str> {
 }
 
 async fn set(bundle: &Bundle, account: &Account, webhook: &Webhook, patch: Value) {
-    let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &patch).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &patch).await.with_status(200);
 }
 
 #[tokio::test]
@@ -103,11 +93,8 @@ async fn what_is_unhealthy_now_is_listed_across_accounts() {
 
 #[tokio::test]
 async fn a_block_that_is_over_is_not_listed() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let settings =
-        json!({"url": bundle.receiver.url("/x"), "items": ["event"], "threshold": 1, "block_seconds": 60});
-    bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([]).await;
+    bundle.webhook_set(&account, "/x", &["event"], json!({"threshold": 1, "block_seconds": 60})).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(StatusCode::INTERNAL_SERVER_ERROR));
     bundle.send(&account, "/bots/b/events", "{}").await;
     until_listed(&bundle, "state=blocked", 1).await;
@@ -119,8 +106,7 @@ async fn a_block_that_is_over_is_not_listed() {
 
 #[tokio::test]
 async fn the_operator_finds_dead_items_and_sends_them_again() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("RetentionDays", "1")]).await;
     let webhook = bundle.webhook(&account, "/dead", &["event"]).await;
     set(&bundle, &account, &webhook, json!({"enabled": false})).await;
     let item = bundle.send(&account, "/bots/b/events", r#"{"n":1}"#).await;

@@ -12,9 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 async fn listed(bundle: &Bundle, account: &Account, query: &str) -> Value {
-    let reply = bundle.client.get(&format!("/webhooks?{query}"), &account.key).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
+    bundle.client.get(&format!("/webhooks?{query}"), &account.key).await.with_status(200).json()
 }
 
 /// Waits until the list counts these states: blocked, failing, disabled, open.
@@ -41,9 +39,7 @@ fn of<'a>(list: &'a Value, webhook: &Webhook) -> &'a Value {
 
 #[tokio::test]
 async fn webhooks_are_listed_by_creation_with_their_states() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let open = bundle.webhook(&account, "/open", &["event"]).await;
+    let (bundle, account, open) = Bundle::with_webhook([], "/open", &["event"]).await;
     let settings = |path: &str| json!({"url": bundle.receiver.url(path), "items": ["event", "message"]});
     let mut blocking = settings("/blocked");
     blocking["threshold"] = json!(1);
@@ -102,9 +98,7 @@ async fn webhooks_are_listed_by_creation_with_their_states() {
 
 #[tokio::test]
 async fn a_state_that_an_older_version_wrote_is_listed() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/x", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/x", &["event"]).await;
     let later = 9_000_000_000_000_u64;
     // Before there was an index of what is unhealthy, a row had nothing but this.
     let row = json!({
@@ -133,8 +127,7 @@ async fn polled(bundle: &Bundle, account: &Account, query: &str, known: Option<&
 
 #[tokio::test]
 async fn looking_again_at_a_hundred_webhooks_costs_little() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     for n in 0..100 {
         let url = bundle.receiver.url(if n == 61 { "/down" } else { "/up" });
         let settings = json!({
@@ -179,10 +172,8 @@ async fn looking_again_at_a_hundred_webhooks_costs_little() {
 
 #[tokio::test]
 async fn a_webhooks_last_hours_are_counted_from_its_log() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/x"), "items": ["event"], "log": "all"});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([]).await;
+    let webhook = bundle.webhook_set(&account, "/x", &["event"], json!({"log": "all"})).await;
     bundle.send_many(&account, "event", 3).await;
     bundle.until_rest().await;
     bundle.advance(Duration::from_secs(3600)).await;

@@ -19,8 +19,7 @@ async fn send(bundle: &Bundle, account: &Account, types: &[&str]) -> Vec<String>
     let body: String = types.iter().enumerate().map(line).collect();
     let authorization = format!("Bearer {}", account.key);
     let headers = [("authorization", authorization.as_str()), ("content-type", "application/x-ndjson")];
-    let reply = bundle.client.request(Method::POST, "/bots/b/items", &headers, body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    let reply = bundle.client.request(Method::POST, "/bots/b/items", &headers, body).await.with_status(202);
     let results = reply.json()["results"].as_array().unwrap().clone();
     results.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -37,9 +36,7 @@ fn attempts(bundle: &Bundle, path: &str) -> BTreeMap<String, Vec<u32>> {
 
 #[tokio::test]
 async fn what_one_request_brings_travels_in_few_messages() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/w", &["event"]).await;
     let sends = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sends);
     bundle.stack.intercept_sqs(Some(Arc::new(move |call: SqsCall<'_>| {
@@ -60,9 +57,7 @@ async fn what_one_request_brings_travels_in_few_messages() {
 
 #[tokio::test]
 async fn an_item_that_fails_is_repeated_alone() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/w", &["event"]).await;
     let refused = Answer::status(StatusCode::INTERNAL_SERVER_ERROR);
     bundle.receiver.set_behaviour("/w", Behaviour::sequence([refused], Answer::status(StatusCode::OK)));
     send(&bundle, &account, &["event"; 5]).await;
@@ -78,9 +73,7 @@ async fn an_item_that_fails_is_repeated_alone() {
 
 #[tokio::test]
 async fn what_there_is_no_time_for_is_queued_again_unattempted() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/w", &["event"]).await;
     let then = Box::new(Answer::status(StatusCode::OK));
     let late = Answer::Delay { by: Duration::from_millis(2700), then };
     bundle.receiver.set_behaviour("/w", Behaviour::from(late));
@@ -97,9 +90,7 @@ async fn what_there_is_no_time_for_is_queued_again_unattempted() {
 
 #[tokio::test]
 async fn of_a_message_what_cannot_be_recorded_is_repeated_alone() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/w", &["message", "event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/w", &["message", "event"]).await;
     bundle.stack.intercept_dynamodb(Some(Arc::new(|call: DynamodbCall<'_>| {
         let body = String::from_utf8_lossy(call.body);
         let is_it = call.operation == "GetItem" && body.contains("StreakTable") && body.contains("event");

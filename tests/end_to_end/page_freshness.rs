@@ -17,15 +17,13 @@ const PAGE: &str = "501";
 
 /// A bundle with a page of Facebook's, which was polled once.
 async fn connected() -> (Bundle, Account, String) {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     bundle.webhook(&account, "/collected", &["publication", "interaction"]).await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
     bundle.networks.connect_with(Network::Facebook, Connection::new(PAGE, "a-token"));
     let given =
         json!({"network": "facebook", "network_id": PAGE, "name": "Uma página", "access_token": "a-token"});
-    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
+    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await.with_status(201);
     let id = reply.json()["id"].as_str().unwrap().to_owned();
     tick(&bundle).await;
     (bundle, account, id)

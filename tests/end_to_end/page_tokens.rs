@@ -284,8 +284,7 @@ async fn a_thing_pushed_and_found_is_one_item_and_its_edit_another() {
 #[tokio::test]
 async fn pages_are_polled_as_often_as_their_budget_allows() {
     let settings = r#"{"youtube": {"limits": {"app": 300}}}"#;
-    let bundle = Bundle::start_with([("NetworkSettings", settings)]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("NetworkSettings", settings)]).await;
     bundle.webhook(&account, "/collected", &["publication"]).await;
     let mut pages = Vec::new();
     for number in 0..4 {

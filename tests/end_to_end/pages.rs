@@ -17,9 +17,7 @@ fn given(network: &str, network_id: &str) -> Value {
 }
 
 async fn connect(bundle: &Bundle, account: &Account, given: &Value) -> Value {
-    let reply = bundle.client.post("/pages", &account.key, given.to_string()).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
-    reply.json()
+    bundle.client.post("/pages", &account.key, given.to_string()).await.with_status(201).json()
 }
 
 fn path(page: &Value) -> String {
@@ -48,8 +46,7 @@ async fn token_row(bundle: &Bundle, page: &Value) -> Value {
 
 #[tokio::test]
 async fn a_page_lives_from_its_creation_to_its_deletion() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let created = connect(&bundle, &account, &given("facebook", "1234567890321")).await;
     let expected = [
         ("network", json!("facebook")),
@@ -97,8 +94,7 @@ async fn a_page_lives_from_its_creation_to_its_deletion() {
 
 #[tokio::test]
 async fn a_renewed_token_replaces_the_old_one_with_an_unknown_state() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let mut first = given("x", "77");
     first["refresh_token"] = json!("refresh-1");
     first["expires_at"] = json!("2026-12-24T20:00:00-03:00");
@@ -132,8 +128,7 @@ async fn a_renewed_token_replaces_the_old_one_with_an_unknown_state() {
 
 #[tokio::test]
 async fn every_wrong_field_is_named_and_nothing_is_stored() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let wrong = json!({
         "network": "orkut", "network_id": "a#b", "name": " ", "access_token": format!("{PLANTED} x"),
         "refresh_token": 1, "expires_at": "tomorrow", "delivery": "now", "id": "page_1",
@@ -225,8 +220,7 @@ async fn another_accounts_pages_are_not_found_and_operators_have_none() {
 
 #[tokio::test]
 async fn lists_of_pages_are_paged_and_another_lists_cursor_is_refused() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let mut created = Vec::new();
     for n in 0..5 {
         created.push(connect(&bundle, &account, &given("youtube", &format!("UC{n}"))).await);
@@ -252,8 +246,7 @@ async fn lists_of_pages_are_paged_and_another_lists_cursor_is_refused() {
 
 #[tokio::test]
 async fn changes_of_a_page_at_the_same_time_are_all_kept() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let page = connect(&bundle, &account, &given("linkedin", "1")).await;
     let path = path(&page);
     let patches =
@@ -316,8 +309,7 @@ fn refuse(is: bool) -> Verdict {
 
 #[tokio::test]
 async fn an_account_has_at_most_a_thousand_pages() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let page = connect(&bundle, &account, &given("facebook", "1")).await;
     // What counts are the rows that keep an account from connecting a page twice.
     for chunk in (2..=1000).collect::<Vec<u32>>().chunks(25) {
@@ -339,12 +331,10 @@ async fn an_account_has_at_most_a_thousand_pages() {
 
 #[tokio::test]
 async fn a_webhook_may_name_a_page_as_its_source() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let page = connect(&bundle, &account, &given("facebook", "1")).await;
     let source = format!("page:{}", page["id"].as_str().unwrap());
-    let settings = json!({"url": bundle.receiver.url("/a"), "items": ["interaction"], "sources": [source]});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let webhook = bundle.webhook_set(&account, "/a", &["interaction"], json!({"sources": [source]})).await;
     let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
     assert_eq!(shown["sources"], json!([source]));
     bundle.stop().await;
@@ -357,8 +347,7 @@ fn shows(reply: &Reply) -> bool {
 
 #[tokio::test]
 async fn a_token_is_in_no_answer_no_log_and_no_other_table() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let secret = |name: &str| format!("{PLANTED}-{name}");
     let mut body = given("googleplay", "com.example.app");
     body["access_token"] = json!({"private_key": secret("key")}).to_string().into();
@@ -429,8 +418,7 @@ async fn a_check_polls_a_page_at_once_and_only_for_its_owner() {
     let (account, other) = (bundle.account().await, bundle.account().await);
     let page = connect(&bundle, &account, &given("linkedin", "77")).await;
     let check = format!("{}/check", path(&page));
-    let checked = bundle.client.post(&check, &account.key, "").await;
-    assert_eq!(checked.status, 202, "{}", checked.text());
+    let checked = bundle.client.post(&check, &account.key, "").await.with_status(202);
     assert_eq!(checked.json()["id"], page["id"]);
     let asked = page_when(&bundle, &account, &path(&page), |page| !page["last_tick"].is_null()).await;
     let last = &asked["last_tick"];
@@ -454,8 +442,7 @@ async fn a_check_polls_a_page_at_once_and_only_for_its_owner() {
 
 #[tokio::test]
 async fn a_check_that_cannot_be_queued_is_not_said_to_be_asked_for() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let page = connect(&bundle, &account, &given("linkedin", "77")).await;
     let fails = |call: SqsCall<'_>| {
         let fault = Fault {

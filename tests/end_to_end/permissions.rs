@@ -50,9 +50,7 @@ fn noise(bytes: usize, seed: u64) -> String {
 /// Parts of an entry are rows of their own, which both functions that store entries write, look for and delete.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_larger_than_a_row_is_stored_by_push_and_by_poll() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["publication", "interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     for seed in [1, 1, 2] {
         let mut told = comment(1, "olá");

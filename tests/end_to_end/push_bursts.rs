@@ -101,8 +101,7 @@ fn processor_time() -> Option<Duration> {
 #[tokio::test]
 async fn a_push_of_a_thousand_updates_is_answered_in_time() {
     const PUSHES: u32 = 30;
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..11).await;
     let calls = count_calls(&bundle);
     for pages in [1, 10] {
@@ -145,8 +144,7 @@ async fn a_push_of_a_thousand_updates_is_answered_in_time() {
 
 #[tokio::test]
 async fn a_push_interrupted_at_any_call_is_complete_after_a_repeat() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..2).await;
     let mut all = 0;
     for (number, fate) in [(1, "before"), (2, "after"), (3, "dropped"), (4, "killed")] {
@@ -262,8 +260,7 @@ fn assert_handed_on_once(bundle: &Bundle, counts: &BTreeMap<String, u64>, entrie
 
 #[expect(clippy::print_stdout, reason = "a test says what it measured")]
 async fn one_tick_hands_each_on_once(entries: u32, pages: u32) {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     // One of the pages has the id of the comments' author, whose comments are its publications.
     bundle.webhook(&account, "/all", &["interaction", "publication"]).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..pages + 1).await;
@@ -295,9 +292,7 @@ async fn a_tick_over_ten_thousand_waiting_entries_sends_each_once() {
 
 #[tokio::test]
 async fn two_ticks_at_once_hand_each_entry_on_once() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..21).await;
     fill(&bundle, 1000, 20).await;
     tokio::join!(bundle.tick(), bundle.tick(), bundle.tick());
@@ -310,9 +305,7 @@ async fn two_ticks_at_once_hand_each_entry_on_once() {
 #[tokio::test]
 async fn functions_that_die_during_a_tick_lose_nothing_and_keep_ids() {
     const ENTRIES: u32 = 1000;
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect_many(&bundle.stack.addresses().dynamodb, &account.id, 1..21).await;
     fill(&bundle, ENTRIES, 20).await;
     let all = usize::try_from(ENTRIES).unwrap();

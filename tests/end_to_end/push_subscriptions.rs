@@ -253,8 +253,7 @@ async fn linkedins_notifications_are_checked_and_ten_are_stored() {
     }
     assert_eq!(inbox(&case.bundle).await, Inbox::default());
     for signature in [good.clone(), format!("hmacsha256={good}")] {
-        let reply = case.to_callback(Method::POST, "", &[(linkedin::HEADER, &signature)], &body).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        case.to_callback(Method::POST, "", &[(linkedin::HEADER, &signature)], &body).await.with_status(200);
     }
     let looping = [(linkedin::HEADER, good.as_str()), ("carteiro-hop", "3")];
     let reply = case.to_callback(Method::POST, "", &looping, &body).await;
@@ -335,8 +334,7 @@ async fn a_subscription_spares_polls_for_notifications() {
 
 #[tokio::test]
 async fn a_refused_subscription_is_told_once_and_is_no_tokens_fault() {
-    let bundle = Bundle::start_with([("LinkedinApplicationId", "77")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("LinkedinApplicationId", "77")]).await;
     let refused = json!({"status": 403, "serviceErrorCode": 100, "code": "ACCESS_DENIED", "message": "no"});
     let fault = Fault::Answer { status: 403, body: refused.to_string() };
     bundle.networks.fault(Network::Linkedin, fault.times(99).on("eventSubscriptions"));
@@ -367,8 +365,7 @@ async fn a_refused_subscription_is_told_once_and_is_no_tokens_fault() {
 
 #[tokio::test]
 async fn without_its_secret_nothing_is_subscribed_or_taken() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     bundle.networks.connect_with(Network::Youtube, Connection::new(CHANNEL, "a-token"));
     let page = connect(&bundle, &account, "youtube", CHANNEL).await;
     bundle.tick().await;

@@ -49,8 +49,7 @@ async fn a_networks_check_of_the_address_is_answered_without_a_table() {
         assert_problem(&reply, 403, "forbidden");
         assert_problem(&get(&bundle, &format!("/push/{network}")).await, 400, "bad-request");
     }
-    let reply = get(&bundle, "/push/x?crc_token=__TOKEN_FROM_TWITTER__").await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply = get(&bundle, "/push/x?crc_token=__TOKEN_FROM_TWITTER__").await.with_status(200);
     let answer = "sha256=rPq0FJoFEukzQI8G52D6xjiQ4BGXK4EuZWYZCWMMlsQ=";
     assert_eq!(reply.json(), json!({"response_token": answer}));
     assert_problem(&get(&bundle, "/push/x").await, 400, "bad-request");
@@ -74,8 +73,7 @@ async fn without_secrets_no_push_is_accepted_and_the_network_retries() {
 
 #[tokio::test]
 async fn a_push_without_a_valid_signature_is_refused_and_not_stored() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     for (network, secret, body) in [
         ("facebook", META_SECRET, facebook(&[("1", vec![comment(1, "olá")])])),
         ("instagram", META_SECRET, instagram("1", "2")),
@@ -134,9 +132,7 @@ async fn the_published_signatures_are_good() {
 
 #[tokio::test]
 async fn each_networks_pushes_are_stored_and_delivered_once_by_a_tick() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["publication", "interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["publication", "interaction"]).await;
     let pushes = [
         ("facebook", facebook(&[("1", vec![comment(1, "olá")])])),
         ("instagram", instagram("1", "2")),
@@ -177,9 +173,7 @@ async fn each_networks_pushes_are_stored_and_delivered_once_by_a_tick() {
 
 #[tokio::test]
 async fn the_same_updates_in_other_batches_and_encodings_add_nothing() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     connect(&bundle, &account, "facebook", "2").await;
     let all: Vec<Value> = (0..6).map(|number| comment(number, "olá")).collect();
@@ -196,8 +190,7 @@ async fn the_same_updates_in_other_batches_and_encodings_add_nothing() {
     let body = facebook(&[("1", all.clone())]).to_string();
     let (header, value) = signature("facebook", META_SECRET, body.as_bytes());
     let headers = [(header, value.as_str()), ("content-type", "application/octet-stream")];
-    let reply = bundle.client.request(Method::POST, "/push/facebook", &headers, body).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    bundle.client.request(Method::POST, "/push/facebook", &headers, body).await.with_status(200);
     assert_eq!(inbox(&bundle).await.ready, 7);
     // An edit is another version.
     pushed(&bundle, "facebook", &facebook(&[("1", vec![comment(0, "olá!")])])).await;
@@ -225,9 +218,7 @@ fn review_told(verb: &str, word: &str) -> Value {
 
 #[tokio::test]
 async fn an_edit_back_arrives_and_a_repeated_push_does_not() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     let one = |change: Value| facebook(&[("1", vec![change])]);
     let told = [
@@ -264,9 +255,7 @@ async fn an_edit_back_arrives_and_a_repeated_push_does_not() {
 
 #[tokio::test]
 async fn reactions_without_a_sender_are_as_many_as_are_pushed() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     let love = json!({"field": "feed", "value": {"item": "reaction", "verb": "add", "post_id": "1_5",
         "reaction_type": "love", "created_time": 1_795_000_000}});
@@ -285,8 +274,7 @@ async fn reactions_without_a_sender_are_as_many_as_are_pushed() {
 
 #[tokio::test]
 async fn pushes_of_no_page_are_counted_and_unknown_ones_kept_raw() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     connect(&bundle, &account, "facebook", "1").await;
     pushed(&bundle, "facebook", &facebook(&[("404", vec![comment(1, "a"), comment(2, "b")])])).await;
     pushed(&bundle, "facebook", &facebook(&[("0", vec![comment(1, "the dashboard's test")])])).await;
@@ -318,9 +306,7 @@ async fn pushes_of_no_page_are_counted_and_unknown_ones_kept_raw() {
 
 #[tokio::test]
 async fn the_largest_push_is_taken_and_a_byte_more_is_not() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     let mut body = facebook(&[("1", vec![comment(1, &"é".repeat(30_000))])]).to_string();
     body.push_str(&" ".repeat(1024 * 1024 - body.len()));
@@ -337,9 +323,7 @@ async fn the_largest_push_is_taken_and_a_byte_more_is_not() {
 
 #[tokio::test]
 async fn a_page_with_immediate_delivery_gets_its_pushes_at_once() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/now", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/now", &["interaction"]).await;
     let page = json!({"network": "facebook", "network_id": "1", "delivery": "immediate"});
     connect_with(&bundle, &account, page).await;
     // On a machine that is busy storing may take all the time that there is; then a tick does it.
@@ -380,9 +364,7 @@ async fn a_page_with_immediate_delivery_gets_its_pushes_at_once() {
 
 #[tokio::test]
 async fn by_default_messages_and_replies_of_others_go_at_once() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/now", &["publication", "interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/now", &["publication", "interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     let message = json!({"object": "page", "entry": [{"id": "1", "time": 1_795_000_100_000_u64, "messaging": [{
         "sender": {"id": "77"}, "recipient": {"id": "1"}, "timestamp": 1_795_000_100_000_u64,
@@ -422,9 +404,7 @@ fn slow_table(operation: &'static str) -> impl Fn(DynamodbCall<'_>) -> Verdict +
 #[tokio::test]
 async fn a_late_immediate_push_is_dispatched_once_by_the_next_tick() {
     const ENTRIES: u32 = 60;
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/now", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/now", &["interaction"]).await;
     let page = json!({"network": "facebook", "network_id": "1", "delivery": "immediate"});
     connect_with(&bundle, &account, page).await;
     let body = |first: u32| {
@@ -465,9 +445,7 @@ async fn a_late_immediate_push_is_dispatched_once_by_the_next_tick() {
 
 #[tokio::test]
 async fn an_unreadable_row_is_set_aside_and_the_rest_dispatched() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     connect(&bundle, &account, "facebook", "1").await;
     pushed(&bundle, "facebook", &facebook(&[("1", (0..40).map(|number| comment(number, "a")).collect())]))
         .await;
@@ -515,8 +493,7 @@ async fn two_accounts_with_the_same_page_each_get_its_pushes() {
 
 #[tokio::test]
 async fn a_webhook_gets_only_the_sources_and_types_that_it_takes() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     let page = connect(&bundle, &account, "facebook", "1").await;
     connect(&bundle, &account, "facebook", "2").await;
     let settings = json!({
@@ -535,9 +512,7 @@ async fn a_webhook_gets_only_the_sources_and_types_that_it_takes() {
 
 #[tokio::test]
 async fn what_waits_for_a_page_that_was_deleted_is_dropped() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/all", &["interaction"]).await;
+    let (bundle, account, _) = Bundle::with_webhook(SECRETS, "/all", &["interaction"]).await;
     let page = connect(&bundle, &account, "facebook", "1").await;
     let body = facebook(&[("1", vec![comment(1, "a")])]);
     pushed(&bundle, "facebook", &body).await;
@@ -551,8 +526,7 @@ async fn what_waits_for_a_page_that_was_deleted_is_dropped() {
 
 #[tokio::test]
 async fn incomplete_entries_are_dropped_and_counted_with_their_page() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     let page = connect(&bundle, &account, "instagram", "178").await;
     let mention = |media: u32| {
         let value = json!({"media_id": media.to_string(), "comment_id": format!("9{media}")});
@@ -584,8 +558,7 @@ fn revoke(user: &str, at: &str) -> Value {
 
 #[tokio::test]
 async fn a_revoke_marks_the_token_but_an_older_one_no_renewed_token() {
-    let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
     // Whoever took the access back is the page itself.
     bundle.webhook(&account, "/all", &["publication"]).await;
@@ -617,8 +590,7 @@ async fn a_revoke_marks_the_token_but_an_older_one_no_renewed_token() {
 
 #[tokio::test]
 async fn a_signal_sent_but_not_marked_comes_again_unchanged() {
-    let bundle = Bundle::start_with(SECRETS.into_iter().chain([X_IS_AWAY])).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS.into_iter().chain([X_IS_AWAY])).await;
     bundle.webhook(&account, "/notices", &["notice"]).await;
     let page = connect(&bundle, &account, "x", "9").await;
     pushed(&bundle, "x", &revoke("9", "2099-01-01T00:00:00+00:00")).await;
@@ -645,8 +617,7 @@ async fn a_signal_sent_but_not_marked_comes_again_unchanged() {
 
 #[tokio::test]
 async fn a_push_that_cannot_be_stored_makes_the_network_retry() {
-    let bundle = Bundle::start_with(SECRETS).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SECRETS).await;
     connect(&bundle, &account, "facebook", "1").await;
     let body = facebook(&[("1", (0..60).map(|number| comment(number, "a")).collect())]);
     for (operation, fails_after) in

@@ -17,7 +17,7 @@ use carteiro_local::{DynamodbCall, SqsCall, Verdict};
 use carteiro_receiver::{Answer, Behaviour, Delivery, Limits, Options, Receiver};
 use carteiro_tests::client::Client;
 use carteiro_tests::tools::seed;
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, machine_clock, program};
+use carteiro_tests::{Account, Bundle, SOON, Webhook, comes_true, machine_clock, program};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -61,8 +61,7 @@ async fn send_events(client: &Client, account: &Account, numbers: Range<usize>) 
         let line =
             |n: &usize| format!("{}\n", json!({"type": "event", "item": {"n": n, "category": "menu"}}));
         let body: String = lines.iter().map(line).collect();
-        let reply = client.request(Method::POST, "/bots/b/items", &headers, body).await;
-        assert_eq!(reply.status, 202, "{}", reply.text());
+        let reply = client.request(Method::POST, "/bots/b/items", &headers, body).await.with_status(202);
         let taken =
             reply.json()["results"].as_array().unwrap().iter().filter(|one| one["id"].is_string()).count();
         assert_eq!(taken, lines.len());
@@ -83,27 +82,14 @@ async fn status(client: &Client, account: &Account, webhook: &Webhook) -> Value 
 }
 
 async fn until_blocked(client: &Client, account: &Account, webhook: &Webhook) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if status(client, account, webhook).await["state"] == "blocked" {
-            return;
-        }
-    }
-    panic!("the webhook was not blocked");
+    let came = comes_true(async || status(client, account, webhook).await["state"] == "blocked").await;
+    assert!(came, "the webhook was not blocked");
 }
 
 /// The ids of all that is held for a webhook, in the order of acceptance.
 async fn held(client: &Client, account: &Account, webhook: &Webhook) -> Vec<String> {
-    let (mut ids, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/webhooks/{}/held?limit=200{cursor}", webhook.id);
-        let reply = client.get(&path, &account.key).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let page = reply.json();
-        ids.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()));
-        let Some(next) = page["next"].as_str() else { return ids };
-        cursor = format!("&cursor={next}");
-    }
+    let rows = client.all(&format!("/webhooks/{}/held?limit=200", webhook.id), &account.key).await;
+    rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Waits until everything that was sent to a blocked webhook is held.
@@ -210,8 +196,7 @@ async fn stream(client: Client, key: String, clock: Clock, go_on: Arc<AtomicBool
     while go_on.load(Ordering::Relaxed) {
         beat.tick().await;
         let now = clock.now_ms();
-        let reply = client.post("/bots/steady/messages", &key, r#"{"text":"olá"}"#).await;
-        assert_eq!(reply.status, 202, "{}", reply.text());
+        let reply = client.post("/bots/steady/messages", &key, r#"{"text":"olá"}"#).await.with_status(202);
         sent.insert(reply.json()["id"].as_str().unwrap().to_owned(), now);
     }
     sent
@@ -274,8 +259,7 @@ async fn release_beside_a_stream(items: usize) {
     let refused = receiver.count("/held");
     let calls = count_calls(&bundle);
     let began = clock.now_ms();
-    let unblocked = client.post(&format!("/webhooks/{}/unblock", webhook.id), &account.key, "").await;
-    assert_eq!(unblocked.status, 200, "{}", unblocked.text());
+    client.post(&format!("/webhooks/{}/unblock", webhook.id), &account.key, "").await.with_status(200);
     let patience = SOON + Duration::from_millis(20 * items as u64);
     let waited =
         receiver.wait_for_count("/held", refused + items as u64, patience).await.map(|all| all.len());
@@ -395,8 +379,7 @@ async fn release_through_kills(items: usize, kills: usize) {
     let (webhook, order) = blocked_webhook(&client, &account, &customer, "/held", items).await;
     customer.set_behaviour("/held", Behaviour::default());
     let refused = customer.count("/held");
-    let unblocked = client.post(&format!("/webhooks/{}/unblock", webhook.id), &account.key, "").await;
-    assert_eq!(unblocked.status, 200, "{}", unblocked.text());
+    client.post(&format!("/webhooks/{}/unblock", webhook.id), &account.key, "").await.with_status(200);
 
     let mut moments: Vec<u64> = (0..kills).map(|_| dice.within(1..items as u64 * 9 / 10)).collect();
     moments.sort_unstable();
@@ -454,8 +437,7 @@ async fn sigkill_again_and_again_in_a_long_release_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_hastened_while_its_step_fails_restarts_at_once() {
     const ITEMS: usize = 60;
-    let bundle = Bundle::start_with([("AttemptSeconds", "8")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("AttemptSeconds", "8")]).await;
     let client = &bundle.client;
     let (webhook, order) = blocked_webhook(client, &account, &bundle.receiver, "/held", ITEMS).await;
     let unblock = async || {
@@ -469,12 +451,7 @@ async fn a_release_hastened_while_its_step_fails_restarts_at_once() {
     // The first step will fail at its deadline. Its owner has mended the URL, and asks once more; no tick comes.
     bundle.receiver.set_behaviour("/held", Behaviour::default());
     unblock().await;
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if taken(&bundle.receiver, "/held").len() >= ITEMS {
-            break;
-        }
-    }
+    comes_true(async || taken(&bundle.receiver, "/held").len() >= ITEMS).await;
     assert_released_in_steps(&taken(&bundle.receiver, "/held"), &order);
     bundle.stop().await;
 }

@@ -13,7 +13,7 @@ use carteiro_core::work_share::SLOTS;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::until_held;
 use carteiro_tests::client::Client;
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb, sqs};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, comes_true, dynamodb, sqs};
 use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
@@ -22,14 +22,7 @@ use tokio::time::Instant;
 const ITEMS: usize = 30;
 
 pub(crate) async fn disabled(bundle: &Bundle, account: &Account, path: &str, items: &[&str]) -> Webhook {
-    let settings = json!({"url": bundle.receiver.url(path), "items": items, "enabled": false});
-    bundle.webhook_with(account, settings).await
-}
-
-pub(crate) async fn set_enabled(bundle: &Bundle, account: &Account, webhook: &Webhook, enabled: bool) {
-    let change = json!({"enabled": enabled});
-    let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &change).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    bundle.webhook_set(account, path, items, json!({"enabled": false})).await
 }
 
 /// Has items of a webhook held and released, and waits until they arrived. Returns how long that took.
@@ -39,12 +32,12 @@ pub(crate) async fn hold_and_release(
     webhook: &Webhook,
     path: &str,
 ) -> Duration {
-    set_enabled(bundle, account, webhook, false).await;
+    bundle.set_enabled(account, webhook, false).await;
     let all = bundle.receiver.count(path) + ITEMS as u64;
     bundle.send_many(account, "event", ITEMS).await;
     until_held(&bundle.client, account, webhook, "event", ITEMS).await;
     let began = Instant::now();
-    set_enabled(bundle, account, webhook, true).await;
+    bundle.set_enabled(account, webhook, true).await;
     let arrived = bundle.receiver.wait_for_count(path, all, SOON).await;
     assert!(arrived.is_ok(), "{}: {:#?}", bundle.receiver.count(path), bundle.complaints());
     began.elapsed()
@@ -97,7 +90,7 @@ async fn a_flood_of_unblocks_takes_no_copies_from_another_release() {
     bundle.receiver.set_behaviour("/hole", Behaviour::from(Answer::hang()));
     bundle.send_many(&attacker, "event", 20).await;
     until_held(&bundle.client, &attacker, &hole, "event", 20).await;
-    set_enabled(&bundle, &attacker, &hole, true).await;
+    bundle.set_enabled(&attacker, &hole, true).await;
     bundle.receiver.wait_for_count("/hole", 1, SOON).await.unwrap();
     let go_on = Arc::new(AtomicBool::new(true));
     let flood = {
@@ -154,14 +147,13 @@ async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
     }
     let attack = async {
         for (hole, _) in &holes {
-            set_enabled(&bundle, &attacker, hole, true).await;
+            bundle.set_enabled(&attacker, hole, true).await;
         }
         let beside = neighbours_release(&bundle, &neighbour, &webhook, "/neighbour").await;
         assert_eq!(beside, alone, "steps");
         // No tick ran, and none is needed: what found no slot is taken up by the account's own workers.
         let is_over = || holes.iter().all(|(_, path)| bundle.receiver.count(path) >= TYPES.len() as u64);
-        let mut patience = Patience::default();
-        while patience.lasts().await && !is_over() {}
+        comes_true(async || is_over()).await;
     };
     let most = most_workers_during(&bundle, &attacker, attack).await;
     for (_, path) in &holes {
@@ -173,8 +165,7 @@ async fn sixty_releases_into_black_holes_do_not_slow_a_neighbours() {
 
 #[tokio::test]
 async fn acts_that_follow_each_other_fast_send_the_work_of_a_few() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
     bundle.send_many(&account, "event", 1).await;
     until_held(&bundle.client, &account, &webhook, "event", 1).await;
@@ -189,15 +180,14 @@ async fn acts_that_follow_each_other_fast_send_the_work_of_a_few() {
     let most = 12 * ((last - began) / 2000 + 2);
     assert!(delayed <= most, "{delayed} messages of 30 acts in {} ms", last - began);
     // The last act counts like the first.
-    set_enabled(&bundle, &account, &webhook, true).await;
+    bundle.set_enabled(&account, &webhook, true).await;
     bundle.receiver.wait_for_count("/x", 1, SOON).await.unwrap();
     bundle.stop().await;
 }
 
 #[tokio::test]
 async fn a_release_whose_worker_died_goes_on_after_its_lease() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = disabled(&bundle, &account, "/x", &["event"]).await;
     bundle.send_many(&account, "event", 3).await;
     until_held(&bundle.client, &account, &webhook, "event", 3).await;
@@ -212,7 +202,7 @@ async fn a_release_whose_worker_died_goes_on_after_its_lease() {
         "ExpressionAttributeValues": {":lease": {"N": lease.to_string()}, ":dead": {"S": "dead"}},
     });
     dynamodb::call(&bundle, "UpdateItem", &claim).await;
-    set_enabled(&bundle, &account, &webhook, true).await;
+    bundle.set_enabled(&account, &webhook, true).await;
     let arrived = bundle.receiver.wait_for_count("/x", 3, SOON).await.unwrap();
     assert!(arrived.iter().all(|one| one.received_at_ms >= lease), "{lease}: {arrived:?}");
     bundle.stop().await;
@@ -220,8 +210,7 @@ async fn a_release_whose_worker_died_goes_on_after_its_lease() {
 
 #[tokio::test]
 async fn a_release_seconds_before_a_blocks_end_waits_for_it() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let settings =
         json!({"url": bundle.receiver.url("/x"), "items": ["event"], "threshold": 1, "block_seconds": 20});
     let webhook = bundle.webhook_with(&account, settings).await;

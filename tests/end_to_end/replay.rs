@@ -22,22 +22,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The parameters of these tests: what waits dies after a day.
 const SHORT: [(&str, &str); 1] = [("RetentionDays", "1")];
 
-async fn patch(bundle: &Bundle, account: &Account, webhook: &Webhook, change: &Value) {
-    let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, change).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-}
-
 async fn listed(bundle: &Bundle, account: &Account, webhook: &Webhook, list: &str) -> Vec<Value> {
-    let (mut rows, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/webhooks/{}/{list}?limit=200&items=true{cursor}", webhook.id);
-        let reply = bundle.client.get(&path, &account.key).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let page = reply.json();
-        rows.extend(page["data"].as_array().unwrap().iter().cloned());
-        let Some(next) = page["next"].as_str() else { return rows };
-        cursor = format!("&cursor={next}");
-    }
+    let path = format!("/webhooks/{}/{list}?limit=200&items=true", webhook.id);
+    bundle.client.all(&path, &account.key).await
 }
 
 fn ids(rows: &[Value]) -> Vec<String> {
@@ -66,8 +53,7 @@ async fn dead_items(
     path: &str,
     hours: &[usize],
 ) -> (Webhook, Vec<Value>) {
-    let settings = json!({"url": bundle.receiver.url(path), "items": ["event"], "enabled": false});
-    let webhook = bundle.webhook_with(account, settings).await;
+    let webhook = bundle.webhook_set(account, path, &["event"], json!({"enabled": false})).await;
     for count in hours {
         for part in (0..*count).step_by(500) {
             bundle.send_many(account, "event", (count - part).min(500)).await;
@@ -79,7 +65,7 @@ async fn dead_items(
     bundle.tick().await;
     until_rows(bundle, "DeadTable", &webhook, hours.iter().sum()).await;
     until_at_rest(bundle).await;
-    patch(bundle, account, &webhook, &json!({"enabled": true})).await;
+    bundle.patch(account, &webhook, &json!({"enabled": true})).await;
     let dead = listed(bundle, account, &webhook, "dead").await;
     assert!(dead.iter().all(|row| row["cause"] == "retention_over"));
     (webhook, dead)
@@ -91,18 +77,14 @@ async fn until_at_rest(bundle: &Bundle) {
 
 async fn ask(bundle: &Bundle, account: &Account, webhook: &Webhook, wanted: &Value) -> Value {
     let path = format!("/webhooks/{}/replay", webhook.id);
-    let reply = bundle.client.post(&path, &account.key, wanted.to_string()).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
-    let replay = reply.json();
+    let replay = bundle.client.post(&path, &account.key, wanted.to_string()).await.with_status(202).json();
     assert_eq!((&replay["state"], &replay["found"]), (&json!("running"), &json!(0)), "{replay}");
     replay
 }
 
 async fn progress(bundle: &Bundle, account: &Account, webhook: &Webhook, replay: &Value) -> Value {
     let path = format!("/webhooks/{}/replay/{}", webhook.id, replay["id"].as_str().unwrap());
-    let reply = bundle.client.get(&path, &account.key).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
+    bundle.client.get(&path, &account.key).await.with_status(200).json()
 }
 
 async fn until_state(
@@ -134,8 +116,7 @@ fn arrived(bundle: &Bundle, path: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn one_dead_item_is_replayed_unchanged_and_others_are_refused() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[3]).await;
     let item = ids(&dead)[1].clone();
     let replay = ask(&bundle, &account, &webhook, &json!({"item": item})).await;
@@ -166,7 +147,7 @@ async fn one_dead_item_is_replayed_unchanged_and_others_are_refused() {
     let arrived = refused(json!({"item": item}), 404, "not-found").await;
     assert!(arrived["detail"].as_str().unwrap().contains("it arrived"), "{arrived}");
     refused(json!({"item": "item_0000000000000000000000000000002a"}), 404, "not-found").await;
-    patch(&bundle, &account, &webhook, &json!({"enabled": false})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": false})).await;
     let waiting = bundle.send(&account, "/bots/b/events", r#"{"category":"waits"}"#).await;
     until_rows(&bundle, "HeldTable", &webhook, 1).await;
     let wrong = refused(json!({"item": item, "to": "2026-11-21T00:00:00Z"}), 422, "invalid").await;
@@ -193,7 +174,7 @@ async fn one_dead_item_is_replayed_unchanged_and_others_are_refused() {
     let of_held = ask(&bundle, &account, &webhook, &json!({"item": waiting})).await;
     until_at_rest(&bundle).await;
     assert_eq!(bundle.receiver.count("/x"), 1, "disabled");
-    patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": true})).await;
     // It waits for its release already, which is not the replay's to count.
     until_state(&bundle, &account, &webhook, &of_held, "done").await;
     bundle.receiver.wait_for_count("/x", 2, SOON).await.unwrap();
@@ -203,8 +184,7 @@ async fn one_dead_item_is_replayed_unchanged_and_others_are_refused() {
 
 #[tokio::test]
 async fn a_span_is_replayed_and_items_outside_it_stay_dead() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[5, 7, 6]).await;
     let (first, third) = (dead[5]["accepted_at"].clone(), dead[12]["accepted_at"].clone());
     let wanted = json!({"type": "event", "from": first, "to": third});
@@ -216,7 +196,7 @@ async fn a_span_is_replayed_and_items_outside_it_stay_dead() {
     assert_eq!(arrived(&bundle, "/x"), order[5..12].iter().cloned().collect());
     let left = ids(&listed(&bundle, &account, &webhook, "dead").await);
     assert_eq!(left, [&order[..5], &order[12..]].concat());
-    patch(&bundle, &account, &webhook, &json!({"items": ["event", "message"]})).await;
+    bundle.patch(&account, &webhook, &json!({"items": ["event", "message"]})).await;
     let nothing = ask(&bundle, &account, &webhook, &json!({"type": "message"})).await;
     let nothing = until_state(&bundle, &account, &webhook, &nothing, "done").await;
     assert_eq!(counts(&nothing), [0; 6]);
@@ -230,10 +210,9 @@ async fn a_span_is_replayed_and_items_outside_it_stay_dead() {
 
 #[tokio::test]
 async fn a_replay_waits_for_the_end_of_a_block_or_for_enabling() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[15]).await;
-    patch(&bundle, &account, &webhook, &json!({"threshold": 1})).await;
+    bundle.patch(&account, &webhook, &json!({"threshold": 1})).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(StatusCode::INTERNAL_SERVER_ERROR));
     bundle.send_many(&account, "event", 1).await;
     until_at_rest(&bundle).await;
@@ -249,12 +228,12 @@ async fn a_replay_waits_for_the_end_of_a_block_or_for_enabling() {
     assert_eq!(ids(&replayed), ids(&dead), "in the order of acceptance");
     assert!(replayed.iter().all(|row| row["attempt"] == 1 && row["due_at"].is_null()), "{replayed:?}");
     // The one that began the block is to be retried in seconds, and is to find no open webhook either.
-    patch(&bundle, &account, &webhook, &json!({"enabled": false})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": false})).await;
     bundle.advance(HOUR * 4).await;
     bundle.tick().await;
     until_at_rest(&bundle).await;
     assert_eq!(bundle.receiver.count("/x"), 1, "disabled");
-    patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": true})).await;
     let done = until_state(&bundle, &account, &webhook, &replay, "done").await;
     assert_eq!(counts(&done), [15, 15, 0, 15, 0, 0], "{done}");
     assert!(arrived(&bundle, "/x").is_superset(&ids(&dead).into_iter().collect()));
@@ -263,8 +242,7 @@ async fn a_replay_waits_for_the_end_of_a_block_or_for_enabling() {
 
 #[tokio::test]
 async fn a_replay_to_a_failing_url_loses_nothing_and_dies_again() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[30]).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(StatusCode::BAD_GATEWAY));
     let replay = ask(&bundle, &account, &webhook, &json!({"type": "event"})).await;
@@ -306,10 +284,9 @@ async fn a_replay_to_a_failing_url_loses_nothing_and_dies_again() {
 /// Items whose retention is over while they wait behind what was replayed: nothing but the replay is in their way.
 #[tokio::test]
 async fn an_item_behind_a_replay_dies_at_the_end_of_its_retention() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[12]).await;
-    patch(&bundle, &account, &webhook, &json!({"enabled": false})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": false})).await;
     let behind = bundle.send_many(&account, "event", 3).await;
     until_rows(&bundle, "HeldTable", &webhook, 3).await;
     bundle.advance(HOUR * 20).await;
@@ -327,8 +304,7 @@ async fn an_item_behind_a_replay_dies_at_the_end_of_its_retention() {
 
 #[tokio::test]
 async fn during_a_replay_another_is_refused_and_faults_only_delay_it() {
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[20]).await;
     let failing = Arc::new(AtomicBool::new(true));
     let fails = Arc::clone(&failing);
@@ -368,8 +344,7 @@ async fn during_a_replay_another_is_refused_and_faults_only_delay_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn collectors_and_deliverers_killed_in_a_replay_lose_nothing() {
     const ITEMS: usize = 1000;
-    let bundle = Bundle::start_with(SHORT).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account(SHORT).await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[ITEMS]).await;
     let replay = ask(&bundle, &account, &webhook, &json!({"type": "event"})).await;
     let mut killed = 0;
@@ -446,7 +421,7 @@ async fn thousands_of_dead_items_are_replayed_in_order_of_acceptance() {
     let receiver = roomy_receiver(bundle.stack.clock().clone()).await;
     let account = bundle.account().await;
     let (webhook, dead) = dead_items(&bundle, &account, "/x", &[ITEMS / 2, ITEMS / 2]).await;
-    patch(&bundle, &account, &webhook, &json!({"url": receiver.url("/many")})).await;
+    bundle.patch(&account, &webhook, &json!({"url": receiver.url("/many")})).await;
     let ok = Answer::status(StatusCode::OK);
     receiver.set_behaviour(
         "/many",

@@ -24,9 +24,7 @@ fn attempt_times(bundle: &Bundle, path: &str) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/thrice", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/thrice", &["message"]).await;
     let failing = || Answer::status(FAILING);
     bundle.receiver.set_behaviour(
         "/thrice",
@@ -59,9 +57,7 @@ async fn a_receiver_that_fails_three_times_gets_its_item_at_attempt_4() {
 
 #[tokio::test]
 async fn a_signature_is_made_anew_for_each_attempt() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/twice", &["event"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/twice", &["event"]).await;
     bundle.receiver.set_behaviour(
         "/twice",
         Behaviour::sequence([Answer::status(FAILING)], Answer::status(StatusCode::OK)),
@@ -78,9 +74,7 @@ async fn a_signature_is_made_anew_for_each_attempt() {
 
 #[tokio::test]
 async fn a_receiver_that_asks_to_wait_is_left_alone_as_long() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/busy", &["message"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/busy", &["message"]).await;
     let busy = Answer::status(StatusCode::TOO_MANY_REQUESTS)
         .with_header(HeaderName::from_static("retry-after"), HeaderValue::from_static("120"));
     bundle.receiver.set_behaviour("/busy", Behaviour::sequence([busy], Answer::status(StatusCode::OK)));

@@ -7,9 +7,8 @@ use std::time::Duration;
 use carteiro_local::{DynamodbCall, Fate, Fault, Verdict};
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, quiet, send_many, status, until};
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
+use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, comes_true, dynamodb};
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
 const FAILING: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
@@ -19,30 +18,16 @@ fn later(status: StatusCode) -> Behaviour {
     Answer::Delay { by: Duration::from_secs(6), then: Box::new(Answer::status(status)) }.into()
 }
 
-/// A failure whose retry is a day away, so that no attempt is made meanwhile.
-fn busy() -> Behaviour {
-    let tomorrow = HeaderValue::from_static("86400");
-    Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow).into()
-}
-
 /// Waits until a number of results were found late.
 async fn until_late(bundle: &Bundle, results: u64) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    let came = comes_true(async || {
         let lines = bundle.logs.of("DeliverFunction");
         let late = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let late = late.filter(|line| line["message"] == "streak.late");
-        if late.map(|line| line["results"].as_u64().unwrap_or_default()).sum::<u64>() >= results {
-            return;
-        }
-    }
-    panic!("{results} results were not found late: {:?}", bundle.logs.of("DeliverFunction"));
-}
-
-async fn patch(bundle: &Bundle, account: &Account, webhook: &Webhook, patch: Value) -> Value {
-    let patched = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, &patch).await;
-    assert_eq!(patched.status, 200, "{}", patched.text());
-    patched.json()
+        late.map(|line| line["results"].as_u64().unwrap_or_default()).sum::<u64>() >= results
+    })
+    .await;
+    assert!(came, "{results} results were not found late: {:?}", bundle.logs.of("DeliverFunction"));
 }
 
 /// The rows of this webhook's streaks.
@@ -87,31 +72,28 @@ async fn until_told(bundle: &Bundle, path: &str, kind: &str) -> (String, Value) 
 }
 
 async fn until_disabled(bundle: &Bundle, account: &Account, webhook: &Webhook) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    let came = comes_true(async || {
         let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
-        if shown["disabled_by"] == "gone" {
-            return;
-        }
-    }
-    panic!("it was not disabled");
+        shown["disabled_by"] == "gone"
+    })
+    .await;
+    assert!(came, "it was not disabled");
 }
 
 #[tokio::test]
 async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
     for late in [StatusCode::GONE, FAILING, StatusCode::OK] {
-        let bundle = Bundle::start_with([("FailureThreshold", "10")]).await;
-        let account = bundle.account().await;
+        let (bundle, account) = Bundle::with_account([("FailureThreshold", "10")]).await;
         bundle.webhook(&account, "/told", &["notice"]).await;
         let webhook = bundle.webhook(&account, "/old", &["event"]).await;
         bundle.receiver.set_behaviour("/old", later(late));
         // In messages of their own, so that all are under way at once.
         let sent = bundle.send_apart(&account, "event", 12).await;
         bundle.receiver.wait_for_count("/old", 12, SOON).await.unwrap();
-        let changed = patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/new")})).await;
+        let changed = bundle.patch(&account, &webhook, &json!({"url": bundle.receiver.url("/new")})).await;
         assert_eq!(changed["revision"], 2);
         // The new revision has a streak of its own, which late successes do not end, and late failures do not grow.
-        bundle.receiver.set_behaviour("/new", busy());
+        bundle.receiver.set_behaviour("/new", Answer::busy(86_400));
         send_many(&bundle.client, &account, "event", 4).await;
         until(&bundle.client, &account, &webhook, "event", |status| status["failures"] == 4).await;
         until_late(&bundle, 12).await;
@@ -131,14 +113,12 @@ async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
             pass(&bundle.stack, Duration::from_secs(31 * 60)).await;
             bundle.tick().await;
         }
-        let mut patience = Patience::default();
-        while patience.lasts().await {
+        comes_true(async || {
             let old = if late == StatusCode::OK { "/old" } else { "/new" };
             let counts = bundle.receiver.counts_by_webhook_id(old);
-            if sent.iter().all(|id| counts.contains_key(id)) {
-                break;
-            }
-        }
+            sent.iter().all(|id| counts.contains_key(id))
+        })
+        .await;
         let counts =
             bundle.receiver.counts_by_webhook_id(if late == StatusCode::OK { "/old" } else { "/new" });
         assert!(sent.iter().all(|id| counts.contains_key(id)), "{late}: {counts:?}");
@@ -148,9 +128,7 @@ async fn late_results_of_an_old_url_touch_nothing_of_the_new_revision() {
 
 #[tokio::test]
 async fn a_new_url_notifies_the_release_once_and_rows_have_dates() {
-    let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/told", &["notice"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([("FailureThreshold", "5")], "/told", &["notice"]).await;
     let webhook = bundle.webhook(&account, "/a", &["event", "message"]).await;
     bundle.receiver.set_behaviour("/a", Behaviour::from(FAILING));
     // One type is blocked, the other has a streak.
@@ -161,7 +139,7 @@ async fn a_new_url_notifies_the_release_once_and_rows_have_dates() {
     until_told(&bundle, "/told", "webhook.blocked").await;
     quiet(&bundle.stack, &bundle.receiver, "/a").await;
     assert!(told(&bundle, "/told", "webhook.released").is_empty());
-    patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/b")})).await;
+    bundle.patch(&account, &webhook, &json!({"url": bundle.receiver.url("/b")})).await;
     let (_, notice) = until_told(&bundle, "/told", "webhook.released").await;
     assert_eq!(
         (&notice["data"]["webhook"], &notice["data"]["item_type"]),
@@ -169,8 +147,8 @@ async fn a_new_url_notifies_the_release_once_and_rows_have_dates() {
     );
     assert_over(&rows(&bundle, &webhook).await, 1);
     // A PATCH that changes nothing is no new revision, and one that changes something else is none either.
-    patch(&bundle, &account, &webhook, json!({"url": bundle.receiver.url("/b")})).await;
-    assert_eq!(patch(&bundle, &account, &webhook, json!({"log": "all"})).await["revision"], 2);
+    bundle.patch(&account, &webhook, &json!({"url": bundle.receiver.url("/b")})).await;
+    assert_eq!(bundle.patch(&account, &webhook, &json!({"log": "all"})).await["revision"], 2);
     quiet(&bundle.stack, &bundle.receiver, "/told").await;
     // To after the time at which the block would have been over.
     for _ in 0..5 {
@@ -185,9 +163,7 @@ async fn a_new_url_notifies_the_release_once_and_rows_have_dates() {
 
 #[tokio::test]
 async fn deleting_a_blocked_webhook_notifies_of_no_release() {
-    let bundle = Bundle::start_with([("FailureThreshold", "5")]).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/told", &["notice"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([("FailureThreshold", "5")], "/told", &["notice"]).await;
     let webhook = bundle.webhook(&account, "/a", &["event", "message"]).await;
     bundle.receiver.set_behaviour("/a", Behaviour::from(FAILING));
     send_many(&bundle.client, &account, "event", 5).await;
@@ -199,8 +175,7 @@ async fn deleting_a_blocked_webhook_notifies_of_no_release() {
     let before = quiet(&bundle.stack, &bundle.receiver, "/a").await;
     send_many(&bundle.client, &account, "message", 2).await;
     bundle.receiver.wait_for_count("/a", before + 2, SOON).await.unwrap();
-    let deleted = bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await;
-    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    bundle.client.delete(&format!("/webhooks/{}", webhook.id), &account.key).await.with_status(200);
     until_late(&bundle, 2).await;
     assert_over(&rows(&bundle, &webhook).await, 1);
     for _ in 0..5 {
@@ -215,9 +190,7 @@ async fn deleting_a_blocked_webhook_notifies_of_no_release() {
 
 #[tokio::test]
 async fn a_gone_webhook_is_notified_once_for_many_attempts() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let told_at = bundle.webhook(&account, "/told", &["notice"]).await;
+    let (bundle, account, told_at) = Bundle::with_webhook([], "/told", &["notice"]).await;
     let webhook = bundle.webhook(&account, "/gone", &["event", "message"]).await;
     bundle.receiver.set_behaviour("/gone", Behaviour::from(StatusCode::GONE));
     send_many(&bundle.client, &account, "event", 30).await;
@@ -250,9 +223,7 @@ async fn a_gone_webhook_is_notified_once_for_many_attempts() {
 
 #[tokio::test]
 async fn a_disabling_whose_telling_was_cut_short_is_told_by_a_tick() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/told", &["notice"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([], "/told", &["notice"]).await;
     let webhook = bundle.webhook(&account, "/gone", &["event"]).await;
     bundle.receiver.set_behaviour("/gone", Behaviour::from(StatusCode::GONE));
     // Who would tell it cannot read it, as if it had died.
@@ -283,8 +254,7 @@ async fn a_disabling_whose_telling_was_cut_short_is_told_by_a_tick() {
 
 #[tokio::test]
 async fn a_tick_notifies_the_others_of_a_gone_webhook_for_notices() {
-    let bundle = Bundle::start_with([("FailureThreshold", "2")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "2")]).await;
     let gone = bundle.webhook(&account, "/gone", &["notice"]).await;
     bundle.webhook(&account, "/told", &["notice"]).await;
     let failing = bundle.webhook(&account, "/f", &["event"]).await;
@@ -310,13 +280,12 @@ async fn a_tick_notifies_the_others_of_a_gone_webhook_for_notices() {
 
 #[tokio::test]
 async fn a_threshold_below_the_count_blocks_at_the_next_failure() {
-    let bundle = Bundle::start_with([("FailureThreshold", "100")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "100")]).await;
     let webhook = bundle.webhook(&account, "/l", &["event"]).await;
-    bundle.receiver.set_behaviour("/l", busy());
+    bundle.receiver.set_behaviour("/l", Answer::busy(86_400));
     send_many(&bundle.client, &account, "event", 8).await;
     until(&bundle.client, &account, &webhook, "event", |status| status["failures"] == 8).await;
-    assert_eq!(patch(&bundle, &account, &webhook, json!({"threshold": 5})).await["revision"], 1);
+    assert_eq!(bundle.patch(&account, &webhook, &json!({"threshold": 5})).await["revision"], 1);
     let shown = status(&bundle.client, &account, &webhook, "event").await;
     assert_eq!(
         (&shown["state"], &shown["failures"], &shown["threshold"]),
@@ -335,8 +304,7 @@ async fn a_threshold_below_the_count_blocks_at_the_next_failure() {
 
 #[tokio::test]
 async fn an_unblock_without_a_notice_leaves_no_pending_row() {
-    let bundle = Bundle::start_with([("FailureThreshold", "100")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "100")]).await;
     let webhook = bundle.webhook(&account, "/u", &["event"]).await;
     bundle.receiver.set_behaviour("/u", Behaviour::from(FAILING));
     send_many(&bundle.client, &account, "event", 3).await;

@@ -23,9 +23,7 @@ async fn rotate(bundle: &Bundle, account: &Account, webhook: &str, how: &Value) 
 
 /// Rotates, which must succeed, and answers the webhook with its new secret.
 async fn rotated(bundle: &Bundle, account: &Account, webhook: &Webhook, how: Value) -> Value {
-    let reply = rotate(bundle, account, &webhook.id, &how).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
+    rotate(bundle, account, &webhook.id, &how).await.with_status(200).json()
 }
 
 fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
@@ -62,9 +60,7 @@ async fn row(bundle: &Bundle, webhook: &str) -> Value {
 
 #[tokio::test]
 async fn after_a_rotation_both_secrets_sign_for_24_hours() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     let new = rotated(&bundle, &account, &webhook, json!({})).await;
     assert_eq!((&new["revision"], &new["public_key"]), (&json!(2), &Value::Null));
     let until: jiff::Timestamp = text(&new, "replaced_until").parse().unwrap();
@@ -100,9 +96,7 @@ async fn after_a_rotation_both_secrets_sign_for_24_hours() {
 
 #[tokio::test]
 async fn a_secret_that_leaked_is_revoked_at_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     let second = rotated(&bundle, &account, &webhook, json!({"overlap_seconds": 604_800})).await;
     let third = rotated(&bundle, &account, &webhook, json!({"overlap_seconds": 0})).await;
     assert_eq!((&third["replaced_until"], &third["revision"]), (&Value::Null, &json!(3)));
@@ -118,9 +112,7 @@ async fn a_secret_that_leaked_is_revoked_at_once() {
 
 #[tokio::test]
 async fn a_rotation_ends_a_block_and_releases_held_items() {
-    let bundle = Bundle::start_with([("FailureThreshold", "3")]).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/told", &["notice"]).await;
+    let (bundle, account, _) = Bundle::with_webhook([("FailureThreshold", "3")], "/told", &["notice"]).await;
     let webhook = bundle.webhook(&account, "/here", &["event"]).await;
     bundle.receiver.set_behaviour("/here", Answer::status(StatusCode::INTERNAL_SERVER_ERROR));
     let ids = bundle.send_many(&account, "event", 5).await;
@@ -147,9 +139,7 @@ async fn a_rotation_ends_a_block_and_releases_held_items() {
 
 #[tokio::test]
 async fn concurrent_rotations_succeed_and_leave_one_current_secret() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     let how = json!({});
     let rotations = (0..3).map(|_| rotate(&bundle, &account, &webhook.id, &how));
     let mut secrets = vec![webhook.secret.clone()];
@@ -174,9 +164,7 @@ async fn concurrent_rotations_succeed_and_leave_one_current_secret() {
 
 #[tokio::test]
 async fn a_rotation_whose_answer_is_lost_is_made_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     let lost = Arc::new(AtomicBool::new(false));
     let once = Arc::clone(&lost);
     bundle.stack.intercept_dynamodb(Some(Arc::new(move |call: DynamodbCall<'_>| {
@@ -206,10 +194,8 @@ async fn a_rotation_whose_answer_is_lost_is_made_once() {
 
 #[tokio::test]
 async fn an_own_secret_signs_and_given_again_changes_nothing() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/here"), "items": ["event"], "secret": OWN});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([]).await;
+    let webhook = bundle.webhook_set(&account, "/here", &["event"], json!({"secret": OWN})).await;
     assert_eq!(webhook.secret, OWN);
     assert!(is_signed_by(&*delivered(&bundle, &account).await, OWN));
     let unchanged = rotated(&bundle, &account, &webhook, json!({"secret": OWN})).await;
@@ -231,8 +217,7 @@ async fn an_own_secret_signs_and_given_again_changes_nothing() {
 
 #[tokio::test]
 async fn a_key_pair_signs_beside_the_secret_while_the_webhook_has_one() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = bundle
         .client
         .webhook(&account, json!({"url": bundle.receiver.url("/here"), "items": ["event"]}))
@@ -241,8 +226,7 @@ async fn a_key_pair_signs_beside_the_secret_while_the_webhook_has_one() {
     assert_eq!(signatures(&*delivered(&bundle, &account).await), ["v1"]);
     assert_problem(&rotate(&bundle, &account, &webhook.id, &json!({"key_pair": true})).await, 422, "invalid");
 
-    let patched = bundle.client.patch(&path, &account.key, &json!({"key_pair": true})).await;
-    assert_eq!(patched.status, 200, "{}", patched.text());
+    let patched = bundle.client.patch(&path, &account.key, &json!({"key_pair": true})).await.with_status(200);
     let patched = patched.json();
     let public_key = text(&patched, "public_key").to_owned();
     assert!(public_key.parse::<PublicKey>().is_ok() && patched["revision"] == 2, "{patched}");
@@ -270,9 +254,7 @@ async fn a_key_pair_signs_beside_the_secret_while_the_webhook_has_one() {
 
 #[tokio::test]
 async fn an_eleventh_replaced_secret_is_refused_unless_the_others_end() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     for _ in 0..10 {
         rotated(&bundle, &account, &webhook, json!({})).await;
     }
@@ -288,9 +270,7 @@ async fn an_eleventh_replaced_secret_is_refused_unless_the_others_end() {
 
 #[tokio::test]
 async fn what_is_wrong_with_credentials_is_named_and_never_repeated() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/here", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/here", &["event"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     let (short, long) = ("whsec_c2hvcnRzaG9ydA==", format!("whsec_{}", "c2hv".repeat(22)));
     let url = bundle.receiver.url("/there");
@@ -332,12 +312,10 @@ async fn what_is_wrong_with_credentials_is_named_and_never_repeated() {
 
 #[tokio::test]
 async fn secrets_are_shown_by_what_made_them_and_nowhere_else() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let settings =
         json!({"url": bundle.receiver.url("/here"), "items": ["event"], "secret": OWN, "key_pair": true});
-    let created = bundle.client.post("/webhooks", &account.key, settings.to_string()).await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    let created = bundle.client.post("/webhooks", &account.key, settings.to_string()).await.with_status(201);
     let mut answers = vec![created.text()];
     let created = created.json();
     let (id, first_key) = (text(&created, "id"), text(&created, "public_key"));

@@ -29,8 +29,7 @@ async fn until_failures(bundle: &Bundle, account: &Account, webhook: &Webhook, l
 
 /// A bundle with a webhook at `/hole`, whose last five attempts timed out.
 async fn slow_webhook() -> (Bundle, Account, Webhook) {
-    let bundle = Bundle::start_with([("AttemptSeconds", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("AttemptSeconds", "1")]).await;
     let webhook = bundle.webhook(&account, "/hole", &["message"]).await;
     bundle.receiver.set_behaviour("/hole", Behaviour::from(Answer::hang()));
     bundle.send_many(&account, "message", 5).await;
@@ -48,8 +47,7 @@ async fn next_is_moved(bundle: &Bundle, account: &Account) -> bool {
 
 #[tokio::test]
 async fn a_url_that_answers_200_late_is_moved_though_it_never_fails() {
-    let bundle = Bundle::start_with([("AttemptSeconds", "5")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("AttemptSeconds", "5")]).await;
     let webhook = bundle.webhook(&account, "/late", &["message"]).await;
     let late = Answer::Delay { by: Duration::from_secs(4), then: Box::new(Answer::status(StatusCode::OK)) };
     bundle.receiver.set_behaviour("/late", Behaviour::from(late));
@@ -95,8 +93,7 @@ async fn a_url_at_another_host_begins_in_the_usual_lane() {
     bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
     let url = bundle.receiver.url("/hole").replace("127.0.0.1", "localhost");
     let path = format!("/webhooks/{}", webhook.id);
-    let changed = bundle.client.patch(&path, &account.key, &json!({"url": url})).await;
-    assert_eq!(changed.status, 200, "{}", changed.text());
+    bundle.client.patch(&path, &account.key, &json!({"url": url})).await.with_status(200);
     assert!(!next_is_moved(&bundle, &account).await);
     bundle.stop().await;
 }
@@ -171,13 +168,11 @@ async fn an_item_of_a_releases_step_is_moved_with_its_step() {
     let (bundle, account, webhook) = slow_webhook().await;
     bundle.until_rest().await;
     let path = format!("/webhooks/{}", webhook.id);
-    let disabled = bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await;
-    assert_eq!(disabled.status, 200, "{}", disabled.text());
+    bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await.with_status(200);
     let items = bundle.send_many(&account, "message", 30).await;
     bundle.until_rest().await;
     bundle.receiver.set_behaviour("/hole", Behaviour::from(StatusCode::OK));
-    let enabled = bundle.client.patch(&path, &account.key, &json!({"enabled": true})).await;
-    assert_eq!(enabled.status, 200, "{}", enabled.text());
+    bundle.client.patch(&path, &account.key, &json!({"enabled": true})).await.with_status(200);
     bundle.tick().await;
     // More steps than one: each begins when all of the last was counted.
     for item in &items {
@@ -222,8 +217,7 @@ const HEALTHY: usize = 8;
 
 impl Side {
     async fn start(third: Answer) -> Self {
-        let bundle = Bundle::start().await;
-        let account = bundle.account().await;
+        let (bundle, account) = Bundle::with_account([]).await;
         for n in 0..HEALTHY {
             let url = bundle.receiver.url(&format!("/healthy/{n}"));
             let sources = [format!("bot:healthy-{n}")];

@@ -17,7 +17,7 @@ use std::time::Duration;
 use carteiro_networks::network::Network;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::until_held;
-use carteiro_tests::{Account, Bundle, Patience, SOON};
+use carteiro_tests::{Account, Bundle, SOON, comes_true};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -122,14 +122,12 @@ async fn until_moved(bundle: &Bundle, items: &[String], least: usize) {
 
 /// Waits until the first wave is over: no message of the usual lane waits or is under way.
 async fn until_the_usual_lane_is_empty(bundle: &Bundle) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
+    let came = comes_true(async || {
         let counts = bundle.stack.queues().describe_queue("DeliverQueue").await.unwrap().counts;
-        if counts.visible + counts.in_flight == 0 {
-            return;
-        }
-    }
-    panic!("the usual lane does not become empty");
+        counts.visible + counts.in_flight == 0
+    })
+    .await;
+    assert!(came, "the usual lane does not become empty");
 }
 
 #[tokio::test]
@@ -173,8 +171,7 @@ async fn sixty_webhooks_at_one_dead_host_delay_no_neighbour() {
     bundle.until_rest().await;
     for webhook in &webhooks {
         let path = format!("/webhooks/{}", webhook.id);
-        let enabled = bundle.client.patch(&path, &flooding.key, &json!({"enabled": true})).await;
-        assert_eq!(enabled.status, 200, "{}", enabled.text());
+        bundle.client.patch(&path, &flooding.key, &json!({"enabled": true})).await.with_status(200);
     }
     // Of the 180 that are released now some are attempted before anybody knows, and nothing after that.
     let first = measured(&bundle, &neighbour, "in the first wave", 20).await;
@@ -297,7 +294,7 @@ async fn all_attacks_at_once_leave_a_neighbour_its_service() {
     bundle.receiver.set_behaviour("/tested", Behaviour::from(Answer::hang()));
     bundle.send_many(&unblocking, "event", 20).await;
     until_held(&bundle.client, &unblocking, &hole, "event", 20).await;
-    release_neighbours::set_enabled(&bundle, &unblocking, &hole, true).await;
+    bundle.set_enabled(&unblocking, &hole, true).await;
 
     let stop = AtomicBool::new(false);
     let unblocks = again_and_again(&stop, Duration::from_millis(300), |_| async {

@@ -12,10 +12,8 @@ use carteiro_networks::collected::By;
 use carteiro_networks::inbox::{EntryKey, Event, Shape};
 use carteiro_networks::network::Network;
 use carteiro_networks::normalise;
-use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, Patience, Webhook, dynamodb, sqs};
-use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
+use carteiro_receiver::Answer;
+use carteiro_tests::{Account, Bundle, Webhook, comes_true, dynamodb, sqs};
 use jiff::Timestamp;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -105,15 +103,10 @@ async fn rows(bundle: &Bundle, table: &str) -> usize {
     dynamodb::scan(bundle, table).await.iter().filter(|row| row.get("body").is_some()).count()
 }
 
-fn logged(bundle: &Bundle, event: &str) -> usize {
-    bundle.complaints().iter().filter(|line| line.contains(event)).count()
-}
-
 async fn what_was_held_goes_after_48_hours(expiry: Expiry) {
     let bundle = bundle_with(expiry, &[]).await;
     let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/w"), "items": ["publication"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let webhook = bundle.webhook_set(&account, "/w", &["publication"], json!({"enabled": false})).await;
     let linkedin = connect(&bundle, &account, "linkedin", OWNER).await;
     let youtube = connect(&bundle, &account, "youtube", OWNER).await;
     let at = now(&bundle, &account, &linkedin).await;
@@ -142,7 +135,7 @@ async fn what_was_held_goes_after_48_hours(expiry: Expiry) {
     let arrived = bundle.receiver.deliveries_to("/w");
     assert_eq!(arrived.len(), 1, "{arrived:?}");
     if expiry == Expiry::Never {
-        assert_eq!(logged(&bundle, "delivery.storage_limit"), 3);
+        assert_eq!(bundle.complained("delivery.storage_limit"), 3);
     }
     bundle.stop().await;
 }
@@ -161,9 +154,7 @@ async fn held_linkedin_items_go_after_48_hours_where_tables_delete() {
 async fn a_retry_past_its_networks_limit_is_dropped_and_not_dead() {
     let bundle = bundle_with(Expiry::Never, &[]).await;
     let account = bundle.account().await;
-    let tomorrow = HeaderValue::from_static("86400");
-    let busy = Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow);
-    bundle.receiver.set_behaviour("/w", Behaviour::from(busy));
+    bundle.receiver.set_behaviour("/w", Answer::busy(86_400));
     let webhook = bundle.webhook(&account, "/w", &["publication"]).await;
     let page = connect(&bundle, &account, "linkedin", OWNER).await;
     let at = now(&bundle, &account, &page).await;
@@ -178,7 +169,7 @@ async fn a_retry_past_its_networks_limit_is_dropped_and_not_dead() {
     assert_eq!((rows(&bundle, "HeldTable").await, rows(&bundle, "DeadTable").await), (0, 0));
     let attempts = bundle.receiver.deliveries_to("/w").len();
     assert!((1..=2).contains(&attempts), "{attempts}");
-    assert_eq!(logged(&bundle, "delivery.storage_limit"), 1);
+    assert_eq!(bundle.complained("delivery.storage_limit"), 1);
     bundle.stop().await;
 }
 
@@ -186,8 +177,7 @@ async fn a_retry_past_its_networks_limit_is_dropped_and_not_dead() {
 async fn a_dead_item_past_its_networks_limit_is_not_replayed() {
     let bundle = bundle_with(Expiry::Never, &[("RetentionDays", "20")]).await;
     let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/w"), "items": ["publication"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let webhook = bundle.webhook_set(&account, "/w", &["publication"], json!({"enabled": false})).await;
     let page = connect(&bundle, &account, "youtube", OWNER).await;
     let at = now(&bundle, &account, &page).await;
     collected(&bundle, &account, &page, &post(Network::Youtube, "v"), at).await;
@@ -199,8 +189,7 @@ async fn a_dead_item_past_its_networks_limit_is_not_replayed() {
     assert_eq!(listed(&bundle, &account, &webhook, "dead").await, Vec::<Value>::new());
     let asked = json!({"type": "publication"}).to_string();
     let path = format!("/webhooks/{}/replay", webhook.id);
-    let replay = bundle.client.post(&path, &account.key, asked).await;
-    assert_eq!(replay.status, 202, "{}", replay.text());
+    let replay = bundle.client.post(&path, &account.key, asked).await.with_status(202);
     bundle.until_rest().await;
     let shown = format!("{path}/{}", replay.json()["id"].as_str().unwrap());
     let shown = bundle.client.get(&shown, &account.key).await.json();
@@ -213,8 +202,7 @@ async fn a_dead_item_past_its_networks_limit_is_not_replayed() {
 async fn a_replayed_item_past_its_networks_limit_counts_as_dropped() {
     let bundle = bundle_with(Expiry::Never, &[("RetentionDays", "20")]).await;
     let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/w"), "items": ["publication"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let webhook = bundle.webhook_set(&account, "/w", &["publication"], json!({"enabled": false})).await;
     let page = connect(&bundle, &account, "youtube", OWNER).await;
     let at = now(&bundle, &account, &page).await;
     collected(&bundle, &account, &page, &post(Network::Youtube, "v"), at).await;
@@ -244,9 +232,7 @@ async fn a_replayed_item_past_its_networks_limit_counts_as_dropped() {
 
 #[tokio::test]
 async fn an_item_past_its_limit_is_not_attempted_buried_or_dispatched() {
-    let bundle = Bundle::start_with(AWAY).await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["publication"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook(AWAY, "/w", &["publication"]).await;
     let page = connect(&bundle, &account, "linkedin", OWNER).await;
     let at = now(&bundle, &account, &page).await;
     let long_ago = at.checked_sub(Duration::from_secs(48 * HOUR)).unwrap();
@@ -278,14 +264,12 @@ async fn an_item_past_its_limit_is_not_attempted_buried_or_dispatched() {
     collected(&bundle, &account, &page, &post(Network::Linkedin, "1"), long_ago).await;
     assert_eq!(bundle.tick().await["dead_letters"], true);
     bundle.until_rest().await;
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if logged(&bundle, "delivery.storage_limit") == 2 && logged(&bundle, "inbox.storage_limit") == 1 {
-            break;
-        }
-    }
-    assert_eq!(logged(&bundle, "delivery.storage_limit"), 2);
-    assert_eq!(logged(&bundle, "inbox.storage_limit"), 1);
+    comes_true(async || {
+        bundle.complained("delivery.storage_limit") == 2 && bundle.complained("inbox.storage_limit") == 1
+    })
+    .await;
+    assert_eq!(bundle.complained("delivery.storage_limit"), 2);
+    assert_eq!(bundle.complained("inbox.storage_limit"), 1);
     assert_eq!(bundle.receiver.deliveries_to("/w").len(), 0);
     assert_eq!((rows(&bundle, "HeldTable").await, rows(&bundle, "DeadTable").await), (0, 0));
     assert_eq!(inbox_rows(&bundle).await, Vec::<Value>::new());

@@ -10,7 +10,6 @@ use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, pass, send_many, status, until};
 use carteiro_tests::{Bundle, Patience, SOON, dynamodb};
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
 /// What the functions ask of the table; what a test asks of it is let through.
@@ -125,12 +124,8 @@ async fn unreadable_streaks_stop_requests_and_lose_nothing() {
 
 #[tokio::test]
 async fn an_unreadable_inbox_does_not_stop_due_items() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
-    let tomorrow = HeaderValue::from_static("86400");
-    let busy = Answer::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, tomorrow);
-    bundle.receiver.set_behaviour("/w", busy);
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
+    bundle.receiver.set_behaviour("/w", Answer::busy(86_400));
     let sent = send_many(&bundle.client, &account, "event", 3).await;
     until(&bundle.client, &account, &webhook, "event", |status| status["held"] == 3).await;
     bundle.receiver.set_behaviour("/w", Behaviour::default());

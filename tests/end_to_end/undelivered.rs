@@ -5,16 +5,11 @@ use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::blocks::{is_blocked, send_many, until};
-use carteiro_tests::{Account, Bundle, SOON, Webhook, assert_problem};
+use carteiro_tests::{Bundle, SOON, assert_problem};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-async fn patch(bundle: &Bundle, account: &Account, webhook: &Webhook, change: &Value) {
-    let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, change).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-}
 
 fn notices(bundle: &Bundle, path: &str, kind: &str) -> Vec<Value> {
     let deliveries = bundle.receiver.deliveries_to(path);
@@ -31,8 +26,7 @@ fn logged(bundle: &Bundle, event: &str) -> usize {
 
 #[tokio::test]
 async fn a_type_that_was_taken_away_is_not_attempted_at_a_blocks_end() {
-    let bundle = Bundle::start_with([("FailureThreshold", "3"), ("BlockSeconds", "600")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("FailureThreshold", "3"), ("BlockSeconds", "600")]).await;
     let webhook = bundle.webhook(&account, "/w", &["event", "message"]).await;
     bundle.receiver.set_behaviour("/w", Answer::status(StatusCode::BAD_GATEWAY));
     send_many(&bundle.client, &account, "event", 3).await;
@@ -43,7 +37,7 @@ async fn a_type_that_was_taken_away_is_not_attempted_at_a_blocks_end() {
     bundle.until_rest().await;
     let before = bundle.receiver.count("/w");
 
-    patch(&bundle, &account, &webhook, &json!({"items": ["message"]})).await;
+    bundle.patch(&account, &webhook, &json!({"items": ["message"]})).await;
     let status = bundle.status(&account, &webhook, "event").await;
     assert_eq!((&status["taken"], status["held"].as_u64().unwrap() >= 4), (&json!(false), true), "{status}");
 
@@ -57,7 +51,7 @@ async fn a_type_that_was_taken_away_is_not_attempted_at_a_blocks_end() {
     assert_eq!(bundle.status(&account, &webhook, "event").await, Value::Null, "nothing of it is left");
     assert!(logged(&bundle, "delivery.not_taken") >= 4);
 
-    patch(&bundle, &account, &webhook, &json!({"items": ["event", "message"]})).await;
+    bundle.patch(&account, &webhook, &json!({"items": ["event", "message"]})).await;
     let status = bundle.status(&account, &webhook, "event").await;
     assert!(status["dropped"].as_u64().unwrap() >= 4, "{status}");
     bundle.stop().await;
@@ -65,16 +59,14 @@ async fn a_type_that_was_taken_away_is_not_attempted_at_a_blocks_end() {
 
 #[tokio::test]
 async fn a_retry_in_the_queue_respects_a_source_that_was_taken_away() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/w", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/w", &["event"]).await;
     bundle.receiver.set_behaviour("/w", Answer::status(StatusCode::BAD_GATEWAY));
     bundle.send(&account, "/bots/one/events", "{}").await;
     bundle.send(&account, "/bots/two/events", "{}").await;
     bundle.receiver.wait_for_count("/w", 2, SOON).await.unwrap();
     bundle.until_rest().await;
     bundle.receiver.set_behaviour("/w", Behaviour::default());
-    patch(&bundle, &account, &webhook, &json!({"sources": ["bot:two"]})).await;
+    bundle.patch(&account, &webhook, &json!({"sources": ["bot:two"]})).await;
     bundle.advance(Duration::from_secs(10)).await;
     bundle.receiver.wait_for_count("/w", 3, SOON).await.unwrap();
     bundle.until_rest().await;
@@ -87,14 +79,12 @@ async fn a_retry_in_the_queue_respects_a_source_that_was_taken_away() {
 
 #[tokio::test]
 async fn items_held_while_disabled_are_dropped_if_no_longer_taken() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let settings = json!({"url": bundle.receiver.url("/w"), "items": ["event", "message"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account) = Bundle::with_account([]).await;
+    let webhook = bundle.webhook_set(&account, "/w", &["event", "message"], json!({"enabled": false})).await;
     send_many(&bundle.client, &account, "event", 2).await;
     send_many(&bundle.client, &account, "message", 2).await;
     bundle.until_rest().await;
-    patch(&bundle, &account, &webhook, &json!({"items": ["message"], "enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"items": ["message"], "enabled": true})).await;
     bundle.receiver.wait_for_count("/w", 2, SOON).await.unwrap();
     bundle.until_rest().await;
     let types: Vec<_> = bundle.receiver.deliveries_to("/w");
@@ -105,11 +95,8 @@ async fn items_held_while_disabled_are_dropped_if_no_longer_taken() {
 
 #[tokio::test]
 async fn deaths_are_notified_hourly_and_replays_need_the_type() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
-    bundle.webhook(&account, "/notices", &["notice"]).await;
-    let settings = json!({"url": bundle.receiver.url("/w"), "items": ["event"], "enabled": false});
-    let webhook = bundle.webhook_with(&account, settings).await;
+    let (bundle, account, _) = Bundle::with_webhook([("RetentionDays", "1")], "/notices", &["notice"]).await;
+    let webhook = bundle.webhook_set(&account, "/w", &["event"], json!({"enabled": false})).await;
     let first = bundle.send(&account, "/bots/b/events", r#"{"n":1}"#).await;
     bundle.until_rest().await;
     bundle.advance(Duration::from_secs(120)).await;
@@ -141,7 +128,7 @@ async fn deaths_are_notified_hourly_and_replays_need_the_type() {
     bundle.receiver.wait_for_count("/notices", 2, SOON).await.unwrap();
     assert_eq!(notices(&bundle, "/notices", "webhook.dead")[1]["data"]["items"], 1);
 
-    patch(&bundle, &account, &webhook, &json!({"items": ["message"], "enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"items": ["message"], "enabled": true})).await;
     let path = format!("/webhooks/{}/replay", webhook.id);
     for wanted in [json!({"type": "event"}), json!({"item": second})] {
         let reply = bundle.client.post(&path, &account.key, wanted.to_string()).await;

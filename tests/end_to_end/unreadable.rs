@@ -3,14 +3,8 @@
 use std::time::Duration;
 
 use carteiro_receiver::{Answer, Behaviour};
-use carteiro_tests::{Account, Bundle, Patience, SOON, Webhook, dynamodb};
-use http::StatusCode;
+use carteiro_tests::{Account, Bundle, SOON, Webhook, dynamodb};
 use serde_json::{Value, json};
-
-async fn patch(bundle: &Bundle, account: &Account, webhook: &Webhook, change: &Value) {
-    let reply = bundle.client.patch(&format!("/webhooks/{}", webhook.id), &account.key, change).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-}
 
 /// A webhook that is disabled, and the ids of the events that wait for it.
 async fn waiting_events(
@@ -19,23 +13,11 @@ async fn waiting_events(
     path: &str,
     count: usize,
 ) -> (Webhook, Vec<String>) {
-    let settings = json!({"url": bundle.receiver.url(path), "items": ["event"], "enabled": false});
-    let webhook = bundle.webhook_with(account, settings).await;
+    let webhook = bundle.webhook_set(account, path, &["event"], json!({"enabled": false})).await;
     let ids = bundle.send_many(account, "event", count).await;
-    until_rows(bundle, "HeldTable", count).await;
+    bundle.until_items("HeldTable", count).await;
     assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
     (webhook, ids)
-}
-
-async fn until_rows(bundle: &Bundle, table: &str, count: usize) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        let rows = dynamodb::scan(bundle, table).await;
-        if rows.iter().filter(|row| row.get("item").is_some()).count() == count {
-            return;
-        }
-    }
-    panic!("{table} did not come to have {count} items: {:#?}", bundle.complaints());
 }
 
 /// Changes a row so that it cannot be read.
@@ -60,14 +42,9 @@ fn is_release(row: &Value) -> bool {
     row["pk"]["S"].as_str().is_some_and(|pk| pk.ends_with("#release"))
 }
 
-fn logged(bundle: &Bundle, event: &str) -> usize {
-    bundle.complaints().iter().filter(|line| line.contains(event)).count()
-}
-
 #[tokio::test]
 async fn a_release_with_an_unreadable_row_is_rewritten_and_goes_on() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let spoils =
         ["SET account = :junk", "REMOVE touched", "SET lease_until = :junk", "SET step_size = :junk"];
     for (number, update) in spoils.into_iter().enumerate() {
@@ -76,24 +53,23 @@ async fn a_release_with_an_unreadable_row_is_rewritten_and_goes_on() {
         let own = |row: &Value| is_release(row) && row["pk"]["S"].as_str().unwrap().starts_with(&webhook.id);
         let row = row_of(&bundle, "HeldTable", own).await;
         spoil(&bundle, "HeldTable", &row, update).await;
-        patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+        bundle.patch(&account, &webhook, &json!({"enabled": true})).await;
         bundle.tick().await;
         let arrived = bundle.receiver.wait_for_count(&path, 3, SOON).await;
         let arrived = arrived.unwrap_or_else(|_| panic!("{update}: {:#?}", bundle.complaints()));
         assert!(ids.iter().all(|id| arrived.iter().any(|one| one.webhook_id() == Some(id))), "{update}");
-        until_rows(&bundle, "HeldTable", 0).await;
+        bundle.until_items("HeldTable", 0).await;
         assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
         let delete = format!("/webhooks/{}", webhook.id);
         assert_eq!(bundle.client.delete(&delete, &account.key).await.status, 200);
     }
-    assert!(logged(&bundle, "release.row_repaired") >= 1, "{:#?}", bundle.complaints());
+    assert!(bundle.complained("release.row_repaired") >= 1, "{:#?}", bundle.complaints());
     bundle.stop().await;
 }
 
 #[tokio::test]
 async fn an_unreadable_held_row_does_not_stop_the_release_of_others() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let (webhook, ids) = waiting_events(&bundle, &account, "/x", 4).await;
     // The oldest: nothing could be released past it.
     let row = row_of(&bundle, "HeldTable", |row| row["item"]["S"] == ids[0].as_str()).await;
@@ -101,25 +77,21 @@ async fn an_unreadable_held_row_does_not_stop_the_release_of_others() {
     let listed = bundle.client.get(&format!("/webhooks/{}/held", webhook.id), &account.key).await;
     assert_eq!(listed.status, 200, "{}", listed.text());
     assert_eq!(listed.json()["data"].as_array().unwrap().len(), 3, "{}", listed.text());
-    patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": true})).await;
     bundle.receiver.wait_for_count("/x", 3, SOON).await.unwrap();
-    until_rows(&bundle, "HeldTable", 1).await;
-    assert!(logged(&bundle, "row.unreadable") >= 1, "{:#?}", bundle.complaints());
+    bundle.until_items("HeldTable", 1).await;
+    assert!(bundle.complained("row.unreadable") >= 1, "{:#?}", bundle.complaints());
     bundle.stop().await;
 }
 
 #[tokio::test]
 async fn a_retry_that_cannot_be_read_is_set_aside_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/later", &["message"]).await;
-    let later = Answer::status(StatusCode::SERVICE_UNAVAILABLE);
-    let later = later.with_header(http::header::RETRY_AFTER, http::HeaderValue::from_static("3600"));
-    bundle.receiver.set_behaviour("/later", Behaviour::from(later));
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/later", &["message"]).await;
+    bundle.receiver.set_behaviour("/later", Answer::busy(3600));
     for _ in 0..2 {
         bundle.send(&account, "/bots/b/messages", "{}").await;
     }
-    until_rows(&bundle, "HeldTable", 2).await;
+    bundle.until_items("HeldTable", 2).await;
     bundle.receiver.set_behaviour("/later", Behaviour::default());
     let row = row_of(&bundle, "HeldTable", |row| row.get("item").is_some()).await;
     spoil(&bundle, "HeldTable", &row, "SET attempt = :junk").await;
@@ -130,7 +102,7 @@ async fn a_retry_that_cannot_be_read_is_set_aside_once() {
         assert!(bundle.rest(SOON).await);
     }
     bundle.receiver.wait_for_count("/later", 3, SOON).await.unwrap();
-    assert_eq!(logged(&bundle, "held.set_aside"), 1, "{:#?}", bundle.complaints());
+    assert_eq!(bundle.complained("held.set_aside"), 1, "{:#?}", bundle.complaints());
     let status = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
     assert_eq!(status.status, 200);
     bundle.stop().await;
@@ -138,14 +110,13 @@ async fn a_retry_that_cannot_be_read_is_set_aside_once() {
 
 #[tokio::test]
 async fn a_replay_whose_row_cannot_be_read_leaves_its_type_to_another() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("RetentionDays", "1")]).await;
     let (webhook, ids) = waiting_events(&bundle, &account, "/x", 3).await;
     bundle.advance(Duration::from_secs(25 * 3600)).await;
     bundle.tick().await;
-    until_rows(&bundle, "DeadTable", 3).await;
+    bundle.until_items("DeadTable", 3).await;
     assert!(bundle.rest(SOON).await);
-    patch(&bundle, &account, &webhook, &json!({"enabled": true})).await;
+    bundle.patch(&account, &webhook, &json!({"enabled": true})).await;
     // A replay that nobody can read, as it stands when its worker died before it began.
     let now = bundle.stack.clock().now_ms();
     let (replay, pk) = ("rep_019f2b3c4d5e00000a1b2c3d4e5f6071", format!("{}#replay", webhook.id));
@@ -164,7 +135,7 @@ async fn a_replay_whose_row_cannot_be_read_leaves_its_type_to_another() {
     assert_eq!(bundle.client.get(&path, &account.key).await.json()["data"], json!([]));
     bundle.tick().await;
     assert!(bundle.rest(SOON).await, "{:#?}", bundle.complaints());
-    assert_eq!(logged(&bundle, "replay.abandoned"), 1, "{:#?}", bundle.complaints());
+    assert_eq!(bundle.complained("replay.abandoned"), 1, "{:#?}", bundle.complaints());
     // One of the dead cannot be read either: the others are listed, and replayed.
     let row = row_of(&bundle, "DeadTable", |row| row["item"]["S"] == ids[1].as_str()).await;
     spoil(&bundle, "DeadTable", &row, "REMOVE cause").await;

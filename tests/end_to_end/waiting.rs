@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carteiro_receiver::Answer;
-use carteiro_tests::{ADMIN_KEY, Account, Bundle, Patience, Webhook, assert_problem, dynamodb};
-use http::header::{HeaderValue, RETRY_AFTER};
-use http::{Method, StatusCode};
+use carteiro_tests::{ADMIN_KEY, Account, Bundle, Webhook, assert_problem, comes_true};
+use http::Method;
 use serde_json::{Value, json};
 
 /// A webhook whose items wait, for it is disabled.
 async fn disabled(bundle: &Bundle, account: &Account, items: &[&str]) -> Webhook {
     let webhook = bundle.webhook(account, "/off", items).await;
-    let path = format!("/webhooks/{}", webhook.id);
-    assert_eq!(bundle.client.patch(&path, &account.key, &json!({"enabled": false})).await.status, 200);
+    bundle.set_enabled(account, &webhook, false).await;
     webhook
 }
 
@@ -23,31 +21,17 @@ async fn send(bundle: &Bundle, account: &Account, item_type: &str, items: &[Valu
     let body: String = items.iter().map(line).collect();
     let authorization = format!("Bearer {}", account.key);
     let headers = [("authorization", authorization.as_str())];
-    let reply = bundle.client.request(Method::POST, "/bots/b/items", &headers, body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    let reply = bundle.client.request(Method::POST, "/bots/b/items", &headers, body).await.with_status(202);
     let reply = reply.json();
     let id = |one: &Value| one["id"].as_str().unwrap_or_else(|| panic!("{one}")).to_owned();
     reply["results"].as_array().unwrap().iter().map(id).collect()
-}
-
-async fn until_rows(bundle: &Bundle, table: &str, item_rows: usize) {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        let rows = dynamodb::scan(bundle, table).await;
-        if rows.iter().filter(|row| row.get("item").is_some()).count() == item_rows {
-            return;
-        }
-    }
-    panic!("{table} did not come to have {item_rows} items");
 }
 
 /// Every row of a list, and how long its pages were.
 async fn pages(bundle: &Bundle, account: &Account, path: &str) -> (Vec<Value>, Vec<usize>) {
     let (mut rows, mut lengths, mut cursor) = (Vec::new(), Vec::new(), String::new());
     loop {
-        let reply = bundle.client.get(&format!("{path}{cursor}"), &account.key).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let page = reply.json();
+        let page = bundle.client.get(&format!("{path}{cursor}"), &account.key).await.with_status(200).json();
         let data = page["data"].as_array().unwrap();
         lengths.push(data.len());
         rows.extend(data.iter().cloned());
@@ -65,8 +49,7 @@ fn place(row: &Value) -> (String, String, String) {
 
 #[tokio::test]
 async fn held_items_are_listed_by_page_in_order_of_acceptance() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = disabled(&bundle, &account, &["message", "event"]).await;
     let mut messages = BTreeSet::new();
     for batch in 0..3 {
@@ -76,7 +59,7 @@ async fn held_items_are_listed_by_page_in_order_of_acceptance() {
         bundle.advance(Duration::from_secs(7)).await;
     }
     let events = send(&bundle, &account, "event", &[json!({"category": "menu"})]).await;
-    until_rows(&bundle, "HeldTable", 61).await;
+    bundle.until_items("HeldTable", 61).await;
 
     let list = format!("/webhooks/{}/held", webhook.id);
     let (rows, lengths) = pages(&bundle, &account, &format!("{list}?type=message&limit=7&items=true")).await;
@@ -101,14 +84,10 @@ async fn held_items_are_listed_by_page_in_order_of_acceptance() {
 
 #[tokio::test]
 async fn an_item_that_waits_for_a_retry_says_until_when() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/later", &["message"]).await;
-    let later = Answer::status(StatusCode::SERVICE_UNAVAILABLE)
-        .with_header(RETRY_AFTER, HeaderValue::from_static("3600"));
-    bundle.receiver.set_behaviour("/later", later);
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/later", &["message"]).await;
+    bundle.receiver.set_behaviour("/later", Answer::busy(3600));
     bundle.send(&account, "/bots/b/messages", "{}").await;
-    until_rows(&bundle, "HeldTable", 1).await;
+    bundle.until_items("HeldTable", 1).await;
     let (rows, _) = pages(&bundle, &account, &format!("/webhooks/{}/held?limit=1", webhook.id)).await;
     assert_eq!((&rows[0]["held_for"], &rows[0]["attempt"]), (&json!("retry"), &json!(2)));
     let time = |field: &str| rows[0][field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
@@ -119,8 +98,7 @@ async fn an_item_that_waits_for_a_retry_says_until_when() {
 
 #[tokio::test]
 async fn a_page_ends_where_its_items_grow_large_and_the_next_goes_on() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = disabled(&bundle, &account, &["contact"]).await;
     // Quotes, which an answer in JSON has to escape, and what carries the answer once more.
     let large = json!({"notes": "\"".repeat(100_000)});
@@ -133,12 +111,7 @@ async fn a_page_ends_where_its_items_grow_large_and_the_next_goes_on() {
         let shown = bundle.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.json();
         shown["status"]["contact"]["held"].as_u64()
     };
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if held().await == Some(12) {
-            break;
-        }
-    }
+    comes_true(async || held().await == Some(12)).await;
     assert_eq!(held().await, Some(12));
     for items in ["true", "false"] {
         let list = format!("/webhooks/{}/held?items={items}", webhook.id);
@@ -151,11 +124,10 @@ async fn a_page_ends_where_its_items_grow_large_and_the_next_goes_on() {
 
 #[tokio::test]
 async fn a_wrong_cursor_is_refused_and_anothers_list_is_not_found() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let webhook = disabled(&bundle, &account, &["message"]).await;
     send(&bundle, &account, "message", &[json!({}), json!({})]).await;
-    until_rows(&bundle, "HeldTable", 2).await;
+    bundle.until_items("HeldTable", 2).await;
     let list = format!("/webhooks/{}/held", webhook.id);
     let page = bundle.client.get(&format!("{list}?type=message&limit=1"), &account.key).await.json();
     let cursor = page["next"].as_str().unwrap();
@@ -203,18 +175,17 @@ async fn a_wrong_cursor_is_refused_and_anothers_list_is_not_found() {
 
 #[tokio::test]
 async fn dead_items_are_listed_with_their_cause_and_go_uncounted() {
-    let bundle = Bundle::start_with([("RetentionDays", "1")]).await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([("RetentionDays", "1")]).await;
     let webhook = disabled(&bundle, &account, &["message"]).await;
     let other = disabled(&bundle, &account, &["event"]).await;
     let old: Vec<Value> = (0..9).map(|n| json!({"n": n})).collect();
     let mut sent = send(&bundle, &account, "message", &old).await;
     send(&bundle, &account, "event", &[json!({})]).await;
-    until_rows(&bundle, "HeldTable", 10).await;
+    bundle.until_items("HeldTable", 10).await;
     bundle.advance(Duration::from_secs(25 * 3600)).await;
     bundle.tick().await;
-    until_rows(&bundle, "DeadTable", 10).await;
-    until_rows(&bundle, "HeldTable", 0).await;
+    bundle.until_items("DeadTable", 10).await;
+    bundle.until_items("HeldTable", 0).await;
 
     let path = format!("/webhooks/{}", webhook.id);
     let (rows, lengths) = pages(&bundle, &account, &format!("{path}/dead?limit=4&items=true")).await;
@@ -232,11 +203,11 @@ async fn dead_items_are_listed_with_their_cause_and_go_uncounted() {
     assert_eq!(listed, sent);
 
     send(&bundle, &account, "message", &[json!({"late": true})]).await;
-    until_rows(&bundle, "HeldTable", 1).await;
+    bundle.until_items("HeldTable", 1).await;
     let deleted = bundle.client.delete(&path, &account.key).await;
     assert_eq!((deleted.status, deleted.json()), (200, json!({"dropped": 1, "dropped_more": false})));
-    until_rows(&bundle, "HeldTable", 0).await;
-    until_rows(&bundle, "DeadTable", 1).await;
+    bundle.until_items("HeldTable", 0).await;
+    bundle.until_items("DeadTable", 1).await;
     let (rows, _) = pages(&bundle, &account, &format!("/webhooks/{}/dead?limit=9", other.id)).await;
     assert_eq!(rows.len(), 1, "another webhook's dead items stay");
     bundle.stop().await;

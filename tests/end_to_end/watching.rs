@@ -298,7 +298,7 @@ fn shown(template: &Template) -> BTreeSet<(String, String)> {
 fn alarms_and_dashboard_name_metrics_that_there_are() {
     let template = template(&WATCHED);
     let namespace = &template.functions["DeliverFunction"].environment["METRICS_NAMESPACE"];
-    let of_ours = Metric::ALL.map(|metric| metric.name().to_owned()).into_iter();
+    let of_ours = Metric::ALL.map(|metric| metric.as_str().to_owned()).into_iter();
     let limited = Network::ALL.into_iter().filter(|network| !network.spec().limits.is_empty());
     let quotas = limited.map(|network| quota_name(network.as_str()));
     let known: BTreeSet<_> = of_ours

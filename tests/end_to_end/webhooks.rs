@@ -16,8 +16,7 @@ async fn an_account_lives_from_its_creation_to_its_deletion() {
     assert_eq!(listed["data"][0]["name"], "Um nome");
     assert_eq!((listed["data"][0].get("key"), &listed["next"]), (None, &Value::Null), "a key is shown once");
     assert_eq!(bundle.client.get("/webhooks", key).await.status, 200);
-    let second = bundle.client.post(&format!("/accounts/{id}/keys"), ADMIN_KEY, "").await;
-    assert_eq!(second.status, 201, "{}", second.text());
+    let second = bundle.client.post(&format!("/accounts/{id}/keys"), ADMIN_KEY, "").await.with_status(201);
     let second = second.json();
     let revoke = format!("/accounts/{id}/keys/{}", created["key_id"].as_str().unwrap());
     assert_eq!(bundle.client.delete(&revoke, ADMIN_KEY).await.status, 204);
@@ -33,8 +32,7 @@ async fn an_account_lives_from_its_creation_to_its_deletion() {
 
 #[tokio::test]
 async fn a_key_is_stored_only_as_its_hash() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let rows = carteiro_tests::dynamodb::scan(&bundle, "ConfigTable").await;
     assert!(!Value::Array(rows).to_string().contains(&account.key));
     bundle.stop().await;
@@ -42,8 +40,7 @@ async fn a_key_is_stored_only_as_its_hash() {
 
 #[tokio::test]
 async fn a_webhook_is_shown_as_it_is_but_its_secret_only_once() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let settings = json!({
         "url": bundle.receiver.url("/a"), "items": ["message"], "sources": ["bot:b"], "headers": {"X-Tenant": "7"},
         "while_blocked": "discard", "log": "all", "description": "primeira", "threshold": 5, "block_seconds": 60,
@@ -77,9 +74,7 @@ async fn credentials_of_a_webhook_are_sent_and_never_shown() {
     const VALUE: &str = "Bearer planted-header-value";
     const IN_QUERY: &str = "planted-query-value";
     const MASK: &str = "********";
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let notices = bundle.webhook(&account, "/notices", &["notice"]).await;
+    let (bundle, account, notices) = Bundle::with_webhook([], "/notices", &["notice"]).await;
     let url = format!("{}?token={IN_QUERY}", bundle.receiver.url("/a"));
     let settings = json!({
         "url": url, "items": ["message"], "headers": {"Authorization": VALUE}, "threshold": 1, "log": "all",
@@ -144,8 +139,7 @@ async fn credentials_of_a_webhook_are_sent_and_never_shown() {
 
 #[tokio::test]
 async fn an_answer_can_be_sent_back_and_read_only_fields_stay() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let settings = json!({
         "url": bundle.receiver.url("/a"), "items": ["message"], "headers": {"x-a": "1"}, "key_pair": true,
     });
@@ -154,13 +148,11 @@ async fn an_answer_can_be_sent_back_and_read_only_fields_stay() {
         "network": "facebook", "network_id": "501", "name": "a", "access_token": "planted-token",
         "expires_at": "9999-12-31T23:59:59Z",
     });
-    let page = bundle.client.post("/pages", &account.key, page.to_string()).await;
-    assert_eq!(page.status, 201, "{}", page.text());
+    let page = bundle.client.post("/pages", &account.key, page.to_string()).await.with_status(201);
     let page = format!("/pages/{}", page.json()["id"].as_str().unwrap());
     for (path, field) in [(format!("/webhooks/{}", webhook.id), "description"), (page, "name")] {
         let shown = bundle.client.get(&path, &account.key).await.json();
-        let same = bundle.client.patch(&path, &account.key, &shown).await;
-        assert_eq!(same.status, 200, "{}", same.text());
+        let same = bundle.client.patch(&path, &account.key, &shown).await.with_status(200);
         assert_eq!(same.json()["updated_at"], shown["updated_at"]);
         let mut changed = shown.clone();
         changed[field] = json!("another");
@@ -186,22 +178,15 @@ async fn an_answer_can_be_sent_back_and_read_only_fields_stay() {
 
 #[tokio::test]
 async fn lists_are_paged_and_another_lists_cursor_is_refused() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let mut created = Vec::new();
     for n in 0..5 {
         created.push(bundle.webhook(&account, &format!("/{n}"), &["event"]).await.id);
     }
-    let mut seen = Vec::new();
-    let mut path = "/webhooks?limit=2".to_owned();
-    loop {
-        let page = bundle.client.get(&path, &account.key).await.json();
-        seen.extend(
-            page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()),
-        );
-        let Some(next) = page["next"].as_str() else { break };
-        path = format!("/webhooks?limit=2&cursor={next}");
-    }
+    let first = bundle.client.get("/webhooks?limit=2", &account.key).await.json();
+    let path = format!("/webhooks?limit=2&cursor={}", first["next"].as_str().unwrap());
+    let listed = bundle.client.all("/webhooks?limit=2", &account.key).await;
+    let seen: Vec<_> = listed.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(seen, created, "in the order of their creation");
     let stranger = bundle.account().await;
     assert_problem(&bundle.client.get(&path, &stranger.key).await, 422, "invalid");
@@ -210,8 +195,7 @@ async fn lists_are_paged_and_another_lists_cursor_is_refused() {
 
 #[tokio::test]
 async fn what_is_another_accounts_is_not_found() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
+    let (bundle, account) = Bundle::with_account([]).await;
     let stranger = bundle.account().await;
     let webhook = bundle.webhook(&account, "/a", &["event"]).await;
     let path = format!("/webhooks/{}", webhook.id);
@@ -229,9 +213,7 @@ async fn what_is_another_accounts_is_not_found() {
 
 #[tokio::test]
 async fn changes_at_the_same_time_are_all_kept() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/a", &["event"]).await;
     let path = format!("/webhooks/{}", webhook.id);
     let patches = [json!({"log": "all"}), json!({"description": "d"}), json!({"threshold": 9})];
     let replies = futures_util::future::join_all(
@@ -250,13 +232,9 @@ async fn changes_at_the_same_time_are_all_kept() {
 
 #[tokio::test]
 async fn a_test_is_one_attempt_now_and_tells_what_came_of_it() {
-    let bundle = Bundle::start().await;
-    let account = bundle.account().await;
-    let webhook = bundle.webhook(&account, "/a", &["event"]).await;
+    let (bundle, account, webhook) = Bundle::with_webhook([], "/a", &["event"]).await;
     let path = format!("/webhooks/{}/test", webhook.id);
-    let succeeded = bundle.client.post(&path, &account.key, "").await;
-    assert_eq!(succeeded.status, 200, "{}", succeeded.text());
-    let succeeded = succeeded.json();
+    let succeeded = bundle.client.post(&path, &account.key, "").await.with_status(200).json();
     assert_eq!((succeeded["outcome"].as_str(), succeeded["status"].as_u64()), (Some("success"), Some(200)));
     let delivery = &bundle.receiver.deliveries_to("/a")[0];
     assert_eq!(delivery.webhook_id(), succeeded["item"].as_str());

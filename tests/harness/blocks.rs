@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::{Account, Patience, Webhook, is_at_rest};
+use crate::{Account, Patience, Webhook, comes_true, is_at_rest};
 
 /// Sends a number of items of a type in one request, which must accept all, and answers their ids.
 pub async fn send_many(client: &Client, account: &Account, item_type: &str, count: usize) -> Vec<String> {
@@ -16,17 +16,14 @@ pub async fn send_many(client: &Client, account: &Account, item_type: &str, coun
     let body: String = (0..count).map(line).collect();
     let authorization = format!("Bearer {}", account.key);
     let headers = [("authorization", authorization.as_str())];
-    let reply = client.request(Method::POST, "/bots/b/items", &headers, body).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
-    let reply = reply.json();
+    let reply = client.request(Method::POST, "/bots/b/items", &headers, body).await.with_status(202).json();
     let results = reply["results"].as_array().expect("results");
     results.iter().map(|line| line["id"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()).collect()
 }
 
 /// The status of an item type of a webhook.
 pub async fn status(client: &Client, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
-    let shown = client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
-    assert_eq!(shown.status, 200, "{}", shown.text());
+    let shown = client.get(&format!("/webhooks/{}", webhook.id), &account.key).await.with_status(200);
     shown.json()["status"][item_type].clone()
 }
 
@@ -78,13 +75,7 @@ pub async fn quiet(stack: &Stack, receiver: &Receiver, path: &str) -> u64 {
 /// Waits until no queue that wakes a function hands anything out or has anything
 /// in flight, so that no message's visibility ends by a move of the time. False where that did not come about.
 pub async fn rest(stack: &Stack) -> bool {
-    let mut patience = Patience::default();
-    while patience.lasts().await {
-        if is_at_rest(stack).await {
-            return true;
-        }
-    }
-    false
+    comes_true(async || is_at_rest(stack).await).await
 }
 
 /// Moves the time when everything is at rest.

@@ -31,6 +31,13 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The same reply, which must have this status.
+    #[track_caller]
+    pub fn with_status(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
     /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -115,6 +122,21 @@ impl Client {
         self.call(Method::GET, path, key, Bytes::new()).await
     }
 
+    /// All entries of a list, page by page; the path has a query.
+    ///
+    /// # Panics
+    /// Where the pages do not end.
+    pub async fn all(&self, path: &str, key: &str) -> Vec<Value> {
+        let (mut entries, mut cursor) = (Vec::new(), String::new());
+        for _ in 0..10_000 {
+            let page = self.get(&format!("{path}{cursor}"), key).await.with_status(200).json();
+            entries.extend(page["data"].as_array().unwrap_or_else(|| panic!("{page}")).iter().cloned());
+            let Some(next) = page["next"].as_str() else { return entries };
+            cursor = format!("&cursor={next}");
+        }
+        panic!("the pages do not end");
+    }
+
     /// PATCH.
     pub async fn patch(&self, path: &str, key: &str, patch: &Value) -> Reply {
         self.call(Method::PATCH, path, key, patch.to_string()).await
@@ -138,9 +160,8 @@ impl Client {
 
     /// Creates an account.
     pub async fn account(&self) -> Account {
-        let reply = self.post("/accounts", ADMIN_KEY, json!({"name": "An account"}).to_string()).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        let account = reply.json();
+        let given = json!({"name": "An account"}).to_string();
+        let account = self.post("/accounts", ADMIN_KEY, given).await.with_status(201).json();
         let text = |field: &str| account[field].as_str().expect(field).to_owned();
         Account { id: text("id"), key: text("key") }
     }
@@ -148,8 +169,7 @@ impl Client {
     /// Creates a webhook.
     pub async fn webhook(&self, account: &Account, settings: Value) -> Webhook {
         let reply = self.post("/webhooks", &account.key, settings.to_string()).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        let webhook = reply.json();
+        let webhook = reply.with_status(201).json();
         let text = |field: &str| webhook[field].as_str().expect(field).to_owned();
         Webhook { id: text("id"), secret: text("secret") }
     }

@@ -64,6 +64,17 @@ impl Patience {
     }
 }
 
+/// Looks whether something that should happen at once has, for [`SOON`]. False where it never did.
+pub async fn comes_true(mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let mut patience = Patience::default();
+    while patience.lasts().await {
+        if holds().await {
+            return true;
+        }
+    }
+    false
+}
+
 /// How long the time waits for what is in flight before it moves.
 pub const AT_REST: Duration = Duration::from_secs(10);
 
@@ -225,6 +236,24 @@ impl Bundle {
         Self { stack, receiver, networks, client, logs, private }
     }
 
+    /// Starts the bundle with some parameters set, and creates an account.
+    pub async fn with_account<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, Account) {
+        let bundle = Self::start_with(own).await;
+        let account = bundle.account().await;
+        (bundle, account)
+    }
+
+    /// Starts the bundle with some parameters set, and creates an account that has a webhook at a path of the receiver.
+    pub async fn with_webhook<'a>(
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+        path: &str,
+        items: &[&str],
+    ) -> (Self, Account, Webhook) {
+        let (bundle, account) = Self::with_account(own).await;
+        let webhook = bundle.webhook(&account, path, items).await;
+        (bundle, account, webhook)
+    }
+
     /// Creates an account.
     pub async fn account(&self) -> Account {
         self.client.account().await
@@ -233,6 +262,13 @@ impl Bundle {
     /// Creates a webhook at a path of the receiver, which learns its secret.
     pub async fn webhook(&self, account: &Account, path: &str, items: &[&str]) -> Webhook {
         self.webhook_with(account, json!({"url": self.receiver.url(path), "items": items})).await
+    }
+
+    /// Creates a webhook at a path of the receiver, with further settings.
+    pub async fn webhook_set(&self, account: &Account, path: &str, items: &[&str], more: Value) -> Webhook {
+        let mut settings = json!({"url": self.receiver.url(path), "items": items});
+        settings.as_object_mut().expect("settings").extend(more.as_object().expect("settings").clone());
+        self.webhook_with(account, settings).await
     }
 
     /// Creates a webhook, and tells the receiver its secret.
@@ -244,8 +280,7 @@ impl Bundle {
 
     /// Sends an item, which must be accepted, and answers its id.
     pub async fn send(&self, account: &Account, path: &str, body: impl Into<Bytes>) -> String {
-        let reply = self.client.post(path, &account.key, body).await;
-        assert_eq!(reply.status, 202, "{}", reply.text());
+        let reply = self.client.post(path, &account.key, body).await.with_status(202);
         reply.json()["id"].as_str().expect("an id").to_owned()
     }
 
@@ -271,8 +306,7 @@ impl Bundle {
         let authorization = format!("Bearer {}", account.key);
         let headers = [("authorization", authorization.as_str())];
         let reply = self.client.request(http::Method::POST, "/bots/b/items", &headers, body).await;
-        assert_eq!(reply.status, 202, "{}", reply.text());
-        let reply = reply.json();
+        let reply = reply.with_status(202).json();
         let results = reply["results"].as_array().expect("results");
         let ids: Vec<_> = results.iter().filter_map(|line| line["id"].as_str().map(str::to_owned)).collect();
         let refused: Vec<_> = results.iter().filter(|line| line.get("error").is_some()).collect();
@@ -285,15 +319,40 @@ impl Bundle {
         let (id, token) = (format!("7{number:06}"), format!("EAAB-planted-{number}"));
         self.networks.connect(Network::Facebook, &id, &token);
         let given = json!({"network": "facebook", "network_id": id, "name": "p", "access_token": token});
-        let reply = self.client.post("/pages", &account.key, given.to_string()).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
+        self.client.post("/pages", &account.key, given.to_string()).await.with_status(201);
     }
 
     /// What the status of a webhook says of an item type.
     pub async fn status(&self, account: &Account, webhook: &Webhook, item_type: &str) -> Value {
-        let shown = self.client.get(&format!("/webhooks/{}", webhook.id), &account.key).await;
-        assert_eq!(shown.status, 200, "{}", shown.text());
-        shown.json()["status"][item_type].clone()
+        blocks::status(&self.client, account, webhook, item_type).await
+    }
+
+    /// Changes a webhook, and answers it as it is then.
+    pub async fn patch(&self, account: &Account, webhook: &Webhook, change: &Value) -> Value {
+        let path = format!("/webhooks/{}", webhook.id);
+        self.client.patch(&path, &account.key, change).await.with_status(200).json()
+    }
+
+    /// Enables a webhook, or disables it.
+    pub async fn set_enabled(&self, account: &Account, webhook: &Webhook, enabled: bool) {
+        self.patch(account, webhook, &json!({"enabled": enabled})).await;
+    }
+
+    /// Waits until a table has this number of items.
+    ///
+    /// # Panics
+    /// Where it does not come to have them.
+    pub async fn until_items(&self, table: &str, count: usize) {
+        let came = comes_true(async || {
+            dynamodb::scan(self, table).await.iter().filter(|row| row.get("item").is_some()).count() == count
+        });
+        assert!(came.await, "{table} did not come to have {count} items: {:#?}", self.complaints());
+    }
+
+    /// How many complaints of the functions hold a text.
+    #[must_use]
+    pub fn complained(&self, text: &str) -> usize {
+        self.complaints().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Runs a tick now.

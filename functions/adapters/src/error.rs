@@ -113,6 +113,14 @@ impl AdapterError {
         if refused { Self::Refused { operation, source } } else { Self::Unavailable { operation, source } }
     }
 
+    /// The same, as what an error is mapped by.
+    pub(crate) fn in_call<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        move |error| Self::of_call(operation, error)
+    }
+
     /// The error and its causes, in one line, for the log.
     #[must_use]
     pub fn chain(&self) -> String {

@@ -225,75 +225,48 @@ mod tests {
 
     #[test]
     fn each_bad_parameter_is_named_with_what_is_wrong() {
-        for (name, value, expected) in [
-            (
-                "NetworkSettings",
-                "{bad",
-                "NetworkSettings is malformed: key must be a string at line 1 column 2",
-            ),
-            ("NetworkSettings", "[]", "NetworkSettings is malformed: invalid type: sequence, expected a map"),
-            (
-                "NetworkSettings",
-                r#"{"facebok": {}}"#,
-                "NetworkSettings is malformed: unknown variant `facebok`",
-            ),
-            (
-                "NetworkSettings",
-                r#"{"x": {"page_size": 0}}"#,
-                "NetworkSettings is malformed: x.page_size is not",
-            ),
-            (
-                "NetworkSettings",
-                r#"{"x": {"sise": 1}}"#,
-                "NetworkSettings is malformed: unknown field `sise`",
-            ),
-            (
-                "AllowedPrivateTargets",
-                "10.0.0.0/40",
-                "AllowedPrivateTargets is malformed: not a CIDR: 10.0.0.0/40",
-            ),
-            ("OwnHosts", "a.example:99999", "OwnHosts is malformed: "),
+        for (name, value, fault) in [
+            ("NetworkSettings", "{bad", "is malformed: key must be a string at line 1 column 2"),
+            ("NetworkSettings", "[]", "is malformed: invalid type: sequence, expected a map"),
+            ("NetworkSettings", r#"{"facebok": {}}"#, "is malformed: unknown variant `facebok`"),
+            ("NetworkSettings", r#"{"x": {"page_size": 0}}"#, "is malformed: x.page_size is not"),
+            ("NetworkSettings", r#"{"x": {"sise": 1}}"#, "is malformed: unknown field `sise`"),
+            ("AllowedPrivateTargets", "10.0.0.0/40", "is malformed: not a CIDR: 10.0.0.0/40"),
+            ("OwnHosts", "a.example:99999", "is malformed: "),
             (
                 "ConsoleFrameAncestors",
                 "https://*.com",
-                "ConsoleFrameAncestors is malformed: not an origin as https://name: https://*.com",
+                "is malformed: not an origin as https://name: https://*.com",
             ),
-            ("XBaseUrl", "http://api.x.com", "XBaseUrl is malformed: an https URL is expected"),
-            ("GooglePlayTokenUrl", "https://", "GooglePlayTokenUrl is malformed: an https URL is expected"),
-            ("YoutubeHubUrl", "hub", "YoutubeHubUrl is malformed: an https URL is expected"),
-            ("FailureThreshold", "1.5", "FailureThreshold is malformed: invalid digit found in string"),
-            ("AttemptSeconds", "21", "AttemptSeconds is not between 1 and 20"),
-            ("DeliverConcurrency", "2.5", "DeliverConcurrency is malformed: invalid digit found in string"),
-            (
-                "AdminKeySha256",
-                "x",
-                "AdminKeySha256 is malformed: 64 lower-case hexadecimal digits are expected",
-            ),
-            (
-                "AlertSender",
-                "Carteiro <a@example.com>",
-                "AlertSender is malformed: an e-mail address such as",
-            ),
-            ("SesBaseUrl", "http://ses.example", "SesBaseUrl is malformed: an https URL is expected"),
-            ("PushesNeedProof", "yes", "PushesNeedProof is malformed: "),
-            ("XClientSecretGiven", "true", "XClientSecret is given without XClientId: "),
-            ("GoogleClientSecretGiven", "true", "GoogleClientSecret is given without GoogleClientId: "),
-            ("MetaVerifyTokenGiven", "true", "MetaVerifyToken is given without MetaAppSecrets: "),
+            ("XBaseUrl", "http://api.x.com", "is malformed: an https URL is expected"),
+            ("GooglePlayTokenUrl", "https://", "is malformed: an https URL is expected"),
+            ("YoutubeHubUrl", "hub", "is malformed: an https URL is expected"),
+            ("FailureThreshold", "1.5", "is malformed: invalid digit found in string"),
+            ("AttemptSeconds", "21", "is not between 1 and 20"),
+            ("DeliverConcurrency", "2.5", "is malformed: invalid digit found in string"),
+            ("AdminKeySha256", "x", "is malformed: 64 lower-case hexadecimal digits are expected"),
+            ("AlertSender", "Carteiro <a@example.com>", "is malformed: an e-mail address such as"),
+            ("SesBaseUrl", "http://ses.example", "is malformed: an https URL is expected"),
+            ("PushesNeedProof", "yes", "is malformed: "),
+            ("XClientSecretGiven", "true", "is given without XClientId: "),
+            ("GoogleClientSecretGiven", "true", "is given without GoogleClientId: "),
+            ("MetaVerifyTokenGiven", "true", "is given without MetaAppSecrets: "),
             (
                 "LinkedinApplicationId",
                 "77",
-                "LinkedinApplicationId is given without LinkedinClientSecrets or LinkedinClientSecret: ",
+                "is given without LinkedinClientSecrets or LinkedinClientSecret: ",
             ),
             (
                 "PushBaseUrl",
                 "https://hooks.example.org/x",
-                "PushBaseUrl has a host that neither OwnHosts nor DomainName names",
+                "has a host that neither OwnHosts nor DomainName names",
             ),
-            ("Architecture", "x86_64", "Architecture is x86_64, but the functions were built for arm64: "),
-            ("Version", "1.2.4", "Version is 1.2.4, but the functions were built for 1.2.3: "),
+            ("Architecture", "x86_64", "is x86_64, but the functions were built for arm64: "),
+            ("Version", "1.2.4", "is 1.2.4, but the functions were built for 1.2.3: "),
         ] {
             let faults = faults_with(&[(name, value)]);
-            assert!(faults.len() == 1 && faults[0].starts_with(expected), "{name}={value}: {faults:?}");
+            let expected = format!("{} {fault}", name.trim_end_matches("Given"));
+            assert!(faults.len() == 1 && faults[0].starts_with(&expected), "{name}={value}: {faults:?}");
         }
         let faults = faults_with(&[("BlockSeconds", "86400"), ("RetentionDays", "1")]);
         assert!(faults.len() == 1 && faults[0].starts_with("BlockSeconds is no less than"), "{faults:?}");

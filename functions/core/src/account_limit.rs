@@ -17,31 +17,22 @@ pub const MAX_KEYS_PER_ACCOUNT: usize = 100;
 /// The most pages of an account. Each of them is collected at every tick.
 pub const MAX_PAGES_PER_ACCOUNT: usize = 1000;
 
-/// Something of which an account may have a limited number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limited {
-    /// Webhooks.
-    Webhooks,
-    /// Pages.
-    Pages,
-    /// API keys.
-    Keys,
-    /// Addresses that alerts go to.
-    Alerts,
+crate::named! {
+    /// Something of which an account may have a limited number.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Limited {
+        /// Webhooks.
+        Webhooks = "webhooks",
+        /// Pages.
+        Pages = "pages",
+        /// API keys.
+        Keys = "keys",
+        /// Addresses that alerts go to.
+        Alerts = "alerts",
+    }
 }
 
 impl Limited {
-    /// Its name in rows and in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Webhooks => "webhooks",
-            Self::Pages => "pages",
-            Self::Keys => "keys",
-            Self::Alerts => "alerts",
-        }
-    }
-
     /// The most of it that an account may have.
     #[must_use]
     pub fn most(self) -> usize {

@@ -27,28 +27,24 @@ pub const MAX_SHOWN_HEADER_BYTES: usize = 1024;
 /// The most entries of a row. A larger batch has several.
 pub const MAX_ENTRIES: usize = 10;
 
-/// The fate of an item after an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ItemFate {
-    /// It arrived.
-    Delivered,
-    /// It is attempted again at a time of its own.
-    Retry,
-    /// It waits for its release: its type is blocked, its webhook disabled, or a step of its release failed.
-    Held,
-    /// It is dead.
-    Dead,
-    /// It is dropped, because its network no longer allows it to be kept.
-    Dropped,
-    /// The result could not be stored, so the queue hands the item out again.
-    Unsettled,
-}
-
-impl ItemFate {
-    /// Every fate.
-    pub const ALL: [Self; 6] =
-        [Self::Delivered, Self::Retry, Self::Held, Self::Dead, Self::Dropped, Self::Unsettled];
+crate::named! {
+    /// The fate of an item after an attempt.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ItemFate {
+        /// It arrived.
+        Delivered,
+        /// It is attempted again at a time of its own.
+        Retry,
+        /// It waits for its release: its type is blocked, its webhook disabled, or a step of its release failed.
+        Held,
+        /// It is dead.
+        Dead,
+        /// It is dropped, because its network no longer allows it to be kept.
+        Dropped,
+        /// The result could not be stored, so the queue hands the item out again.
+        Unsettled,
+    }
 }
 
 /// The step of a release that an attempt belonged to.

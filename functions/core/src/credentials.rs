@@ -274,14 +274,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fixtures::at;
     use crate::signature::{VerifyError, sign, verify};
 
     fn fresh(n: u8) -> Fresh {
         Fresh::from_random([n; 32], [n; 32])
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
     }
 
     fn rotation(given: &Value) -> Rotation {

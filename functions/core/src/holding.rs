@@ -95,32 +95,18 @@ pub const HELD_ATTRIBUTES: [&str; 5] = [DUE_AT, HOLDING, SEEN_AT, CLAIMED_UNTIL,
 /// postponed, and a worker that is woken earlier leaves it.
 pub const CLAIMED_EARLY: Duration = Duration::from_secs(60);
 
-/// Why an item is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldFor {
-    /// Its next attempt is more than 15 minutes away.
-    Retry,
-    /// Its webhook is disabled.
-    Disabled,
-    /// Its type is blocked, or its release did not succeed.
-    Blocked,
-    /// It was dead, and is replayed.
-    Replay,
-}
-
-impl HeldFor {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Retry, Self::Disabled, Self::Blocked, Self::Replay];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Disabled => "disabled",
-            Self::Blocked => "blocked",
-            Self::Replay => "replay",
-        }
+crate::named! {
+    /// Why an item is held.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum HeldFor {
+        /// Its next attempt is more than 15 minutes away.
+        Retry = "retry",
+        /// Its webhook is disabled.
+        Disabled = "disabled",
+        /// Its type is blocked, or its release did not succeed.
+        Blocked = "blocked",
+        /// It was dead, and is replayed.
+        Replay = "replay",
     }
 }
 

@@ -156,10 +156,7 @@ pub fn claim(remembered: Option<&Remembered>, fingerprint: &str, now: Timestamp)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
+    use crate::fixtures::at;
 
     fn remembered(progress: Progress) -> Remembered {
         Remembered {

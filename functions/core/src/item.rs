@@ -94,19 +94,7 @@ impl FromStr for ItemType {
     }
 }
 
-impl TryFrom<String> for ItemType {
-    type Error = InvalidItemType;
-
-    fn try_from(text: String) -> Result<Self, InvalidItemType> {
-        text.parse()
-    }
-}
-
-impl From<ItemType> for String {
-    fn from(item_type: ItemType) -> Self {
-        item_type.0.into_owned()
-    }
-}
+crate::stored_as_text!(ItemType, |item_type| item_type.0.into_owned());
 
 impl fmt::Display for ItemType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,19 +166,7 @@ impl FromStr for Source {
     }
 }
 
-impl TryFrom<String> for Source {
-    type Error = InvalidSource;
-
-    fn try_from(text: String) -> Result<Self, InvalidSource> {
-        text.parse()
-    }
-}
-
-impl From<Source> for String {
-    fn from(source: Source) -> Self {
-        source.to_string()
-    }
-}
+crate::stored_as_text!(Source, |source| source.to_string());
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,62 +16,42 @@ use crate::retention::after;
 use crate::settlement::DeathCause;
 use crate::webhook::AttemptLog;
 
-/// Why an item was dropped, as its row says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DropCause {
-    /// Its webhook was deleted.
-    WebhookDeleted,
-    /// Its webhook no longer takes its type or source.
-    NotTaken,
-    /// Its type was blocked, and its webhook discards items meanwhile.
-    Discarded,
-    /// Its owner cancelled it while it was held.
-    Cancelled,
-    /// Its network does not allow it to be kept any longer.
-    StorageLimit,
-}
-
-impl DropCause {
-    /// Every cause.
-    pub const ALL: [Self; 5] =
-        [Self::WebhookDeleted, Self::NotTaken, Self::Discarded, Self::Cancelled, Self::StorageLimit];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WebhookDeleted => "webhook_deleted",
-            Self::NotTaken => "not_taken",
-            Self::Discarded => "discarded",
-            Self::Cancelled => "cancelled",
-            Self::StorageLimit => "storage_limit",
-        }
+crate::named! {
+    /// Why an item was dropped, as its row says.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DropCause {
+        /// Its webhook was deleted.
+        WebhookDeleted = "webhook_deleted",
+        /// Its webhook no longer takes its type or source.
+        NotTaken = "not_taken",
+        /// Its type was blocked, and its webhook discards items meanwhile.
+        Discarded = "discarded",
+        /// Its owner cancelled it while it was held.
+        Cancelled = "cancelled",
+        /// Its network does not allow it to be kept any longer.
+        StorageLimit = "storage_limit",
     }
 }
 
-/// Where an item is on its way to one webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ItemState {
-    /// An attempt of it succeeded.
-    Delivered,
-    /// It waits in the queue for an attempt.
-    Queued,
-    /// It waits in a row of its own.
-    Held,
-    /// It will not be attempted again by itself.
-    Dead,
-    /// It was dropped.
-    Dropped,
-    /// Nothing that happened to it since is stored: it was delivered, or is still in the queue.
-    NoFailureStored,
-}
-
-impl ItemState {
-    /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Delivered, Self::Queued, Self::Held, Self::Dead, Self::Dropped, Self::NoFailureStored];
+crate::named! {
+    /// Where an item is on its way to one webhook.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ItemState {
+        /// An attempt of it succeeded.
+        Delivered,
+        /// It waits in the queue for an attempt.
+        Queued,
+        /// It waits in a row of its own.
+        Held,
+        /// It will not be attempted again by itself.
+        Dead,
+        /// It was dropped.
+        Dropped,
+        /// Nothing that happened to it since is stored: it was delivered, or is still in the queue.
+        NoFailureStored,
+    }
 }
 
 /// What is stored of an item at one webhook.
@@ -234,13 +214,10 @@ fn words(state: ItemState, why: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::at;
     use crate::id::ItemId;
     use crate::item::ItemType;
     use crate::outcome::FailureKind;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
 
     fn entry(second: i64, error: Option<FailureKind>, became: ItemFate, next_at: Option<i64>) -> Entry {
         Entry {

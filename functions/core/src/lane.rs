@@ -25,24 +25,15 @@ use std::time::Duration;
 
 use crate::streak::{Phase, State};
 
-/// The two queues of deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Where every item begins.
-    #[default]
-    Usual,
-    /// Where what goes to slow webhooks is attempted.
-    Slow,
-}
-
-impl Lane {
-    /// The name in logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Usual => "usual",
-            Self::Slow => "slow",
-        }
+crate::named! {
+    /// The two queues of deliveries.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Lane {
+        /// Where every item begins.
+        #[default]
+        Usual = "usual",
+        /// Where what goes to slow webhooks is attempted.
+        Slow = "slow",
     }
 }
 

@@ -49,6 +49,7 @@ pub mod lane;
 pub mod mask;
 pub mod message;
 pub mod metrics;
+mod named;
 pub mod ndjson;
 pub mod notice;
 pub mod outcome;

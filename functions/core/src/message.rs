@@ -19,6 +19,20 @@ pub struct Message {
     pub english: String,
 }
 
+impl From<(String, String)> for Message {
+    fn from((portuguese, english): (String, String)) -> Self {
+        Self { portuguese, english }
+    }
+}
+
+/// A text in Portuguese and in English, each a format over what is in scope.
+#[macro_export]
+macro_rules! both {
+    ($portuguese:literal, $english:literal $(,)?) => {
+        (format!($portuguese), format!($english))
+    };
+}
+
 /// The last failure of a streak, as its row remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {

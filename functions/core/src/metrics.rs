@@ -15,104 +15,57 @@ use serde_json::{Map, Value, json};
 /// The most values of one metric in a line, by the format.
 const MAX_VALUES: usize = 100;
 
-/// A metric. What is left of networks' quotas has a metric for each network beside these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Metric {
-    /// Items of bots that were accepted.
-    Accepted,
-    /// Entries of pushes that are new in the inbox.
-    Pushed,
-    /// Deliveries that arrived.
-    Delivered,
-    /// Attempts that were answered with another status than a 2xx.
-    FailedStatus,
-    /// Attempts that got no whole answer: a time-out, no name, no connection, no TLS, no HTTP.
-    FailedNoAnswer,
-    /// Attempts that were not made because the address is forbidden.
-    FailedForbidden,
-    /// Deliveries that became held rows.
-    Held,
-    /// Deliveries that died.
-    Dead,
-    /// Blocks that began.
-    BlocksBegun,
-    /// Blocks that ended, by their time or by their owner.
-    BlocksEnded,
-    /// From an item's acceptance to the end of its first attempt.
-    FirstAttemptSeconds,
-    /// Polls of pages.
-    PagesPolled,
-    /// Things that polls found and that were not in the inbox.
-    ThingsFound,
-    /// From a thing's publication on its network to the queue of deliveries.
-    CollectedSeconds,
-    /// Calls that a network did not answer.
-    NetworkNoAnswer,
-    /// Pages' tokens that were found expired or revoked.
-    TokensDead,
-    /// Faults at a network that only the operator can mend, when one begins and once a day while it lasts.
-    OperatorFaults,
-    /// Alerts that were sent to people.
-    AlertsSent,
-    /// Tries to send people an alert or a code that failed.
-    AlertsFailed,
+crate::named! {
+    /// A metric. What is left of networks' quotas has a metric for each network beside these.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Metric {
+        /// Items of bots that were accepted.
+        Accepted = "Accepted",
+        /// Entries of pushes that are new in the inbox.
+        Pushed = "Pushed",
+        /// Deliveries that arrived.
+        Delivered = "Delivered",
+        /// Attempts that were answered with another status than a 2xx.
+        FailedStatus = "FailedStatus",
+        /// Attempts that got no whole answer: a time-out, no name, no connection, no TLS, no HTTP.
+        FailedNoAnswer = "FailedNoAnswer",
+        /// Attempts that were not made because the address is forbidden.
+        FailedForbidden = "FailedForbidden",
+        /// Deliveries that became held rows.
+        Held = "Held",
+        /// Deliveries that died.
+        Dead = "Dead",
+        /// Blocks that began.
+        BlocksBegun = "BlocksBegun",
+        /// Blocks that ended, by their time or by their owner.
+        BlocksEnded = "BlocksEnded",
+        /// From an item's acceptance to the end of its first attempt.
+        FirstAttemptSeconds = "FirstAttemptSeconds",
+        /// Polls of pages.
+        PagesPolled = "PagesPolled",
+        /// Things that polls found and that were not in the inbox.
+        ThingsFound = "ThingsFound",
+        /// From a thing's publication on its network to the queue of deliveries.
+        CollectedSeconds = "CollectedSeconds",
+        /// Calls that a network did not answer.
+        NetworkNoAnswer = "NetworkNoAnswer",
+        /// Pages' tokens that were found expired or revoked.
+        TokensDead = "TokensDead",
+        /// Faults at a network that only the operator can mend, when one begins and once a day while it lasts.
+        OperatorFaults = "OperatorFaults",
+        /// Alerts that were sent to people.
+        AlertsSent = "AlertsSent",
+        /// Tries to send people an alert or a code that failed.
+        AlertsFailed = "AlertsFailed",
+    }
 }
 
 impl Metric {
-    /// Every metric.
-    pub const ALL: [Self; 19] = [
-        Self::Accepted,
-        Self::Pushed,
-        Self::Delivered,
-        Self::FailedStatus,
-        Self::FailedNoAnswer,
-        Self::FailedForbidden,
-        Self::Held,
-        Self::Dead,
-        Self::BlocksBegun,
-        Self::BlocksEnded,
-        Self::FirstAttemptSeconds,
-        Self::PagesPolled,
-        Self::ThingsFound,
-        Self::CollectedSeconds,
-        Self::NetworkNoAnswer,
-        Self::TokensDead,
-        Self::OperatorFaults,
-        Self::AlertsSent,
-        Self::AlertsFailed,
-    ];
-
     /// Whether a metric filter of the template takes it from the line, by its name. A line is paid by its bytes, and with
     /// one item a request, to name the metric too would be as much as all the rest of the line.
     #[must_use]
     pub fn is_filtered(self) -> bool {
         self == Self::Accepted
-    }
-
-    /// The name in CloudWatch.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::Pushed => "Pushed",
-            Self::Delivered => "Delivered",
-            Self::FailedStatus => "FailedStatus",
-            Self::FailedNoAnswer => "FailedNoAnswer",
-            Self::FailedForbidden => "FailedForbidden",
-            Self::Held => "Held",
-            Self::Dead => "Dead",
-            Self::BlocksBegun => "BlocksBegun",
-            Self::BlocksEnded => "BlocksEnded",
-            Self::FirstAttemptSeconds => "FirstAttemptSeconds",
-            Self::PagesPolled => "PagesPolled",
-            Self::ThingsFound => "ThingsFound",
-            Self::CollectedSeconds => "CollectedSeconds",
-            Self::NetworkNoAnswer => "NetworkNoAnswer",
-            Self::TokensDead => "TokensDead",
-            Self::OperatorFaults => "OperatorFaults",
-            Self::AlertsSent => "AlertsSent",
-            Self::AlertsFailed => "AlertsFailed",
-        }
     }
 }
 
@@ -175,7 +128,7 @@ impl Metrics {
         let given = fields.iter().filter(|(_, value)| !value.is_null());
         line.extend(given.map(|(name, value)| ((*name).to_owned(), value.clone())));
         let filtered = self.counts.iter().filter(|(metric, _)| metric.is_filtered());
-        line.extend(filtered.map(|(metric, count)| (metric.name().to_owned(), json!(count))));
+        line.extend(filtered.map(|(metric, count)| (metric.as_str().to_owned(), json!(count))));
         let values = self.values();
         if !values.is_empty() {
             let metrics: Vec<_> = values.iter().map(|(name, _)| json!({"Name": name})).collect();
@@ -190,9 +143,9 @@ impl Metrics {
     /// What the line names as metrics.
     fn values(&self) -> Vec<(String, Value)> {
         let counts = self.counts.iter().filter(|(metric, _)| !metric.is_filtered());
-        let counts = counts.map(|(metric, count)| (metric.name().to_owned(), json!(count)));
+        let counts = counts.map(|(metric, count)| (metric.as_str().to_owned(), json!(count)));
         let durations =
-            self.durations.iter().map(|(metric, values)| (metric.name().to_owned(), json!(values)));
+            self.durations.iter().map(|(metric, values)| (metric.as_str().to_owned(), json!(values)));
         let quotas = self.quotas.iter().map(|(network, percent)| (quota_name(network), json!(percent)));
         counts.chain(durations).chain(quotas).collect()
     }
@@ -260,7 +213,7 @@ mod tests {
 
     #[test]
     fn each_metric_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        let names: std::collections::BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.as_str()).collect();
         assert_eq!(names.len(), Metric::ALL.len());
     }
 }

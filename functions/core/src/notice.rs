@@ -250,14 +250,11 @@ pub fn is_left_by_now(write: &Write, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::at;
     use crate::outcome::FailureKind;
     use crate::streak::{self, Counted, Over};
 
     const RULE: Rule = Rule { threshold: 10, block: Duration::from_secs(60), raises_notices: true };
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
 
     fn kinds(row: Option<&Row>, now: Timestamp) -> Vec<(String, ItemId)> {
         let (account, webhook) = (AccountId::from_bits(1), WebhookId::from_bits(2));

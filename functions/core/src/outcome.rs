@@ -38,58 +38,29 @@ pub struct Failure {
     pub cause: Option<Cause>,
 }
 
-/// The classes of failures, by what their owner would do about them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// A status that is neither 2xx nor 3xx.
-    Status,
-    /// A 3xx: redirects are not followed.
-    Redirect,
-    /// The deadline passed, whatever was under way.
-    Timeout,
-    /// The host's name could not be resolved.
-    Dns,
-    /// An address of the host is not public.
-    ForbiddenAddress,
-    /// The URL leads to the deployment itself ([`crate::own_hosts`]).
-    OwnAddress,
-    /// No connection could be made.
-    Connect,
-    /// TLS could not be agreed on, or the certificate is not good.
-    Tls,
-    /// The connection broke, or carried no HTTP response.
-    Protocol,
-}
-
-impl FailureKind {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Status,
-        Self::Redirect,
-        Self::Timeout,
-        Self::Dns,
-        Self::ForbiddenAddress,
-        Self::OwnAddress,
-        Self::Connect,
-        Self::Tls,
-        Self::Protocol,
-    ];
-
-    /// The name in logs and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Redirect => "redirect",
-            Self::Timeout => "timeout",
-            Self::Dns => "dns",
-            Self::ForbiddenAddress => "forbidden_address",
-            Self::OwnAddress => "own_address",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Protocol => "protocol",
-        }
+crate::named! {
+    /// The classes of failures, by what their owner would do about them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum FailureKind {
+        /// A status that is neither 2xx nor 3xx.
+        Status = "status",
+        /// A 3xx: redirects are not followed.
+        Redirect = "redirect",
+        /// The deadline passed, whatever was under way.
+        Timeout = "timeout",
+        /// The host's name could not be resolved.
+        Dns = "dns",
+        /// An address of the host is not public.
+        ForbiddenAddress = "forbidden_address",
+        /// The URL leads to the deployment itself ([`crate::own_hosts`]).
+        OwnAddress = "own_address",
+        /// No connection could be made.
+        Connect = "connect",
+        /// TLS could not be agreed on, or the certificate is not good.
+        Tls = "tls",
+        /// The connection broke, or carried no HTTP response.
+        Protocol = "protocol",
     }
 }
 

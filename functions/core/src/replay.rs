@@ -173,30 +173,17 @@ pub struct Counts {
     pub dropped: u64,
 }
 
-/// How far a replay is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Dead items are being put on their way.
-    Running,
-    /// All of them are on their way, and some have not ended.
-    Releasing,
-    /// By the counts, all items that were taken have ended: arrived, died again or dropped. An item that arrived twice
-    /// is counted twice and hides one that has not ended, so this may come too early; nothing rests on it.
-    Done,
-}
-
-impl Phase {
-    /// Every phase.
-    pub const ALL: [Self; 3] = [Self::Running, Self::Releasing, Self::Done];
-
-    /// The name in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Releasing => "releasing",
-            Self::Done => "done",
-        }
+crate::named! {
+    /// How far a replay is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Phase {
+        /// Dead items are being put on their way.
+        Running = "running",
+        /// All of them are on their way, and some have not ended.
+        Releasing = "releasing",
+        /// By the counts, all items that were taken have ended: arrived, died again or dropped. An item that arrived
+        /// twice is counted twice and hides one that has not ended, so this may come too early; nothing rests on it.
+        Done = "done",
     }
 }
 

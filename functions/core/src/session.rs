@@ -49,28 +49,21 @@ pub const MAX_SESSIONS: usize = 100;
 /// The most sessions that the beginning of one ends. More are there only after sign-ins at the same time.
 pub const MAX_ENDED_AT_ONCE: usize = 10;
 
-/// What a session may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It may look.
-    Look,
-    /// It may look and change: all that the account's key may.
-    Change,
+crate::named! {
+    /// What a session may do.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Role {
+        /// It may look.
+        Look = "look",
+        /// It may look and change: all that the account's key may.
+        Change = "change",
+    }
 }
 
 impl Role {
     /// The names of all roles, as callers write them.
     pub const NAMES: [&'static str; 2] = ["look", "change"];
-
-    /// Its name in rows and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Look => "look",
-            Self::Change => "change",
-        }
-    }
 
     /// The role of this name.
     #[must_use]
@@ -406,11 +399,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fixtures::at;
     use crate::transition::Row;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
 
     fn request(given: &Json) -> Result<LinkRequest, Vec<String>> {
         let read = LinkRequest::from_json(given.as_object().unwrap());

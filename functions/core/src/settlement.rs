@@ -32,30 +32,17 @@ pub enum Settlement {
     Dead(DeathCause),
 }
 
-/// Why an item will not be attempted again by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeathCause {
-    /// Every attempt of the schedule failed.
-    Exhausted,
-    /// Its retention ended while it waited.
-    RetentionOver,
-    /// The queue handed it out again and again, and no run of the delivery function could settle it.
-    DeadLetter,
-}
-
-impl DeathCause {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Exhausted, Self::RetentionOver, Self::DeadLetter];
-
-    /// The name in logs, tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exhausted => "exhausted",
-            Self::RetentionOver => "retention_over",
-            Self::DeadLetter => "dead_letter",
-        }
+crate::named! {
+    /// Why an item will not be attempted again by itself.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DeathCause {
+        /// Every attempt of the schedule failed.
+        Exhausted = "exhausted",
+        /// Its retention ended while it waited.
+        RetentionOver = "retention_over",
+        /// The queue handed it out again and again, and no run of the delivery function could settle it.
+        DeadLetter = "dead_letter",
     }
 }
 

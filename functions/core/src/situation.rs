@@ -7,60 +7,43 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::both;
 use crate::item::ItemType;
 use crate::message::{LastError, Message, minute, type_names};
 use crate::streak::{Phase, shown_failures};
 use crate::webhook::{DisabledBy, WhileBlocked};
 
-/// The situation of an item type at a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Situation {
-    /// It is sent, and the last attempt succeeded, or there was none lately.
-    Open,
-    /// It is sent, and the last attempts failed.
-    Failing,
-    /// It is not sent until its block ends.
-    Blocked,
-    /// It is not sent: the webhook's owner disabled it.
-    DisabledByOwner,
-    /// It is not sent: the URL answered 410, which disabled the webhook.
-    DisabledByGone,
+crate::named! {
+    /// The situation of an item type at a webhook.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Situation {
+        /// It is sent, and the last attempt succeeded, or there was none lately.
+        Open,
+        /// It is sent, and the last attempts failed.
+        Failing,
+        /// It is not sent until its block ends.
+        Blocked,
+        /// It is not sent: the webhook's owner disabled it.
+        DisabledByOwner,
+        /// It is not sent: the URL answered 410, which disabled the webhook.
+        DisabledByGone,
+    }
 }
 
-impl Situation {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Open, Self::Failing, Self::Blocked, Self::DisabledByOwner, Self::DisabledByGone];
-}
-
-/// The state of a webhook: that of its worst item type. The order is that of the trouble, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WebhookState {
-    /// Nothing of an item type is sent until its block ends.
-    Blocked,
-    /// The last attempts of an item type failed.
-    Failing,
-    /// Nothing is sent until it is enabled.
-    Disabled,
-    /// All that it takes is sent.
-    Open,
-}
-
-impl WebhookState {
-    /// All of them, the worst first.
-    pub const ALL: [Self; 4] = [Self::Blocked, Self::Failing, Self::Disabled, Self::Open];
-
-    /// The name in answers and queries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "blocked",
-            Self::Failing => "failing",
-            Self::Disabled => "disabled",
-            Self::Open => "open",
-        }
+crate::named! {
+    /// The state of a webhook: that of its worst item type. The order is that of the trouble, the worst first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum WebhookState {
+        /// Nothing of an item type is sent until its block ends.
+        Blocked = "blocked",
+        /// The last attempts of an item type failed.
+        Failing = "failing",
+        /// Nothing is sent until it is enabled.
+        Disabled = "disabled",
+        /// All that it takes is sent.
+        Open = "open",
     }
 }
 
@@ -255,10 +238,10 @@ pub fn not_taken_message(item_type: &ItemType, held: HeldItems) -> Option<Messag
             format!("{} will not be sent", en_items(items, more)),
         ),
     };
-    Some(pair(
-        format!("Este webhook não recebe mais {pt_type}: {pt_which}."),
-        format!("This webhook does not take {en_type} any more: {en_which}."),
-    ))
+    Some(Message::from(both!(
+        "Este webhook não recebe mais {pt_type}: {pt_which}.",
+        "This webhook does not take {en_type} any more: {en_which}."
+    )))
 }
 
 fn pair(portuguese: String, english: String) -> Message {
@@ -304,7 +287,7 @@ fn listed(types: &[ItemType]) -> (String, String) {
 
 fn last_failure(facts: &Facts<'_>) -> Option<Message> {
     let Message { portuguese, english } = facts.last_error?.message();
-    Some(pair(format!("Última falha: {portuguese}."), format!("Last failure: {english}.")))
+    Some(Message::from(both!("Última falha: {portuguese}.", "Last failure: {english}.")))
 }
 
 fn failing(facts: &Facts<'_>, failures: u32, threshold: u32) -> Option<Message> {
@@ -319,10 +302,10 @@ fn failing(facts: &Facts<'_>, failures: u32, threshold: u32) -> Option<Message> 
             format!("The last {failures} attempts to send {en_type} to this URL failed"),
         ),
     };
-    Some(pair(
-        format!("{pt_which}; ao chegar a {threshold} falhas seguidas, o envio é bloqueado."),
-        format!("{en_which}; at {threshold} failures in a row sending is blocked."),
-    ))
+    Some(Message::from(both!(
+        "{pt_which}; ao chegar a {threshold} falhas seguidas, o envio é bloqueado.",
+        "{en_which}; at {threshold} failures in a row sending is blocked."
+    )))
 }
 
 fn check_url() -> Message {
@@ -339,28 +322,24 @@ fn blocked(facts: &Facts<'_>, failures: u32, at: Timestamp, until: Timestamp) ->
         1 => ("1 vez".to_owned(), "once".to_owned()),
         _ => (format!("{failures} vezes seguidas"), format!("{failures} times in a row")),
     };
-    pair(
-        format!(
-            "O envio de {pt_type} para esta URL está bloqueado desde {at} até {until} (UTC), porque ela falhou \
-             {pt_times}."
-        ),
-        format!(
-            "Sending {en_type} to this URL is blocked from {at} until {until} (UTC), because it failed {en_times}."
-        ),
-    )
+    Message::from(both!(
+        "O envio de {pt_type} para esta URL está bloqueado desde {at} até {until} (UTC), porque ela falhou \
+         {pt_times}.",
+        "Sending {en_type} to this URL is blocked from {at} until {until} (UTC), because it failed {en_times}."
+    ))
 }
 
 fn others(facts: &Facts<'_>) -> Option<Message> {
     let blocked = (!facts.also_blocked.is_empty()).then(|| {
         let (portuguese, english) = listed(facts.also_blocked);
-        pair(
-            format!("O envio de {portuguese} também está bloqueado."),
-            format!("Sending {english} is blocked, too."),
-        )
+        Message::from(both!(
+            "O envio de {portuguese} também está bloqueado.",
+            "Sending {english} is blocked, too."
+        ))
     });
     let going_on = (!facts.going_on.is_empty()).then(|| {
         let (portuguese, english) = listed(facts.going_on);
-        pair(format!("O envio de {portuguese} continua."), format!("Sending {english} goes on."))
+        Message::from(both!("O envio de {portuguese} continua.", "Sending {english} goes on."))
     });
     (blocked.is_some() || going_on.is_some()).then(|| joined([blocked, going_on]))
 }
@@ -377,14 +356,10 @@ fn during_block(facts: &Facts<'_>, until: Timestamp) -> Message {
             joined([Some(held_until_end(held, until)), earlier_discarded(facts.discarded)])
         }
         (Some(WhileBlocked::Hold), None) => joined([
-            Some(pair(
-                format!(
-                    "O que chega é guardado e será entregue, em ordem de chegada, a partir de {end} (UTC)."
-                ),
-                format!(
-                    "What comes is held and will be sent, in the order of its arrival, from {end} (UTC) on."
-                ),
-            )),
+            Some(Message::from(both!(
+                "O que chega é guardado e será entregue, em ordem de chegada, a partir de {end} (UTC).",
+                "What comes is held and will be sent, in the order of its arrival, from {end} (UTC) on."
+            ))),
             earlier_discarded(facts.discarded),
         ]),
         (None, _) => text(
@@ -400,10 +375,10 @@ fn discarding(discarded: u64) -> Message {
         1 => ("1 item até agora".to_owned(), "1 item so far".to_owned()),
         items => (format!("{items} itens até agora"), format!("{items} items so far")),
     };
-    pair(
-        format!("O que chega durante o bloqueio é descartado, como este webhook define: {pt_count}."),
-        format!("What comes during the block is dropped, as this webhook says: {en_count}."),
-    )
+    Message::from(both!(
+        "O que chega durante o bloqueio é descartado, como este webhook define: {pt_count}.",
+        "What comes during the block is dropped, as this webhook says: {en_count}."
+    ))
 }
 
 /// Items that were dropped before the webhook was set to hold them.
@@ -414,10 +389,10 @@ fn earlier_discarded(discarded: u64) -> Option<Message> {
             "Antes disso, 1 item foi descartado neste bloqueio.",
             "Before, 1 item was dropped during this block.",
         )),
-        items => Some(pair(
-            format!("Antes disso, {items} itens foram descartados neste bloqueio."),
-            format!("Before, {items} items were dropped during this block."),
-        )),
+        items => Some(Message::from(both!(
+            "Antes disso, {items} itens foram descartados neste bloqueio.",
+            "Before, {items} items were dropped during this block."
+        ))),
     }
 }
 
@@ -442,10 +417,10 @@ fn held_while_discarding(held: HeldItems, until: Timestamp) -> Option<Message> {
                 en_items(items, more)
             ),
         )),
-        (1, false, false) => Some(pair(
-            format!("1 item já estava guardado; será entregue a partir de {end} (UTC)."),
-            format!("1 item was held before; it will be sent from {end} (UTC) on."),
-        )),
+        (1, false, false) => Some(Message::from(both!(
+            "1 item já estava guardado; será entregue a partir de {end} (UTC).",
+            "1 item was held before; it will be sent from {end} (UTC) on."
+        ))),
         (items, more, false) => Some(pair(
             format!(
                 "{} de antes do bloqueio; serão entregues, em ordem de chegada, a partir de {end} (UTC).",
@@ -467,20 +442,16 @@ fn held_until_end(held: HeldItems, until: Timestamp) -> Message {
     let first = match (waiting, held.more, later) {
         // All that is held waits for attempts of its own.
         (0, false, Some(_)) => None,
-        (0, false, None) => Some(pair(
-            format!(
-                "Nenhum item guardado até agora; o que chegar será guardado e entregue, em ordem de chegada, a partir \
-                 de {end} (UTC)."
-            ),
-            format!(
-                "No item is held so far; what comes will be held and sent, in the order of its arrival, from {end} \
-                 (UTC) on."
-            ),
-        )),
-        (1, false, _) => Some(pair(
-            format!("1 item guardado; será entregue a partir de {end} (UTC)."),
-            format!("1 held item; it will be sent from {end} (UTC) on."),
-        )),
+        (0, false, None) => Some(Message::from(both!(
+            "Nenhum item guardado até agora; o que chegar será guardado e entregue, em ordem de chegada, a partir \
+             de {end} (UTC).",
+            "No item is held so far; what comes will be held and sent, in the order of its arrival, from {end} \
+             (UTC) on."
+        ))),
+        (1, false, _) => Some(Message::from(both!(
+            "1 item guardado; será entregue a partir de {end} (UTC).",
+            "1 held item; it will be sent from {end} (UTC) on."
+        ))),
         (items, more, _) => Some(pair(
             format!(
                 "{}; serão entregues, em ordem de chegada, a partir de {end} (UTC).",
@@ -525,20 +496,16 @@ fn disabled(by: DisabledBy, since: Option<Timestamp>) -> Message {
     let en_since = since.map(|since| format!(" since {} (UTC)", minute(since))).unwrap_or_default();
     let en_is = if since.is_some() { "has been" } else { "is" };
     match by {
-        DisabledBy::Owner => pair(
-            format!("Este webhook está desabilitado pelo dono{pt_since}: nada é enviado."),
-            format!("This webhook {en_is} disabled by its owner{en_since}: nothing is sent."),
-        ),
-        DisabledBy::Gone => pair(
-            format!(
-                "Este webhook está desabilitado{pt_since}, porque a URL respondeu com o status 410, que diz que ela \
-                 não existe mais: nada é enviado."
-            ),
-            format!(
-                "This webhook {en_is} disabled{en_since}, because the URL answered with status 410, which says that it is \
-                 gone for good: nothing is sent."
-            ),
-        ),
+        DisabledBy::Owner => Message::from(both!(
+            "Este webhook está desabilitado pelo dono{pt_since}: nada é enviado.",
+            "This webhook {en_is} disabled by its owner{en_since}: nothing is sent."
+        )),
+        DisabledBy::Gone => Message::from(both!(
+            "Este webhook está desabilitado{pt_since}, porque a URL respondeu com o status 410, que diz que ela \
+             não existe mais: nada é enviado.",
+            "This webhook {en_is} disabled{en_since}, because the URL answered with status 410, which says that it is \
+             gone for good: nothing is sent."
+        )),
     }
 }
 

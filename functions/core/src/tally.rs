@@ -210,13 +210,10 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::fixtures::at;
     use crate::id::ItemId;
     use crate::notice::{self, Subject};
     use crate::streak::Rule;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
 
     fn delivery(item: u128, accepted: i64, item_type: &ItemType) -> Delivery {
         let attributes = [

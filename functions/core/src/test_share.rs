@@ -25,28 +25,18 @@ pub const LOOKUPS_AT_ONCE: usize = 4;
 /// The most lookups of items of an account in a minute.
 pub const LOOKUPS_A_MINUTE: u32 = 60;
 
-/// What an account has places for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shared {
-    /// Tests of its webhooks.
-    Tests,
-    /// Lookups of its items.
-    Lookups,
+crate::named! {
+    /// What an account has places for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Shared {
+        /// Tests of its webhooks.
+        Tests = "tests",
+        /// Lookups of its items.
+        Lookups = "lookups",
+    }
 }
 
 impl Shared {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tests, Self::Lookups];
-
-    /// The name in tables and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tests => "tests",
-            Self::Lookups => "lookups",
-        }
-    }
-
     /// How many may be under way at once, and how many may begin in a minute.
     fn bounds(self) -> (usize, u32) {
         match self {
@@ -141,12 +131,9 @@ fn refused(until: Option<Timestamp>, now: Timestamp) -> MayTest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::at;
 
     const ATTEMPT: Duration = Duration::from_secs(15);
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
 
     fn begun(share: &TestShare, owner: &str, now: Timestamp) -> TestShare {
         match share.begin(Shared::Tests, owner, ATTEMPT, now) {

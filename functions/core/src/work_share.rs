@@ -72,10 +72,7 @@ pub fn next_look(looks: u8, lease: Timestamp, now: Timestamp) -> Option<Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
+    use crate::fixtures::at;
 
     fn slot(place: usize, worker: &str, until: i64) -> Slot {
         Slot { place, worker: worker.to_owned(), until: at(until) }

@@ -25,99 +25,51 @@ pub const MAX_ATTACHMENTS: usize = 50;
 /// The longest id, name or link in an item, in bytes: longer ones are left out.
 pub const MAX_FIELD_BYTES: usize = 2048;
 
-/// What a collected item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A publication, of the page's or on the page.
-    Post,
-    /// A comment on a publication.
-    Comment,
-    /// An answer to a comment, or to a post of X's.
-    Reply,
-    /// Somebody named the page.
-    Mention,
-    /// A like or another reaction.
-    Reaction,
-    /// A direct message, in either direction.
-    DirectMessage,
-    /// A review or recommendation.
-    Review,
-    /// A publication shared, quoted or posted again.
-    Share,
-    /// Somebody followed, or ceased to.
-    Follow,
-    /// The numbers of a story that ended.
-    StoryInsight,
-    /// Anything else.
-    Other,
-}
-
-impl Kind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
-        Self::Post,
-        Self::Comment,
-        Self::Reply,
-        Self::Mention,
-        Self::Reaction,
-        Self::DirectMessage,
-        Self::Review,
-        Self::Share,
-        Self::Follow,
-        Self::StoryInsight,
-        Self::Other,
-    ];
-
-    /// The name in items and in the documentation.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Post => "post",
-            Self::Comment => "comment",
-            Self::Reply => "reply",
-            Self::Mention => "mention",
-            Self::Reaction => "reaction",
-            Self::DirectMessage => "direct_message",
-            Self::Review => "review",
-            Self::Share => "share",
-            Self::Follow => "follow",
-            Self::StoryInsight => "story_insight",
-            Self::Other => "other",
-        }
+carteiro_core::named! {
+    /// What a collected item is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Kind {
+        /// A publication, of the page's or on the page.
+        Post = "post",
+        /// A comment on a publication.
+        Comment = "comment",
+        /// An answer to a comment, or to a post of X's.
+        Reply = "reply",
+        /// Somebody named the page.
+        Mention = "mention",
+        /// A like or another reaction.
+        Reaction = "reaction",
+        /// A direct message, in either direction.
+        DirectMessage = "direct_message",
+        /// A review or recommendation.
+        Review = "review",
+        /// A publication shared, quoted or posted again.
+        Share = "share",
+        /// Somebody followed, or ceased to.
+        Follow = "follow",
+        /// The numbers of a story that ended.
+        StoryInsight = "story_insight",
+        /// Anything else.
+        Other = "other",
     }
 }
 
-/// What was done with the thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It is new.
-    Created,
-    /// Its text or attachments changed.
-    Edited,
-    /// It is gone, or was taken back.
-    Deleted,
-    /// It is not shown any more.
-    Hidden,
-    /// It is shown again.
-    Unhidden,
-}
-
-impl Action {
-    /// Every action, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Created, Self::Edited, Self::Deleted, Self::Hidden, Self::Unhidden];
-
-    /// The name in items and in the documentation.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Edited => "edited",
-            Self::Deleted => "deleted",
-            Self::Hidden => "hidden",
-            Self::Unhidden => "unhidden",
-        }
+carteiro_core::named! {
+    /// What was done with the thing.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Action {
+        /// It is new.
+        Created = "created",
+        /// Its text or attachments changed.
+        Edited = "edited",
+        /// It is gone, or was taken back.
+        Deleted = "deleted",
+        /// It is not shown any more.
+        Hidden = "hidden",
+        /// It is shown again.
+        Unhidden = "unhidden",
     }
 }
 

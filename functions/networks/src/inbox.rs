@@ -102,24 +102,15 @@ pub struct Update {
     pub event: Event,
 }
 
-/// What an event says besides its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Signal {
-    /// The page's owner, or the network, took the app's authorisation back: its token is dead.
-    TokenRevoked,
-    /// A permission was taken back; others may be left.
-    PermissionRevoked,
-}
-
-impl Signal {
-    /// The name in logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TokenRevoked => "token_revoked",
-            Self::PermissionRevoked => "permission_revoked",
-        }
+carteiro_core::named! {
+    /// What an event says besides its content.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Signal {
+        /// The page's owner, or the network, took the app's authorisation back: its token is dead.
+        TokenRevoked = "token_revoked",
+        /// A permission was taken back; others may be left.
+        PermissionRevoked = "permission_revoked",
     }
 }
 

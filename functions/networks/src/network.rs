@@ -91,19 +91,7 @@ impl FromStr for NetworkId {
     }
 }
 
-impl TryFrom<String> for NetworkId {
-    type Error = InvalidNetworkId;
-
-    fn try_from(text: String) -> Result<Self, InvalidNetworkId> {
-        text.parse()
-    }
-}
-
-impl From<NetworkId> for String {
-    fn from(id: NetworkId) -> Self {
-        id.0
-    }
-}
+carteiro_core::stored_as_text!(NetworkId, |id| id.0);
 
 impl fmt::Display for NetworkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,23 +24,22 @@ pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The most digits of an ad account's id.
 pub const MAX_AD_ACCOUNT_DIGITS: usize = 20;
 
-/// When the pushes of a page's network are dispatched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// People's direct messages and replies as they arrive, everything else at the next tick.
-    #[default]
-    ByKind,
-    /// Everything at the next tick.
-    Scheduled,
-    /// Everything as it arrives.
-    Immediate,
+carteiro_core::named! {
+    /// When the pushes of a page's network are dispatched.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Delivery {
+        /// People's direct messages and replies as they arrive, everything else at the next tick.
+        #[default]
+        ByKind,
+        /// Everything at the next tick.
+        Scheduled,
+        /// Everything as it arrives.
+        Immediate,
+    }
 }
 
 impl Delivery {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::ByKind, Self::Scheduled, Self::Immediate];
-
     /// Whether a push of this content is dispatched as it arrives, where nothing of it needs completing.
     #[must_use]
     pub fn is_immediate(self, content: &Content) -> bool {
@@ -105,95 +104,63 @@ mod stored_delivery {
     }
 }
 
-/// How a page was connected, on a network with several ways, which the host of its API and the token go with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Login {
-    /// Facebook's: `graph.facebook.com`, with the token of the Facebook page that the account is connected to.
-    Facebook,
-    /// Instagram's own login: `graph.instagram.com`, with a token of the account. The account's id is `user_id` of
-    /// `/me`; its `id` there is another, the app's own.
-    Instagram,
-    /// Meta's unified login: `graph.facebook.com`, with the token of a Business Integration System User.
-    Unified,
-}
-
-impl Login {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Facebook, Self::Instagram, Self::Unified];
-}
-
-/// What is known of a page's token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenState {
-    /// The network took it, and it lasts.
-    Ok,
-    /// The network takes it, but not for long.
-    Expiring,
-    /// Its time is over.
-    Expired,
-    /// The network refuses it for good.
-    Revoked,
-    /// It may do less than collecting needs.
-    Narrowed,
-    /// Nobody looked at it yet.
-    Unknown,
-}
-
-impl TokenState {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Ok, Self::Expiring, Self::Expired, Self::Revoked, Self::Narrowed, Self::Unknown];
-
-    /// The name in answers and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Expiring => "expiring",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Narrowed => "narrowed",
-            Self::Unknown => "unknown",
-        }
+carteiro_core::named! {
+    /// How a page was connected, on a network with several ways, which the host of its API and the token go with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Login {
+        /// Facebook's: `graph.facebook.com`, with the token of the Facebook page that the account is connected to.
+        Facebook,
+        /// Instagram's own login: `graph.instagram.com`, with a token of the account. The account's id is `user_id` of
+        /// `/me`; its `id` there is another, the app's own.
+        Instagram,
+        /// Meta's unified login: `graph.facebook.com`, with the token of a Business Integration System User.
+        Unified,
     }
 }
 
-/// What brought a token's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenCause {
-    /// Its time is over, or nearly.
-    Time,
-    /// The consent of who gave it is over, or nearly.
-    Consent,
-    /// The network refused it.
-    Refused,
-    /// The network refused to renew it.
-    RenewalRefused,
-    /// The network refused to renew it, after an answer was lost that may have held the new one.
-    RenewalLost,
-    /// It is somebody else's.
-    NotThePages,
-    /// A push said that it, or a permission, was taken back.
-    TakenBack,
-    /// An answer said that a permission is missing.
-    Missing,
+carteiro_core::named! {
+    /// What is known of a page's token.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TokenState {
+        /// The network took it, and it lasts.
+        Ok = "ok",
+        /// The network takes it, but not for long.
+        Expiring = "expiring",
+        /// Its time is over.
+        Expired = "expired",
+        /// The network refuses it for good.
+        Revoked = "revoked",
+        /// It may do less than collecting needs.
+        Narrowed = "narrowed",
+        /// Nobody looked at it yet.
+        Unknown = "unknown",
+    }
 }
 
-impl TokenCause {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Time,
-        Self::Consent,
-        Self::Refused,
-        Self::RenewalRefused,
-        Self::RenewalLost,
-        Self::NotThePages,
-        Self::TakenBack,
-        Self::Missing,
-    ];
+carteiro_core::named! {
+    /// What brought a token's state.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TokenCause {
+        /// Its time is over, or nearly.
+        Time,
+        /// The consent of who gave it is over, or nearly.
+        Consent,
+        /// The network refused it.
+        Refused,
+        /// The network refused to renew it.
+        RenewalRefused,
+        /// The network refused to renew it, after an answer was lost that may have held the new one.
+        RenewalLost,
+        /// It is somebody else's.
+        NotThePages,
+        /// A push said that it, or a permission, was taken back.
+        TakenBack,
+        /// An answer said that a permission is missing.
+        Missing,
+    }
 }
 
 /// The state of a page's token.
@@ -251,30 +218,26 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// How the last collection of a page ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TickResult {
-    /// All that the network has is brought in.
-    Ok,
-    /// There is more than one tick asks for; the next one goes on.
-    More,
-    /// A limit of the network's was reached; it goes on after it.
-    Limited,
-    /// The token may not do it: nothing is asked until its owner renews it.
-    Token,
-    /// The network failed; the next tick asks again.
-    Unavailable,
-    /// Only the deployment's operator can mend it; the next tick asks again.
-    Operator,
-    /// Something of ours failed, or of the deployment's; its log says what.
-    Fault,
-}
-
-impl TickResult {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 7] =
-        [Self::Ok, Self::More, Self::Limited, Self::Token, Self::Unavailable, Self::Operator, Self::Fault];
+carteiro_core::named! {
+    /// How the last collection of a page ended.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TickResult {
+        /// All that the network has is brought in.
+        Ok,
+        /// There is more than one tick asks for; the next one goes on.
+        More,
+        /// A limit of the network's was reached; it goes on after it.
+        Limited,
+        /// The token may not do it: nothing is asked until its owner renews it.
+        Token,
+        /// The network failed; the next tick asks again.
+        Unavailable,
+        /// Only the deployment's operator can mend it; the next tick asks again.
+        Operator,
+        /// Something of ours failed, or of the deployment's; its log says what.
+        Fault,
+    }
 }
 
 /// The last tick that collected a page, and what came of it.

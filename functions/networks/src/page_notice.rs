@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::page::{Page, TokenCause, TokenState};
 use crate::silence::Silence;
+use carteiro_core::both;
 use carteiro_core::id::ItemId;
 use carteiro_core::message::{Message, minute};
 
@@ -156,10 +157,10 @@ pub fn message(page: &Page, now: Timestamp) -> Option<Message> {
 /// That a token was received, and neither taken nor refused yet.
 fn unchecked(page: &Page) -> Message {
     let network = page.network.spec().title;
-    Message {
-        portuguese: format!("Token recebido; verificando… O {network} ainda não o aceitou nem recusou."),
-        english: format!("Token received; checking… {network} has neither taken nor refused it yet."),
-    }
+    Message::from(both!(
+        "Token recebido; verificando… O {network} ainda não o aceitou nem recusou.",
+        "Token received; checking… {network} has neither taken nor refused it yet."
+    ))
 }
 
 fn text(page: &Page, kind: Kind, now: Timestamp) -> Message {
@@ -171,17 +172,13 @@ fn text(page: &Page, kind: Kind, now: Timestamp) -> Message {
         Kind::Narrowed => {
             let (pt_which, en_which) = page.token.permission.as_ref().map_or_else(
                 || ("uma permissão".to_owned(), "a permission".to_owned()),
-                |which| (format!("a permissão {which}"), format!("the permission {which}")),
+                |which| both!("a permissão {which}", "the permission {which}"),
             );
-            (
-                format!(
-                    "Falta ao token da página \"{name}\" {pt_which} no {network}. O que não depende dela continua \
-                     sendo coletado. Autorize o aplicativo novamente, com todas as permissões, e informe o novo token."
-                ),
-                format!(
-                    "The token of the page \"{name}\" lacks {en_which} on {network}. What does not need it is still \
-                     collected. Authorise the app again, with all permissions, and give the new token."
-                ),
+            both!(
+                "Falta ao token da página \"{name}\" {pt_which} no {network}. O que não depende dela continua \
+                 sendo coletado. Autorize o aplicativo novamente, com todas as permissões, e informe o novo token.",
+                "The token of the page \"{name}\" lacks {en_which} on {network}. What does not need it is still \
+                 collected. Authorise the app again, with all permissions, and give the new token."
             )
         }
     };
@@ -193,110 +190,82 @@ fn expiring(page: &Page, end: Timestamp, cause: TokenCause, now: Timestamp) -> (
     let days = days_left(end, now);
     let (pt_days, en_days) = match days {
         1 => ("em 1 dia".to_owned(), "in 1 day".to_owned()),
-        days => (format!("em {days} dias"), format!("in {days} days")),
+        days => both!("em {days} dias", "in {days} days"),
     };
     if cause == TokenCause::Consent {
-        return (
-            format!(
-                "A autorização dada no {network} para a página \"{name}\" termina {pt_days}, em {at} (UTC). Autorize o \
-                 aplicativo novamente antes disso e informe o novo token, para que a coleta não pare."
-            ),
-            format!(
-                "The consent given on {network} for the page \"{name}\" ends {en_days}, at {at} (UTC). Authorise the \
-                 app again before that and give the new token, so that collection does not stop."
-            ),
+        return both!(
+            "A autorização dada no {network} para a página \"{name}\" termina {pt_days}, em {at} (UTC). Autorize o \
+             aplicativo novamente antes disso e informe o novo token, para que a coleta não pare.",
+            "The consent given on {network} for the page \"{name}\" ends {en_days}, at {at} (UTC). Authorise the \
+             app again before that and give the new token, so that collection does not stop."
         );
     }
-    (
-        format!(
-            "O token da página \"{name}\" ({network}) vence {pt_days}, em {at} (UTC). Gere um novo token antes disso e \
-             informe-o nesta página, para que a coleta não pare."
-        ),
-        format!(
-            "The token of the page \"{name}\" ({network}) ends {en_days}, at {at} (UTC). Make a new one before that \
-             and give it to this page, so that collection does not stop."
-        ),
+    both!(
+        "O token da página \"{name}\" ({network}) vence {pt_days}, em {at} (UTC). Gere um novo token antes disso e \
+         informe-o nesta página, para que a coleta não pare.",
+        "The token of the page \"{name}\" ({network}) ends {en_days}, at {at} (UTC). Make a new one before that \
+         and give it to this page, so that collection does not stop."
     )
 }
 
 fn silence_text(page: &Page, silence: &Silence) -> Message {
     let (name, network, since) = (&page.name, page.network.spec().title, minute(silence.since));
     let hours = silence.usual_hours;
-    Message {
-        portuguese: format!(
-            "Nada da página \"{name}\" ({network}) chegou desde {since} (UTC); nas semanas anteriores, o maior \
-             intervalo foi de {hours} h. O {network} não avisa quando uma permissão ou a inscrição para receber \
-             avisos se perde. Verifique se há movimento na página; se houver, confira as permissões do aplicativo e a \
-             inscrição, e autorize-o novamente se preciso."
-        ),
-        english: format!(
-            "Nothing of the page \"{name}\" ({network}) came since {since} (UTC); in the weeks before, the longest \
-             interval was {hours} h. {network} does not say when a permission or the subscription to pushes is lost. \
-             See whether anything happens on the page; if so, check the app's permissions and the subscription, and \
-             authorise it again where needed."
-        ),
-    }
+    Message::from(both!(
+        "Nada da página \"{name}\" ({network}) chegou desde {since} (UTC); nas semanas anteriores, o maior \
+         intervalo foi de {hours} h. O {network} não avisa quando uma permissão ou a inscrição para receber \
+         avisos se perde. Verifique se há movimento na página; se houver, confira as permissões do aplicativo e a \
+         inscrição, e autorize-o novamente se preciso.",
+        "Nothing of the page \"{name}\" ({network}) came since {since} (UTC); in the weeks before, the longest \
+         interval was {hours} h. {network} does not say when a permission or the subscription to pushes is lost. \
+         See whether anything happens on the page; if so, check the app's permissions and the subscription, and \
+         authorise it again where needed."
+    ))
 }
 
 fn expired(page: &Page) -> (String, String) {
     let (name, network) = (&page.name, page.network.spec().title);
     if page.token.cause == Some(TokenCause::Consent) {
-        return (
-            format!(
-                "A autorização dada no {network} para a página \"{name}\" terminou, e a coleta dela está parada. \
-                 Autorize o aplicativo novamente e informe o novo token."
-            ),
-            format!(
-                "The consent given on {network} for the page \"{name}\" is over, and its collection has stopped. \
-                 Authorise the app again and give the new token."
-            ),
+        return both!(
+            "A autorização dada no {network} para a página \"{name}\" terminou, e a coleta dela está parada. \
+             Autorize o aplicativo novamente e informe o novo token.",
+            "The consent given on {network} for the page \"{name}\" is over, and its collection has stopped. \
+             Authorise the app again and give the new token."
         );
     }
-    (
-        format!(
-            "O token da página \"{name}\" ({network}) venceu, e a coleta dela está parada. Gere um novo token e \
-             informe-o nesta página."
-        ),
-        format!(
-            "The token of the page \"{name}\" ({network}) has ended, and its collection has stopped. Make a new one \
-             and give it to this page."
-        ),
+    both!(
+        "O token da página \"{name}\" ({network}) venceu, e a coleta dela está parada. Gere um novo token e \
+         informe-o nesta página.",
+        "The token of the page \"{name}\" ({network}) has ended, and its collection has stopped. Make a new one \
+         and give it to this page."
     )
 }
 
 fn revoked(page: &Page) -> (String, String) {
     let (name, network) = (&page.name, page.network.spec().title);
     let (pt_what, en_what) = match page.token.cause {
-        Some(TokenCause::NotThePages) => (
-            format!(
-                "O token informado para a página \"{name}\" pertence, no {network}, a outra página ou pessoa"
-            ),
-            format!(
-                "The token given for the page \"{name}\" belongs, on {network}, to another page or person"
-            ),
+        Some(TokenCause::NotThePages) => both!(
+            "O token informado para a página \"{name}\" pertence, no {network}, a outra página ou pessoa",
+            "The token given for the page \"{name}\" belongs, on {network}, to another page or person"
         ),
-        Some(TokenCause::RenewalRefused | TokenCause::RenewalLost) => (
-            format!("O {network} recusou renovar o token da página \"{name}\""),
-            format!("{network} refused to renew the token of the page \"{name}\""),
+        Some(TokenCause::RenewalRefused | TokenCause::RenewalLost) => both!(
+            "O {network} recusou renovar o token da página \"{name}\"",
+            "{network} refused to renew the token of the page \"{name}\""
         ),
-        Some(TokenCause::TakenBack) => (
-            format!("O acesso à página \"{name}\" foi revogado no {network}"),
-            format!("Access to the page \"{name}\" was taken back on {network}"),
+        Some(TokenCause::TakenBack) => both!(
+            "O acesso à página \"{name}\" foi revogado no {network}",
+            "Access to the page \"{name}\" was taken back on {network}"
         ),
-        _ => (
-            format!("O {network} recusa o token da página \"{name}\""),
-            format!("{network} refuses the token of the page \"{name}\""),
+        _ => both!(
+            "O {network} recusa o token da página \"{name}\"",
+            "{network} refuses the token of the page \"{name}\""
         ),
     };
-    (
-        format!(
-            "{pt_what}, e a coleta dela está parada. Autorize o aplicativo novamente, com a conta que administra a \
-             página, e informe o novo token."
-        ),
-        format!(
-            "{en_what}, and its collection has stopped. Authorise the app again, with the account that manages the \
-             page, and give the new token."
-        ),
+    both!(
+        "{pt_what}, e a coleta dela está parada. Autorize o aplicativo novamente, com a conta que administra a \
+         página, e informe o novo token.",
+        "{en_what}, and its collection has stopped. Authorise the app again, with the account that manages the \
+         page, and give the new token."
     )
 }
 

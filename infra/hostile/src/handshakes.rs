@@ -83,142 +83,95 @@ fn certificates() -> Vec<Hostile> {
 }
 
 fn versions() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            RAW,
-            speaks_http_where_tls_belongs,
-            "answers plain HTTP on a port for https",
-            failure(Tls),
-            |wire| {
-                wire.read_some().await?;
-                wire.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            RAW,
-            speaks_tls_1_1_only,
-            "agrees on TLS 1.1, which is not spoken any more",
-            failure(Tls),
-            |wire| {
-                wire.read_some().await?;
-                wire.say(hello_of_tls_1_1()).await?;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            RAW,
-            refuses_the_version_of_tls,
-            "refuses the handshake with the alert `protocol_version`",
-            failure(Tls),
-            |wire| {
-                wire.read_some().await?;
-                wire.say(record(ALERT, TLS_1_2, &[2, 70])).await?;
-                wire.listen().await
-            }
-        ),
-    ]
+    hostile! { RAW, |wire|
+        speaks_http_where_tls_belongs "answers plain HTTP on a port for https" => failure(Tls); {
+            wire.read_some().await?;
+            wire.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
+            wire.listen().await
+        }
+        speaks_tls_1_1_only "agrees on TLS 1.1, which is not spoken any more" => failure(Tls); {
+            wire.read_some().await?;
+            wire.say(hello_of_tls_1_1()).await?;
+            wire.listen().await
+        }
+        refuses_the_version_of_tls "refuses the handshake with the alert `protocol_version`"
+        => failure(Tls); {
+            wire.read_some().await?;
+            wire.say(record(ALERT, TLS_1_2, &[2, 70])).await?;
+            wire.listen().await
+        }
+    }
 }
 
 fn broken() -> Vec<Hostile> {
-    vec![
-        hostile!(RAW, closes_in_the_handshake, "closes after the client's hello", failure(Tls), |wire| {
+    hostile! { RAW, |wire|
+        closes_in_the_handshake "closes after the client's hello" => failure(Tls); {
             wire.read_some().await?;
             wire.half_close().await?;
             wire.listen().await
-        }),
-        hostile!(RAW, resets_in_the_handshake, "resets after the client's hello", failure(Tls), |wire| {
+        }
+        resets_in_the_handshake "resets after the client's hello" => failure(Tls); {
             wire.read_some().await?;
             wire.reset()
-        }),
-        hostile!(RAW, sends_noise_in_the_handshake, "answers the hello with noise", failure(Tls), |wire| {
+        }
+        sends_noise_in_the_handshake "answers the hello with noise" => failure(Tls); {
             wire.read_some().await?;
             wire.flood([0xff, 0x00, 0x17, 0x99]).await
-        }),
-        hostile!(
-            RAW,
-            sends_a_record_that_is_too_long,
-            "sends a record of TLS longer than any may be",
-            failure(Tls),
-            |wire| {
-                wire.read_some().await?;
-                wire.say(record(HANDSHAKE, TLS_1_2, &[2; 65_535])).await?;
-                wire.listen().await
-            }
-        ),
-    ]
+        }
+        sends_a_record_that_is_too_long "sends a record of TLS longer than any may be" => failure(Tls); {
+            wire.read_some().await?;
+            wire.say(record(HANDSHAKE, TLS_1_2, &[2; 65_535])).await?;
+            wire.listen().await
+        }
+    }
 }
 
 fn endless() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            RAW,
-            hangs_in_the_handshake,
-            "takes the client's hello and says nothing",
-            failure(Timeout),
-            |wire| { wire.listen().await }
-        ),
-        hostile!(RAW, drips_its_handshake, "sends its hello a byte every 100 ms", failure(Timeout), |wire| {
+    hostile! { RAW, |wire|
+        hangs_in_the_handshake "takes the client's hello and says nothing" => failure(Timeout); {
+            wire.listen().await
+        }
+        drips_its_handshake "sends its hello a byte every 100 ms" => failure(Timeout); {
             wire.read_some().await?;
             let hello = record(HANDSHAKE, TLS_1_2, &[2; 16_000]);
             wire.drip(hello).await
-        }),
-        hostile!(
-            RAW,
-            sends_a_hello_of_16_megabytes,
-            "announces a message of 16 MB in the handshake, and sends it",
-            failure(Tls),
-            |wire| {
-                wire.read_some().await?;
-                let mut first = vec![2, 0xff, 0xff, 0xff];
-                first.extend([0; 16_000]);
-                wire.say(record(HANDSHAKE, TLS_1_2, &first)).await?;
-                wire.flood(record(HANDSHAKE, TLS_1_2, &[0; 16_000])).await
-            }
-        ),
-        hostile!(RAW, floods_with_alerts, "sends warnings for ever", failure(Tls), |wire| {
+        }
+        sends_a_hello_of_16_megabytes "announces a message of 16 MB in the handshake, and sends it"
+        => failure(Tls); {
+            wire.read_some().await?;
+            let mut first = vec![2, 0xff, 0xff, 0xff];
+            first.extend([0; 16_000]);
+            wire.say(record(HANDSHAKE, TLS_1_2, &first)).await?;
+            wire.flood(record(HANDSHAKE, TLS_1_2, &[0; 16_000])).await
+        }
+        floods_with_alerts "sends warnings for ever" => failure(Tls); {
             wire.read_some().await?;
             wire.flood(record(ALERT, TLS_1_2, &[1, 90])).await
-        }),
-    ]
+        }
+    }
 }
 
 fn ends() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            GOOD,
-            ends_tls_without_a_word_in_the_body,
-            "cuts the connection in a body without a length, without TLS' own end: who cut it is not known",
-            broken_off(Protocol, 200),
-            |wire| {
-                wire.request().await?;
-                wire.say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await?;
-                wire.cut()?;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            GOOD,
-            ends_tls_without_a_word_behind_the_body,
-            "cuts the connection behind a whole answer, without TLS' own end",
-            Recorded::Success(200),
-            |wire| {
-                wire.request().await?;
-                wire.say(OK).await?;
-                wire.cut()?;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            GOOD,
-            agrees_on_http_1_and_speaks_http_2,
-            "agrees on HTTP/1.1 and answers with frames of HTTP/2",
-            failure(Protocol),
-            |wire| {
-                wire.request().await?;
-                wire.say([0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
-                wire.listen().await
-            }
-        ),
-    ]
+    hostile! { GOOD, |wire|
+        ends_tls_without_a_word_in_the_body "cuts the connection in a body without a length, without TLS' own end: who cut it is not known"
+        => broken_off(Protocol, 200); {
+            wire.request().await?;
+            wire.say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await?;
+            wire.cut()?;
+            wire.listen().await
+        }
+        ends_tls_without_a_word_behind_the_body "cuts the connection behind a whole answer, without TLS' own end"
+        => Recorded::Success(200); {
+            wire.request().await?;
+            wire.say(OK).await?;
+            wire.cut()?;
+            wire.listen().await
+        }
+        agrees_on_http_1_and_speaks_http_2 "agrees on HTTP/1.1 and answers with frames of HTTP/2"
+        => failure(Protocol); {
+            wire.request().await?;
+            wire.say([0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+            wire.listen().await
+        }
+    }
 }

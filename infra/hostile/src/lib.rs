@@ -159,5 +159,8 @@ macro_rules! hostile {
             },
         }
     };
+    ($stage:expr, |$wire:ident| $($name:ident $does:literal => $recorded:expr; $body:block)+) => {
+        vec![$(crate::hostile!($stage, $name, $does, $recorded, |$wire| $body)),+]
+    };
 }
 pub(crate) use hostile;

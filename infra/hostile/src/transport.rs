@@ -40,121 +40,69 @@ fn unreachable() -> Vec<Hostile> {
 }
 
 fn resets() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            TCP,
-            resets_on_accept,
-            "resets every connection 100 ms after it was accepted",
-            failure(Protocol),
-            |wire| {
-                // At once, the system may tell of it as of a connection that was not made.
-                tokio::time::sleep(crate::wire::DRIP).await;
-                wire.reset()
-            }
-        ),
-        hostile!(
-            TCP,
-            resets_in_the_middle_of_the_request,
-            "resets when it has read the first bytes of the request",
-            failure(Protocol),
-            |wire| {
-                wire.read_some().await?;
-                wire.reset()
-            }
-        ),
-        hostile!(
-            TCP,
-            resets_after_the_request,
-            "reads the request, then resets",
-            failure(Protocol),
-            |wire| {
-                wire.request().await?;
-                wire.reset()
-            }
-        ),
-        hostile!(
-            TCP,
-            resets_in_the_middle_of_the_head,
-            "resets in the middle of the response's head",
-            failure(Protocol),
-            |wire| {
-                wire.request().await?;
-                wire.say("HTTP/1.1 200 OK\r\ncontent-le").await?;
-                tokio::time::sleep(crate::wire::DRIP).await;
-                wire.reset()
-            }
-        ),
-        hostile!(
-            TCP,
-            resets_in_the_middle_of_the_body,
-            "resets in the middle of the response's body",
-            broken_off(Protocol, 200),
-            |wire| {
-                wire.request().await?;
-                wire.say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nten bytes.").await?;
-                tokio::time::sleep(crate::wire::DRIP).await;
-                wire.reset()
-            }
-        ),
-    ]
+    hostile! { TCP, |wire|
+        resets_on_accept "resets every connection 100 ms after it was accepted" => failure(Protocol); {
+            // At once, the system may tell of it as of a connection that was not made.
+            tokio::time::sleep(crate::wire::DRIP).await;
+            wire.reset()
+        }
+        resets_in_the_middle_of_the_request "resets when it has read the first bytes of the request"
+        => failure(Protocol); {
+            wire.read_some().await?;
+            wire.reset()
+        }
+        resets_after_the_request "reads the request, then resets" => failure(Protocol); {
+            wire.request().await?;
+            wire.reset()
+        }
+        resets_in_the_middle_of_the_head "resets in the middle of the response's head" => failure(Protocol); {
+            wire.request().await?;
+            wire.say("HTTP/1.1 200 OK\r\ncontent-le").await?;
+            tokio::time::sleep(crate::wire::DRIP).await;
+            wire.reset()
+        }
+        resets_in_the_middle_of_the_body "resets in the middle of the response's body"
+        => broken_off(Protocol, 200); {
+            wire.request().await?;
+            wire.say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nten bytes.").await?;
+            tokio::time::sleep(crate::wire::DRIP).await;
+            wire.reset()
+        }
+    }
 }
 
 fn closes() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            TCP,
-            closes_after_the_request,
-            "reads the request, then closes without an answer",
-            failure(Protocol),
-            |wire| {
-                wire.request().await?;
-                wire.half_close().await
-            }
-        ),
-        hostile!(
-            TCP,
-            half_closes_and_reads_on,
-            "ends its own direction at once and reads on for ever",
-            failure(Protocol),
-            |wire| {
-                wire.half_close().await?;
-                wire.listen().await
-            }
-        ),
-    ]
+    hostile! { TCP, |wire|
+        closes_after_the_request "reads the request, then closes without an answer" => failure(Protocol); {
+            wire.request().await?;
+            wire.half_close().await
+        }
+        half_closes_and_reads_on "ends its own direction at once and reads on for ever"
+        => failure(Protocol); {
+            wire.half_close().await?;
+            wire.listen().await
+        }
+    }
 }
 
 fn unread() -> Vec<Hostile> {
-    vec![
-        hostile!(
-            TCP,
-            reads_nothing_of_a_large_request,
-            "accepts and reads nothing, so that a large request does not fit into the connection",
-            failure(Timeout),
-            |wire| { wire.hold().await }
-        ),
-        hostile!(
-            TCP,
-            answers_before_it_has_read,
-            "answers after the request's first bytes, and reads the rest later",
-            Recorded::Success(200),
-            |wire| {
-                wire.read_some().await?;
-                wire.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
-                tokio::time::sleep(crate::wire::DRIP).await;
-                wire.listen().await
-            }
-        ),
-        hostile!(
-            TCP,
-            refuses_the_body_and_reads_no_more,
-            "answers 413 after the request's first bytes, and reads no more",
-            broken_off(Status, 413),
-            |wire| {
-                wire.read_some().await?;
-                wire.say("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
-                wire.hold().await
-            }
-        ),
-    ]
+    hostile! { TCP, |wire|
+        reads_nothing_of_a_large_request "accepts and reads nothing, so that a large request does not fit into the connection"
+        => failure(Timeout); {
+            wire.hold().await
+        }
+        answers_before_it_has_read "answers after the request's first bytes, and reads the rest later"
+        => Recorded::Success(200); {
+            wire.read_some().await?;
+            wire.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+            tokio::time::sleep(crate::wire::DRIP).await;
+            wire.listen().await
+        }
+        refuses_the_body_and_reads_no_more "answers 413 after the request's first bytes, and reads no more"
+        => broken_off(Status, 413); {
+            wire.read_some().await?;
+            wire.say("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+            wire.hold().await
+        }
+    }
 }

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -97,6 +97,12 @@ impl Answer {
     #[must_use]
     pub fn status(code: StatusCode) -> Self {
         Self::Status { code, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// A 503 that asks for the next attempt after so many seconds.
+    #[must_use]
+    pub fn busy(seconds: u32) -> Self {
+        Self::status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, seconds.into())
     }
 
     /// No answer for up to ten minutes.

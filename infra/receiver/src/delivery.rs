@@ -9,35 +9,22 @@ use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the headers of Standard Webhooks are worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureCheck {
-    /// A known secret or public key fits.
-    Valid,
-    /// None of the known secrets and public keys fits: it was altered, or signed by another.
-    Invalid,
-    /// There is no `webhook-signature`.
-    Missing,
-    /// There is one, but a header beside it is missing or malformed.
-    Malformed,
-    /// The timestamp is too far from the receiver's clock, so no secret was tried.
-    Stale,
-    /// There is one, but the receiver knows no secret and no public key to check it with.
-    UnknownSecret,
-}
-
-impl SignatureCheck {
-    /// As the control API and the page show it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Invalid => "invalid",
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Stale => "timestamp too far from now",
-            Self::UnknownSecret => "unknown secret",
-        }
+carteiro_core::named! {
+    /// What the headers of Standard Webhooks are worth.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SignatureCheck {
+        /// A known secret or public key fits.
+        Valid = "valid",
+        /// None of the known secrets and public keys fits: it was altered, or signed by another.
+        Invalid = "invalid",
+        /// There is no `webhook-signature`.
+        Missing = "missing",
+        /// There is one, but a header beside it is missing or malformed.
+        Malformed = "malformed",
+        /// The timestamp is too far from the receiver's clock, so no secret was tried.
+        Stale = "timestamp too far from now",
+        /// There is one, but the receiver knows no secret and no public key to check it with.
+        UnknownSecret = "unknown secret",
     }
 }
 

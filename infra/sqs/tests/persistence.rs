@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what these tests share is outside of test functions")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use carteiro_clock::{Clock, testing};
@@ -18,6 +18,14 @@ fn open(path: &Path, clock: &Clock) -> Sqs {
     Sqs::open(&Storage::File(path.to_owned()), clock.clone(), "eu-west-1").unwrap()
 }
 
+/// A service whose file is in a folder of its own.
+fn opened() -> (tempfile::TempDir, PathBuf, Clock, Sqs) {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), testing::clock());
+    let path = folder.path().join("sqs.db");
+    let sqs = open(&path, &clock);
+    (folder, path, clock, sqs)
+}
+
 async fn create(sqs: &Sqs, name: &str, attributes: &[(&str, &str)]) {
     let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     sqs.create_queue(name, attributes, BTreeMap::new()).await.unwrap();
@@ -30,10 +38,7 @@ async fn receive(sqs: &Sqs, queue: &str) -> Vec<ReceivedMessage> {
 
 #[tokio::test]
 async fn queues_and_messages_are_there_after_a_reopening() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     create(&sqs, QUEUE, &[("VisibilityTimeout", "77")]).await;
     sqs.change_queue_tags(QUEUE, BTreeMap::from([("k".to_owned(), "v".to_owned())]), vec![]).await.unwrap();
     let mut attributes = MessageAttributes::new();
@@ -60,10 +65,7 @@ async fn queues_and_messages_are_there_after_a_reopening() {
 
 #[tokio::test]
 async fn on_opening_messages_in_flight_are_visible_and_keep_handles() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     create(&sqs, QUEUE, &[]).await;
     for body in ["a", "b", "c"] {
         sqs.send(QUEUE, SendMessage::new(body)).await.unwrap();
@@ -87,10 +89,7 @@ async fn on_opening_messages_in_flight_are_visible_and_keep_handles() {
 
 #[tokio::test]
 async fn delays_keep_their_time_over_a_reopening() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     create(&sqs, QUEUE, &[]).await;
     sqs.send(QUEUE, SendMessage { delay_seconds: Some(100), ..SendMessage::new("x") }).await.unwrap();
     sqs.close().await;
@@ -103,10 +102,7 @@ async fn delays_keep_their_time_over_a_reopening() {
 
 #[tokio::test]
 async fn what_expired_while_nobody_looked_is_gone_on_opening() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     create(&sqs, QUEUE, &[("MessageRetentionPeriod", "60")]).await;
     sqs.send(QUEUE, SendMessage::new("x")).await.unwrap();
     sqs.close().await;
@@ -117,10 +113,7 @@ async fn what_expired_while_nobody_looked_is_gone_on_opening() {
 
 #[tokio::test]
 async fn a_dead_letter_keeps_its_source_and_count_over_a_reopening() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     create(&sqs, "dead", &[]).await;
     let redrive =
         r#"{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:dead","maxReceiveCount":"1"}"#;
@@ -160,10 +153,7 @@ async fn ids_and_handles_are_never_given_twice_over_reopenings() {
 /// The files as they are at this moment are what a killed process leaves behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_answered_is_in_the_files_at_any_moment() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (directory, path, clock, sqs) = opened();
     create(&sqs, QUEUE, &[]).await;
     let mut senders = Vec::new();
     for sender in 0..8 {
@@ -222,10 +212,7 @@ async fn a_region_has_a_regions_form() {
 
 #[tokio::test]
 async fn deleted_queues_and_purged_messages_stay_gone_on_reopening() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sqs.db");
-    let clock = testing::clock();
-    let sqs = open(&path, &clock);
+    let (_folder, path, clock, sqs) = opened();
     for name in ["gone", "purged", "kept"] {
         create(&sqs, name, &[]).await;
         sqs.send(name, SendMessage::new(name)).await.unwrap();

@@ -210,8 +210,7 @@ impl Scene {
         for hook in self.hooks.iter().filter(|hook| hook.known.deleted.is_none()) {
             for (kept, name) in [(Kept::Held, "held"), (Kept::Dead, "dead")] {
                 let path = format!("/webhooks/{}/{name}?limit=100", hook.known.id);
-                let reply = self.bundle.client.get(&path, &hook.account.key).await;
-                assert_eq!(reply.status, 200, "{}", reply.text());
+                let reply = self.bundle.client.get(&path, &hook.account.key).await.with_status(200);
                 let listed = reply.json()["data"].as_array().unwrap().clone();
                 remaining.extend(listed.iter().map(|row| {
                     let id = row["id"].as_str().unwrap().to_owned();

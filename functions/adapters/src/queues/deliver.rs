@@ -124,7 +124,7 @@ impl DeliverQueue {
     pub async fn receive(&self) -> Result<Vec<Received>, AdapterError> {
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
         let answer = call.message_attribute_names("All").send().await;
-        let answer = answer.map_err(|error| AdapterError::of_call("receiving deliveries", error))?;
+        let answer = answer.map_err(AdapterError::in_call("receiving deliveries"))?;
         Ok(answer.messages.unwrap_or_default())
     }
 
@@ -134,7 +134,7 @@ impl DeliverQueue {
     /// Where the queue cannot be asked.
     pub async fn delete(&self, receipt: &str) -> Result<(), AdapterError> {
         let sent = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("deleting a delivery", error))
+        sent.map(|_| ()).map_err(AdapterError::in_call("deleting a delivery"))
     }
 
     /// About how many messages wait to be received.
@@ -144,8 +144,7 @@ impl DeliverQueue {
     pub async fn depth(&self) -> Result<u64, AdapterError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("asking a queue's depth", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("asking a queue's depth"))?;
         let depth = answer.attributes.as_ref().and_then(|attributes| attributes.get(&name));
         Ok(depth.and_then(|depth| depth.parse().ok()).unwrap_or_default())
     }

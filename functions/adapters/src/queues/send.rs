@@ -41,7 +41,7 @@ pub(crate) async fn send_json<T: Serialize>(
                 .build();
             call = call.entries(entry.map_err(AdapterError::not_built(operation))?);
         }
-        let answer = call.send().await.map_err(|error| AdapterError::of_call(operation, error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call(operation))?;
         if !answer.failed.is_empty() {
             return Err(AdapterError::NotQueued { operation });
         }

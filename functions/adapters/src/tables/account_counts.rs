@@ -122,8 +122,7 @@ impl ConfigTable {
             let call = self.query(&account_pk(account), prefix);
             let call = call.select(Select::Count).set_exclusive_start_key(start);
             let answer = call.send().await;
-            let answer =
-                answer.map_err(|error| AdapterError::of_call("counting what an account has", error))?;
+            let answer = answer.map_err(AdapterError::in_call("counting what an account has"))?;
             counted += usize::try_from(answer.count).unwrap_or_default();
             start = answer.last_evaluated_key;
             if start.is_none() {

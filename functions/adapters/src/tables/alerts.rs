@@ -11,7 +11,6 @@
 //! An address is one document, changed only on condition that its `version` is the one that was read. An address that
 //! this version cannot read is left out of lists, with a line in the log, so that it keeps no notice from its account.
 
-use aws_sdk_dynamodb::Client;
 use carteiro_core::account_limit::Limited;
 use carteiro_core::alert::confirmation::{CodeShare, MaySend};
 use carteiro_core::alert::pacing::{self, ATTRIBUTES, Room, Turn};
@@ -26,6 +25,7 @@ use crate::tables::conditional::{Answer, Written, made, write};
 use crate::tables::config::{ConfigTable, Created, EXISTS, IS_AS_READ, IS_NEW, Replaced, TABLE, account_pk};
 use crate::tables::expression::core_row;
 use crate::tables::row::{Reader, Row, number, text};
+use crate::tables::rows::{Rows, table};
 
 const PREFIX: &str = "alert#";
 /// Beside the addresses, and not among them.
@@ -83,7 +83,7 @@ impl ConfigTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn replace_alert(&self, changed: &Alert) -> Result<Replaced, AdapterError> {
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(alert_row(changed)));
+        let call = self.put_item(alert_row(changed));
         let call = call.condition_expression(IS_AS_READ);
         let call = call.expression_attribute_values(":read", number(changed.version - 1));
         let replaced = made(call.send().await, "changing an alert")?;
@@ -113,8 +113,7 @@ impl ConfigTable {
         }
         let call = self.client.delete_item().table_name(&self.name);
         let call = call.key("pk", text(account_pk(account))).key("sk", text(CODES));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting an account's codes", error))
+        call.send().await.map(|_| ()).map_err(AdapterError::in_call("forgetting an account's codes"))
     }
 
     /// Takes one of the codes that may be sent for an account on this day. False where none is left.
@@ -143,7 +142,7 @@ impl ConfigTable {
                 ("share".to_owned(), text(serde_json::to_string(&share).unwrap_or_default())),
                 ("version".to_owned(), number(read + 1)),
             ]);
-            let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+            let call = self.put_item(row);
             let call = match read {
                 0 => call.condition_expression(IS_NEW),
                 read => {
@@ -171,20 +170,12 @@ fn read_alert(row: &Row) -> Result<Alert, AdapterError> {
     Reader { table: TABLE, row }.json("alert")
 }
 
-/// How often addresses were alerted, in the table of streaks.
-#[derive(Clone, Debug)]
-pub struct AlertRows {
-    client: Client,
-    name: String,
+table! {
+    /// How often addresses were alerted, in the table of streaks.
+    pub struct AlertRows;
 }
 
 impl AlertRows {
-    /// The rows in the table of streaks of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Whether an address is alerted of a notice now. One that is left out is counted.
     ///
     /// # Errors
@@ -281,15 +272,15 @@ impl AlertRows {
     }
 
     async fn read(&self, key: Row) -> Result<Option<Row>, AdapterError> {
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let call = self.get_item(key).consistent_read(true);
         let answer = call.send().await;
         answer
             .map(|answer| answer.item)
-            .map_err(|error| AdapterError::of_call("reading how often an address was alerted", error))
+            .map_err(AdapterError::in_call("reading how often an address was alerted"))
     }
 
     async fn write(&self, key: Row, change: &Write, answer: Answer) -> Result<Written, AdapterError> {
-        write((&self.client, &self.name), key, change, &[], answer).await
+        write(self.table(), key, change, &[], answer).await
     }
 }
 

@@ -30,6 +30,7 @@ use crate::error::AdapterError;
 use crate::runtime::random;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::reads::drop_part;
 
@@ -53,11 +54,9 @@ const CONCURRENT_DROPS: usize = 10;
 /// The most rows of a shard that a look for an item passes from either end of the log; a read ends at 1 MB anyway.
 const LOOKED_AT: i32 = 1000;
 
-/// The attempt logs of webhooks.
-#[derive(Clone, Debug)]
-pub struct AttemptTable {
-    client: Client,
-    name: String,
+table! {
+    /// The attempt logs of webhooks.
+    pub struct AttemptTable;
 }
 
 /// A part of a webhook's log.
@@ -133,12 +132,6 @@ pub fn is_place(text: &str) -> bool {
 }
 
 impl AttemptTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Logs attempts of one webhook: a row, or several where they are more than a row has. The table forgets them after
     /// `expires_at`.
     ///
@@ -164,8 +157,7 @@ impl AttemptTable {
                 ("entries".to_owned(), text(entries)),
                 ("expires_at".to_owned(), seconds(expires_at)),
             ]);
-            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-            sent.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            self.put_item(row).send().await.map_err(AdapterError::in_call(OPERATION))?;
         }
         Ok(())
     }
@@ -200,8 +192,8 @@ impl AttemptTable {
                 ("dropped_at".to_owned(), milliseconds(one.at)),
                 ("expires_at".to_owned(), seconds(expires_at)),
             ]);
-            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-            sent.map(|_| ()).map_err(|error| AdapterError::of_call("noting a dropped item", error))
+            let sent = self.put_item(row).send().await;
+            sent.map(|_| ()).map_err(AdapterError::in_call("noting a dropped item"))
         });
         writes.buffer_unordered(CONCURRENT_DROPS).try_collect().await
     }
@@ -212,14 +204,11 @@ impl AttemptTable {
     /// Where the table cannot be read.
     pub async fn dropped(&self, item: &ItemId, now: Timestamp) -> Result<Vec<DroppedItem>, AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(item.as_str()))
             .limit(i32::try_from(MAX_WEBHOOKS_PER_ACCOUNT).unwrap_or(i32::MAX));
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding a dropped item", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding a dropped item"))?;
         let rows = answer.items.unwrap_or_default();
         // The table deletes late.
         let is_kept =
@@ -269,9 +258,7 @@ impl AttemptTable {
         now: Timestamp,
     ) -> Result<LogGlimpse, AdapterError> {
         let reads = (0..SHARDS).map(|shard| {
-            self.client
-                .query()
-                .table_name(&self.name)
+            self.query_rows()
                 .key_condition_expression("pk = :pk AND sk >= :from")
                 .expression_attribute_values(":pk", text(pk(webhook, shard)))
                 .expression_attribute_values(":from", text(sorted_digits(since)))
@@ -306,9 +293,7 @@ impl AttemptTable {
         accepted_at: Option<Timestamp>,
     ) -> Result<(Vec<Row>, bool), AdapterError> {
         let look = |newest_first: bool| {
-            self.client
-                .query()
-                .table_name(&self.name)
+            self.query_rows()
                 .key_condition_expression("pk = :pk AND sk >= :from")
                 .filter_expression("contains(entries, :item)")
                 .expression_attribute_values(":pk", text(pk.as_str()))
@@ -481,8 +466,7 @@ impl Shard {
                 .scan_index_forward(false)
                 .limit(ROWS_AT_ONCE)
                 .set_exclusive_start_key(start);
-            let answer =
-                call.send().await.map_err(|error| AdapterError::of_call("reading an attempt log", error))?;
+            let answer = call.send().await.map_err(AdapterError::in_call("reading an attempt log"))?;
             self.read.extend(answer.items.unwrap_or_default());
             self.next = answer.last_evaluated_key.map(Some);
         }

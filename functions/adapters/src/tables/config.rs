@@ -22,7 +22,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem};
@@ -37,6 +36,7 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::slow as slow_row;
 use crate::tables::streak::{StreakKey, StreakTable};
 use crate::tables::unhealthy::{self, Place, UNHEALTHY, shard_name};
@@ -50,11 +50,9 @@ pub(crate) const EXISTS: &str = "attribute_exists(pk)";
 /// The webhook or page was not changed since it was read. A deleted one has no version.
 pub(crate) const IS_AS_READ: &str = "version = :read";
 
-/// Accounts, keys and webhooks.
-#[derive(Clone, Debug)]
-pub struct ConfigTable {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+table! {
+    /// Accounts, keys and webhooks.
+    pub struct ConfigTable;
 }
 
 /// An account.
@@ -120,12 +118,6 @@ pub enum Created {
 }
 
 impl ConfigTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// The key's account.
     ///
     /// # Errors
@@ -306,7 +298,7 @@ impl ConfigTable {
         let (mut webhooks, mut streak_rows) = (HashMap::new(), Vec::new());
         for _ in 0..5 {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            let answer = answer.map_err(AdapterError::in_call(OPERATION))?;
             for (table, rows) in answer.responses.into_iter().flatten() {
                 if table == self.name {
                     webhooks
@@ -368,7 +360,7 @@ impl ConfigTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn replace_webhook(&self, changed: &Webhook) -> Result<Replaced, AdapterError> {
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(webhook_row(changed)));
+        let call = self.put_item(webhook_row(changed));
         let call = call.condition_expression(IS_AS_READ);
         let call = call.expression_attribute_values(":read", number(changed.version - 1));
         let replaced = made(call.send().await, "changing a webhook")?;
@@ -422,7 +414,7 @@ impl ConfigTable {
     ) -> Result<Option<Row>, AdapterError> {
         let call = self.client.get_item().table_name(&self.name).key("pk", text(pk)).key("sk", text(sk));
         let answer = call.consistent_read(true).send().await;
-        answer.map(|answer| answer.item).map_err(|error| AdapterError::of_call(operation, error))
+        answer.map(|answer| answer.item).map_err(AdapterError::in_call(operation))
     }
 
     async fn delete(&self, pk: String, sk: String, operation: &'static str) -> Result<bool, AdapterError> {
@@ -439,8 +431,7 @@ impl ConfigTable {
     ) -> Result<(Vec<Row>, Option<String>), AdapterError> {
         let start = after.map(|sk| Row::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
         let call = self.query(pk, prefix).limit(limit).set_exclusive_start_key(start);
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("reading the configuration", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("reading the configuration"))?;
         let last = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
             Some(AttributeValue::S(sk)) => Some(sk.clone()),
             _ => None,
@@ -450,7 +441,7 @@ impl ConfigTable {
 
     /// The rows at `pk` whose `sk` has this prefix.
     pub(crate) fn query(&self, pk: &str, prefix: &str) -> QueryFluentBuilder {
-        let call = self.client.query().table_name(&self.name).consistent_read(true);
+        let call = self.query_rows().consistent_read(true);
         call.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", text(pk))
             .expression_attribute_values(":prefix", text(prefix))

@@ -11,7 +11,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use carteiro_core::id::PageId;
 use carteiro_core::retention::after;
@@ -22,23 +21,16 @@ use jiff::Timestamp;
 
 use crate::error::AdapterError;
 use crate::tables::row::{Reader, Row, number, seconds, text};
+use crate::tables::rows::{Rows, table};
 
 const TABLE: &str = "inbox";
 
-/// Pages' freshness.
-#[derive(Clone, Debug)]
-pub struct FreshnessRows {
-    client: Client,
-    name: String,
+table! {
+    /// Pages' freshness.
+    pub struct FreshnessRows;
 }
 
 impl FreshnessRows {
-    /// The rows, in the inbox's table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Adds the counts of a page in an hour.
     ///
     /// # Errors
@@ -57,11 +49,10 @@ impl FreshnessRows {
             update.push_str(&format!(" ADD {}", added.join(", ")));
         }
         let key = [("pk".to_owned(), text(pk(page))), ("sk".to_owned(), text(hour.to_string()))];
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(Row::from(key)));
+        let call = self.update_item(Row::from(key));
         let call = call.update_expression(update).set_expression_attribute_values(Some(values));
         let call = call.set_expression_attribute_names((!names.is_empty()).then_some(names));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("counting what was dispatched", error))
+        call.send().await.map(|_| ()).map_err(AdapterError::in_call("counting what was dispatched"))
     }
 
     /// The counts of a page's last day.
@@ -71,8 +62,7 @@ impl FreshnessRows {
     pub async fn last_day(&self, page: &PageId, now: Timestamp) -> Result<Counts, AdapterError> {
         let first = Hour::of(now).earlier(SHOWN_HOURS);
         let mut counts = Counts::default();
-        let answer = self.query(page, first).send().await;
-        let answer = answer.map_err(|error| AdapterError::of_call("reading counts", error))?;
+        let answer = self.query(page, first).send().await.map_err(AdapterError::in_call("reading counts"))?;
         for row in answer.items.unwrap_or_default() {
             add_row(&mut counts, &row);
         }
@@ -99,7 +89,7 @@ impl FreshnessRows {
 
     /// Asks for the rows of a page from an hour on. One answer holds them all: at most 720, of a few hundred bytes.
     fn query(&self, page: &PageId, from: Hour) -> QueryFluentBuilder {
-        let call = self.client.query().table_name(&self.name);
+        let call = self.query_rows();
         call.key_condition_expression("pk = :pk AND sk >= :from")
             .expression_attribute_values(":pk", text(pk(page)))
             .expression_attribute_values(":from", text(from.to_string()))
@@ -112,7 +102,7 @@ fn pk(page: &PageId) -> String {
 
 async fn hours(call: QueryFluentBuilder) -> Result<BTreeSet<Hour>, AdapterError> {
     let answer = call.projection_expression("sk").send().await;
-    let answer = answer.map_err(|error| AdapterError::of_call("reading a page's habit", error))?;
+    let answer = answer.map_err(AdapterError::in_call("reading a page's habit"))?;
     let hour = |row: &Row| Reader { table: TABLE, row }.parsed("sk");
     answer.items.unwrap_or_default().iter().map(hour).collect()
 }

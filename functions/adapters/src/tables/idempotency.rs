@@ -1,6 +1,5 @@
 //! Idempotency keys. The rule, its lease and the window that remains are in [`carteiro_core::idempotency`].
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use carteiro_core::idempotency::{Progress, Remembered};
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::rows::{Rows, table};
 
 const TABLE: &str = "idempotency";
 
@@ -21,11 +21,9 @@ const IS_SAME_ITEM: &str = "#item = :item";
 /// The lease is the one that was read: no other request took the key over.
 const IS_SAME_LEASE: &str = "lease_until = :read";
 
-/// Which keys were answered, and how.
-#[derive(Clone, Debug)]
-pub struct IdempotencyTable {
-    client: Client,
-    name: String,
+table! {
+    /// Which keys were answered, and how.
+    pub struct IdempotencyTable;
 }
 
 /// How claiming a key ended.
@@ -38,12 +36,6 @@ pub enum KeyClaim {
 }
 
 impl IdempotencyTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Claims a scoped key that is new or forgotten. `owner` is random, this claim's own.
     ///
     /// # Errors
@@ -59,10 +51,7 @@ impl IdempotencyTable {
         let mut row = row(key, claim);
         row.insert("owner".to_owned(), owner.clone());
         let call = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(row))
+            .put_item(row)
             .condition_expression(format!("{IS_NEW} OR {IS_FORGOTTEN}"))
             .expression_attribute_values(":now", seconds(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

@@ -40,7 +40,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, ReturnValue,
     Select,
@@ -63,6 +62,7 @@ use crate::tables::StartKey;
 use crate::tables::conditional::made;
 use crate::tables::packed_event::PackedEvent;
 use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+use crate::tables::rows::{Rows, table};
 
 const TABLE: &str = "inbox";
 
@@ -118,11 +118,9 @@ const IS_INCOMPLETE: &str = "waiting = :incomplete";
 /// The row exists.
 const EXISTS: &str = "attribute_exists(pk)";
 
-/// The inbox.
-#[derive(Clone, Debug)]
-pub struct InboxTable {
-    client: Client,
-    name: String,
+table! {
+    /// The inbox.
+    pub struct InboxTable;
 }
 
 /// A claim of entries, for their dispatch.
@@ -291,12 +289,6 @@ struct Parts {
 }
 
 impl InboxTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Stores entries that are not there, and says of each whether it was. No two of them may have the same place.
     ///
     /// # Errors
@@ -434,10 +426,7 @@ impl InboxTable {
         let push = completion.push.map(|push| ("told_in", ":push", bytes(&push.to_be_bytes())));
         let mut sets = Vec::new();
         let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(place.row()))
+            .update_item(place.row())
             .condition_expression(SAYS)
             .expression_attribute_values(":says", AttributeValue::Bool(true));
         for (name, placeholder, value) in [with, push].into_iter().flatten() {
@@ -452,7 +441,7 @@ impl InboxTable {
     async fn versions(&self, pk: &str, thing: &str) -> Result<Vec<Known>, AdapterError> {
         let (mut known, mut from) = (Vec::new(), None);
         for _ in 0..VERSION_CALLS {
-            let call = self.client.query().table_name(&self.name);
+            let call = self.query_rows();
             let call = call
                 .key_condition_expression("pk = :pk AND begins_with(sk, :thing)")
                 .filter_expression(SAYS)
@@ -462,8 +451,7 @@ impl InboxTable {
                 .expression_attribute_values(":says", AttributeValue::Bool(true))
                 .consistent_read(true)
                 .set_exclusive_start_key(from);
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("reading versions", error))?;
+            let answer = call.send().await.map_err(AdapterError::in_call("reading versions"))?;
             for row in answer.items.unwrap_or_default() {
                 known.extend(version_of(&row)?);
             }
@@ -516,8 +504,7 @@ impl InboxTable {
             row.insert("part".to_owned(), bytes(part));
             row.extend(expires_at.map(|at| ("expires_at".to_owned(), seconds(at))));
             // The key is a digest of the part, so writing it again changes nothing.
-            let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-            sent.map_err(|error| AdapterError::of_call("storing a part of an entry", error))?;
+            self.put_item(row).send().await.map_err(AdapterError::in_call("storing a part of an entry"))?;
         }
         Ok(())
     }
@@ -526,9 +513,9 @@ impl InboxTable {
     async fn drop_unnamed_parts(&self, entry: &NewEntry) -> Result<(), AdapterError> {
         let place = place(&entry.page, &entry.key);
         let ours = Parts::of(&entry.event);
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(place.row()));
+        let call = self.get_item(place.row());
         let answer = call.consistent_read(true).projection_expression("parts_of").send().await;
-        let row = answer.map_err(|error| AdapterError::of_call("reading an entry", error))?.item;
+        let row = answer.map_err(AdapterError::in_call("reading an entry"))?.item;
         let named = row.as_ref().and_then(|row| row.get("parts_of")).and_then(|digest| digest.as_s().ok());
         if named != Some(&ours.digest) {
             self.delete_parts(&ours.places(&place)).await?;
@@ -538,9 +525,8 @@ impl InboxTable {
 
     async fn delete_parts(&self, parts: &[RowKey]) -> Result<(), AdapterError> {
         for part in parts {
-            let sent =
-                self.client.delete_item().table_name(&self.name).set_key(Some(part.row())).send().await;
-            sent.map_err(|error| AdapterError::of_call("deleting a part of an entry", error))?;
+            let sent = self.delete_item(part.row()).send().await;
+            sent.map_err(AdapterError::in_call("deleting a part of an entry"))?;
         }
         Ok(())
     }
@@ -571,7 +557,7 @@ impl InboxTable {
                 left.iter().map(|&index| self.insertion(&rows[index])).collect();
             let statements = statements.map_err(|error| AdapterError::unavailable(OPERATION, error))?;
             let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            let answer = answer.map_err(AdapterError::in_call(OPERATION))?;
             for (index, response) in left.into_iter().zip(answer.responses.unwrap_or_default()) {
                 stored[index] = inserted(&response)?;
             }
@@ -652,17 +638,14 @@ impl InboxTable {
         newest_first: bool,
     ) -> Result<(Vec<RowKey>, Option<StartKey>), AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .index_name("waiting")
             .key_condition_expression("waiting = :waiting")
             .expression_attribute_values(":waiting", text(name))
             .scan_index_forward(!newest_first)
             .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding waiting entries", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding waiting entries"))?;
         let places: Result<_, _> = answer.items.unwrap_or_default().iter().map(RowKey::read).collect();
         Ok((places?, answer.last_evaluated_key.map(StartKey)))
     }
@@ -674,7 +657,7 @@ impl InboxTable {
     pub async fn says_something_new(&self, entry: &Entry) -> Result<bool, AdapterError> {
         let mut from = None;
         loop {
-            let call = self.client.query().table_name(&self.name);
+            let call = self.query_rows();
             let call = call
                 .key_condition_expression("pk = :pk AND begins_with(sk, :thing)")
                 .filter_expression(format!("{SAYS} AND {CAME_BEFORE}"))
@@ -685,8 +668,7 @@ impl InboxTable {
                 .select(Select::Count)
                 .consistent_read(true)
                 .set_exclusive_start_key(from);
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("finding earlier versions", error))?;
+            let answer = call.send().await.map_err(AdapterError::in_call("finding earlier versions"))?;
             if answer.count > 0 {
                 return Ok(true);
             }
@@ -709,10 +691,7 @@ impl InboxTable {
         now: Timestamp,
     ) -> Result<Option<Entry>, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(place.row()))
+            .update_item(place.row())
             .condition_expression(format!("{IS_READY} AND ({IS_FREE} OR {IS_OURS})"))
             .update_expression("SET claim = :claim, claimed_until = :until")
             .expression_attribute_values(":ready", text(place.ready_name()))
@@ -750,10 +729,9 @@ impl InboxTable {
     async fn read_parts(&self, parts: &[RowKey]) -> Result<Vec<u8>, AdapterError> {
         let mut packed = Vec::new();
         for part in parts {
-            let call = self.client.get_item().table_name(&self.name).set_key(Some(part.row()));
+            let call = self.get_item(part.row());
             let answer = call.consistent_read(true).send().await;
-            let row =
-                answer.map_err(|error| AdapterError::of_call("reading a part of an entry", error))?.item;
+            let row = answer.map_err(AdapterError::in_call("reading a part of an entry"))?.item;
             packed.extend(Reader { table: TABLE, row: &row.unwrap_or_default() }.bytes("part")?);
         }
         Ok(packed)
@@ -765,10 +743,7 @@ impl InboxTable {
     /// Where it cannot be written. Then it is dispatched again, under the same id, when the claim ends.
     pub async fn mark(&self, entry: &Entry, claim: &Claim, now: Timestamp) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(entry.place.row()))
+            .update_item(entry.place.row())
             .condition_expression(IS_OURS)
             .update_expression(
                 "SET handed_on_at = :now, expires_at = :expires, #item = :item \
@@ -791,16 +766,13 @@ impl InboxTable {
     /// Where the index cannot be read.
     pub async fn of_item(&self, item: &ItemId) -> Result<Option<CollectedAs>, AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .index_name("item")
             .key_condition_expression("#item = :item")
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":item", text(item.as_str()))
             .limit(1);
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding a collected item", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding a collected item"))?;
         let rows = answer.items.unwrap_or_default();
         let Some(row) = rows.first() else { return Ok(None) };
         let reader = Reader { table: TABLE, row };
@@ -819,10 +791,7 @@ impl InboxTable {
     /// Where it cannot be written. Then it is free when the claim is over.
     pub async fn release_claim(&self, entry: &Entry, claim: &Claim) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(entry.place.row()))
+            .update_item(entry.place.row())
             .condition_expression(IS_OURS)
             .update_expression("REMOVE claim, claimed_until")
             .expression_attribute_values(":claim", text(claim.id.as_str()));
@@ -842,7 +811,7 @@ impl InboxTable {
     ) -> Result<bool, AdapterError> {
         const OPERATION: &str = "setting an entry aside";
         let update = |place: &RowKey| {
-            let call = self.client.update_item().table_name(&self.name).set_key(Some(place.row()));
+            let call = self.update_item(place.row());
             call.expression_attribute_values(":expires", seconds(expires_at))
         };
         let call = update(place)
@@ -865,9 +834,9 @@ impl InboxTable {
     /// # Errors
     /// Where it cannot be read.
     pub async fn read_incomplete(&self, place: &RowKey) -> Result<Option<Entry>, AdapterError> {
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(place.row()));
+        let call = self.get_item(place.row());
         let answer = call.consistent_read(true).send().await;
-        let row = answer.map_err(|error| AdapterError::of_call("reading an entry", error))?.item;
+        let row = answer.map_err(AdapterError::in_call("reading an entry"))?.item;
         let waits = |row: &Row| {
             let waiting = row.get("waiting").and_then(|value| value.as_s().ok());
             waiting.is_some_and(|waiting| waiting.starts_with(INCOMPLETE_NAME))
@@ -892,7 +861,7 @@ impl InboxTable {
     ) -> Result<Option<Entry>, AdapterError> {
         let mut set = "SET waiting = :ready, since = :now, claim = :claim, claimed_until = :until".to_owned();
         let mut remove = "REMOVE expires_at".to_owned();
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(entry.place.row()));
+        let call = self.update_item(entry.place.row());
         let mut call = call
             .condition_expression(IS_INCOMPLETE)
             .expression_attribute_values(":incomplete", text(incomplete_name(&entry.page)))
@@ -929,8 +898,8 @@ impl InboxTable {
     /// # Errors
     /// Where it cannot be written. Then it waits as before.
     pub async fn resolve(&self, entry: &Entry, now: Timestamp) -> Result<(), AdapterError> {
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(entry.place.row()));
-        let call = call
+        let call = self
+            .update_item(entry.place.row())
             .condition_expression(IS_INCOMPLETE)
             .update_expression(
                 "SET handed_on_at = :now, expires_at = :expires REMOVE waiting, since, event, parts, parts_of",
@@ -955,8 +924,8 @@ impl InboxTable {
         page: &PageId,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(place.row()));
-        let call = call
+        let call = self
+            .update_item(place.row())
             .condition_expression(IS_INCOMPLETE)
             .update_expression("SET expires_at = :expires REMOVE waiting")
             .expression_attribute_values(":incomplete", text(incomplete_name(page)))
@@ -969,7 +938,7 @@ impl InboxTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_incomplete(&self, place: &RowKey) -> Result<bool, AdapterError> {
-        let call = self.client.delete_item().table_name(&self.name).set_key(Some(place.row()));
+        let call = self.delete_item(place.row());
         let call = call.condition_expression(EXISTS).return_values(ReturnValue::AllOld);
         let Some(deleted) = made(call.send().await, "dropping an entry")? else { return Ok(false) };
         let row = deleted.attributes.unwrap_or_default();
@@ -983,10 +952,7 @@ impl InboxTable {
     /// Where it cannot be written.
     pub async fn drop_entry(&self, entry: &Entry, claim: &Claim) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(entry.place.row()))
+            .delete_item(entry.place.row())
             .condition_expression(IS_OURS)
             .expression_attribute_values(":claim", text(claim.id.as_str()));
         if made(call.send().await, "dropping an entry")?.is_some() {

@@ -14,6 +14,7 @@ pub mod packed_event;
 pub mod pages;
 pub mod poll;
 mod row;
+mod rows;
 pub mod sessions;
 mod slow;
 pub mod streak;

@@ -26,6 +26,7 @@ use crate::tables::config::Created;
 use crate::tables::config::{ConfigTable, EXISTS, IS_AS_READ, ListPage, Replaced, TABLE, account_pk};
 use crate::tables::poll::PollTable;
 use crate::tables::row::{Reader, Row, number, text};
+use crate::tables::rows::Rows;
 use crate::tables::tokens::TokenTable;
 
 /// How many of a network's ids are looked up at once.
@@ -196,7 +197,7 @@ impl ConfigTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn mark_page(&self, marked: &Page) -> Result<Replaced, AdapterError> {
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(page_row(marked)));
+        let call = self.put_item(page_row(marked));
         let call = call.condition_expression(IS_AS_READ);
         let call = call.expression_attribute_values(":read", number(marked.version - 1));
         let marked = made(call.send().await, "marking a page")?;

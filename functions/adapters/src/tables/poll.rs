@@ -46,7 +46,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
@@ -73,6 +72,7 @@ use crate::tables::StartKey;
 use crate::tables::conditional::made;
 use crate::tables::packed::{pack, unpack};
 use crate::tables::row::{Reader, Row, bytes, milliseconds, number, seconds, text};
+use crate::tables::rows::{Rows, table};
 
 const TABLE: &str = "poll";
 
@@ -147,11 +147,9 @@ const IS_OF_THIS_ACCOUNT: &str =
 /// Another account reported a cooldown that is not over.
 const IS_OF_ANOTHER: &str = "said_by <> :account AND rest_until > :now";
 
-/// The polling state of pages.
-#[derive(Clone, Debug)]
-pub struct PollTable {
-    client: Client,
-    name: String,
+table! {
+    /// The polling state of pages.
+    pub struct PollTable;
 }
 
 /// When a page is asked about.
@@ -344,12 +342,6 @@ pub enum Kept {
 }
 
 impl PollTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// The part of a transaction that has a page asked about from now on: it is new, or has a new token.
     pub(crate) fn set_going(&self, page: &Page, now: Timestamp) -> Result<TransactWriteItem, AdapterError> {
         let update = types::Update::builder()
@@ -390,10 +382,10 @@ impl PollTable {
         limit: Option<i32>,
         from: Option<StartKey>,
     ) -> Result<(Vec<Schedule>, Option<StartKey>), AdapterError> {
-        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = self.query_rows().key_condition_expression("pk = :pk");
         let call = call.expression_attribute_values(":pk", text(plan_pk(shard)));
         let call = call.set_limit(limit).set_exclusive_start_key(from.map(|key| key.0));
-        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading schedules", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("reading schedules"))?;
         let readable = |row: &Row| {
             let read = read_schedule(row);
             read.map_err(|error| tracing::error!(error = error.chain(), "poll.schedule_unreadable")).ok()
@@ -424,8 +416,8 @@ impl PollTable {
         row.insert("counts".to_owned(), text(counts));
         row.insert("accounts".to_owned(), text(accounts));
         row.insert("faults".to_owned(), text(faults));
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        put.map(|_| ()).map_err(|error| AdapterError::of_call("noting how many pages there are", error))
+        let put = self.put_item(row).send().await;
+        put.map(|_| ()).map_err(AdapterError::in_call("noting how many pages there are"))
     }
 
     /// The number of polled pages in all shards, each counted when it was last planned.
@@ -433,9 +425,9 @@ impl PollTable {
     /// # Errors
     /// Where it cannot be read.
     pub async fn connected(&self) -> Result<Connected, AdapterError> {
-        let call = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let call = self.query_rows().key_condition_expression("pk = :pk");
         let call = call.expression_attribute_values(":pk", text("connected")).consistent_read(true);
-        let answer = call.send().await.map_err(|error| AdapterError::of_call("counting pages", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("counting pages"))?;
         let mut all = Connected::default();
         for row in answer.items.unwrap_or_default() {
             let row = Reader { table: TABLE, row: &row };
@@ -470,8 +462,7 @@ impl PollTable {
         const OPERATION: &str = "noting what the operator has to mend";
         let before = |span: Duration| now.saturating_sub(span).unwrap_or(Timestamp::MIN);
         let update = || {
-            let call = self.client.update_item().table_name(&self.name);
-            call.set_key(Some(fault_key(network, fault)))
+            self.update_item(fault_key(network, fault))
                 .expression_attribute_values(":now", milliseconds(now))
                 .expression_attribute_values(":expires", seconds(after(now, FAULT_KEPT)))
         };
@@ -501,8 +492,8 @@ impl PollTable {
     /// Where it cannot be written. Then it counts until nobody met it for [`FAULT_FRESH`].
     pub async fn clear_fault(&self, network: Network, fault: OperatorFault) -> Result<(), AdapterError> {
         let key = fault_key(network, fault);
-        let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting what the operator mended", error))
+        let sent = self.delete_item(key).send().await;
+        sent.map(|_| ()).map_err(AdapterError::in_call("forgetting what the operator mended"))
     }
 
     /// What the operator has to mend now, in the order of the networks, each with how many pages met it when they were
@@ -560,9 +551,8 @@ impl PollTable {
             PollTrigger::OutOfTurn => return self.begin_out_of_turn(page, until, now).await,
         };
         // The read may be slightly old: then the write of the outcome is refused.
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(schedule_key(page)));
-        let answer = call.send().await;
-        let row = answer.map_err(|error| AdapterError::of_call("reading a schedule", error))?.item;
+        let call = self.get_item(schedule_key(page));
+        let row = call.send().await.map_err(AdapterError::in_call("reading a schedule"))?.item;
         let Some(row) = row else { return Ok(None) };
         if !page_poll::is_its_turn(turn_state(&row)?, planned_at, asked_for, now) {
             return Ok(None);
@@ -578,8 +568,8 @@ impl PollTable {
     ) -> Result<Option<PollTurn>, AdapterError> {
         let lease = format!("{:032x}", random::bits128()?);
         let quiet_since = now.checked_sub(CHECK_PAUSE).unwrap_or(now);
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(schedule_key(page)));
-        let call = call
+        let call = self
+            .update_item(schedule_key(page))
             .condition_expression(format!("({IS_THERE} AND {IS_FREE} AND {WAS_LEFT_ALONE}) OR {IS_OURS}"))
             .update_expression("SET lease = :lease, lease_until = :until, began_at = :now")
             .expression_attribute_values(":quiet_since", milliseconds(quiet_since))
@@ -600,9 +590,8 @@ impl PollTable {
     pub async fn hold(&self, turn: &mut PollTurn, until: Timestamp) -> Result<bool, AdapterError> {
         let Hold::AsRead { planned_at } = turn.hold else { return Ok(true) };
         let lease = format!("{:032x}", random::bits128()?);
-        let call = self.client.update_item().table_name(&self.name);
-        let call = call
-            .set_key(Some(schedule_key(&turn.schedule.page)))
+        let call = self
+            .update_item(schedule_key(&turn.schedule.page))
             .update_expression(
                 "SET lease = :lease, lease_until = :until, began_at = :began, planned_at = :planned",
             )
@@ -634,8 +623,7 @@ impl PollTable {
             let mut update = Update::default();
             turn.write(&mut update);
             finished.write(&mut update, sets_time);
-            let call = self.client.update_item().table_name(&self.name);
-            call.set_key(Some(schedule_key(&turn.schedule.page)))
+            self.update_item(schedule_key(&turn.schedule.page))
                 .condition_expression(update.condition.join(" AND "))
                 .update_expression(format!(
                     "SET {} REMOVE {}",
@@ -657,8 +645,7 @@ impl PollTable {
     /// Where it cannot be written.
     pub async fn drop_page(&self, page: &PageId) -> Result<(), AdapterError> {
         for key in [schedule_key(page), checkpoint_key(page)] {
-            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
-            sent.map_err(|error| AdapterError::of_call("forgetting a page", error))?;
+            self.delete_item(key).send().await.map_err(AdapterError::in_call("forgetting a page"))?;
         }
         Ok(())
     }
@@ -723,7 +710,7 @@ impl PollTable {
             row.insert("checkpoint".to_owned(), text(checkpoint.as_str()));
             row.insert("version".to_owned(), number(version));
             row.insert("expires_at".to_owned(), seconds(after(now, CHECKPOINT_KEPT)));
-            let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+            let call = self.put_item(row);
             let call = match progress.row_version {
                 0 => call.condition_expression(IS_NEW),
                 read => {
@@ -815,8 +802,8 @@ impl PollTable {
         units: u32,
         now: Timestamp,
     ) -> Result<(), AdapterError> {
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(key(pk, limit.name())));
-        let call = call
+        let call = self
+            .update_item(key(pk, limit.name()))
             .condition_expression("window_end = :end AND units >= :units")
             .update_expression("SET units = units - :units")
             .expression_attribute_values(":end", milliseconds(limit.window.end(now)))
@@ -842,7 +829,7 @@ impl PollTable {
         let end = limit.window.end(now);
         let key = key(pk, limit.name());
         let update = || {
-            let call = self.client.update_item().table_name(&self.name).set_key(Some(key.clone()));
+            let call = self.update_item(key.clone());
             call.expression_attribute_values(":end", milliseconds(end))
                 .expression_attribute_values(":units", number(units))
         };
@@ -884,8 +871,7 @@ impl PollTable {
         const OPERATION: &str = "noting a network's rest";
         let of_page = (of == CooldownKey::ThePage).then_some(&schedule.network_id);
         let update = || {
-            let call = self.client.update_item().table_name(&self.name);
-            call.set_key(Some(rest_key(spent_pk(schedule.network, of_page))))
+            self.update_item(rest_key(spent_pk(schedule.network, of_page)))
                 .expression_attribute_values(":until", milliseconds(until))
                 .expression_attribute_values(":expires", seconds(after(until, SPENT_KEPT)))
         };
@@ -910,9 +896,8 @@ impl PollTable {
                 .update_expression("SET confirmed = :yes, rest_until = :until, expires_at = :expires")
                 .expression_attribute_values(":yes", AttributeValue::Bool(true));
             if made(second.send().await, OPERATION)?.is_none() {
-                let agreed = self.client.update_item().table_name(&self.name);
-                let agreed = agreed
-                    .set_key(Some(rest_key(spent_pk(schedule.network, None))))
+                let agreed = self
+                    .update_item(rest_key(spent_pk(schedule.network, None)))
                     .condition_expression(IS_OF_ANOTHER)
                     .update_expression("SET confirmed = :yes")
                     .expression_attribute_values(":account", text(schedule.account.as_str()))
@@ -936,7 +921,7 @@ impl PollTable {
         let (mut rows, mut pause) = (Vec::new(), READ_PAUSE);
         for round in 1..=READ_ROUNDS {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            let answer = answer.map_err(AdapterError::in_call(OPERATION))?;
             rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
             left = answer.unprocessed_keys.unwrap_or_default();
             if left.is_empty() {

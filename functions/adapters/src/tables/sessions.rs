@@ -13,7 +13,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use carteiro_core::id::{AccountId, KeyId};
 use carteiro_core::key::KeyHash;
@@ -29,6 +28,7 @@ use crate::tables::conditional::{self, Answer};
 use crate::tables::config::{ConfigTable, EXISTS, account_pk};
 use crate::tables::expression::Expressions;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::transaction::{Transacted, transact_patiently};
 
 const TABLE: &str = "sessions";
@@ -39,11 +39,9 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How many sessions one transaction ends, of two rows each.
 const ENDED_TOGETHER: usize = 25;
 
-/// Links and sessions.
-#[derive(Clone, Debug)]
-pub struct SessionTable {
-    client: Client,
-    name: String,
+table! {
+    /// Links and sessions.
+    pub struct SessionTable;
 }
 
 /// What begins a session.
@@ -74,12 +72,6 @@ struct Listed {
 }
 
 impl SessionTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Stores a new link. False where its account does not exist or is being deleted.
     ///
     /// # Errors
@@ -219,15 +211,14 @@ impl SessionTable {
         let from = now.checked_sub(SESSION_TIME).unwrap_or(Timestamp::MIN);
         let (mut listed, mut start) = (Vec::new(), None);
         loop {
-            let call = self.client.query().table_name(&self.name).consistent_read(true);
+            let call = self.query_rows().consistent_read(true);
             let call = call
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
                 .expression_attribute_values(":pk", text(account_pk(account)))
                 .expression_attribute_values(":from", text(format!("session#{}", sorted_digits(from))))
                 .expression_attribute_values(":to", text("session#~"))
                 .set_exclusive_start_key(start);
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("finding sessions", error))?;
+            let answer = call.send().await.map_err(AdapterError::in_call("finding sessions"))?;
             for row in answer.items.unwrap_or_default() {
                 listed.push(read_listed(&row)?);
             }
@@ -239,9 +230,9 @@ impl SessionTable {
     }
 
     async fn get(&self, key: Row, operation: &'static str) -> Result<Option<Row>, AdapterError> {
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let call = self.get_item(key).consistent_read(true);
         let answer = call.send().await;
-        answer.map(|answer| answer.item).map_err(|error| AdapterError::of_call(operation, error))
+        answer.map(|answer| answer.item).map_err(AdapterError::in_call(operation))
     }
 
     fn rows(&self, hash: &KeyHash, session: &Session) -> Result<[TransactWriteItem; 2], AdapterError> {
@@ -325,7 +316,7 @@ impl ConfigTable {
     /// # Errors
     /// Where it cannot be written.
     pub async fn end_links(&self, account: &AccountId, now: Timestamp) -> Result<bool, AdapterError> {
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(account_key(account)));
+        let call = self.update_item(account_key(account));
         let call = call.update_expression("SET links_from = :now").condition_expression(EXISTS);
         let call = call.expression_attribute_values(":now", milliseconds(now));
         Ok(conditional::made(call.send().await, "ending sign-in links")?.is_some())

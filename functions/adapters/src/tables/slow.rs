@@ -64,5 +64,5 @@ pub(crate) async fn write(
     };
     let update = [clause("SET", set), clause("ADD", add), clause("REMOVE", remove)].concat();
     let sent = call.update_expression(update.trim_end()).send().await;
-    sent.map(|_| ()).map_err(|error| AdapterError::of_call("noting slow attempts", error))
+    sent.map(|_| ()).map_err(AdapterError::in_call("noting slow attempts"))
 }

@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -31,6 +30,7 @@ use crate::error::AdapterError;
 use crate::runtime::clock::InvocationClock;
 use crate::tables::expression::{Expressions, core_row};
 use crate::tables::row::{Reader, Row, milliseconds, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::slow as slow_row;
 use crate::tables::unhealthy::{self, Place, UNHEALTHY, shard_name};
 use crate::tables::unreadable::readable;
@@ -55,11 +55,9 @@ const TALLY_TRIES: usize = 10;
 /// Time reserved for settling. No record is begun or repeated with less time left.
 const RESERVE: Duration = Duration::from_secs(4);
 
-/// Streaks and blocks.
-#[derive(Clone, Debug)]
-pub struct StreakTable {
-    client: Client,
-    name: String,
+table! {
+    /// Streaks and blocks.
+    pub struct StreakTable;
 }
 
 /// How results were recorded.
@@ -116,12 +114,6 @@ enum Tried {
 }
 
 impl StreakTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// The table's name, and the keys of these rows, to be read together with others in one call.
     #[must_use]
     pub fn keys(
@@ -177,7 +169,7 @@ impl StreakTable {
         let mut rows: Vec<Row> = Vec::new();
         for _ in 0..5 {
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+            let answer = answer.map_err(AdapterError::in_call(OPERATION))?;
             rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
             left = answer.unprocessed_keys.unwrap_or_default();
             if left.is_empty() {
@@ -199,16 +191,13 @@ impl StreakTable {
         limit: u16,
     ) -> Result<Vec<(StreakKey, Timestamp)>, AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .index_name("due")
             .key_condition_expression("due_shard = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(format!("due#{:x}", shard % DUE_SHARDS)))
             .expression_attribute_values(":until", milliseconds(until))
             .limit(i32::from(limit));
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding what is to be told", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding what is to be told"))?;
         let due = |row: &Row| Ok((key_of(row)?, Reader { table: TABLE, row }.milliseconds("due_at")?));
         // One that cannot be read does not delay the others' notices.
         let rows = answer.items.unwrap_or_default();
@@ -236,9 +225,8 @@ impl StreakTable {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn read(&self, key: &StreakKey) -> Result<Option<CoreRow>, AdapterError> {
-        let call =
-            self.client.get_item().table_name(&self.name).set_key(Some(key.row())).consistent_read(true);
-        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading a streak", error))?;
+        let call = self.get_item(key.row()).consistent_read(true);
+        let answer = call.send().await.map_err(AdapterError::in_call("reading a streak"))?;
         Ok(answer.item.map(|row| core_row(&row, &ATTRIBUTES)))
     }
 
@@ -371,8 +359,8 @@ impl StreakTable {
         let once = Config::builder().retry_config(RetryConfig::disabled());
         match &write.effect {
             Effect::Delete => {
-                let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.row()));
-                let call = call
+                let call = self
+                    .delete_item(key.row())
                     .set_condition_expression(condition)
                     .set_expression_attribute_names(Some(expressions.names()))
                     .set_expression_attribute_values(expressions.values())
@@ -388,8 +376,8 @@ impl StreakTable {
             }
             Effect::Update(changes) => {
                 let update = expressions.update(&indexed(key, changes), &[]);
-                let call = self.client.update_item().table_name(&self.name).set_key(Some(key.row()));
-                let call = call
+                let call = self
+                    .update_item(key.row())
                     .set_condition_expression(condition)
                     .update_expression(update)
                     .set_expression_attribute_names(Some(expressions.names()))

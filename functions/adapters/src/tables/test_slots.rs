@@ -19,6 +19,7 @@ use crate::runtime::random;
 use crate::tables::conditional::made;
 use crate::tables::config::{ConfigTable, IS_AS_READ, IS_NEW, TABLE, account_pk};
 use crate::tables::row::{Reader, Row, number, text};
+use crate::tables::rows::Rows;
 
 /// How often a place is tried for while others of the account's change the row.
 const TRIES: u32 = 5;
@@ -91,8 +92,7 @@ impl ConfigTable {
         for what in Shared::ALL {
             let call = self.client.delete_item().table_name(&self.name);
             let call = call.key("pk", text(account_pk(account))).key("sk", text(what.as_str()));
-            let sent = call.send().await;
-            sent.map_err(|error| AdapterError::of_call("forgetting an account's tests", error))?;
+            call.send().await.map_err(AdapterError::in_call("forgetting an account's tests"))?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl ConfigTable {
             ("share".to_owned(), text(share)),
             ("version".to_owned(), number(read + 1)),
         ]);
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+        let call = self.put_item(row);
         let call = match read {
             0 => call.condition_expression(IS_NEW),
             read => call.condition_expression(IS_AS_READ).expression_attribute_values(":read", number(read)),

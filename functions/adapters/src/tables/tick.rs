@@ -1,7 +1,6 @@
 //! Which schedule slots were planned. A slot is claimed by a conditional write, for a lease, and marked when its plan
 //! was sent, so that a tick that died is repeated and one that was invoked twice plans once.
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use carteiro_core::slot::Slot;
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::error::AdapterError;
 use crate::tables::row::{Row, milliseconds, seconds, text};
+use crate::tables::rows::{Rows, table};
 
 /// The slot was not planned.
 const IS_NEW: &str = "attribute_not_exists(pk)";
@@ -17,11 +17,9 @@ const WAS_CUT_SHORT: &str = "(attribute_not_exists(planned_at) AND lease_until <
 /// This invocation has the claim: its answer was lost, or the platform repeats the invocation.
 const IS_OURS: &str = "(attribute_not_exists(planned_at) AND #owner = :owner)";
 
-/// Which schedule slots were planned.
-#[derive(Clone, Debug)]
-pub struct TickTable {
-    client: Client,
-    name: String,
+table! {
+    /// Which schedule slots were planned.
+    pub struct TickTable;
 }
 
 /// How claiming a slot ended.
@@ -36,12 +34,6 @@ pub enum SlotClaim {
 }
 
 impl TickTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Claims a slot, until `lease_until`. `owner` names the invocation, the same when the platform repeats it.
     ///
     /// # Errors
@@ -57,10 +49,7 @@ impl TickTable {
         row.insert("owner".to_owned(), text(owner));
         row.insert("lease_until".to_owned(), milliseconds(lease_until));
         let call = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(row))
+            .put_item(row)
             .condition_expression(format!("{IS_NEW} OR {WAS_CUT_SHORT} OR {IS_OURS}"))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":now", milliseconds(now))
@@ -83,8 +72,7 @@ impl TickTable {
     pub async fn complete(&self, slot: Slot, now: Timestamp) -> Result<(), AdapterError> {
         let mut row = row(slot, now);
         row.insert("planned_at".to_owned(), milliseconds(now));
-        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("marking a schedule slot", error))
+        self.put_item(row).send().await.map(|_| ()).map_err(AdapterError::in_call("marking a schedule slot"))
     }
 }
 

@@ -11,7 +11,6 @@
 //! A renewal is noted in the row before the network is called ([`TokenTable::begin_renewal`]), so that no two renewals
 //! use one refresh token, which some networks accept once.
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use carteiro_core::id::PageId;
 use carteiro_networks::page::{AccessToken, Set, Token, TokenChange};
@@ -20,6 +19,7 @@ use carteiro_networks::poll::refresh::RenewalAttempt;
 use crate::error::AdapterError;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, number, text};
+use crate::tables::rows::table;
 
 const TABLE: &str = "tokens";
 
@@ -45,20 +45,12 @@ pub struct StoredToken {
     pub renewal: Option<RenewalAttempt>,
 }
 
-/// Pages' tokens.
-#[derive(Clone, Debug)]
-pub struct TokenTable {
-    client: Client,
-    name: String,
+table! {
+    /// Pages' tokens.
+    pub struct TokenTable;
 }
 
 impl TokenTable {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// A page's token. It may be newer than the token of a page that was read before: compare the versions.
     ///
     /// # Errors
@@ -66,7 +58,7 @@ impl TokenTable {
     pub async fn find(&self, page: &PageId) -> Result<Option<StoredToken>, AdapterError> {
         let call = self.client.get_item().table_name(&self.name).key("pk", text(page.as_str()));
         let answer = call.consistent_read(true).send().await;
-        let row = answer.map_err(|error| AdapterError::of_call("reading a token", error))?.item;
+        let row = answer.map_err(AdapterError::in_call("reading a token"))?.item;
         row.as_ref().map(read).transpose()
     }
 

@@ -74,8 +74,7 @@ pub(crate) async fn page(
         .expression_attribute_values(":part", part)
         .limit(i32::from(limit))
         .set_exclusive_start_key(start);
-    let answer =
-        call.send().await.map_err(|error| AdapterError::of_call("finding what is unhealthy", error))?;
+    let answer = call.send().await.map_err(AdapterError::in_call("finding what is unhealthy"))?;
     let key = |row: &Row, name: &str| row.get(name).and_then(|value| value.as_s().ok()).cloned();
     let last =
         answer.last_evaluated_key.and_then(|row| Some(Place { pk: key(&row, "pk")?, sk: key(&row, "sk")? }));

@@ -208,10 +208,7 @@ pub(super) fn day_of(at: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
+    use crate::fixtures::at;
 
     fn alert() -> AlertId {
         AlertId::from_bits(7)

@@ -35,87 +35,54 @@ const MAX_EMAIL_BYTES: usize = 254;
 /// The longest part of it before the `@`.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// How an address is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// An e-mail address.
-    Email,
-    /// The URL of a chat's incoming webhook, which takes `{"text": …}`.
-    Chat,
-}
-
-impl AlertKind {
-    /// The name in the API and in logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Chat => "chat",
-        }
+crate::named! {
+    /// How an address is reached.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum AlertKind {
+        /// An e-mail address.
+        Email = "email",
+        /// The URL of a chat's incoming webhook, which takes `{"text": …}`.
+        Chat = "chat",
     }
 }
 
-/// The language of an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Language {
-    /// Portuguese, as it is written in Brazil.
-    #[default]
-    #[serde(rename = "pt-BR")]
-    Portuguese,
-    /// English.
-    #[serde(rename = "en")]
-    English,
-}
-
-impl Language {
-    /// The language's tag, as in the texts of notices.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Portuguese => "pt-BR",
-            Self::English => "en",
-        }
+crate::named! {
+    /// The language of an address.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum Language {
+        /// Portuguese, as it is written in Brazil.
+        #[default]
+        #[serde(rename = "pt-BR")]
+        Portuguese = "pt-BR",
+        /// English.
+        #[serde(rename = "en")]
+        English = "en",
     }
 }
 
-/// An event that an address is alerted of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertEvent {
-    /// A webhook has failed 90 % of the threshold.
-    Failing,
-    /// A webhook's item type is blocked.
-    Blocked,
-    /// A webhook's URL answered 410, which disabled it.
-    Disabled,
-    /// Items died.
-    Dead,
-    /// A page's token ends, has ended, or lacks a permission.
-    Token,
-    /// Nothing of a page came for much longer than is usual.
-    Silence,
+crate::named! {
+    /// An event that an address is alerted of.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum AlertEvent {
+        /// A webhook has failed 90 % of the threshold.
+        Failing = "failing",
+        /// A webhook's item type is blocked.
+        Blocked = "blocked",
+        /// A webhook's URL answered 410, which disabled it.
+        Disabled = "disabled",
+        /// Items died.
+        Dead = "dead",
+        /// A page's token ends, has ended, or lacks a permission.
+        Token = "token",
+        /// Nothing of a page came for much longer than is usual.
+        Silence = "silence",
+    }
 }
 
 impl AlertEvent {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Failing, Self::Blocked, Self::Disabled, Self::Dead, Self::Token, Self::Silence];
-
     const NAMES: [&str; 6] = ["failing", "blocked", "disabled", "dead", "token", "silence"];
-
-    /// The name in the API and in logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Failing => "failing",
-            Self::Blocked => "blocked",
-            Self::Disabled => "disabled",
-            Self::Dead => "dead",
-            Self::Token => "token",
-            Self::Silence => "silence",
-        }
-    }
 
     /// The shortest time between two alerts of one kind about one thing to one address.
     #[must_use]

@@ -251,10 +251,7 @@ fn number_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
+    use crate::fixtures::at;
 
     fn notice(bits: u128) -> ItemId {
         ItemId::from_bits(bits)

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::confirmation::Code;
 use super::{AlertEvent, Language, Raised};
+use crate::both;
 use crate::item::ItemType;
 use crate::message::type_names;
 
@@ -153,13 +154,11 @@ fn portuguese(raised: &Raised) -> (String, String) {
                 after_label("\nÚltima falha", last_error)
             ),
         ),
-        AlertEvent::Blocked => (format!("envio bloqueado: {url}"), format!("{message}\n\nURL: {url}")),
-        AlertEvent::Disabled => (
-            format!("webhook desabilitado: {url}"),
-            format!(
-                "A URL respondeu com o status 410, que diz que ela não existe mais, e o webhook foi desabilitado. Os \
-                 itens ficam guardados até que a URL seja corrigida ou o webhook seja habilitado de novo.\n\nURL: {url}"
-            ),
+        AlertEvent::Blocked => both!("envio bloqueado: {url}", "{message}\n\nURL: {url}"),
+        AlertEvent::Disabled => both!(
+            "webhook desabilitado: {url}",
+            "A URL respondeu com o status 410, que diz que ela não existe mais, e o webhook foi desabilitado. Os \
+             itens ficam guardados até que a URL seja corrigida ou o webhook seja habilitado de novo.\n\nURL: {url}"
         ),
         AlertEvent::Dead => {
             let which = if *items == 1 {
@@ -167,10 +166,7 @@ fn portuguese(raised: &Raised) -> (String, String) {
             } else {
                 format!("{items} itens ({item_type}) não serão mais enviados por si só")
             };
-            (
-                format!("itens não entregues: {url}"),
-                format!("{which}. No console é possível reenviar.\n\nURL: {url}"),
-            )
+            both!("itens não entregues: {url}", "{which}. No console é possível reenviar.\n\nURL: {url}")
         }
         AlertEvent::Token => (format!("token da página \"{name}\""), message.clone()),
         AlertEvent::Silence => (format!("página em silêncio: \"{name}\""), message.clone()),
@@ -190,13 +186,11 @@ fn english(raised: &Raised) -> (String, String) {
                 after_label("\nLast failure", last_error)
             ),
         ),
-        AlertEvent::Blocked => (format!("sending is blocked: {url}"), format!("{message}\n\nURL: {url}")),
-        AlertEvent::Disabled => (
-            format!("webhook disabled: {url}"),
-            format!(
-                "The URL answered with status 410, which says that it is gone for good, and the webhook was disabled. \
-                 Items are held until the URL is corrected or the webhook is enabled again.\n\nURL: {url}"
-            ),
+        AlertEvent::Blocked => both!("sending is blocked: {url}", "{message}\n\nURL: {url}"),
+        AlertEvent::Disabled => both!(
+            "webhook disabled: {url}",
+            "The URL answered with status 410, which says that it is gone for good, and the webhook was disabled. \
+             Items are held until the URL is corrected or the webhook is enabled again.\n\nURL: {url}"
         ),
         AlertEvent::Dead => {
             let which = if *items == 1 {
@@ -204,10 +198,7 @@ fn english(raised: &Raised) -> (String, String) {
             } else {
                 format!("{items} items ({item_type}) will not be sent again by themselves")
             };
-            (
-                format!("items not delivered: {url}"),
-                format!("{which}. The console can send them again.\n\nURL: {url}"),
-            )
+            both!("items not delivered: {url}", "{which}. The console can send them again.\n\nURL: {url}")
         }
         AlertEvent::Token => (format!("token of the page \"{name}\""), message.clone()),
         AlertEvent::Silence => (format!("silent page: \"{name}\""), message.clone()),

@@ -72,19 +72,10 @@ impl FromStr for KeyPair {
     }
 }
 
-impl TryFrom<String> for KeyPair {
-    type Error = InvalidKey;
-
-    fn try_from(text: String) -> Result<Self, InvalidKey> {
-        text.parse()
-    }
-}
-
-impl From<KeyPair> for String {
-    fn from(pair: KeyPair) -> Self {
-        format!("{PRIVATE_PREFIX}{}", STANDARD.encode([pair.seed, pair.public].concat()))
-    }
-}
+crate::stored_as_text!(KeyPair, |pair| format!(
+    "{PRIVATE_PREFIX}{}",
+    STANDARD.encode([pair.seed, pair.public].concat())
+));
 
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

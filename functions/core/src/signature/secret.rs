@@ -59,19 +59,7 @@ impl FromStr for Secret {
     }
 }
 
-impl TryFrom<String> for Secret {
-    type Error = InvalidSecret;
-
-    fn try_from(text: String) -> Result<Self, InvalidSecret> {
-        text.parse()
-    }
-}
-
-impl From<Secret> for String {
-    fn from(secret: Secret) -> Self {
-        secret.reveal()
-    }
-}
+crate::stored_as_text!(Secret, |secret| secret.reveal());
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

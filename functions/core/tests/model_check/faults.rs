@@ -8,57 +8,42 @@ use carteiro_core::{
     transition::{Change, Condition, Effect, Value, Write},
 };
 
-/// What is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
-    /// `start` does not ask for the epoch.
-    StartWithoutEpoch,
-    /// What was read before the attempts stands for the read after a success.
-    StaleReadForASuccess,
-    /// A write that counts is made again after its answer was lost.
-    CountingRepeated,
-    /// A row expires at its block's end, while batches run that began before the block.
-    ExpiryAtTheBlocksEnd,
-    /// `add` has no upper bound.
-    AddWithoutBound,
-    /// `end` does not name its streak.
-    EndWithoutName,
-    /// `block` does not ask for what is missing to the threshold.
-    BlockWithoutCount,
-    /// `block` does not ask for the epoch.
-    BlockWithoutEpoch,
-    /// A block by leading failures does not name the streak that it found.
-    BlockWithoutName,
-    /// A batch whose fence the table deleted is held for late, though nothing happened since.
-    DeletedFenceIsLate,
-    /// `start` does not ask whether there is a streak.
-    StartOverAStreak,
-    /// `start` leaves the date at which the table may delete the row.
-    StartKeepsExpiry,
-    /// `block` asks neither for the epoch nor whether a block is on.
-    BlockOverABlock,
-    /// A batch does not look whether a block is on when it begins.
-    BlockNotRead,
+carteiro_core::named! {
+    /// What is broken.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum Fault {
+        /// `start` does not ask for the epoch.
+        StartWithoutEpoch,
+        /// What was read before the attempts stands for the read after a success.
+        StaleReadForASuccess,
+        /// A write that counts is made again after its answer was lost.
+        CountingRepeated,
+        /// A row expires at its block's end, while batches run that began before the block.
+        ExpiryAtTheBlocksEnd,
+        /// `add` has no upper bound.
+        AddWithoutBound,
+        /// `end` does not name its streak.
+        EndWithoutName,
+        /// `block` does not ask for what is missing to the threshold.
+        BlockWithoutCount,
+        /// `block` does not ask for the epoch.
+        BlockWithoutEpoch,
+        /// A block by leading failures does not name the streak that it found.
+        BlockWithoutName,
+        /// A batch whose fence the table deleted is held for late, though nothing happened since.
+        DeletedFenceIsLate,
+        /// `start` does not ask whether there is a streak.
+        StartOverAStreak,
+        /// `start` leaves the date at which the table may delete the row.
+        StartKeepsExpiry,
+        /// `block` asks neither for the epoch nor whether a block is on.
+        BlockOverABlock,
+        /// A batch does not look whether a block is on when it begins.
+        BlockNotRead,
+    }
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
-        Self::StartWithoutEpoch,
-        Self::StaleReadForASuccess,
-        Self::CountingRepeated,
-        Self::ExpiryAtTheBlocksEnd,
-        Self::AddWithoutBound,
-        Self::EndWithoutName,
-        Self::BlockWithoutCount,
-        Self::BlockWithoutEpoch,
-        Self::BlockWithoutName,
-        Self::DeletedFenceIsLate,
-        Self::StartOverAStreak,
-        Self::StartKeepsExpiry,
-        Self::BlockOverABlock,
-        Self::BlockNotRead,
-    ];
-
     /// The write as this fault would have it.
     pub(crate) fn inject(self, write: Write) -> Write {
         let is_epoch =

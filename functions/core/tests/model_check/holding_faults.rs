@@ -4,93 +4,66 @@ use carteiro_core::transition::{Change, Condition, Effect as Becomes, Write};
 
 use crate::holding::{Effect, NOTHING_LATE, NOTHING_LOST, OWN_TIME, STEP_BY_STEP};
 
-/// What is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
-    /// A producer is answered before its item is queued.
-    AnsweredBeforeQueued,
-    /// A message is deleted before what follows from it is stored.
-    DeletedBeforeStored,
-    /// A release is touched before the item that waits for it is held.
-    TouchedBeforeHeld,
-    /// A release's rows are deleted before their items are queued.
-    ReleasedRowDeletedBeforeSent,
-    /// A moved row is deleted before its item is queued.
-    MovedRowDeletedBeforeSent,
-    /// A row is dropped before its item is buried.
-    DroppedBeforeBuried,
-    /// A dead letter is deleted before it is buried.
-    DeadLetterDeletedBeforeBuried,
-    /// A release ends though something was held meanwhile.
-    EndWithoutTouched,
-    /// A release is ended by a worker that has it no more.
-    EndWithoutLease,
-    /// Holding touches a release only where there is none.
-    TouchWithoutCounting,
-    /// A release is made without a time, so that no tick finds it.
-    PlanWithoutTime,
-    /// A claim takes a release's time away until it is given back.
-    ClaimTakesTheTime,
-    /// A row that was sent is deleted though its item was held again.
-    DeleteReleasedWithoutHolding,
-    /// An item that a message holds for a retry, the same message's copy holds for its release instead.
-    HoldForReleaseOverARetry,
-    /// A row that was moved is deleted though its item was held again.
-    FinishWithoutClaim,
-    /// The claim of a release is not granted again to its owner, whose answer was lost.
-    ClaimReleaseWithoutOwner,
-    /// The claim of a row is not granted again to its owner, whose answer was lost.
-    ClaimRowWithoutOwner,
-    /// A worker knows its release by its lease's end, which its own write has changed whose answer was lost.
-    LeaseIsKnownByItsEnd,
-    /// An item that is counted again is taken for another one.
-    CountsAddUp,
-    /// An owner's act leaves retries to their own times.
-    RetriesAreNotReleased,
-    /// An owner's act hastens a release where there is one, and makes none.
-    ActMakesNoRelease,
-    /// Nobody looks again when all batches have ended that read the state before an act.
-    NobodyLooksAgain,
-    /// A release ends before all such batches have ended.
-    EndTooEarly,
-    /// A release ends by what was read before all such batches had ended.
-    EndByAnOldReading,
-    /// A release takes retries whenever they were held.
-    AdoptWithoutSeenAt,
-    /// A release is postponed though its owner acted meanwhile.
-    PostponeWithoutTouched,
+carteiro_core::named! {
+    /// What is broken.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum Fault {
+        /// A producer is answered before its item is queued.
+        AnsweredBeforeQueued,
+        /// A message is deleted before what follows from it is stored.
+        DeletedBeforeStored,
+        /// A release is touched before the item that waits for it is held.
+        TouchedBeforeHeld,
+        /// A release's rows are deleted before their items are queued.
+        ReleasedRowDeletedBeforeSent,
+        /// A moved row is deleted before its item is queued.
+        MovedRowDeletedBeforeSent,
+        /// A row is dropped before its item is buried.
+        DroppedBeforeBuried,
+        /// A dead letter is deleted before it is buried.
+        DeadLetterDeletedBeforeBuried,
+        /// A release ends though something was held meanwhile.
+        EndWithoutTouched,
+        /// A release is ended by a worker that has it no more.
+        EndWithoutLease,
+        /// Holding touches a release only where there is none.
+        TouchWithoutCounting,
+        /// A release is made without a time, so that no tick finds it.
+        PlanWithoutTime,
+        /// A claim takes a release's time away until it is given back.
+        ClaimTakesTheTime,
+        /// A row that was sent is deleted though its item was held again.
+        DeleteReleasedWithoutHolding,
+        /// An item that a message holds for a retry, the same message's copy holds for its release instead.
+        HoldForReleaseOverARetry,
+        /// A row that was moved is deleted though its item was held again.
+        FinishWithoutClaim,
+        /// The claim of a release is not granted again to its owner, whose answer was lost.
+        ClaimReleaseWithoutOwner,
+        /// The claim of a row is not granted again to its owner, whose answer was lost.
+        ClaimRowWithoutOwner,
+        /// A worker knows its release by its lease's end, which its own write has changed whose answer was lost.
+        LeaseIsKnownByItsEnd,
+        /// An item that is counted again is taken for another one.
+        CountsAddUp,
+        /// An owner's act leaves retries to their own times.
+        RetriesAreNotReleased,
+        /// An owner's act hastens a release where there is one, and makes none.
+        ActMakesNoRelease,
+        /// Nobody looks again when all batches have ended that read the state before an act.
+        NobodyLooksAgain,
+        /// A release ends before all such batches have ended.
+        EndTooEarly,
+        /// A release ends by what was read before all such batches had ended.
+        EndByAnOldReading,
+        /// A release takes retries whenever they were held.
+        AdoptWithoutSeenAt,
+        /// A release is postponed though its owner acted meanwhile.
+        PostponeWithoutTouched,
+    }
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 26] = [
-        Self::AnsweredBeforeQueued,
-        Self::DeletedBeforeStored,
-        Self::TouchedBeforeHeld,
-        Self::ReleasedRowDeletedBeforeSent,
-        Self::MovedRowDeletedBeforeSent,
-        Self::DroppedBeforeBuried,
-        Self::DeadLetterDeletedBeforeBuried,
-        Self::EndWithoutTouched,
-        Self::EndWithoutLease,
-        Self::TouchWithoutCounting,
-        Self::PlanWithoutTime,
-        Self::ClaimTakesTheTime,
-        Self::DeleteReleasedWithoutHolding,
-        Self::HoldForReleaseOverARetry,
-        Self::FinishWithoutClaim,
-        Self::ClaimReleaseWithoutOwner,
-        Self::ClaimRowWithoutOwner,
-        Self::LeaseIsKnownByItsEnd,
-        Self::CountsAddUp,
-        Self::RetriesAreNotReleased,
-        Self::ActMakesNoRelease,
-        Self::NobodyLooksAgain,
-        Self::EndTooEarly,
-        Self::EndByAnOldReading,
-        Self::AdoptWithoutSeenAt,
-        Self::PostponeWithoutTouched,
-    ];
-
     /// The property that it breaks.
     pub(crate) fn breaks(self) -> &'static str {
         match self {

@@ -75,37 +75,26 @@ pub(crate) struct Setting {
 #[derive(Default)]
 pub(crate) struct Seen([AtomicU64; Event::COUNT]);
 
-/// What must happen for a check to mean anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Started,
-    Added,
-    Blocked,
-    BlockedOnAnEarlierFence,
-    Ended,
-    Refused,
-    Late,
-    Expired,
-    ExpiredUnderABatch,
-    LandedLater,
-    Unblocked,
+carteiro_core::named! {
+    /// What must happen for a check to mean anything.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Event {
+        Started,
+        Added,
+        Blocked,
+        BlockedOnAnEarlierFence,
+        Ended,
+        Refused,
+        Late,
+        Expired,
+        ExpiredUnderABatch,
+        LandedLater,
+        Unblocked,
+    }
 }
 
 impl Event {
-    const COUNT: usize = 11;
-    pub(crate) const ALL: [Self; Self::COUNT] = [
-        Self::Started,
-        Self::Added,
-        Self::Blocked,
-        Self::BlockedOnAnEarlierFence,
-        Self::Ended,
-        Self::Refused,
-        Self::Late,
-        Self::Expired,
-        Self::ExpiredUnderABatch,
-        Self::LandedLater,
-        Self::Unblocked,
-    ];
+    const COUNT: usize = Self::ALL.len();
 }
 
 impl Seen {

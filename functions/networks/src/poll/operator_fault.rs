@@ -5,36 +5,40 @@
 //! each (network, fault), the page shows it, and the next tick asks again, so that collection goes on by itself once it
 //! is lifted. No token's state changes by one, and no push is held back by one.
 
+use carteiro_core::both;
 use carteiro_core::message::Message;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
-/// What the operator has to mend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperatorFault {
-    /// The app must prove that it has its secret (Meta's `appsecret_proof`), and none of the configured secrets does.
-    AppProof,
-    /// The app is unknown, deleted, disabled or blocked, or calls from an address that it does not allow.
-    AppRejected,
-    /// The app, as it is enrolled or approved, may not make this call.
-    AppAccess,
-    /// The API is not enabled in the app's project.
-    ApiNotEnabled,
-    /// The app's credit is used up, or its billing is off.
-    CreditsDepleted,
-    /// A cap that was set or bought for the app is used up.
-    UsageCapped,
-    /// The version of the API that is asked for was withdrawn.
-    VersionWithdrawn,
-    /// The version of the API that is asked for ends within [`VERSION_NOTICE_DAYS`]. Nothing is refused yet.
-    VersionEnding,
-    /// The app's id or secret is refused where tokens are renewed or inspected.
-    ClientRefused,
-    /// The network accepts nothing of what is asked, in a form that no reader knows.
-    RequestRefused,
+carteiro_core::named! {
+    /// What the operator has to mend.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum OperatorFault {
+        /// The app must prove that it has its secret (Meta's `appsecret_proof`), and none of the configured secrets
+        /// does.
+        AppProof = "app_proof",
+        /// The app is unknown, deleted, disabled or blocked, or calls from an address that it does not allow.
+        AppRejected = "app_rejected",
+        /// The app, as it is enrolled or approved, may not make this call.
+        AppAccess = "app_access",
+        /// The API is not enabled in the app's project.
+        ApiNotEnabled = "api_not_enabled",
+        /// The app's credit is used up, or its billing is off.
+        CreditsDepleted = "credits_depleted",
+        /// A cap that was set or bought for the app is used up.
+        UsageCapped = "usage_capped",
+        /// The version of the API that is asked for was withdrawn.
+        VersionWithdrawn = "version_withdrawn",
+        /// The version of the API that is asked for ends within [`VERSION_NOTICE_DAYS`]. Nothing is refused yet.
+        VersionEnding = "version_ending",
+        /// The app's id or secret is refused where tokens are renewed or inspected.
+        ClientRefused = "client_refused",
+        /// The network accepts nothing of what is asked, in a form that no reader knows.
+        RequestRefused = "request_refused",
+    }
 }
 
 /// How many days before a version's end the operator is told.
@@ -48,37 +52,6 @@ pub fn is_version_ending(ends_at: Timestamp, now: Timestamp) -> bool {
 }
 
 impl OperatorFault {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
-        Self::AppProof,
-        Self::AppRejected,
-        Self::AppAccess,
-        Self::ApiNotEnabled,
-        Self::CreditsDepleted,
-        Self::UsageCapped,
-        Self::VersionWithdrawn,
-        Self::VersionEnding,
-        Self::ClientRefused,
-        Self::RequestRefused,
-    ];
-
-    /// The name in answers, rows and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AppProof => "app_proof",
-            Self::AppRejected => "app_rejected",
-            Self::AppAccess => "app_access",
-            Self::ApiNotEnabled => "api_not_enabled",
-            Self::CreditsDepleted => "credits_depleted",
-            Self::UsageCapped => "usage_capped",
-            Self::VersionWithdrawn => "version_withdrawn",
-            Self::VersionEnding => "version_ending",
-            Self::ClientRefused => "client_refused",
-            Self::RequestRefused => "request_refused",
-        }
-    }
-
     /// Whether it is about one operation alone, so that a poll goes on with the others.
     #[must_use]
     pub fn spares_others(self) -> bool {
@@ -93,72 +66,58 @@ impl OperatorFault {
         if self == Self::VersionEnding {
             return Message { portuguese, english };
         }
-        Message {
-            portuguese: format!(
-                "O operador do Carteiro precisa agir: {portuguese} O token da página não precisa ser trocado, e a \
-                 coleta continua sozinha depois."
-            ),
-            english: format!(
-                "The operator of this Carteiro must act: {english} The page's token need not be renewed, and \
-                 collection goes on by itself afterwards."
-            ),
-        }
+        Message::from(both!(
+            "O operador do Carteiro precisa agir: {portuguese} O token da página não precisa ser trocado, e a \
+             coleta continua sozinha depois.",
+            "The operator of this Carteiro must act: {english} The page's token need not be renewed, and \
+             collection goes on by itself afterwards."
+        ))
     }
 
     fn why(self, network: &str) -> (String, String) {
         match self {
-            Self::AppProof => (
-                format!(
-                    "o aplicativo no {network} exige a prova do seu segredo (appsecret_proof), e nenhum segredo \
-                     configurado (MetaAppSecrets) a dá."
-                ),
-                format!(
-                    "the app at {network} requires a proof of its secret (appsecret_proof), and no configured secret \
-                     (MetaAppSecrets) gives it."
-                ),
+            Self::AppProof => both!(
+                "o aplicativo no {network} exige a prova do seu segredo (appsecret_proof), e nenhum segredo \
+                 configurado (MetaAppSecrets) a dá.",
+                "the app at {network} requires a proof of its secret (appsecret_proof), and no configured secret \
+                 (MetaAppSecrets) gives it."
             ),
-            Self::AppRejected => (
-                format!("o {network} não aceita o aplicativo: ele foi excluído, desativado ou bloqueado."),
-                format!("{network} does not accept the app: it was deleted, disabled or blocked."),
+            Self::AppRejected => both!(
+                "o {network} não aceita o aplicativo: ele foi excluído, desativado ou bloqueado.",
+                "{network} does not accept the app: it was deleted, disabled or blocked."
             ),
-            Self::AppAccess => (
-                format!("o aplicativo não tem, no {network}, o acesso ou o plano que esta coleta exige."),
-                format!("the app lacks, at {network}, the access or the plan that this collection needs."),
+            Self::AppAccess => both!(
+                "o aplicativo não tem, no {network}, o acesso ou o plano que esta coleta exige.",
+                "the app lacks, at {network}, the access or the plan that this collection needs."
             ),
-            Self::ApiNotEnabled => (
-                format!("a API do {network} não está ativada no projeto do aplicativo."),
-                format!("the API of {network} is not enabled in the app's project."),
+            Self::ApiNotEnabled => both!(
+                "a API do {network} não está ativada no projeto do aplicativo.",
+                "the API of {network} is not enabled in the app's project."
             ),
-            Self::CreditsDepleted => (
-                format!("os créditos do aplicativo no {network} acabaram, ou a cobrança está desativada."),
-                format!("the app's credit at {network} is used up, or its billing is off."),
+            Self::CreditsDepleted => both!(
+                "os créditos do aplicativo no {network} acabaram, ou a cobrança está desativada.",
+                "the app's credit at {network} is used up, or its billing is off."
             ),
-            Self::UsageCapped => (
-                format!("o limite de uso contratado no {network} acabou."),
-                format!("the app's usage cap at {network} is used up."),
+            Self::UsageCapped => both!(
+                "o limite de uso contratado no {network} acabou.",
+                "the app's usage cap at {network} is used up."
             ),
-            Self::VersionWithdrawn => (
-                format!(
-                    "a versão da API do {network} que está configurada não existe mais (NetworkSettings)."
-                ),
-                format!("the configured version of {network}'s API was withdrawn (NetworkSettings)."),
+            Self::VersionWithdrawn => both!(
+                "a versão da API do {network} que está configurada não existe mais (NetworkSettings).",
+                "the configured version of {network}'s API was withdrawn (NetworkSettings)."
             ),
-            Self::VersionEnding => (
-                format!(
-                    "A versão da API do {network} que está configurada termina em breve: configure uma mais nova \
-                     (NetworkSettings)."
-                ),
-                format!(
-                    "The configured version of {network}'s API ends soon: set a newer one (NetworkSettings)."
-                ),
+            Self::VersionEnding => both!(
+                "A versão da API do {network} que está configurada termina em breve: configure uma mais nova \
+                 (NetworkSettings).",
+                "The configured version of {network}'s API ends soon: set a newer one (NetworkSettings)."
             ),
-            Self::ClientRefused => (
-                format!("o {network} recusa o identificador ou o segredo do aplicativo."),
-                format!("{network} refuses the app's id or secret."),
+            Self::ClientRefused => both!(
+                "o {network} recusa o identificador ou o segredo do aplicativo.",
+                "{network} refuses the app's id or secret."
             ),
-            Self::RequestRefused => (
-                format!("o {network} não aceita nenhuma chamada, por um motivo que só o registro mostra."),
-                format!("{network} accepts none of the calls, for a reason that the log alone shows."),
+            Self::RequestRefused => both!(
+                "o {network} não aceita nenhuma chamada, por um motivo que só o registro mostra.",
+                "{network} accepts none of the calls, for a reason that the log alone shows."
             ),
         }
     }

@@ -79,21 +79,18 @@ pub struct Subscription {
     of: String,
 }
 
-/// How a subscription is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SubscriptionState {
-    /// It is in force.
-    Subscribed,
-    /// The network refused it.
-    Refused,
-    /// There is none.
-    Off,
-}
-
-impl SubscriptionState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Subscribed, Self::Refused, Self::Off];
+carteiro_core::named! {
+    /// How a subscription is shown.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum SubscriptionState {
+        /// It is in force.
+        Subscribed,
+        /// The network refused it.
+        Refused,
+        /// There is none.
+        Off,
+    }
 }
 
 /// What a subscription is of: another address or app, or another token where it is the token's, is another one.

@@ -81,108 +81,88 @@ fn a_function_that_is_not_understood_is_refused_with_its_path() {
     let http = |properties: &str| event("HttpApi", &format!("{{ApiId: !Ref Api, {properties}}}"));
     let sqs = |properties: &str| event("SQS", &format!("{{Queue: !GetAtt Q.Arn, {properties}}}"));
     let schedule = |properties: &str| event("ScheduleV2", &format!("{{Input: '{{}}', {properties}}}"));
+    let refused = |lines: &str, expected: &str| {
+        assert_eq!(parse(&with_function(lines)).map(|_| ()), Err(format!("{at}{expected}")), "{lines}");
+    };
     for (lines, expected) in [
-        ("Layers: [x]".into(), format!("{at}.Layers: this property is not understood")),
-        ("Timeout: 901".into(), format!("{at}.Timeout: 901 is not a whole number from 1 to 900")),
-        ("Timeout: 1.5".into(), format!("{at}.Timeout: 1.5 is not a whole number from 1 to 900")),
+        ("Layers: [x]", ".Layers: this property is not understood"),
+        ("Timeout: 901", ".Timeout: 901 is not a whole number from 1 to 900"),
+        ("Timeout: 1.5", ".Timeout: 1.5 is not a whole number from 1 to 900"),
+        ("Tracing: Loud", ".Tracing: Loud is not understood (only Active, PassThrough, Disabled)"),
+        ("DeploymentPreference: {Type: AllAtOnce}", ".DeploymentPreference: needs an AutoPublishAlias"),
         (
-            "Tracing: Loud".into(),
-            format!("{at}.Tracing: Loud is not understood (only Active, PassThrough, Disabled)"),
+            "AutoPublishAlias: live\nDeploymentPreference: {Colour: red}",
+            ".DeploymentPreference.Colour: this property is not understood",
         ),
         (
-            "DeploymentPreference: {Type: AllAtOnce}".into(),
-            format!("{at}.DeploymentPreference: needs an AutoPublishAlias"),
+            "KmsKeyArn: arn:aws:kms:us-east-1:000000000000:key/K",
+            ".Role: does not allow kms:Decrypt on arn:aws:kms:us-east-1:000000000000:key/K, which its environment needs",
+        ),
+        ("RecursiveLoop: Maybe", ".RecursiveLoop: Maybe is not understood (only Allow, Terminate)"),
+        ("Architectures: [mips]", ".Architectures: only arm64 and x86_64 are understood"),
+        (
+            "Environment: {Variables: {A: !Ref Nothing}}",
+            ".Environment.Variables.A: refers to Nothing, which does not exist",
+        ),
+        ("Environment: {Variables: {A: [1]}}", ".Environment.Variables.A: expected a text"),
+        (
+            "Environment: {Variables: {AWS_LAMBDA_X: a}}",
+            ".Environment.Variables.AWS_LAMBDA_X: Lambda does not allow this name",
         ),
         (
-            "AutoPublishAlias: live\nDeploymentPreference: {Colour: red}".into(),
-            format!("{at}.DeploymentPreference.Colour: this property is not understood"),
+            "Policies: [{Statement: [{Effect: Allow, Action: a}]}]",
+            ".Policies[0].Statement[0]: Resource is required",
         ),
         (
-            "KmsKeyArn: arn:aws:kms:us-east-1:000000000000:key/K".into(),
-            format!(
-                "{at}.Role: does not allow kms:Decrypt on arn:aws:kms:us-east-1:000000000000:key/K, which its \
-                 environment needs"
-            ),
+            "Policies: [{Statement: [{Effect: Allow, Action: a, Resource: !GetAtt X.Arn}]}]",
+            ".Policies[0].Statement[0].Resource: refers to X, which does not exist",
         ),
         (
-            "RecursiveLoop: Maybe".into(),
-            format!("{at}.RecursiveLoop: Maybe is not understood (only Allow, Terminate)"),
-        ),
-        ("Architectures: [mips]".into(), format!("{at}.Architectures: only arm64 and x86_64 are understood")),
-        (
-            "Environment: {Variables: {A: !Ref Nothing}}".into(),
-            format!("{at}.Environment.Variables.A: refers to Nothing, which does not exist"),
+            "Policies: [{SQSPollerPolicy: {QueueName: a}}]",
+            ".Policies[0]: Statement is required (policy templates are not understood)",
         ),
         (
-            "Environment: {Variables: {A: [1]}}".into(),
-            format!("{at}.Environment.Variables.A: expected a text"),
+            "EventInvokeConfig: {MaximumRetryAttempts: 3}",
+            ".EventInvokeConfig.MaximumRetryAttempts: 3 is not a whole number from 0 to 2",
         ),
         (
-            "Environment: {Variables: {AWS_LAMBDA_X: a}}".into(),
-            format!("{at}.Environment.Variables.AWS_LAMBDA_X: Lambda does not allow this name"),
+            "EventInvokeConfig: {DestinationConfig: {OnSuccess: {Type: SQS}}}",
+            ".EventInvokeConfig.DestinationConfig.OnSuccess: this property is not understood",
         ),
-        (
-            "Policies: [{Statement: [{Effect: Allow, Action: a}]}]".into(),
-            format!("{at}.Policies[0].Statement[0]: Resource is required"),
-        ),
-        (
-            "Policies: [{Statement: [{Effect: Allow, Action: a, Resource: !GetAtt X.Arn}]}]".into(),
-            format!("{at}.Policies[0].Statement[0].Resource: refers to X, which does not exist"),
-        ),
-        (
-            "Policies: [{SQSPollerPolicy: {QueueName: a}}]".into(),
-            format!("{at}.Policies[0]: Statement is required (policy templates are not understood)"),
-        ),
-        (
-            "EventInvokeConfig: {MaximumRetryAttempts: 3}".into(),
-            format!("{at}.EventInvokeConfig.MaximumRetryAttempts: 3 is not a whole number from 0 to 2"),
-        ),
-        (
-            "EventInvokeConfig: {DestinationConfig: {OnSuccess: {Type: SQS}}}".into(),
-            format!("{at}.EventInvokeConfig.DestinationConfig.OnSuccess: this property is not understood"),
-        ),
-        (event("S3", "{}"), format!("{at}.Events.E: the event type S3 is not understood")),
-        (http("Method: GET, Path: a"), format!("{at}.Events.E.Properties.Path: does not begin with /")),
-        (
-            http("Method: FETCH, Path: /a"),
-            format!("{at}.Events.E.Properties.Method: the method FETCH is not understood"),
-        ),
+    ] {
+        refused(lines, expected);
+    }
+    for (lines, expected) in [
+        (event("S3", "{}"), ".Events.E: the event type S3 is not understood"),
+        (http("Method: GET, Path: a"), ".Events.E.Properties.Path: does not begin with /"),
+        (http("Method: FETCH, Path: /a"), ".Events.E.Properties.Method: the method FETCH is not understood"),
         (
             http("Method: GET, Path: /a, Auth: {}"),
-            format!("{at}.Events.E.Properties.Auth: this property is not understood"),
+            ".Events.E.Properties.Auth: this property is not understood",
         ),
         (
             sqs("BatchSize: 11"),
-            format!(
-                "{at}.Events.E.Properties.BatchSize: above 10 needs a MaximumBatchingWindowInSeconds of at least 1"
-            ),
+            ".Events.E.Properties.BatchSize: above 10 needs a MaximumBatchingWindowInSeconds of at least 1",
         ),
         (
             sqs("ScalingConfig: {MaximumConcurrency: 1}"),
-            format!(
-                "{at}.Events.E.Properties.ScalingConfig.MaximumConcurrency: 1 is not a whole number from 2 to 1000"
-            ),
+            ".Events.E.Properties.ScalingConfig.MaximumConcurrency: 1 is not a whole number from 2 to 1000",
         ),
-        (
-            sqs("FilterCriteria: {}"),
-            format!("{at}.Events.E.Properties.FilterCriteria: this property is not understood"),
-        ),
+        (sqs("FilterCriteria: {}"), ".Events.E.Properties.FilterCriteria: this property is not understood"),
         (
             format!("Timeout: 31\n{}", sqs("BatchSize: 1")),
-            format!("{at}.Events: the visibility timeout of Q is shorter than the function's timeout"),
+            ".Events: the visibility timeout of Q is shorter than the function's timeout",
         ),
         (
             schedule("ScheduleExpression: every(15 minutes)"),
-            format!(
-                "{at}.Events.E.Properties.ScheduleExpression: every(15 minutes): only rate(…) is understood"
-            ),
+            ".Events.E.Properties.ScheduleExpression: every(15 minutes): only rate(…) is understood",
         ),
         (
             schedule("ScheduleExpression: rate(1 minute), StartDate: x"),
-            format!("{at}.Events.E.Properties.StartDate: this property is not understood"),
+            ".Events.E.Properties.StartDate: this property is not understood",
         ),
     ] {
-        assert_eq!(parse(&with_function(&lines)).map(|_| ()), Err(expected), "{lines}");
+        refused(&lines, expected);
     }
     assert!(parse(&with_function("Timeout: 5")).is_ok());
 }

@@ -3,7 +3,6 @@
 //! The index `item` finds an item's row by its id alone. A replay takes rows from here ([`replay`](super::replay)), on
 //! condition that they are the rows that it read: an item that died again stays.
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use carteiro_core::delivery::Delivery;
 use carteiro_core::id::{ItemId, WebhookId};
@@ -15,6 +14,7 @@ use jiff::Timestamp;
 use crate::error::AdapterError;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, sorted_digits, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::waiting::keys::{
     HeldKey, Replay, delivery_row, last_error_of, read_delivery, type_and_acceptance,
 };
@@ -103,20 +103,12 @@ pub struct DeadPart {
 /// The most rows that are read for a part of a replay's dead items.
 const LOOKED_AT: usize = 400;
 
-/// Items that will not be attempted again by themselves.
-#[derive(Clone, Debug)]
-pub struct DeadRows {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+table! {
+    /// Items that will not be attempted again by themselves.
+    pub struct DeadRows;
 }
 
 impl DeadRows {
-    /// The table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Buries a delivery until `expires_at`, or until its network's storage limit, and logs that. Burying it again
     /// replaces the row. `last_error` is the failure that it died of, as [`LastError`] is stored.
     ///
@@ -134,8 +126,7 @@ impl DeadRows {
         row.insert("cause".to_owned(), text(cause.as_str()));
         row.insert("died_at".to_owned(), milliseconds(died_at));
         row.insert("expires_at".to_owned(), seconds(delivery.capped_at_keep_until(expires_at)));
-        let sent = self.client.put_item().table_name(&self.name).set_item(Some(row)).send().await;
-        sent.map_err(|error| AdapterError::of_call("burying an item", error))?;
+        self.put_item(row).send().await.map_err(AdapterError::in_call("burying an item"))?;
         tracing::warn!(
             account = delivery.account.as_str(),
             webhook = delivery.webhook.as_str(),
@@ -195,16 +186,13 @@ impl DeadRows {
         item: &ItemId,
     ) -> Result<Option<DeadItem>, AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .index_name("item")
             .key_condition_expression("#item = :item AND begins_with(pk, :webhook)")
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":item", text(item.as_str()))
             .expression_attribute_values(":webhook", text(format!("{webhook}#")));
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding a dead item", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding a dead item"))?;
         let mut found: Option<DeadItem> = None;
         for row in answer.items.unwrap_or_default() {
             let place = Reader { table: TABLE, row: &row }.text("sk")?.to_owned();

@@ -17,7 +17,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use carteiro_core::delivery::Delivery;
 use carteiro_core::holding;
 use carteiro_core::holding::HeldFor;
@@ -31,6 +30,7 @@ use crate::tables::StartKey;
 use crate::tables::conditional::{self, Answer, Written, made};
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, sorted_digits, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::keys::{
     DUE_SHARDS, HeldKey, MAY_BE_KEPT, ReleaseKey, ReplayKey, TABLE, due_shard_name, held_row, last_error_of,
@@ -44,11 +44,9 @@ const KEPT_TOO_LONG: &str = "attribute_not_exists(due_at) AND \
 /// The claim is the one that this mover made.
 const IS_CLAIMED_BY_US: &str = "claimed_until = :claim";
 
-/// The rows of held items.
-#[derive(Clone, Debug)]
-pub struct HeldRows {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+table! {
+    /// The rows of held items.
+    pub struct HeldRows;
 }
 
 /// A row that comes due: a held item, a release, or a replay.
@@ -133,7 +131,7 @@ impl HeldRows {
         let own = last_error.map(|error| ("last_error", text(error))).into_iter().chain([shard]);
         let row = held_row(delivery, reason, own, expires_at);
         let put = holding::hold(delivery.capped_at_keep_until(due_at), seen_at);
-        conditional::put((&self.client, &self.name), &put, row).await.map(|_| ())
+        conditional::put(self.table(), &put, row).await.map(|_| ())
     }
 
     /// Holds a delivery until its release. The caller must then ensure that there is one:
@@ -157,7 +155,7 @@ impl HeldRows {
         let row = held_row(delivery, reason, own, expires_at);
         let key = HeldKey::of_row(&row)?;
         for _ in 0..MAX_REFUSALS {
-            if conditional::put((&self.client, &self.name), &put, row.clone()).await?
+            if conditional::put(self.table(), &put, row.clone()).await?
                 || self.write(&key, &holding::keep_retry(), Answer::Outcome).await?.is_made()
             {
                 return Ok(());
@@ -180,17 +178,14 @@ impl HeldRows {
         after: Option<StartKey>,
     ) -> Result<(Vec<Due>, Option<StartKey>), AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .index_name("due")
             .key_condition_expression("due_shard = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(due_shard_name(shard)))
             .expression_attribute_values(":until", milliseconds(until))
             .set_exclusive_start_key(after.map(|key| key.0))
             .limit(i32::from(limit));
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding what comes due", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding what comes due"))?;
         let rows = answer.items.unwrap_or_default();
         let found = rows.iter().filter_map(|row| readable(TABLE, row, due(row))).collect();
         Ok((found, answer.last_evaluated_key.map(StartKey)))
@@ -233,7 +228,7 @@ impl HeldRows {
     ) -> Result<Written, AdapterError> {
         let key =
             Row::from([("pk".to_owned(), text(key.pk.as_str())), ("sk".to_owned(), text(key.sk.as_str()))]);
-        conditional::write((&self.client, &self.name), key, write, &[], answer).await
+        conditional::write(self.table(), key, write, &[], answer).await
     }
 
     /// How many items of a webhook and type are held that may be kept at `now`, and when the first of those comes due
@@ -308,9 +303,7 @@ impl HeldRows {
     ) -> Result<(Vec<(HeldKey, Delivery)>, Option<StartKey>), AdapterError> {
         let next = over_since.checked_add(Duration::from_millis(1)).unwrap_or(over_since);
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .filter_expression(KEPT_TOO_LONG)
             .expression_attribute_values(":pk", text(pk(&key.webhook, shard)))
@@ -319,8 +312,7 @@ impl HeldRows {
             .expression_attribute_values(":since", milliseconds(over_since))
             .consistent_read(true)
             .set_exclusive_start_key(after.map(|key| key.0));
-        let answer = call.send().await;
-        let answer = answer.map_err(|error| AdapterError::of_call("finding what waited too long", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("finding what waited too long"))?;
         let rows = answer.items.unwrap_or_default();
         let item = |row: &Row| Ok((HeldKey::of_row(row)?, read_delivery(TABLE, row)?));
         let rows = rows.iter().filter_map(|row| readable(TABLE, row, item(row))).collect();

@@ -21,6 +21,7 @@ use crate::error::AdapterError;
 use crate::tables::StartKey;
 use crate::tables::conditional::made;
 use crate::tables::row::{Row, milliseconds, sorted_digits, text};
+use crate::tables::rows::Rows;
 use crate::tables::waiting::held::HeldRows;
 use crate::tables::waiting::keys::{
     HeldKey, MAY_BE_KEPT, Replay, SHARDS, pk, shard_of_id, type_and_acceptance,
@@ -212,9 +213,7 @@ impl HeldRows {
     }
 
     fn shard_rows(&self, webhook: &WebhookId, shard: u8, after: Option<StartKey>) -> QueryFluentBuilder {
-        self.client
-            .query()
-            .table_name(&self.name)
+        self.query_rows()
             .expression_attribute_values(":pk", text(pk(webhook, shard)))
             .projection_expression(OF_ROW)
             .consistent_read(true)
@@ -223,7 +222,7 @@ impl HeldRows {
 }
 
 async fn places(call: QueryFluentBuilder) -> Result<(Vec<HeldPlace>, Option<StartKey>), AdapterError> {
-    let answer = call.send().await.map_err(|error| AdapterError::of_call("finding held items", error))?;
+    let answer = call.send().await.map_err(AdapterError::in_call("finding held items"))?;
     let rows: Result<Vec<_>, _> = answer.items.unwrap_or_default().iter().map(HeldPlace::of).collect();
     Ok((rows?, answer.last_evaluated_key.map(StartKey)))
 }

@@ -38,9 +38,9 @@ impl HeldTable {
     #[must_use]
     pub fn new(client: Client, name: String) -> Self {
         Self {
-            items: HeldRows { client: client.clone(), name: name.clone() },
-            releases: ReleaseRows { client: client.clone(), name: name.clone() },
-            replays: ReplayRows { client, name },
+            items: HeldRows::new(client.clone(), name.clone()),
+            releases: ReleaseRows::new(client.clone(), name.clone()),
+            replays: ReplayRows::new(client, name),
         }
     }
 

@@ -146,7 +146,7 @@ async fn rows(client: &Client, table: &str, item: &ItemId) -> Result<Vec<Row>, A
         .expression_attribute_names("#item", "item")
         .expression_attribute_values(":item", text(item.as_str()))
         .limit(i32::try_from(MAX_WEBHOOKS_PER_ACCOUNT).unwrap_or(i32::MAX));
-    let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+    let answer = call.send().await.map_err(AdapterError::in_call(OPERATION))?;
     let key = |row: &Row| {
         Row::from_iter(
             ["pk", "sk"].iter().filter_map(|name| Some(((*name).to_owned(), row.get(*name)?.clone()))),
@@ -167,7 +167,7 @@ async fn rows(client: &Client, table: &str, item: &ItemId) -> Result<Vec<Row>, A
     let mut rows = Vec::new();
     for _ in 0..5 {
         let answer = client.batch_get_item().set_request_items(Some(left)).send().await;
-        let answer = answer.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+        let answer = answer.map_err(AdapterError::in_call(OPERATION))?;
         rows.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
         left = answer.unprocessed_keys.unwrap_or_default();
         if left.is_empty() {

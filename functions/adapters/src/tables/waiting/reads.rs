@@ -47,7 +47,7 @@ pub(crate) async fn keys_of(
         .projection_expression("pk, sk")
         .consistent_read(true)
         .limit(i32::from(most));
-    let answer = call.send().await.map_err(|error| AdapterError::of_call("finding waiting items", error))?;
+    let answer = call.send().await.map_err(AdapterError::in_call("finding waiting items"))?;
     answer.items.unwrap_or_default().iter().map(HeldKey::of_row).collect()
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn count_rows(
             while counted.rows <= most
                 && let Some(page) = pages.next().await
             {
-                let page = page.map_err(|error| AdapterError::of_call("counting items", error))?;
+                let page = page.map_err(AdapterError::in_call("counting items"))?;
                 let due = |row: &Row| Reader { table: TABLE, row }.milliseconds("due_at").ok();
                 let due: Vec<Timestamp> = page.items.iter().flatten().filter_map(due).collect();
                 counted = counted.and(Counted {
@@ -152,7 +152,7 @@ pub(crate) fn part_of_shard(rows: u32) -> i32 {
 pub(crate) async fn drop_row(client: &Client, table: &str, key: &HeldKey) -> Result<(), AdapterError> {
     let call = client.delete_item().table_name(table);
     let sent = call.key("pk", text(key.pk.as_str())).key("sk", text(key.sk.as_str())).send().await;
-    sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a waiting item", error))
+    sent.map(|_| ()).map_err(AdapterError::in_call("dropping a waiting item"))
 }
 
 /// How many rows of a part are dropped at once.
@@ -173,12 +173,12 @@ pub(crate) async fn drop_part(
         .expression_attribute_values(":pk", text(pk))
         .projection_expression("pk, sk")
         .limit(i32::from(most));
-    let answer = call.send().await.map_err(|error| AdapterError::of_call(OPERATION, error))?;
+    let answer = call.send().await.map_err(AdapterError::in_call(OPERATION))?;
     let keys = answer.items.unwrap_or_default();
     let count = keys.len();
     let drops = stream::iter(keys).map(|key| async move {
         let sent = client.delete_item().table_name(table).set_key(Some(key)).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call(OPERATION, error))
+        sent.map(|_| ()).map_err(AdapterError::in_call(OPERATION))
     });
     drops.buffer_unordered(CONCURRENT_DROPS).try_collect::<()>().await?;
     Ok(count)
@@ -202,7 +202,7 @@ pub(crate) async fn glance(
         .projection_expression("account, lease_until")
         .send()
         .await
-        .map_err(|error| AdapterError::of_call("glancing at work", error))?;
+        .map_err(AdapterError::in_call("glancing at work"))?;
     Ok(answer.item.map(|row| {
         let row = Reader { table: TABLE, row: &row };
         AccountAndLease { account: row.parsed("account").ok(), lease: row.milliseconds("lease_until").ok() }

@@ -12,7 +12,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use carteiro_core::holding::{self, DUE_AT, LeftRelease, NewStep, RELEASE_ATTRIBUTES, ReleaseState};
 use carteiro_core::id::{AccountId, WebhookId};
 use carteiro_core::release::released_until;
@@ -25,6 +24,7 @@ use crate::error::AdapterError;
 use crate::tables::conditional::{self, Answer, Written, made};
 use crate::tables::expression::core_row;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::waiting::keys::{
     DUE_SHARDS, RELEASES, ReleaseKey, TABLE, due_shard_name, new_id, shard_of_id,
 };
@@ -73,11 +73,9 @@ pub enum ReleaseClaim {
     Over,
 }
 
-/// The rows of releases, in the held items' table.
-#[derive(Clone, Debug)]
-pub struct ReleaseRows {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+table! {
+    /// The rows of releases, in the held items' table.
+    pub struct ReleaseRows;
 }
 
 impl ReleaseRows {
@@ -166,7 +164,7 @@ impl ReleaseRows {
             let shard = shard_of_id(key.webhook.as_str(), DUE_SHARDS);
             also.push((holding::DUE_SHARD, Value::Text(due_shard_name(shard))));
         }
-        conditional::write((&self.client, &self.name), key.row(), write, &also, answer).await
+        conditional::write(self.table(), key.row(), write, &also, answer).await
     }
 
     /// Makes a write on a release's row, and answers that row as the core reads it: as it is then, or the one that
@@ -246,9 +244,9 @@ impl ReleaseRows {
     /// # Errors
     /// Where it cannot be read.
     pub async fn reload(&self, release: &Release) -> Result<Option<Release>, AdapterError> {
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(release.key.row()));
+        let call = self.get_item(release.key.row());
         let answer = call.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| AdapterError::of_call("looking at a release", error))?;
+        let answer = answer.map_err(AdapterError::in_call("looking at a release"))?;
         answer.item.map_or(Ok(None), |row| read_release(&release.key, &release.worker, &row))
     }
 
@@ -346,8 +344,8 @@ impl ReleaseRows {
     /// # Errors
     /// Where it cannot be written.
     pub async fn drop_row(&self, key: &ReleaseKey) -> Result<(), AdapterError> {
-        let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key.row())).send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("dropping a release", error))
+        let sent = self.delete_item(key.row()).send().await;
+        sent.map(|_| ()).map_err(AdapterError::in_call("dropping a release"))
     }
 
     /// Ends a release of which nothing is held any more.
@@ -363,7 +361,7 @@ impl ReleaseRows {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn glance(&self, key: &ReleaseKey) -> Result<Option<AccountAndLease>, AdapterError> {
-        glance((&self.client, &self.name), key.row()).await
+        glance(self.table(), key.row()).await
     }
 
     /// Notes that a release is looked at again at `at`. False where a look is already planned, or the release is gone:
@@ -378,10 +376,7 @@ impl ReleaseRows {
         at: Timestamp,
     ) -> Result<bool, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
+            .update_item(key.row())
             .condition_expression(NO_LOOK_IS_PLANNED)
             .update_expression("SET look_at = :at, look_by = :look")
             .expression_attribute_values(":now", milliseconds(now))
@@ -433,8 +428,7 @@ impl ReleaseRows {
     pub async fn forget_looks(&self, webhook: &WebhookId) -> Result<(), AdapterError> {
         let call = self.client.delete_item().table_name(&self.name);
         let call = call.key("pk", text(format!("{webhook}{RELEASES}"))).key("sk", text("asked"));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("forgetting looks at releases", error))
+        call.send().await.map(|_| ()).map_err(AdapterError::in_call("forgetting looks at releases"))
     }
 
     /// Makes a write on condition that this worker has the release, and answers the release. None where another worker

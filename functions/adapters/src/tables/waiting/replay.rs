@@ -14,7 +14,6 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -30,6 +29,7 @@ use crate::runtime::random;
 use crate::tables::conditional::made;
 use crate::tables::config::ListPage;
 use crate::tables::row::{Reader, Row, milliseconds, number, seconds, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::transaction::{TRIES, Transacted, transact, transact_patiently};
 use crate::tables::unreadable::readable;
 use crate::tables::waiting::dead::{DeadRow, DeadRows};
@@ -135,11 +135,9 @@ pub enum CreatedReplay {
     TooMany,
 }
 
-/// The rows of replays, in the held items' table.
-#[derive(Clone, Debug)]
-pub struct ReplayRows {
-    pub(crate) client: Client,
-    pub(crate) name: String,
+table! {
+    /// The rows of replays, in the held items' table.
+    pub struct ReplayRows;
 }
 
 impl ReplayRows {
@@ -193,9 +191,8 @@ impl ReplayRows {
 
     async fn running(&self, replay: &Replay) -> Result<Option<ReplayId>, AdapterError> {
         let key = row_key(&replay.key.webhook, &running_sk(replay));
-        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        let answer =
-            call.send().await.map_err(|error| AdapterError::of_call("finding a running replay", error))?;
+        let call = self.get_item(key).consistent_read(true);
+        let answer = call.send().await.map_err(AdapterError::in_call("finding a running replay"))?;
         answer.item.map(|row| Reader { table: TABLE, row: &row }.parsed("replay")).transpose()
     }
 
@@ -213,10 +210,7 @@ impl ReplayRows {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
         let worker = new_id()?;
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.row()))
+            .update_item(key.row())
             .condition_expression(format!("{IS_RUNNING} AND {IS_FREE}"))
             .update_expression("SET lease_until = :lease, due_at = :due, worker = :worker")
             .expression_attribute_values(":now", milliseconds(now))
@@ -402,7 +396,7 @@ impl ReplayRows {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn glance(&self, key: &ReplayKey) -> Result<Option<AccountAndLease>, AdapterError> {
-        glance((&self.client, &self.name), key.row()).await
+        glance(self.table(), key.row()).await
     }
 
     /// Returns a replay to the index as it is, due at `due_at`, even if this worker does not know whether its latest
@@ -416,10 +410,7 @@ impl ReplayRows {
         due_at: Timestamp,
     ) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(running.replay.key.row()))
+            .update_item(running.replay.key.row())
             .condition_expression(IS_OURS)
             .update_expression("SET due_at = :due REMOVE lease_until, worker")
             .expression_attribute_values(":worker", text(running.worker.as_str()))
@@ -475,8 +466,7 @@ impl ReplayRows {
         let running = row_key(&replay.key.webhook, &running_sk(replay));
         let keys = [running, replay.key.row(), counts_key(&replay.key)];
         for key in keys {
-            let sent = self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await;
-            sent.map_err(|error| AdapterError::of_call("dropping a replay", error))?;
+            self.delete_item(key).send().await.map_err(AdapterError::in_call("dropping a replay"))?;
         }
         Ok(())
     }
@@ -500,11 +490,7 @@ impl ReplayRows {
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), AdapterError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(counts_key(key)))
+        let call = self.update_item(counts_key(key))
             .update_expression(
                 "SET counted_at = :now, expires_at = :expires ADD delivered :delivered, dead :dead, dropped :dropped",
             )
@@ -513,8 +499,7 @@ impl ReplayRows {
             .expression_attribute_values(":delivered", number(counts.delivered))
             .expression_attribute_values(":dead", number(counts.dead))
             .expression_attribute_values(":dropped", number(counts.dropped));
-        let sent = call.send().await;
-        sent.map(|_| ()).map_err(|error| AdapterError::of_call("counting a replay's items", error))
+        call.send().await.map(|_| ()).map_err(AdapterError::in_call("counting a replay's items"))
     }
 
     /// A replay of a webhook.
@@ -555,9 +540,7 @@ impl ReplayRows {
         after: Option<&str>,
     ) -> Result<(Vec<Row>, bool), AdapterError> {
         let call = self
-            .client
-            .query()
-            .table_name(&self.name)
+            .query_rows()
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", text(format!("{webhook}{REPLAYS}")))
             .expression_attribute_values(":prefix", text(prefix))
@@ -565,7 +548,7 @@ impl ReplayRows {
             .consistent_read(true)
             .limit(i32::try_from(most).unwrap_or(i32::MAX))
             .set_exclusive_start_key(after.map(|sk| row_key(webhook, sk)));
-        let answer = call.send().await.map_err(|error| AdapterError::of_call("reading replays", error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call("reading replays"))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_some()))
     }
 }

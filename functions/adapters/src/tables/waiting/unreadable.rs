@@ -132,7 +132,7 @@ impl HeldTable {
             .table_name(&self.items.name)
             .set_key(Some(key))
             .consistent_read(true);
-        let answer = call.send().await.map_err(|error| AdapterError::of_call(operation, error))?;
+        let answer = call.send().await.map_err(AdapterError::in_call(operation))?;
         Ok(answer.item)
     }
 }

@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
 use carteiro_core::id::AccountId;
 use carteiro_core::retention::after;
@@ -21,6 +20,7 @@ use crate::queues::work::Work;
 use crate::runtime::random;
 use crate::tables::conditional::made;
 use crate::tables::row::{Reader, Row, milliseconds, seconds, text};
+use crate::tables::rows::{Rows, table};
 use crate::tables::unreadable::readable;
 
 const TABLE: &str = "held";
@@ -39,11 +39,9 @@ const EXISTS: &str = "attribute_exists(pk)";
 /// How long a row that is not deleted is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// Accounts' shares in the collector's work.
-#[derive(Clone, Debug)]
-pub struct WorkShare {
-    client: Client,
-    name: String,
+table! {
+    /// Accounts' shares in the collector's work.
+    pub struct WorkShare;
 }
 
 fn key(account: &AccountId, sk: impl Into<String>) -> Row {
@@ -55,12 +53,6 @@ fn slot_key(account: &AccountId, place: usize) -> Row {
 }
 
 impl WorkShare {
-    /// The shares, in the held items' table of this name.
-    #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
-    }
-
     /// Takes any free slot for a worker, and answers its place; None where all are taken.
     ///
     /// # Errors
@@ -103,10 +95,7 @@ impl WorkShare {
         condition: &str,
     ) -> Result<bool, AdapterError> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(slot_key(account, place)))
+            .update_item(slot_key(account, place))
             .condition_expression(condition)
             .update_expression("SET worker = :worker, until_at = :until, expires_at = :expires")
             .expression_attribute_values(":worker", text(worker))
@@ -130,10 +119,7 @@ impl WorkShare {
         worker: &str,
     ) -> Result<(), AdapterError> {
         let call = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(slot_key(account, place)))
+            .delete_item(slot_key(account, place))
             .condition_expression(IS_OURS)
             .expression_attribute_values(":worker", text(worker));
         made(call.send().await, "freeing a slot of an account").map(|_| ())
@@ -159,7 +145,7 @@ impl WorkShare {
             ("asked_at".to_owned(), milliseconds(now)),
             ("expires_at".to_owned(), seconds(after(now, KEPT))),
         ]);
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(row));
+        let call = self.put_item(row);
         made(call.condition_expression(IS_NEW).send().await, OPERATION).map(|_| ())
     }
 
@@ -174,10 +160,7 @@ impl WorkShare {
         for row in rows {
             let sk = row.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
             let call = self
-                .client
-                .delete_item()
-                .table_name(&self.name)
-                .set_key(Some(key(account, sk)))
+                .delete_item(key(account, sk))
                 .condition_expression(EXISTS)
                 .return_values(ReturnValue::AllOld);
             let Some(taken) = made(call.send().await, "taking work that waited")? else { continue };
@@ -202,16 +185,13 @@ impl WorkShare {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let call = self
-                .client
-                .query()
-                .table_name(&self.name)
+                .query_rows()
                 .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                 .expression_attribute_values(":pk", text(format!("{account}#work")))
                 .expression_attribute_values(":prefix", text(prefix))
                 .consistent_read(true)
                 .set_exclusive_start_key(start);
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| AdapterError::of_call("reading an account's work", error))?;
+            let answer = call.send().await.map_err(AdapterError::in_call("reading an account's work"))?;
             rows.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key;
             if start.is_none() {
