@@ -202,37 +202,14 @@ fn anything() -> impl Strategy<Value = Value> {
         "\\PC{0,8}".prop_map(Value::from),
         Just(Value::from(time(NOW))),
     ];
-    let names = [
-        "data",
-        "id",
-        "paging",
-        "cursors",
-        "after",
-        "next",
-        "error",
-        "code",
-        "created_time",
-        "timestamp",
-        "updated_time",
-        "message",
-        "from",
-        "attachments",
-        "parent",
-        "replies",
-        "comments",
-        "summary",
-        "total_count",
-        "open_graph_story",
-        "story",
-        "to",
-        "media",
-        "type",
-        "target",
-    ];
+    let names = "data id paging cursors after next error code created_time timestamp updated_time message \
+                 from attachments parent replies comments summary total_count open_graph_story story to \
+                 media type target";
+    let names: Vec<_> = names.split(' ').collect();
     leaf.prop_recursive(4, 48, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((prop::sample::select(names.to_vec()), inner.clone()), 0..6).prop_map(
+            prop::collection::vec((prop::sample::select(names.clone()), inner.clone()), 0..6).prop_map(
                 |members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
             ),
             inner.prop_map(|value| json!({"data": [value]})),
