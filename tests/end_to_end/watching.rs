@@ -337,6 +337,17 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
+fn each_resource_that_the_runbook_asks_for_exists() {
+    let runbook = std::fs::read_to_string(workspace().join("docs/runbook.md")).unwrap();
+    let template = std::fs::read_to_string(workspace().join("template.yaml")).unwrap();
+    let asked = runbook.split("$(id ").skip(1).filter_map(|rest| rest.split(')').next());
+    let asked: BTreeSet<_> = asked.filter(|name| !name.starts_with('$')).collect();
+    assert!(asked.contains("FunctionErrorsAlarm"), "{asked:?}");
+    let unknown: Vec<_> = asked.iter().filter(|name| !template.contains(&format!("\n  {name}:\n"))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
 fn each_alarm_has_its_section_of_the_runbook() {
     let template = template(&WATCHED);
     let alarms = template.watching.iter().filter(|(_, one)| one.kind == "AWS::CloudWatch::Alarm");
