@@ -128,6 +128,8 @@ export default {
   stateSince: "State since", consent: "Consent ends", permission: "Missing permission", lastTick: "Last collection", nextTick: "Next collection",
   never: "none yet", soon: "with the next round", stopped: "stopped until the token is renewed", every: n => `every ${n} min`,
   silence: (since, hours) => `Nothing came since ${since}; before, the longest interval in two weeks was ${hours} h. The network does not say when a permission or the subscription is lost: see whether anything happens on the page and, if so, check the permissions and the subscription and authorise the app again.`,
+  tokenEnds: (name, network, end) => `The token of the page "${name}" (${network}) ends soon: ${end}. Make a new one before that and give it here, so that collection does not stop.`,
+  consentEnds: (name, network, end) => `The consent given on ${network} for the page "${name}" ends soon: ${end}. Authorise the app again before that and give the new token, so that collection does not stop.`,
   freshness: "Time to delivery in the last 24 hours", noFreshness: "Nothing new in the last 24 hours.", promised: "Promise",
   fresh: (n, half, p95, p99) => `${n}: half within ${half}, 95 % within ${p95}, 99 % within ${p99}`, promise: (p95, p99) => `95 % within ${p95}, 99 % within ${p99}`,
   kind: {

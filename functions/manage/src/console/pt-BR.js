@@ -131,6 +131,8 @@ export default {
   stateSince: "Situação desde", consent: "A autorização termina", permission: "Permissão que falta", lastTick: "Última coleta", nextTick: "Próxima coleta",
   never: "ainda não houve", soon: "na próxima rodada", stopped: "parada até que o token seja renovado", every: n => `a cada ${n} min`,
   silence: (since, hours) => `Nada chegou desde ${since}; antes, o maior intervalo em duas semanas foi de ${hours} h. A rede não avisa quando uma permissão ou a inscrição se perde: veja se há movimento na página e, se houver, confira as permissões e a inscrição e autorize o aplicativo novamente.`,
+  tokenEnds: (name, network, end) => `O token da página "${name}" (${network}) vence em breve: ${end}. Gere um novo token antes disso e informe‑o aqui, para que a coleta não pare.`,
+  consentEnds: (name, network, end) => `A autorização dada no ${network} para a página "${name}" termina em breve: ${end}. Autorize o aplicativo novamente antes disso e informe o novo token, para que a coleta não pare.`,
   freshness: "Tempo até a entrega nas últimas 24 horas", noFreshness: "Nada novo nas últimas 24 horas.", promised: "Compromisso",
   fresh: (n, half, p95, p99) => `${n}: metade em até ${half}, 95 % em até ${p95}, 99 % em até ${p99}`, promise: (p95, p99) => `95 % em até ${p95}, 99 % em até ${p99}`,
   kind: {
