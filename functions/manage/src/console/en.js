@@ -114,7 +114,7 @@ export default {
   againSpan: "Send those of a time span", spanFrom: "Arrived since (empty for all)", spanTo: "Arrived before (empty for all)",
   cancelAsk: (n, type) => `Discard what is held (${type}): ${n}? It cannot be undone.`, cancelOneAsk: "Discard this item? It cannot be undone.",
   cancelled: (n, more) => `${items(n)} discarded.${more ? " There are more: repeat it." : ""}`,
-  sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingMany: (left, all) => `Sending held items: ${left} of ${all} left`, sentAll: n => `Held items sent: ${n}.`,
+  sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingLeft: left => `Sending held items: ${left} left`, sentAll: n => `Held items sent: ${n}.`,
   stoppedAgain: "Sending stopped again. See above why, and what to do.",
   resending: (done, all) => `Sending again: ${done} of ${all}`,
   resent: (delivered, dead) => `Sent again: ${delivered} delivered${dead > 0 ? `, ${dead} failed once more` : ""}.`,

@@ -117,7 +117,7 @@ export default {
   againSpan: "Enviar os de um período", spanFrom: "Chegados desde (em branco, todos)", spanTo: "Chegados antes de (em branco, todos)",
   cancelAsk: (n, type) => `Descartar o que está guardado (${type}): ${n}? Isto não pode ser desfeito.`, cancelOneAsk: "Descartar este item? Isto não pode ser desfeito.",
   cancelled: (n, more) => `${items(n)} descartado${n === 1 ? "" : "s"}.${more ? " Ainda há mais: repita." : ""}`,
-  sending: (done, all) => `Enviando itens guardados: ${done} de ${all}`, sendingMany: (left, all) => `Enviando itens guardados: faltam ${left} de ${all}`, sentAll: n => `Itens guardados enviados: ${n}.`,
+  sending: (done, all) => `Enviando itens guardados: ${done} de ${all}`, sendingLeft: left => `Enviando itens guardados: ${left === "1" ? "falta 1" : `faltam ${left}`}`, sentAll: n => `Itens guardados enviados: ${n}.`,
   stoppedAgain: "O envio parou de novo. Veja acima o motivo e o que fazer.",
   resending: (done, all) => `Enviando de novo: ${done} de ${all}`,
   resent: (delivered, dead) => `Enviados de novo: ${delivered} entregues${dead > 0 ? `, ${dead} falharam outra vez` : ""}.`,
