@@ -260,7 +260,7 @@ const EVENTS: &[Event] = &[
     ("session.link_made", Info, "manage", "account, link, role",
      "the operator made a sign-in link"),
     ("session.not_kept", Warn, "manage", "error",
-     "a session's idle end could not be moved; its next request moves it"),
+     "a session's idle end could not be moved; the next act moves it"),
     ("settle.no_release", Error, "deliver", "webhook, error",
      "held, but its release is not certain; the messages come again"),
     ("settle.not_queued", Error, "deliver", "items, error",
