@@ -94,7 +94,9 @@ async fn listed(bundle: &Bundle, account: &Account) -> usize {
 }
 
 async fn failing() -> (Bundle, Account, Webhook) {
-    let bundle = Bundle::start_with([("FailureThreshold", "10")]).await;
+    // What networks are told is not where people find the console.
+    let pushes = [("PushBaseUrl", "https://pushes.example.com"), ("OwnHosts", "pushes.example.com")];
+    let bundle = Bundle::start_with([("FailureThreshold", "10")].into_iter().chain(pushes)).await;
     let account = bundle.account().await;
     let webhook = bundle.webhook(&account, "/x", &["event"]).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(FAILING));
@@ -345,8 +347,6 @@ async fn an_alert_that_could_not_be_queued_comes_with_the_next_tick() {
     bundle.stop().await;
 }
 
-#[tokio::test]
-async fn a_collector_that_is_killed_while_it_alerts_alerts_again() {
 /// The places for alerts to an account's chats, as they are stored.
 async fn places(bundle: &Bundle, account: &Account) -> Value {
     let rows = dynamodb::scan(bundle, "ConfigTable").await;
@@ -385,6 +385,8 @@ async fn an_accounts_chats_wait_for_a_place_and_no_other_accounts() {
     bundle.stop().await;
 }
 
+#[tokio::test]
+async fn a_collector_that_is_killed_while_it_alerts_alerts_again() {
     let (bundle, account, webhook) = failing().await;
     let given = json!({"kind": "chat", "address": bundle.receiver.url("/chat"), "events": ["blocked"]});
     let id = id_of(&add(&bundle, &account, given).await);

@@ -54,7 +54,7 @@ pub(crate) struct Alerting {
     mail: Option<MailSender>,
     private: PrivateTargets,
     chats: Sender,
-    /// The address of the API.
+    /// The API's own address, where the console is. Networks may be given another one for their pushes.
     base: String,
 }
 
@@ -73,7 +73,7 @@ impl Alerting {
         let ses: Option<SesAddress> = settings.parsed("SES_BASE_URL");
         let private: Option<PrivateTargets> = settings.parsed("ALLOWED_PRIVATE_TARGETS");
         let own: Option<OwnHosts> = settings.parsed("OWN_HOSTS");
-        let base: Option<String> = settings.parsed("PUSH_BASE_URL");
+        let base: Option<String> = settings.parsed("API_BASE_URL");
         let region = settings.optional("AWS_REGION").unwrap_or_default();
         let ((from, ses), private) = from.zip(ses).zip(private)?;
         let from = from.address().map(str::to_owned);
