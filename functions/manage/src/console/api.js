@@ -15,7 +15,10 @@ export class Refused extends Error {
 export const session = { who: null, turn: 0, onEnd: () => {} };
 export const mayChange = () => session.who?.role === "change";
 
-/* Whether somebody used the page since its last request. That alone keeps the session from its idle end: what the page asks by itself does not. */
+/*
+ * Whether somebody used the page since its last request. That alone keeps the session from its idle end: what the page
+ * asks by itself does not.
+ */
 let acted = true;
 for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, ({ isTrusted }) => { acted ||= isTrusted; }, { capture: true, passive: true });
 

@@ -9,7 +9,10 @@ export const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", 
 /* How a token's state looks: as the state of a type does. */
 const LOOKS = { ok: "open", expiring: "failing", expired: "blocked", revoked: "blocked", narrowed: "failing", unknown: "disabled" };
 
-/* What is wrong with a page's token. The server's words name an instant, in UTC, where an end is near: that is worded here, from codes, in the reader's time zone. */
+/*
+ * What is wrong with a page's token. Where an end is near, the server's words name an instant in UTC: that is worded
+ * here, from codes, in the reader's time zone.
+ */
 export function tokenText({ name, network, token }) {
   const consent = token.cause === "consent" && token.consent_ends_at;
   const end = consent || token.expires_at;
