@@ -15,7 +15,7 @@
 //!    description: both are public. Say who may call it (`security`), its `request_body` (a name in [`requests`]), its
 //!    success with an `example` (in [`examples`]), and those refusals that are its own (`response =
 //!    refusals::Conflict`).
-//! 3. Name the handler in [`Derived`], and in the routing of `main.rs`.
+//! 3. Name the handler in [`Derived`], and in the routing of `lib.rs`.
 //! 4. Name the parameters of its query in [`parameters::of_query`]: any other is refused.
 //!
 //! Limits that JSON Schema has no word for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
