@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use carteiro_core::test_share::CHATS_AT_ONCE;
 use carteiro_fake_networks::{Mail, MailFault, TokenState};
 use carteiro_local::{Fate, Fault, SqsCall, Verdict};
 use carteiro_networks::network::Network;
@@ -92,7 +93,10 @@ async fn listed(bundle: &Bundle, account: &Account) -> usize {
 }
 
 async fn failing() -> (Bundle, Account, Webhook) {
-    let (bundle, account) = Bundle::with_account([("FailureThreshold", "10")]).await;
+    // What networks are told is not where people find the console.
+    let pushes = [("PushBaseUrl", "https://pushes.example.com"), ("OwnHosts", "pushes.example.com")];
+    let own = [("FailureThreshold", "10")].into_iter().chain(pushes);
+    let (bundle, account) = Bundle::with_account(own).await;
     let webhook = bundle.webhook(&account, "/x", &["event"]).await;
     bundle.receiver.set_behaviour("/x", Behaviour::from(FAILING));
     (bundle, account, webhook)
@@ -337,6 +341,44 @@ async fn an_alert_that_could_not_be_queued_comes_with_the_next_tick() {
     // The notice came again, under its own id.
     let ids = bundle.receiver.counts_by_webhook_id("/notices");
     assert!(ids.values().any(|count| *count == 2), "{ids:?}");
+    bundle.stop().await;
+}
+
+/// The places for alerts to an account's chats, as they are stored.
+async fn places(bundle: &Bundle, account: &Account) -> Value {
+    let rows = dynamodb::scan(bundle, "ConfigTable").await;
+    let key = (format!("account#{}", account.id), "chats");
+    let row = rows
+        .iter()
+        .find(|row| (row["pk"]["S"].as_str(), row["sk"]["S"].as_str()) == (Some(&key.0), Some(key.1)));
+    row.map_or(Value::Null, |row| serde_json::from_str(row["share"]["S"].as_str().unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn an_accounts_chats_wait_for_a_place_and_no_other_accounts() {
+    let (bundle, account, _) = failing().await;
+    let neighbour = bundle.account().await;
+    let until = jiff::Timestamp::from_millisecond(bundle.stack.clock().now_ms().cast_signed()).unwrap()
+        + Duration::from_secs(15);
+    let taken: Vec<Value> =
+        (0..CHATS_AT_ONCE).map(|owner| json!({"owner": owner.to_string(), "until": until})).collect();
+    let share = json!({"under_way": taken, "begun": CHATS_AT_ONCE, "minute_ends": until}).to_string();
+    let row = json!({
+        "pk": {"S": format!("account#{}", account.id)}, "sk": {"S": "chats"}, "share": {"S": share},
+        "version": {"N": "1"},
+    });
+    dynamodb::call(&bundle, "PutItem", &json!({"TableName": "ConfigTable", "Item": row})).await;
+    add(&bundle, &account, json!({"kind": "chat", "address": bundle.receiver.url("/busy")})).await;
+    add(&bundle, &neighbour, json!({"kind": "chat", "address": bundle.receiver.url("/free")})).await;
+    assert_eq!(chat(&bundle, "/free").len(), 1);
+    assert_eq!(chat(&bundle, "/busy"), Vec::<String>::new(), "others of the account have all places");
+    let complaints = bundle.complaints();
+    assert!(complaints.iter().any(|line| line.contains("alert.delayed")), "{complaints:#?}");
+    bundle.advance(Duration::from_secs(31)).await;
+    bundle.receiver.wait_for_count("/busy", 1, carteiro_tests::SOON).await.unwrap();
+    bundle.until_rest().await;
+    assert!(!code_in(&chat(&bundle, "/busy")[0]).is_empty());
+    assert_eq!(places(&bundle, &account).await["under_way"], json!([]), "the place was given back");
     bundle.stop().await;
 }
 

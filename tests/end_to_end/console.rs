@@ -11,6 +11,7 @@ mod crowd;
 mod framing;
 mod keyboard;
 mod pages;
+mod progress;
 mod situations;
 mod walk;
 

@@ -194,6 +194,10 @@ fn the_documented_limits_are_those_of_the_core() {
             "lookups of an account's items",
             format!("{} at once, {} a minute", test_share::LOOKUPS_AT_ONCE, test_share::LOOKUPS_A_MINUTE),
         ),
+        (
+            "alerts to an account's chats",
+            format!("{} at once, {} a minute", test_share::CHATS_AT_ONCE, test_share::CHATS_A_MINUTE),
+        ),
         ("sign-in link", format!("{} to {} s", session::LINK_SECONDS.start(), session::LINK_SECONDS.end())),
         (
             "session of the console",

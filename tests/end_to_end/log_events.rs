@@ -35,6 +35,8 @@ const EVENTS: &[Event] = &[
     ("alert.left_to_queue", Error, "collect", "alert, kind, error",
      "an e-mail could not be sent for a while; WorkQueue hands it out again, and then keeps it for the operator"),
     ("alert.not_marked", Warn, "collect", "alert, error", "an alert was sent; a repeat of it would be sent again"),
+    ("alert.place_not_given_back", Warn, "collect", "account, error",
+     "an alert to a chat was sent, and its place among those to the account's chats stays taken for some seconds more"),
     ("alert.refused", Error, "collect", "alert, kind, error",
      "an alert or a code was not sent, and is given up: the address refused it, a chat could not be reached for 20 \
       minutes, or [SES](operations.md#alerts-to-people) does not let it be sent"),
@@ -260,7 +262,7 @@ const EVENTS: &[Event] = &[
     ("session.link_made", Info, "manage", "account, link, role",
      "the operator made a sign-in link"),
     ("session.not_kept", Warn, "manage", "error",
-     "a session's idle end could not be moved; its next request moves it"),
+     "a session's idle end could not be moved; the next act moves it"),
     ("settle.no_release", Error, "deliver", "webhook, error",
      "held, but its release is not certain; the messages come again"),
     ("settle.not_queued", Error, "deliver", "items, error",

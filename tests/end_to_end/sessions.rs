@@ -544,19 +544,35 @@ async fn what_ends_a_session_ends_it_at_once_and_no_other() {
     bundle.stop().await;
 }
 
+/// A look that the console's page makes after somebody used it.
+async fn looks_after_an_act(bundle: &Bundle, visitor: &Visitor) -> u16 {
+    let headers = [("cookie", visitor.cookie.as_str()), ("carteiro-act", "true")];
+    bundle.client.request(Method::GET, "/webhooks", &headers, "").await.status
+}
+
 #[tokio::test]
-async fn a_session_ends_when_idle_and_at_its_own_end() {
+async fn a_session_ends_when_nobody_acts_and_at_its_own_end() {
     const HOUR: Duration = Duration::from_secs(3600);
     let bundle = Bundle::start().await;
     let account = bundle.account().await;
-    let (idle, busy) = (by_key(&bundle, &account.key).await, by_key(&bundle, &account.key).await);
-    for _ in 0..11 {
+    let [idle, open, used, busy] = [
+        by_key(&bundle, &account.key).await,
+        by_key(&bundle, &account.key).await,
+        by_key(&bundle, &account.key).await,
+        by_key(&bundle, &account.key).await,
+    ];
+    for hour in 1..12 {
         bundle.advance(HOUR).await;
-        assert!(is_in(&bundle, &busy).await);
+        // A page that nobody uses is read anew all the time.
+        assert_eq!(is_in(&bundle, &open).await, hour < 2, "after {hour} h");
+        assert_eq!(looks_after_an_act(&bundle, &used).await, 200);
+        // A change is an act, also one that is refused.
+        assert_eq!(ask(&bundle, &busy, Method::POST, "/webhooks", "{}").await.status, 422);
     }
     assert!(!is_in(&bundle, &idle).await);
     bundle.advance(HOUR).await;
     assert!(!is_in(&bundle, &busy).await);
+    assert_eq!(looks_after_an_act(&bundle, &used).await, 401);
     bundle.stop().await;
 }
 

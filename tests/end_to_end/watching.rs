@@ -337,6 +337,23 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
+fn each_resource_that_the_runbook_asks_for_exists() {
+    let runbook = std::fs::read_to_string(workspace().join("docs/runbook.md")).unwrap();
+    let template = std::fs::read_to_string(workspace().join("template.yaml")).unwrap();
+    let asked = runbook.split("$(id ").skip(1).filter_map(|rest| rest.split(')').next());
+    let asked: BTreeSet<_> = asked.filter(|name| !name.starts_with('$')).collect();
+    assert!(asked.contains("FunctionErrorsAlarm"), "{asked:?}");
+    // SAM names what it makes of a function's event by both.
+    let is_event = |name: &str| {
+        let event = name.split_once("Function").map_or("", |(_, event)| event);
+        !event.is_empty() && template.contains(&format!("\n        {event}:\n"))
+    };
+    let is_known = |name: &str| template.contains(&format!("\n  {name}:\n")) || is_event(name);
+    let unknown: Vec<_> = asked.iter().filter(|name| !is_known(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
 fn each_alarm_has_its_section_of_the_runbook() {
     let template = template(&WATCHED);
     let alarms = template.watching.iter().filter(|(_, one)| one.kind == "AWS::CloudWatch::Alarm");

@@ -5,7 +5,9 @@
 //! that cannot be reached is its owner's, and is given up.
 //!
 //! A chat is reached as webhooks are: its addresses are vetted, the deployment's own are refused, one deadline covers
-//! everything, and redirects are not followed.
+//! everything, and redirects are not followed. An account's chats have a few places
+//! ([`carteiro_core::test_share`]), so that slow ones leave the collector's copies to others; what finds no place is
+//! queued anew.
 
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ use carteiro_adapters::queues::work::Work;
 use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::{metrics, random};
 use carteiro_adapters::tables::alerts::AlertRows;
-use carteiro_adapters::tables::config::Replaced;
+use carteiro_adapters::tables::config::{ConfigTable, Replaced};
+use carteiro_adapters::tables::test_slots::TestPlace;
 use carteiro_adapters::wiring::Wiring;
 use carteiro_core::address::{PrivateTargets, WebhookUrl};
 use carteiro_core::alert::confirmation::Code;
@@ -29,6 +32,7 @@ use carteiro_core::id::{AccountId, AlertId, ItemId};
 use carteiro_core::metrics::Metric;
 use carteiro_core::outcome::{FailureKind, Outcome};
 use carteiro_core::own_hosts::OwnHosts;
+use carteiro_core::test_share::Shared;
 use serde_json::json;
 
 use crate::context::{Collect, CollectError, Progress};
@@ -50,7 +54,7 @@ pub(crate) struct Alerting {
     mail: Option<MailSender>,
     private: PrivateTargets,
     chats: Sender,
-    /// The address of the API.
+    /// The API's own address, where the console is. Networks may be given another one for their pushes.
     base: String,
 }
 
@@ -69,7 +73,7 @@ impl Alerting {
         let ses: Option<SesAddress> = settings.parsed("SES_BASE_URL");
         let private: Option<PrivateTargets> = settings.parsed("ALLOWED_PRIVATE_TARGETS");
         let own: Option<OwnHosts> = settings.parsed("OWN_HOSTS");
-        let base: Option<String> = settings.parsed("PUSH_BASE_URL");
+        let base: Option<String> = settings.parsed("API_BASE_URL");
         let region = settings.optional("AWS_REGION").unwrap_or_default();
         let ((from, ses), private) = from.zip(ses).zip(private)?;
         let from = from.address().map(str::to_owned);
@@ -83,15 +87,41 @@ impl Alerting {
     }
 
     /// Sends a text to an address.
-    async fn deliver(&self, alert: &Alert, text: &AlertText, clock: InvocationClock) -> Result<(), NotSent> {
+    async fn deliver(
+        &self,
+        config: &ConfigTable,
+        alert: &Alert,
+        text: &AlertText,
+        clock: InvocationClock,
+    ) -> Result<(), NotSent> {
         match alert.kind {
             AlertKind::Email => {
                 let no_sender = || NotSent::Refused("no AlertSender is set".to_owned());
                 let mail = self.mail.as_ref().ok_or_else(no_sender)?;
                 Ok(mail.send(&alert.address, text, clock.now()).await?)
             }
-            AlertKind::Chat => self.post(&alert.address, text, clock).await,
+            AlertKind::Chat => self.post_in_turn(config, alert, text, clock).await,
         }
+    }
+
+    /// Posts to a chat, in one of the places that its account has for that.
+    async fn post_in_turn(
+        &self,
+        config: &ConfigTable,
+        alert: &Alert,
+        text: &AlertText,
+        clock: InvocationClock,
+    ) -> Result<(), NotSent> {
+        let account = &alert.account;
+        let place = config.take_place(account, Shared::Chats, CHAT_DEADLINE, clock.now()).await?;
+        let TestPlace::Taken(owner) = place else {
+            return Err(NotSent::Later("other alerts to the account's chats are under way".to_owned()));
+        };
+        let posted = self.post(&alert.address, text, clock).await;
+        if let Err(error) = config.give_place_back(account, Shared::Chats, &owner).await {
+            tracing::warn!(account = account.as_str(), error = error.chain(), "alert.place_not_given_back");
+        }
+        posted
     }
 
     async fn post(&self, address: &str, text: &AlertText, clock: InvocationClock) -> Result<(), NotSent> {
@@ -244,7 +274,7 @@ async fn send_to(
     let (console, stop) = (collect.alerting.console(), alert.stop_link(&collect.alerting.base));
     let links = Links { console: &console, stop: &stop };
     let text = text::of_alert(raised, alert.language, missed, links);
-    collect.alerting.deliver(alert, &text, clock).await?;
+    collect.alerting.deliver(&collect.config, alert, &text, clock).await?;
     if let Err(error) = rows.mark_sent(&alert.id, raised, notice).await {
         tracing::warn!(alert = id, error = error.chain(), "alert.not_marked");
     }
@@ -285,7 +315,7 @@ async fn send_new_code(
             continue;
         }
         let text = text::of_code(&code, alert.language, &collect.alerting.console());
-        collect.alerting.deliver(&alert, &text, clock).await?;
+        collect.alerting.deliver(&collect.config, &alert, &text, clock).await?;
         tracing::info!(alert = id.as_str(), kind = alert.kind.as_str(), "alert.code_sent");
         return Ok(());
     }

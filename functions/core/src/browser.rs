@@ -19,6 +19,16 @@ pub const COOKIE: &str = "__Host-carteiro-session";
 /// The header that a change by cookie needs, in lower case.
 pub const CSRF_HEADER: &str = "carteiro-csrf";
 
+/// The header by which the console's page says that somebody used it since its last request, in lower case.
+pub const ACT_HEADER: &str = "carteiro-act";
+
+/// Whether somebody's act caused a request: it changes something, or the page says so. A page that nobody uses is read
+/// anew by itself all the time, which must not keep its session.
+#[must_use]
+pub fn is_act(method: &str, header: Option<&str>) -> bool {
+    changes(method) || header == Some("true")
+}
+
 /// The session's cookie of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cookie {
@@ -227,6 +237,20 @@ mod tests {
 
     fn cookie(value: &str) -> String {
         format!("{COOKIE}={value}")
+    }
+
+    #[test]
+    fn changes_are_acts_and_of_looks_those_that_say_so() {
+        for (method, header, expected) in [
+            ("GET", None, false),
+            ("GET", Some("false"), false),
+            ("GET", Some(""), false),
+            ("GET", Some("true"), true),
+            ("POST", None, true),
+            ("DELETE", Some("false"), true),
+        ] {
+            assert_eq!(is_act(method, header), expected, "{method} {header:?}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //!
 //! Guaranteed: tokens hold 256 random bits and are stored as their SHA-256. A link begins at most one session, because
 //! [`use_link`] is refused after the first; a repeat of that same write is recognised by the session that it begins. A
-//! session ends [`SESSION_TIME`] after its beginning, and [`IDLE_TIME`] after its last request, whichever is first; the
-//! table's own expiry only cleans up. What ends sessions earlier is in the adapters and handlers: signing out, the
+//! session ends [`SESSION_TIME`] after its beginning, and [`IDLE_TIME`] after the last request that somebody's act caused
+//! ([`crate::browser::is_act`]), whichever is first; what a page asks by itself keeps no session. The table's own expiry
+//! only cleans up. What ends sessions earlier is in the adapters and handlers: signing out, the
 //! revocation of the key that began it, the deletion of the account, and the operator.
 //!
 //! Not guaranteed: that the one who opens a link is the one for whom it was made. Whoever has it first enters.
@@ -37,7 +38,7 @@ pub const DEFAULT_LINK_SECONDS: u64 = 300;
 /// How long a session lasts at most: 12 hours, a working day.
 pub const SESSION_TIME: Duration = Duration::from_secs(12 * 3600);
 
-/// How long a session lasts without a request: 2 hours.
+/// How long a session lasts in which nobody acts: 2 hours.
 pub const IDLE_TIME: Duration = Duration::from_secs(2 * 3600);
 
 /// How far a session's idle end must move before it is stored: a session writes at most once in this time.
@@ -327,7 +328,7 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ends, whatever happens.
     pub ends_at: Timestamp,
-    /// When it ends if nothing is asked before.
+    /// When it ends if nobody acts before.
     pub idle_at: Timestamp,
 }
 
@@ -345,7 +346,7 @@ impl Session {
         now < self.ends_at && now < self.idle_at
     }
 
-    /// The write that moves its idle end for a request at `now`; None where it would move by less than
+    /// The write that moves its idle end for an act at `now`; None where it would move by less than
     /// [`TOUCH_EVERY`]. It changes no session that has been ended meanwhile.
     #[must_use]
     pub fn touch(&self, now: Timestamp) -> Option<Write> {

@@ -1,8 +1,9 @@
-//! How many tests of its webhooks, and how many lookups of items, an account may make at once and in a minute.
+//! How many tests of its webhooks, lookups of items and alerts to its chats an account may have at once and in a minute.
 //!
-//! A test holds a copy of the configuration API for as long as an attempt may take, and a lookup reads logs. Copies and
-//! cost are shared by all accounts, so each account has places for a few tests and a few lookups. A place is a lease with its owner's id: a repeat of the write
-//! that took it finds its own owner there, and a place whose holder died is free when its lease is over.
+//! A test holds a copy of the configuration API for as long as an attempt may take, an alert to a chat holds one of the
+//! collector, and a lookup reads logs. Copies and cost are shared by all accounts, so each account has a few places for
+//! each. A place is a lease with its owner's id: a repeat of the write that took it finds its own owner there, and a
+//! place whose holder died is free when its lease is over.
 
 use std::time::Duration;
 
@@ -25,6 +26,13 @@ pub const LOOKUPS_AT_ONCE: usize = 4;
 /// The most lookups of items of an account in a minute.
 pub const LOOKUPS_A_MINUTE: u32 = 60;
 
+/// The most alerts to an account's chats that are under way at once: as many as it may have addresses, so that one event
+/// alerts all of them at once. A chat may keep each waiting for ten seconds.
+pub const CHATS_AT_ONCE: usize = 5;
+
+/// The most alerts to an account's chats in a minute.
+pub const CHATS_A_MINUTE: u32 = 30;
+
 crate::named! {
     /// What an account has places for.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +41,8 @@ crate::named! {
         Tests = "tests",
         /// Lookups of its items.
         Lookups = "lookups",
+        /// Alerts and codes to its chats.
+        Chats = "chats",
     }
 }
 
@@ -42,6 +52,7 @@ impl Shared {
         match self {
             Self::Tests => (TESTS_AT_ONCE, TESTS_A_MINUTE),
             Self::Lookups => (LOOKUPS_AT_ONCE, LOOKUPS_A_MINUTE),
+            Self::Chats => (CHATS_AT_ONCE, CHATS_A_MINUTE),
         }
     }
 
@@ -63,7 +74,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An account's tests, or its lookups: those under way, and how many were begun in the current minute.
+/// An account's tests, lookups or chats: those under way, and how many were begun in the current minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestShare {
     under_way: Vec<Place>,
@@ -131,6 +142,7 @@ fn refused(until: Option<Timestamp>, now: Timestamp) -> MayTest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account_limit::Limited;
     use crate::fixtures::at;
 
     const ATTEMPT: Duration = Duration::from_secs(15);
@@ -179,6 +191,18 @@ mod tests {
             share = begun;
         }
         assert_eq!(share.begin(Shared::Lookups, "e", ATTEMPT, at(0)), MayTest::Refused { retry_after: 20 });
+    }
+
+    #[test]
+    fn an_event_alerts_all_chats_of_an_account_at_once() {
+        let mut share = TestShare::default();
+        for owner in 0..Limited::Alerts.most() {
+            let MayTest::Begin(begun) = share.begin(Shared::Chats, &owner.to_string(), ATTEMPT, at(0)) else {
+                panic!("{owner}")
+            };
+            share = begun;
+        }
+        assert_eq!(share.begin(Shared::Chats, "x", ATTEMPT, at(5)), MayTest::Refused { retry_after: 15 });
     }
 
     #[test]

@@ -25,7 +25,7 @@ use carteiro_core::webhook::{
     MAX_SOURCES, MAX_THRESHOLD, MAX_WEBHOOKS_PER_ACCOUNT, WhileBlocked,
 };
 use carteiro_networks::network::{MAX_NETWORK_ID_BYTES, Network, NetworkId};
-use carteiro_networks::page::{Delivery, Login, MAX_PAGE_NAME_BYTES, TickResult, TokenState};
+use carteiro_networks::page::{Delivery, Login, MAX_PAGE_NAME_BYTES, TickResult, TokenCause, TokenState};
 use carteiro_networks::poll::OperatorFault;
 use carteiro_networks::push::subscription::SubscriptionState;
 use serde::Serialize;
@@ -357,6 +357,17 @@ pub(crate) struct PageToken {
     /// `unknown`: nobody looked at it yet.
     #[schema(value_type = String, extensions(("x-schema" = json!(one_of(TokenState::ALL)))))]
     pub(crate) state: TokenState,
+    /// What brought the state; null where nothing is wrong, or nobody looked yet. `time`: its time is over, or nearly.
+    /// `consent`: the consent of who gave it is over, or nearly. `refused`: the network refused it. `renewal_refused`:
+    /// the network refused to renew it. `renewal_lost`: likewise, after an answer was lost that may have held the new
+    /// one. `not_the_pages`: it is somebody else's. `taken_back`: a push said that it, or a permission, was taken back.
+    /// `missing`: an answer said that a permission is missing.
+    #[schema(
+        value_type = Option<String>,
+        required,
+        extensions(("x-schema" = json!(one_of_or_null(TokenCause::ALL)))),
+    )]
+    pub(crate) cause: Option<TokenCause>,
     /// When it ends, where that is known: as the network said it, or else the owner.
     #[schema(required)]
     pub(crate) expires_at: Option<Time>,

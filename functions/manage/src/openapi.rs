@@ -2,7 +2,8 @@
 //!
 //! Answers are structs whose schemas are derived; routes are described beside their handlers. What follows from what a
 //! route is (its path's parameters, how it is refused, how large a body may be) is added here, so that no handler
-//! repeats it. The document is made at its first request.
+//! repeats it. The document is `openapi.json`, which is written from this code and held to it by a test, so that the
+//! function carries the text and not what makes it: `CARTEIRO_WRITE_DOCUMENTS=1 cargo test -p manage --lib` writes it anew.
 //!
 //! To add a route:
 //!
@@ -14,7 +15,7 @@
 //!    description: both are public. Say who may call it (`security`), its `request_body` (a name in [`requests`]), its
 //!    success with an `example` (in [`examples`]), and those refusals that are its own (`response =
 //!    refusals::Conflict`).
-//! 3. Name the handler in [`Derived`], and in the routing of `main.rs`.
+//! 3. Name the handler in [`Derived`], and in the routing of `lib.rs`.
 //! 4. Name the parameters of its query in [`parameters::of_query`]: any other is refused.
 //!
 //! Limits that JSON Schema has no word for stand in extensions (`x-max-bytes`, `x-max-lines`, …).
@@ -130,28 +131,26 @@ struct Derived;
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json")),
 )]
 pub(crate) fn document() -> ApiGatewayV2httpResponse {
-    answer(200, "application/json", made().text.clone())
+    answer(200, "application/json", DOCUMENT.to_owned())
 }
 
-/// The document, and what it says of each path.
-struct Document {
-    text: String,
-    /// The parts of each path, and the methods that it takes.
-    paths: Vec<(Vec<String>, Vec<String>)>,
-}
+/// The document, as it is answered.
+const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// The document, made once.
-fn made() -> &'static Document {
-    static MADE: OnceLock<Document> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let document = built();
+/// A path of the document: its parts, and the methods that it takes.
+type Described = (Vec<String>, Vec<String>);
+
+/// The document's paths, read once.
+fn paths() -> &'static [Described] {
+    static PATHS: OnceLock<Vec<Described>> = OnceLock::new();
+    PATHS.get_or_init(|| {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
         let paths = document["paths"].as_object().into_iter().flatten();
         let methods = |of_path: &Value| {
             let methods = of_path.as_object().into_iter().flatten();
             methods.map(|(method, _)| method.to_ascii_uppercase()).collect()
         };
-        let paths = paths.map(|(path, of_path)| (parts(path), methods(of_path))).collect();
-        Document { text: document.to_string(), paths }
+        paths.map(|(path, of_path)| (parts(path), methods(of_path))).collect()
     })
 }
 
@@ -167,12 +166,14 @@ pub(crate) fn methods(path: &str) -> Option<String> {
             |(part, sent): (&String, &String)| part == sent || part.starts_with('{') && !sent.is_empty();
         described.len() == sent.len() && described.iter().zip(&sent).all(is_part)
     };
-    let found = made().paths.iter().filter(|(described, _)| is_it(described));
+    let found = paths().iter().filter(|(described, _)| is_it(described));
     let methods: BTreeSet<&str> = found.flat_map(|(_, methods)| methods).map(String::as_str).collect();
     (!methods.is_empty()).then(|| methods.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-fn built() -> Value {
+/// The description, made of the code: what `openapi.json` must be.
+#[must_use]
+pub fn description() -> Value {
     let derived = values::value(&Derived::openapi());
     let mut paths = derived["paths"].as_object().cloned().unwrap_or_default();
     paths.extend(intake::paths());

@@ -10,7 +10,7 @@ use carteiro_adapters::runtime::clock::InvocationClock;
 use carteiro_adapters::runtime::http_api::{Failure, Request, empty, json};
 use carteiro_adapters::runtime::random;
 use carteiro_adapters::tables::sessions::{Begun, Entry};
-use carteiro_core::browser::{CSRF_HEADER, CausedBy, Cookie, own_origin};
+use carteiro_core::browser::{ACT_HEADER, CSRF_HEADER, CausedBy, Cookie, is_act, own_origin};
 use carteiro_core::id::{AccountId, LinkId};
 use carteiro_core::key::{ApiKey, KeyHash};
 use carteiro_core::problem::{FieldError, Problem};
@@ -67,7 +67,7 @@ pub(crate) struct SessionView {
     pub(crate) role: Role,
     /// The value of the header `carteiro-csrf` that every change by this session needs.
     pub(crate) csrf: String,
-    /// When it ends at the latest. It ends earlier where nothing is asked for two hours.
+    /// When it ends at the latest. It ends earlier where nobody acts for two hours.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = values::Time)]
     pub(crate) expires_at: Timestamp,
@@ -179,7 +179,9 @@ pub(crate) async fn own_account(call: &Call<'_>) -> Response {
 ///
 /// Begins a session: by a sign-in link, which works once, or by an account's key. The answer sets the session's
 /// cookie, which then stands for an account's key in every route of an account. A session ends after 12 hours, after
-/// two hours without a request, when it is signed out, and when its key or its account is deleted.
+/// two hours in which nobody acts, when it is signed out, and when its key or its account is deleted. An act is a
+/// request that is no GET, or that has the header `carteiro-act: true`, which the console's page sends with its first
+/// request after somebody used it.
 #[utoipa::path(
     post,
     path = "/console/session",
@@ -362,7 +364,7 @@ impl Entered {
         request.header("authorization").is_none() && Cookie::read(request.cookies()) != Cookie::None
     }
 
-    /// Finds the session of a request, and keeps it from its idle end.
+    /// Finds the session of a request, and keeps it from its idle end where somebody's act caused the request.
     pub(crate) async fn of(
         manage: &Manage,
         request: &Request,
@@ -373,10 +375,11 @@ impl Entered {
         let (hash, now) = (token.hash(), clock.now());
         let session = manage.sessions.find(&hash).await?.filter(|session| session.is_open(now));
         let session = session.ok_or_else(ended)?;
-        if let Some(touch) = session.touch(now)
+        if is_act(method(request), request.header(ACT_HEADER).as_deref())
+            && let Some(touch) = session.touch(now)
             && let Err(error) = manage.sessions.touch(&hash, &touch).await
         {
-            // The request is good all the same; the next one moves the end.
+            // The request is good all the same; the next act moves the end.
             tracing::warn!(error = error.chain(), "session.not_kept");
         }
         Ok(Self { token, session })

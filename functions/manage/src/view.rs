@@ -65,6 +65,7 @@ pub(crate) fn page(
         proven: page.proven,
         token: answers::PageToken {
             state: token.state,
+            cause: token.cause,
             expires_at: token.expires_at.map(Time),
             consent_ends_at: token.consent_ends_at.map(Time),
             permission: token.permission.clone(),

@@ -314,6 +314,8 @@ mod tests {
                 assert!(text.contains("\"Loja\"") && text.contains("Instagram"), "{text}");
                 assert!(text.contains(advice) && text.ends_with('.'), "{text}");
                 assert!(told.insert(text.clone()), "twice: {text}");
+                // The console shows these words, except where they name an instant: that it tells in its reader's zone.
+                assert_eq!(text.contains("UTC"), state == TokenState::Expiring, "{text}");
             }
         }
         assert_eq!(message(&page(TokenState::Ok, TokenCause::Time), at(8)), None);

@@ -3,6 +3,9 @@
 /// What `!Ref` on the HTTP API yields.
 pub(crate) const API_ID: &str = "local";
 
+/// The address that AWS would give the API, by its id and the region of this stack.
+pub(crate) const OWN_ADDRESS: &str = "https://local.execute-api.us-east-1.amazonaws.com";
+
 /// Random bytes. Without a source of randomness they are zero, and two requests may then share an id: on one machine
 /// an id only tells log lines apart.
 fn random<const N: usize>() -> [u8; N] {

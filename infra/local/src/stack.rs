@@ -20,6 +20,7 @@ use crate::dynamodb::{Dynamodb, DynamodbError, Expiry, InterceptDynamodb};
 use crate::event_source::EventSource;
 use crate::http_api::HttpApi;
 use crate::http_server::Server;
+use crate::ids::OWN_ADDRESS;
 use crate::invoke_api::InvokeApi;
 use crate::lambda::asynchronous::AsyncInvoker;
 use crate::lambda::{Invocation, InvokeError, Lambda, Platform};
@@ -33,9 +34,6 @@ use crate::usage::StackUsage;
 
 /// The parameter that lists the deployment's own hosts.
 const OWN_HOSTS: &str = "OwnHosts";
-
-/// The parameter of the address that networks push to.
-const PUSH_BASE_URL: &str = "PushBaseUrl";
 
 /// How long stopping waits for batches that are with their functions.
 const LAST_BATCHES: Duration = Duration::from_millis(1500);
@@ -399,10 +397,13 @@ fn read_template(options: &StackOptions, addresses: &Addresses) -> Result<Templa
             .join(",");
         parameters.entry(OWN_HOSTS.to_owned()).and_modify(|set| *set = format!("{set},{own}")).or_insert(own);
     }
-    if Template::declares(&options.template, PUSH_BASE_URL)? {
-        parameters.entry(PUSH_BASE_URL.to_owned()).or_insert_with(|| addresses.api.clone());
+    let mut template = Template::read(&options.template, &parameters, &addresses.sqs)?;
+    // The address that AWS would give the API leads nowhere from here.
+    let variables = template.functions.values_mut().flat_map(|function| function.environment.values_mut());
+    for value in variables.filter(|value| value.as_str() == OWN_ADDRESS) {
+        value.clone_from(&addresses.api);
     }
-    Template::read(&options.template, &parameters, &addresses.sqs)
+    Ok(template)
 }
 
 fn sources(template: &Template, lambda: &Lambda, queues: &Queues) -> Vec<EventSource> {

@@ -1,6 +1,7 @@
 //! A real browser, driven over WebDriver.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
@@ -31,15 +32,7 @@ impl Browser {
     pub(crate) async fn start() -> Option<Self> {
         let (driver, browser) = (tools::program("chromedriver")?, tools::program("chromium")?);
         let profile = TempDir::new().unwrap();
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = driver.stdout.take().unwrap();
-        let port = tokio::task::spawn_blocking(move || port(BufReader::new(said))).await.unwrap();
+        let (driver, port) = tokio::task::spawn_blocking(move || started(&driver)).await.unwrap();
         let client = Client::new(&format!("http://127.0.0.1:{port}"));
         let mut this = Self { driver, client, session: String::new(), _profile: profile };
         let folder = this._profile.path().display();
@@ -240,12 +233,21 @@ impl Browser {
     }
 }
 
-/// The port that the driver says it listens at.
-fn port(said: impl BufRead) -> u16 {
-    for line in said.lines().map_while(Result::ok) {
-        if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
-            return port.trim_end_matches('.').parse().unwrap();
+/// A driver that listens, and its port. It chooses a free port for one of the loopback's two addresses and ends where
+/// another program has the same port of the other, so it is started again.
+fn started(program: &Path) -> (Child, u16) {
+    let mut said = String::new();
+    for _ in 0..10 {
+        let mut command = Command::new(program);
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().unwrap();
+        for line in BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
+                return (driver, port.trim_end_matches('.').parse().unwrap());
+            }
+            said.push_str(&line);
         }
+        driver.wait().unwrap();
     }
-    panic!("the driver did not start");
+    panic!("the driver did not start: {said}");
 }

@@ -1,11 +1,16 @@
 //! The console's pages: their tokens, collections and freshness.
 
+use std::time::Duration;
+
+use carteiro_clock::testing;
+use carteiro_fake_networks::Connection;
 use carteiro_networks::freshness::Hour;
+use carteiro_networks::network::Network;
 use carteiro_tests::{Bundle, dynamodb};
 use serde_json::json;
 
-use super::{Browser, enter};
-use crate::networks::{X_IS_AWAY, X_SECRET, pushed};
+use super::{Browser, clock, enter};
+use crate::networks::{SECRETS, X_IS_AWAY, X_SECRET, pushed};
 
 const ZONE: &str = "America/Sao_Paulo";
 
@@ -111,6 +116,56 @@ async fn a_browser_renews_a_dead_token_unseen_and_requests_a_check() {
     let source = browser.value("document.documentElement.outerHTML").await;
     assert!(!source.as_str().unwrap().contains("planted"));
     assert_eq!(browser.value("Object.keys(sessionStorage).length").await, 0);
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
+async fn a_tokens_end_is_worded_in_the_readers_time_zone() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let Some(browser) = Browser::start().await else { return };
+    let app = [("MetaAppToken", "meta-app|planted-meta-token"), ("NetworkSettings", "{}")];
+    // Half past three in the afternoon in São Paulo.
+    let parameters = SECRETS.into_iter().chain(app);
+    let bundle = Bundle::start_on(testing::clock_at("2026-11-24T18:30:00Z"), parameters).await;
+    bundle.networks.client(Network::Facebook, "meta-app", "planted-meta-token");
+    bundle.networks.connect_with(Network::Facebook, Connection::new("501", "EAAplanted").expires_in(DAY));
+    let account = bundle.account().await;
+    let given =
+        json!({"network": "facebook", "network_id": "501", "name": "Loja", "access_token": "EAAplanted"});
+    let page = bundle.client.post("/pages", &account.key, given.to_string()).await.json();
+    let path = format!("/pages/{}", page["id"].as_str().unwrap());
+    bundle.tick().await;
+    bundle.until_rest().await;
+    let token = bundle.client.get(&path, &account.key).await.json()["token"].clone();
+    assert_eq!((&token["state"], &token["cause"]), (&json!("expiring"), &json!("time")), "{token}");
+    assert!(token["message"]["pt-BR"].as_str().unwrap().contains("(UTC)"), "{token}");
+
+    let message = format!("[data-page={}] [data-fact=token]", page["id"].as_str().unwrap());
+    for (zone, hours) in [(ZONE, -3), ("America/Manaus", -4)] {
+        let end = clock(&token["expires_at"], hours);
+        enter(&browser, &bundle, &account, zone, &json!({"language": "pt-BR"})).await;
+        let ends = format!("O token da página \"Loja\" (Facebook) vence em breve: amanhã às {end}, daqui a ");
+        for text in [ends.as_str(), "Gere um novo token antes disso e informe‑o aqui"] {
+            browser.until(&message, text).await;
+        }
+        browser.click("[data-language=en]").await;
+        browser.until(&message, &format!("(Facebook) ends soon: tomorrow at {end}, in ")).await;
+        assert!(!browser.text(&message).await.contains("UTC"));
+    }
+    // A consent's end is worded by its own time; what names no instant, by the server.
+    let consent = json!({"name": "Loja", "network": "facebook", "token": {
+        "state": "expiring", "cause": "consent", "consent_ends_at": token["expires_at"], "expires_at": null,
+        "message": {"en": "of the server"},
+    }});
+    let mut expired = consent.clone();
+    expired["token"]["state"] = json!("expired");
+    let worded = |page| format!("import('/console/pages.js').then(({{ tokenText }}) => tokenText({page}))");
+    let text = browser.value(&worded(consent)).await;
+    let begins = "The consent given on Facebook for the page \"Loja\" ends soon: tomorrow at ";
+    assert!(text.as_str().unwrap().starts_with(begins), "{text}");
+    assert_eq!(browser.value(&worded(expired)).await, "of the server");
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.stop().await;
     bundle.stop().await;

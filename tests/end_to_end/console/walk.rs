@@ -346,6 +346,45 @@ async fn a_link_enters_once_and_a_key_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_page_that_nobody_uses_is_signed_out() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let Some(browser) = Browser::start().await else { return };
+    let bundle = Bundle::start().await;
+    let account = bundle.account().await;
+    enter(&browser, &bundle, &account, ZONE, &json!({})).await;
+    let looks = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/alerts')).length";
+    let refreshed = async || {
+        let before = browser.value(looks).await.as_u64().unwrap();
+        browser.value("document.dispatchEvent(new Event('visibilitychange'))").await;
+        let mut patience = Patience::default();
+        while patience.lasts().await {
+            if browser.value(looks).await.as_u64().unwrap() > before {
+                return;
+            }
+        }
+        panic!("the page is not read anew");
+    };
+    // Whoever uses it stays.
+    for _ in 0..3 {
+        bundle.advance(HOUR).await;
+        browser.press(&["\u{e004}"]).await;
+        refreshed().await;
+    }
+    assert_eq!(browser.text("#told").await, "");
+    // Left alone, it is read anew by itself, and ends.
+    bundle.advance(HOUR).await;
+    refreshed().await;
+    assert_eq!(browser.text("#told").await, "");
+    bundle.advance(HOUR).await;
+    browser.value("document.dispatchEvent(new Event('visibilitychange'))").await;
+    browser.until("#told", "A sessão terminou. Entre novamente.").await;
+    assert_eq!(browser.text("#account").await, "");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.stop().await;
+    bundle.stop().await;
+}
+
+#[tokio::test]
 async fn a_keyboard_alone_ends_a_block_and_errors_take_the_focus() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;

@@ -1,9 +1,11 @@
-//! The places for tests of an account's webhooks, and for lookups of its items, in the table of the configuration.
+//! The places for tests of an account's webhooks, lookups of its items and alerts to its chats, in the table of the
+//! configuration.
 //!
 //! | what | `pk` | `sk` |
 //! |---|---|---|
 //! | tests under way, and how many there were in a minute | `account#<id>` | `tests` |
 //! | lookups likewise | `account#<id>` | `lookups` |
+//! | alerts to chats likewise | `account#<id>` | `chats` |
 //!
 //! The row is written on condition that its `version` is the one that was read. A write whose answer was lost is
 //! recognised by the owner's id in the row. A place that is not returned is free when its lease expires.
@@ -24,7 +26,7 @@ use crate::tables::rows::Rows;
 /// How often a place is tried for while others of the account's change the row.
 const TRIES: u32 = 5;
 
-/// Whether a place for a test or a lookup was taken.
+/// Whether a place was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestPlace {
     /// It was, by this owner.
@@ -37,7 +39,7 @@ pub enum TestPlace {
 }
 
 impl ConfigTable {
-    /// Takes a place for a test or a lookup that takes up to `lasts`.
+    /// Takes a place for what takes up to `lasts`.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -84,7 +86,7 @@ impl ConfigTable {
         Err(AdapterError::contended("giving a test's place back"))
     }
 
-    /// Deletes the rows of an account's tests and lookups.
+    /// Deletes the rows of an account's tests, lookups and chats.
     ///
     /// # Errors
     /// Where one cannot be written.

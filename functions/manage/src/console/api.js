@@ -15,6 +15,13 @@ export class Refused extends Error {
 export const session = { who: null, turn: 0, onEnd: () => {} };
 export const mayChange = () => session.who?.role === "change";
 
+/*
+ * Whether somebody used the page since its last request. That alone keeps the session from its idle end: what the page
+ * asks by itself does not.
+ */
+let acted = true;
+for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, ({ isTrusted }) => { acted ||= isTrusted; }, { capture: true, passive: true });
+
 /* Bodies of the last answers, by path: whether anything is new decides how soon the next look is. */
 const seen = new Map();
 let news = false;
@@ -56,6 +63,8 @@ export async function call(method, path, body, again = false) {
   const headers = {};
   if (body !== undefined) headers["content-type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
   if (session.who?.csrf) headers["carteiro-csrf"] = session.who.csrf;
+  if (acted) headers["carteiro-act"] = "true";
+  acted = false;
   let response;
   let answer = null;
   let text = "";

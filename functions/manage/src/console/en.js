@@ -114,7 +114,7 @@ export default {
   againSpan: "Send those of a time span", spanFrom: "Arrived since (empty for all)", spanTo: "Arrived before (empty for all)",
   cancelAsk: (n, type) => `Discard what is held (${type}): ${n}? It cannot be undone.`, cancelOneAsk: "Discard this item? It cannot be undone.",
   cancelled: (n, more) => `${items(n)} discarded.${more ? " There are more: repeat it." : ""}`,
-  sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingMany: (left, all) => `Sending held items: ${left} of ${all} left`, sentAll: n => `Held items sent: ${n}.`,
+  sending: (done, all) => `Sending held items: ${done} of ${all}`, sendingLeft: left => `Sending held items: ${left} left`, sentAll: n => `Held items sent: ${n}.`,
   stoppedAgain: "Sending stopped again. See above why, and what to do.",
   resending: (done, all) => `Sending again: ${done} of ${all}`,
   resent: (delivered, dead) => `Sent again: ${delivered} delivered${dead > 0 ? `, ${dead} failed once more` : ""}.`,
@@ -128,6 +128,8 @@ export default {
   stateSince: "State since", consent: "Consent ends", permission: "Missing permission", lastTick: "Last collection", nextTick: "Next collection",
   never: "none yet", soon: "with the next round", stopped: "stopped until the token is renewed", every: n => `every ${n} min`,
   silence: (since, hours) => `Nothing came since ${since}; before, the longest interval in two weeks was ${hours} h. The network does not say when a permission or the subscription is lost: see whether anything happens on the page and, if so, check the permissions and the subscription and authorise the app again.`,
+  tokenEnds: (name, network, end) => `The token of the page "${name}" (${network}) ends soon: ${end}. Make a new one before that and give it here, so that collection does not stop.`,
+  consentEnds: (name, network, end) => `The consent given on ${network} for the page "${name}" ends soon: ${end}. Authorise the app again before that and give the new token, so that collection does not stop.`,
   freshness: "Time to delivery in the last 24 hours", noFreshness: "Nothing new in the last 24 hours.", promised: "Promise",
   fresh: (n, half, p95, p99) => `${n}: half within ${half}, 95 % within ${p95}, 99 % within ${p99}`, promise: (p95, p99) => `95 % within ${p95}, 99 % within ${p99}`,
   kind: {

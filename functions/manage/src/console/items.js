@@ -15,8 +15,8 @@ export function typeRow(webhook, type, status) {
   const state = typeState(status, webhook);
   const pairs = [
     status.failures > 0 && ["failures", t().typeFacts.failures, `${number(status.failures)} / ${number(status.threshold)}`],
-    status.held > 0 && ["held", t().typeFacts.held, status.held_more ? t().moreThan(status.held) : number(status.held)],
-    status.dead > 0 && ["dead", t().typeFacts.dead, status.dead_more ? t().moreThan(status.dead) : number(status.dead)],
+    status.held > 0 && ["held", t().typeFacts.held, status.held_more ? t().moreThan(number(status.held)) : number(status.held)],
+    status.dead > 0 && ["dead", t().typeFacts.dead, status.dead_more ? t().moreThan(number(status.dead)) : number(status.dead)],
     status.discarded > 0 && ["discarded", t().typeFacts.discarded, number(status.discarded)],
     status.last_error && ["last-error", t().typeFacts.error, `${words(status.last_error.message)} (${when(status.last_error.at)})`],
   ].filter(Boolean);
@@ -233,7 +233,7 @@ export class Waiting extends Folded {
     const { status } = this.card.webhook;
     if (types.length === 0) return;
     const count = types.reduce((sum, type) => sum + status[type].held, 0);
-    if (!await ask(x => x.cancelAsk(types.some(type => status[type].held_more) ? x.moreThan(count) : count, types.map(type => named(x.type, type)).join(", ")), x => x.cancelAll)) return;
+    if (!await ask(x => x.cancelAsk(types.some(type => status[type].held_more) ? x.moreThan(number(count)) : number(count), types.map(type => named(x.type, type)).join(", ")), x => x.cancelAll)) return;
     for (const type of types) {
       await this.act(() => call("DELETE", webhookPath(this.card.id, `/held?type=${type}`)), ({ dropped, dropped_more: more }) => x => x.cancelled(dropped, more));
     }
@@ -274,38 +274,84 @@ export class Waiting extends Folded {
 
 /* ---- A release ---- */
 
-const MOST_COUNTED = 5000;
+/* How many held items of a type are listed before a release, to know how many there are and in what order they leave. */
+const MOST_LISTED = 5000;
 
-/* How many are held, counted by their list where the status counts no further; and whether there are more still. */
-async function countHeld(card) {
-  const status = Object.values(card.webhook.status ?? {});
-  if (!status.some(one => one.held_more)) return [status.reduce((sum, one) => sum + one.held, 0), false];
-  let [count, cursor] = [0, null];
+/*
+ * How far a release is. The status counts the held items of a type to a limit; above it, the list that was read before
+ * says how many there were, and the oldest item that is still held says how many of them are gone: they leave in order.
+ */
+export class Progress {
+  types = new Map();
+
+  /* What a type's list said before the release: its items in their order, and whether there are more than those. */
+  listed(type, ids, rest) { this.types.set(type, { all: ids.length, rest, ids, done: 0, left: null }); }
+
+  /* What a look says: how many of a type are held, or that it is more than can be counted, and which is the oldest. */
+  look(type, { held, held_more: many }, oldest = null) {
+    const one = this.types.get(type) ?? { all: 0, rest: false, ids: [], done: 0, left: 0 };
+    this.types.set(type, one);
+    one.left = many ? null : held;
+    if (many) {
+      if (one.all <= held) Object.assign(one, { all: held, rest: true });
+      one.done = Math.max(one.done, one.ids.indexOf(oldest));
+    } else if (!one.rest) {
+      one.all = Math.max(one.all, held);
+      one.done = Math.max(one.done, one.all - held);
+    }
+  }
+
+  sum(name) { return [...this.types.values()].reduce((sum, one) => sum + one[name], 0); }
+
+  /* Whether there were more than could be counted. */
+  get isOpen() { return [...this.types.values()].some(one => one.rest); }
+
+  get isOver() { return [...this.types.values()].every(one => one.left === 0); }
+
+  total(x) { return this.isOpen ? x.moreThan(number(this.sum("all"))) : number(this.sum("all")); }
+
+  /* What is said of it, and how far a bar is. */
+  said() {
+    const [done, all] = [this.sum("done"), this.sum("all")];
+    const isCounted = [...this.types.values()].every(one => one.left !== null);
+    if (!this.isOpen || !isCounted) return [x => x.sending(number(done), this.total(x)), false, [done, all]];
+    const left = this.sum("left");
+    return [x => x.sendingLeft(number(left)), false, [Math.max(0, all - left), all]];
+  }
+}
+
+async function listHeld(card, type) {
+  const ids = [];
+  let cursor = null;
   do {
-    const page = await get(webhookPath(card.id, `/held?limit=200${query({ cursor })}`));
-    count += page.data.length;
+    const page = await get(webhookPath(card.id, `/held?limit=200${query({ type, cursor })}`));
+    ids.push(...page.data.map(({ id }) => id));
     cursor = page.next;
-  } while (cursor && count < MOST_COUNTED);
-  return [count, cursor !== null];
+  } while (cursor && ids.length < MOST_LISTED);
+  return [ids, cursor !== null];
+}
+
+async function look(card, progress) {
+  const webhook = await card.load();
+  for (const [type, status] of Object.entries(webhook.status)) {
+    if (status.held_more && !progress.types.has(type)) progress.listed(type, ...await listHeld(card, type));
+    const oldest = status.held_more ? (await get(webhookPath(card.id, `/held?limit=1${query({ type })}`))).data[0] : null;
+    progress.look(type, status, oldest?.id);
+  }
+  return webhook;
 }
 
 /* Says how far the release of what was held is, until nothing is, a block begins again, or it has been watched enough. */
 export async function watchRelease(card, act) {
-  /* What came since the last look is sent, too. */
-  await card.load();
-  const [all, atLeast] = await countHeld(card);
-  const total = x => atLeast ? x.moreThan(number(all)) : number(all);
-  if (!await act() || all === 0) return;
+  const progress = new Progress();
+  /* What came since the card was read is sent, too. */
+  await look(card, progress);
+  if (!await act() || progress.isOver) return;
   for (let step = 0; step < 300 && card.root.isConnected; step += 1) {
-    const status = Object.values(card.webhook.status ?? {});
-    const held = status.reduce((sum, one) => sum + one.held, 0);
-    const many = status.some(one => one.held_more);
-    if (held === 0) return card.say(x => x.sentAll(total(x)));
-    if (step > 0 && (!card.webhook.enabled || status.some(one => one.blocked_until))) return card.say(x => x.stoppedAgain, true);
-    const done = Math.max(0, all - held);
-    if (many) card.say(x => x.sendingMany(x.moreThan(number(held)), total(x)), false, [0, all]);
-    else card.say(x => x.sending(number(done), total(x)), false, [done, all]);
+    const webhook = await look(card, progress).catch(error => { if (error.status !== 0) throw error; return null; });
+    if (webhook && progress.isOver) return card.say(x => x.sentAll(progress.total(x)));
+    if (webhook && step > 0 && (!webhook.enabled || Object.values(webhook.status).some(one => one.blocked_until))) return card.say(x => x.stoppedAgain, true);
+    if (webhook) card.say(...progress.said());
     await pause(STEP_MS);
-    await card.load().catch(error => { if (error.status !== 0) throw error; });
   }
 }

@@ -1,5 +1,5 @@
 /* The account's pages: their tokens, collections and freshness; connect, change, renew, check, delete. */
-import { button, draw, duration, el, facts, named, relabel, t, time, when, words } from "./dom.js";
+import { button, draw, duration, el, facts, named, relabel, t, time, until, when, words } from "./dom.js";
 import { call, get, listAll, mayChange, pagePath } from "./api.js";
 import { Part } from "./forms.js";
 
@@ -8,6 +8,17 @@ const forms = () => import("./all_forms.js");
 export const NETWORKS = { facebook: "Facebook", instagram: "Instagram", x: "X", youtube: "YouTube", googleplay: "Google Play", linkedin: "LinkedIn" };
 /* How a token's state looks: as the state of a type does. */
 const LOOKS = { ok: "open", expiring: "failing", expired: "blocked", revoked: "blocked", narrowed: "failing", unknown: "disabled" };
+
+/*
+ * What is wrong with a page's token. Where an end is near, the server's words name an instant in UTC: that is worded
+ * here, from codes, in the reader's time zone.
+ */
+export function tokenText({ name, network, token }) {
+  const consent = token.cause === "consent" && token.consent_ends_at;
+  const end = consent || token.expires_at;
+  if (token.state !== "expiring" || !end) return words(token.message);
+  return (consent ? t().consentEnds : t().tokenEnds)(name, named(NETWORKS, network), until(end));
+}
 
 class Row extends Part {
   constructor(page, all) {
@@ -45,7 +56,7 @@ class Row extends Part {
     draw(this.head, [page.name, page.network, token.state], x => [el("h3", page.name), el("span.soft", named(NETWORKS, page.network)),
       el(`span.state.${LOOKS[token.state] ?? "disabled"}`, named(x.tokenState, token.state))]);
     relabel(this.buttons);
-    const told = [["token", words(token.message)], ["operator", words(last?.message)], ["silence", silence ? t().silence(when(silence.since), silence.usual_hours) : ""]];
+    const told = [["token", tokenText(page)], ["operator", words(last?.message)], ["silence", silence ? t().silence(when(silence.since), silence.usual_hours) : ""]];
     const tone = LOOKS[token.state] === "disabled" ? "idle" : "bad";
     draw(this.message, [told, tone], () => told.filter(([, text]) => text).map(([name, text]) => el(`p.message.${name === "token" ? tone : "bad"}`, { "data-fact": name }, text)));
     draw(this.facts, page, x => facts([

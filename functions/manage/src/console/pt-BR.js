@@ -117,7 +117,7 @@ export default {
   againSpan: "Enviar os de um período", spanFrom: "Chegados desde (em branco, todos)", spanTo: "Chegados antes de (em branco, todos)",
   cancelAsk: (n, type) => `Descartar o que está guardado (${type}): ${n}? Isto não pode ser desfeito.`, cancelOneAsk: "Descartar este item? Isto não pode ser desfeito.",
   cancelled: (n, more) => `${items(n)} descartado${n === 1 ? "" : "s"}.${more ? " Ainda há mais: repita." : ""}`,
-  sending: (done, all) => `Enviando itens guardados: ${done} de ${all}`, sendingMany: (left, all) => `Enviando itens guardados: faltam ${left} de ${all}`, sentAll: n => `Itens guardados enviados: ${n}.`,
+  sending: (done, all) => `Enviando itens guardados: ${done} de ${all}`, sendingLeft: left => `Enviando itens guardados: ${left === "1" ? "falta 1" : `faltam ${left}`}`, sentAll: n => `Itens guardados enviados: ${n}.`,
   stoppedAgain: "O envio parou de novo. Veja acima o motivo e o que fazer.",
   resending: (done, all) => `Enviando de novo: ${done} de ${all}`,
   resent: (delivered, dead) => `Enviados de novo: ${delivered} entregues${dead > 0 ? `, ${dead} falharam outra vez` : ""}.`,
@@ -131,6 +131,8 @@ export default {
   stateSince: "Situação desde", consent: "A autorização termina", permission: "Permissão que falta", lastTick: "Última coleta", nextTick: "Próxima coleta",
   never: "ainda não houve", soon: "na próxima rodada", stopped: "parada até que o token seja renovado", every: n => `a cada ${n} min`,
   silence: (since, hours) => `Nada chegou desde ${since}; antes, o maior intervalo em duas semanas foi de ${hours} h. A rede não avisa quando uma permissão ou a inscrição se perde: veja se há movimento na página e, se houver, confira as permissões e a inscrição e autorize o aplicativo novamente.`,
+  tokenEnds: (name, network, end) => `O token da página "${name}" (${network}) vence em breve: ${end}. Gere um novo token antes disso e informe‑o aqui, para que a coleta não pare.`,
+  consentEnds: (name, network, end) => `A autorização dada no ${network} para a página "${name}" termina em breve: ${end}. Autorize o aplicativo novamente antes disso e informe o novo token, para que a coleta não pare.`,
   freshness: "Tempo até a entrega nas últimas 24 horas", noFreshness: "Nada novo nas últimas 24 horas.", promised: "Compromisso",
   fresh: (n, half, p95, p99) => `${n}: metade em até ${half}, 95 % em até ${p95}, 99 % em até ${p99}`, promise: (p95, p99) => `95 % em até ${p95}, 99 % em até ${p99}`,
   kind: {

@@ -92,15 +92,17 @@ class Card extends Part {
     return button(way, x => x[way], () => this.release(way), "button.first");
   }
 
+  /* Answers what it read, which it does not show where something newer was asked for meanwhile. */
   async load() {
     const turn = ++this.turn;
     const webhook = await get(webhookPath(this.id));
     if (turn === this.turn) this.take(webhook);
-    if (!this.isOpen) return;
+    if (!this.isOpen) return webhook;
     /* A deployment of an older version has no such route. */
     this.activity = (await get(webhookPath(this.id, "/activity?hours=24")).catch(() => null))?.data ?? null;
     await Promise.all(this.lists.map(one => one.refresh()));
     this.show();
+    return webhook;
   }
 
   async act(done, request) {

@@ -415,6 +415,7 @@ pub(crate) fn page() -> Value {
         "proven": false,
         "token": {
             "state": "unknown",
+            "cause": null,
             "expires_at": null,
             "consent_ends_at": null,
             "permission": null,

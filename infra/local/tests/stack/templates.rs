@@ -317,13 +317,31 @@ fn the_repositorys_domain_needs_a_certificate() {
     let template = read(&[("AdminKeySha256", &key), domain, ("DomainCertificateArn", certificate)]).unwrap();
     assert_eq!(template.outputs["ApiUrl"], "https://push.example.com");
     assert_eq!(template.outputs["XPushUrl"], "https://push.example.com/push/x");
-    assert_eq!(
-        template.functions["CollectFunction"].environment["PUSH_BASE_URL"],
-        "https://push.example.com"
-    );
+    let environment = &template.functions["CollectFunction"].environment;
+    assert_eq!(environment["PUSH_BASE_URL"], "https://push.example.com");
+    assert_eq!(environment["API_BASE_URL"], "https://push.example.com");
     assert_eq!(template.functions["ManageFunction"].environment["OWN_HOSTS"], "push.example.com,");
     let deliver = &template.functions["DeliverFunction"].environment["OWN_HOSTS"];
     assert!(deliver.ends_with(",push.example.com,"), "{deliver}");
+}
+
+/// An address that is for networks alone leads nobody to the console.
+#[test]
+fn the_address_for_pushes_moves_those_of_people_nowhere() {
+    let key = "0".repeat(64);
+    let pushes = [("PushBaseUrl", "https://pushes.example.com/x"), ("OwnHosts", "pushes.example.com")];
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/a-b";
+    let domain = [("DomainName", "api.example.com"), ("DomainCertificateArn", certificate)];
+    for (own, expected) in [
+        (&domain[..0], "https://local.execute-api.us-east-1.amazonaws.com"),
+        (&domain, "https://api.example.com"),
+    ] {
+        let given = [&[("AdminKeySha256", key.as_str())], &pushes[..], own].concat();
+        let template = read(&given).unwrap();
+        let environment = &template.functions["CollectFunction"].environment;
+        assert_eq!(environment["API_BASE_URL"], expected);
+        assert_eq!(environment["PUSH_BASE_URL"], "https://pushes.example.com/x");
+    }
 }
 
 #[test]
