@@ -249,8 +249,8 @@ async fn a_batch_has_one_line_and_its_counts_are_what_happened() {
     let healthy =
         batches.iter().filter(|line| line.get("FailedStatus").is_none() && line.get("Delivered").is_some());
     let bytes: Vec<_> =
-        healthy.map(|line| (line.to_string().len(), line["deliveries"].as_u64().unwrap() as usize)).collect();
-    let is_short = |(bytes, deliveries): &(usize, usize)| *bytes <= 360 + 4 * deliveries;
+        healthy.map(|line| (line.to_string().len() as u64, line["deliveries"].as_u64().unwrap())).collect();
+    let is_short = |(bytes, deliveries): &(u64, u64)| *bytes <= 360 + 4 * deliveries;
     assert!(!bytes.is_empty() && bytes.iter().all(is_short), "{bytes:?}");
     let ingest = bundle.logs.of("IngestFunction");
     let longest = |event: &str| ingest.iter().filter(|line| line.contains(event)).map(String::len).max();
