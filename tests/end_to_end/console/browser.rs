@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
-use carteiro_tests::client::Client;
+use carteiro_tests::client::{Client, Reply};
 use carteiro_tests::{Bundle, Patience, tools};
 use http::Method;
 use serde_json::{Value, json};
@@ -61,10 +61,14 @@ impl Browser {
         Some(this)
     }
 
-    async fn driver_call(&self, method: Method, path: &str, body: &Value) -> Value {
+    async fn sent(&self, method: Method, path: &str, body: &Value) -> Reply {
         let body = if method == Method::POST { body.to_string() } else { String::new() };
         let headers = [("content-type", "application/json")];
-        let reply = self.client.request(method, path, &headers, body).await;
+        self.client.request(method, path, &headers, body).await
+    }
+
+    async fn driver_call(&self, method: Method, path: &str, body: &Value) -> Value {
+        let reply = self.sent(method, path, body).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
         reply.json()["value"].clone()
     }
@@ -89,15 +93,29 @@ impl Browser {
         id.unwrap_or_else(|| panic!("{selector}: {found}"))
     }
 
+    /// Does something with the only visible element that a selector finds. The page may put another one in its place
+    /// after it was found; that one is found then.
+    async fn with_element(&self, selector: &str, command: &str, body: &Value) {
+        let mut patience = Patience::default();
+        while patience.lasts().await {
+            let path =
+                format!("/session/{}/element/{}/{command}", self.session, self.element(selector).await);
+            let reply = self.sent(Method::POST, &path, body).await;
+            if reply.status == 200 {
+                return;
+            }
+            assert!(reply.text().contains("stale element reference"), "{path}: {}", reply.text());
+        }
+        panic!("{selector} does not stay");
+    }
+
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.element(selector).await;
-        self.post(&format!("element/{element}/click"), json!({})).await;
+        self.with_element(selector, "click", &json!({})).await;
     }
 
     pub(crate) async fn write(&self, selector: &str, text: &str) {
-        let element = self.element(selector).await;
-        self.post(&format!("element/{element}/clear"), json!({})).await;
-        self.post(&format!("element/{element}/value"), json!({"text": text})).await;
+        self.with_element(selector, "clear", &json!({})).await;
+        self.with_element(selector, "value", &json!({"text": text})).await;
     }
 
     /// The text that can be seen of what a selector finds; empty where there is nothing.
