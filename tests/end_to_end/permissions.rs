@@ -92,7 +92,7 @@ const STORIES: [&str; 31] = [
     "replay::during_a_replay_another_is_refused_and_faults_only_delay_it",
     "revisions::deleting_a_blocked_webhook_notifies_of_no_release",
     "rotation::a_rotation_ends_a_block_and_releases_held_items",
-    "sessions::a_session_ends_when_idle_and_at_its_own_end",
+    "sessions::a_session_ends_when_nobody_acts_and_at_its_own_end",
     "sessions::what_ends_a_session_ends_it_at_once_and_no_other",
     "slow_lane::a_url_that_answers_200_late_is_moved_though_it_never_fails",
     "unreadable::a_retry_that_cannot_be_read_is_set_aside_once",
