@@ -99,6 +99,20 @@ const STORIES: [&str; 31] = [
     "waiting::dead_items_are_listed_with_their_cause_and_go_uncounted",
 ];
 
+fn this_program() -> std::path::PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// A test that gets another name takes it into the list, too. It is seen here in a second, and by which name it is.
+#[test]
+fn each_story_of_the_grants_is_a_test() {
+    let output = std::process::Command::new(this_program()).arg("--list").output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let unknown: Vec<_> = STORIES.iter().filter(|story| !tests.contains(*story)).collect();
+    assert!(unknown.is_empty(), "no test has these names: {unknown:#?}");
+}
+
 /// A new grant comes with a story that needs it, and a call that goes takes its grant along. The unit tests of the
 /// policies show that the removal of a needed grant refuses a call. The accesses that services make in the functions'
 /// names are demanded by the local stack when it reads the template.
@@ -106,7 +120,7 @@ const STORIES: [&str; 31] = [
 async fn each_action_that_the_template_grants_is_needed() {
     carteiro_tests::functions().await;
     let folder = tempfile::tempdir().unwrap();
-    let mut stories = tokio::process::Command::new(std::env::current_exe().unwrap());
+    let mut stories = tokio::process::Command::new(this_program());
     stories.args(["--exact", "--test-threads=3"]).args(STORIES).env(grants::FOLDER, folder.path());
     let output = stories.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
