@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_function_takes_longer_and_each_millisecond_is_billed() {
+    fn a_smaller_function_takes_longer_and_is_billed_by_ms() {
         let compute = |memory_mb| Compute { memory_mb, processor_ms: 1.0, waits_ms: 0.0 };
         close(compute(1769.0).gb_seconds(), 1769.0 / 1024.0 * 0.001);
         close(compute(256.0).gb_seconds(), 0.25 * 0.007);

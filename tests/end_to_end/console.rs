@@ -39,7 +39,7 @@ fn clock(time: &Value, hours: i64) -> String {
 }
 
 #[tokio::test]
-async fn the_page_loads_its_own_files_and_its_policy_allows_nothing_else() {
+async fn the_page_loads_its_own_files_alone_by_its_policy() {
     let bundle = Bundle::start().await;
     let page = bundle.client.request(Method::GET, "/console", &[], "").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));

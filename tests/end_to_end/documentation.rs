@@ -351,6 +351,23 @@ fn the_prose_of_the_documents_is_wrapped_at_120_columns() {
     }
 }
 
+/// The names of the tests in a source.
+fn names_of_tests(source: &str) -> impl Iterator<Item = &str> {
+    let marked = ["#[test]\n", "#[tokio::test"].into_iter().flat_map(|mark| source.split(mark).skip(1));
+    marked.filter_map(|rest| rest.split_once("fn ")?.1.split_once(['(', '<'])).map(|(name, _)| name)
+}
+
+#[test]
+fn comments_and_the_names_of_tests_keep_to_their_lengths() {
+    let is_comment = |line: &str| line.trim_start().starts_with("//") && !line.contains("| ");
+    for (file, source) in sources_by_name(&["functions", "infra", "tests"]) {
+        let is_long = |line: &&str| line.chars().count() > 120 && is_comment(line);
+        let comments: Vec<_> = source.lines().filter(is_long).collect();
+        let names: Vec<_> = names_of_tests(&source).filter(|name| name.len() > 60).collect();
+        assert!(comments.is_empty() && names.is_empty(), "{file}: {comments:#?}, {names:#?}");
+    }
+}
+
 #[test]
 fn the_readme_tells_to_run_what_ci_runs() {
     let (readme, ci) = (read("README.md"), read(".ci/run").replace("--locked ", ""));

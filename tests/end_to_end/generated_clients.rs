@@ -1,8 +1,9 @@
 //! Clients that generators make of the API's description: each does the main job of a customer and of the operator
 //! against the running bundle (see `tests/python/main_job.py` for its steps).
 //!
-//! A client is made of what `GET /openapi.json` answers, so that a fault of the description shows as it shows to whoever
-//! generates a client: as a call that cannot be written, a field that is lost on the way, or an answer that is refused.
+//! A client is made of what `GET /openapi.json` answers, so that a fault of the description shows as it shows to
+//! whoever generates a client: as a call that cannot be written, a field that is lost on the way, or an answer that is
+//! refused.
 
 use std::io;
 use std::path::Path;

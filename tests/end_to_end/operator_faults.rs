@@ -142,7 +142,7 @@ fn rounds() -> [[((u16, Value), &'static str); 6]; 3] {
 }
 
 #[tokio::test]
-async fn what_the_operator_must_mend_is_told_once_and_holds_nothing_back() {
+async fn what_the_operator_must_mend_is_told_and_holds_nothing() {
     let mut case = Case::new(&[("PushesNeedProof", "true")]).await;
     for (network, id) in PAGES {
         let given = json!({"network": network.as_str(), "network_id": id});
@@ -264,7 +264,7 @@ async fn an_account_of_the_unified_login_is_collected_whoever_says_so() {
 }
 
 #[tokio::test]
-async fn a_refused_client_and_an_ending_version_are_the_operators_matter() {
+async fn a_refused_client_and_an_ending_version_are_operator_faults() {
     let own = [
         ("LinkedinClientId", "linkedin-client"),
         ("LinkedinClientSecret", "linkedin-secret"),

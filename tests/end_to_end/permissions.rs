@@ -76,7 +76,7 @@ const STORIES: [&str; 31] = [
     "idempotency::a_repeat_answers_the_same_and_delivers_nothing_twice",
     "item_states::a_collected_item_names_its_page",
     "item_states::held_dropped_and_dead_items_say_why",
-    "operator_faults::what_the_operator_must_mend_is_told_once_and_holds_nothing_back",
+    "operator_faults::what_the_operator_must_mend_is_told_and_holds_nothing",
     "operator_view::what_is_unhealthy_now_is_listed_across_accounts",
     "page_tokens::instagrams_own_tokens_are_renewed_in_their_second_half",
     "page_tokens::pushes_wait_for_a_proven_token_and_go_to_nobody_else",

@@ -1,8 +1,8 @@
 //! The answers to a client, and the secrets that it saw on the way, in bounded memory.
 //!
-//! An answer that shows an account's key, a webhook's secret or a sign-in link, where that was just made, or a session's
-//! value of the header against forgery, is the documented exception: of exactly these answers the one member is left
-//! out, and becomes a secret that is looked for everywhere else. So is the cookie that begins a session.
+//! An answer that shows an account's key, a webhook's secret or a sign-in link, where that was just made, or a
+//! session's value of the header against forgery, is the documented exception: of exactly these answers the one member
+//! is left out, and becomes a secret that is looked for everywhere else. So is the cookie that begins a session.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

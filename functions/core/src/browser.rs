@@ -47,7 +47,8 @@ impl Cookie {
         let mut found = Self::None;
         for pair in pairs {
             let Some((name, value)) = pair.split_once('=') else { continue };
-            // Of spaces and tabs alone: browsers do not guard the prefix of a name that begins with another kind of space.
+            // Of spaces and tabs alone: browsers do not guard the prefix of a name that begins with another kind of
+            // space.
             let [name, value] = [name, value].map(|text| text.trim_matches([' ', '\t']));
             if name != COOKIE {
                 continue;

@@ -99,8 +99,8 @@ impl Known {
 pub const RECENT: Duration = Duration::from_secs(3600);
 
 /// Whether the log of a webhook with this setting would have every attempt of an item, so that one without an attempt
-/// is in the queue. A webhook that was changed after the item's acceptance may have had another one, and of an item that
-/// is no longer [`RECENT`] the log may have lost an attempt: entries expire, and are written at best.
+/// is in the queue. A webhook that was changed after the item's acceptance may have had another one, and of an item
+/// that is no longer [`RECENT`] the log may have lost an attempt: entries expire, and are written at best.
 #[must_use]
 pub fn logs_every_attempt(
     log: AttemptLog,

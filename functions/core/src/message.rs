@@ -1,5 +1,5 @@
-//! Texts for a webhook's owner, in Portuguese and English: why an attempt failed. What is told of a webhook's states is in
-//! [`situation`](crate::situation).
+//! Texts for a webhook's owner, in Portuguese and English: why an attempt failed. What is told of a webhook's states is
+//! in [`situation`](crate::situation).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

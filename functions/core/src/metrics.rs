@@ -4,8 +4,8 @@
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
 //! a JSON object whose member `_aws` names the metrics among the other members. CloudWatch takes them from there.
 //!
-//! Each metric costs money by the hours in which it has a value. So only what was counted is in a line, and a deployment
-//! with nothing to do has no metric. The namespace is the stack's own, and no metric has a dimension.
+//! Each metric costs money by the hours in which it has a value. So only what was counted is in a line, and a
+//! deployment with nothing to do has no metric. The namespace is the stack's own, and no metric has a dimension.
 
 use std::collections::BTreeMap;
 
@@ -61,8 +61,8 @@ crate::named! {
 }
 
 impl Metric {
-    /// Whether a metric filter of the template takes it from the line, by its name. A line is paid by its bytes, and with
-    /// one item a request, to name the metric too would be as much as all the rest of the line.
+    /// Whether a metric filter of the template takes it from the line, by its name. A line is paid by its bytes, and
+    /// with one item a request, to name the metric too would be as much as all the rest of the line.
     #[must_use]
     pub fn is_filtered(self) -> bool {
         self == Self::Accepted

@@ -5,10 +5,10 @@
 //!
 //! Guaranteed: tokens hold 256 random bits and are stored as their SHA-256. A link begins at most one session, because
 //! [`use_link`] is refused after the first; a repeat of that same write is recognised by the session that it begins. A
-//! session ends [`SESSION_TIME`] after its beginning, and [`IDLE_TIME`] after the last request that somebody's act caused
-//! ([`crate::browser::is_act`]), whichever is first; what a page asks by itself keeps no session. The table's own expiry
-//! only cleans up. What ends sessions earlier is in the adapters and handlers: signing out, the
-//! revocation of the key that began it, the deletion of the account, and the operator.
+//! session ends [`SESSION_TIME`] after its beginning, and [`IDLE_TIME`] after the last request that somebody's act
+//! caused ([`crate::browser::is_act`]), whichever is first; what a page asks by itself keeps no session. The table's
+//! own expiry only cleans up. What ends sessions earlier is in the adapters and handlers: signing out, the revocation
+//! of the key that began it, the deletion of the account, and the operator.
 //!
 //! Not guaranteed: that the one who opens a link is the one for whom it was made. Whoever has it first enters.
 
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn the_csrf_value_is_the_sessions_own_and_does_not_tell_its_token() {
+    fn the_csrf_value_is_the_sessions_own_and_hides_its_token() {
         let (one, other) =
             (Token::from_random(TokenOf::Session, [1; 32]), Token::from_random(TokenOf::Session, [2; 32]));
         assert!(one.is_csrf(&one.csrf()));

@@ -1,5 +1,5 @@
-//! What a finished attempt leads to by the schedule and the retention alone. [`crate::disposition`] adds lanes, releases
-//! and storage terms.
+//! What a finished attempt leads to by the schedule and the retention alone. [`crate::disposition`] adds lanes,
+//! releases and storage terms.
 
 use std::time::Duration;
 

@@ -864,7 +864,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_type_is_the_blocked_one_then_the_one_that_failed_most() {
+    fn the_worst_type_is_blocked_or_failed_most() {
         let block = |until| Plight::Blocked { failures: 3, at: at("12:05"), until: at(until) };
         let failing = |failures| Plight::Failing { failures, threshold: 1000 };
         let mut all = [Plight::Open, failing(3), block("16:05"), failing(40), block("17:05")];

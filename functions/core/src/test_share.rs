@@ -1,4 +1,5 @@
-//! How many tests of its webhooks, lookups of items and alerts to its chats an account may have at once and in a minute.
+//! How many tests of its webhooks, lookups of items and alerts to its chats an account may have at once and in a
+//! minute.
 //!
 //! A test holds a copy of the configuration API for as long as an attempt may take, an alert to a chat holds one of the
 //! collector, and a lookup reads logs. Copies and cost are shared by all accounts, so each account has a few places for
@@ -26,8 +27,8 @@ pub const LOOKUPS_AT_ONCE: usize = 4;
 /// The most lookups of items of an account in a minute.
 pub const LOOKUPS_A_MINUTE: u32 = 60;
 
-/// The most alerts to an account's chats that are under way at once: as many as it may have addresses, so that one event
-/// alerts all of them at once. A chat may keep each waiting for ten seconds.
+/// The most alerts to an account's chats that are under way at once: as many as it may have addresses, so that one
+/// event alerts all of them at once. A chat may keep each waiting for ten seconds.
 pub const CHATS_AT_ONCE: usize = 5;
 
 /// The most alerts to an account's chats in a minute.

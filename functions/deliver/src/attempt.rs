@@ -97,8 +97,8 @@ impl Hosts {
     }
 }
 
-/// Attempts deliveries. Answers the processed deliveries, in the order in which they finished, and the messages of which
-/// no attempt could be made.
+/// Attempts deliveries. Answers the processed deliveries, in the order in which they finished, and the messages of
+/// which no attempt could be made.
 pub(crate) async fn all(
     deliver: &Deliver,
     batch: Vec<Received>,

@@ -69,8 +69,8 @@ fn lane(deliver: &Deliver, event: &SqsEvent) -> Lane {
     if from == Some(&*deliver.slow_queue_arn) { Lane::Slow } else { Lane::Usual }
 }
 
-/// Delivers the parts of a share, one after the other. Returns the names of the deliveries that are neither finished nor
-/// queued again.
+/// Delivers the parts of a share, one after the other. Returns the names of the deliveries that are neither finished
+/// nor queued again.
 async fn deliver_share(
     deliver: &Deliver,
     share: Share<Received>,

@@ -70,8 +70,8 @@ fn metric_of(kind: FailureKind) -> Metric {
     }
 }
 
-/// An item's acceptance, and the end of its first attempt, where nothing but the deployment lay between them: it was not
-/// held, replayed or in the slow lane. A notice has its time from what it tells of.
+/// An item's acceptance, and the end of its first attempt, where nothing but the deployment lay between them: it was
+/// not held, replayed or in the slow lane. A notice has its time from what it tells of.
 fn first_attempt(processed: &Processed, lane: Lane) -> Option<(Timestamp, Timestamp)> {
     let AttemptResult::Attempted { ended_at, .. } = &processed.result else { return None };
     let delivery = &processed.delivery;

@@ -64,8 +64,8 @@ pub(crate) fn read(event: SqsEvent) -> (Vec<Received>, Messages, Vec<String>) {
 }
 
 impl Messages {
-    /// Settles what is not finished, by its name: queues it by itself, or answers the messages that the queue is to hand
-    /// out again.
+    /// Settles what is not finished, by its name: queues it by itself, or answers the messages that the queue is to
+    /// hand out again.
     pub(crate) async fn settle_rest(
         self,
         unfinished: &HashSet<String>,

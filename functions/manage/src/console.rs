@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_no_script_or_style_inside_and_loads_what_is_there() {
+    fn the_page_has_no_inline_script_and_loads_what_is_there() {
         let named: BTreeSet<_> = quoted(PAGE, "href=\"").union(&quoted(PAGE, "src=\"")).copied().collect();
         let scripts: Vec<String> = at_once().iter().map(|name| format!("console/{name}")).collect();
         let expected = scripts.iter().map(String::as_str).chain(["data:,", "console/console.css"]).collect();

@@ -1,5 +1,5 @@
-//! The program of `ManageFunction`. The library is apart from it so that what describes the API for `openapi.json` is no
-//! part of the program.
+//! The program of `ManageFunction`. The library is apart from it so that what describes the API for `openapi.json` is
+//! no part of the program.
 
 // A release build computes the layout of the future of all routes from here, some 130 types deep.
 #![recursion_limit = "256"]

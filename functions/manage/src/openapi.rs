@@ -3,7 +3,8 @@
 //! Answers are structs whose schemas are derived; routes are described beside their handlers. What follows from what a
 //! route is (its path's parameters, how it is refused, how large a body may be) is added here, so that no handler
 //! repeats it. The document is `openapi.json`, which is written from this code and held to it by a test, so that the
-//! function carries the text and not what makes it: `CARTEIRO_WRITE_DOCUMENTS=1 cargo test -p manage --lib` writes it anew.
+//! function carries the text and not what makes it: `CARTEIRO_WRITE_DOCUMENTS=1 cargo test -p manage --lib` writes it
+//! anew.
 //!
 //! To add a route:
 //!

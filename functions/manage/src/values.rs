@@ -2,8 +2,8 @@
 //!
 //! The core knows nothing of OpenAPI. Each of its values that the API shows has a schema here, by a name, made of the
 //! core's own constants and lists, so that neither a limit nor a set of values can differ from what is in force. A
-//! field of an answer refers to it: `#[schema(value_type = values::ItemId)]`. What has no name of its own says so in place:
-//! `#[schema(extensions(("x-schema" = one_of(ItemFate::ALL))))]`; the members of `x-schema` become the field's.
+//! field of an answer refers to it: `#[schema(value_type = values::ItemId)]`. What has no name of its own says so in
+//! place: `#[schema(extensions(("x-schema" = one_of(ItemFate::ALL))))]`; the members of `x-schema` become the field's.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -5,8 +5,8 @@
 //! | `POST /ses/v2/email/outbound-emails` | keeps an e-mail, and answers its id, as SES does |
 //! | `GET /ses/emails?to=` | what was kept, of all recipients or one: `{"emails":[{"from","to","subject","text","unsubscribe","at"}]}` |
 //!
-//! A call must be signed for SES (the form is checked, not the signature), name one recipient, and hold a subject of one
-//! line and a text. The newest thousand are kept.
+//! A call must be signed for SES (the form is checked, not the signature), name one recipient, and hold a subject of
+//! one line and a text. The newest thousand are kept.
 
 use std::collections::VecDeque;
 

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_of_a_call_is_counted_once_and_nothing_before_the_start() {
+    fn a_repeated_call_counts_once_and_none_before_the_start() {
         let meter = Meter::default();
         assert_eq!(meter.asking("GetItem", &headers("one"), b"{\"TableName\":\"T\"}"), None);
         meter.start();

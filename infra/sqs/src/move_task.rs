@@ -1,10 +1,10 @@
 //! Redrive (`StartMessageMoveTask`, `ListMessageMoveTasks`): the messages of a dead-letter queue go back to the queues
 //! that they came from, or to one that is named.
 //!
-//! As on the service, a message that was moved is a new one, by its id, its age and its count of receives; and a message
-//! that was sent to the dead-letter queue itself came from nowhere, which ends the task as failed. A task here has ended
-//! when it is answered, so that there is none to cancel, and only the last one of a queue is known, until the process
-//! ends. `MaxNumberOfMessagesPerSecond` is taken and bounds nothing.
+//! As on the service, a message that was moved is a new one, by its id, its age and its count of receives; and a
+//! message that was sent to the dead-letter queue itself came from nowhere, which ends the task as failed. A task here
+//! has ended when it is answered, so that there is none to cancel, and only the last one of a queue is known, until the
+//! process ends. `MaxNumberOfMessagesPerSecond` is taken and bounds nothing.
 
 use serde_json::{Value, json};
 

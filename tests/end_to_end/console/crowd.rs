@@ -13,7 +13,7 @@ const ZONE: &str = "America/Sao_Paulo";
 const HOUR_BYTES: f64 = 1_000_000.0;
 
 #[tokio::test]
-async fn one_blocked_of_a_hundred_is_seen_at_once_and_an_hour_is_light() {
+async fn one_blocked_of_a_hundred_is_seen_and_an_hour_is_light() {
     let Some(browser) = Browser::start().await else { return };
     let bundle = Bundle::start().await;
     let account = bundle.account().await;

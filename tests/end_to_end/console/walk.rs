@@ -425,8 +425,8 @@ async fn a_keyboard_alone_ends_a_block_and_errors_take_the_focus() {
     bundle.stop().await;
 }
 
-/// The guide's third chapter, by the words that it names and nothing else: `cargo e2e the_guide_alone -- --nocapture` says
-/// how long it took.
+/// The guide's third chapter, by the words that it names and nothing else: `cargo e2e the_guide_alone -- --nocapture`
+/// says how long it took.
 #[tokio::test]
 async fn the_guide_alone_leads_from_a_block_to_the_delivery() {
     let Some(browser) = Browser::start().await else { return };

@@ -104,7 +104,7 @@ fn an_item_that_is_kept_is_not_lost_but_counted() {
 }
 
 #[test]
-fn an_unanswered_item_may_come_or_not_and_a_refused_one_must_not() {
+fn an_unanswered_item_may_come_and_a_refused_one_must_not() {
     let mut record = clean();
     record.items[0] = item(0, Answer::Unknown);
     assert_eq!(verdicts(&record), []);

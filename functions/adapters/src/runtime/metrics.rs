@@ -1,8 +1,8 @@
 //! The counts of the operator's metrics ([`carteiro_core::metrics`]), and the lines that carry them.
 //!
-//! They are the process's own, as its log is: a copy of a function has one invocation at a time, which counts as it goes
-//! and writes one line in the end. What an invocation counted that failed is in the next one's line; where the platform
-//! ended the process, it is lost.
+//! They are the process's own, as its log is: a copy of a function has one invocation at a time, which counts as it
+//! goes and writes one line in the end. What an invocation counted that failed is in the next one's line; where the
+//! platform ended the process, it is lost.
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

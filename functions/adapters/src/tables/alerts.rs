@@ -243,8 +243,8 @@ impl AlertRows {
         self.write(pace_key(alert, raised), &pacing::sent(notice), Answer::Outcome).await.map(|_| ())
     }
 
-    /// Takes a place for an alert among those of an account on this day, for a notice to an address. False where none is
-    /// left.
+    /// Takes a place for an alert among those of an account on this day, for a notice to an address. False where none
+    /// is left.
     ///
     /// # Errors
     /// Where the table cannot be read or written, or others kept taking them.

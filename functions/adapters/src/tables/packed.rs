@@ -1,7 +1,7 @@
 //! Bytes as they are stored: deflated where that makes them smaller.
 //!
-//! A row of up to 1 KiB is one write unit, so few bytes are stored as they are. The first byte names the form, so that a
-//! later version can add another.
+//! A row of up to 1 KiB is one write unit, so few bytes are stored as they are. The first byte names the form, so that
+//! a later version can add another.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};

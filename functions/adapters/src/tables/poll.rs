@@ -12,9 +12,9 @@
 //! | how many pages are connected | `connected` | `<shard>` |
 //! | what the operator has to mend of a network | `fault#<network>` | the [fault](OperatorFault)'s name |
 //!
-//! **A planned poll writes its page's row once**, at its end: the outcome, the next time and the checkpoint together. So
-//! a page of which nothing is new costs one write. The write's condition is that no other worker began or ended a poll
-//! of the page since the row was read, so a late worker changes nothing.
+//! **A planned poll writes its page's row once**, at its end: the outcome, the next time and the checkpoint together.
+//! So a page of which nothing is new costs one write. The write's condition is that no other worker began or ended a
+//! poll of the page since the row was read, so a late worker changes nothing.
 //!
 //! **The lease** keeps two workers from polling a page at once. A worker takes it where that matters: for a poll out of
 //! turn, before it subscribes to pushes, and where a poll lasts long, because the next tick may plan the page again. It
@@ -663,8 +663,8 @@ impl PollTable {
             rest_key(spent_pk(schedule.network, None)),
             rest_key(of_page.clone()),
         ];
-        // What a planned poll reads may be slightly old. An old checkpoint repeats calls; and whether a cooldown is seen
-        // that was reported this second is chance in any case.
+        // What a planned poll reads may be slightly old. An old checkpoint repeats calls; and whether a cooldown is
+        // seen that was reported this second is chance in any case.
         let consistent = matches!(turn.hold, Hold::Lease(_));
         let mut cooldowns = Cooldowns::default();
         for row in self.read_together(keys, consistent).await? {

@@ -1,5 +1,5 @@
-//! Polling state: one worker's outcome of a plan is kept, quotas are kept across workers, a dead token pauses a page and a
-//! new one resumes it.
+//! Polling state: one worker's outcome of a plan is kept, quotas are kept across workers, a dead token pauses a page
+//! and a new one resumes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -112,7 +112,7 @@ fn finished(next: Next) -> PollOutcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_operator_is_told_of_a_fault_once_a_day_until_it_is_mended() {
+async fn the_operator_is_told_of_a_fault_daily_until_it_is_mended() {
     let tables = Tables::new().await;
     let (network, fault) = (Network::Linkedin, OperatorFault::CreditsDepleted);
     let hours = |hours: u64| later(hours * 3600);

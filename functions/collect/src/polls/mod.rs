@@ -2,7 +2,8 @@
 //!
 //! A tick sends a message for each shard of the schedules. Its worker *plans* ([`plan`]), and sends a message for each
 //! group of pages that are due, accounts in turns. The worker of a group polls its pages ([`page`]) at once, within the
-//! networks' limits and each page's share of calls and time. [`page_poll`] decides; the files here read, call and store.
+//! networks' limits and each page's share of calls and time. [`page_poll`] decides; the files here read, call and
+//! store.
 //!
 //! Guaranteed: the events of an answer are in the inbox before the next call, and a checkpoint names only what is
 //! there; so a crash, a limit or a dead token repeats calls, and skips nothing. New events are dispatched at once; the

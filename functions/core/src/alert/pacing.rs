@@ -134,8 +134,8 @@ pub fn sent(notice: &ItemId) -> Write {
     }
 }
 
-/// Gives up the alert of a notice: it is counted among those that were left out, and the next notice may claim the row at
-/// once. A worker whose lease was over may give up what another one sent: then the next alert comes early.
+/// Gives up the alert of a notice: it is counted among those that were left out, and the next notice may claim the row
+/// at once. A worker whose lease was over may give up what another one sent: then the next alert comes early.
 #[must_use]
 pub fn give_up(notice: &ItemId, now: Timestamp) -> Write {
     Write {

@@ -138,11 +138,11 @@ pub enum Rest {
     Apart(Vec<usize>),
 }
 
-/// Decides what becomes of a message, by whether each of its deliveries is finished (it arrived, or is durably somewhere
-/// else), and by the longest chain of messages before one of them.
+/// Decides what becomes of a message, by whether each of its deliveries is finished (it arrived, or is durably
+/// somewhere else), and by the longest chain of messages before one of them.
 ///
-/// A message of which nothing finished goes back as it is: the queue waits before it hands it out again, and no chain of
-/// messages gets longer. So does one whose chain has no room, though what finished of it is repeated then.
+/// A message of which nothing finished goes back as it is: the queue waits before it hands it out again, and no chain
+/// of messages gets longer. So does one whose chain has no room, though what finished of it is repeated then.
 #[must_use]
 pub fn rest(finished: &[bool], chain: u32) -> Rest {
     let left: Vec<usize> = (0..finished.len()).filter(|&index| !finished[index]).collect();

@@ -121,7 +121,7 @@ async fn reviews_tags_and_conversations_have_lists_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_wrong_proof_is_refused_and_a_missing_one_where_it_is_required() {
+async fn a_wrong_proof_is_refused_and_a_missing_one_if_required() {
     let world = page().await;
     let me = "/facebook/v27.0/me";
     let wrong = format!("{me}?appsecret_proof=00");

@@ -3,12 +3,12 @@
 //! **Strict.** A section, resource type, property, event type, intrinsic function or value that is not understood is an
 //! error that names its path; nothing is guessed. These are read (their references must hold) and mean nothing on one
 //! machine: descriptions, tags, encryption, point-in-time recovery, deletion and update policies, log groups, keys,
-//! alarms and their topics, dashboards, metric filters, saved queries, domains, traces, aliases and gradual deployments (one
-//! version runs here), `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here), throttling settings of the
-//! HTTP API (nothing is throttled by rate), custom resources (nothing is deployed here), and of policies what is not on
-//! tables, queues, keys or logs. `Rules` are evaluated: they refuse the same values of parameters as at a deployment. The
-//! pattern of a `NoEcho` parameter is not held against its value. A parameter whose value is in the Parameter Store must
-//! be given its value.
+//! alarms and their topics, dashboards, metric filters, saved queries, domains, traces, aliases and gradual deployments
+//! (one version runs here), `Architectures`, `CodeUri`, `RecursiveLoop` (loops are not detected here), throttling
+//! settings of the HTTP API (nothing is throttled by rate), custom resources (nothing is deployed here), and of
+//! policies what is not on tables, queues, keys or logs. `Rules` are evaluated: they refuse the same values of
+//! parameters as at a deployment. The pattern of a `NoEcho` parameter is not held against its value. A parameter whose
+//! value is in the Parameter Store must be given its value.
 //!
 //! Tables, queues and functions are named by their logical ids.
 

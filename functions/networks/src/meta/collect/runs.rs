@@ -680,7 +680,7 @@ fn a_message_that_is_listed_late_is_found_on_both_networks() {
 }
 
 #[test]
-fn conversations_of_the_last_hours_take_one_call_while_nothing_changes() {
+fn unchanged_recent_conversations_take_one_call() {
     let mut world = World::new(Network::Facebook, 25);
     let mut driver = Driver::new();
     for nth in 0..60 {

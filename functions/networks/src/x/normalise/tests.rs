@@ -412,7 +412,7 @@ fn a_direct_message_is_one_entry_by_any_api() {
 
 /// Both generations' pushes and the poll's answer of one post; its kind of event is a poll's too.
 #[test]
-fn a_posts_items_differ_in_nothing_but_what_the_older_one_rounds() {
+fn a_posts_items_differ_only_in_what_the_older_one_rounds() {
     let place = json!({"id": "01a9", "full_name": "São Paulo, Brasil", "name": "São Paulo"});
     let point = json!({"type": "Point", "coordinates": [-46.6333, -23.55]});
     let old =
