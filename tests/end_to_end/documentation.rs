@@ -351,6 +351,23 @@ fn the_prose_of_the_documents_is_wrapped_at_120_columns() {
     }
 }
 
+#[test]
+fn each_module_of_a_large_crate_is_named_in_its_head() {
+    for name in ["core", "manage", "networks"] {
+        let source = read(&format!("functions/{name}/src/lib.rs"));
+        let (head, code) = source.split_once("\n\n").expect("a crate begins with its head");
+        let declared = code.lines().filter_map(|line| {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            line.strip_prefix("mod ")?.strip_suffix(';')
+        });
+        let hidden = ["fixtures", "named", "seventh"];
+        let missing: Vec<_> = declared
+            .filter(|module| !hidden.contains(module) && !head.contains(&format!("`{module}`")))
+            .collect();
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
+}
+
 /// The names of the tests in a source.
 fn names_of_tests(source: &str) -> impl Iterator<Item = &str> {
     let marked = ["#[test]\n", "#[tokio::test"].into_iter().flat_map(|mark| source.split(mark).skip(1));

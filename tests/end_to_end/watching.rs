@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carteiro_core::metrics::{Metric, quota_name};
+use carteiro_core::metrics::{Metric, Metrics, quota_name};
 use carteiro_local::Template;
 use carteiro_networks::network::Network;
 use carteiro_receiver::{Answer, Behaviour};
 use carteiro_tests::cloud_watch::{CloudWatch, MetricId, parts};
-use carteiro_tests::{Bundle, parameters, sqs, workspace};
+use carteiro_tests::{Bundle, parameters, sqs, tools, workspace};
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::networks::connect;
@@ -282,6 +283,71 @@ async fn a_deployment_with_nothing_to_do_has_no_metric() {
     let counts = |line: &str| line.contains("_aws") || line.contains("Accepted");
     assert!(!lines.iter().any(|(_, line)| counts(line)), "{lines:#?}");
     bundle.stop().await;
+}
+
+/// What AWS's library for Node.js writes to the log of metrics: an object of lists of values.
+const AWS_EMITTER: &str = r#"
+const logger = require("aws-embedded-metrics").createMetricsLogger();
+logger.setNamespace("Carteiro/carteiro");
+logger.setDimensions({});
+for (const [name, values] of Object.entries(JSON.parse(process.argv[1])))
+  for (const value of values) logger.putMetric(name, value);
+logger.flush();
+"#;
+
+/// Some values of each metric that has a place in a line.
+fn one_of_each() -> (Metrics, BTreeMap<String, Vec<u64>>) {
+    let (mut metrics, mut values) = (Metrics::new(), BTreeMap::new());
+    for (metric, count) in Metric::ALL.into_iter().filter(|metric| !metric.is_filtered()).zip(1..) {
+        let of_metric = if metric.as_str().ends_with("Seconds") {
+            (0..=count).inspect(|seconds| metrics.took(metric, *seconds)).collect()
+        } else {
+            metrics.add(metric, count);
+            vec![count]
+        };
+        values.insert(metric.as_str().to_owned(), of_metric);
+    }
+    for (network, percent) in Network::ALL.into_iter().zip(10..) {
+        metrics.quota_left(network.as_str(), percent);
+        values.insert(quota_name(network.as_str()), vec![percent]);
+    }
+    (metrics, values)
+}
+
+/// CloudWatch's own reader can be had nowhere. AWS's library can; a line of ours is what it writes for the same values,
+/// but for the order, and for the unit that it names where none was given.
+#[test]
+fn a_metric_line_says_what_awss_own_library_would() {
+    let Some(mut node) = tools::node_with("aws-embedded-metrics") else { return };
+    let (metrics, given) = one_of_each();
+    let ours = metrics.line("Carteiro/carteiro", Timestamp::UNIX_EPOCH, "batch.settled", &[]);
+    let given_json = serde_json::to_string(&given).unwrap();
+    let output =
+        node.env("AWS_EMF_ENVIRONMENT", "Local").args(["-e", AWS_EMITTER, &given_json]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs = String::from_utf8(output.stdout).unwrap();
+    let [ours, theirs] =
+        [ours, theirs].map(|line| serde_json::from_str::<Value>(&line).expect("one line of JSON"));
+
+    let metrics_of = |line: &Value| {
+        let [directive] = line["_aws"]["CloudWatchMetrics"].as_array().unwrap().as_slice() else {
+            panic!("{line}")
+        };
+        let names =
+            directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].clone().to_string());
+        let members = given.keys().map(|name| (name.clone(), line[name].clone())).collect::<BTreeMap<_, _>>();
+        let shared = (directive["Namespace"].clone(), directive["Dimensions"].clone());
+        (names.collect::<BTreeSet<_>>(), members, shared)
+    };
+    assert_eq!(metrics_of(&ours), metrics_of(&theirs));
+    for line in [ours, theirs] {
+        let mut read = CloudWatch::new();
+        read.embedded(&line);
+        for (name, values) in &given {
+            let values: Vec<_> = values.iter().map(|value| *value as f64).collect();
+            assert_eq!(read.values(&own(name)), values, "{name}: {line}");
+        }
+    }
 }
 
 /// The metrics of the dashboard's widgets: namespace and name.

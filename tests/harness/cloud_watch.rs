@@ -1,7 +1,7 @@
 //! A stand-in for CloudWatch: it takes in what the stack emits, and says which of the template's alarms are raised.
 //!
 //! Values come from three places, as on AWS: lines of the log in the embedded metric format, checked against a schema
-//! that is written from its specification; lines that a metric filter of the template matches; and AWS's own metrics of
+//! that is written from its specification, and read as AWS's own library writes them (a test compares); lines that a metric filter of the template matches; and AWS's own metrics of
 //! queues, functions and the HTTP API, as the local stack knows them at each [look](CloudWatch::look).
 //!
 //! An alarm is evaluated as "Using Amazon CloudWatch alarms" says: the last `EvaluationPeriods` periods, each with its
@@ -105,8 +105,8 @@ impl CloudWatch {
         self.values.entry(metric).or_default().push((at, value));
     }
 
-    /// A line in the embedded metric format.
-    fn embedded(&mut self, line: &Value) {
+    /// Takes in a line in the embedded metric format.
+    pub fn embedded(&mut self, line: &Value) {
         let errors: Vec<_> = self.schema.iter_errors(line).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}: {line}");
         let at = line["_aws"]["Timestamp"].as_u64().expect("a time");

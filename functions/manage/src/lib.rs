@@ -3,9 +3,18 @@
 //! The deployment's admin key gives the operator accounts and keys; an account's key gives it its webhooks and pages.
 //! Those of another account are answered as not found. With the admin key the operator reads those of the account that
 //! `?account=` names, and sends its dead items again. A session of the console, by its cookie, stands for an account's
-//! key. A webhook or page is changed on condition that nobody else
-//! changed it since it was read, so that of two changes at once either both are kept or one is answered that it must
-//! try again.
+//! key. A webhook or page is changed on condition that nobody else changed it since it was read, so that of two changes
+//! at once either both are kept or one is answered that it must try again.
+//!
+//! # Where to begin
+//! - **A request**: `call` finds who asks and the route, `body` and `lists` read what is sent, `answers` and `values`
+//!   are what is answered, `context` what the handlers need.
+//! - **Routes of accounts**: `accounts`, `webhooks` (with `listing`, `status`, `revision`, `rotation`, `read_only` and
+//!   `view`), `pages`, `alerts` and `alert_stop`, `sessions`.
+//! - **Routes of items**: `items`, `attempts`, `activity`, `held_and_dead`, `release`, `replays`, `cancel`,
+//!   `test_attempt`.
+//! - **The operator's**: `unhealthy`, `networks`. **Pages for people**: `console`, `docs`. **The API's description**:
+//!   `openapi`, `schemas`.
 
 mod accounts;
 mod activity;

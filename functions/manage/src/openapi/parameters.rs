@@ -185,13 +185,14 @@ pub(crate) fn components() -> Value {
             "example": "not-found",
         }),
     );
-    if let Value::Object(others) = others() {
-        components.extend(others);
+    for others in [of_lists(), of_headers(), of_pushes()] {
+        components.extend(others.as_object().cloned().unwrap_or_default());
     }
     Value::Object(components)
 }
 
-fn others() -> Value {
+/// What chooses from a list.
+fn of_lists() -> Value {
     json!({
         "ofAccount": {
             "name": "account",
@@ -226,6 +227,11 @@ fn others() -> Value {
             "description": "Whether the items themselves are in the answer; they are not where it is left out.",
             "schema": {"type": "boolean"},
         },
+    })
+}
+
+fn of_headers() -> Value {
+    json!({
         "idempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
@@ -254,6 +260,12 @@ fn others() -> Value {
             "schema": {"type": "string", "pattern": "^[0-9]+$"},
             "example": "1",
         },
+    })
+}
+
+/// What the collector writes into an address that a hub pushes to.
+fn of_pushes() -> Value {
+    json!({
         "channel": {
             "name": "channel",
             "in": "query",

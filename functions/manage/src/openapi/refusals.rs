@@ -140,6 +140,11 @@ impl<'a> Shown<'a> {
         Self { name, description, header: None, problems: vec![(name, problem)], gateway: None }
     }
 
+    /// An answer of the gateway alone, in its form.
+    fn of_gateway(name: &'a str, description: &'a str, message: &'a str) -> Self {
+        Self { name, description, header: None, problems: Vec::new(), gateway: Some(message) }
+    }
+
     fn header(self, header: &'a str) -> Self {
         Self { header: Some(header), ..self }
     }
@@ -188,7 +193,9 @@ impl<'a> Shown<'a> {
 /// The shared answers, as the document's components.
 pub(crate) fn components() -> Map<String, Value> {
     let mut shared = refused();
+    shared.extend(not_accepted());
     shared.extend(limited());
+    shared.extend(refused_by_gateway());
     shared.extend(entered());
     shared.extend(alerted());
     shared.push(Shown {
@@ -227,6 +234,20 @@ fn refused() -> Vec<Shown<'static>> {
             Problem::not_found("there is no such webhook"),
         ),
         Shown::new(
+            "UnsupportedMedia",
+            "The body is compressed: `Content-Encoding` says so, or it begins as gzip does. Send it as it is.",
+            Problem::unsupported_media(
+                "the body is compressed, and compressed bodies are not taken; send it as it is, without Content-Encoding",
+            ),
+        )
+        .header("Accept-Encoding"),
+    ]
+}
+
+/// The refusals of what is readable, and not acceptable as it is or now.
+fn not_accepted() -> Vec<Shown<'static>> {
+    vec![
+        Shown::new(
             "Conflict",
             "Others changed the same webhook or page at the same time, again and again. Nothing was changed; read it and \
              try again.",
@@ -248,7 +269,10 @@ fn refused() -> Vec<Shown<'static>> {
             "Invalid",
             "What was asked is readable and not acceptable. `errors` names every field or parameter that is wrong; where a \
              limit is reached, what there is too much of: `webhooks`, `pages` or `keys`.",
-            Problem::invalid_fields(vec![carteiro_core::problem::FieldError::new("url", "only https is taken")]),
+            Problem::invalid_fields(vec![carteiro_core::problem::FieldError::new(
+                "url",
+                "only https is taken",
+            )]),
         ),
         Shown {
             name: "InvalidOrIdempotencyConflict",
@@ -272,14 +296,6 @@ fn refused() -> Vec<Shown<'static>> {
             ],
             gateway: None,
         },
-        Shown::new(
-            "UnsupportedMedia",
-            "The body is compressed: `Content-Encoding` says so, or it begins as gzip does. Send it as it is.",
-            Problem::unsupported_media(
-                "the body is compressed, and compressed bodies are not taken; send it as it is, without Content-Encoding",
-            ),
-        )
-        .header("Accept-Encoding"),
     ]
 }
 
@@ -405,28 +421,28 @@ fn limited() -> Vec<Shown<'static>> {
                  intake. Nothing was taken"
             )),
         ),
-        Shown {
-            name: "TooManyRequests",
-            description: "The gateway's limit for the whole deployment was passed: 2000 requests a second, and bursts of \
-                          2000. Try again with growing waits.",
-            header: None,
-            problems: Vec::new(),
-            gateway: Some("Too Many Requests"),
-        },
-        Shown {
-            name: "HeadersTooLarge",
-            description: "The request's line and headers have more than 10,240 bytes, which the gateway refuses.",
-            header: None,
-            problems: Vec::new(),
-            gateway: Some("Request Header Fields Too Large"),
-        },
-        Shown {
-            name: "Gateway",
-            description: "The gateway could not hand the request on: 500 or 503.",
-            header: None,
-            problems: Vec::new(),
-            gateway: Some("Service Unavailable"),
-        },
+    ]
+}
+
+/// The refusals that only the gateway in front gives.
+fn refused_by_gateway() -> Vec<Shown<'static>> {
+    vec![
+        Shown::of_gateway(
+            "TooManyRequests",
+            "The gateway's limit for the whole deployment was passed: 2000 requests a second, and bursts of \
+             2000. Try again with growing waits.",
+            "Too Many Requests",
+        ),
+        Shown::of_gateway(
+            "HeadersTooLarge",
+            "The request's line and headers have more than 10,240 bytes, which the gateway refuses.",
+            "Request Header Fields Too Large",
+        ),
+        Shown::of_gateway(
+            "Gateway",
+            "The gateway could not hand the request on: 500 or 503.",
+            "Service Unavailable",
+        ),
     ]
 }
 
