@@ -6,17 +6,17 @@
 //!
 //! # Where to begin
 //! - **An item on its way**: [`item`], [`delivery`], [`webhook`]; [`admission`] decides whether it is attempted,
-//!   [`disposition`] where it goes afterwards, [`retry`] when it is attempted again, [`lane`] and [`slow`] in which
-//!   queue.
-//! - **An attempt**: [`message`] is the request, [`signature`] and [`credentials`] sign it, [`address`] and
-//!   [`own_hosts`] say whom it may reach, [`response_head`] reads the answer, [`outcome`] and [`cause`] say what came
-//!   of it, [`attempt_log`], [`attempt_order`], [`activity`] and [`item_state`] what its owner sees.
+//!   [`disposition`] where it goes afterwards (by [`settlement`], where the schedule and the retention decide), [`retry`]
+//!   when it is attempted again, [`lane`] and [`slow`] in which queue.
+//! - **An attempt**: [`signature`] and [`credentials`] sign it, [`address`] and [`own_hosts`] say whom it may reach,
+//!   [`response_head`] reads the answer, [`outcome`] and [`cause`] say what came of it, [`attempt_log`],
+//!   [`attempt_order`], [`activity`] and [`item_state`] what its owner sees.
 //! - **Blocking**: [`streak`] is the rule, [`transition`] the form of its conditional writes, [`situation`] and
 //!   [`notice`] what is said of it, [`tally`] what is counted of the dead and the dropped.
-//! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`settlement`] and
-//!   [`retention`] how long.
+//! - **Waiting items**: [`holding`] has the writes, [`release`] the steps, [`replay`] the replays, [`retention`] how
+//!   long.
 //! - **Shares and limits**: [`account_limit`], [`work_share`], [`test_share`], [`hop`]; [`slot`] for ticks.
-//! - **What people are told**: [`alert`].
+//! - **What people are told**: [`message`] has the texts for a webhook's owner, [`alert`] the alerts.
 //! - **What the operator sees**: [`metrics`].
 //! - **The API's forms**: [`id`], [`key`], [`idempotency`], [`field`], [`problem`], [`json`], [`ndjson`], [`time`],
 //!   [`cursor`]; [`mask`] and [`redacted_url`] for what may not be shown.

@@ -25,9 +25,9 @@ use crate::read::BatchContext;
 use crate::received::{self, Received};
 use crate::{attempt, counted, gone, log, read, record, settle, tally};
 
-/// For how long what was read before a part of a batch serves the next part, where all of the part before it succeeded
-/// and no streak was found. An owner's act during that time is seen that much later.
-const READ_SERVES: Duration = Duration::from_millis(250);
+/// How long a read is used again by the next part of a batch, if the part before it succeeded entirely and found no
+/// streak. An owner's act is seen at most this much later.
+const READ_REUSE: Duration = Duration::from_millis(250);
 
 /// How long after a batch began the last of its parts begins. What is left is queued again, for other copies: a webhook
 /// that answers late keeps no copy much longer than a batch of single deliveries would.
@@ -139,7 +139,7 @@ impl Read {
         now: Timestamp,
     ) -> Result<Self, AdapterError> {
         if let Some(known) = known
-            && now.duration_since(known.seen_at).unsigned_abs() < READ_SERVES
+            && now.duration_since(known.seen_at).unsigned_abs() < READ_REUSE
             && part.iter().all(|received| known.context.has_read(&received.delivery))
         {
             return Ok(known);

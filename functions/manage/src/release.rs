@@ -31,9 +31,9 @@ const TRIES: usize = 5;
 
 /// End blocks
 ///
-/// Ends every block of the webhook and every count of failures, and releases at once what is held for them; what
-/// waits for a retry keeps its time. It does not enable a webhook. Where nothing is blocked it answers the same. The
-/// request has no body.
+/// Ends every block of the webhook and every count of failures, and releases at once everything that is held for the
+/// webhook, retries included; a retry that is already in the queue, at most 15 minutes ahead, keeps its time. It does
+/// not enable a webhook. Where nothing is blocked it answers the same. The request has no body.
 #[utoipa::path(
     post,
     path = "/webhooks/{webhook}/unblock",

@@ -1,4 +1,4 @@
-//! The whole bundle, wired.
+//! Starts and stops the whole bundle: tables, queues, functions, mappings and schedules, as the template says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};

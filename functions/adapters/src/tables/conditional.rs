@@ -47,7 +47,7 @@ fn is_refused<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> boo
 pub(crate) enum Written {
     /// It was made. The row is as it is now, where that was asked for and the row is there.
     Made(Row),
-    /// Its condition refused it. The row is the one that did, where that was asked for and there is one.
+    /// Its condition refused it. Carries the row that the condition was held against, if it was requested and exists.
     Refused(Option<Row>),
 }
 

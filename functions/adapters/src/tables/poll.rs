@@ -95,11 +95,14 @@ const DEFLATED_FROM: usize = 200;
 /// How often a page may be asked about out of turn.
 pub const CHECK_PAUSE: Duration = Duration::from_secs(60);
 
-/// How soon it is looked again whether an account has more of an app's limit: its part changes as pages come and go.
+/// How soon an account that used up its part of an app's limit is checked again: its part changes as pages come and go.
 const PART_PAUSE: Duration = Duration::from_secs(3600);
 
 /// How often a read of several rows is repeated for those that were not answered.
 const READ_ROUNDS: u32 = 5;
+
+/// The pause before a read of several rows is first repeated; it doubles.
+const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// For how long a fault counts that no poll met again: longer than the pause between two polls of any page.
 pub const FAULT_FRESH: Duration = Duration::from_secs(25 * 3600);
@@ -109,9 +112,6 @@ const FAULT_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The time between two log events about the same fault of the operator's, while it lasts.
 const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600);
-
-/// The pause before the first such repeat; it doubles.
-const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// The page is connected.
 const IS_THERE: &str = "attribute_exists(pk)";
@@ -123,7 +123,7 @@ const WAS_LEFT_ALONE: &str = "(attribute_not_exists(began_at) OR began_at <= :qu
 const IS_OURS: &str = "lease = :lease";
 /// No worker began a poll, or ended one, since the schedule was read.
 const IS_UNTOUCHED: &str = "began_at = :began_before";
-/// The same, of a page that was not polled before.
+/// The page is connected and was never polled.
 const IS_THERE_UNPOLLED: &str = "attribute_exists(pk) AND attribute_not_exists(began_at)";
 /// No newer token was given than the dead one.
 const HAS_NO_NEWER_TOKEN: &str = "token_version <= :used";

@@ -10,7 +10,7 @@ use crate::collected::{Action, Content, Kind, Published};
 use crate::inbox::{Event, Reading, Version};
 use crate::network::NetworkId;
 
-/// What an event says, to the page whose it is.
+/// Reads an event for the page that owns it.
 ///
 /// Whatever the page itself did is its publication, on every network and of every kind: its replies, messages and
 /// reactions too. A network's reader adds what the author's id does not tell.

@@ -158,7 +158,7 @@ impl Limit {
         self.operations.iter().fold(of.to_owned(), |name, what| format!("{name}/{what}"))
     }
 
-    /// Whether it counts an ask of this kind.
+    /// Whether it counts calls of this operation.
     #[must_use]
     pub fn counts(&self, what: &str) -> bool {
         self.operations.is_empty() || self.operations.contains(&what)

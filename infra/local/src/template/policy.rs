@@ -4,7 +4,8 @@
 //! logs that is not understood whole is an error with its path, never an allow: `NotAction`, `NotResource`, policy
 //! variables, managed policies (but for those that grant logs and traces alone), SAM's policy templates, and conditions
 //! on other keys than `dynamodb:LeadingKeys`, `dynamodb:ReturnValues` and `kms:ViaService`, or by other operators than
-//! `StringEquals` and `StringLike`. Statements on other services are checked for their form, and grant nothing here.
+//! `StringEquals` and `StringLike`, with `ForAllValues:` for leading keys and with or without `IfExists` for return
+//! values. Statements on other services are checked for their form, and grant nothing here.
 //!
 //! Stricter than IAM: a condition on `dynamodb:ReturnValues` bounds `ReturnValuesOnConditionCheckFailure` too, for
 //! which IAM has no key. Both answer the row as it was.

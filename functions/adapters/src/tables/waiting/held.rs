@@ -3,7 +3,8 @@
 //! A row's `pk` is `<webhook>#<shard>`: one webhook's rows are spread over several partitions, and no partition is
 //! shared by all webhooks. Its `sk` is `<type>#<accepted at>#<item>`: a shard's rows of a type are read in the order of
 //! acceptance, and an item that is held again keeps its place. The index `due` finds rows that come due. It has shards
-//! of its own, chosen by item. `keys::delivery_row` has the attributes.
+//! of its own, chosen by item. `keys::held_row` builds the row, to which
+//! [`carteiro_core::holding`] adds its times and its condition.
 //!
 //! A row that waits for its release (the end of a block, or its webhook being enabled) has no due time. One row for all
 //! of a (webhook, type) has it: see [`release`](super::release). Replays, which bring dead items here, have rows of

@@ -108,7 +108,7 @@ pub(crate) fn row_key(webhook: &WebhookId, sk: &str) -> Row {
 /// A replay as it was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// Which.
+    /// The replay's key.
     pub key: ReplayKey,
     /// The webhook's account.
     pub account: AccountId,
@@ -124,8 +124,8 @@ pub struct Replay {
     pub created_at: Timestamp,
     /// When it is forgotten.
     pub expires_at: Timestamp,
-    /// Where it is of one item: which of the places it has that there are for such replays, below
-    /// [`MAX_ITEMS_AT_ONCE`](carteiro_core::replay::MAX_ITEMS_AT_ONCE). It is given when it is created.
+    /// For a replay of one item: its slot, below
+    /// [`MAX_ITEMS_AT_ONCE`](carteiro_core::replay::MAX_ITEMS_AT_ONCE). It is assigned on creation.
     pub place: usize,
 }
 

@@ -49,11 +49,11 @@ const MAX_REFUSALS: u32 = 5;
 /// A release that this worker has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// Which.
+    /// The release's key.
     pub key: ReleaseKey,
     /// The webhook's account.
     pub account: AccountId,
-    /// Which worker we are.
+    /// The id of this worker.
     pub worker: String,
     /// The end of our lease.
     pub lease: Timestamp,
