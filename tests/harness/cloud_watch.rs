@@ -1,8 +1,9 @@
 //! A stand-in for CloudWatch: it takes in what the stack emits, and says which of the template's alarms are raised.
 //!
 //! Values come from three places, as on AWS: lines of the log in the embedded metric format, checked against a schema
-//! that is written from its specification, and read as AWS's own library writes them (a test compares); lines that a metric filter of the template matches; and AWS's own metrics of
-//! queues, functions and the HTTP API, as the local stack knows them at each [look](CloudWatch::look).
+//! that is written from its specification, and read as AWS's own library writes them (a test compares); lines that a
+//! metric filter of the template matches; and AWS's own metrics of queues, functions and the HTTP API, as the local
+//! stack knows them at each [look](CloudWatch::look).
 //!
 //! An alarm is evaluated as "Using Amazon CloudWatch alarms" says: the last `EvaluationPeriods` periods, each with its
 //! statistic, or with what `TreatMissingData` makes of it. The last period is the one that is under way.

@@ -10,8 +10,9 @@
 //!
 //! # Where to begin
 //! - **The tick**: `plan`. **Work messages**: `batch` reads them, `share` bounds an account's part.
-//! - **Kinds of work**: `dispatch` (entries of the inbox), `move_due`, `release`, `replay`, `bury` (dead letters), `alerts`, and `polls` (pages; `apps` has the networks' clients).
-//!   `deaths` ends what waited too long; `context` has what all of them need.
+//! - **Kinds of work**: `dispatch` (entries of the inbox), `move_due`, `release`, `replay`, `bury` (dead letters),
+//!   `alerts`, and `polls` (pages; `apps` has the networks' clients). `deaths` ends what waited too long; `context` has
+//!   what all of them need.
 //!
 //! Guaranteed: a schedule slot is planned by one invocation, however often it is invoked; a held item leaves its table
 //! only after it is in the queue or among the dead, and an entry leaves the inbox only after it is in the queue for all

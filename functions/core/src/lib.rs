@@ -6,8 +6,8 @@
 //!
 //! # Where to begin
 //! - **An item on its way**: [`item`], [`delivery`], [`webhook`]; [`admission`] decides whether it is attempted,
-//!   [`disposition`] where it goes afterwards (by [`settlement`], where the schedule and the retention decide), [`retry`]
-//!   when it is attempted again, [`lane`] and [`slow`] in which queue.
+//!   [`disposition`] where it goes afterwards (by [`settlement`], where the schedule and the retention decide),
+//!   [`retry`] when it is attempted again, [`lane`] and [`slow`] in which queue.
 //! - **An attempt**: [`signature`] and [`credentials`] sign it, [`address`] and [`own_hosts`] say whom it may reach,
 //!   [`response_head`] reads the answer, [`outcome`] and [`cause`] say what came of it, [`attempt_log`],
 //!   [`attempt_order`], [`activity`] and [`item_state`] what its owner sees.

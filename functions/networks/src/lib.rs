@@ -9,7 +9,8 @@
 //!   [`youtube`], [`googleplay`]; [`meta`] and [`google`] are what several share. `registry` names all of them.
 //! - **A push on its way**: [`push`] splits it into updates, [`normalise`] reads them, [`versions`] knows repeats,
 //!   [`inbox`] keeps entries, [`dispatch`] sends their items to webhooks, in the form of [`collected`].
-//! - **A poll**: [`poll`] has requests, answers, limits and turns; [`token_state`] says what an answer tells of a token.
+//! - **A poll**: [`poll`] has requests, answers, limits and turns; [`token_state`] says what an answer tells of a
+//!   token.
 //! - **A page**: [`page`] and its [`network`], [`signal`] and [`page_notice`] for its token, [`freshness`] and
 //!   [`silence`] for how fast its things come, [`storage_limit`] for how long they may be kept.
 //! - **What comes of it all**: [`coverage`].

@@ -5,8 +5,9 @@
 //! an embedded DynamoDB (`dynamodb`) and an embedded SQS (the crate `carteiro-sqs`), all on the loopback interface
 //! and on one clock that a test can move.
 //!
-//! Tests reach into it: `disturbance` hands batches out twice, loses answers and shapes copies, `meter`
-//! and `usage` count calls and invocations, `log_sink` keeps what the functions log. `invoke_api` is Lambda's `Invoke`, `function_build` builds the binaries.
+//! Tests reach into it: `disturbance` hands batches out twice, loses answers and shapes copies, `meter` and `usage`
+//! count calls and invocations, `log_sink` keeps what the functions log. `invoke_api` is Lambda's `Invoke`,
+//! `function_build` builds the binaries.
 //!
 //! **Guaranteed:** what the template has and this does not understand is an error, never ignored ([`template`] lists
 //! what means nothing here); functions may call of tables and queues what the template allows them (`permissions`), and

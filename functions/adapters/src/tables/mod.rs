@@ -1,8 +1,8 @@
 //! DynamoDB: one file for each kind of row.
 //!
 //! # Where to begin
-//! - **Configuration**: [`config`] has accounts, keys and webhooks, [`account_counts`] their limits, [`pages`], [`tokens`],
-//!   [`sessions`], and [`test_slots`] for shares.
+//! - **Configuration**: [`config`] has accounts, keys and webhooks, [`account_counts`] their limits, [`pages`],
+//!   [`tokens`], [`sessions`], and [`test_slots`] for shares.
 //! - **Delivery**: [`streak`] is the rule of blocking, `slow` the slow lane, [`attempts`] the log, [`idempotency`] the
 //!   repeats of a bot.
 //! - **Waiting items**: [`waiting`] has held and dead items, releases and replays; [`unhealthy`] lists what is wrong.

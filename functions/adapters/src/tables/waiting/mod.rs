@@ -1,10 +1,11 @@
 //! The rows of items that are held or dead, and of the releases and replays that move them.
 //!
 //! # Where to begin
-//! - **Rows**: [`keys`] has places and attributes, [`held`] and [`dead`] the items, [`release`] and [`replay`] what moves
-//!   them.
+//! - **Rows**: [`keys`] has places and attributes, [`held`] and [`dead`] the items, [`release`] and [`replay`] what
+//!   moves them.
 //! - **One item**: [`held_item`] cancels it or sends it now, [`of_item`] finds all of its rows.
-//! - **Many**: [`cursor`] and `merged_rows` read them in the order of acceptance, [`reads`] reads and drops a webhook's.
+//! - **Many**: [`cursor`] and `merged_rows` read them in the order of acceptance, [`reads`] reads and drops a
+//!   webhook's.
 //! - **Shares and faults**: [`work_share`] bounds an account's part of the work, [`unreadable`] repairs releases and
 //!   replays.
 
