@@ -192,6 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_item_type_has_a_name_in_sentences() {
+        for item_type in ItemType::KNOWN {
+            let (portuguese, english) = type_names(&item_type);
+            assert!(portuguese != item_type.as_str() && english.ends_with('s'), "{item_type}: {english}");
+        }
+    }
+
+    #[test]
     fn what_is_remembered_of_a_failure_is_read_back() {
         let text = r#"{"error":"forbidden_address","status":null,"at":"2026-11-21T12:00:00Z"}"#;
         let error: LastError = serde_json::from_str(text).unwrap();
