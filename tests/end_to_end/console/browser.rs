@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use carteiro_tests::client::{Client, Reply};
-use carteiro_tests::{Bundle, Patience, tools};
+use carteiro_tests::{Bundle, Patience, SOON, tools};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,10 +51,12 @@ impl Browser {
             format!("--user-data-dir={folder}"),
         ]);
         let options = json!({"binary": browser, "args": arguments});
+        let bound = u64::try_from(SOON.as_millis()).unwrap();
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
-            // Some parts of the page are loaded when they are first opened.
-            "timeouts": {"implicit": 20000},
+            // Some parts of the page are loaded when they are first opened; axe reads a long page for as long as the
+            // machine lets it.
+            "timeouts": {"implicit": bound, "pageLoad": bound, "script": bound},
         }}});
         let session = this.driver_call(Method::POST, "/session", &wanted).await;
         this.session = session["sessionId"].as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
