@@ -376,8 +376,10 @@ fn names_of_tests(source: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn comments_and_the_names_of_tests_keep_to_their_lengths() {
-    let is_comment = |line: &str| line.trim_start().starts_with("//") && !line.contains("| ");
+    // A table's row and an address cannot be wrapped.
+    let is_wrapped = |line: &str| !line.contains("| ") && line.split_whitespace().count() > 2;
     for (file, source) in sources_by_name(&["functions", "infra", "tests"]) {
+        let is_comment = |line: &str| line.trim_start().starts_with("//") && is_wrapped(line);
         let is_long = |line: &&str| line.chars().count() > 120 && is_comment(line);
         let comments: Vec<_> = source.lines().filter(is_long).collect();
         let names: Vec<_> = names_of_tests(&source).filter(|name| name.len() > 60).collect();

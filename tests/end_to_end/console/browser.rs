@@ -96,8 +96,9 @@ impl Browser {
     }
 
     /// Does something with the only visible element that a selector finds. The page may put another one in its place
-    /// after it was found; that one is found then.
+    /// after it was found, or move it before it is clicked; then it is found again.
     async fn with_element(&self, selector: &str, command: &str, body: &Value) {
+        let mut refused = String::new();
         let mut patience = Patience::default();
         while patience.lasts().await {
             let path =
@@ -106,9 +107,11 @@ impl Browser {
             if reply.status == 200 {
                 return;
             }
-            assert!(reply.text().contains("stale element reference"), "{path}: {}", reply.text());
+            refused = reply.text();
+            let is_moving = ["stale element reference", "element click intercepted"];
+            assert!(is_moving.iter().any(|error| refused.contains(error)), "{path}: {refused}");
         }
-        panic!("{selector} does not stay");
+        panic!("{selector} does not stay where it is: {refused}");
     }
 
     pub(crate) async fn click(&self, selector: &str) {
